@@ -1,0 +1,88 @@
+"""The command line: finds the command, runs it, prints its outcome and turns errors into exit statuses.
+
+Only the module of the command that was asked for is imported: people run this on every save.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from stubgen import __version__
+from stubgen.commands import COMMANDS, SCHEMA, Outcome
+from stubgen.errors import StubgenError, UsageError
+
+PROGRAM = "hotpatch-stubgen"
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are :class:`UsageError`, so that ``--json`` can carry them."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (try '{self.prog} --help')")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is its answer.
+
+    0 done; 1 the answer is no; 2 the command line is wrong; 3 an input cannot be read or is malformed;
+    4 the linker failed.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
+    command = next((word for word in arguments if word in COMMANDS), "")
+    try:
+        namespace = _parser(arguments).parse_args(arguments)
+        command = namespace.command
+        outcome = importlib.import_module(f"stubgen.commands.{command}").execute(namespace)
+    except StubgenError as error:
+        outcome = Outcome(
+            document={"error": {"kind": type(error).__name__, "message": str(error)}},
+            text="",
+            status=error.exit_status,
+            complaint=f"error: {error}",
+        )
+    except KeyboardInterrupt:
+        return 130
+    return _print(command, outcome, as_json)
+
+
+def _print(command: str, outcome: Outcome, as_json: bool) -> int:
+    """Print *outcome*: data to standard output, words about it to standard error."""
+    if outcome.complaint:
+        for line in outcome.complaint.splitlines():
+            sys.stderr.write(f"{PROGRAM}: {line}\n")
+    try:
+        if as_json:
+            document = {"schema": SCHEMA, "command": command, "status": outcome.status, **outcome.document}
+            json.dump(document, sys.stdout, indent=2)
+            sys.stdout.write("\n")
+        elif outcome.text:
+            sys.stdout.write(outcome.text if outcome.text.endswith("\n") else outcome.text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return outcome.status
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser, with the options of the named command only."""
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Makes a hot patch's calls land: trampoline objects and link plans for ARM64 ELF and Mach-O.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    named = next((word for word in arguments if not word.startswith("-")), None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        if name == named:
+            sub.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+            importlib.import_module(f"stubgen.commands.{name}").configure_parser(sub)
+    return parser

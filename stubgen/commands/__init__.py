@@ -1,0 +1,37 @@
+"""One file per command, each with ``configure_parser()`` and ``execute()``.
+
+A command parses, calls the library and returns an :class:`Outcome`; only ``stubgen.cli`` prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SCHEMA = 1
+"""Version of every ``--json`` document; a field that changes its meaning raises it."""
+
+COMMANDS = {
+    "build": "write stub.o: one trampoline for every host function that the patch refers to",
+    "plan": "edit the host's captured linker command into the one that links the patch",
+    "link": "build, plan, run the linker and check the patch",
+    "check": "say whether a linked patch would load and do what it should",
+    "inspect": "list the stubs in a stub object or a linked patch",
+    "verify": "decode every stub of a stub object and check the object's structure",
+    "capture": "run a linker and record its command",
+}
+"""Command name -> one line for ``--help``; the module of that name beside this file implements it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command answers."""
+
+    document: Mapping[str, object]
+    """The ``--json`` document, without ``schema``, ``command`` and ``status``."""
+    text: str
+    """The same for a person, on standard output."""
+    status: int = 0
+    """Exit status: see ``stubgen.cli.main``."""
+    complaint: str = ""
+    """Sentences for standard error, one a line."""

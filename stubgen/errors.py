@@ -1,0 +1,93 @@
+"""Every error that stubgen raises on purpose.
+
+::
+
+    StubgenError                 exit status
+    ├── UsageError               2   the request contradicts itself or lacks something
+    ├── InputError               3   a file is not what it must be
+    │   ├── UnreadableInput          missing, a directory, no permission
+    │   ├── MalformedInput           its structure is broken or cut off
+    │   └── UnsupportedInput         sound, but not something this tool handles
+    ├── Refusal                  1   the inputs are sound and the answer is no
+    │   ├── AnchorRefusal            the slide cannot be right
+    │   ├── BuildIdRefusal           the host is not the one that runs
+    │   ├── SymbolRefusal            a needed symbol is missing, ambiguous or cannot be expressed
+    │   ├── PlanRefusal              hot-patching cannot work for this link command
+    │   ├── VerificationRefusal      a stub does not decode to what it should be
+    │   ├── FieldOverflow            a value does not fit the field that the format gives it
+    │   └── PatchRefusal             the linked patch would fail or do nothing
+    └── LinkerFailed             4   the real linker said no
+
+A message is one sentence: what is wrong, where (file, section, symbol, offset), and what to do about it
+when there is something to do.
+"""
+
+from __future__ import annotations
+
+
+class StubgenError(Exception):
+    """The root: catch this to catch everything that is not a bug."""
+
+    exit_status = 1
+
+
+class UsageError(StubgenError):
+    """The request contradicts itself or lacks something it needs."""
+
+    exit_status = 2
+
+
+class InputError(StubgenError):
+    """A file cannot be used as what it was given for."""
+
+    exit_status = 3
+
+
+class UnreadableInput(InputError):
+    """The file is missing, is a directory, or may not be read."""
+
+
+class MalformedInput(InputError):
+    """The file's structure is broken or cut off."""
+
+
+class UnsupportedInput(InputError):
+    """The file is sound but of a kind that this tool does not handle."""
+
+
+class Refusal(StubgenError):
+    """The inputs are sound and the answer is no."""
+
+
+class AnchorRefusal(Refusal):
+    """The anchor is missing or ambiguous, or the slide it gives cannot be right."""
+
+
+class BuildIdRefusal(Refusal):
+    """The host's build id (or UUID) is not the expected one."""
+
+
+class SymbolRefusal(Refusal):
+    """At least one needed symbol is missing, ambiguous or cannot be expressed."""
+
+
+class PlanRefusal(Refusal):
+    """Hot-patching cannot work for the captured link command."""
+
+
+class VerificationRefusal(Refusal):
+    """A stub object is not what it should be."""
+
+
+class FieldOverflow(Refusal):
+    """A value does not fit the field that the file format gives it."""
+
+
+class PatchRefusal(Refusal):
+    """The linked patch would fail to load, or would load and do nothing."""
+
+
+class LinkerFailed(StubgenError):
+    """The real linker could not be run or ended with an error."""
+
+    exit_status = 4

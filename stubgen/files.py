@@ -1,0 +1,69 @@
+"""Reads inputs and writes outputs: one sentence when it fails, and never half a file."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import tempfile
+from pathlib import Path
+
+from stubgen.errors import UnreadableInput, UsageError
+
+Buffer = bytes | mmap.mmap
+
+
+def read_input(path: str | os.PathLike[str]) -> Buffer:
+    """The bytes of *path*, memory-mapped where the file system allows it.
+
+    Raises:
+        UnreadableInput: the file is missing, is a directory, or may not be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            try:
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except ValueError:  # an empty file cannot be mapped
+                return b""
+            except OSError:  # a pipe, or a file system without mmap
+                return file.read()
+    except FileNotFoundError as error:
+        raise UnreadableInput(f"{os.fspath(path)}: no such file") from error
+    except IsADirectoryError as error:
+        raise UnreadableInput(f"{os.fspath(path)}: is a directory, not a file") from error
+    except OSError as error:
+        raise UnreadableInput(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
+
+
+def write_output(path: str | os.PathLike[str], content: bytes | bytearray | memoryview) -> None:
+    """Write *content* to *path* so that the file is either complete or as it was before.
+
+    Raises:
+        UsageError: the folder is missing or may not be written.
+    """
+    target = Path(path)
+    try:
+        if target.exists() and not target.is_file():  # /dev/stdout, a named pipe
+            if target.is_dir():
+                raise UsageError(f"{target}: is a directory; name a file to write")
+            target.write_bytes(content)
+            return
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
+
+
+def _umask() -> int:
+    """The process's umask; reading it means setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
