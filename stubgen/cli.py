@@ -74,7 +74,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """The parser, with the options of the named command only."""
     parser = _Parser(
         prog=PROGRAM,
-        description="Makes a hot patch's calls land: trampoline objects and link plans for ARM64 ELF and Mach-O.",
+        description="Makes a hot patch's calls land: ARM64 trampoline objects and link plans.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")

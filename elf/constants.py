@@ -1,0 +1,136 @@
+"""The equivalent of ``elf.h``: definitions only, under the section of the specification that makes them.
+
+gABI: System V ABI, chapters 4 and 5. AAELF64: ELF for the Arm 64-bit Architecture.
+"""
+
+# gABI chapter 4, "ELF Identification"
+ELFMAG = b"\x7fELF"
+EI_CLASS = 4
+EI_DATA = 5
+EI_VERSION = 6
+ELFCLASS32 = 1
+ELFCLASS64 = 2
+ELFDATA2LSB = 1
+ELFDATA2MSB = 2
+EV_CURRENT = 1
+
+# gABI chapter 4, "ELF Header"
+ET_REL = 1
+ET_EXEC = 2
+ET_DYN = 3
+ET_CORE = 4
+EM_386 = 3
+EM_ARM = 40
+EM_X86_64 = 62
+EM_AARCH64 = 183
+EM_RISCV = 243
+PN_XNUM = 0xFFFF  # the real count is in section 0's sh_info
+
+MACHINE_NAMES = {EM_386: "i386", EM_ARM: "32-bit ARM", EM_X86_64: "x86-64", EM_RISCV: "RISC-V"}
+
+# gABI chapter 4, "Sections": special indexes
+SHN_UNDEF = 0
+SHN_LORESERVE = 0xFF00
+SHN_ABS = 0xFFF1
+SHN_COMMON = 0xFFF2
+SHN_XINDEX = 0xFFFF  # the real index is in .symtab_shndx (symbols) or section 0 (header)
+
+# gABI chapter 4, "Sections": sh_type
+SHT_NULL = 0
+SHT_PROGBITS = 1
+SHT_SYMTAB = 2
+SHT_STRTAB = 3
+SHT_RELA = 4
+SHT_DYNAMIC = 6
+SHT_NOTE = 7
+SHT_NOBITS = 8
+SHT_REL = 9
+SHT_DYNSYM = 11
+SHT_SYMTAB_SHNDX = 18
+SHT_GNU_VERDEF = 0x6FFFFFFD
+SHT_GNU_VERNEED = 0x6FFFFFFE
+SHT_GNU_VERSYM = 0x6FFFFFFF
+
+# gABI chapter 4, "Sections": sh_flags
+SHF_WRITE = 0x1
+SHF_ALLOC = 0x2
+SHF_EXECINSTR = 0x4
+SHF_INFO_LINK = 0x40
+SHF_TLS = 0x400
+
+# gABI chapter 4, "Symbol Table"
+STB_LOCAL = 0
+STB_GLOBAL = 1
+STB_WEAK = 2
+STB_GNU_UNIQUE = 10
+STT_NOTYPE = 0
+STT_OBJECT = 1
+STT_FUNC = 2
+STT_SECTION = 3
+STT_FILE = 4
+STT_COMMON = 5
+STT_TLS = 6
+STT_GNU_IFUNC = 10
+STV_DEFAULT = 0
+STV_INTERNAL = 1
+STV_HIDDEN = 2
+STV_PROTECTED = 3
+
+# gABI chapter 5, "Program Header"
+PT_LOAD = 1
+PT_DYNAMIC = 2
+PT_INTERP = 3
+PT_NOTE = 4
+PT_TLS = 7
+PT_GNU_PROPERTY = 0x6474E553
+PF_X = 1
+PF_W = 2
+PF_R = 4
+
+# gABI chapter 5, "Dynamic Section"
+DT_NULL = 0
+DT_NEEDED = 1
+DT_PLTRELSZ = 2
+DT_HASH = 4
+DT_STRTAB = 5
+DT_SYMTAB = 6
+DT_RELA = 7
+DT_RELASZ = 8
+DT_STRSZ = 10
+DT_SONAME = 14
+DT_RPATH = 15
+DT_TEXTREL = 22
+DT_JMPREL = 23
+DT_RUNPATH = 29
+DT_FLAGS = 30
+DT_GNU_HASH = 0x6FFFFEF5
+DT_VERSYM = 0x6FFFFFF0
+DT_FLAGS_1 = 0x6FFFFFFB
+DT_VERDEF = 0x6FFFFFFC
+DT_VERDEFNUM = 0x6FFFFFFD
+DT_VERNEED = 0x6FFFFFFE
+DT_VERNEEDNUM = 0x6FFFFFFF
+DF_TEXTREL = 0x4
+DF_1_PIE = 0x08000000
+
+# Symbol versioning (LSB Core, "Symbol Versioning")
+VER_NDX_LOCAL = 0
+VER_NDX_GLOBAL = 1
+VERSYM_HIDDEN = 0x8000  # not the default version: name@V rather than name@@V
+VER_FLG_BASE = 0x1
+
+# Linux extensions to gABI: notes
+NT_GNU_BUILD_ID = 3
+NT_GNU_PROPERTY_TYPE_0 = 5
+NT_ANDROID_TYPE_IDENT = 1
+GNU_PROPERTY_AARCH64_FEATURE_1_AND = 0xC0000000
+GNU_PROPERTY_AARCH64_FEATURE_1_BTI = 0x1
+GNU_PROPERTY_AARCH64_FEATURE_1_PAC = 0x2
+GNU_PROPERTY_AARCH64_FEATURE_1_GCS = 0x4
+
+# DWARF exception header encodings (LSB Core, "DWARF Extensions")
+DW_EH_PE_PCREL_SDATA4 = 0x1B
+DW_CFA_NOP = 0x00
+DW_CFA_DEF_CFA = 0x0C
+DWARF_SP = 31  # AADWARF64, "DWARF register names"
+DWARF_LR = 30

@@ -1,0 +1,439 @@
+"""Reads executables, shared libraries and relocatable objects: headers, symbols, the dynamic table, notes.
+
+Every read is bounded by the file and every structure that does not fit is reported with its name. What a
+caller does not ask for is not read.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from elf import constants as c
+from elf.records import (
+    DYN,
+    EHDR,
+    NHDR,
+    PHDR,
+    RELA,
+    SHDR,
+    SYM,
+    VERDAUX,
+    VERDEF,
+    VERNAUX,
+    VERNEED,
+    Ehdr,
+    Phdr,
+    Shdr,
+)
+from elf.relocations import Relocations, read_relocations
+from stubgen.binary import View, align_up, column, string_at
+from stubgen.errors import MalformedInput, UnsupportedInput
+
+
+class Section(NamedTuple):
+    """A section: its name and its header."""
+
+    name: str
+    number: int  # section index
+    header: Shdr
+
+
+class Note(NamedTuple):
+    """One entry of a note section or segment (gABI chapter 5, "Note Section")."""
+
+    owner: bytes
+    kind: int  # NT_*, in the owner's name space
+    content: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Symbols:
+    """A symbol table as columns of equal length; index 0 is the unnamed null symbol."""
+
+    st_name: array[int]  # byte offset into strings
+    st_info: Sequence[int]  # bind << 4 | type
+    st_other: Sequence[int]  # visibility, low 2 bits
+    st_shndx: Sequence[int]  # section index or SHN_*, SHN_XINDEX already resolved
+    st_value: array[int]  # ET_REL: byte offset into the section; else virtual address
+    st_size: array[int]  # bytes
+    strings: bytes
+    """The string table that st_name points into."""
+    versions: Sequence[int] = ()
+    """.gnu.version: one VER_NDX_* | VERSYM_HIDDEN a symbol; empty where the file has none."""
+
+    def __len__(self) -> int:
+        return len(self.st_name)
+
+    def name(self, index: int) -> bytes:
+        """The name of symbol *index*."""
+        return string_at(self.strings, self.st_name[index])
+
+    def names(self) -> Iterator[bytes]:
+        """All names, in the table's order."""
+        strings, find = self.strings, self.strings.find
+        for start in self.st_name:
+            end = find(b"\0", start)
+            yield strings[start:end] if end >= 0 else strings[start:]
+
+    def positions(self, wanted: Container[bytes]) -> Iterator[tuple[int, bytes]]:
+        """Index and name of every symbol whose name is in *wanted*."""
+        return (item for item in enumerate(self.names()) if item[1] in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Dynamic:
+    """The dynamic table's entries that we use."""
+
+    needed: tuple[str, ...]  # DT_NEEDED, in order
+    soname: str | None
+    runpath: tuple[str, ...]  # DT_RPATH and DT_RUNPATH, one entry a folder
+    tags: dict[int, int]  # DT_* -> value; of a repeated tag the last
+    version_needs: dict[int, tuple[str, str]]  # version index -> (library, version name)
+    version_definitions: dict[int, str]  # version index -> version name
+
+
+class ElfFile:
+    """An ELF64 little-endian AArch64 file.
+
+    Raises:
+        MalformedInput: the header or the section or program header table is broken or cut off.
+        UnsupportedInput: another class, byte order or machine.
+    """
+
+    def __init__(self, data: Any, name: str) -> None:  # Any: Buffer has no name before Python 3.12
+        self.view = View(data, name)
+        self.name = name
+        self.header = self._read_header()
+        self.segments = self._read_segments()
+        self.sections = self._read_sections()
+
+    def _read_header(self) -> Ehdr:
+        ident = bytes(self.view.bytes(0, 16, "the ELF identification"))
+        if ident[c.EI_CLASS] == c.ELFCLASS32:
+            raise UnsupportedInput(f"{self.name}: is a 32-bit ELF file; only 64-bit ARM is handled")
+        if ident[c.EI_DATA] == c.ELFDATA2MSB:
+            raise UnsupportedInput(
+                f"{self.name}: is a big-endian ELF file; only little-endian ARM64 is handled"
+            )
+        if ident[c.EI_CLASS] != c.ELFCLASS64 or ident[c.EI_DATA] != c.ELFDATA2LSB:
+            raise MalformedInput(f"{self.name}: its ELF class or byte order is not one that exists")
+        header = Ehdr(*self.view.unpack(EHDR, 0, "the ELF header"))
+        if header.e_machine != c.EM_AARCH64:
+            machine = c.MACHINE_NAMES.get(header.e_machine, f"machine {header.e_machine}")
+            raise UnsupportedInput(f"{self.name}: is an ELF file for {machine}; only ARM64 is handled")
+        return header
+
+    def _read_segments(self) -> tuple[Phdr, ...]:
+        header = self.header
+        if not header.e_phoff:
+            return ()
+        if header.e_phentsize != PHDR.size and header.e_phnum:
+            raise MalformedInput(f"{self.name}: e_phentsize is {header.e_phentsize}, not {PHDR.size}")
+        count = header.e_phnum
+        if count == c.PN_XNUM and header.e_shoff:
+            count = Shdr(*self.view.unpack(SHDR, header.e_shoff, "section header 0")).sh_info
+        table = self.view.bytes(header.e_phoff, count * PHDR.size, "the program header table")
+        return tuple(Phdr(*fields) for fields in PHDR.iter_unpack(table))
+
+    def _read_sections(self) -> tuple[Section, ...]:
+        header = self.header
+        if not header.e_shoff:
+            return ()
+        if header.e_shentsize != SHDR.size:
+            raise MalformedInput(f"{self.name}: e_shentsize is {header.e_shentsize}, not {SHDR.size}")
+        first = Shdr(*self.view.unpack(SHDR, header.e_shoff, "section header 0"))
+        count = header.e_shnum or first.sh_size
+        table = self.view.bytes(header.e_shoff, count * SHDR.size, "the section header table")
+        headers = [Shdr(*fields) for fields in SHDR.iter_unpack(table)]
+        names_index = first.sh_link if header.e_shstrndx == c.SHN_XINDEX else header.e_shstrndx
+        names = memoryview(b"")
+        if names_index:
+            if names_index >= count:
+                raise MalformedInput(
+                    f"{self.name}: e_shstrndx is {names_index}, but there are {count} sections"
+                )
+            strings = headers[names_index]
+            names = self.view.bytes(strings.sh_offset, strings.sh_size, "the section name table")
+        return tuple(
+            Section(string_at(names, shdr.sh_name).decode("utf-8", "surrogateescape"), index, shdr)
+            for index, shdr in enumerate(headers)
+        )
+
+    # sections
+
+    def section(self, name: str) -> Section | None:
+        """The first section called *name*."""
+        return next((section for section in self.sections if section.name == name), None)
+
+    def section_of_type(self, sh_type: int) -> Section | None:
+        """The first section of type *sh_type*."""
+        return next((section for section in self.sections if section.header.sh_type == sh_type), None)
+
+    def content(self, section: Section) -> memoryview:
+        """The bytes of *section*; none for SHT_NOBITS."""
+        if section.header.sh_type == c.SHT_NOBITS:
+            return memoryview(b"")
+        return self.view.bytes(section.header.sh_offset, section.header.sh_size, f"section {section.name}")
+
+    def relocations(self) -> Iterator[tuple[Section, Relocations]]:
+        """Every relocation section with its table."""
+        for section in self.sections:
+            if section.header.sh_type == c.SHT_RELA:
+                yield section, read_relocations(self.content(section))
+
+    # symbols
+
+    @cached_property
+    def symbols(self) -> Symbols | None:
+        """The full symbol table, ``.symtab``; None where the file is stripped."""
+        section = self.section_of_type(c.SHT_SYMTAB)
+        if section is None:
+            return None
+        return self._symbols(self.content(section), self._strings_of(section), section)
+
+    @cached_property
+    def dynamic_symbols(self) -> Symbols | None:
+        """``.dynsym`` with its versions; also where section headers are stripped."""
+        section = self.section_of_type(c.SHT_DYNSYM)
+        if section is not None:
+            versions = self.section_of_type(c.SHT_GNU_VERSYM)
+            raw_versions = memoryview(b"") if versions is None else self.content(versions)
+            return self._symbols(self.content(section), self._strings_of(section), section, raw_versions)
+        tags = self._dynamic_tags
+        if c.DT_SYMTAB not in tags or c.DT_STRTAB not in tags:
+            return None
+        count = self._dynamic_symbol_count()
+        raw_versions = (
+            self.read_at(tags[c.DT_VERSYM], 2 * count, "DT_VERSYM")
+            if c.DT_VERSYM in tags
+            else memoryview(b"")
+        )
+        raw = self.read_at(tags[c.DT_SYMTAB], SYM.size * count, "DT_SYMTAB")
+        return self._symbols(raw, self._dynamic_strings, None, raw_versions)
+
+    def _symbols(
+        self, raw: memoryview, strings: bytes, section: Section | None, raw_versions: memoryview | None = None
+    ) -> Symbols:
+        if len(raw) % SYM.size:
+            raise MalformedInput(f"{self.name}: its symbol table is not a whole number of symbols")
+        wide = column("Q", raw)
+        octets = bytes(raw)
+        st_shndx: Sequence[int] = column("H", raw)[3::12]
+        extended = self.section_of_type(c.SHT_SYMTAB_SHNDX)
+        if section is not None and extended is not None and extended.header.sh_link == section.number:
+            indexes = column("I", self.content(extended))
+            if len(indexes) < len(st_shndx):
+                raise MalformedInput(f"{self.name}: .symtab_shndx is shorter than the symbol table")
+            st_shndx = [indexes[i] if short == c.SHN_XINDEX else short for i, short in enumerate(st_shndx)]
+        st_name = column("I", raw)[0::6]
+        if st_name and max(st_name) >= max(len(strings), 1):
+            raise MalformedInput(f"{self.name}: a symbol's name lies beyond the end of the string table")
+        return Symbols(
+            st_name=st_name,
+            st_info=octets[4 :: SYM.size],
+            st_other=octets[5 :: SYM.size],
+            st_shndx=st_shndx,
+            st_value=wide[1::3],
+            st_size=wide[2::3],
+            strings=strings,
+            versions=column("H", raw_versions) if raw_versions else (),
+        )
+
+    def _strings_of(self, section: Section) -> bytes:
+        link = section.header.sh_link
+        if not 0 < link < len(self.sections):
+            raise MalformedInput(
+                f"{self.name}: section {section.name} has no string table (sh_link is {link})"
+            )
+        return bytes(self.content(self.sections[link]))
+
+    def _dynamic_symbol_count(self) -> int:
+        """Number of dynamic symbols where no section header tells: from either hash table."""
+        tags = self._dynamic_tags
+        if c.DT_HASH in tags:
+            return column("I", self.read_at(tags[c.DT_HASH], 8, "DT_HASH"))[1]
+        if c.DT_GNU_HASH not in tags:
+            raise MalformedInput(f"{self.name}: neither section headers nor a hash table count its symbols")
+        start = tags[c.DT_GNU_HASH]
+        nbuckets, symoffset, bloom_size, _ = column("I", self.read_at(start, 16, "DT_GNU_HASH"))
+        buckets_at = start + 16 + 8 * bloom_size
+        buckets = column("I", self.read_at(buckets_at, 4 * nbuckets, "DT_GNU_HASH buckets"))
+        last = max(buckets, default=0)
+        if last < symoffset:
+            return symoffset
+        chain = buckets_at + 4 * nbuckets
+        while not column("I", self.read_at(chain + 4 * (last - symoffset), 4, "a DT_GNU_HASH chain"))[0] & 1:
+            last += 1
+        return last + 1
+
+    # the dynamic table
+
+    @cached_property
+    def dynamic(self) -> Dynamic | None:
+        """The dynamic table; None for an object or a static executable."""
+        raw = self._dynamic_raw
+        if raw is None:
+            return None
+        entries = [(tag, value) for tag, value in DYN.iter_unpack(raw[: len(raw) // DYN.size * DYN.size])]
+        tags = self._dynamic_tags
+
+        def strings(*wanted: int) -> tuple[str, ...]:
+            found = (string_at(self._dynamic_strings, value) for tag, value in entries if tag in wanted)
+            return tuple(text.decode("utf-8", "surrogateescape") for text in found)
+
+        return Dynamic(
+            needed=strings(c.DT_NEEDED),
+            soname=next(iter(strings(c.DT_SONAME)), None),
+            runpath=tuple(
+                folder for text in strings(c.DT_RPATH, c.DT_RUNPATH) for folder in text.split(":") if folder
+            ),
+            tags=tags,
+            version_needs=self._version_needs(),
+            version_definitions=self._version_definitions(),
+        )
+
+    @cached_property
+    def _dynamic_raw(self) -> memoryview | None:
+        for segment in self.segments:
+            if segment.p_type == c.PT_DYNAMIC:
+                return self.view.bytes(segment.p_offset, segment.p_filesz, "the dynamic table")
+        return None
+
+    @cached_property
+    def _dynamic_tags(self) -> dict[int, int]:
+        tags: dict[int, int] = {}
+        raw = self._dynamic_raw
+        if raw is not None:
+            for tag, value in DYN.iter_unpack(raw[: len(raw) // DYN.size * DYN.size]):
+                if tag == c.DT_NULL:
+                    break
+                tags[tag] = value
+        return tags
+
+    @cached_property
+    def _dynamic_strings(self) -> bytes:
+        tags = self._dynamic_tags
+        if c.DT_STRTAB not in tags:
+            return b""
+        return bytes(self.read_at(tags[c.DT_STRTAB], tags.get(c.DT_STRSZ, 0), "DT_STRTAB"))
+
+    def _version_needs(self) -> dict[int, tuple[str, str]]:
+        tags, needs = self._dynamic_tags, {}
+        address = tags.get(c.DT_VERNEED, 0)
+        for _ in range(tags.get(c.DT_VERNEEDNUM, 0)):
+            raw = self.read_at(address, VERNEED.size, "a version need")
+            _, vn_cnt, vn_file, vn_aux, vn_next = VERNEED.unpack(raw)
+            library = self._dynamic_string(vn_file)
+            auxiliary = address + vn_aux
+            for _ in range(vn_cnt):
+                raw = self.read_at(auxiliary, VERNAUX.size, "a version need's entry")
+                _, _, vna_other, vna_name, vna_next = VERNAUX.unpack(raw)
+                needs[vna_other] = (library, self._dynamic_string(vna_name))
+                auxiliary += vna_next
+            address += vn_next
+        return needs
+
+    def _version_definitions(self) -> dict[int, str]:
+        tags, definitions = self._dynamic_tags, {}
+        address = tags.get(c.DT_VERDEF, 0)
+        for _ in range(tags.get(c.DT_VERDEFNUM, 0)):
+            raw = self.read_at(address, VERDEF.size, "a version definition")
+            _, vd_flags, vd_ndx, _, _, vd_aux, vd_next = VERDEF.unpack(raw)
+            raw = self.read_at(address + vd_aux, VERDAUX.size, "a version definition's entry")
+            if not vd_flags & c.VER_FLG_BASE:
+                definitions[vd_ndx] = self._dynamic_string(VERDAUX.unpack(raw)[0])
+            address += vd_next
+        return definitions
+
+    def _dynamic_string(self, offset: int) -> str:
+        return string_at(self._dynamic_strings, offset).decode("utf-8", "surrogateescape")
+
+    def dynamic_relocations(self) -> Iterator[Relocations]:
+        """The tables that the dynamic loader applies: DT_RELA and DT_JMPREL."""
+        tags = self._dynamic_tags
+        for start, size in ((c.DT_RELA, c.DT_RELASZ), (c.DT_JMPREL, c.DT_PLTRELSZ)):
+            if start in tags:
+                length = tags.get(size, 0) // RELA.size * RELA.size
+                yield read_relocations(self.read_at(tags[start], length, "the dynamic relocations"))
+
+    # notes and segments
+
+    @cached_property
+    def notes(self) -> tuple[Note, ...]:
+        """Every note, from the note sections or, where those are stripped, the note segments."""
+        regions = [
+            (self.content(s), s.header.sh_addralign) for s in self.sections if s.header.sh_type == c.SHT_NOTE
+        ]
+        if not regions:
+            regions = [
+                (self.view.bytes(s.p_offset, s.p_filesz, "a note segment"), s.p_align)
+                for s in self.segments
+                if s.p_type == c.PT_NOTE
+            ]
+        return tuple(note for raw, alignment in regions for note in self._notes_in(raw, max(alignment, 4)))
+
+    def _notes_in(self, raw: memoryview, alignment: int) -> Iterator[Note]:
+        view, position = View(raw, self.name), 0
+        while position + NHDR.size <= len(raw):
+            n_namesz, n_descsz, n_type = view.unpack(NHDR, position, "a note's header")
+            owner_at = position + NHDR.size
+            content_at = align_up(owner_at + n_namesz, alignment)
+            owner = bytes(view.bytes(owner_at, n_namesz, "a note's name"))
+            yield Note(owner.rstrip(b"\0"), n_type, view.bytes(content_at, n_descsz, "a note's content"))
+            position = align_up(content_at + n_descsz, alignment)
+
+    @cached_property
+    def build_id(self) -> bytes | None:
+        """The content of ``.note.gnu.build-id``."""
+        for note in self.notes:
+            if note.owner == b"GNU" and note.kind == c.NT_GNU_BUILD_ID:
+                return bytes(note.content)
+        return None
+
+    @cached_property
+    def features(self) -> int:
+        """GNU_PROPERTY_AARCH64_FEATURE_1_* bits of ``.note.gnu.property``; 0 where there is none."""
+        for note in self.notes:
+            if note.owner == b"GNU" and note.kind == c.NT_GNU_PROPERTY_TYPE_0:
+                position = 0
+                while position + 8 <= len(note.content):
+                    kind, size = column("I", note.content[position : position + 8])
+                    if kind == c.GNU_PROPERTY_AARCH64_FEATURE_1_AND and size >= 4:
+                        return int.from_bytes(note.content[position + 8 : position + 12], "little")
+                    position += 8 + align_up(size, 8)
+        return 0
+
+    @cached_property
+    def interpreter(self) -> str | None:
+        """The dynamic loader that PT_INTERP names."""
+        for segment in self.segments:
+            if segment.p_type == c.PT_INTERP:
+                raw = self.view.bytes(segment.p_offset, segment.p_filesz, "PT_INTERP")
+                return string_at(raw, 0).decode("utf-8", "surrogateescape")
+        return None
+
+    def offset_of(self, address: int) -> int | None:
+        """Byte offset in the file of virtual *address*; None where no segment holds it in the file."""
+        for segment in self.segments:
+            if segment.p_type == c.PT_LOAD and 0 <= address - segment.p_vaddr < segment.p_filesz:
+                return address - segment.p_vaddr + segment.p_offset
+        return None
+
+    def read_at(self, address: int, size: int, what: str) -> memoryview:
+        """*size* bytes at virtual *address*."""
+        offset = self.offset_of(address)
+        if offset is None:
+            raise MalformedInput(f"{self.name}: {what} is at address {address:#x}, which no segment holds")
+        return self.view.bytes(offset, size, what)
+
+    def executable_ranges(self) -> list[tuple[int, int]]:
+        """First and one-past-last virtual address of each executable segment."""
+        return [
+            (segment.p_vaddr, segment.p_vaddr + segment.p_memsz)
+            for segment in self.segments
+            if segment.p_type == c.PT_LOAD and segment.p_flags & c.PF_X
+        ]

@@ -1,0 +1,202 @@
+"""Writes an ``ET_REL`` object from sections, symbols and relocations: layout first, bytes second."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from elf import constants as c
+from elf.records import EHDR, RELA, SHDR, SYM, Ehdr, Shdr
+from elf.relocations import Relocations, write_relocations
+from stubgen.binary import BytesLike, Column, Image, Layout, Span, column_bytes, name_table, narrow, spread
+from stubgen.errors import FieldOverflow
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section to write; ``.symtab``, ``.strtab``, ``.shstrtab`` and ``.rela*`` are the writer's own."""
+
+    name: str
+    sh_type: int  # SHT_*
+    sh_flags: int  # SHF_*
+    content: BytesLike
+    sh_addralign: int = 1  # bytes
+    relocations: Relocations | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolColumns:
+    """Symbols to write, as columns as long as ``names``."""
+
+    names: Sequence[bytes] = ()
+    st_info: Column = 0  # bind << 4 | type
+    st_other: Column = 0  # visibility
+    st_shndx: Column = 0  # section index, 1 for the first of the object's sections, or SHN_*
+    st_value: Column = 0  # byte offset into the section
+    st_size: Column = 0  # bytes
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """A relocatable object: section *n* of ``sections`` has section index *n* + 1."""
+
+    sections: Sequence[Section]
+    local_symbols: SymbolColumns = field(default_factory=SymbolColumns)
+    global_symbols: Sequence[SymbolColumns] = ()
+    """Groups written one after another, after the locals (gABI: sh_info is the first non-local)."""
+
+
+class _Region(NamedTuple):
+    """A section as it will be written: its header lacks only sh_name, sh_offset and sh_size."""
+
+    title: str
+    header: Shdr
+    content: BytesLike
+
+
+def write(obj: Object, name: str = "object") -> bytearray:
+    """The bytes of *obj*; *name* stands for it in complaints.
+
+    Raises:
+        FieldOverflow: a size, offset or count does not fit its field; fewer than SHN_LORESERVE sections
+            keep every ``st_shndx`` short.
+    """
+    groups = [obj.local_symbols, *obj.global_symbols]
+    strings, st_names = name_table([group.names for group in groups], name)
+    packed = [_pack(group, starts) for group, starts in zip(groups, st_names, strict=True)]
+    regions = _regions(obj, b"".join([bytes(SYM.size), *packed]), strings, name)
+    if len(regions) + 1 >= c.SHN_LORESERVE:
+        raise FieldOverflow(f"{name}: {len(regions) + 1} sections reach SHN_LORESERVE ({c.SHN_LORESERVE:#x})")
+    titles = [region.title.encode() for region in regions] + [b".shstrtab"]
+    shstrtab, (sh_names,) = name_table([titles], name)
+    regions.append(_Region(".shstrtab", _shdr(sh_type=c.SHT_STRTAB), shstrtab))
+
+    layout = Layout(
+        [
+            ("header", Span(EHDR.size)),
+            *(
+                (f"section {number}", Span(_file_size(region), region.header.sh_addralign))
+                for number, region in enumerate(regions, start=1)
+            ),
+            ("section headers", Span(SHDR.size * (len(regions) + 1), 8)),
+        ],
+        name,
+        offset_bits=64,
+    )
+
+    image = Image(layout, name)
+    image.put("header", _header(layout, len(regions)))
+    for number, region in enumerate(regions, start=1):
+        image.put(f"section {number}", region.content if _file_size(region) else b"")
+    image.put("section headers", _section_headers(regions, sh_names, layout))
+    return image.finish()
+
+
+def _regions(obj: Object, symtab: bytes, strtab: bytes, name: str) -> list[_Region]:
+    """The sections in file order: the caller's, their relocations, the symbol table and its strings."""
+    regions = [
+        _Region(s.name, _shdr(sh_type=s.sh_type, sh_flags=s.sh_flags, sh_addralign=s.sh_addralign), s.content)
+        for s in obj.sections
+    ]
+    relocated = [(number, s) for number, s in enumerate(obj.sections, start=1) if s.relocations]
+    symtab_number = len(obj.sections) + len(relocated) + 1
+    for number, section in relocated:
+        header = _shdr(
+            sh_type=c.SHT_RELA,
+            sh_flags=c.SHF_INFO_LINK,
+            sh_link=symtab_number,
+            sh_info=number,
+            sh_addralign=8,
+            sh_entsize=RELA.size,
+        )
+        table = write_relocations(section.relocations) if section.relocations else b""
+        regions.append(_Region(f".rela{section.name}", header, table))
+    header = _shdr(
+        sh_type=c.SHT_SYMTAB,
+        sh_link=symtab_number + 1,
+        sh_info=narrow(1 + len(obj.local_symbols), 32, "sh_info of .symtab", name),
+        sh_addralign=8,
+        sh_entsize=SYM.size,
+    )
+    regions.append(_Region(".symtab", header, symtab))
+    regions.append(_Region(".strtab", _shdr(sh_type=c.SHT_STRTAB), strtab))
+    return regions
+
+
+def _file_size(region: _Region) -> int:
+    """Bytes that *region* takes in the file."""
+    return 0 if region.header.sh_type == c.SHT_NOBITS else len(region.content)
+
+
+def _shdr(
+    *,
+    sh_type: int,
+    sh_flags: int = 0,
+    sh_link: int = 0,
+    sh_info: int = 0,
+    sh_addralign: int = 1,
+    sh_entsize: int = 0,
+) -> Shdr:
+    """A section header without name, place and size."""
+    return Shdr(0, sh_type, sh_flags, 0, 0, 0, sh_link, sh_info, sh_addralign, sh_entsize)
+
+
+def _header(layout: Layout, section_count: int) -> bytes:
+    header = Ehdr(
+        e_ident=c.ELFMAG + bytes([c.ELFCLASS64, c.ELFDATA2LSB, c.EV_CURRENT]) + bytes(9),
+        e_type=c.ET_REL,
+        e_machine=c.EM_AARCH64,
+        e_version=c.EV_CURRENT,
+        e_entry=0,
+        e_phoff=0,
+        e_shoff=layout.offset("section headers"),
+        e_flags=0,
+        e_ehsize=EHDR.size,
+        e_phentsize=0,
+        e_phnum=0,
+        e_shentsize=SHDR.size,
+        e_shnum=section_count + 1,
+        e_shstrndx=section_count,
+    )
+    return EHDR.pack(*header)
+
+
+def _section_headers(regions: Sequence[_Region], sh_names: Sequence[int], layout: Layout) -> bytes:
+    rows = [bytes(SHDR.size)]  # gABI: section 0 is all zero
+    for number, (region, sh_name) in enumerate(zip(regions, sh_names, strict=True), start=1):
+        offset = layout.offset(f"section {number}")
+        header = region.header._replace(sh_name=sh_name, sh_offset=offset, sh_size=len(region.content))
+        rows.append(SHDR.pack(*header))
+    return b"".join(rows)
+
+
+def _pack(group: SymbolColumns, st_name: Sequence[int]) -> bytes:
+    """*group* as ``Elf64_Sym`` records: word 0 holds st_name, st_info, st_other and st_shndx."""
+    count = len(group)
+    if isinstance(group.st_info, int) and isinstance(group.st_other, int) and isinstance(group.st_shndx, int):
+        rest = group.st_info << 32 | group.st_other << 40 | group.st_shndx << 48
+        first = array("Q", [offset | rest for offset in st_name])
+    else:
+        first = array(
+            "Q",
+            [
+                offset | info << 32 | other << 40 | shndx << 48
+                for offset, info, other, shndx in zip(
+                    st_name,
+                    spread(group.st_info, count),
+                    spread(group.st_other, count),
+                    spread(group.st_shndx, count),
+                    strict=True,
+                )
+            ],
+        )
+    words = array("Q", bytes(SYM.size * count))
+    words[0::3] = first
+    words[1::3] = spread(group.st_value, count)
+    words[2::3] = spread(group.st_size, count)
+    return column_bytes(words)

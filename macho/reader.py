@@ -1,0 +1,329 @@
+"""Reads executables, dylibs, bundles and relocatable objects, also the ARM64 slice of a universal file.
+
+Every read is bounded by the file and every structure that does not fit is reported with its name. What a
+caller does not ask for is not read.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from struct import Struct
+from typing import Any, NamedTuple
+
+from macho import constants as c
+from macho.records import (
+    BUILD_VERSION_COMMAND,
+    DYLIB_COMMAND,
+    DYSYMTAB_COMMAND,
+    FAT_ARCH,
+    FAT_ARCH_64,
+    FAT_HEADER,
+    LOAD_COMMAND,
+    MACH_HEADER_64,
+    NLIST_64,
+    RELOCATION_INFO,
+    RPATH_COMMAND,
+    SECTION_64,
+    SEGMENT_COMMAND_64,
+    SYMTAB_COMMAND,
+    UUID_COMMAND,
+    VERSION_MIN_COMMAND,
+    MachHeader64,
+    Section64,
+    SegmentCommand64,
+)
+from macho.relocations import Relocations, read_relocations
+from stubgen.binary import View, column, string_at
+from stubgen.errors import MalformedInput, UnsupportedInput
+
+
+class Section(NamedTuple):
+    """A section: its names and its header."""
+
+    name: str  # "__TEXT,__text"
+    ordinal: int  # 1 for the first, as n_sect counts
+    header: Section64
+
+
+class Command(NamedTuple):
+    """A load command."""
+
+    cmd: int  # LC_*
+    offset: int  # bytes from the header
+    size: int  # bytes
+
+
+class BuildVersion(NamedTuple):
+    """What LC_BUILD_VERSION or LC_VERSION_MIN_* says."""
+
+    platform: int  # PLATFORM_*
+    minos: int  # xxxx.yy.zz in nibbles
+    sdk: int  # xxxx.yy.zz in nibbles
+
+
+class Dylib(NamedTuple):
+    """A library that the file loads."""
+
+    cmd: int  # LC_LOAD_DYLIB and its kin
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Symbols:
+    """A symbol table as columns of equal length."""
+
+    n_strx: array[int]  # byte offset into strings
+    n_type: Sequence[int]  # N_STAB | N_PEXT | N_TYPE | N_EXT
+    n_sect: Sequence[int]  # section ordinal; 0 = none
+    n_desc: array[int]  # N_WEAK_*; library ordinal in the high byte
+    n_value: array[int]  # virtual address
+    strings: bytes
+    """The string table that n_strx points into."""
+
+    def __len__(self) -> int:
+        return len(self.n_strx)
+
+    def name(self, index: int) -> bytes:
+        """The name of symbol *index*."""
+        return string_at(self.strings, self.n_strx[index])
+
+    def names(self) -> Iterator[bytes]:
+        """All names, in the table's order."""
+        strings, find = self.strings, self.strings.find
+        for start in self.n_strx:
+            end = find(b"\0", start)
+            yield strings[start:end] if end >= 0 else strings[start:]
+
+    def positions(self, wanted: Container[bytes]) -> Iterator[tuple[int, bytes]]:
+        """Index and name of every symbol whose name is in *wanted*."""
+        return (item for item in enumerate(self.names()) if item[1] in wanted)
+
+
+class MachOFile:
+    """A 64-bit little-endian ARM64 Mach-O file, or that slice of a universal file.
+
+    Raises:
+        MalformedInput: the header or the load commands are broken or cut off.
+        UnsupportedInput: another CPU, or arm64e, whose pointers are signed.
+    """
+
+    def __init__(self, data: Any, name: str) -> None:  # Any: Buffer has no name before Python 3.12
+        self.name = name
+        self.view = _thin(View(data, name))
+        self.header = self._read_header()
+        self.commands = self._read_commands()
+        self.segments, self.sections = self._read_segments()
+
+    def _read_header(self) -> MachHeader64:
+        magic = int.from_bytes(self.view.bytes(0, 4, "the Mach-O magic"), "little")
+        if magic in (c.MH_MAGIC, c.MH_CIGAM):
+            raise UnsupportedInput(f"{self.name}: is a 32-bit Mach-O file; only 64-bit ARM is handled")
+        if magic == c.MH_CIGAM_64:
+            raise UnsupportedInput(
+                f"{self.name}: is a big-endian Mach-O file; only little-endian ARM64 is handled"
+            )
+        header = MachHeader64(*self.view.unpack(MACH_HEADER_64, 0, "the Mach-O header"))
+        _check_cpu(header.cputype, header.cpusubtype, self.name)
+        return header
+
+    def _read_commands(self) -> tuple[Command, ...]:
+        commands, position = [], MACH_HEADER_64.size
+        end = position + self.header.sizeofcmds
+        self.view.bytes(position, self.header.sizeofcmds, "the load commands")
+        for number in range(self.header.ncmds):
+            cmd, size = self.view.unpack(LOAD_COMMAND, position, f"load command {number}")
+            if size < LOAD_COMMAND.size or position + size > end:
+                raise MalformedInput(f"{self.name}: load command {number} is {size} bytes, beyond sizeofcmds")
+            commands.append(Command(cmd, position, size))
+            position += size
+        return tuple(commands)
+
+    def _read_segments(self) -> tuple[tuple[SegmentCommand64, ...], tuple[Section, ...]]:
+        segments: list[SegmentCommand64] = []
+        sections: list[Section] = []
+        for command in self.commands:
+            if command.cmd != c.LC_SEGMENT_64:
+                continue
+            segment = SegmentCommand64(*self._unpack(SEGMENT_COMMAND_64, command, "a segment command"))
+            segments.append(segment)
+            if SEGMENT_COMMAND_64.size + segment.nsects * SECTION_64.size > command.size:
+                raise MalformedInput(
+                    f"{self.name}: segment {_text(segment.segname)} is too short for its sections"
+                )
+            for number in range(segment.nsects):
+                at = command.offset + SEGMENT_COMMAND_64.size + number * SECTION_64.size
+                header = Section64(*self.view.unpack(SECTION_64, at, "a section header"))
+                title = f"{_text(header.segname)},{_text(header.sectname)}"
+                sections.append(Section(title, len(sections) + 1, header))
+        return tuple(segments), tuple(sections)
+
+    # sections
+
+    def section(self, name: str) -> Section | None:
+        """The first section called *name*, as ``segment,section``."""
+        return next((section for section in self.sections if section.name == name), None)
+
+    def content(self, section: Section) -> memoryview:
+        """The bytes of *section*; none for a zero-fill section."""
+        if section.header.flags & c.SECTION_TYPE in c.ZEROFILL_TYPES:
+            return memoryview(b"")
+        return self.view.bytes(section.header.offset, section.header.size, f"section {section.name}")
+
+    def relocations(self) -> Iterator[tuple[Section, Relocations]]:
+        """Every section that has relocations with its table."""
+        for section in self.sections:
+            if section.header.nreloc:
+                size = section.header.nreloc * RELOCATION_INFO.size
+                raw = self.view.bytes(section.header.reloff, size, f"the relocations of {section.name}")
+                yield section, read_relocations(raw)
+
+    # symbols
+
+    @cached_property
+    def symbols(self) -> Symbols | None:
+        """The symbol table; None where the file has none."""
+        command = self._command(c.LC_SYMTAB)
+        if command is None:
+            return None
+        _, _, symoff, nsyms, stroff, strsize = self._unpack(SYMTAB_COMMAND, command, "LC_SYMTAB")
+        raw = self.view.bytes(symoff, nsyms * NLIST_64.size, "the symbol table")
+        strings = bytes(self.view.bytes(stroff, strsize, "the string table"))
+        octets = bytes(raw)
+        n_strx = column("I", raw)[0::4]
+        if n_strx and max(n_strx) >= max(strsize, 1):
+            raise MalformedInput(f"{self.name}: a symbol's name lies beyond the end of the string table")
+        return Symbols(
+            n_strx=n_strx,
+            n_type=octets[4 :: NLIST_64.size],
+            n_sect=octets[5 :: NLIST_64.size],
+            n_desc=column("H", raw)[3::8],
+            n_value=column("Q", raw)[1::2],
+            strings=strings,
+        )
+
+    @cached_property
+    def dysymtab(self) -> tuple[int, ...] | None:
+        """LC_DYSYMTAB from ilocalsym on: first index and count of locals, external definitions, undefined."""
+        command = self._command(c.LC_DYSYMTAB)
+        return None if command is None else self._unpack(DYSYMTAB_COMMAND, command, "LC_DYSYMTAB")[2:]
+
+    # load commands
+
+    @cached_property
+    def dylibs(self) -> tuple[Dylib, ...]:
+        """The libraries that the file loads, in the order that the two-level ordinals count."""
+        return tuple(
+            Dylib(command.cmd, self._dylib_name(command))
+            for command in self.commands
+            if command.cmd in c.LOAD_DYLIB_COMMANDS
+        )
+
+    @cached_property
+    def install_name(self) -> str | None:
+        """LC_ID_DYLIB's name."""
+        command = self._command(c.LC_ID_DYLIB)
+        return None if command is None else self._dylib_name(command)
+
+    @cached_property
+    def rpaths(self) -> tuple[str, ...]:
+        """LC_RPATH's folders."""
+        return tuple(
+            self._string(command, self._unpack(RPATH_COMMAND, command, "LC_RPATH")[2], "LC_RPATH")
+            for command in self.commands
+            if command.cmd == c.LC_RPATH
+        )
+
+    @cached_property
+    def build_id(self) -> bytes | None:
+        """LC_UUID's 16 bytes."""
+        command = self._command(c.LC_UUID)
+        return None if command is None else bytes(self._unpack(UUID_COMMAND, command, "LC_UUID")[2])
+
+    @cached_property
+    def build_version(self) -> BuildVersion | None:
+        """Platform and minimum OS."""
+        for command in self.commands:
+            if command.cmd == c.LC_BUILD_VERSION:
+                return BuildVersion(*self._unpack(BUILD_VERSION_COMMAND, command, "LC_BUILD_VERSION")[2:5])
+            if command.cmd in c.VERSION_MIN_PLATFORMS:
+                _, _, version, sdk = self._unpack(VERSION_MIN_COMMAND, command, "LC_VERSION_MIN")
+                return BuildVersion(c.VERSION_MIN_PLATFORMS[command.cmd], version, sdk)
+        return None
+
+    def _command(self, cmd: int) -> Command | None:
+        return next((command for command in self.commands if command.cmd == cmd), None)
+
+    def _unpack(self, record: Struct, command: Command, what: str) -> tuple[Any, ...]:
+        if command.size < record.size:
+            raise MalformedInput(f"{self.name}: {what} is {command.size} bytes, shorter than {record.size}")
+        return self.view.unpack(record, command.offset, what)
+
+    def _dylib_name(self, command: Command) -> str:
+        return self._string(
+            command, self._unpack(DYLIB_COMMAND, command, "a dylib command")[2], "a dylib command"
+        )
+
+    def _string(self, command: Command, start: int, what: str) -> str:
+        if start >= command.size:
+            raise MalformedInput(f"{self.name}: the name of {what} lies beyond the command's end")
+        return _text(self.view.bytes(command.offset + start, command.size - start, what))
+
+    def offset_of(self, address: int) -> int | None:
+        """Byte offset in the slice of virtual *address*; None where no segment holds it in the file."""
+        for segment in self.segments:
+            if 0 <= address - segment.vmaddr < segment.filesize:
+                return int(address - segment.vmaddr + segment.fileoff)
+        return None
+
+    def read_at(self, address: int, size: int, what: str) -> memoryview:
+        """*size* bytes at virtual *address*."""
+        offset = self.offset_of(address)
+        if offset is None:
+            raise MalformedInput(f"{self.name}: {what} is at address {address:#x}, which no segment holds")
+        return self.view.bytes(offset, size, what)
+
+    def executable_ranges(self) -> list[tuple[int, int]]:
+        """First and one-past-last virtual address of each executable segment."""
+        return [
+            (segment.vmaddr, segment.vmaddr + segment.vmsize)
+            for segment in self.segments
+            if segment.initprot & c.VM_PROT_EXECUTE
+        ]
+
+
+def _thin(view: View) -> View:
+    """The ARM64 slice of a universal file; a thin file as it is."""
+    magic = int.from_bytes(view.bytes(0, 4, "the Mach-O magic"), "big")
+    record = {c.FAT_MAGIC: FAT_ARCH, c.FAT_MAGIC_64: FAT_ARCH_64}.get(magic)
+    if record is None:
+        return view
+    _, count = view.unpack(FAT_HEADER, 0, "the universal header")
+    slices = [
+        view.unpack(record, FAT_HEADER.size + number * record.size, f"universal slice {number}")
+        for number in range(min(count, 64))  # lipo knows fewer CPUs than that; a larger count is corrupt
+    ]
+    arm64 = [s for s in slices if s[0] == c.CPU_TYPE_ARM64]
+    plain = [s for s in arm64 if s[1] & ~c.CPU_SUBTYPE_MASK != c.CPU_SUBTYPE_ARM64E]
+    if not arm64:
+        held = ", ".join(c.CPU_NAMES.get(s[0], f"CPU {s[0]:#x}") for s in slices) or "nothing"
+        raise UnsupportedInput(f"{view.name}: is a universal file without an ARM64 slice (it holds {held})")
+    chosen = (plain or arm64)[0]
+    return view.slice(chosen[2], chosen[3], "the ARM64 slice")
+
+
+def _check_cpu(cputype: int, cpusubtype: int, name: str) -> None:
+    if cputype != c.CPU_TYPE_ARM64:
+        cpu = c.CPU_NAMES.get(cputype, f"CPU {cputype:#x}")
+        raise UnsupportedInput(f"{name}: is a Mach-O file for {cpu}; only ARM64 is handled")
+    if cpusubtype & ~c.CPU_SUBTYPE_MASK == c.CPU_SUBTYPE_ARM64E:
+        raise UnsupportedInput(
+            f"{name}: is arm64e, whose function pointers are signed; build host and patch for arm64"
+        )
+
+
+def _text(raw: bytes | memoryview) -> str:
+    """A NUL-padded name."""
+    return bytes(raw).split(b"\0", 1)[0].decode("utf-8", "surrogateescape")

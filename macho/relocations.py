@@ -1,0 +1,55 @@
+"""ARM64 relocation codes (``<mach-o/arm64/reloc.h>``) and tables of relocations as columns."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from macho.records import RELOCATION_INFO
+from stubgen.binary import BytesLike, column, column_bytes
+
+ARM64_RELOC_UNSIGNED = 0
+ARM64_RELOC_SUBTRACTOR = 1
+ARM64_RELOC_BRANCH26 = 2
+ARM64_RELOC_PAGE21 = 3
+ARM64_RELOC_PAGEOFF12 = 4
+ARM64_RELOC_GOT_LOAD_PAGE21 = 5
+ARM64_RELOC_GOT_LOAD_PAGEOFF12 = 6
+ARM64_RELOC_POINTER_TO_GOT = 7
+ARM64_RELOC_TLVP_LOAD_PAGE21 = 8
+ARM64_RELOC_TLVP_LOAD_PAGEOFF12 = 9
+ARM64_RELOC_ADDEND = 10
+
+NAMES = {code: name for name, code in globals().items() if name.startswith("ARM64_RELOC_")}
+"""Code -> name, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relocations:
+    """A relocation table as columns of equal length."""
+
+    r_address: Sequence[int]  # byte offset into the section
+    r_word: Sequence[int]  # symbolnum | pcrel << 24 | length << 25 | extern << 27 | type << 28
+
+    def __len__(self) -> int:
+        return len(self.r_address)
+
+
+def r_word(symbolnum: int, *, pcrel: bool, length: int, extern: bool, kind: int) -> int:
+    """The second word of ``relocation_info``; *length* is log2 bytes."""
+    return symbolnum | pcrel << 24 | length << 25 | extern << 27 | kind << 28
+
+
+def read_relocations(raw: BytesLike) -> Relocations:
+    """The ``relocation_info`` records of *raw*; a partial record at the end is ignored."""
+    words = column("I", raw[: len(raw) // RELOCATION_INFO.size * RELOCATION_INFO.size])
+    return Relocations(r_address=words[0::2], r_word=words[1::2])
+
+
+def write_relocations(relocations: Relocations) -> bytes:
+    """The table as ``relocation_info`` records."""
+    words = array("I", bytes(RELOCATION_INFO.size * len(relocations)))
+    words[0::2] = array("I", relocations.r_address)
+    words[1::2] = array("I", relocations.r_word)
+    return column_bytes(words)

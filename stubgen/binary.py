@@ -1,0 +1,198 @@
+"""The floor that ``elf/`` and ``macho/`` stand on: bounded reads, planned layouts, checked fields.
+
+Offsets are planned first (:class:`Layout`), bytes are written second (:class:`Image`), and the second step
+checks that it agrees with the first. Nothing here knows a file format.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Sequence
+from itertools import accumulate
+from struct import Struct
+from typing import Any, NamedTuple
+
+from stubgen.errors import FieldOverflow, MalformedInput
+
+BytesLike = bytes | bytearray | memoryview
+Column = int | Sequence[int]
+"""One value an entry, or one value for all of them."""
+
+
+class View:
+    """A file's bytes together with its name, so that every read is bounded and every complaint says where."""
+
+    __slots__ = ("data", "name")
+
+    def __init__(self, data: Any, name: str) -> None:  # Any: Buffer (PEP 688) has no name before Python 3.12
+        self.data = memoryview(data)
+        self.name = name
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def bytes(self, offset: int, size: int, what: str) -> memoryview:
+        """*size* bytes from byte *offset*; *what* names them in the complaint.
+
+        Raises:
+            MalformedInput: they reach beyond the end of the file.
+        """
+        if offset < 0 or size < 0 or offset + size > len(self.data):
+            raise MalformedInput(
+                f"{self.name}: {what} needs bytes {offset:#x} to {offset + size:#x}, "
+                f"but the file ends at {len(self.data):#x}: it is truncated or corrupt"
+            )
+        return self.data[offset : offset + size]
+
+    def unpack(self, record: Struct, offset: int, what: str) -> tuple[Any, ...]:
+        """One record at byte *offset*."""
+        return record.unpack(self.bytes(offset, record.size, what))
+
+    def slice(self, offset: int, size: int, what: str) -> View:
+        """A part of the file as a view of its own, with the same name."""
+        return View(self.bytes(offset, size, what), self.name)
+
+
+def column(typecode: str, raw: BytesLike) -> array[int]:
+    """Little-endian integers as an array: ``B`` 1, ``H`` 2, ``I`` 4, ``Q`` (signed: ``q``) 8 bytes each."""
+    values = array(typecode)
+    values.frombytes(raw)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
+
+
+def column_bytes(values: array[int]) -> bytes:
+    """The inverse of :func:`column`."""
+    if sys.byteorder == "big":
+        values = values[:]
+        values.byteswap()
+    return values.tobytes()
+
+
+def string_at(table: BytesLike, offset: int) -> bytes:
+    """The NUL-terminated string at byte *offset* of a string table; empty beyond its end."""
+    if offset >= len(table):
+        return b""
+    rest = bytes(table[offset : offset + 256])
+    end = rest.find(b"\0")
+    if end < 0:
+        rest = bytes(table[offset:])
+        end = rest.find(b"\0")
+    return rest if end < 0 else rest[:end]
+
+
+def spread(values: Column, count: int) -> array[int]:
+    """A column of *count* 8-byte values."""
+    return array("Q", [values]) * count if isinstance(values, int) else array("Q", values)
+
+
+def name_table(groups: Sequence[Sequence[bytes]], where: str) -> tuple[bytes, list[list[int]]]:
+    """A string table of all *groups*' names, and for each group the byte offset of each name in it.
+
+    Both formats keep offset 0 for "no name" and end each name with a NUL byte.
+
+    Raises:
+        FieldOverflow: a name contains a NUL byte, or the table outgrows 32-bit offsets.
+    """
+    parts, offsets, position = [b"\0"], [], 1
+    for names in groups:
+        joined = b"\0".join(names)
+        if names and joined.count(b"\0") != len(names) - 1:
+            raise FieldOverflow(f"{where}: a symbol name contains a NUL byte")
+        starts = list(accumulate([len(name) + 1 for name in names], initial=position))
+        position = starts.pop()
+        offsets.append(starts)
+        if names:
+            parts += [joined, b"\0"]
+    narrow(position, 32, "the size of the string table", where)
+    return b"".join(parts), offsets
+
+
+def narrow(value: int, bits: int, field: str, where: str) -> int:
+    """*value*, after a check that it fits an unsigned field of *bits* bits.
+
+    Raises:
+        FieldOverflow: it does not; the message names field, value, limit and place.
+    """
+    if not 0 <= value < 1 << bits:
+        raise FieldOverflow(f"{where}: {field} is {value:#x}, which does not fit its {bits} bits")
+    return value
+
+
+def align_up(value: int, alignment: int) -> int:
+    """The next multiple of *alignment* (bytes, a power of two or 0 for none) at or above *value*."""
+    return value if alignment <= 1 else (value + alignment - 1) & -alignment
+
+
+class Span(NamedTuple):
+    """One region of a file to be written."""
+
+    size: int  # bytes
+    align: int = 1  # bytes
+
+
+class Layout:
+    """Where each region of a file goes: planned from sizes alone, in the order of the call's arguments."""
+
+    __slots__ = ("_offsets", "_spans", "size")
+
+    def __init__(self, spans: Sequence[tuple[str, Span]], where: str, offset_bits: int) -> None:
+        self._spans = dict(spans)
+        self._offsets: dict[str, int] = {}
+        position = 0
+        for name, span in spans:
+            position = align_up(position, span.align)
+            self._offsets[name] = narrow(position, offset_bits, f"offset of {name}", where)
+            position += span.size
+        self.size = narrow(position, offset_bits, "file size", where)
+        """Bytes."""
+
+    def offset(self, name: str) -> int:
+        """Byte offset of region *name*."""
+        return self._offsets[name]
+
+    def span(self, name: str) -> Span:
+        """Size and alignment of region *name*."""
+        return self._spans[name]
+
+    def names(self) -> list[str]:
+        """The regions, in file order."""
+        return list(self._offsets)
+
+
+class Image:
+    """The bytes of a file that follows a layout: each region is put once, whole and in order."""
+
+    def __init__(self, layout: Layout, where: str) -> None:
+        self._layout = layout
+        self._where = where
+        self._bytes = bytearray(layout.size)
+        self._waiting = layout.names()
+
+    def put(self, name: str, content: BytesLike) -> None:
+        """Write region *name*.
+
+        Raises:
+            RuntimeError: the region is not the next one, or its size is not the planned one: a bug.
+        """
+        expected = self._waiting.pop(0) if self._waiting else "nothing"
+        planned = self._layout.span(name).size
+        if expected != name or len(content) != planned:
+            raise RuntimeError(
+                f"{self._where}: wrote {len(content)} bytes of {name} where the layout "
+                f"planned {planned} bytes of {expected}"
+            )
+        start = self._layout.offset(name)
+        self._bytes[start : start + planned] = content
+
+    def finish(self) -> bytearray:
+        """The file.
+
+        Raises:
+            RuntimeError: a planned region was never written: a bug.
+        """
+        if self._waiting:
+            raise RuntimeError(f"{self._where}: never wrote {', '.join(self._waiting)}")
+        return self._bytes
