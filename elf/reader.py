@@ -116,9 +116,7 @@ class ElfFile:
         if ident[c.EI_CLASS] == c.ELFCLASS32:
             raise UnsupportedInput(f"{self.name}: is a 32-bit ELF file; only 64-bit ARM is handled")
         if ident[c.EI_DATA] == c.ELFDATA2MSB:
-            raise UnsupportedInput(
-                f"{self.name}: is a big-endian ELF file; only little-endian ARM64 is handled"
-            )
+            raise UnsupportedInput(f"{self.name}: is a big-endian ELF file; only little-endian ARM64 is handled")
         if ident[c.EI_CLASS] != c.ELFCLASS64 or ident[c.EI_DATA] != c.ELFDATA2LSB:
             raise MalformedInput(f"{self.name}: its ELF class or byte order is not one that exists")
         header = Ehdr(*self.view.unpack(EHDR, 0, "the ELF header"))
@@ -153,9 +151,7 @@ class ElfFile:
         names = memoryview(b"")
         if names_index:
             if names_index >= count:
-                raise MalformedInput(
-                    f"{self.name}: e_shstrndx is {names_index}, but there are {count} sections"
-                )
+                raise MalformedInput(f"{self.name}: e_shstrndx is {names_index}, but there are {count} sections")
             strings = headers[names_index]
             names = self.view.bytes(strings.sh_offset, strings.sh_size, "the section name table")
         return tuple(
@@ -208,9 +204,7 @@ class ElfFile:
             return None
         count = self._dynamic_symbol_count()
         raw_versions = (
-            self.read_at(tags[c.DT_VERSYM], 2 * count, "DT_VERSYM")
-            if c.DT_VERSYM in tags
-            else memoryview(b"")
+            self.read_at(tags[c.DT_VERSYM], 2 * count, "DT_VERSYM") if c.DT_VERSYM in tags else memoryview(b"")
         )
         raw = self.read_at(tags[c.DT_SYMTAB], SYM.size * count, "DT_SYMTAB")
         return self._symbols(raw, self._dynamic_strings, None, raw_versions)
@@ -246,9 +240,7 @@ class ElfFile:
     def _strings_of(self, section: Section) -> bytes:
         link = section.header.sh_link
         if not 0 < link < len(self.sections):
-            raise MalformedInput(
-                f"{self.name}: section {section.name} has no string table (sh_link is {link})"
-            )
+            raise MalformedInput(f"{self.name}: section {section.name} has no string table (sh_link is {link})")
         return bytes(self.content(self.sections[link]))
 
     def _dynamic_symbol_count(self) -> int:
@@ -288,9 +280,7 @@ class ElfFile:
         return Dynamic(
             needed=strings(c.DT_NEEDED),
             soname=next(iter(strings(c.DT_SONAME)), None),
-            runpath=tuple(
-                folder for text in strings(c.DT_RPATH, c.DT_RUNPATH) for folder in text.split(":") if folder
-            ),
+            runpath=tuple(folder for text in strings(c.DT_RPATH, c.DT_RUNPATH) for folder in text.split(":") if folder),
             tags=tags,
             version_needs=self._version_needs(),
             version_definitions=self._version_definitions(),
@@ -365,9 +355,7 @@ class ElfFile:
     @cached_property
     def notes(self) -> tuple[Note, ...]:
         """Every note, from the note sections or, where those are stripped, the note segments."""
-        regions = [
-            (self.content(s), s.header.sh_addralign) for s in self.sections if s.header.sh_type == c.SHT_NOTE
-        ]
+        regions = [(self.content(s), s.header.sh_addralign) for s in self.sections if s.header.sh_type == c.SHT_NOTE]
         if not regions:
             regions = [
                 (self.view.bytes(s.p_offset, s.p_filesz, "a note segment"), s.p_align)

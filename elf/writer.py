@@ -5,10 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from struct import pack
 from typing import NamedTuple
 
 from elf import constants as c
-from elf.records import EHDR, RELA, SHDR, SYM, Ehdr, Shdr
+from elf.records import EHDR, NHDR, RELA, SHDR, SYM, Ehdr, Shdr
 from elf.relocations import Relocations, write_relocations
 from stubgen.binary import BytesLike, Column, Image, Layout, Span, column_bytes, name_table, narrow, spread
 from stubgen.errors import FieldOverflow
@@ -49,6 +50,12 @@ class Object:
     local_symbols: SymbolColumns = field(default_factory=SymbolColumns)
     global_symbols: Sequence[SymbolColumns] = ()
     """Groups written one after another, after the locals (gABI: sh_info is the first non-local)."""
+
+
+def property_note(features: int) -> bytes:
+    """``.note.gnu.property`` that says which GNU_PROPERTY_AARCH64_FEATURE_1_* the object's code has."""
+    content = pack("<IIII", c.GNU_PROPERTY_AARCH64_FEATURE_1_AND, 4, features, 0)
+    return NHDR.pack(4, len(content), c.NT_GNU_PROPERTY_TYPE_0) + b"GNU\0" + content
 
 
 class _Region(NamedTuple):

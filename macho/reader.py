@@ -122,9 +122,7 @@ class MachOFile:
         if magic in (c.MH_MAGIC, c.MH_CIGAM):
             raise UnsupportedInput(f"{self.name}: is a 32-bit Mach-O file; only 64-bit ARM is handled")
         if magic == c.MH_CIGAM_64:
-            raise UnsupportedInput(
-                f"{self.name}: is a big-endian Mach-O file; only little-endian ARM64 is handled"
-            )
+            raise UnsupportedInput(f"{self.name}: is a big-endian Mach-O file; only little-endian ARM64 is handled")
         header = MachHeader64(*self.view.unpack(MACH_HEADER_64, 0, "the Mach-O header"))
         _check_cpu(header.cputype, header.cpusubtype, self.name)
         return header
@@ -150,9 +148,7 @@ class MachOFile:
             segment = SegmentCommand64(*self._unpack(SEGMENT_COMMAND_64, command, "a segment command"))
             segments.append(segment)
             if SEGMENT_COMMAND_64.size + segment.nsects * SECTION_64.size > command.size:
-                raise MalformedInput(
-                    f"{self.name}: segment {_text(segment.segname)} is too short for its sections"
-                )
+                raise MalformedInput(f"{self.name}: segment {_text(segment.segname)} is too short for its sections")
             for number in range(segment.nsects):
                 at = command.offset + SEGMENT_COMMAND_64.size + number * SECTION_64.size
                 header = Section64(*self.view.unpack(SECTION_64, at, "a section header"))
@@ -262,9 +258,7 @@ class MachOFile:
         return self.view.unpack(record, command.offset, what)
 
     def _dylib_name(self, command: Command) -> str:
-        return self._string(
-            command, self._unpack(DYLIB_COMMAND, command, "a dylib command")[2], "a dylib command"
-        )
+        return self._string(command, self._unpack(DYLIB_COMMAND, command, "a dylib command")[2], "a dylib command")
 
     def _string(self, command: Command, start: int, what: str) -> str:
         if start >= command.size:
@@ -319,9 +313,7 @@ def _check_cpu(cputype: int, cpusubtype: int, name: str) -> None:
         cpu = c.CPU_NAMES.get(cputype, f"CPU {cputype:#x}")
         raise UnsupportedInput(f"{name}: is a Mach-O file for {cpu}; only ARM64 is handled")
     if cpusubtype & ~c.CPU_SUBTYPE_MASK == c.CPU_SUBTYPE_ARM64E:
-        raise UnsupportedInput(
-            f"{name}: is arm64e, whose function pointers are signed; build host and patch for arm64"
-        )
+        raise UnsupportedInput(f"{name}: is arm64e, whose function pointers are signed; build host and patch for arm64")
 
 
 def _text(raw: bytes | memoryview) -> str:

@@ -105,10 +105,7 @@ def write(obj: Object, name: str = "object") -> bytearray:
         [
             ("header", Span(MACH_HEADER_64.size)),
             ("commands", Span(commands_size)),
-            *(
-                (f"section {i}", Span(len(s.content), 1 << s.align))
-                for i, s in enumerate(obj.sections, start=1)
-            ),
+            *((f"section {i}", Span(len(s.content), 1 << s.align)) for i, s in enumerate(obj.sections, start=1)),
             *((f"relocations {i}", Span(len(table), 8)) for i, table in enumerate(tables, start=1)),
             ("symbols", Span(len(symbols), 8)),
             ("strings", Span(len(strings))),
@@ -181,15 +178,11 @@ def _commands(obj: Object, layout: Layout, name: str) -> bytes:
             reserved3=0,
         )
         rows.append(SECTION_64.pack(*header))
-    rows.append(
-        BUILD_VERSION_COMMAND.pack(c.LC_BUILD_VERSION, BUILD_VERSION_COMMAND.size, *obj.build_version, 0)
-    )
+    rows.append(BUILD_VERSION_COMMAND.pack(c.LC_BUILD_VERSION, BUILD_VERSION_COMMAND.size, *obj.build_version, 0))
     local, defined, undefined = len(obj.local_symbols), len(obj.defined_symbols), len(obj.undefined_symbols)
     total = narrow(local + defined + undefined, 32, "nsyms", name)
     strings = layout.offset("strings"), layout.span("strings").size
-    rows.append(
-        SYMTAB_COMMAND.pack(c.LC_SYMTAB, SYMTAB_COMMAND.size, layout.offset("symbols"), total, *strings)
-    )
+    rows.append(SYMTAB_COMMAND.pack(c.LC_SYMTAB, SYMTAB_COMMAND.size, layout.offset("symbols"), total, *strings))
     ranges = 0, local, local, defined, local + defined, undefined
     rows.append(DYSYMTAB_COMMAND.pack(c.LC_DYSYMTAB, DYSYMTAB_COMMAND.size, *ranges, *(0,) * 12))
     return b"".join(rows)

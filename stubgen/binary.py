@@ -103,6 +103,8 @@ def name_table(groups: Sequence[Sequence[bytes]], where: str) -> tuple[bytes, li
             raise FieldOverflow(f"{where}: a symbol name contains a NUL byte")
         starts = list(accumulate([len(name) + 1 for name in names], initial=position))
         position = starts.pop()
+        if not all(names):  # unnamed: offset 0
+            starts = [start if name else 0 for start, name in zip(starts, names, strict=True)]
         offsets.append(starts)
         if names:
             parts += [joined, b"\0"]

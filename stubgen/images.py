@@ -54,6 +54,32 @@ class Candidate(NamedTuple):
     exported: bool = False  # the dynamic loader can find it by name
 
 
+class Code(NamedTuple):
+    """A run of instructions."""
+
+    section: int  # number or ordinal; 0 where section headers are stripped
+    address: int  # virtual address of the first byte; in an ELF object, 0
+    content: memoryview
+
+
+class Place(NamedTuple):
+    """Where a named function begins."""
+
+    name: bytes
+    section: int  # as in Code
+    address: int  # virtual address; in an ELF object, byte offset into the section
+    weak: bool
+    hidden: bool  # ELF: hidden visibility; Mach-O: private extern
+
+
+class Import(NamedTuple):
+    """A name that a linked image leaves to the dynamic loader."""
+
+    name: bytes
+    weak: bool
+    library: str | None  # the library that the linker found it in, where the image says so
+
+
 class Reference(NamedTuple):
     """One name that an object uses and does not define."""
 
@@ -133,6 +159,31 @@ class Image(ABC):
         """The names that an object defines for other objects."""
 
     @abstractmethod
+    def imports(self) -> Iterator[Import]:
+        """What a linked image leaves to the dynamic loader."""
+
+    @abstractmethod
+    def exports(self) -> set[bytes]:
+        """The names under which the dynamic loader can find something in a linked image."""
+
+    @abstractmethod
+    def looked_up(self) -> set[bytes]:
+        """The names that the dynamic loader looks up when it loads a linked image."""
+
+    @property
+    def has_text_relocations(self) -> bool:
+        """Whether the dynamic loader would have to write to code."""
+        return False
+
+    @abstractmethod
+    def code(self) -> Iterator[Code]:
+        """Every executable section, or segment where sections are stripped."""
+
+    @abstractmethod
+    def functions(self) -> Iterator[Place]:
+        """Every named place in executable sections."""
+
+    @abstractmethod
     def executable_ranges(self) -> list[tuple[int, int]]:
         """First and one-past-last virtual address of each executable segment."""
 
@@ -197,9 +248,7 @@ class ElfImage(Image):
 
     @property
     def has_symbols(self) -> bool:
-        return any(
-            table is not None and len(table) > 1 for table in (self.file.symbols, self.file.dynamic_symbols)
-        )
+        return any(table is not None and len(table) > 1 for table in (self.file.symbols, self.file.dynamic_symbols))
 
     @cached_property
     def libc(self) -> str:  # type: ignore[override]  # a cached property reads like the attribute that it overrides
@@ -240,9 +289,7 @@ class ElfImage(Image):
                     found.setdefault(base_name(candidate.name), []).append(candidate)
         return found
 
-    def _candidate(
-        self, table: Any, index: int, name: bytes, version: str, default: bool
-    ) -> Candidate | None:
+    def _candidate(self, table: Any, index: int, name: bytes, version: str, default: bool) -> Candidate | None:
         c = self._c
         kind_code = table.st_info[index] & 0xF
         bind = table.st_info[index] >> 4
@@ -269,9 +316,7 @@ class ElfImage(Image):
                 kind = Kind.FUNCTION if executable else Kind.THREAD_LOCAL if flags & c.SHF_TLS else Kind.DATA
         if kind is None or (address == 0 and kind is not Kind.THREAD_LOCAL):
             return None
-        return Candidate(
-            name, address, kind, bind == c.STB_LOCAL, table.st_size[index], section, version, default
-        )
+        return Candidate(name, address, kind, bind == c.STB_LOCAL, table.st_size[index], section, version, default)
 
     def _version(self, index: int) -> tuple[str, bool]:
         """Name of version *index* and whether it is the default one."""
@@ -304,6 +349,59 @@ class ElfImage(Image):
         for index, shndx in enumerate(table.st_shndx):
             if shndx != c.SHN_UNDEF and table.st_info[index] >> 4 != c.STB_LOCAL:
                 yield _split_version(table.name(index))[0]
+
+    def imports(self) -> Iterator[Import]:
+        c, table, dynamic = self._c, self.file.dynamic_symbols, self.file.dynamic
+        if table is None or dynamic is None:
+            return
+        for index, shndx in enumerate(table.st_shndx):
+            if index and shndx == c.SHN_UNDEF:
+                version = table.versions[index] & ~c.VERSYM_HIDDEN if index < len(table.versions) else 0
+                library = dynamic.version_needs.get(version, (None, ""))[0]
+                yield Import(table.name(index), table.st_info[index] >> 4 == c.STB_WEAK, library)
+
+    def exports(self) -> set[bytes]:
+        c, table = self._c, self.file.dynamic_symbols
+        if table is None:
+            return set()
+        return {
+            table.name(index)
+            for index, shndx in enumerate(table.st_shndx)
+            if shndx != c.SHN_UNDEF and table.st_info[index] >> 4 != c.STB_LOCAL
+        }
+
+    def looked_up(self) -> set[bytes]:
+        table = self.file.dynamic_symbols
+        if table is None:
+            return set()
+        used = {symbol for relocations in self.file.dynamic_relocations() for symbol in relocations.symbol}
+        return {table.name(symbol) for symbol in used if 0 < symbol < len(table)}
+
+    @property
+    def has_text_relocations(self) -> bool:
+        c, tags = self._c, self.file.dynamic.tags if self.file.dynamic else {}
+        return c.DT_TEXTREL in tags or bool(tags.get(c.DT_FLAGS, 0) & c.DF_TEXTREL)
+
+    def code(self) -> Iterator[Code]:
+        c = self._c
+        for section in self.file.sections:
+            header = section.header
+            if header.sh_flags & c.SHF_EXECINSTR and header.sh_type == c.SHT_PROGBITS:
+                yield Code(section.number, header.sh_addr, self.file.content(section))
+        if not self.file.sections:
+            for start, end in self.executable_ranges():
+                stored = min(end - start, len(self.file.view) - (self.file.offset_of(start) or 0))
+                yield Code(0, start, self.file.read_at(start, stored, "an executable segment"))
+
+    def functions(self) -> Iterator[Place]:
+        c, table = self._c, self.file.symbols or self.file.dynamic_symbols
+        if table is None:
+            return
+        for index, info in enumerate(table.st_info):
+            if info & 0xF == c.STT_FUNC and table.st_shndx[index] not in (c.SHN_UNDEF, c.SHN_ABS):
+                section = table.st_shndx[index] if self.file.sections else 0
+                hidden = table.st_other[index] & 3 == c.STV_HIDDEN
+                yield Place(table.name(index), section, table.st_value[index], info >> 4 == c.STB_WEAK, hidden)
 
     def executable_ranges(self) -> list[tuple[int, int]]:
         return self.file.executable_ranges()
@@ -425,6 +523,46 @@ class MachOImage(Image):
             if common or n_type & c.N_TYPE in (c.N_SECT, c.N_ABS, c.N_INDR):
                 yield table.name(index)
 
+    def imports(self) -> Iterator[Import]:
+        c, table, dylibs = self._c, self.file.symbols, self.file.dylibs
+        if table is None:
+            return
+        for index, n_type in enumerate(table.n_type):
+            if n_type & c.N_STAB or n_type & c.N_TYPE != c.N_UNDF:
+                continue
+            ordinal = table.n_desc[index] >> 8  # two-level namespace: 1 for the first dylib
+            library = dylibs[ordinal - 1].name if 0 < ordinal <= len(dylibs) else None
+            yield Import(table.name(index), bool(table.n_desc[index] & c.N_WEAK_REF), library)
+
+    def exports(self) -> set[bytes]:
+        c, table = self._c, self.file.symbols
+        if table is None:
+            return set()
+        return {
+            table.name(index)
+            for index, n_type in enumerate(table.n_type)
+            if not n_type & (c.N_STAB | c.N_PEXT) and n_type & c.N_EXT and n_type & c.N_TYPE != c.N_UNDF
+        }
+
+    def looked_up(self) -> set[bytes]:
+        return {item.name for item in self.imports()}
+
+    def code(self) -> Iterator[Code]:
+        c = self._c
+        for section in self.file.sections:
+            if section.header.flags & (c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS):
+                yield Code(section.ordinal, section.header.addr, self.file.content(section))
+
+    def functions(self) -> Iterator[Place]:
+        c, table = self._c, self.file.symbols
+        if table is None:
+            return
+        for index, n_type in enumerate(table.n_type):
+            if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT:
+                weak = bool(table.n_desc[index] & c.N_WEAK_DEF)
+                hidden = bool(n_type & c.N_PEXT)
+                yield Place(table.name(index), table.n_sect[index], table.n_value[index], weak, hidden)
+
     def executable_ranges(self) -> list[tuple[int, int]]:
         return self.file.executable_ranges()
 
@@ -445,7 +583,7 @@ def _split_version(name: bytes) -> tuple[bytes, str, bool]:
 
 
 _MACHO_MAGICS = frozenset(
-    bytes.fromhex(magic) for magic in "cffaedfe feedfacf cefaedfe feedface cafebabe cafebabf".split()
+    bytes.fromhex(magic) for magic in ["cffaedfe", "feedfacf", "cefaedfe", "feedface", "cafebabe", "cafebabf"]
 )
 _OTHER_MAGICS = (
     (b"BC\xc0\xde", "LLVM bitcode (an LTO object): recompile it without -flto"),

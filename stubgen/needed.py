@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from stubgen.archive import is_archive, members
-from stubgen.errors import InputError, MalformedInput, UsageError
+from stubgen.errors import InputError, UsageError
 from stubgen.files import read_input
 from stubgen.images import Image, Reference, Role, has_object_magic, open_image
+
+if TYPE_CHECKING:
+    from macho.reader import BuildVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,8 @@ class Needed:
     """The objects that were read, an archive's member as ``archive(member)``."""
     features: int
     """ELF: GNU_PROPERTY_AARCH64_FEATURE_1_* bits that any object carries."""
-    platforms: tuple[Any, ...]
-    """Mach-O: the objects' distinct platforms and minimum OS versions (``macho.reader.BuildVersion``)."""
+    platforms: tuple[BuildVersion, ...]
+    """Mach-O: the objects' distinct platforms and minimum OS versions."""
 
 
 def read_needed(paths: Sequence[str | os.PathLike[str]]) -> Needed:
@@ -51,7 +54,7 @@ def needed_of(images: Iterable[Image]) -> Needed:
     defined: set[bytes] = set()
     inputs: list[str] = []
     formats: dict[str, str] = {}
-    platforms: dict[Any, None] = {}
+    platforms: dict[BuildVersion, None] = {}
     features = 0
     for number, image in enumerate(images):
         inputs.append(image.name)
@@ -89,8 +92,6 @@ def _open_objects(path: str | os.PathLike[str]) -> Iterator[Image]:
     for member in members(data, name):
         if has_object_magic(member.content):
             yield _checked(open_image(member.content, f"{name}({member.name})"))
-        elif not len(member.content):
-            raise MalformedInput(f"{name}({member.name}): is empty")
         elif bytes(member.content[:4]) in (b"BC\xc0\xde", b"\xde\xc0\x17\x0b"):
             open_image(member.content, f"{name}({member.name})")  # raises: bitcode hides what it refers to
 

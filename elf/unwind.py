@@ -1,0 +1,46 @@
+"""``.eh_frame`` for code that never touches the stack (LSB Core, "Exception Frames"; AADWARF64)."""
+
+from __future__ import annotations
+
+from struct import pack
+
+from elf import constants as c
+from elf.relocations import R_AARCH64_PREL32, Relocations
+from stubgen.binary import narrow
+
+_CIE = bytes(
+    [
+        *(0, 0, 0, 0),  # CIE id
+        1,  # version
+        *b"zR\0",  # augmentation: FDE pointers have the encoding below
+        4,  # code alignment factor, bytes
+        0x78,  # data alignment factor, -8
+        c.DWARF_LR,  # return address register
+        1,  # bytes of augmentation data
+        c.DW_EH_PE_PCREL_SDATA4,
+        *(c.DW_CFA_DEF_CFA, c.DWARF_SP, 0),  # CFA = sp + 0; x30 keeps the return address
+    ]
+)
+
+
+def leaf_frames(code_size: int, text_symbol: int) -> tuple[bytes, Relocations]:
+    """One CIE and one FDE that hold at every instruction of *code_size* bytes of code.
+
+    Profilers and signal handlers that interrupt such code find its caller in x30.
+
+    Args:
+        code_size: bytes.
+        text_symbol: symbol index of the code's section.
+    """
+    cie = _entry(_CIE)
+    place = len(cie) + 8  # byte offset of pc_begin
+    cie_pointer = len(cie) + 4  # from this field back to the CIE
+    size = narrow(code_size, 31, "the FDE's address range", ".eh_frame")
+    fde = _entry(pack("<IiIB", cie_pointer, 0, size, 0))
+    return cie + fde, Relocations([place], [text_symbol], [R_AARCH64_PREL32], [0])
+
+
+def _entry(body: bytes) -> bytes:
+    """*body* with its length in front, padded with DW_CFA_nop to whole 8-byte words."""
+    padded = body + bytes([c.DW_CFA_NOP]) * (-(4 + len(body)) % 8)
+    return pack("<I", len(padded)) + padded

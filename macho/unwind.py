@@ -1,0 +1,29 @@
+"""``__LD,__compact_unwind`` for code that never touches the stack (``<mach-o/compact_unwind_encoding.h>``)."""
+
+from __future__ import annotations
+
+from array import array
+
+from macho import constants as c
+from macho.records import COMPACT_UNWIND_ENTRY
+from macho.relocations import ARM64_RELOC_UNSIGNED, Relocations, r_word
+from stubgen.binary import column_bytes
+
+
+def leaf_frames(count: int, function_size: int, text_ordinal: int) -> tuple[bytes, Relocations]:
+    """One entry for each of *count* functions that lie one after another from the section's start at 0.
+
+    Under MH_SUBSECTIONS_VIA_SYMBOLS the linker moves each function on its own, so each needs its entry:
+    frameless, no stack, return address in lr.
+
+    Args:
+        count: functions.
+        function_size: bytes each.
+        text_ordinal: ordinal of the code's section.
+    """
+    words = array("Q", bytes(COMPACT_UNWIND_ENTRY.size * count))
+    words[0::4] = array("Q", range(0, function_size * count, function_size))
+    words[1::4] = array("Q", [function_size | c.UNWIND_ARM64_MODE_FRAMELESS << 32]) * count
+    word = r_word(text_ordinal, pcrel=False, length=3, extern=False, kind=ARM64_RELOC_UNSIGNED)
+    places = range(0, COMPACT_UNWIND_ENTRY.size * count, COMPACT_UNWIND_ENTRY.size)
+    return column_bytes(words), Relocations(places, array("I", [word]) * count)

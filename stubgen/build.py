@@ -1,0 +1,163 @@
+"""The first half of the path in one call: host -> needed -> resolve -> emit -> verify."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stubgen.emit import StubObject, emit
+from stubgen.errors import SymbolRefusal, UsageError
+from stubgen.files import read_input
+from stubgen.host import Host, open_host
+from stubgen.images import open_image
+from stubgen.needed import read_needed
+from stubgen.resolve import DataPolicy, Decision, Resolution, Verdict, resolve
+from stubgen.slide import Slide, slide_from_anchor, slide_from_value
+from stubgen.verify import Verified, verify
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A verified stub object and how it came about."""
+
+    host: Host
+    resolution: Resolution
+    stub: StubObject
+    verified: Verified
+
+
+class StubBuilder:
+    """Builds stub objects against one host, which is opened once.
+
+    Args:
+        host: the program's file, unstripped.
+        build_id: the build id or UUID that the running process reports, in hex, to be held against the file.
+
+    Raises:
+        InputError: the host's file cannot be used.
+        BuildIdRefusal: it is another build.
+    """
+
+    def __init__(self, host: PathLike, *, build_id: str | None = None) -> None:
+        self.host = open_host(host, build_id=build_id)
+
+    def build(
+        self,
+        objects: Sequence[PathLike],
+        aslr_reference: int | None = None,
+        *,
+        anchor: str | None = None,
+        slide: int | None = None,
+        data: DataPolicy | str = DataPolicy.AUTO,
+        libraries: Sequence[PathLike] = (),
+        bti: str = "auto",
+        allow_missing: bool = False,
+    ) -> Built:
+        """The stub object for a patch made of *objects*.
+
+        Args:
+            objects: relocatable objects and archives of the patch.
+            aslr_reference: the anchor's runtime address, as the process reports it.
+            anchor: the anchor's name; by default ``whisker_aslr_anchor``, else ``main``.
+            slide: the slide in bytes, instead of an anchor's address.
+            data: how references to the host's data are answered.
+            libraries: shared libraries that the patch links; what they export is left to the loader.
+            bti: "auto", "on" or "off".
+            allow_missing: leave symbols that the host does not have undefined instead of refusing.
+
+        Raises:
+            UsageError: neither or both of *aslr_reference* and *slide* are given.
+            AnchorRefusal: the slide cannot be right.
+            SymbolRefusal: a needed symbol is missing, ambiguous or cannot be expressed.
+            InputError: an object cannot be used.
+        """
+        judged = self.judge(objects, aslr_reference, anchor=anchor, slide=slide, data=data, libraries=libraries)
+        refuse_problems(judged, allow_missing=allow_missing)
+        return self.emit(judged, bti=bti)
+
+    def judge(
+        self,
+        objects: Sequence[PathLike],
+        aslr_reference: int | None = None,
+        *,
+        anchor: str | None = None,
+        slide: int | None = None,
+        data: DataPolicy | str = DataPolicy.AUTO,
+        libraries: Sequence[PathLike] = (),
+    ) -> Resolution:
+        """The verdicts alone: the phases up to resolve, with :meth:`build`'s arguments."""
+        found_slide = self._slide(aslr_reference, anchor, slide)
+        supplied = {
+            name: os.fspath(library)
+            for library in libraries
+            for name in open_image(read_input(library), os.fspath(library)).exports()
+        }
+        needed = read_needed(objects)
+        return resolve(needed, self.host, found_slide, data=DataPolicy(data), supplied=supplied)
+
+    def emit(self, resolution: Resolution, *, bti: str = "auto") -> Built:
+        """The stub object for *resolution*: the phases emit and verify."""
+        image = self.host.image
+        stub = emit(resolution, host_features=image.features, bti=bti, build_version=image.build_version)
+        return Built(self.host, resolution, stub, verify(stub))
+
+    def _slide(self, aslr_reference: int | None, anchor: str | None, slide: int | None) -> Slide:
+        if (aslr_reference is None) == (slide is None):
+            raise UsageError("give either the anchor's runtime address (--aslr-reference) or the slide (--slide)")
+        if slide is not None:
+            if anchor is not None:
+                raise UsageError("an anchor says nothing beside a given slide: drop --anchor or --slide")
+            return slide_from_value(self.host, slide)
+        assert aslr_reference is not None  # noqa: S101  # the first check leaves no other case
+        return slide_from_anchor(self.host, aslr_reference, anchor)
+
+
+def create_undefined_symbol_stub(
+    host: PathLike,
+    objects: Sequence[PathLike],
+    aslr_reference: int,
+    *,
+    anchor: str | None = None,
+    build_id: str | None = None,
+    data: DataPolicy | str = DataPolicy.AUTO,
+    libraries: Sequence[PathLike] = (),
+    bti: str = "auto",
+    allow_missing: bool = False,
+) -> bytes:
+    """The content of ``stub.o`` in one call; see :class:`StubBuilder` for arguments and errors."""
+    builder = StubBuilder(host, build_id=build_id)
+    built = builder.build(
+        objects, aslr_reference, anchor=anchor, data=data, libraries=libraries, bti=bti, allow_missing=allow_missing
+    )
+    return bytes(built.stub.content)
+
+
+def refuse_problems(resolution: Resolution, *, allow_missing: bool = False) -> None:
+    """Raise for the symbols with which the patch cannot work.
+
+    Raises:
+        SymbolRefusal: there are any; its message has a line for each.
+    """
+    problems = [
+        decision for decision in resolution.problems if not (allow_missing and decision.verdict is Verdict.MISSING)
+    ]
+    if problems:
+        lines = [f"{len(problems)} needed symbol{'s' if len(problems) > 1 else ''} cannot be stubbed"]
+        lines += [f"  {describe(decision)}" for decision in problems]
+        if any(decision.verdict is Verdict.MISSING for decision in problems):
+            lines.append("  a library on the patch's own link line may supply what is missing: name it with --library")
+        raise SymbolRefusal("\n".join(lines))
+
+
+def describe(decision: Decision) -> str:
+    """One line about a verdict: name, verdict, reason, and what else there is to know."""
+    text = f"{decision.name}: {decision.verdict.value}: {decision.reason}"
+    if decision.candidates:
+        label = "close names" if decision.verdict is Verdict.MISSING else "candidates"
+        text += f"; {label}: {', '.join(decision.candidates)}"
+    if decision.used_by:
+        text += f"; used by {', '.join(decision.used_by)}"
+    return text

@@ -1,0 +1,248 @@
+"""The check phase: whether the linked patch would load and do what it should.
+
+"It linked" is not success: the link leaves unresolved symbols alone, so a typo becomes a failed ``dlopen`` on
+the device, and a wrong slide becomes a jump into nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+
+from stubgen.errors import InputError, PatchRefusal
+from stubgen.files import read_input
+from stubgen.host import Host, open_host
+from stubgen.images import Candidate, Image, Kind, Role, open_image
+from stubgen.slide import Slide
+from stubgen.stubs import Stub, find_stubs
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    check: str
+    ok: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The answer about one patch."""
+
+    patch: str
+    findings: tuple[Finding, ...]
+    stubs: tuple[Stub, ...]
+    slide: int | None  # the one that all stubs agree on; None without stubs
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against the patch."""
+        return all(finding.ok for finding in self.findings)
+
+
+def check_patch(
+    patch: PathLike,
+    host: PathLike | Host,
+    *,
+    slide: Slide | None = None,
+    exports: Sequence[str] = (),
+    libraries: Sequence[PathLike] = (),
+) -> Checked:
+    """Hold a linked patch against its host.
+
+    Args:
+        patch: the linked shared library.
+        host: the program that it will be loaded into.
+        slide: the slide that its stubs were built for; without it the stubs are held against each other.
+        exports: names that the builder will look up in the patch.
+        libraries: shared libraries that will be loaded and may supply what the patch leaves undefined.
+
+    Raises:
+        InputError: a file is not what it must be.
+    """
+    opened = host if isinstance(host, Host) else open_host(host)
+    name = os.fspath(patch)
+    image = open_image(read_input(patch), name)
+    if image.role is Role.OBJECT:
+        raise InputError(f"{name}: is a relocatable object; check takes the linked patch")
+    if image.format != opened.image.format:
+        raise InputError(f"{name}: is of another format ({image.format}) than the host ({opened.image.format})")
+    supplied = set[bytes]()
+    for library in libraries:
+        supplied |= open_image(read_input(library), os.fspath(library)).exports()
+    question = _Question(opened, image, slide, tuple(exports), supplied)
+    findings = tuple(finding for check in CHECKS for finding in check(question))
+    return Checked(name, findings, question.stubs, question.slide_of_stubs)
+
+
+def refuse_findings(checked: Checked) -> None:
+    """Raise when something speaks against the patch.
+
+    Raises:
+        PatchRefusal: its message has a line for each finding.
+    """
+    bad = [finding for finding in checked.findings if not finding.ok]
+    if bad:
+        lines = [f"  {finding.check}: {finding.message}" for finding in bad]
+        raise PatchRefusal("\n".join([f"{checked.patch}: the linked patch is not sound", *lines]))
+
+
+@dataclass
+class _Question:
+    """One patch, one host, and what several checks want to know of them."""
+
+    host: Host
+    patch: Image
+    slide: Slide | None
+    exports: tuple[str, ...]
+    supplied: set[bytes]
+
+    @cached_property
+    def stubs(self) -> tuple[Stub, ...]:
+        return tuple(find_stubs(self.patch))
+
+    @cached_property
+    def in_host(self) -> dict[bytes, list[Candidate]]:
+        wanted = {stub.name for stub in self.stubs}
+        wanted.update(item.name for item in self.patch.imports())
+        return self.host.image.find(wanted)
+
+    @cached_property
+    def slide_of_stubs(self) -> int | None:
+        """The slide that most stubs agree on."""
+        votes: dict[int, int] = {}
+        for stub in self.stubs:
+            for address in self.addresses(stub.name):
+                votes[stub.target - address] = votes.get(stub.target - address, 0) + 1
+        return max(votes, key=lambda value: votes[value]) if votes else None
+
+    def addresses(self, name: bytes) -> list[int]:
+        """Static addresses of the host's own definitions of *name*."""
+        return [c.address for c in self.in_host.get(name, []) if c.kind is not Kind.IMPORT]
+
+    def imported_by_host(self, name: bytes) -> bool:
+        return any(c.kind is Kind.IMPORT for c in self.in_host.get(name, []))
+
+
+def _back_edge(question: _Question) -> Iterator[Finding]:
+    image = question.host.image
+    names = {PurePath(question.host.path).name}
+    if image.install_name:
+        names |= {image.install_name, PurePath(image.install_name).name}
+    for library in question.patch.needed_libraries:
+        if library in names or PurePath(library).name in names:
+            yield Finding("back-edge", False, f"it loads the host itself: it needs {library}; drop that from the link")
+            return
+    count = len(question.patch.needed_libraries)
+    yield Finding("back-edge", True, f"none of the {count} libraries that it needs is the host")
+
+
+def _own_name(question: _Question) -> Iterator[Finding]:
+    own, host = question.patch.install_name, question.host.image.install_name
+    if own and own == host:
+        message = f"its soname is the host's, {own}: the loader would return the host instead of the patch"
+        yield Finding("own name", False, message)
+    else:
+        yield Finding("own name", True, f"its name, {own or 'none'}, is not the host's")
+
+
+def _undefined(question: _Question) -> Iterator[Finding]:
+    sound = True
+    total = 0
+    for item in question.patch.imports():
+        total += 1
+        name = item.name.decode("utf-8", "surrogateescape")
+        if item.library is not None or question.imported_by_host(item.name) or item.name in question.supplied:
+            continue
+        if question.addresses(item.name):
+            sound = False
+            message = f"{name} is left to the loader although the host defines it: its stub is not in the link"
+            yield Finding("undefined", False, message)
+        elif not item.weak:
+            sound = False
+            message = f"{name} is in no library that the patch names or the host loads: dlopen would fail"
+            yield Finding("undefined", False, message)
+    if sound:
+        yield Finding("undefined", True, f"each of the {total} undefined symbols has a supplier or is weak")
+
+
+def _stubs(question: _Question) -> Iterator[Finding]:
+    expected = question.slide.value if question.slide else question.slide_of_stubs
+    sound = True
+    for stub in question.stubs:
+        name = stub.name.decode("utf-8", "surrogateescape") or f"the stub at {stub.address:#x}"
+        addresses = question.addresses(stub.name)
+        if not stub.name:
+            continue  # the symbol table is stripped: nothing says where it should go
+        if not addresses:
+            sound = False
+            yield Finding("stubs", False, f"{name} is a stub, but the host has no symbol of that name")
+        elif expected is None or stub.target - expected not in addresses:
+            sound = False
+            wanted = ", ".join(f"{address + (expected or 0):#x}" for address in addresses)
+            yield Finding("stubs", False, f"{name} branches to {stub.target:#x}, but the host's is at {wanted}")
+    if expected is not None and expected % question.host.image.page_size:
+        sound = False
+        message = f"they agree on slide {expected:#x}, which is not a multiple of the page size"
+        yield Finding("stubs", False, message)
+    if sound:
+        at = f", all for slide {expected:#x}" if question.stubs and expected is not None else ""
+        yield Finding("stubs", True, f"{len(question.stubs)} stubs decode{at}")
+
+
+def _looked_up(question: _Question) -> Iterator[Finding]:
+    stubbed = sorted({stub.name for stub in question.stubs if stub.name} & question.patch.looked_up())
+    for name in stubbed:
+        message = f"{name.decode('utf-8', 'surrogateescape')} is looked up by the loader although it has a stub"
+        yield Finding("lookups", False, message)
+    if not stubbed:
+        yield Finding("lookups", True, "the loader looks no stub up")
+
+
+def _exports(question: _Question) -> Iterator[Finding]:
+    if not question.exports:
+        return
+    missing = [name for name in question.exports if name.encode() not in question.patch.exports()]
+    for name in missing:
+        yield Finding("exports", False, f"{name} cannot be found by dlsym: the patch does not export it")
+    if not missing:
+        yield Finding("exports", True, f"{', '.join(question.exports)} can be found by dlsym")
+
+
+def _branch_protection(question: _Question) -> Iterator[Finding]:
+    if question.patch.format != "elf" or not any(stub.bti for stub in question.stubs):
+        return
+    from elf.constants import GNU_PROPERTY_AARCH64_FEATURE_1_BTI as BTI
+
+    if question.patch.features & BTI:
+        yield Finding("bti", True, "the patch keeps the BTI property")
+    elif question.host.image.features & BTI:
+        message = "the host has BTI, but the linked patch lost it: some input lacks the property"
+        yield Finding("bti", False, message)
+    else:
+        yield Finding("bti", True, "the stubs have landing pads; the host does not ask for BTI")
+
+
+def _text_relocations(question: _Question) -> Iterator[Finding]:
+    if question.patch.has_text_relocations:
+        message = "it has DT_TEXTREL: loaders refuse to write to code; compile the patch with -fPIC"
+        yield Finding("text relocations", False, message)
+
+
+CHECKS: tuple[Callable[[_Question], Iterator[Finding]], ...] = (
+    _back_edge,
+    _own_name,
+    _undefined,
+    _stubs,
+    _looked_up,
+    _exports,
+    _branch_protection,
+    _text_relocations,
+)
+"""Every check, in the order of the report."""

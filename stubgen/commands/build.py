@@ -1,0 +1,63 @@
+"""``build``: writes ``stub.o``."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+
+from stubgen.build import Built, StubBuilder, describe, refuse_problems
+from stubgen.commands import SCHEMA, Outcome
+from stubgen.commands.options import add_build_options, address, decision_documents, slide_document, write_report
+from stubgen.errors import SymbolRefusal
+from stubgen.files import write_output
+
+
+def configure_parser(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    add_build_options(parser)
+    parser.add_argument("--allow-missing", action="store_true", help="leave symbols that the host lacks undefined")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the stub object to write")
+
+
+def execute(arguments: argparse.Namespace) -> Outcome:
+    """Build, verify and write; nothing is written when a needed symbol is refused."""
+    builder = StubBuilder(arguments.host, build_id=arguments.build_id)
+    judged = builder.judge(
+        arguments.objects,
+        address(arguments.aslr_reference) if arguments.aslr_reference is not None else None,
+        anchor=arguments.anchor,
+        slide=address(arguments.slide) if arguments.slide is not None else None,
+        data=arguments.data,
+        libraries=arguments.library,
+    )
+    decisions = decision_documents(judged.decisions())
+    write_report(arguments.report, {"schema": SCHEMA, "command": "build", "decisions": decisions})
+    try:
+        refuse_problems(judged, allow_missing=arguments.allow_missing)
+    except SymbolRefusal as error:
+        return Outcome({"decisions": decisions}, "", error.exit_status, f"error: {error}")
+    built = builder.emit(judged, bti=arguments.bti)
+    write_output(arguments.output, built.stub.content)
+    document = {
+        "output": arguments.output,
+        "format": built.stub.format,
+        "bytes": len(built.stub.content),
+        "stubs": len(built.stub.names),
+        "bti": built.stub.bti,
+        **slide_document(judged.slide),
+        "decisions": decisions,
+    }
+    left = [f"note: {describe(d)}" for d in judged.problems]
+    return Outcome(document, _text(built, arguments.output), complaint="\n".join(left))
+
+
+def _text(built: Built, output: str) -> str:
+    slide = built.resolution.slide
+    verdicts = Counter(decision.verdict.value for decision in built.resolution.others)
+    anchor = f" ({slide.anchor}: {slide.static_address:#x} -> {slide.runtime_address:#x})" if slide.anchor else ""
+    lines = [
+        f"{output}: {len(built.stub.names)} stubs, {len(built.stub.content)} bytes, every stub verified",
+        f"slide {slide.value:#x}{anchor}",
+    ]
+    lines += [f"{count} {verdict}" for verdict, count in sorted(verdicts.items())]
+    return "\n".join(lines)

@@ -1,0 +1,96 @@
+"""Options and answers that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stubgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from stubgen.resolve import Decision
+    from stubgen.slide import Slide
+
+
+def address(text: str) -> int:
+    """An address on the command line: decimal, or hexadecimal with ``0x``.
+
+    Raises:
+        UsageError: it is neither, or does not fit 64 bits.
+    """
+    try:
+        value = int(text, 16) if text.lower().startswith("0x") else int(text, 10)
+    except ValueError as error:
+        raise UsageError(f"'{text}' is not an address: give a decimal or 0x-hexadecimal number") from error
+    if not 0 <= value < 1 << 64:
+        raise UsageError(f"address {text} does not fit 64 bits")
+    return value
+
+
+def add_build_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say what the stubs are for: ``build`` and ``link`` share them."""
+    parser.add_argument("--host", required=True, metavar="FILE", help="the running program's file, unstripped")
+    parser.add_argument("--aslr-reference", metavar="ADDR", help="the anchor's runtime address, from the process")
+    parser.add_argument("--anchor", metavar="NAME", help="the anchor's symbol (default: whisker_aslr_anchor, main)")
+    parser.add_argument("--slide", metavar="N", help="the slide itself, in bytes, instead of an anchor's address")
+    parser.add_argument("--build-id", metavar="HEX", help="the build id or UUID that the process reports")
+    parser.add_argument(
+        "--data",
+        choices=("auto", "absolute", "none"),
+        default="auto",
+        help="how host data is answered: absolute symbols where they are right (auto), always, or never",
+    )
+    parser.add_argument(
+        "--bti", choices=("auto", "on", "off"), default="auto", help="begin each stub with a BTI landing pad"
+    )
+    parser.add_argument(
+        "--library", action="append", default=[], metavar="FILE", help="a shared library that the patch links"
+    )
+    parser.add_argument("--report", metavar="FILE", help="write every verdict as JSON")
+    parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
+
+
+def slide_document(slide: Slide) -> dict[str, object]:
+    """The slide for ``--json``."""
+    return {
+        "slide": slide.value,
+        "anchor": slide.anchor,
+        "anchor_static_address": slide.static_address if slide.anchor else None,
+        "anchor_runtime_address": slide.runtime_address if slide.anchor else None,
+    }
+
+
+def decision_documents(decisions: Iterable[Decision]) -> list[dict[str, object]]:
+    """Verdicts for ``--json`` and ``--report``."""
+    return [
+        {
+            "name": decision.name,
+            "verdict": decision.verdict.value,
+            "reason": decision.reason,
+            "static_address": decision.static_address,
+            "runtime_address": decision.runtime_address,
+            "candidates": list(decision.candidates),
+            "used_by": list(decision.used_by),
+        }
+        for decision in decisions
+    ]
+
+
+def write_report(path: str | None, document: object) -> None:
+    """Write *document* as JSON where ``--report`` asks for it."""
+    if path is not None:
+        import json
+
+        from stubgen.files import write_output
+
+        write_output(Path(path), (json.dumps(document, indent=2) + "\n").encode())
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """*rows* as lines with aligned columns."""
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,25 @@
+"""``verify``: decodes every stub of a stub object and checks its structure."""
+
+from __future__ import annotations
+
+import argparse
+
+from stubgen.commands import Outcome
+from stubgen.files import read_input
+from stubgen.verify import verify_object
+
+
+def configure_parser(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("file", metavar="FILE", help="a stub object")
+
+
+def execute(arguments: argparse.Namespace) -> Outcome:
+    """Say how many stubs there are, or what is wrong."""
+    verified = verify_object(read_input(arguments.file), arguments.file)
+    count = len(verified.names)
+    pads = ", each with a landing pad (bti c)" if verified.bti else ""
+    return Outcome(
+        {"file": arguments.file, "stubs": count, "bti": verified.bti},
+        f"{arguments.file}: sound; {count} stubs decode{pads}",
+    )

@@ -1,0 +1,415 @@
+"""The resolve phase: what each needed symbol becomes, and why.
+
+Every needed symbol gets exactly one verdict. Those that become stubs are kept as columns; a
+:class:`Decision` is made for a person who asks.
+"""
+
+from __future__ import annotations
+
+import difflib
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from stubgen.errors import AnchorRefusal, InputError
+from stubgen.host import Host
+from stubgen.images import Candidate, Kind, Reference, base_name
+from stubgen.needed import Needed
+from stubgen.slide import Slide
+from stubgen.trampoline import ADDRESS_LIMIT, WORD
+
+
+class Verdict(Enum):
+    """What a needed symbol becomes."""
+
+    TRAMPOLINE = "trampoline"  # a weak hidden function in the stub object
+    ABSOLUTE = "absolute"  # a weak absolute symbol in the stub object
+    REFUSED = "refused"  # the host has it, but nothing right can be made of it
+    TLS = "tls"  # thread-local: refused
+    LOADER = "loader"  # left undefined: the dynamic loader finds it where the host does
+    LINKER = "linker"  # left undefined: every linked image has its own
+    AMBIGUOUS = "ambiguous"  # several symbols of that name
+    WEAK_NULL = "weak-null"  # a weak reference that nothing answers: left undefined, null at run time
+    MISSING = "missing"  # a strong reference that nothing answers
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether the patch cannot work like this."""
+        return self in _PROBLEMS
+
+
+_PROBLEMS = frozenset({Verdict.REFUSED, Verdict.TLS, Verdict.AMBIGUOUS, Verdict.MISSING})
+
+
+class DataPolicy(Enum):
+    """How references to the host's data are answered (``--data``)."""
+
+    AUTO = "auto"  # absolute where the target's usual linker and loader are right, else refused
+    ABSOLUTE = "absolute"  # always absolute
+    NONE = "none"  # always refused
+
+
+ABSOLUTE_VISIBILITY = {("elf", "android"): "hidden", ("elf", "glibc"): "default"}
+"""(format, C library) -> visibility under which an absolute symbol reads the right address.
+
+Android: the NDK links with lld only, which resolves a hidden SHN_ABS symbol at link time; bionic adds the load
+bias to an exported one. glibc: GNU ld turns a hidden one into R_AARCH64_RELATIVE, and glibc leaves an exported
+one alone. musl adds the load base to either, and the Mach-O linkers relax the load to a PC-relative address.
+"""
+
+LINKER_NAMES = frozenset(
+    b"""
+    _GLOBAL_OFFSET_TABLE_ _DYNAMIC _PROCEDURE_LINKAGE_TABLE_ __dso_handle __ehdr_start __executable_start
+    __TMC_END__ __GNU_EH_FRAME_HDR __bss_start __bss_start__ __bss_end__ _bss_end__ __end__ _end end _edata
+    edata _etext etext __data_start data_start _IO_stdin_used __preinit_array_start __preinit_array_end
+    __init_array_start __init_array_end __fini_array_start __fini_array_end __rela_iplt_start __rela_iplt_end
+    _init _fini _start __mh_execute_header __mh_dylib_header __mh_bundle_header ___dso_handle dyld_stub_binder
+    """.split()
+)
+"""Names that the linker or the start-up objects define anew in each linked image."""
+LINKER_PREFIXES = (
+    b"__start_",
+    b"__stop_",
+    b"section$start$",
+    b"section$end$",
+    b"segment$start$",
+    b"segment$end$",
+)
+"""Likewise: the bounds of a section or segment of the image itself."""
+
+CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought: each costs a pass over the host's names
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one needed symbol becomes, for a person or a report."""
+
+    name: str
+    verdict: Verdict
+    reason: str
+    static_address: int | None  # in the host's file
+    runtime_address: int | None  # in the process
+    candidates: tuple[str, ...]  # ambiguous: every definition; missing: close names
+    used_by: tuple[str, ...]  # the objects that refer to it
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The verdict on every needed symbol."""
+
+    slide: Slide
+    names: list[bytes]  # trampolines, in order of first use
+    addresses: array[int]  # their runtime addresses
+    remarks: dict[bytes, str]
+    """Why a trampoline goes where it goes, where the exact name alone does not say."""
+    absolute_names: list[bytes]
+    absolute_addresses: array[int]
+    absolute_visibility: str  # "hidden" or "default"
+    others: tuple[Decision, ...]
+    """The verdicts other than trampoline."""
+    needed: Needed
+
+    def decisions(self) -> Iterator[Decision]:
+        """All verdicts: trampolines, then the others, each in order of first use."""
+        for name, address in zip(self.names, self.addresses, strict=True):
+            yield Decision(
+                name=_text(name),
+                verdict=Verdict.TRAMPOLINE,
+                reason=self.remarks.get(name, "the host has one function of that name"),
+                static_address=address - self.slide.value,
+                runtime_address=address,
+                candidates=(),
+                used_by=_used_by(self.needed, name),
+            )
+        yield from self.others
+
+    @property
+    def problems(self) -> tuple[Decision, ...]:
+        """The symbols with which the patch cannot work."""
+        return tuple(decision for decision in self.others if decision.verdict.is_problem)
+
+
+def resolve(
+    needed: Needed,
+    host: Host,
+    slide: Slide,
+    *,
+    data: DataPolicy = DataPolicy.AUTO,
+    supplied: Mapping[bytes, str] | None = None,
+) -> Resolution:
+    """Judge every needed symbol.
+
+    Args:
+        needed: what the patch needs.
+        host: the running program.
+        slide: how far the loader moved it.
+        data: how references to the host's data are answered.
+        supplied: names that shared libraries on the patch's own link line export, each with its library.
+
+    Raises:
+        InputError: patch and host are of different formats, or for different Apple platforms.
+        AnchorRefusal: a runtime address would be at or above 2^48.
+    """
+    _check_same_target(needed, host)
+    return _Resolver(needed, host, slide, data, supplied or {}).run()
+
+
+def _check_same_target(needed: Needed, host: Host) -> None:
+    if needed.format != host.image.format:
+        titles = {"elf": "an ELF", "macho": "a Mach-O"}
+        raise InputError(
+            f"{needed.inputs[0]}: is {titles[needed.format]} object, "
+            f"but the host {host.path} is {titles[host.image.format]} file"
+        )
+    wanted = host.image.build_version
+    for platform in needed.platforms:
+        if wanted is not None and platform.platform != wanted.platform:
+            from macho.constants import PLATFORM_NAMES
+
+            raise InputError(
+                f"{needed.inputs[0]}: a patch object is for {PLATFORM_NAMES.get(platform.platform, platform)}, "
+                f"but the host {host.path} is for {PLATFORM_NAMES.get(wanted.platform, wanted)}"
+            )
+
+
+class _Resolver:
+    """One run of the phase: walks the references once and sorts them into columns."""
+
+    def __init__(
+        self, needed: Needed, host: Host, slide: Slide, data: DataPolicy, supplied: Mapping[bytes, str]
+    ) -> None:
+        self.supplied = supplied
+        self.needed = needed
+        self.host = host
+        self.slide = slide
+        self.visibility = ABSOLUTE_VISIBILITY.get((host.image.format, host.image.libc))
+        self.data = data
+        self.executable = host.image.executable_ranges()
+        self.names: list[bytes] = []
+        self.addresses = array("Q")
+        self.remarks: dict[bytes, str] = {}
+        self.absolute_names: list[bytes] = []
+        self.absolute_addresses = array("Q")
+        self.others: list[Decision] = []
+        self.missing: list[tuple[Reference, int]] = []
+        self.rules = {
+            Kind.FUNCTION: self._function,
+            Kind.DATA: self._datum,
+            Kind.ABSOLUTE: self._absolute,
+            Kind.THREAD_LOCAL: self._thread_local,
+            Kind.IFUNC: self._ifunc,
+            Kind.IMPORT: self._import,
+        }
+
+    def run(self) -> Resolution:
+        found = self.host.image.find({base_name(reference.name) for reference in self.needed.references})
+        for reference in self.needed.references:
+            self._judge(reference, found.get(base_name(reference.name), []))
+        self._explain_missing()
+        return Resolution(
+            slide=self.slide,
+            names=self.names,
+            addresses=self.addresses,
+            remarks=self.remarks,
+            absolute_names=self.absolute_names,
+            absolute_addresses=self.absolute_addresses,
+            absolute_visibility=self.visibility or "default",
+            others=tuple(self.others),
+            needed=self.needed,
+        )
+
+    def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
+        name = reference.name
+        if (name in LINKER_NAMES or name.startswith(LINKER_PREFIXES)) and not any(
+            candidate.kind is Kind.FUNCTION and candidate.size for candidate in candidates
+        ):
+            self._other(reference, Verdict.LINKER, "every linked image has its own, from the linker or start-up code")
+            return
+        pool, remark = _narrow(reference, candidates)
+        if not pool:
+            if reference.spelling in self.supplied:
+                self._other(reference, Verdict.LOADER, f"{self.supplied[reference.spelling]} supplies it")
+            elif reference.weak:
+                self._other(reference, Verdict.WEAK_NULL, "the host has no such symbol and the reference is weak")
+            else:
+                self.missing.append((reference, len(self.others)))
+                self._other(reference, Verdict.MISSING, "the host has no such symbol")
+            return
+        if len({candidate.address for candidate in pool}) > 1:
+            listed = tuple(_describe(candidate) for candidate in pool)
+            self._other(
+                reference,
+                Verdict.AMBIGUOUS,
+                f"the host has {len(pool)} of them at different addresses",
+                listed,
+            )
+            return
+        if remark:
+            self.remarks[reference.spelling] = remark
+        self.rules[pool[0].kind](reference, pool[0])
+
+    def _function(self, reference: Reference, candidate: Candidate) -> None:
+        address = candidate.address
+        if address % WORD:
+            self._refuse(
+                reference,
+                candidate,
+                f"its address {address:#x} is not a multiple of 4: no instruction is there",
+            )
+        elif not any(start <= address < end for start, end in self.executable):
+            self._refuse(reference, candidate, f"its address {address:#x} is in no executable segment")
+        else:
+            self.names.append(reference.spelling)
+            self.addresses.append(self._runtime(candidate))
+
+    def _datum(self, reference: Reference, candidate: Candidate) -> None:
+        self._place(reference, candidate, self._runtime(candidate))
+
+    def _absolute(self, reference: Reference, candidate: Candidate) -> None:
+        self._place(reference, candidate, candidate.address)
+
+    def _place(self, reference: Reference, candidate: Candidate, address: int) -> None:
+        """Answer a reference to host data by an absolute symbol, where that is right."""
+        what = "an absolute value" if candidate.kind is Kind.ABSOLUTE else f"data in {candidate.section}"
+        if self.data is DataPolicy.NONE:
+            self._refuse(reference, candidate, f"it is {what}, and --data none refuses all data")
+        elif self.data is DataPolicy.AUTO and self.visibility is None:
+            self._refuse(
+                reference,
+                candidate,
+                f"it is {what}, and on {self._target()} an absolute symbol would be read at a wrong address",
+            )
+        else:
+            self.absolute_names.append(reference.spelling)
+            self.absolute_addresses.append(address)
+            self._other(
+                reference,
+                Verdict.ABSOLUTE,
+                f"it is {what}: defined as an absolute symbol, {self.visibility or 'default'} visibility",
+                static=candidate.address,
+                runtime=address,
+            )
+
+    def _thread_local(self, reference: Reference, candidate: Candidate) -> None:
+        reason = "it is thread-local: every thread has its own copy, which no single address can stand for"
+        self._other(reference, Verdict.TLS, reason, static=candidate.address)
+
+    def _ifunc(self, reference: Reference, candidate: Candidate) -> None:
+        resolver = f"it is an ifunc: {candidate.address:#x} is its resolver, not the function"
+        if candidate.exported:
+            self._other(reference, Verdict.LOADER, f"{resolver}; the host exports it, so the loader resolves it")
+        else:
+            self._refuse(
+                reference,
+                candidate,
+                f"{resolver}, and the host does not export it: link the host with -rdynamic",
+            )
+
+    def _import(self, reference: Reference, candidate: Candidate) -> None:
+        version = f" (version {candidate.version})" if candidate.version else ""
+        reason = f"the host imports it itself{version}: the loader finds it in the same library"
+        self._other(reference, Verdict.LOADER, reason)
+
+    def _refuse(self, reference: Reference, candidate: Candidate, reason: str) -> None:
+        self._other(reference, Verdict.REFUSED, reason, static=candidate.address)
+
+    def _runtime(self, candidate: Candidate) -> int:
+        address = candidate.address + self.slide.value
+        if address >= ADDRESS_LIMIT:
+            raise AnchorRefusal(
+                f"{self.host.path}: {_text(candidate.name)} would be at {address:#x}, at or above 2^48, where user "
+                f"space ends: the anchor's address is wrong"
+            )
+        return address
+
+    def _target(self) -> str:
+        image = self.host.image
+        if image.format == "macho":
+            return "Mach-O"
+        return f"Linux with {image.libc}" if image.libc else "an unknown C library"
+
+    def _other(
+        self,
+        reference: Reference,
+        verdict: Verdict,
+        reason: str,
+        candidates: tuple[str, ...] = (),
+        *,
+        static: int | None = None,
+        runtime: int | None = None,
+    ) -> None:
+        remark = self.remarks.pop(reference.spelling, "")
+        self.others.append(
+            Decision(
+                name=_text(reference.spelling),
+                verdict=verdict,
+                reason=f"{reason} ({remark})" if remark else reason,
+                static_address=static,
+                runtime_address=runtime,
+                candidates=candidates,
+                used_by=_used_by(self.needed, reference.spelling),
+            )
+        )
+
+    def _explain_missing(self) -> None:
+        """Give the first missing symbols the host's names that look most like them."""
+        for reference, position in self.missing[:CLOSE_NAMES_FOR]:
+            close = _close_names(reference.name, self.host.image.names())
+            decision = self.others[position]
+            self.others[position] = Decision(
+                decision.name, decision.verdict, decision.reason, None, None, close, decision.used_by
+            )
+
+
+def _narrow(reference: Reference, candidates: Sequence[Candidate]) -> tuple[list[Candidate], str]:
+    """The candidates that *reference* can mean, and what was done to find them where it was not the obvious."""
+    pool = [candidate for candidate in candidates if candidate.name == reference.name]
+    remark = ""
+    if not pool and candidates:
+        pool = list(candidates)
+        remark = f"matched {_text(pool[0].name)} once LLVM's ThinLTO suffix is dropped"
+    if len(pool) <= 1 and not reference.version:
+        return pool, remark
+    versioned = {candidate.address for candidate in pool if candidate.version}
+    pool = [candidate for candidate in pool if candidate.version or candidate.address not in versioned]
+    if reference.version:
+        pool = [candidate for candidate in pool if candidate.version in (reference.version, "")]
+        remark = f"version {reference.version}"
+    visible = [candidate for candidate in pool if not candidate.local]
+    pool = visible or pool
+    if not reference.version:
+        defined = [candidate for candidate in pool if candidate.kind is not Kind.IMPORT]
+        default = [candidate for candidate in defined if candidate.default]
+        if default and len({c.address for c in pool}) > len({c.address for c in default}):
+            remark = remark or f"the default version, {default[0].version}" if default[0].version else remark
+        pool = default or (defined if len(defined) == len(pool) else [c for c in pool if c.kind is Kind.IMPORT])
+    return pool, remark
+
+
+def _close_names(name: bytes, names: Iterator[bytes]) -> tuple[str, ...]:
+    """Up to three of *names* that differ little from *name*; a first sieve keeps this one cheap pass."""
+    half = len(name) // 2
+    head, tail = name[:half], name[half:]
+    likely: dict[str, None] = {}
+    for other in names:
+        if abs(len(other) - len(name)) <= 4 and (other.startswith(head) or other.endswith(tail)):
+            likely[_text(other.partition(b"@")[0])] = None
+            if len(likely) >= 200:
+                break
+    return tuple(difflib.get_close_matches(_text(name), likely, n=3, cutoff=0.7))
+
+
+def _describe(candidate: Candidate) -> str:
+    version = f"@{candidate.version}" if candidate.version else ""
+    scope = "local" if candidate.local else "global"
+    what = f"{scope} {candidate.kind.value}, {candidate.section}"
+    return f"{_text(candidate.name)}{version} at {candidate.address:#x} ({what})"
+
+
+def _used_by(needed: Needed, spelling: bytes) -> tuple[str, ...]:
+    return tuple(needed.inputs[number] for number in needed.users.get(spelling, ()))
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")

@@ -1,0 +1,124 @@
+"""The verify phase: from the finished bytes, every stub is where it should be and branches where it should."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import Any
+
+from stubgen.emit import StubObject
+from stubgen.errors import VerificationRefusal
+from stubgen.images import ElfImage, Image, MachOImage, Role, open_image
+from stubgen.trampoline import decode, template
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was found in a sound stub object."""
+
+    names: list[bytes]
+    targets: array[int]  # runtime addresses that the stubs branch to, as Capstone reads them
+    bti: bool
+
+
+def verify(stub: StubObject) -> Verified:
+    """Read *stub*'s bytes back and hold them against what it should define.
+
+    Raises:
+        VerificationRefusal: a name or a target differs; the message says which.
+        MalformedInput: the object's structure is broken.
+    """
+    verified = verify_object(stub.content, "the stub object")
+    if verified.names != list(stub.names):
+        raise VerificationRefusal("the stub object defines other names than it should")
+    if verified.targets != stub.addresses:
+        pairs = zip(verified.names, verified.targets, stub.addresses, strict=True)
+        name, target, address = next(pair for pair in pairs if pair[1] != pair[2])
+        raise VerificationRefusal(f"{name.decode(errors='replace')} branches to {target:#x}, not to {address:#x}")
+    return verified
+
+
+def verify_object(data: Any, name: str) -> Verified:
+    """Check the structure of a stub object and decode every stub in it.
+
+    Raises:
+        VerificationRefusal: something is not as a stub object has it; the message says what.
+        MalformedInput: the object's structure is broken.
+    """
+    image = open_image(data, name)
+    if image.role is not Role.OBJECT:
+        raise VerificationRefusal(f"{name}: is a linked {image.role.value}, not a stub object; try inspect or check")
+    return _READERS[image.format](image, name)
+
+
+def _verify_elf(image: Image, name: str) -> Verified:
+    from elf import constants as c
+
+    assert isinstance(image, ElfImage)  # noqa: S101  # the table below pairs them
+    text, symtab = image.file.section(".text"), image.file.section_of_type(c.SHT_SYMTAB)
+    symbols = image.file.symbols
+    if text is None or symtab is None or symbols is None:
+        raise VerificationRefusal(f"{name}: has no .text or no symbol table: it is not a stub object")
+    if not image.file.section(".note.GNU-stack"):
+        raise VerificationRefusal(f"{name}: has no .note.GNU-stack: the patch would get an executable stack")
+    first = symtab.header.sh_info
+    stop = len(symbols)
+    while stop > first and symbols.st_shndx[stop - 1] == c.SHN_ABS:
+        stop -= 1
+    bti = bool(image.features & c.GNU_PROPERTY_AARCH64_FEATURE_1_BTI)
+    stride = len(template(bti).code)
+    expected = (c.STB_WEAK << 4 | c.STT_FUNC, c.STV_HIDDEN, text.number, stride)
+    for index, held in enumerate(
+        zip(
+            symbols.st_info[first:stop],
+            symbols.st_other[first:stop],
+            symbols.st_shndx[first:stop],
+            symbols.st_size[first:stop],
+            strict=True,
+        ),
+        start=first,
+    ):
+        if held != expected:
+            raise VerificationRefusal(
+                f"{name}: {_name(symbols, index)} is not a weak hidden function of {stride} bytes"
+            )
+    names = list(symbols.names())[first:stop]
+    values = symbols.st_value[first:stop]
+    return _verified(name, names, values, bytes(image.file.content(text)), bti)
+
+
+def _verify_macho(image: Image, name: str) -> Verified:
+    from macho import constants as c
+
+    assert isinstance(image, MachOImage)  # noqa: S101  # the table below pairs them
+    text, symbols, ranges = image.file.section("__TEXT,__text"), image.file.symbols, image.file.dysymtab
+    if text is None or symbols is None or ranges is None:
+        raise VerificationRefusal(f"{name}: has no __TEXT,__text or no symbol table: it is not a stub object")
+    if not image.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS:
+        raise VerificationRefusal(f"{name}: lacks MH_SUBSECTIONS_VIA_SYMBOLS")
+    first, count = ranges[2], ranges[3]
+    if first + count > len(symbols):
+        raise VerificationRefusal(f"{name}: LC_DYSYMTAB counts more symbols than LC_SYMTAB")
+    expected = (c.N_SECT | c.N_EXT | c.N_PEXT, text.ordinal, c.N_WEAK_DEF)
+    for index in range(first, first + count):
+        if (symbols.n_type[index], symbols.n_sect[index], symbols.n_desc[index]) != expected:
+            raise VerificationRefusal(f"{name}: {_name(symbols, index)} is not a weak private function in __text")
+    names = list(symbols.names())[first : first + count]
+    return _verified(name, names, symbols.n_value[first : first + count], bytes(image.file.content(text)), False)
+
+
+_READERS = {"elf": _verify_elf, "macho": _verify_macho}
+
+
+def _verified(name: str, names: list[bytes], values: array[int], code: bytes, bti: bool) -> Verified:
+    """Common end: one symbol a stub, in order, nothing between them; and every stub decodes."""
+    stride = len(template(bti).code)
+    if values != array("Q", range(0, stride * len(names), stride)) or len(code) != stride * len(names):
+        raise VerificationRefusal(f"{name}: its symbols and its code do not pair up one stub to one name")
+    if len(set(names)) != len(names):
+        raise VerificationRefusal(f"{name}: defines a name twice")
+    return Verified(names, decode(code, bti=bti), bti)
+
+
+def _name(symbols: Any, index: int) -> str:
+    return str(symbols.name(index).decode("utf-8", "replace"))
