@@ -1,0 +1,141 @@
+"""Options of the compiler drivers that link: gcc, clang, what rustc, CMake, Xcode and Swift pass to them, zig cc.
+
+Only options with operands and options that a plan acts on need a row: a driver takes any other argument with
+a dash as one whole option. Operand counts are clang's and gcc's, checked against both by
+``tests/linkplan/test_arity_oracle.py``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from stubgen.linkplan.gnu_options import KEYWORDS
+from stubgen.linkplan.options import (
+    EQUALS,
+    FLAG,
+    JOINED,
+    JOINED_OR_SEPARATE,
+    JOINED_SEPARATE,
+    SEPARATE,
+    SEPARATE_2,
+    SEPARATE_3,
+    SEPARATE_OR_EQUALS,
+    SEPARATE_UNLESS_DASH,
+    Grammar,
+    Role,
+    Row,
+)
+
+ROWS: tuple[Row, ...] = (
+    (Role.PASS_LIST, JOINED, "-Wl,"),
+    (Role.PASS_NEXT, SEPARATE, "-Xlinker"),
+    (Role.PASS_NEXT, SEPARATE_OR_EQUALS, "--for-linker"),
+    (Role.OUTPUT, JOINED_OR_SEPARATE, "-o"),
+    (Role.OUTPUT, SEPARATE_OR_EQUALS, "--output"),
+    (Role.SHARED, FLAG, "-shared --shared -dynamiclib -qmkshrobj"),
+    (Role.MODE, FLAG, "-bundle -pie --pie -no-pie --no-pie -nopie -no_pie -execute"),
+    (Role.STATIC, FLAG, "-static --static -static-pie --static-pie"),
+    (Role.RELOCATABLE, FLAG, "-r --relocatable"),
+    (Role.COMPILE, FLAG, "-c -E -S -M -MM -fsyntax-only --compile --assemble --preprocess -emit-ast"),
+    (Role.LANGUAGE, JOINED_OR_SEPARATE, "-x"),
+    (Role.LANGUAGE, SEPARATE_OR_EQUALS, "--language"),
+    (Role.TARGET, SEPARATE, "-arch -target -arch_only -darwin-target-variant"),
+    (Role.TARGET, EQUALS, "--target"),
+    (
+        Role.TARGET,
+        JOINED,
+        "-mmacosx-version-min= -mmacos-version-min= -miphoneos-version-min= -mios-version-min= "
+        "-mios-simulator-version-min= -miphonesimulator-version-min= -mtvos-version-min= -mappletvos-version-min= "
+        "-mtvos-simulator-version-min= -mwatchos-version-min= -mwatchos-simulator-version-min= -mtargetos= "
+        "-mxros-version-min=",
+    ),
+    (Role.SEARCH, JOINED_OR_SEPARATE, "-L -F -B"),
+    (
+        Role.SEARCH,
+        SEPARATE_OR_EQUALS,
+        "--sysroot --library-directory --prefix",
+    ),
+    (
+        Role.SEARCH,
+        SEPARATE,
+        "-isysroot -rpath -iframework -resource-dir -gcc-toolchain -ccc-install-dir -working-directory",
+    ),
+    (
+        Role.SEARCH,
+        EQUALS,
+        "-fuse-ld --ld-path --gcc-toolchain --gcc-install-dir --gcc-triple -resource-dir -specs --specs",
+    ),
+    (Role.LIBRARY, JOINED, "-weak-l -needed-l -reexport-l -upward-l -hidden-l -lazy-l"),
+    (Role.LIBRARY, JOINED_OR_SEPARATE, "-l"),
+    (Role.LIBRARY_FILE, SEPARATE, "-weak_library -needed_library -reexport_library -upward_library"),
+    (
+        Role.FRAMEWORK,
+        SEPARATE,
+        "-framework -weak_framework -needed_framework -reexport_framework -lazy_framework",
+    ),
+    (Role.INPUT, SEPARATE, "-filelist -force_load"),
+    (Role.UNRESOLVED, SEPARATE, "-undefined"),
+    (Role.SYMBOL_LIST, SEPARATE, "-exported_symbols_list -unexported_symbols_list -order_file"),
+    (Role.SYMBOL_LIST, SEPARATE_3, "-sectorder"),
+    (Role.STRIP, FLAG, "-s -dead_strip"),
+    (Role.IDENTITY, SEPARATE, "-install_name -compatibility_version -current_version -dylinker_install_name"),
+    (
+        Role.SIDE_OUTPUT,
+        SEPARATE,
+        "-MF -MJ --serialize-diagnostics -serialize-diagnostics -dependency-file -dependency-dot -aux-info "
+        "-object_path_lto -dependency_info -map -gen-cdb-fragment-path -emit-module-path "
+        "-emit-objc-header-path -output-file-map -index-store-path",
+    ),
+    (Role.SIDE_OUTPUT, JOINED, "-foptimization-record-file= -fsave-optimization-record= -MJ"),
+    (Role.EXECUTABLE, JOINED_OR_SEPARATE, "-e -Ttext -Tdata -Tbss"),
+    (Role.EXECUTABLE, SEPARATE_OR_EQUALS, "--entry --image-base"),
+    (
+        Role.EXECUTABLE,
+        SEPARATE,
+        "-bundle_loader -image_base -seg1addr -pagezero_size -stack_size -stack_addr",
+    ),
+    (Role.LAYOUT, JOINED_OR_SEPARATE, "-T"),
+    (Role.KEYWORD, JOINED_OR_SEPARATE, "-z"),
+    (Role.PLAIN, JOINED_OR_SEPARATE, "-u -I -D -U -A -G -R -b -MT -MQ -h"),
+    (Role.PLAIN, JOINED_SEPARATE, "-Xarch_ -Xopenmp-target="),
+    (
+        Role.PLAIN,
+        SEPARATE_OR_EQUALS,
+        "--param --include --imacros --define-macro --undefine-macro --force-link --include-directory",
+    ),
+    (
+        Role.PLAIN,
+        SEPARATE,
+        "-Xclang -Xassembler -Xpreprocessor -Xanalyzer -Xcuda-ptxas -Xcuda-fatbinary -Xoffload-linker "
+        "-Xopenmp-target -Xflang -Xcc -Xfrontend -Xclang-linker -Xllvm -mllvm -mmlir -mthread-model -meabi "
+        "-include -include-pch -imacros -iprefix -iquote -isystem -isystem-after -idirafter -cxx-isystem "
+        "-stdlib++-isystem -iwithprefix -iwithprefixbefore -iwithsysroot -iframeworkwithsysroot -imultilib "
+        "-imultiarch -ivfsoverlay -vfsoverlay --vfsoverlay -iapinotes-modules -ftrapv-handler "
+        "-fdebug-compilation-dir -fmodules-user-build-path -module-dependency-dir -arcmt-migrate-report-output "
+        "-ccc-gcc-name -ccc-arcmt-migrate -ccc-objcmt-migrate --analyzer-output -darwin-target-variant-triple "
+        "-dumpdir -dumpbase -dumpbase-ext -wrapper -dsym-dir -V "
+        "-allowable_client -client_name -sub_library -sub_umbrella -umbrella -init -multiply_defined "
+        "-multiply_defined_unused -read_only_relocs -dylib_file -seg_addr_table -seg_addr_table_filename "
+        "-segs_read_only_addr -segs_read_write_addr -weak_reference_mismatches -exported_symbol "
+        "-unexported_symbol -add_ast_path -objc_abi_version -lto_library -why_live -commons -headerpad -assert "
+        "-module-name -sdk -swift-version -num-threads -module-cache-path -module-link-name -J -module",
+    ),
+    (Role.PLAIN, SEPARATE_2, "-segaddr -sectobjectsymbols -alias"),
+    (Role.PLAIN, SEPARATE_3, "-sectcreate -segcreate -sectalign -segprot"),
+    (Role.PLAIN, SEPARATE_UNLESS_DASH, "-tp"),
+    (
+        Role.PLAIN,
+        FLAG,
+        # Names that a shorter joined option would swallow: -o, -e, -u, -x, -l, -T, -D, -h, -b, -A, -G, -R, -z.
+        "-object -emit-llvm -emit-library -emit-executable -emit-interface-stubs -emit-merged-ifs -emit-module "
+        "-undef -help -hidden -ansi -help-hidden -export_dynamic -all_load -ObjC -ObjC++ "
+        "-rdynamic -bind_at_load -time -traditional -trigraphs -traditional-cpp -analyze",
+    ),
+    (Role.PLAIN, JOINED, "-objcmt- -object-file-name= -Rpass -working-directory="),
+)
+
+
+@cache
+def grammar() -> Grammar:
+    """The table, ready for look-up."""
+    return Grammar("compiler driver", ROWS, keywords=KEYWORDS)  # both gcc and clang hand -z to the linker

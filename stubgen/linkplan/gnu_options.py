@@ -1,0 +1,128 @@
+"""Options of GNU ld, lld, mold and gold: the union of what the four accept.
+
+Names, forms and operand counts are those of the linkers' manuals, checked against the linkers themselves by
+``tests/linkplan/test_arity_oracle.py``. Where they differ, the comment names the linker that forces the row.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from stubgen.linkplan.options import (
+    EQUALS,
+    FLAG,
+    JOINED,
+    JOINED_OR_SEPARATE,
+    SEPARATE,
+    SEPARATE_OR_EQUALS,
+    Grammar,
+    Role,
+    Row,
+)
+
+ROWS: tuple[Row, ...] = (
+    (Role.OUTPUT, JOINED_OR_SEPARATE, "-o"),
+    (Role.OUTPUT, SEPARATE_OR_EQUALS, "--output"),
+    (Role.SHARED, FLAG, "-shared -Bshareable"),
+    (Role.MODE, FLAG, "-pie --pic-executable -no-pie --no-pic-executable -call_shared -dy"),
+    (Role.STATIC, FLAG, "-static -static-pie"),
+    (Role.RELOCATABLE, FLAG, "-r -i --relocatable -Ur"),
+    (Role.SEARCH, JOINED_OR_SEPARATE, "-L"),
+    (Role.SEARCH, SEPARATE_OR_EQUALS, "--library-path --sysroot -rpath -rpath-link --chroot"),
+    (Role.SYMBOLS_FILE, JOINED_OR_SEPARATE, "-R"),
+    (Role.LIBRARY, JOINED_OR_SEPARATE, "-l"),
+    (Role.LIBRARY, SEPARATE_OR_EQUALS, "--library"),
+    (Role.TARGET, JOINED_OR_SEPARATE, "-m -A"),
+    (Role.TARGET, SEPARATE_OR_EQUALS, "--architecture"),
+    (Role.TARGET, FLAG, "-EB -EL"),
+    (
+        Role.UNRESOLVED,
+        FLAG,
+        "--no-undefined --no-allow-shlib-undefined --error-unresolved-symbols --warn-unresolved-symbols",
+    ),
+    (Role.UNRESOLVED, SEPARATE_OR_EQUALS, "--unresolved-symbols"),
+    (
+        Role.SYMBOL_LIST,
+        SEPARATE_OR_EQUALS,
+        "--version-script --dynamic-list --retain-symbols-file --export-dynamic-symbol-list "
+        "--symbol-ordering-file --call-graph-ordering-file --section-ordering-file --require-defined "
+        "--just-symbols --version-exports-section",
+    ),
+    (Role.SYMBOL_LIST, FLAG, "--no-undefined-version --dynamic-list-data"),
+    (Role.STRIP, FLAG, "--gc-sections --strip-all -s --strip-debug -S --discard-all -x"),
+    (Role.STRIP, FLAG, "--strip-debug-gdb --strip-debug-non-line --strip-unneeded"),
+    (Role.IDENTITY, SEPARATE_OR_EQUALS, "-soname"),
+    (Role.IDENTITY, JOINED_OR_SEPARATE, "-h"),
+    (
+        Role.SIDE_OUTPUT,
+        SEPARATE_OR_EQUALS,
+        "-Map --dependency-file --out-implib --lto-obj-path --reproduce --print-symbol-order --opt-remarks-filename",
+    ),
+    (
+        Role.SIDE_OUTPUT,
+        EQUALS,
+        "--why-extract --print-archive-stats --time-trace --thinlto-index-only --thinlto-emit-imports-files",
+    ),
+    (Role.SIDE_OUTPUT, FLAG, "--emit-relocs -q"),
+    (Role.SIDE_OUTPUT, SEPARATE, "--print-symbol-counts"),  # gold
+    (Role.EXECUTABLE, JOINED_OR_SEPARATE, "-e"),
+    (Role.EXECUTABLE, SEPARATE_OR_EQUALS, "--entry --image-base -Ttext -Tdata -Tbss -Ttext-segment"),
+    (Role.EXECUTABLE, SEPARATE_OR_EQUALS, "-Trodata-segment -Tldata-segment --section-start"),
+    (Role.EXECUTABLE, FLAG, "--omagic -N"),
+    (Role.LAYOUT, JOINED_OR_SEPARATE, "-T"),
+    (Role.LAYOUT, SEPARATE_OR_EQUALS, "--script --default-script"),
+    (Role.LAYOUT, SEPARATE, "-dT"),
+    (Role.KEYWORD, JOINED_OR_SEPARATE, "-z"),
+    (
+        Role.PLAIN,
+        JOINED_OR_SEPARATE,
+        "-u -y -I -F -f -a -b -c -G -Y -P -O",
+    ),
+    (
+        Role.PLAIN,
+        SEPARATE_OR_EQUALS,
+        "--dynamic-linker --undefined --trace-symbol --wrap --defsym --exclude-libs --export-dynamic-symbol "
+        "--init --fini -plugin -plugin-opt --auxiliary --filter --audit --depaudit --format --oformat "
+        "--mri-script --hash-style --orphan-handling --sort-section --pack-dyn-relocs --ignore-unresolved-symbol "
+        "--keep-unique --undefined-glob --mllvm --load-pass-plugin --compress-debug-sections "
+        "--compress-sections --error-limit --android-memtag-mode --rsp-quoting --remap-inputs "
+        "--split-stack-adjust-size --target2 --time-trace-granularity --warn-backrefs-exclude "
+        "--opt-remarks-format --opt-remarks-hotness-threshold --opt-remarks-passes --shuffle-sections "
+        "--error-handling-script --lto-known-safe-vtables --thinlto-cache-dir --thinlto-cache-policy "
+        "--thinlto-jobs --thinlto-object-suffix-replace --thinlto-prefix-replace --task-link "
+        "--hash-size --spare-dynamic-tags --package-metadata --dtlto-distributor",
+    ),
+    (Role.PLAIN, SEPARATE, "-assert"),
+    (Role.PLAIN, EQUALS, "--build-id --icf --unique --threads --push-state --color-diagnostics --sort-common"),
+    (
+        Role.PLAIN,
+        FLAG,
+        "--as-needed --no-as-needed --add-needed --no-add-needed -Bstatic -dn -non_shared -Bdynamic "
+        "-Bsymbolic -Bsymbolic-functions -Bno-symbolic -Bgroup --whole-archive --no-whole-archive --start-group "
+        "--end-group -( -) --start-lib --end-lib --pop-state --export-dynamic -E "
+        "--no-export-dynamic --no-build-id --eh-frame-hdr --no-eh-frame-hdr --no-gc-sections "
+        "--enable-new-dtags --disable-new-dtags --no-dynamic-linker --allow-shlib-undefined "
+        "--undefined-version --allow-multiple-definition --fatal-warnings --no-fatal-warnings -v --version "
+        "--verbose -V --trace -t -M --print-map --stats --no-stats --demangle --no-demangle --relax --no-relax "
+        "--nmagic -n --no-nmagic --no-omagic --rosegment --no-rosegment --discard-locals -X --discard-none "
+        "--no-icf -d -dc -dp -Qy --no-keep-memory --warn-common --warn-shared-textrel "
+        "-nostdlib --noinhibit-exec --noinhibit_exec --check-sections --no-check-sections "
+        "--ld-generated-unwind-info --no-ld-generated-unwind-info --copy-dt-needed-entries "
+        "--no-copy-dt-needed-entries --fix-cortex-a53-843419 --fix-cortex-a53-835769 -g",
+    ),
+)
+"""A single-dash spelling stands for both; see :class:`~stubgen.linkplan.options.Grammar`."""
+
+KEYWORDS = {
+    "defs": Role.UNRESOLVED,
+    "undefs": Role.UNRESOLVED,
+    "nodlopen": Role.NOT_LOADABLE,
+    "interpose": Role.NOT_LOADABLE,
+}
+"""Operands of ``-z`` that the plan acts on; every other one is kept."""
+
+
+@cache
+def grammar() -> Grammar:
+    """The table, ready for look-up."""
+    return Grammar("GNU-style linker", ROWS, keywords=KEYWORDS, either_dash=True)

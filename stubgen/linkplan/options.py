@@ -1,0 +1,184 @@
+"""What an option table says, and how one is looked up.
+
+A table is rows of ``(role, form, names)`` with the names in one string, so that a reader sees which options
+belong together and an import costs a fraction of a millisecond. The three tables are
+``driver_options.DRIVER``, ``gnu_options.GNU`` and ``ld64_options.LD64``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import NamedTuple
+
+
+class Form(NamedTuple):
+    """How an option carries its operands."""
+
+    separate: int
+    """Arguments that follow ``-name`` when it stands alone."""
+    joined: bool = False
+    """``-nameVALUE`` is the same option."""
+    equals: bool = False
+    """``-name=VALUE`` is the same option."""
+    optional: bool = False
+    """The following argument is an operand only if it starts with no dash."""
+
+
+FLAG = Form(0)
+JOINED = Form(0, joined=True)
+EQUALS = Form(0, equals=True)
+SEPARATE = Form(1)
+SEPARATE_2 = Form(2)
+SEPARATE_3 = Form(3)
+SEPARATE_4 = Form(4)
+SEPARATE_UNLESS_DASH = Form(1, optional=True)
+JOINED_OR_SEPARATE = Form(1, joined=True)
+SEPARATE_OR_EQUALS = Form(1, equals=True)
+JOINED_SEPARATE = Form(1, joined=True)
+"""``-Xarch_arm64 -O2``: the name goes on to the end of its argument *and* takes the next one."""
+
+
+class Role(Enum):
+    """What an option is for; the plan's decision follows from it."""
+
+    PLAIN = "plain"
+    """Nothing that a patch changes."""
+    TARGET = "target"
+    """Says what machine and system is linked for."""
+    SEARCH = "search"
+    """Says where libraries and the linker itself are found."""
+    LIBRARY = "library"
+    """Links a library by name."""
+    LIBRARY_FILE = "library file"
+    """Links a library by path."""
+    FRAMEWORK = "framework"
+    """Links an Apple framework by name."""
+    INPUT = "input"
+    """Links an object or archive by path."""
+    OUTPUT = "output"
+    """Names the output file."""
+    MODE = "mode"
+    """Says what kind of file the output is."""
+    SHARED = "shared"
+    """Says that the output is a shared library."""
+    STATIC = "static"
+    """Says that the output is an executable without a loader."""
+    RELOCATABLE = "relocatable"
+    """Says that the output is one merged object."""
+    UNRESOLVED = "unresolved"
+    """Says what becomes of undefined symbols."""
+    SYMBOL_LIST = "symbol list"
+    """Reads a file that names symbols of the host."""
+    STRIP = "strip"
+    """Removes code or symbols."""
+    IDENTITY = "identity"
+    """Names the library for the loader."""
+    SIDE_OUTPUT = "side output"
+    """Writes a second file."""
+    EXECUTABLE = "executable"
+    """Means something for executables only."""
+    LAYOUT = "layout"
+    """Reads a linker script."""
+    NOT_LOADABLE = "not loadable"
+    """Forbids what a hot patch does."""
+    LANGUAGE = "language"
+    """Says how the following inputs are compiled."""
+    COMPILE = "compile"
+    """Stops the driver before it links."""
+    PASS_LIST = "pass list"
+    """Hands a comma-separated list to the linker."""
+    PASS_NEXT = "pass next"
+    """Hands the following argument to the linker."""
+    KEYWORD = "keyword"
+    """Means what its operand says (``-z defs``)."""
+    SYMBOLS_FILE = "symbols file"
+    """GNU ``-R``: a symbols file if the operand is a file, else a run path."""
+
+
+class Option(NamedTuple):
+    """One option as one grammar knows it."""
+
+    name: str
+    role: Role
+    form: Form
+
+
+Row = tuple[Role, Form, str]
+
+
+class Match(NamedTuple):
+    """What a grammar says of one argument."""
+
+    option: Option | None
+    """None: not in the table."""
+    value: str | None
+    """The operand that the argument itself holds."""
+    following: int
+    """Operands in the arguments after it."""
+
+
+_UNKNOWN = Match(None, None, 0)
+
+
+class Grammar:
+    """The options of one family of programs, ready for look-up."""
+
+    __slots__ = ("_exact", "_joined", "keywords", "name")
+
+    def __init__(
+        self,
+        name: str,
+        rows: Iterable[Row],
+        *,
+        keywords: Mapping[str, Role] | None = None,
+        either_dash: bool = False,
+    ) -> None:
+        """Index *rows*; with *either_dash*, ``-name`` and ``--name`` are one option (getopt_long_only).
+
+        A name that starts with ``o`` keeps its two dashes even then: GNU ld and lld read ``-oformat`` as
+        ``-o format``.
+        """
+        self.name = name
+        self.keywords = keywords or {}
+        """Operand of a :attr:`Role.KEYWORD` option -> its role."""
+        self._exact: dict[str, Option] = {}
+        joined: dict[str, list[Option]] = {}
+        for role, form, names in rows:
+            for spelling in names.split():
+                option = Option(spelling, role, form)
+                for key in _spellings(spelling) if either_dash else (spelling,):
+                    self._exact[key] = option
+                if form.joined:
+                    joined.setdefault(spelling[:2], []).append(option)
+        self._joined = {
+            start: sorted(options, key=lambda option: -len(option.name)) for start, options in joined.items()
+        }
+
+    def match(self, argument: str) -> Match:
+        """What *argument* is; an argument without a dash must not be asked about."""
+        option = self._exact.get(argument)
+        if option is not None:
+            return Match(option, None, option.form.separate)
+        head, equals, value = argument.partition("=")
+        if equals:
+            option = self._exact.get(head)
+            if option is not None and option.form.equals:
+                return Match(option, value, 0)
+        for option in self._joined.get(argument[:2], ()):
+            if argument.startswith(option.name):
+                following = option.form.separate if option.form is JOINED_SEPARATE else 0
+                return Match(option, argument[len(option.name) :], following)
+        return _UNKNOWN
+
+    def options(self) -> list[Option]:
+        """Every option once, in the table's order."""
+        return list({id(option): option for option in self._exact.values()}.values())
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """*name* with one dash and with two, where the linkers take both."""
+    bare = name.lstrip("-")
+    if len(bare) == 1 or (name.startswith("--") and bare.startswith("o")):
+        return (name,)
+    return ("-" + bare, "--" + bare)

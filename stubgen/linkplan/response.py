@@ -1,0 +1,252 @@
+"""Response files: ``@FILE`` arguments, read and written by the rules of the program that takes them.
+
+gcc and GNU ld (libiberty's ``buildargv``) and LLVM's GNU tokenizer agree: white space separates, a backslash
+takes the next character as it is, also inside quotes. Windows tools follow ``CommandLineToArgvW``. An
+``@FILE`` whose file does not exist is no response file but an ordinary argument, for all of them: that is what
+lets ``@rpath/libfoo.dylib`` through. A relative name, nested or not, starts at the working directory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from stubgen.errors import MalformedInput, UnreadableInput
+
+Splitter = Callable[[str], list[str]]
+
+
+class Argument(NamedTuple):
+    """One argument after expansion."""
+
+    text: str
+    file: int
+    """Index into :attr:`Expansion.files` of the outermost response file; -1: it was on the command line."""
+
+
+class Expansion(NamedTuple):
+    """A command line without response files."""
+
+    arguments: list[Argument]
+    files: list[ResponseFile]
+    missing: list[str]
+    """``@FILE`` arguments that look like response files and have no file."""
+
+
+class ResponseFile(NamedTuple):
+    """One ``@FILE`` argument of the command line."""
+
+    text: str
+    """The argument as it stood there."""
+    copied: bool
+    """True: read from a copy, because the file itself may be gone."""
+
+
+def split_gnu(text: str) -> list[str]:
+    r"""Split *text* as libiberty and LLVM do: quotes group, ``\x`` is x everywhere.
+
+    >>> split_gnu(r"a 'b c' d\ e \"f\"")
+    ['a', 'b c', 'd e', '"f"']
+    """
+    if not ("\\" in text or "'" in text or '"' in text):
+        return _split_blank(text)
+    words: list[str] = []
+    word: list[str] = []
+    quote = ""
+    started = False
+    characters = iter(text)
+    for character in characters:
+        if character == "\\":
+            word.append(next(characters, "\\"))
+            started = True
+        elif quote:
+            if character == quote:
+                quote = ""
+            else:
+                word.append(character)
+        elif character in "'\"":
+            quote = character
+            started = True
+        elif character in _BLANK:
+            if started:
+                words.append("".join(word))
+                word.clear()
+                started = False
+        else:
+            word.append(character)
+            started = True
+    if started:
+        words.append("".join(word))
+    return words
+
+
+_BLANK = " \t\n\r\v\f"
+
+
+def _split_blank(text: str) -> list[str]:
+    """Split at C's white space; ``str.split`` would also split at a no-break space in a file name."""
+    if text.isascii():
+        return text.split()
+    for blank in _BLANK[1:]:
+        text = text.replace(blank, " ")
+    return [word for word in text.split(" ") if word]
+
+
+def split_windows(text: str) -> list[str]:
+    r"""Split *text* as ``CommandLineToArgvW`` does: backslashes count only before a double quote.
+
+    >>> split_windows(r'C:\x "a b" c\"d')
+    ['C:\\x', 'a b', 'c"d']
+    """
+    words: list[str] = []
+    word: list[str] = []
+    quoted = started = False
+    position = 0
+    while position < len(text):
+        character = text[position]
+        if character == "\\":
+            run = position
+            while run < len(text) and text[run] == "\\":
+                run += 1
+            count = run - position
+            position = run
+            started = True
+            if run < len(text) and text[run] == '"':
+                word.append("\\" * (count // 2))
+                if count % 2:
+                    word.append('"')
+                    position += 1
+            else:
+                word.append("\\" * count)
+            continue
+        position += 1
+        if character == '"':
+            started = True
+            if quoted and text[position : position + 1] == '"':
+                word.append('"')
+                position += 1
+            else:
+                quoted = not quoted
+        elif character in _BLANK and not quoted:
+            if started:
+                words.append("".join(word))
+                word.clear()
+                started = False
+        else:
+            word.append(character)
+            started = True
+    if started:
+        words.append("".join(word))
+    return words
+
+
+def quote_gnu(argument: str) -> str:
+    r"""*argument* as a response file spells it: :func:`split_gnu` gives it back.
+
+    >>> quote_gnu("a b")
+    'a\\ b'
+    """
+    if not argument:
+        return '""'
+    if argument.isalnum():
+        return argument
+    return "".join("\\" + c if c in _BLANK or c in "\\'\"" else c for c in argument)
+
+
+def quote_windows(argument: str) -> str:
+    """*argument* as a Windows response file spells it: :func:`split_windows` gives it back."""
+    if argument and not any(c in _BLANK or c == '"' for c in argument):
+        return argument
+    quoted: list[str] = []
+    backslashes = 0
+    for character in argument:
+        if character == "\\":
+            backslashes += 1
+            continue
+        doubled = backslashes * 2 + 1 if character == '"' else backslashes
+        quoted.append("\\" * doubled + character)
+        backslashes = 0
+    return '"' + "".join(quoted) + "\\" * (backslashes * 2) + '"'
+
+
+def write(path: Path, arguments: Iterable[str], *, windows: bool = False) -> None:
+    """Write a response file, one argument a line."""
+    quote = quote_windows if windows else quote_gnu
+    text = "".join(quote(argument) + "\n" for argument in arguments)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def read(path: Path, split: Splitter) -> list[str]:
+    """The arguments in the file *path*.
+
+    Raises:
+        UnreadableInput: the file is a directory or may not be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnreadableInput(f"{path}: the response file cannot be read: {error.strerror}") from error
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):  # Windows tools write UTF-16; LLVM reads it
+        return split(content.decode("utf-16", "replace"))
+    return split(content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape"))
+
+
+def expand(
+    argv: Sequence[str],
+    *,
+    directory: str | os.PathLike[str] | None = None,
+    copies: Mapping[str, str | os.PathLike[str]] | None = None,
+    windows: bool = False,
+) -> Expansion:
+    """Replace every ``@FILE`` of *argv* by the file's arguments, nested ones included.
+
+    *directory* is where the command ran. *copies* maps a name as it stood after the ``@`` to a copy, which
+    is preferred: the file itself may be gone, or may hold another link's arguments by now.
+
+    Raises:
+        MalformedInput: a file includes itself.
+        UnreadableInput: a file exists and cannot be read.
+    """
+    split = split_windows if windows else split_gnu
+    start = Path(directory or "")
+    copies = copies or {}
+    expansion = Expansion([], [], [])
+    arguments = expansion.arguments
+
+    def locate(name: str) -> Path | None:
+        copy = copies.get(name)
+        if copy is not None and Path(copy).is_file():
+            return Path(copy)
+        path = start / name
+        return path if path.is_file() else None
+
+    def include(text: str, path: Path, file: int, within: tuple[str, ...]) -> None:
+        name = text[1:]
+        if name in within:
+            chain = " -> ".join((*within, name))
+            raise MalformedInput(f"{name}: the response file includes itself ({chain})")
+        for word in read(path, split):
+            nested = locate(word[1:]) if word.startswith("@") else None
+            if nested is None:
+                arguments.append(Argument(word, file))
+            else:
+                include(word, nested, file, (*within, name))
+
+    for text in argv:
+        if not text.startswith("@") or len(text) == 1:
+            arguments.append(Argument(text, -1))
+            continue
+        path = locate(text[1:])
+        if path is None:
+            arguments.append(Argument(text, -1))
+            if not text.startswith(_LOADER_VARIABLES):
+                expansion.missing.append(text)
+            continue
+        expansion.files.append(ResponseFile(text, copied=text[1:] in copies))
+        include(text, path, len(expansion.files) - 1, ())
+    return expansion
+
+
+_LOADER_VARIABLES = ("@rpath", "@loader_path", "@executable_path")
