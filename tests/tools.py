@@ -1,0 +1,89 @@
+"""The real tools that tests run: found here or the test skips, and says how to get what it lacks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+REQUIRED = os.environ.get("STUBGEN_REQUIRE_TOOLS") == "1"
+"""CI sets this: there, a test skipped for a missing tool is a failure."""
+
+PROGRAMS = Path(__file__).parent / "programs"
+SYSROOT = Path("/usr/aarch64-linux-gnu")
+
+PACKAGES = {
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
+    "aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu",
+    "aarch64-linux-gnu-ld": "gcc-aarch64-linux-gnu",
+    "aarch64-linux-gnu-as": "gcc-aarch64-linux-gnu",
+    "aarch64-linux-gnu-ar": "gcc-aarch64-linux-gnu",
+    "readelf": "binutils",
+    "clang-19": "clang-19",
+    "ld.lld-19": "lld-19",
+    "ld64.lld-19": "lld-19",
+    "llvm-readobj-19": "llvm-19",
+    "llvm-objcopy-19": "llvm-19",
+    "llvm-strip-19": "llvm-19",
+    "llvm-lipo-19": "llvm-19",
+    "llvm-ar-19": "llvm-19",
+    "llvm-objdump-19": "llvm-19",
+    "mold": "mold",
+    "qemu-aarch64": "qemu-user",
+}
+"""Tool -> the Debian package that holds it."""
+
+
+@cache
+def _found(name: str) -> str | None:
+    return shutil.which(name)
+
+
+def need(*names: str) -> str | tuple[str, ...]:
+    """The paths of the tools called *names* (one: its path); skips the test where one is missing."""
+    for name in names:
+        if _found(name) is None:
+            _missing(f"{name} is not installed (Debian: apt-get install {PACKAGES.get(name, name)})")
+    paths = tuple(str(_found(name)) for name in names)
+    return paths[0] if len(paths) == 1 else paths
+
+
+def need_module(name: str, package: str) -> None:
+    """Skip the test where Python module *name* is missing."""
+    if find_spec(name) is None:
+        _missing(f"Python module {name} is not installed (pip install {package})")
+
+
+def zig() -> list[str]:
+    """The pip-installable toolchain's compiler driver, but for ``cc`` and its arguments."""
+    need_module("ziglang", "ziglang")
+    return [sys.executable, "-m", "ziglang"]
+
+
+def _missing(reason: str) -> None:
+    if REQUIRED:
+        pytest.fail(f"{reason}, and STUBGEN_REQUIRE_TOOLS=1 forbids to skip")
+    pytest.skip(reason)
+
+
+def run(command: Sequence[str | os.PathLike[str]], **options: object) -> str:
+    """Standard output of *command*; the test fails with its standard error when it does."""
+    done = subprocess.run([os.fspath(word) for word in command], capture_output=True, text=True, **options)  # type: ignore[call-overload]
+    assert done.returncode == 0, f"{' '.join(map(os.fspath, command))}\n{done.stdout}{done.stderr}"
+    return str(done.stdout)
+
+
+def linker_folder(folder: Path) -> Path:
+    """A folder for ``-B`` in which ``-fuse-ld=lld`` and ``-fuse-ld=mold`` find their linker."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, tool in (("ld.lld", "ld.lld-19"), ("ld.mold", "mold")):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(str(need(tool)))
+    return folder
