@@ -19,6 +19,7 @@ COMMANDS = {
     "inspect": "list the stubs in a stub object or a linked patch",
     "verify": "decode every stub of a stub object and check the object's structure",
     "capture": "run a linker and record its command",
+    "captures": "list the recorded linker commands",
 }
 """Command name -> one line for ``--help``; the module of that name beside this file implements it."""
 

@@ -27,9 +27,9 @@ from stubgen.linkplan.options import (
 )
 
 ROWS: tuple[Row, ...] = (
-    (Role.PASS_LIST, JOINED, "-Wl,"),
-    (Role.PASS_NEXT, SEPARATE, "-Xlinker"),
-    (Role.PASS_NEXT, SEPARATE_OR_EQUALS, "--for-linker"),
+    (Role.FORWARD_LIST, JOINED, "-Wl,"),
+    (Role.FORWARD_NEXT, SEPARATE, "-Xlinker"),
+    (Role.FORWARD_NEXT, SEPARATE_OR_EQUALS, "--for-linker"),
     (Role.OUTPUT, JOINED_OR_SEPARATE, "-o"),
     (Role.OUTPUT, SEPARATE_OR_EQUALS, "--output"),
     (Role.SHARED, FLAG, "-shared --shared -dynamiclib -qmkshrobj"),

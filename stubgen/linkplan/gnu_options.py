@@ -11,7 +11,6 @@ from functools import cache
 from stubgen.linkplan.options import (
     EQUALS,
     FLAG,
-    JOINED,
     JOINED_OR_SEPARATE,
     SEPARATE,
     SEPARATE_OR_EQUALS,

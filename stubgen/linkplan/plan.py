@@ -364,20 +364,15 @@ def _keyword_role(item: Item, request: Request) -> Role:
 
 def _decide_unlisted(item: Item, request: Request) -> Verdict:
     """An input, or an option that no table names."""
-    text = item.values[0] if item.values else ""
-    if not item.values:  # an option
+    if not item.values:
         return KEPT
-    if not text:
-        return (True, "an empty argument")
+    text = item.values[0]
     if INPUT_NAME.search(text):
         return (False, BACK_EDGE if _basename(text) in request.host_names else DROPPED[Role.INPUT])
     if text.startswith("@"):
         return (True, "a response file that is not there")
-    if "/" in text or "\\" in text:
-        if item.linker and request.toolchain.driver and not _is_file(text, request):
-            return (True, "not the name of an object, archive or library")
-        return (False, DROPPED[Role.INPUT])
-    if _is_file(text, request):
+    forwarded = item.linker and request.toolchain.driver
+    if _is_file(text, request) or (("/" in text or "\\" in text) and not forwarded):
         return (False, DROPPED[Role.INPUT])
     return (True, "not the name of an object, archive or library")
 
@@ -402,7 +397,7 @@ def _decide_library(item: Item, request: Request) -> Verdict:
 
 
 def _is_library_file(file: str, name: str) -> bool:
-    """Is *file* what ``-lNAME`` finds?"""
+    """Say whether *file* is what ``-lNAME`` finds."""
     stem, dot, ending = file.partition(".")
     if stem == f"lib{name}" and dot:
         return ending.startswith(("so", "dylib", "a", "tbd")) or ending.endswith("dylib")
@@ -625,7 +620,9 @@ def _plan_msvc(
     tokens = tokenize(arguments, None, Grammar("Windows-style linker", ()))
     verdicts: list[Verdict] = []
     for argument in arguments:
-        if argument[:1] in "/-" and not argument.lower().startswith(("/home", "/tmp", "/usr")):
+        if (
+            argument[:1] in "/-" and "/" not in argument[1:].partition(":")[0]
+        ):  # a path from a Unix host starts with a slash as well
             goes = argument[1:].lower().startswith(_MSVC_OUTPUTS)
             verdicts.append((False, DROPPED[Role.OUTPUT]) if goes else KEPT)
         else:

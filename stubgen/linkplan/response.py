@@ -103,43 +103,39 @@ def split_windows(text: str) -> list[str]:
     words: list[str] = []
     word: list[str] = []
     quoted = started = False
-    position = 0
-    while position < len(text):
-        character = text[position]
-        if character == "\\":
-            run = position
-            while run < len(text) and text[run] == "\\":
-                run += 1
-            count = run - position
-            position = run
-            started = True
-            if run < len(text) and text[run] == '"':
-                word.append("\\" * (count // 2))
-                if count % 2:
-                    word.append('"')
-                    position += 1
-            else:
-                word.append("\\" * count)
-            continue
-        position += 1
-        if character == '"':
-            started = True
-            if quoted and text[position : position + 1] == '"':
-                word.append('"')
-                position += 1
-            else:
-                quoted = not quoted
-        elif character in _BLANK and not quoted:
+    for blank, quotes, backslashes, other in _windows_pieces(text):
+        if blank and not quoted:
             if started:
                 words.append("".join(word))
                 word.clear()
                 started = False
-        else:
-            word.append(character)
-            started = True
+            continue
+        started = True
+        word.append(blank or other or "\\" * (len(backslashes) // 2 if quotes else len(backslashes)))
+        if quotes:
+            literal = len(backslashes) % 2
+            # Inside quotes, two in a row are one; the first of a run that no backslash takes opens or closes.
+            count = len(quotes) - literal
+            word.append('"' * literal)
+            while count:
+                count -= 1
+                if quoted and count:
+                    count -= 1
+                    word.append('"')
+                else:
+                    quoted = not quoted
     if started:
         words.append("".join(word))
     return words
+
+
+def _windows_pieces(text: str) -> Iterable[tuple[str, str, str, str]]:
+    """(white space, double quotes, the backslashes before them, anything else): one of the kinds at a time."""
+    import re
+
+    for piece in re.finditer(r"""([ \t\n\r\v\f])|(\\*)("+)|(\\+)|([^ \t\n\r\v\f\\"]+)""", text):
+        blank, before, quotes, backslashes, other = piece.groups("")
+        yield blank, quotes, before or backslashes, other
 
 
 def quote_gnu(argument: str) -> str:

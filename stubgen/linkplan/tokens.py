@@ -88,14 +88,14 @@ def _tokenize_driver(state: _State, driver: Grammar) -> None:
             continue
         option, value, following = driver.match(argument)
         role = option.role if option is not None else Role.PLAIN
-        if role is Role.PASS_LIST:
+        if role is Role.FORWARD_LIST:
             state.argument(Shape.LIST)
             for piece in argument[len(LIST_PREFIX) :].split(","):
                 state.linker_word(piece)
-        elif role is Role.PASS_NEXT and value is not None:
+        elif role is Role.FORWARD_NEXT and value is not None:
             state.argument(Shape.PREFIXED)
             state.linker_word(value)
-        elif role is Role.PASS_NEXT and position < count:
+        elif role is Role.FORWARD_NEXT and position < count:
             state.argument(Shape.PREFIX)
             state.argument(Shape.PREFIXED)
             state.linker_word(arguments[position])
@@ -117,7 +117,7 @@ def _tokenize_driver(state: _State, driver: Grammar) -> None:
 
 
 def is_option(argument: str) -> bool:
-    """Does *argument* start an option? A lone ``-`` is standard input."""
+    """Say whether *argument* starts an option; a lone ``-`` is standard input."""
     return len(argument) > 1 and argument[0] == "-"
 
 

@@ -85,6 +85,14 @@ KEPT_WRAPPERS = {
 }
 """Programs in front of the linker that the patch's link goes through as well."""
 
+ZIG = (
+    ["zig"],
+    ["python-zig"],
+    ["cargo-zigbuild", "zig"],
+    *([python, "-m", "ziglang"] for python in ("python", "python3", "py")),
+)
+"""Program names in front of zig's sub-command (``cc``, ``c++``, ``ld.lld``)."""
+
 DROPPED_WRAPPERS = {
     "hotpatch-stubgen-linker": "would record the patch's link as a link of the host",
     "linker_driver.py": "strips and post-processes the fat build's output",
@@ -100,19 +108,21 @@ BARE_METAL = ("-none-eabi", "-none-elf", "-unknown-none", "-none-eabihf", "xtens
 
 IOS_LIKE = ("ios", "tvos", "watchos", "xros", "visionos", "iphoneos", "appletvos")
 
-LD64_SIGNS = frozenset(
+_LD64_SIGNS = (
     "-arch -dylib -dynamiclib -framework -platform_version -macosx_version_min -ios_version_min "
     "-iphoneos_version_min -syslibroot -install_name -dead_strip -headerpad_max_install_names "
     "-search_paths_first -exported_symbols_list -undefined -force_load -all_load -lSystem -stdlib=libc++ "
-    "-weak_framework -no_pie -bundle -dylib_install_name -compatibility_version -current_version".split()
+    "-weak_framework -no_pie -bundle -dylib_install_name -compatibility_version -current_version"
 )
+LD64_SIGNS = frozenset(_LD64_SIGNS.split())
 """Options that only Apple's linker and the drivers for it have."""
 
-GNU_SIGNS = frozenset(
+_GNU_SIGNS = (
     "--as-needed --no-as-needed -soname --eh-frame-hdr --build-id --hash-style=gnu --hash-style=both -z "
     "--start-group --end-group --gc-sections --no-undefined -Bstatic -Bdynamic -Bsymbolic -dynamic-linker "
-    "--dynamic-linker --whole-archive --export-dynamic -znoexecstack -rdynamic -static-libgcc".split()
+    "--dynamic-linker --whole-archive --export-dynamic -znoexecstack -rdynamic -static-libgcc"
 )
+GNU_SIGNS = frozenset(_GNU_SIGNS.split())
 """Options that only GNU-style linkers and the drivers for them have."""
 
 UNSUPPORTED_SIGNS = {
@@ -226,8 +236,6 @@ def find_toolchain(argv: Sequence[str], *, os: LinkerOs | None = None) -> Toolch
     target = _target(program, arguments)
     if family in (Family.DRIVER, Family.ANY_LD):
         family = _linker_family(program, arguments, target, os)
-    if os is LinkerOs.OTHER:
-        family = Family.MSVC if family is Family.MSVC else family
     _refuse_hopeless(program, arguments, family, target)
     if family is None:
         raise UsageError(f"{program}: not a linker or compiler driver that this tool knows")
@@ -238,42 +246,50 @@ def _walk_wrappers(argv: Sequence[str]) -> tuple[list[tuple[str, str, str]], int
     """What stands in front of the program: (edits, the program's index, it is a zig sub-command)."""
     edits: list[tuple[str, str, str]] = []
     position = 0
-    zig = False
     while position < len(argv):
         word = argv[position]
-        name = program_name(word)
+        zig = _zig_words(argv, position)
+        if zig:
+            edits += [(text, "kept", KEPT_WRAPPERS["zig"]) for text in argv[position : position + zig]]
+            return edits, position + zig, True
+        if family_of(word) is not None:
+            return edits, position, False
         if _is_assignment(word):
             if not any(text == "env" for text, _, _ in edits):
-                edits.append(("env", "added", "a VAR=value prefix is the shell's; env does the same without one"))
-            edits.append((word, "kept", "sets the environment of the program that follows"))
+                edits.append(("env", "added", "VAR=value in front of a program is the shell's; env does the same"))
+            edits.append((word, "kept", KEPT_WRAPPERS["env"]))
             position += 1
-        elif name in ("zig", "python-zig", "ziglang") and position + 1 < len(argv):
-            edits.append((word, "kept", KEPT_WRAPPERS["zig"]))
-            return edits, position + 1, True
-        elif name.startswith("python") and argv[position + 1 : position + 3] == ["-m", "ziglang"]:
-            for text in argv[position : position + 3]:
-                edits.append((text, "kept", KEPT_WRAPPERS["zig"]))
-            return edits, position + 3, True
-        elif name == "cargo-zigbuild" and argv[position + 1 : position + 2] == ["zig"]:
-            for text in argv[position : position + 2]:
-                edits.append((text, "kept", KEPT_WRAPPERS["zig"]))
-            return edits, position + 2, True
-        elif family_of(word) is not None:
-            return edits, position, zig
-        else:
-            found = _program_after(argv, position)
-            if found is None:
-                raise UsageError(f"{word}: not a linker or compiler driver that this tool knows")
-            keep = name in KEPT_WRAPPERS or name.startswith("python")
-            if keep and any(program_name(text) in DROPPED_WRAPPERS for text in argv[position:found]):
-                keep = False
-            why = KEPT_WRAPPERS.get(name) if keep else DROPPED_WRAPPERS.get(name)
-            if why is None and not keep and "--" not in argv[position:found]:
-                keep, why = True, "runs the program that follows"
-            for text in argv[position:found]:
-                edits.append((text, "kept" if keep else "dropped", why or "a wrapper around the real linker"))
-            position = found
+            continue
+        found = _program_after(argv, position)
+        if found is None:
+            raise UsageError(f"{word}: not a linker or compiler driver that this tool knows")
+        wrapper = argv[position:found]
+        action, why = _wrapper_fate(wrapper)
+        edits += [(text, action, why) for text in wrapper]
+        position = found
     raise UsageError("the captured command names no linker or compiler driver")
+
+
+def _wrapper_fate(wrapper: Sequence[str]) -> tuple[str, str]:
+    """(action, why) for a wrapper with its own arguments."""
+    names = [program_name(word) for word in wrapper]
+    for name in names:
+        if name in DROPPED_WRAPPERS:
+            return "dropped", DROPPED_WRAPPERS[name]
+    if names[0] in KEPT_WRAPPERS:
+        return "kept", KEPT_WRAPPERS[names[0]]
+    if "--" in wrapper:  # its own options may name the full build's outputs
+        return "dropped", "a wrapper around the real linker"
+    return "kept", "runs the program that follows"
+
+
+def _zig_words(argv: Sequence[str], position: int) -> int:
+    """How many words from *position* on stand in front of zig's sub-command; 0: none, this is not zig."""
+    for words in ZIG:
+        following = argv[position : position + len(words) + 1]
+        if len(following) > len(words) and [program_name(word) for word in following[: len(words)]] == words:
+            return len(words)
+    return 0
 
 
 def _program_after(argv: Sequence[str], wrapper: int) -> int | None:
@@ -289,63 +305,72 @@ def _program_after(argv: Sequence[str], wrapper: int) -> int | None:
 
 
 def _is_assignment(word: str) -> bool:
-    """Is *word* a ``VAR=value`` prefix?"""
+    """Say whether *word* is a ``VAR=value`` prefix."""
     name, equals, _ = word.partition("=")
     return bool(equals) and name.isidentifier()
 
 
 def _target(program: str, arguments: Sequence[str]) -> str:
-    """The target's name, from the arguments or the program's name."""
-    target = ""
-    simulator = device = ""
-    for position, word in enumerate(arguments):
-        if word in ("-target", "--target") and position + 1 < len(arguments):
-            target = arguments[position + 1]
-        elif word.startswith("--target="):
-            target = word[len("--target=") :]
-        elif word.startswith("-m") and ("-version-min=" in word or word.startswith("-mtargetos=")):
-            name = word[2:].partition("=")[0 if "version-min" in word else 2]
-            if "simulator" in name:
-                simulator = simulator or "apple-ios-simulator"
-            elif name.startswith(("mac", "targetos")):
-                target = target or "apple-macos"
-            else:
-                device = device or f"apple-{name.partition('-')[0].replace('iphoneos', 'ios')}"
-        elif word.endswith(".sdk") or ".sdk/" in word:
-            if "Simulator" in word:
-                simulator = simulator or "apple-ios-simulator"
-            elif any(f"/{name}" in word for name in ("iPhoneOS", "AppleTVOS", "WatchOS", "XROS")):
-                device = device or "apple-ios"
-            elif "MacOSX" in word:
-                target = target or "apple-macos"
-        elif word == "-platform_version" and position + 1 < len(arguments):
-            platform = _PLATFORMS.get(arguments[position + 1], arguments[position + 1])
-            target = target or f"apple-{platform}"
-        elif word in ("-ios_version_min", "-iphoneos_version_min", "-tvos_version_min", "-watchos_version_min"):
-            device = device or "apple-ios"
-        elif word.endswith("simulator_version_min") and word.startswith("-"):
-            simulator = simulator or "apple-ios-simulator"
-    if target:
-        return target
-    if simulator or device:
-        return simulator or device
-    for position, word in enumerate(arguments):
+    """The target's name: said outright, else what version and SDK options, paths or the program's name imply."""
+    implied: dict[int, str] = {}
+    for word, following in zip(arguments, (*arguments[1:], ""), strict=True):
+        if word in ("-target", "--target"):
+            return following
+        if word.startswith("--target="):
+            return word[len("--target=") :]
+        if word == "-platform_version":
+            return f"apple-{_PLATFORMS.get(following, following)}"
+        for rank, (sign, target) in enumerate(TARGET_SIGNS):
+            if sign in word:
+                implied.setdefault(rank, target)
+    if implied:
+        return implied[min(implied)]
+    for word in arguments:
         found = _triple_in_path(word)
         if found:
             return found
-    name = program_name(program)
-    prefix, dash, _ = name.rpartition("-")
-    return prefix if dash and "-" in prefix else ""
+    prefix, _, _ = program_name(program).rpartition("-")
+    return prefix if "-" in prefix else ""
 
 
-_PLATFORMS = {"1": "macos", "2": "ios", "3": "tvos", "4": "watchos", "6": "ios-macabi"}
-_PLATFORMS |= {
+TARGET_SIGNS = (
+    ("simulator-version-min=", "apple-ios-simulator"),
+    ("simulator_version_min", "apple-ios-simulator"),
+    ("Simulator.platform/", "apple-ios-simulator"),
+    ("-mtargetos=ios", "apple-ios"),
+    ("-mtargetos=macos", "apple-macos"),
+    ("-miphoneos-version-min=", "apple-ios"),
+    ("-mios-version-min=", "apple-ios"),
+    ("-mtvos-version-min=", "apple-tvos"),
+    ("-mwatchos-version-min=", "apple-watchos"),
+    ("-ios_version_min", "apple-ios"),
+    ("-iphoneos_version_min", "apple-ios"),
+    ("-tvos_version_min", "apple-tvos"),
+    ("-watchos_version_min", "apple-watchos"),
+    ("iPhoneOS.platform/", "apple-ios"),
+    ("AppleTVOS.platform/", "apple-tvos"),
+    ("WatchOS.platform/", "apple-watchos"),
+    ("XROS.platform/", "apple-xros"),
+    ("-mmacosx-version-min=", "apple-macos"),
+    ("-mmacos-version-min=", "apple-macos"),
+    ("-macosx_version_min", "apple-macos"),
+    ("MacOSX.platform/", "apple-macos"),
+)
+"""Part of an argument -> the target that it implies; the first one found wins."""
+
+_PLATFORMS = {
+    "1": "macos",
+    "2": "ios",
+    "3": "tvos",
+    "4": "watchos",
+    "6": "ios-macabi",
     "7": "ios-simulator",
     "8": "tvos-simulator",
     "9": "watchos-simulator",
     "11": "xros",
     "12": "xros-simulator",
 }
+"""``PLATFORM_*`` of <mach-o/loader.h>: ``-platform_version`` takes the number as well as the name."""
 
 
 def _triple_in_path(word: str) -> str:
@@ -399,17 +424,14 @@ def _refuse_hopeless(program: str, arguments: Sequence[str], family: Family | No
         )
     if family is Family.UNSUPPORTED:
         raise PlanRefusal(f"{program}: links GPU device code, which this tool cannot patch")
-    lower = target.lower()
-    if "macabi" not in lower and "simulator" not in lower and not lower.endswith("-sim"):
-        words = lower.replace("_", "-").split("-")
-        if family is Family.LD64 and any(word.startswith(IOS_LIKE) for word in words):
-            raise PlanRefusal(
-                f"{target}: an iOS device maps no writable page as executable and loads no unsigned library, so a "
-                "patch cannot be loaded there; link the host for the simulator or for macOS"
-            )
-    if any(part in f"{lower}-" or part in f"{program_name(program)}" for part in BARE_METAL):
+    if family is Family.LD64 and _is_apple_device(target):
         raise PlanRefusal(
-            f"{target or program}: links a program that runs without a dynamic loader, so nothing there can load a patch"
+            f"{target}: an iOS device maps no writable page as executable and loads no unsigned library, so a "
+            "patch cannot be loaded there; link the host for the simulator or for macOS"
+        )
+    if any(part in f"{target.lower()}-" or part in program_name(program) for part in BARE_METAL):
+        raise PlanRefusal(
+            f"{target or program}: links a static program without a dynamic loader, so nothing there can load a patch"
         )
     system = next((UNSUPPORTED_SIGNS[word] for word in arguments if word in UNSUPPORTED_SIGNS), "") or next(
         (system for path, system in UNSUPPORTED_PATHS.items() if program.startswith(path)), ""
@@ -418,3 +440,14 @@ def _refuse_hopeless(program: str, arguments: Sequence[str], family: Family | No
         raise PlanRefusal(
             f"{program}: the linker of {system}; this tool plans for Linux, Android, macOS and the iOS simulator"
         )
+
+
+def _is_apple_device(target: str) -> bool:
+    """Say whether *target* is a phone, watch or television, and neither a simulator nor Mac Catalyst.
+
+    rustc's ``x86_64-apple-ios`` is a simulator by its machine: no device has one.
+    """
+    lower = target.lower()
+    if "macabi" in lower or "simulator" in lower or lower.endswith("-sim") or lower.startswith(("x86_64", "i386")):
+        return False
+    return any(word.startswith(IOS_LIKE) for word in lower.split("-"))

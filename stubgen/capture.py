@@ -1,0 +1,403 @@
+"""Records linker commands: an executable to give to a build as its linker, and the records that it leaves.
+
+``hotpatch-stubgen-linker`` goes where a toolchain wants one program (``-C linker=``, ``CC``, ``--ld-path``). It is
+told what to do by its environment, because its arguments are the linker's::
+
+    STUBGEN_CAPTURE_DIR    the folder for the records
+    STUBGEN_REAL_LINKER    the linker that it stands in front of, as a path, a name on PATH, or a command with
+                           arguments (``zig cc -target aarch64-linux-musl``)
+
+It writes one JSON file a link, copies the response files, which are temporary, and then becomes the real
+linker. Nothing that goes wrong with recording stops the build: it warns and links. A build runs this for every
+link, so this module imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+    from typing import NoReturn
+
+SCHEMA = 1
+"""Version of the record; a field that changes its meaning raises it."""
+
+ENVIRONMENT = (
+    "PATH",
+    "SDKROOT",
+    "DEVELOPER_DIR",
+    "TOOLCHAINS",
+    "MACOSX_DEPLOYMENT_TARGET",
+    "IPHONEOS_DEPLOYMENT_TARGET",
+    "LIBRARY_PATH",
+    "COMPILER_PATH",
+    "GCC_EXEC_PREFIX",
+    "LD_LIBRARY_PATH",
+    "LD_RUN_PATH",
+    "LDEMULATION",
+    "COLLECT_NO_DEMANGLE",
+    "CCC_OVERRIDE_OPTIONS",
+    "ZERO_AR_DATE",
+    "RC_DEBUG_OPTIONS",
+    "SOURCE_DATE_EPOCH",
+    "ZIG_GLOBAL_CACHE_DIR",
+    "ZIG_LOCAL_CACHE_DIR",
+    "ANDROID_NDK_ROOT",
+    "HOME",
+    "TMPDIR",
+)
+"""Variables that change a link, or without which a driver does not find its parts."""
+
+DEPTH = "STUBGEN_CAPTURE_DEPTH"
+"""Set to the number of captures around this one, so that a real linker that leads back here ends."""
+
+DEEPEST = 4
+"""A driver under capture may run a captured linker, and a wrapper may add one of each; more is a loop."""
+
+RECORD_SUFFIX = ".link.json"
+
+
+class Capture:
+    """One recorded link."""
+
+    __slots__ = ("argv", "directory", "environment", "output", "path", "response_files", "time")
+
+    argv: list[str]
+    """The real linker's command, program first."""
+    directory: Path
+    """Where it ran."""
+    environment: dict[str, str]
+    """The variables of :data:`ENVIRONMENT` that were set."""
+    time: float
+    """Seconds since 1970."""
+    output: str
+    """What ``-o`` said, or ``""``."""
+    response_files: dict[str, Path]
+    """Name after the ``@`` -> the copy."""
+    path: Path | None
+    """The record's own file."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        directory: str | Path,
+        environment: Mapping[str, str],
+        time: float = 0.0,
+        output: str = "",
+        response_files: Mapping[str, str | Path] | None = None,
+        path: Path | None = None,
+    ) -> None:
+        """Keep what is given."""
+        from pathlib import Path as PathType
+
+        self.argv = list(argv)
+        self.directory = PathType(directory)
+        self.environment = dict(environment)
+        self.time = time
+        self.output = output
+        self.response_files = {name: PathType(copy) for name, copy in (response_files or {}).items()}
+        self.path = path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Capture:
+        """The record in the file *path*.
+
+        Raises:
+            UnreadableInput: there is no such file.
+            MalformedInput: the file holds no record.
+        """
+        import json
+        from pathlib import Path as PathType
+
+        from stubgen.errors import MalformedInput
+        from stubgen.files import read_input
+
+        file = PathType(path)
+        content = bytes(read_input(file))
+        try:
+            record = json.loads(content)
+            return cls(
+                argv=[_text(word) for word in record["argv"]],
+                directory=_text(record["directory"]),
+                environment={_text(name): _text(value) for name, value in record["environment"].items()},
+                time=float(record["time"]),
+                output=_text(record["output"]),
+                response_files={
+                    _text(name): file.parent / _text(copy) for name, copy in record["response_files"].items()
+                },
+                path=file,
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise MalformedInput(
+                f"{file}: not a captured link; give a *{RECORD_SUFFIX} file that hotpatch-stubgen-linker wrote"
+            ) from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def read_captures(directory: str | Path) -> list[Capture]:
+    """Every sound record in *directory*, oldest first.
+
+    Raises:
+        UnreadableInput: there is no such folder.
+    """
+    from pathlib import Path as PathType
+
+    from stubgen.errors import InputError, UnreadableInput
+
+    folder = PathType(directory)
+    if not folder.is_dir():
+        raise UnreadableInput(f"{folder}: no such folder; nothing was captured there")
+    captures = []
+    for file in sorted(folder.glob(f"*{RECORD_SUFFIX}")):
+        try:
+            captures.append(Capture.load(file))
+        except InputError:  # another version's, or one that is being written right now
+            continue
+    captures.sort(key=lambda capture: capture.time)
+    return captures
+
+
+def newest_capture(directory: str | Path, output_name: str) -> Capture:
+    """The newest record in *directory* of a link that wrote *output_name*.
+
+    *output_name* is a file name, or a path of which any number of folders is given. Cargo's hashed name
+    (``app-0123456789abcdef``) answers to the plain one when nothing else does.
+
+    Raises:
+        UnreadableInput: there is no such folder, or no such record in it.
+    """
+    from stubgen.errors import UnreadableInput
+
+    captures = read_captures(directory)
+    for matches in (_same_output, _same_output_but_hash):
+        found = [capture for capture in captures if matches(capture.output, output_name)]
+        if found:
+            return found[-1]
+    known = ", ".join(sorted({os.path.basename(capture.output) for capture in captures if capture.output}))
+    raise UnreadableInput(
+        f"{directory}: no captured link wrote {output_name}; "
+        + (f"those that were captured wrote {known}" if known else "none was captured")
+    )
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
+
+
+def _same_output(recorded: str, wanted: str) -> bool:
+    parts = _parts(wanted)
+    return bool(parts) and _parts(recorded)[-len(parts) :] == parts
+
+
+def _same_output_but_hash(recorded: str, wanted: str) -> bool:
+    """Cargo adds ``-`` and sixteen hexadecimal digits to the stem."""
+    recorded_parts, parts = _parts(recorded), _parts(wanted)
+    if not recorded_parts or not parts:
+        return False
+    stem, dot, ending = recorded_parts[-1].partition(".")
+    name, dash, mark = stem.rpartition("-")
+    if not dash or len(mark) != 16 or mark.strip("0123456789abcdef"):
+        return False
+    return _same_output("/".join([*recorded_parts[:-1], name + dot + ending]), wanted)
+
+
+def record(
+    argv: Sequence[str],
+    capture_directory: str | Path,
+    *,
+    directory: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Write the record of the link *argv*; the path of its file.
+
+    The file appears at once and whole, under a name that no other link of the build has.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    import json
+    import time
+
+    here = directory or os.getcwd()
+    variables = os.environ if environment is None else environment
+    folder = os.fspath(capture_directory)
+    os.makedirs(folder, exist_ok=True)
+    now = time.time()
+    output = output_of(argv, here)
+    stem = "".join(c if c.isalnum() or c in "._-" else "_" for c in os.path.basename(output))[:80] or "link"
+    name = f"{stem}.{time.time_ns():x}.{os.getpid():x}"
+    copies = _copy_response_files(argv, here, folder, name)
+    document = {
+        "schema": SCHEMA,
+        "argv": list(argv),
+        "directory": here,
+        "environment": {key: variables[key] for key in ENVIRONMENT if key in variables},
+        "time": now,
+        "output": output,
+        "response_files": copies,
+    }
+    path = os.path.join(folder, name + RECORD_SUFFIX)
+    temporary = f"{path}.tmp"
+    with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
+        json.dump(document, file, indent=1)
+    os.replace(temporary, path)
+    return path
+
+
+def _response_names(argv: Iterable[str], directory: str) -> Iterable[tuple[str, str]]:
+    """(name after the ``@``, path) of every response file of *argv* that exists, nested ones included."""
+    seen: set[str] = set()
+    waiting = [word[1:] for word in argv if len(word) > 1 and word[0] == "@"]
+    while waiting:
+        name = waiting.pop()
+        path = os.path.join(directory, name)
+        if name in seen or not os.path.isfile(path):
+            continue
+        seen.add(name)
+        yield name, path
+        from pathlib import Path as PathType
+
+        from stubgen.linkplan.response import read, split_gnu
+
+        waiting += [word[1:] for word in read(PathType(path), split_gnu) if len(word) > 1 and word[0] == "@"]
+
+
+def _copy_response_files(argv: Iterable[str], directory: str, folder: str, stem: str) -> dict[str, str]:
+    """Copy the response files of *argv* into *folder*: name after the ``@`` -> file name of the copy."""
+    copies = {}
+    for number, (name, path) in enumerate(_response_names(argv, directory)):
+        import shutil
+
+        copy = f"{stem}.{number}.rsp"
+        shutil.copyfile(path, os.path.join(folder, copy))
+        copies[name] = copy
+    return copies
+
+
+def output_of(argv: Sequence[str], directory: str = "") -> str:
+    """What the last ``-o``, ``-oX``, ``--output=X``, ``-Wl,-o,X`` or ``/OUT:X`` says, response files included.
+
+    This runs in front of every link, so it looks at these forms alone; a plan reads the command properly.
+    """
+    output = ""
+    words = list(argv)
+    if any(len(word) > 1 and word[0] == "@" for word in words):
+        from stubgen.errors import StubgenError
+        from stubgen.linkplan.response import expand
+
+        try:
+            words = [argument.text for argument in expand(words, directory=directory or None).arguments]
+        except StubgenError:  # the linker will complain of it better
+            return ""
+    for position, word in enumerate(words):
+        if word in ("-o", "--output"):
+            output = words[position + 1] if position + 1 < len(words) else output
+        elif word.startswith("--output="):
+            output = word[9:]
+        elif word[:5].lower() in ("/out:", "-out:"):
+            output = word[5:]
+        elif word.startswith("-Wl,-o,"):
+            output = word[7:].partition(",")[0]
+    return output
+
+
+def linker_main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Record the command and become the real linker: the console script ``hotpatch-stubgen-linker``."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    real = os.environ.get("STUBGEN_REAL_LINKER", "")
+    folder = os.environ.get("STUBGEN_CAPTURE_DIR", "")
+    if not real:
+        _stop("set STUBGEN_REAL_LINKER to the linker that this one stands in front of")
+    command = _real_command(real)
+    full = [*command, *arguments]
+    if folder:
+        warn_if_unrecorded(full, folder)
+    else:
+        _say("warning: STUBGEN_CAPTURE_DIR is not set, so this link is not recorded")
+    become(full)
+
+
+def warn_if_unrecorded(argv: Sequence[str], folder: str | Path) -> str | None:
+    """:func:`record`, except that a failure becomes a warning; the path of the record, if there is one."""
+    try:
+        return record(argv, folder)
+    except Exception as error:  # recording must never break the user's build, whatever fails
+        _say(f"warning: this link is not recorded: {error}")
+        return None
+
+
+def _real_command(real: str) -> list[str]:
+    """STUBGEN_REAL_LINKER as a command: a path, a name on PATH, or words in shell quoting."""
+    if os.path.sep in real and os.path.isfile(real):
+        return [real]
+    if " " not in real:
+        return [real]
+    import shlex
+
+    return shlex.split(real)
+
+
+def become(argv: Sequence[str]) -> NoReturn:
+    """Replace this process by the command *argv*: same streams, same exit status, same process id.
+
+    Ends the process with 4 if the command cannot be run, or if it is this executable again.
+    """
+    program = _find(argv[0])
+    if program is None:
+        _stop(f"{argv[0]}: no such linker; STUBGEN_REAL_LINKER must name one")
+    depth = os.environ.get(DEPTH, "0")
+    if _is_this_executable(program) or not depth.isdigit() or int(depth) >= DEEPEST:
+        _stop(f"{program}: leads back to this capture executable; STUBGEN_REAL_LINKER must name the real linker")
+    environment = {**os.environ, DEPTH: str(int(depth) + 1)}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        if os.name == "posix":
+            os.execve(program, list(argv), environment)  # noqa: S606 - becoming the user's linker is the point
+        import subprocess
+
+        sys.exit(subprocess.call(list(argv), executable=program, env=environment))
+    except OSError as error:
+        _stop(f"{program}: cannot be run: {error.strerror}")
+
+
+def _find(program: str) -> str | None:
+    """The file that *program* names, through PATH where it is a bare name."""
+    if os.path.dirname(program):
+        return program if os.path.isfile(program) else None
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.join(folder, program)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def _is_this_executable(program: str) -> bool:
+    """Say whether the file *program* is the one that runs now."""
+    try:
+        return os.path.samefile(program, sys.argv[0])
+    except OSError:
+        return False
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"hotpatch-stubgen-linker: {sentence}\n")
+
+
+def _stop(sentence: str) -> NoReturn:
+    _say(f"error: {sentence}")
+    sys.stderr.flush()
+    sys.exit(4)
+
+
+if __name__ == "__main__":
+    linker_main()

@@ -1,0 +1,32 @@
+"""``capture``: runs a linker and records its command."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+
+from stubgen.commands import Outcome
+from stubgen.errors import LinkerFailed, UsageError
+
+
+def configure_parser(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``capture``."""
+    parser.usage = "%(prog)s --dir DIR -- LINKER ARG..."
+    parser.add_argument("--dir", required=True, dest="directory", metavar="DIR", help="the folder for the records")
+    parser.add_argument("argv", nargs="*", metavar="ARG", help="the linker and its arguments, after --")
+
+
+def execute(arguments: argparse.Namespace) -> Outcome:
+    """Record, then run the linker: its streams are ours, and its failure is ours too."""
+    from stubgen.capture import output_of, warn_if_unrecorded
+
+    if not arguments.argv:
+        raise UsageError("give the linker and its arguments after --")
+    record = warn_if_unrecorded(arguments.argv, arguments.directory)
+    try:
+        status = subprocess.run(arguments.argv, check=False).returncode
+    except OSError as error:
+        raise LinkerFailed(f"{arguments.argv[0]}: cannot be run: {error.strerror}") from error
+    if status:
+        raise LinkerFailed(f"{arguments.argv[0]}: ended with status {status}; its command is in {record}")
+    return Outcome({"record": record, "output": output_of(arguments.argv)}, "")

@@ -1,0 +1,42 @@
+"""``captures``: lists the recorded linker commands."""
+
+from __future__ import annotations
+
+import argparse
+
+from stubgen.commands import Outcome
+
+
+def configure_parser(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``captures``."""
+    parser.add_argument("directory", metavar="DIR", help="the folder of the records")
+    parser.add_argument("--output-name", metavar="NAME", help="only the newest link that wrote NAME")
+
+
+def execute(arguments: argparse.Namespace) -> Outcome:
+    """List the records, oldest first."""
+    import time
+
+    from stubgen.capture import newest_capture, read_captures
+
+    if arguments.output_name:
+        captures = [newest_capture(arguments.directory, arguments.output_name)]
+    else:
+        captures = read_captures(arguments.directory)
+    documents = [
+        {
+            "path": str(capture.path),
+            "output": capture.output,
+            "directory": str(capture.directory),
+            "time": capture.time,
+            "arguments": len(capture.argv),
+            "linker": capture.argv[0] if capture.argv else "",
+        }
+        for capture in captures
+    ]
+    lines = [
+        f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(capture.time))}  {len(capture.argv):>6} arguments  "
+        f"{capture.output or '(no output)'}  {capture.path}"
+        for capture in captures
+    ]
+    return Outcome({"captures": documents}, "\n".join(lines))

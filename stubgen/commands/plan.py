@@ -1,0 +1,96 @@
+"""``plan``: the command that links the patch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from stubgen.commands import Outcome
+from stubgen.errors import UsageError
+
+
+def configure_parser(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``plan``."""
+    parser.usage = (
+        "%(prog)s (--captured FILE_OR_DIR [--output-name NAME] | -- LINKER ARG...) --object OBJ... -o OUT [OPTION...]"
+    )
+    source = parser.add_argument_group("the captured command")
+    source.add_argument("--captured", metavar="PATH", help="a record, or the folder of records with --output-name")
+    source.add_argument("--output-name", metavar="NAME", help="take the newest record of a link that wrote NAME")
+    source.add_argument("--directory", metavar="DIR", help="where the command after -- ran")
+    source.add_argument("argv", nargs="*", metavar="ARG", help="the command itself, after --")
+    patch = parser.add_argument_group("the patch")
+    patch.add_argument("--object", dest="objects", nargs="+", action="extend", default=[], metavar="OBJ")
+    patch.add_argument("--extra", nargs="+", action="extend", default=[], metavar="OBJ", help="stub.o")
+    patch.add_argument("--export", dest="exports", nargs="+", action="extend", default=[], metavar="SYM")
+    patch.add_argument("-o", "--output", required=True, metavar="OUT")
+    patch.add_argument("--soname", metavar="NAME", help="its name for the loader (default: one made from OUT)")
+    patch.add_argument("--host", metavar="FILE", help="drop libraries that are this file")
+    patch.add_argument("--os", choices=["macos", "linux", "other"], help="default: what the command says")
+    patch.add_argument("--relocatable", action="store_true", help="merge everything into one object")
+    patch.add_argument(
+        "--keep-global", nargs="+", action="extend", default=[], metavar="SYM", help="with --relocatable"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--explain", action="store_true", help="say what became of every argument, and why")
+    form.add_argument("--shell", action="store_true", help="print one line to paste into a shell")
+
+
+def execute(arguments: argparse.Namespace) -> Outcome:
+    """Plan, and print the plan in the form that was asked for."""
+    from stubgen.linkplan import LinkerOs, build_link_plan
+    from stubgen.linkplan.explain import document, explain, shell_line
+
+    argv, directory, response_files = _captured(arguments)
+    plan = build_link_plan(
+        argv,
+        objects=arguments.objects,
+        output=arguments.output,
+        extra=arguments.extra,
+        exports=arguments.exports,
+        os=None if arguments.os is None else LinkerOs(arguments.os),
+        host=arguments.host,
+        directory=directory,
+        relocatable=arguments.relocatable,
+        soname=arguments.soname,
+        response_files=response_files,
+        keep_global=arguments.keep_global,
+    )
+    if arguments.explain:
+        colour, width = _terminal()
+        text = explain(plan, colour=colour, width=width)
+    elif arguments.shell:
+        text = shell_line(plan)
+    else:
+        text = "\n".join(plan.args)
+    return Outcome(document(plan), text, complaint="\n".join(f"warning: {word}" for word in plan.warnings))
+
+
+def _captured(arguments: argparse.Namespace) -> tuple[list[str], Path | None, dict[str, Path]]:
+    """(command, where it ran, its response files) from the record or from the command line."""
+    if arguments.captured is None:
+        if not arguments.argv:
+            raise UsageError("give the captured command: --captured FILE, or the command itself after --")
+        return arguments.argv, None if arguments.directory is None else Path(arguments.directory), {}
+    if arguments.argv or arguments.directory:
+        raise UsageError("--captured holds the command and its folder; leave out --directory and what follows --")
+    from stubgen.capture import Capture, newest_capture
+
+    if Path(arguments.captured).is_dir():
+        if not arguments.output_name:
+            raise UsageError(f"{arguments.captured}: is a folder; say which link of it with --output-name NAME")
+        capture = newest_capture(arguments.captured, arguments.output_name)
+    else:
+        capture = Capture.load(arguments.captured)
+    return capture.argv, capture.directory, capture.response_files
+
+
+def _terminal() -> tuple[bool, int]:
+    """(use colour, width in columns) of standard output; https://no-color.org decides before the terminal."""
+    import os
+    import shutil
+
+    if not sys.stdout.isatty():
+        return False, 160
+    return not os.environ.get("NO_COLOR"), shutil.get_terminal_size().columns
