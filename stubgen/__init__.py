@@ -1,3 +1,93 @@
-"""stubgen makes a hot patch's calls land: see the phases below, each a module of its name."""
+"""Makes a hot patch's calls land: ARM64 trampoline objects and link plans for ELF and Mach-O.
+
+Each phase is a module of its name and returns one frozen dataclass that the next one takes::
+
+    host -> needed -> resolve -> emit -> verify        stub.o            build.py runs these
+    capture -> linkplan ----------> link -> check      the patch         link.py runs all
+
+``images`` gives the phases one vocabulary for both formats; ``elf`` and ``macho`` know the formats and nothing
+about stubs; ``binary``, ``errors`` and ``files`` are the floor under all of them.
+
+In one call::
+
+    content = stubgen.create_undefined_symbol_stub("app", ["patch.o"], aslr_reference=0x5500000c54)
+
+Names below are imported when they are first used, because people run this on every save.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from stubgen.build import Built, StubBuilder, create_undefined_symbol_stub
+    from stubgen.capture import Capture, newest_capture
+    from stubgen.check import Checked, Finding, check_patch
+    from stubgen.errors import StubgenError
+    from stubgen.link import Linked
+    from stubgen.linkplan import LinkerOs, LinkPlan, build_link_plan, linker_os_for_host
+    from stubgen.resolve import DataPolicy, Decision, Resolution, Verdict
+    from stubgen.stubs import Stub, find_stubs
+    from stubgen.verify import Verified, verify_object
+
+_HOMES = {
+    "Built": "build",
+    "Capture": "capture",
+    "Checked": "check",
+    "DataPolicy": "resolve",
+    "Decision": "resolve",
+    "Finding": "check",
+    "LinkPlan": "linkplan",
+    "Linked": "link",
+    "LinkerOs": "linkplan",
+    "Resolution": "resolve",
+    "Stub": "stubs",
+    "StubBuilder": "build",
+    "StubgenError": "errors",
+    "Verdict": "resolve",
+    "Verified": "verify",
+    "build_link_plan": "linkplan",
+    "check_patch": "check",
+    "create_undefined_symbol_stub": "build",
+    "find_stubs": "stubs",
+    "linker_os_for_host": "linkplan",
+    "newest_capture": "capture",
+    "verify_object": "verify",
+}
+"""Public name -> the module it lives in. ``stubgen.link`` is the module; its function is ``stubgen.link.link``."""
+
+__all__ = [
+    "Built",
+    "Capture",
+    "Checked",
+    "DataPolicy",
+    "Decision",
+    "Finding",
+    "LinkPlan",
+    "Linked",
+    "LinkerOs",
+    "Resolution",
+    "Stub",
+    "StubBuilder",
+    "StubgenError",
+    "Verdict",
+    "Verified",
+    "__version__",
+    "build_link_plan",
+    "check_patch",
+    "create_undefined_symbol_stub",
+    "find_stubs",
+    "linker_os_for_host",
+    "newest_capture",
+    "verify_object",
+]
+
+
+def __getattr__(name: str) -> object:
+    """The public object *name*, from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'stubgen' has no attribute '{name}'")
+    return getattr(import_module(f"stubgen.{_HOMES[name]}"), name)

@@ -1,0 +1,81 @@
+"""``link``: build, plan, the real link and check in one command."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+
+from stubgen.build import StubBuilder
+from stubgen.capture import Capture, newest_capture
+from stubgen.commands import SCHEMA, Outcome
+from stubgen.commands.check import check_document, check_lines
+from stubgen.commands.options import add_build_options, address, decision_documents, slide_document, write_report
+from stubgen.link import Linked, link
+
+
+def configure_parser(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    add_build_options(parser)
+    parser.add_argument(
+        "--captured", required=True, metavar="PATH", help="the record of the host's link, or the folder of records"
+    )
+    parser.add_argument(
+        "--output-name", metavar="NAME", help="in a folder of records: what the link wrote (default: the host's name)"
+    )
+    parser.add_argument("--extra", action="append", default=[], metavar="OBJ", help="a further input for the link")
+    parser.add_argument("--export", action="append", default=[], metavar="SYM", help="a name that dlsym must find")
+    parser.add_argument("--stub", metavar="FILE", help="keep the stub object")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the patch to write")
+
+
+def execute(arguments: argparse.Namespace) -> Outcome:
+    """Link the patch; it appears only when it is sound."""
+    builder = StubBuilder(arguments.host, build_id=arguments.build_id)
+    linked = link(
+        builder,
+        _captured(arguments),
+        arguments.objects,
+        arguments.output,
+        address(arguments.aslr_reference) if arguments.aslr_reference is not None else None,
+        anchor=arguments.anchor,
+        slide=address(arguments.slide) if arguments.slide is not None else None,
+        data=arguments.data,
+        libraries=arguments.library,
+        bti=arguments.bti,
+        extra=arguments.extra,
+        exports=arguments.export,
+        stub=arguments.stub,
+    )
+    decisions = decision_documents(linked.built.resolution.decisions())
+    write_report(arguments.report, {"schema": SCHEMA, "command": "link", "decisions": decisions})
+    document = {
+        "output": str(linked.output),
+        "stubs": len(linked.built.stub.names),
+        **slide_document(linked.built.resolution.slide),
+        "decisions": decisions,
+        "link_command": list(linked.command),
+        "directory": str(linked.plan.directory) if linked.plan.directory else None,
+        "linker_messages": linked.messages,
+        "check": check_document(linked.checked),
+    }
+    words = [*linked.plan.warnings, *linked.messages.splitlines()]
+    return Outcome(document, _text(linked), complaint="\n".join(f"linker: {word}" for word in words))
+
+
+def _captured(arguments: argparse.Namespace) -> Capture:
+    path = Path(arguments.captured)
+    if path.is_dir():
+        return newest_capture(path, arguments.output_name or Path(arguments.host).name)
+    return Capture.load(path)
+
+
+def _text(linked: Linked) -> str:
+    resolution = linked.built.resolution
+    lines = [
+        f"{linked.output}: {linked.output.stat().st_size} bytes, {len(resolution.names)} stubs, "
+        f"slide {resolution.slide.value:#x}",
+        *check_lines(linked.checked),
+        f"  ran {shlex.join(linked.command)}",
+    ]
+    return "\n".join(lines)

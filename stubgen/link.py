@@ -1,0 +1,149 @@
+"""The whole path in one call: build the stubs, plan the link, run the linker, check the patch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stubgen.build import Built, StubBuilder, describe, refuse_problems
+from stubgen.capture import Capture
+from stubgen.check import Checked, check_patch, refuse_findings
+from stubgen.errors import LinkerFailed, PatchRefusal, UsageError
+from stubgen.files import read_input, write_output
+from stubgen.linkplan import LinkPlan, build_link_plan, linker_os_for_host
+from stubgen.resolve import DataPolicy
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A linked and checked patch, and how it came about."""
+
+    output: Path
+    built: Built
+    plan: LinkPlan
+    command: tuple[str, ...]
+    """What was run, in ``plan.directory``."""
+    messages: str
+    """What the linker printed; warnings, when it succeeded."""
+    checked: Checked
+
+
+def link(
+    builder: StubBuilder,
+    captured: Capture,
+    objects: Sequence[PathLike],
+    output: PathLike,
+    aslr_reference: int | None = None,
+    *,
+    anchor: str | None = None,
+    slide: int | None = None,
+    data: DataPolicy | str = DataPolicy.AUTO,
+    libraries: Sequence[PathLike] = (),
+    bti: str = "auto",
+    extra: Sequence[PathLike] = (),
+    exports: Sequence[str] = (),
+    stub: PathLike | None = None,
+) -> Linked:
+    """Link a patch that is sound; the output file appears only when it is.
+
+    Symbols that the host lacks are left to the linker's own libraries, and the check after the link says
+    whether one of them has them.
+
+    Args:
+        builder: the host, opened.
+        captured: the link of the host, as the capture recorded it.
+        objects: the patch's objects and archives.
+        output: the patch to write.
+        aslr_reference: as in :meth:`StubBuilder.build`, and so are *anchor*, *slide*, *data*, *libraries*, *bti*.
+        anchor: see there.
+        slide: see there.
+        data: see there.
+        libraries: see there; the check takes them for loaded.
+        bti: see there.
+        extra: further inputs for the link, before the objects.
+        exports: names that the patch must export.
+        stub: where to keep the stub object; by default it is gone after the link.
+
+    Raises:
+        LinkerFailed: the linker could not be run or ended with an error; the message has its output.
+        PatchRefusal: the linked patch is not sound.
+        StubgenError: whatever the phases before the link raise.
+    """
+    target = Path(os.path.abspath(output))
+    inputs = [os.path.abspath(path) for path in objects]
+    judged = builder.judge(inputs, aslr_reference, anchor=anchor, slide=slide, data=data, libraries=libraries)
+    refuse_problems(judged, allow_missing=True)
+    built = builder.emit(judged, bti=bti)
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
+    with scratch as folder:
+        stub_path = Path(os.path.abspath(stub)) if stub is not None else Path(folder, "stub.o")
+        write_output(stub_path, built.stub.content)
+        linked = Path(folder, target.name)
+        plan = build_link_plan(
+            captured.argv,
+            objects=inputs,
+            output=linked,
+            extra=[str(stub_path), *(os.path.abspath(path) for path in extra)],
+            exports=exports,
+            os=linker_os_for_host(builder.host.path),
+            host=os.path.abspath(builder.host.path),
+            directory=captured.directory,
+            soname=_fresh_name(target, built, inputs),
+            response_files=captured.response_files,
+        )
+        command = plan.command(folder)
+        messages = _run(command, captured)
+        if not linked.is_file():
+            raise LinkerFailed(f"{command[0]}: said nothing was wrong, but wrote no {target.name}\n{messages}".rstrip())
+        checked = check_patch(linked, builder.host, slide=judged.slide, exports=exports, libraries=libraries)
+        try:
+            refuse_findings(checked)
+        except PatchRefusal as error:
+            notes = [f"  {describe(decision)}" for decision in judged.problems]
+            raise PatchRefusal("\n".join([str(error).replace(str(linked), str(target)), *notes])) from error
+        os.replace(linked, target)
+    return Linked(target, built, plan, tuple(command), messages, checked)
+
+
+def _fresh_name(target: Path, built: Built, inputs: Sequence[str]) -> str:
+    """The patch's soname: another one for every content, or the loader returns the patch that it already has."""
+    digest = hashlib.sha256(built.stub.content)
+    for path in inputs:
+        digest.update(read_input(path))
+    return f"{target.stem}.{digest.hexdigest()[:12]}{target.suffix}"
+
+
+def _run(command: Sequence[str], captured: Capture) -> str:
+    """What the linker prints.
+
+    The captured variables are laid over the present ones and nothing is cleared: drivers look for their linker
+    through ``PATH`` ("collect2: cannot find 'ld'").
+    """
+    try:
+        done = subprocess.run(
+            command,
+            cwd=captured.directory,
+            env={**os.environ, **captured.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    except OSError as error:
+        where = "" if captured.directory.is_dir() else f" in {captured.directory}, which is gone"
+        raise LinkerFailed(f"{command[0]}: cannot be run{where}: {error.strerror}") from error
+    messages = done.stdout.decode("utf-8", "replace").strip()
+    if done.returncode:
+        status = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
+        raise LinkerFailed(f"{command[0]}: ended with {status}\n{messages}".rstrip())
+    return messages
