@@ -1,0 +1,1 @@
+"""Examples of use; each is a package that runs with ``python -m``."""
