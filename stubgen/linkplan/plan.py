@@ -462,11 +462,10 @@ def _added(request: Request, present: Sequence[tuple[str, str]]) -> list[Edit]:
         add(["-dylib"] if apple and not driver else ["-shared"], "a patch is a shared library")
         if request.os is not LinkerOs.OTHER:
             add_for_linker(_unresolved(request), "what stub.o does not define, libraries that the host loaded will")
-        option = "-exported_symbol" if apple else "--export-dynamic-symbol"
-        spelled = [[option, name] if apple else [f"{option}={name}"] for name in request.exports]
-        for name, arguments in zip(request.exports, spelled, strict=True):
-            if (option, name) not in present:
-                add_for_linker(arguments, "asked for")
+        for name in _exports(request, present):
+            add_for_linker(
+                ["-exported_symbol", name] if apple else [f"--export-dynamic-symbol={name}"], "exported as asked for"
+            )
         option = "-install_name" if apple else "-soname"
         add_for_linker([option, request.soname or fresh_name(request)], "a name that no loaded library has")
     for path in request.extra:
@@ -484,6 +483,17 @@ def _unresolved(request: Request) -> list[str]:
     if request.toolchain.zig:  # zig's driver rejects --unresolved-symbols
         return ["-z", "undefs"]
     return ["--unresolved-symbols=ignore-all"]
+
+
+def _exports(request: Request, present: Sequence[tuple[str, str]]) -> list[str]:
+    """The exports that need an option.
+
+    zig's driver has none, and exports every symbol of default visibility without one.
+    """
+    if request.toolchain.zig:
+        return []
+    exported = {value for name, value in present if name in ("-exported_symbol", "--export-dynamic-symbol")}
+    return [name for name in request.exports if name not in exported]
 
 
 def through_driver(arguments: Sequence[str]) -> list[str]:
