@@ -171,6 +171,11 @@ class Image(ABC):
         """The names that the dynamic loader looks up when it loads a linked image."""
 
     @property
+    def branch_targets_guarded(self) -> bool:
+        """Whether an indirect branch to an instruction that is no landing pad faults (BTI)."""
+        return False
+
+    @property
     def has_text_relocations(self) -> bool:
         """Whether the dynamic loader would have to write to code."""
         return False
@@ -376,6 +381,10 @@ class ElfImage(Image):
             return set()
         used = {symbol for relocations in self.file.dynamic_relocations() for symbol in relocations.symbol}
         return {table.name(symbol) for symbol in used if 0 < symbol < len(table)}
+
+    @property
+    def branch_targets_guarded(self) -> bool:
+        return bool(self.features & self._c.GNU_PROPERTY_AARCH64_FEATURE_1_BTI)
 
     @property
     def has_text_relocations(self) -> bool:

@@ -7,6 +7,7 @@ Every needed symbol gets exactly one verdict. Those that become stubs are kept a
 from __future__ import annotations
 
 import difflib
+import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,14 @@ LINKER_PREFIXES = (
     b"segment$end$",
 )
 """Likewise: the bounds of a section or segment of the image itself."""
+
+LANDING_PADS = frozenset(
+    word.to_bytes(WORD, "little") for word in (0xD503245F, 0xD503249F, 0xD50324DF, 0xD503233F, 0xD503237F)
+)
+"""bti c, bti j, bti jc, paciasp, pacibsp: where ``br x16`` may land under BTI (Arm ARM, BTypeCompatible).
+
+Compilers leave them out of static functions whose address nobody takes.
+"""
 
 CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought: each costs a pass over the host's names
 
@@ -186,6 +195,7 @@ class _Resolver:
         self.visibility = ABSOLUTE_VISIBILITY.get((host.image.format, host.image.libc))
         self.data = data
         self.executable = host.image.executable_ranges()
+        self.guarded = host.image.branch_targets_guarded
         self.names: list[bytes] = []
         self.addresses = array("Q")
         self.remarks: dict[bytes, str] = {}
@@ -259,6 +269,13 @@ class _Resolver:
             )
         elif not any(start <= address < end for start, end in self.executable):
             self._refuse(reference, candidate, f"its address {address:#x} is in no executable segment")
+        elif self.guarded and bytes(self.host.image.read_at(address, WORD, _text(reference.name))) not in LANDING_PADS:
+            self._refuse(
+                reference,
+                candidate,
+                "the host has BTI and this function no landing pad, since only direct calls reach it there: "
+                "a stub's branch to it would fault; make it visible outside its unit",
+            )
         else:
             self.names.append(reference.spelling)
             self.addresses.append(self._runtime(candidate))
@@ -387,17 +404,23 @@ def _narrow(reference: Reference, candidates: Sequence[Candidate]) -> tuple[list
     return pool, remark
 
 
+_RUST_HASHES = re.compile(rb"17h[0-9a-f]{16}E|Cs[0-9A-Za-z]+_")
+"""What changes in a Rust name from build to build: the legacy mangling's hash, v0's crate disambiguators."""
+
+
 def _close_names(name: bytes, names: Iterator[bytes]) -> tuple[str, ...]:
     """Up to three of *names* that differ little from *name*; a first sieve keeps this one cheap pass."""
-    half = len(name) // 2
-    head, tail = name[:half], name[half:]
-    likely: dict[str, None] = {}
+    stem = _RUST_HASHES.sub(b"", name)
+    head, tail = stem[: len(stem) // 2], stem[len(stem) // 2 :]
+    likely: dict[str, str] = {}
     for other in names:
-        if abs(len(other) - len(name)) <= 4 and (other.startswith(head) or other.endswith(tail)):
-            likely[_text(other.partition(b"@")[0])] = None
-            if len(likely) >= 200:
-                break
-    return tuple(difflib.get_close_matches(_text(name), likely, n=3, cutoff=0.7))
+        if abs(len(other) - len(name)) > 4 or not (other.startswith(head) or other.endswith(tail)):
+            continue
+        spelling = _text(other.partition(b"@")[0])
+        likely.setdefault(_text(_RUST_HASHES.sub(b"", spelling.encode("utf-8", "surrogateescape"))), spelling)
+        if len(likely) >= 200:
+            break
+    return tuple(likely[close] for close in difflib.get_close_matches(_text(stem), likely, n=3, cutoff=0.7))
 
 
 def _describe(candidate: Candidate) -> str:
