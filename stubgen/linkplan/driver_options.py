@@ -32,11 +32,12 @@ ROWS: tuple[Row, ...] = (
     (Role.FORWARD_NEXT, SEPARATE_OR_EQUALS, "--for-linker"),
     (Role.OUTPUT, JOINED_OR_SEPARATE, "-o"),
     (Role.OUTPUT, SEPARATE_OR_EQUALS, "--output"),
-    (Role.SHARED, FLAG, "-shared --shared -dynamiclib -qmkshrobj"),
-    (Role.MODE, FLAG, "-bundle -pie --pie -no-pie --no-pie -nopie -no_pie -execute"),
-    (Role.STATIC, FLAG, "-static --static -static-pie --static-pie"),
+    (Role.SHARED, FLAG, "-shared --shared -dynamiclib -emit-library -qmkshrobj"),
+    (Role.MODE, FLAG, "-bundle -pie --pie -no-pie --no-pie -nopie -no_pie -execute -emit-executable"),
+    (Role.STATIC, FLAG, "-static --static -static-pie --static-pie -static-executable"),
     (Role.RELOCATABLE, FLAG, "-r --relocatable"),
     (Role.COMPILE, FLAG, "-c -E -S -M -MM -fsyntax-only --compile --assemble --preprocess -emit-ast"),
+    (Role.END_OF_OPTIONS, FLAG, "--"),
     (Role.LANGUAGE, JOINED_OR_SEPARATE, "-x"),
     (Role.LANGUAGE, SEPARATE_OR_EQUALS, "--language"),
     (Role.TARGET, SEPARATE, "-arch -target -arch_only -darwin-target-variant"),
@@ -53,17 +54,17 @@ ROWS: tuple[Row, ...] = (
     (
         Role.SEARCH,
         SEPARATE_OR_EQUALS,
-        "--sysroot --library-directory --prefix",
+        "--sysroot --library-directory --prefix -resource-dir -specs --specs",
     ),
     (
         Role.SEARCH,
         SEPARATE,
-        "-isysroot -rpath -iframework -resource-dir -gcc-toolchain -ccc-install-dir -working-directory",
+        "-isysroot -rpath -iframework -gcc-toolchain -ccc-install-dir -working-directory",
     ),
     (
         Role.SEARCH,
         EQUALS,
-        "-fuse-ld --ld-path --gcc-toolchain --gcc-install-dir --gcc-triple -resource-dir -specs --specs",
+        "-fuse-ld -use-ld --ld-path --gcc-toolchain --gcc-install-dir --gcc-triple",
     ),
     (Role.LIBRARY, JOINED, "-weak-l -needed-l -reexport-l -upward-l -hidden-l -lazy-l"),
     (Role.LIBRARY, JOINED_OR_SEPARATE, "-l"),
@@ -82,13 +83,14 @@ ROWS: tuple[Row, ...] = (
     (
         Role.SIDE_OUTPUT,
         SEPARATE,
-        "-MF -MJ --serialize-diagnostics -serialize-diagnostics -dependency-file -dependency-dot -aux-info "
+        "-MF --serialize-diagnostics -serialize-diagnostics -dependency-file -dependency-dot -aux-info "
         "-object_path_lto -dependency_info -map -gen-cdb-fragment-path -emit-module-path "
         "-emit-objc-header-path -output-file-map -index-store-path",
     ),
-    (Role.SIDE_OUTPUT, JOINED, "-foptimization-record-file= -fsave-optimization-record= -MJ"),
+    (Role.SIDE_OUTPUT, JOINED_OR_SEPARATE, "-MJ"),
+    (Role.SIDE_OUTPUT, JOINED, "-foptimization-record-file= -fsave-optimization-record="),
     (Role.EXECUTABLE, JOINED_OR_SEPARATE, "-e -Ttext -Tdata -Tbss"),
-    (Role.EXECUTABLE, SEPARATE_OR_EQUALS, "--entry --image-base"),
+    (Role.EXECUTABLE, EQUALS, "--entry"),
     (
         Role.EXECUTABLE,
         SEPARATE,
@@ -118,7 +120,10 @@ ROWS: tuple[Row, ...] = (
         "-multiply_defined_unused -read_only_relocs -dylib_file -seg_addr_table -seg_addr_table_filename "
         "-segs_read_only_addr -segs_read_write_addr -weak_reference_mismatches -exported_symbol "
         "-unexported_symbol -add_ast_path -objc_abi_version -lto_library -why_live -commons -headerpad -assert "
-        "-module-name -sdk -swift-version -num-threads -module-cache-path -module-link-name -J -module",
+        "-module-name -sdk -swift-version -num-threads -module-cache-path -module-link-name -J -module "
+        "-tools-directory -plugin-path -external-plugin-path -load-plugin-library -load-plugin-executable "
+        "-user-module-version -package-name -access-notes-path -enable-experimental-feature "
+        "-enable-upcoming-feature -file-compilation-dir",
     ),
     (Role.PLAIN, SEPARATE_2, "-segaddr -sectobjectsymbols -alias"),
     (Role.PLAIN, SEPARATE_3, "-sectcreate -segcreate -sectalign -segprot"),
@@ -127,7 +132,7 @@ ROWS: tuple[Row, ...] = (
         Role.PLAIN,
         FLAG,
         # Names that a shorter joined option would swallow: -o, -e, -u, -x, -l, -T, -D, -h, -b, -A, -G, -R, -z.
-        "-object -emit-llvm -emit-library -emit-executable -emit-interface-stubs -emit-merged-ifs -emit-module "
+        "-object -emit-llvm -emit-interface-stubs -emit-merged-ifs -emit-module "
         "-undef -help -hidden -ansi -help-hidden -export_dynamic -all_load -ObjC -ObjC++ "
         "-rdynamic -bind_at_load -time -traditional -trigraphs -traditional-cpp -analyze",
     ),

@@ -21,7 +21,6 @@ from stubgen.linkplan.options import (
 
 ROWS: tuple[Row, ...] = (
     (Role.OUTPUT, JOINED_OR_SEPARATE, "-o"),
-    (Role.OUTPUT, SEPARATE_OR_EQUALS, "--output"),
     (Role.SHARED, FLAG, "-shared -Bshareable"),
     (Role.MODE, FLAG, "-pie --pic-executable -no-pie --no-pic-executable -call_shared -dy"),
     (Role.STATIC, FLAG, "-static -static-pie"),
@@ -43,19 +42,18 @@ ROWS: tuple[Row, ...] = (
     (
         Role.SYMBOL_LIST,
         SEPARATE_OR_EQUALS,
-        "--version-script --dynamic-list --retain-symbols-file --export-dynamic-symbol-list "
-        "--symbol-ordering-file --call-graph-ordering-file --section-ordering-file --require-defined "
-        "--just-symbols --version-exports-section",
+        "--version-script --dynamic-list --retain-symbols-file --symbol-ordering-file "
+        "--call-graph-ordering-file --section-ordering-file --require-defined --just-symbols --version-exports-section",
     ),
     (Role.SYMBOL_LIST, FLAG, "--no-undefined-version --dynamic-list-data"),
     (Role.STRIP, FLAG, "--gc-sections --strip-all -s --strip-debug -S --discard-all -x"),
-    (Role.STRIP, FLAG, "--strip-debug-gdb --strip-debug-non-line --strip-unneeded"),
+    (Role.STRIP, FLAG, "--strip-debug-gdb --strip-debug-non-line"),
     (Role.IDENTITY, SEPARATE_OR_EQUALS, "-soname"),
     (Role.IDENTITY, JOINED_OR_SEPARATE, "-h"),
     (
         Role.SIDE_OUTPUT,
         SEPARATE_OR_EQUALS,
-        "-Map --dependency-file --out-implib --lto-obj-path --reproduce --print-symbol-order --opt-remarks-filename",
+        "-Map --dependency-file --reproduce --print-symbol-order",
     ),
     (
         Role.SIDE_OUTPUT,
@@ -67,7 +65,7 @@ ROWS: tuple[Row, ...] = (
     (Role.EXECUTABLE, JOINED_OR_SEPARATE, "-e"),
     (Role.EXECUTABLE, SEPARATE_OR_EQUALS, "--entry --image-base -Ttext -Tdata -Tbss -Ttext-segment"),
     (Role.EXECUTABLE, SEPARATE_OR_EQUALS, "-Trodata-segment -Tldata-segment --section-start"),
-    (Role.EXECUTABLE, FLAG, "--omagic -N"),
+    (Role.EXECUTABLE, FLAG, "-N"),
     (Role.LAYOUT, JOINED_OR_SEPARATE, "-T"),
     (Role.LAYOUT, SEPARATE_OR_EQUALS, "--script --default-script"),
     (Role.LAYOUT, SEPARATE, "-dT"),
@@ -80,19 +78,21 @@ ROWS: tuple[Row, ...] = (
     (
         Role.PLAIN,
         SEPARATE_OR_EQUALS,
-        "--dynamic-linker --undefined --trace-symbol --wrap --defsym --exclude-libs --export-dynamic-symbol "
-        "--init --fini -plugin -plugin-opt --auxiliary --filter --audit --depaudit --format --oformat "
-        "--mri-script --hash-style --orphan-handling --sort-section --pack-dyn-relocs --ignore-unresolved-symbol "
-        "--keep-unique --undefined-glob --mllvm --load-pass-plugin --compress-debug-sections "
-        "--compress-sections --error-limit --android-memtag-mode --rsp-quoting --remap-inputs "
+        "--dynamic-linker --undefined --trace-symbol --wrap --defsym --exclude-libs --init --fini -plugin "
+        "-plugin-opt --auxiliary --filter --audit --depaudit --format --mri-script --hash-style "
+        "--orphan-handling --sort-section --pack-dyn-relocs --ignore-unresolved-symbol --keep-unique --mllvm "
+        "--compress-debug-sections --compress-sections --android-memtag-mode --rsp-quoting --remap-inputs "
         "--split-stack-adjust-size --target2 --time-trace-granularity --warn-backrefs-exclude "
-        "--opt-remarks-format --opt-remarks-hotness-threshold --opt-remarks-passes --shuffle-sections "
-        "--error-handling-script --lto-known-safe-vtables --thinlto-cache-dir --thinlto-cache-policy "
-        "--thinlto-jobs --thinlto-object-suffix-replace --thinlto-prefix-replace --task-link "
-        "--hash-size --spare-dynamic-tags --package-metadata --dtlto-distributor",
+        "--shuffle-sections --thinlto-cache-dir --thinlto-cache-policy --thinlto-jobs "
+        "--thinlto-object-suffix-replace --thinlto-prefix-replace --task-link --spare-dynamic-tags "
+        "--dtlto-distributor",
     ),
     (Role.PLAIN, SEPARATE, "-assert"),
-    (Role.PLAIN, EQUALS, "--build-id --icf --unique --threads --push-state --color-diagnostics --sort-common"),
+    (
+        Role.PLAIN,
+        EQUALS,
+        "--package-metadata --build-id --icf --unique --threads --push-state --color-diagnostics --sort-common",
+    ),
     (
         Role.PLAIN,
         FLAG,
@@ -107,16 +107,33 @@ ROWS: tuple[Row, ...] = (
         "--no-icf -d -dc -dp -Qy --no-keep-memory --warn-common --warn-shared-textrel "
         "-nostdlib --noinhibit-exec --noinhibit_exec --check-sections --no-check-sections "
         "--ld-generated-unwind-info --no-ld-generated-unwind-info --copy-dt-needed-entries "
-        "--no-copy-dt-needed-entries --fix-cortex-a53-843419 --fix-cortex-a53-835769 -g",
+        "--no-copy-dt-needed-entries --fix-cortex-a53-843419 --fix-cortex-a53-835769 -g -help "
+        # Listed so that no shorter joined option (-e, -h, -T) takes them.
+        "--embedded-relocs --enable-non-contiguous-regions --enable-non-contiguous-regions-warnings",
     ),
 )
-"""A single-dash spelling stands for both; see :class:`~stubgen.linkplan.options.Grammar`."""
+"""Options that take one dash or two, however they are spelled here."""
+
+TWO_DASH_ROWS: tuple[Row, ...] = (
+    (Role.OUTPUT, SEPARATE_OR_EQUALS, "--output"),
+    (Role.SYMBOL_LIST, SEPARATE_OR_EQUALS, "--export-dynamic-symbol-list"),
+    (Role.SIDE_OUTPUT, SEPARATE_OR_EQUALS, "--out-implib --lto-obj-path --opt-remarks-filename"),
+    (Role.EXECUTABLE, FLAG, "--omagic"),
+    (
+        Role.PLAIN,
+        SEPARATE_OR_EQUALS,
+        "--export-dynamic-symbol --oformat --error-limit --error-handling-script --hash-size --load-pass-plugin "
+        "--lto-known-safe-vtables --undefined-glob --opt-remarks-format --opt-remarks-hotness-threshold "
+        "--opt-remarks-passes",
+    ),
+)
+"""Options of which a single-dash spelling is another one: ``-oformat`` is ``-o format``."""
+
 
 KEYWORDS = {
     "defs": Role.UNRESOLVED,
     "undefs": Role.UNRESOLVED,
     "nodlopen": Role.NOT_LOADABLE,
-    "interpose": Role.NOT_LOADABLE,
 }
 """Operands of ``-z`` that the plan acts on; every other one is kept."""
 
@@ -124,4 +141,4 @@ KEYWORDS = {
 @cache
 def grammar() -> Grammar:
     """The table, ready for look-up."""
-    return Grammar("GNU-style linker", ROWS, keywords=KEYWORDS, either_dash=True)
+    return Grammar("GNU-style linker", TWO_DASH_ROWS, either_dash=ROWS, keywords=KEYWORDS)

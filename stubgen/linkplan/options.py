@@ -86,6 +86,8 @@ class Role(Enum):
     """Says how the following inputs are compiled."""
     COMPILE = "compile"
     """Stops the driver before it links."""
+    END_OF_OPTIONS = "end of options"
+    """Makes inputs of everything that follows."""
     FORWARD_LIST = "forward list"
     """Hands a comma-separated list to the linker."""
     FORWARD_NEXT = "forward next"
@@ -132,25 +134,22 @@ class Grammar:
         rows: Iterable[Row],
         *,
         keywords: Mapping[str, Role] | None = None,
-        either_dash: bool = False,
+        either_dash: Iterable[Row] = (),
     ) -> None:
-        """Index *rows*; with *either_dash*, ``-name`` and ``--name`` are one option (getopt_long_only).
-
-        A name that starts with ``o`` keeps its two dashes even then: GNU ld and lld read ``-oformat`` as
-        ``-o format``.
-        """
+        """Index *rows*, and *either_dash*: rows whose ``-name`` and ``--name`` are one option (getopt_long_only)."""
         self.name = name
         self.keywords = keywords or {}
         """Operand of a :attr:`Role.KEYWORD` option -> its role."""
         self._exact: dict[str, Option] = {}
         joined: dict[str, list[Option]] = {}
-        for role, form, names in rows:
-            for spelling in names.split():
-                option = Option(spelling, role, form)
-                for key in _spellings(spelling) if either_dash else (spelling,):
-                    self._exact[key] = option
-                if form.joined:
-                    joined.setdefault(spelling[:2], []).append(option)
+        for table, spellings in ((rows, _as_spelled), (either_dash, _with_either_dash)):
+            for role, form, names in table:
+                for word in names.split():
+                    option = Option(word, role, form)
+                    for key in spellings(word):
+                        self._exact[key] = option
+                    if form.joined:
+                        joined.setdefault(word[:2], []).append(option)
         self._joined = {
             start: sorted(options, key=lambda option: -len(option.name)) for start, options in joined.items()
         }
@@ -176,9 +175,11 @@ class Grammar:
         return list({id(option): option for option in self._exact.values()}.values())
 
 
-def _spellings(name: str) -> tuple[str, ...]:
-    """*name* with one dash and with two, where the linkers take both."""
+def _as_spelled(name: str) -> tuple[str, ...]:
+    return (name,)
+
+
+def _with_either_dash(name: str) -> tuple[str, ...]:
+    """*name* with one dash and with two; a single letter has one."""
     bare = name.lstrip("-")
-    if len(bare) == 1 or (name.startswith("--") and bare.startswith("o")):
-        return (name,)
-    return ("-" + bare, "--" + bare)
+    return (name,) if len(bare) == 1 else ("-" + bare, "--" + bare)

@@ -19,7 +19,7 @@ from stubgen.errors import PlanRefusal, UsageError
 from stubgen.linkplan import response
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.tokens import Item, Shape, Tokens, is_option, render, tokenize
-from stubgen.linkplan.toolchain import Family, LinkerOs, Toolchain, find_toolchain
+from stubgen.linkplan.toolchain import Dialect, Family, LinkerOs, Toolchain, find_toolchain
 
 StrPath = str | operating_system.PathLike[str]
 
@@ -105,6 +105,8 @@ class Request(NamedTuple):
     os: LinkerOs
     host_names: frozenset[str]
     """File names, sonames and install names of the host."""
+    search: tuple[str, ...]
+    """Operands of ``-L``, in order."""
     captured_shared: bool
     """The captured command already linked a shared library."""
 
@@ -123,6 +125,7 @@ DROPPED: Mapping[Role, str] = {
     Role.SIDE_OUTPUT: "would overwrite the full build's output",
     Role.EXECUTABLE: "means something for an executable only",
     Role.NOT_LOADABLE: "forbids or changes how a patch is loaded",
+    Role.END_OF_OPTIONS: "would make inputs of the patch's own options",
     Role.LANGUAGE: "the driver would compile the patch's objects as source",
 }
 """Roles that always go, and why."""
@@ -296,6 +299,11 @@ def _request(
         toolchain=toolchain,
         os=linker_os,
         host_names=frozenset(names),
+        search=tuple(
+            item.values[0]
+            for item in tokens.items
+            if item.option is not None and item.option.name == "-L" and item.values
+        ),
         captured_shared=shared,
     )
 
@@ -388,12 +396,25 @@ def _decide_library(item: Item, request: Request) -> Verdict:
         file = name[1:]
         if file in request.host_names:
             return (False, BACK_EDGE)
+        if _in_workspace(file, request):
+            return (False, DROPPED[Role.INPUT])
         return KEPT
     if request.toolchain.family is Family.LD64 and name.endswith(".o"):  # ld64 reads -lcrt1.o as an object's name
         return (False, DROPPED[Role.INPUT])
     if any(_is_library_file(file, name) for file in request.host_names):
         return (False, BACK_EDGE)
     return KEPT
+
+
+def _in_workspace(file: str, request: Request) -> bool:
+    """Say whether the first search folder that holds *file* lies inside the folder where the build ran."""
+    if request.directory is None:
+        return False
+    for folder in request.search:
+        path = request.directory / folder / file
+        if path.is_file():
+            return path.resolve().is_relative_to(request.directory.resolve())
+    return False
 
 
 def _is_library_file(file: str, name: str) -> bool:
@@ -454,12 +475,12 @@ def _added(request: Request, present: Sequence[tuple[str, str]]) -> list[Edit]:
         edits.append(Edit(Action.ADDED, (), tuple(arguments), why))
 
     def add_for_linker(arguments: Sequence[str], why: str) -> None:
-        add(through_driver(arguments) if driver else arguments, why)
+        add(through_driver(arguments, request.toolchain.dialect) if driver else arguments, why)
 
     if request.relocatable:
         add(["-r", "-nostdlib"] if driver else ["-r"], "merge everything into one object")
     else:
-        add(["-dylib"] if apple and not driver else ["-shared"], "a patch is a shared library")
+        add([_shared(request.toolchain)], "a patch is a shared library")
         if request.os is not LinkerOs.OTHER:
             add_for_linker(_unresolved(request), "what stub.o does not define, libraries that the host loaded will")
         for name in _exports(request, present):
@@ -476,11 +497,18 @@ def _added(request: Request, present: Sequence[tuple[str, str]]) -> list[Edit]:
     return edits
 
 
+def _shared(toolchain: Toolchain) -> str:
+    """The option that makes a shared library."""
+    if toolchain.dialect is Dialect.SWIFT:
+        return "-emit-library"
+    return "-dylib" if toolchain.family is Family.LD64 and not toolchain.driver else "-shared"
+
+
 def _unresolved(request: Request) -> list[str]:
     """The directive that lets undefined symbols through, as the linker at hand spells it."""
     if request.toolchain.family is Family.LD64:
         return ["-undefined", "dynamic_lookup"]
-    if request.toolchain.zig:  # zig's driver rejects --unresolved-symbols
+    if request.toolchain.dialect is Dialect.ZIG:  # zig's driver rejects --unresolved-symbols
         return ["-z", "undefs"]
     return ["--unresolved-symbols=ignore-all"]
 
@@ -490,15 +518,15 @@ def _exports(request: Request, present: Sequence[tuple[str, str]]) -> list[str]:
 
     zig's driver has none, and exports every symbol of default visibility without one.
     """
-    if request.toolchain.zig:
+    if request.toolchain.dialect is Dialect.ZIG:
         return []
     exported = {value for name, value in present if name in ("-exported_symbol", "--export-dynamic-symbol")}
     return [name for name in request.exports if name not in exported]
 
 
-def through_driver(arguments: Sequence[str]) -> list[str]:
+def through_driver(arguments: Sequence[str], dialect: Dialect = Dialect.COMMON) -> list[str]:
     """Linker *arguments* as a compiler driver takes them; a comma inside one forbids ``-Wl,``."""
-    if any("," in argument for argument in arguments):
+    if dialect is Dialect.SWIFT or any("," in argument for argument in arguments):
         return [word for argument in arguments for word in ("-Xlinker", argument)]
     return ["-Wl," + ",".join(arguments)]
 

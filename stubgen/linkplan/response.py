@@ -231,18 +231,27 @@ def expand(
                 include(word, nested, file, (*within, name))
 
     for text in argv:
-        if not text.startswith("@") or len(text) == 1:
-            arguments.append(Argument(text, -1))
-            continue
-        path = locate(text[1:])
+        marked = text.startswith(_MARKS)
+        name = text.rpartition("@")[2] if text.startswith(_LINKER_MARK) else text[1:]
+        path = locate(name) if marked and name else None
         if path is None:
             arguments.append(Argument(text, -1))
-            if not text.startswith(_LOADER_VARIABLES):
+            if marked and name and not text.startswith(_LOADER_VARIABLES):
                 expansion.missing.append(text)
             continue
-        expansion.files.append(ResponseFile(text, copied=text[1:] in copies))
-        include(text, path, len(expansion.files) - 1, ())
+        file = len(expansion.files)
+        expansion.files.append(ResponseFile(text, copied=name in copies))
+        start_of_file = len(arguments)
+        include("@" + name, path, file, ())
+        if text.startswith(_LINKER_MARK):
+            words = arguments[start_of_file:]
+            arguments[start_of_file:] = [Argument(part, file) for word in words for part in ("-Xlinker", word.text)]
     return expansion
 
+
+_LINKER_MARK = "-Wl,@"
+"""Through a driver to the linker, which reads the file itself."""
+
+_MARKS = ("@", _LINKER_MARK)
 
 _LOADER_VARIABLES = ("@rpath", "@loader_path", "@executable_path")

@@ -136,6 +136,16 @@ UNSUPPORTED_SIGNS = {
 UNSUPPORTED_PATHS = {"/usr/ccs/bin/": "Solaris and HP-UX"}
 
 
+class Dialect(Enum):
+    """How a driver differs from gcc and clang in what a plan adds."""
+
+    COMMON = "common"
+    ZIG = "zig"
+    """``zig cc`` takes a list of linker options of its own."""
+    SWIFT = "swift"
+    """``swiftc`` forwards with ``-Xlinker`` alone and calls a shared library ``-emit-library``."""
+
+
 class Toolchain(NamedTuple):
     """What the first arguments of a command are."""
 
@@ -149,7 +159,7 @@ class Toolchain(NamedTuple):
     """A compiler driver: linker options need ``-Wl,``."""
     family: Family
     """The linker's family: GNU, LD64 or MSVC."""
-    zig: bool
+    dialect: Dialect
     target: str
     """The target's name as far as the arguments say it, or ``""``."""
 
@@ -173,7 +183,7 @@ class Toolchain(NamedTuple):
 def program_name(path: str) -> str:
     """The name that says what *path* is: no folder, no ``.exe``, no version."""
     name = path.replace("\\", "/").rpartition("/")[2]
-    for ending in (".exe", ".cmd", ".bat", ".sh"):
+    for ending in (".exe", ".cmd", ".bat", ".sh", "_wrapper", "-wrapper"):  # Bazel's cc_wrapper.sh is the compiler
         name = name.removesuffix(ending)
     return name
 
@@ -233,13 +243,20 @@ def find_toolchain(argv: Sequence[str], *, os: LinkerOs | None = None) -> Toolch
             family = Family.ANY_LD
     arguments = argv[at:]
     driver = family is Family.DRIVER
-    target = _target(program, arguments)
+    target = _target(program, argv)
     if family in (Family.DRIVER, Family.ANY_LD):
         family = _linker_family(program, arguments, target, os)
     _refuse_hopeless(program, arguments, family, target)
     if family is None:
         raise UsageError(f"{program}: not a linker or compiler driver that this tool knows")
-    return Toolchain(tuple(front), tuple(edits), at, driver, family, zig, target)
+    return Toolchain(tuple(front), tuple(edits), at, driver, family, _dialect(program, zig=zig), target)
+
+
+def _dialect(program: str, *, zig: bool) -> Dialect:
+    name = program_name(program)
+    if zig or name.startswith(("zigcc", "zigcxx")):  # cargo-zigbuild's scripts: zigcc-TARGET-HASH.sh
+        return Dialect.ZIG
+    return Dialect.SWIFT if name.startswith("swiftc") else Dialect.COMMON
 
 
 def _walk_wrappers(argv: Sequence[str]) -> tuple[list[tuple[str, str, str]], int, bool]:
@@ -337,6 +354,7 @@ TARGET_SIGNS = (
     ("simulator-version-min=", "apple-ios-simulator"),
     ("simulator_version_min", "apple-ios-simulator"),
     ("Simulator.platform/", "apple-ios-simulator"),
+    ("iphonesimulator", "apple-ios-simulator"),
     ("-mtargetos=ios", "apple-ios"),
     ("-mtargetos=macos", "apple-macos"),
     ("-miphoneos-version-min=", "apple-ios"),
@@ -351,6 +369,7 @@ TARGET_SIGNS = (
     ("AppleTVOS.platform/", "apple-tvos"),
     ("WatchOS.platform/", "apple-watchos"),
     ("XROS.platform/", "apple-xros"),
+    ("iphoneos", "apple-ios"),
     ("-mmacosx-version-min=", "apple-macos"),
     ("-mmacos-version-min=", "apple-macos"),
     ("-macosx_version_min", "apple-macos"),
