@@ -75,7 +75,8 @@ def _missing(reason: str) -> None:
 
 def run(command: Sequence[str | os.PathLike[str]], **options: object) -> str:
     """Standard output of *command*; the test fails with its standard error when it does."""
-    done = subprocess.run([os.fspath(word) for word in command], capture_output=True, text=True, **options)  # type: ignore[call-overload]
+    words = [os.fspath(word) for word in command]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, **options)  # type: ignore[call-overload]
     assert done.returncode == 0, f"{' '.join(map(os.fspath, command))}\n{done.stdout}{done.stderr}"
     return str(done.stdout)
 
