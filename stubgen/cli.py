@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -59,6 +58,8 @@ def _print(command: str, outcome: Outcome, as_json: bool) -> int:
             sys.stderr.write(f"{PROGRAM}: {line}\n")
     try:
         if as_json:
+            import json
+
             document = {"schema": SCHEMA, "command": command, "status": outcome.status, **outcome.document}
             json.dump(document, sys.stdout, indent=2)
             sys.stdout.write("\n")

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stubgen.errors import InputError
-from stubgen.resolve import Resolution
 from stubgen.trampoline import encode, template
 
 if TYPE_CHECKING:
     from macho.reader import BuildVersion
+    from stubgen.resolve import Resolution
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stubgen.emit import StubObject
 from stubgen.errors import VerificationRefusal
 from stubgen.images import ElfImage, Image, MachOImage, Role, open_image
 from stubgen.trampoline import decode, template
+
+if TYPE_CHECKING:
+    from stubgen.emit import StubObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         data=arguments.data,
         libraries=arguments.library,
     )
-    decisions = decision_documents(judged.decisions())
+    decisions = decision_documents(judged.decisions()) if arguments.json or arguments.report else []
     write_report(arguments.report, {"schema": SCHEMA, "command": "build", "decisions": decisions})
     try:
         refuse_problems(judged, allow_missing=arguments.allow_missing)

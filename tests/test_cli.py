@@ -1,0 +1,159 @@
+"""The command line as a program: what it prints where, its exit statuses, and what it imports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from synthetic import BASE, Sym, elf_host, elf_object, put, undefined
+
+from stubgen import __all__ as public_names
+from stubgen.commands import COMMANDS
+
+HOST = elf_host([Sym("main", BASE + 0x100), Sym("f", BASE + 0x140)])
+
+
+def stubgen(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m stubgen`` as a child process, as builders do."""
+    command = [sys.executable, "-m", "stubgen", *words]
+    root = Path(__file__).parent.parent
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=cwd or root, env={"PYTHONPATH": str(root), "PATH": ""}
+    )
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder with a host and a patch."""
+    put(tmp_path, "host", HOST)
+    put(tmp_path, "patch.o", elf_object([undefined("f")]))
+    return tmp_path
+
+
+BUILD = ["build", "--host", "host", "--aslr-reference", str(0x5500000000 + BASE + 0x100), "patch.o", "-o", "stub.o"]
+
+
+def test_build_verify_inspect(files: Path) -> None:
+    """The three commands of a first look, and what each tells a person."""
+    built = stubgen(*BUILD, cwd=files)
+    assert (built.returncode, built.stderr) == (0, "")
+    assert "stub.o: 1 stubs" in built.stdout
+    assert "slide 0x5500000000 (main: 0x10100 -> 0x5500010100)" in built.stdout
+    verified = stubgen("verify", "stub.o", cwd=files)
+    assert (verified.returncode, verified.stdout) == (0, "stub.o: sound; 1 stubs decode\n")
+    inspected = stubgen("inspect", "stub.o", cwd=files)
+    assert inspected.returncode == 0
+    assert inspected.stdout.splitlines()[1].split() == ["0x0", "->", "0x5500010140", "f"]
+
+
+def test_inspect_filters_by_name(files: Path) -> None:
+    """In a patch of a thousand stubs one looks for one; finding none is status 1."""
+    assert stubgen(*BUILD, cwd=files).returncode == 0
+    assert stubgen("inspect", "stub.o", "--symbol", "f*", cwd=files).returncode == 0
+    none = stubgen("inspect", "stub.o", "--symbol", "g*", cwd=files)
+    assert (none.returncode, none.stdout) == (1, "")
+    assert "holds no stub matching 'g*'" in none.stderr
+
+
+JSON = {
+    "build": (BUILD, 0, {"stubs": 1, "slide": 0x5500000000, "anchor": "main", "format": "elf", "bti": False}),
+    "verify": (["verify", "stub.o"], 0, {"stubs": 1}),
+    "inspect": (["inspect", "stub.o"], 0, {"role": "object", "format": "elf"}),
+    "check": (["check", "stub.o", "--host", "host"], 3, {}),
+    "usage": (["build"], 2, {}),
+}
+
+
+@pytest.mark.parametrize(("words", "status", "fields"), JSON.values(), ids=list(JSON))
+def test_json_is_one_document(files: Path, words: list[str], status: int, fields: dict[str, object]) -> None:
+    """Builders parse standard output: one document with a schema number, and nothing else, whatever happens."""
+    assert stubgen(*BUILD, cwd=files).returncode == 0
+    done = stubgen(*words, "--json", cwd=files)
+    document = json.loads(done.stdout)
+    assert done.returncode == document["status"] == status
+    assert (document["schema"], document["command"]) == (1, words[0])
+    assert {key: document[key] for key in fields} == fields
+    assert ("error" in document) is (status != 0)
+
+
+def test_report_has_every_verdict(files: Path) -> None:
+    """``--report`` is what an engineer reads after a patch misbehaved, also when the build said no."""
+    put(files, "patch.o", elf_object([undefined("f"), undefined("gone")]))
+    done = stubgen(*BUILD, "--report", "report.json", cwd=files)
+    assert done.returncode == 1
+    verdicts = {d["name"]: d["verdict"] for d in json.loads((files / "report.json").read_text())["decisions"]}
+    assert verdicts == {"f": "trampoline", "gone": "missing"}
+    assert not (files / "stub.o").exists()
+
+
+def test_allow_missing_says_what_it_left(files: Path) -> None:
+    """What is allowed to be missing is still named."""
+    put(files, "patch.o", elf_object([undefined("f"), undefined("gone")]))
+    done = stubgen(*BUILD, "--allow-missing", cwd=files)
+    assert done.returncode == 0
+    assert "gone: missing" in done.stderr
+    assert "1 missing" in done.stdout
+
+
+def test_stdout_as_output_file(files: Path) -> None:
+    """``-o /dev/stdout`` into a pipe is a device, not a file to be replaced."""
+    done = subprocess.run(
+        [sys.executable, "-m", "stubgen", *BUILD[:-1], "/dev/stdout"],
+        check=True,
+        capture_output=True,
+        cwd=files,
+        env={"PYTHONPATH": str(Path(__file__).parent.parent)},
+    )
+    assert done.stdout.startswith(b"\x7fELF")
+
+
+def test_help_lists_every_command() -> None:
+    """Nobody finds a command that ``--help`` hides."""
+    text = stubgen("--help").stdout
+    for name in COMMANDS:
+        assert name in text
+        assert stubgen(name, "--help").returncode == 0
+
+
+FORBIDDEN = {
+    "build": (BUILD, ["stubgen.linkplan", "stubgen.capture", "stubgen.check", "macho", "json", "difflib"]),
+    "verify": (
+        ["verify", "stub.o"],
+        ["stubgen.host", "stubgen.linkplan", "stubgen.capture", "macho", "json"],
+    ),
+    "plan": (["plan", "--object", "a.o", "-o", "p.so", "--", "cc", "-o", "x", "b.o"], ["keystone", "capstone", "elf"]),
+}
+
+
+@pytest.mark.parametrize(("words", "forbidden"), FORBIDDEN.values(), ids=list(FORBIDDEN))
+def test_a_command_imports_only_what_it_uses(files: Path, words: list[str], forbidden: list[str]) -> None:
+    """People run this on every save: an import that a command does not use is paid each time."""
+    assert stubgen(*BUILD, cwd=files).returncode == 0
+    program = (
+        "import sys; from stubgen.cli import main; status = main(sys.argv[1:]);"
+        "sys.stderr.write(' '.join(sorted(sys.modules))); sys.exit(status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=files,
+        env={"PYTHONPATH": str(Path(__file__).parent.parent)},
+    )
+    imported = set(done.stderr.split())
+    unused = [name for name in forbidden if name in imported]
+    assert not unused, f"{words[0]} imports {unused}"
+
+
+def test_public_names_exist() -> None:
+    """A name in ``__all__`` that fails on first use would break callers, not us."""
+    import stubgen
+
+    for name in public_names:
+        assert getattr(stubgen, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = stubgen.nonsense
