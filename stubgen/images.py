@@ -321,7 +321,9 @@ class ElfImage(Image):
                 kind = Kind.FUNCTION if executable else Kind.THREAD_LOCAL if flags & c.SHF_TLS else Kind.DATA
         if kind is None or (address == 0 and kind is not Kind.THREAD_LOCAL):
             return None
-        return Candidate(name, address, kind, bind == c.STB_LOCAL, table.st_size[index], section, version, default)
+        local = bind == c.STB_LOCAL
+        exported = table is self.file.dynamic_symbols and not local
+        return Candidate(name, address, kind, local, table.st_size[index], section, version, default, exported)
 
     def _version(self, index: int) -> tuple[str, bool]:
         """Name of version *index* and whether it is the default one."""

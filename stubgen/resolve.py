@@ -6,7 +6,6 @@ Every needed symbol gets exactly one verdict. Those that become stubs are kept a
 
 from __future__ import annotations
 
-import difflib
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -257,7 +256,8 @@ class _Resolver:
             return
         if remark:
             self.remarks[reference.spelling] = remark
-        self.rules[pool[0].kind](reference, pool[0])
+        candidate = next((candidate for candidate in pool if candidate.exported), pool[0])
+        self.rules[candidate.kind](reference, candidate)
 
     def _function(self, reference: Reference, candidate: Candidate) -> None:
         address = candidate.address
@@ -410,6 +410,8 @@ _RUST_HASHES = re.compile(rb"17h[0-9a-f]{16}E|Cs[0-9A-Za-z]+_")
 
 def _close_names(name: bytes, names: Iterator[bytes]) -> tuple[str, ...]:
     """Up to three of *names* that differ little from *name*; a first sieve keeps this one cheap pass."""
+    import difflib
+
     stem = _RUST_HASHES.sub(b"", name)
     head, tail = stem[: len(stem) // 2], stem[len(stem) // 2 :]
     likely: dict[str, str] = {}
