@@ -77,11 +77,11 @@ def write(obj: Object, name: str = "object") -> bytearray:
     strings, st_names = name_table([group.names for group in groups], name)
     packed = [_pack(group, starts) for group, starts in zip(groups, st_names, strict=True)]
     regions = _regions(obj, b"".join([bytes(SYM.size), *packed]), strings, name)
-    if len(regions) + 1 >= c.SHN_LORESERVE:
-        raise FieldOverflow(f"{name}: {len(regions) + 1} sections reach SHN_LORESERVE ({c.SHN_LORESERVE:#x})")
     titles = [region.title.encode() for region in regions] + [b".shstrtab"]
     shstrtab, (sh_names,) = name_table([titles], name)
     regions.append(_Region(".shstrtab", _shdr(sh_type=c.SHT_STRTAB), shstrtab))
+    if len(regions) + 1 >= c.SHN_LORESERVE:
+        raise FieldOverflow(f"{name}: {len(regions) + 1} sections reach SHN_LORESERVE ({c.SHN_LORESERVE:#x})")
 
     layout = Layout(
         [

@@ -1,0 +1,164 @@
+"""The writers of both formats: limits, and layouts that agree with what is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from elf import constants as e
+from elf import writer as elf_writer
+from elf.reader import ElfFile
+from elf.relocations import R_AARCH64_ABS64, R_AARCH64_CALL26, Relocations
+from macho import constants as m
+from macho import writer as macho_writer
+from macho.reader import BuildVersion, MachOFile
+from macho.relocations import ARM64_RELOC_BRANCH26, ARM64_RELOC_UNSIGNED, r_word
+from macho.relocations import Relocations as MachORelocations
+from stubgen.binary import Image, Layout, Span, narrow
+from stubgen.errors import FieldOverflow
+
+VERSION = BuildVersion(1, 0x000D0000, 0)
+
+
+def elf_of(sections: list[elf_writer.Section], **options: object) -> ElfFile:
+    """An ELF object, written and read back."""
+    return ElfFile(elf_writer.write(elf_writer.Object(sections, **options)), "object")  # type: ignore[arg-type]
+
+
+def macho_of(sections: list[macho_writer.Section], **options: object) -> MachOFile:
+    """A Mach-O object, written and read back."""
+    return MachOFile(macho_writer.write(macho_writer.Object(sections, VERSION, **options)), "object")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("align", [1, 2, 8, 16, 4096])
+def test_elf_sections_lie_where_their_headers_say(align: int) -> None:
+    """A section that is not at its sh_offset, or not aligned, is garbage to the linker."""
+    contents = [b"a" * 3, b"b" * 5, b""]
+    file = elf_of([elf_writer.Section(f".s{i}", e.SHT_PROGBITS, e.SHF_ALLOC, c, align) for i, c in enumerate(contents)])
+    for index, content in enumerate(contents):
+        section = file.section(f".s{index}")
+        assert section is not None
+        assert bytes(file.content(section)) == content
+        assert section.header.sh_offset % align == 0
+
+
+def test_elf_bss_has_a_size_and_no_bytes() -> None:
+    """SHT_NOBITS counts memory, not file."""
+    file = elf_of([elf_writer.Section(".bss", e.SHT_NOBITS, e.SHF_ALLOC | e.SHF_WRITE, bytes(1 << 20), 8)])
+    section = file.section(".bss")
+    assert section is not None
+    assert section.header.sh_size == 1 << 20
+    assert len(file.view) < 4096
+
+
+def test_elf_relocations_come_back() -> None:
+    """Offsets, symbols, kinds and signed addends survive."""
+    table = Relocations([0, 8], [1, 2], [R_AARCH64_CALL26, R_AARCH64_ABS64], [-4, 1 << 40])
+    section = elf_writer.Section(".text", e.SHT_PROGBITS, e.SHF_ALLOC, bytes(16), 4, table)
+    symbols = elf_writer.SymbolColumns([b"f", b"g"], st_info=e.STB_GLOBAL << 4)
+    file = elf_of([section], global_symbols=[symbols])
+    ((held, read),) = file.relocations()
+    assert (held.name, held.header.sh_info) == (".rela.text", 1)
+    assert [list(column) for column in (read.r_offset, read.symbol, read.kind, read.r_addend)] == [
+        list(column) for column in (table.r_offset, table.symbol, table.kind, table.r_addend)
+    ]
+
+
+@pytest.mark.parametrize("count", [0xFEFC, 0xFEFB])
+def test_elf_section_count_stops_below_the_reserved_indexes(count: int) -> None:
+    """Index 0xff00 and above mean something else: writing them unescaped corrupts every symbol."""
+    sections = [elf_writer.Section(".s", e.SHT_PROGBITS, 0, b"")] * count
+    if count + 4 >= e.SHN_LORESERVE:
+        with pytest.raises(FieldOverflow, match="SHN_LORESERVE"):
+            elf_of(sections)
+    else:
+        assert len(elf_of(sections).sections) == count + 4
+
+
+@pytest.mark.parametrize("count", [0, 1, 0xFFFE, 0xFFFF, 0x10000, 0x10001])
+def test_symbol_counts_around_16_bits(count: int) -> None:
+    """Nothing in a symbol table is 16 bits wide but section indexes; a wrap would lose symbols silently."""
+    names = [b"s%d" % number for number in range(count)]
+    elf = elf_of([], global_symbols=[elf_writer.SymbolColumns(names, st_value=range(count))]).symbols
+    macho = macho_of([], defined_symbols=macho_writer.SymbolColumns(names, n_value=range(count))).symbols
+    assert elf is not None
+    assert macho is not None
+    assert list(elf.names())[1:] == list(macho.names()) == names
+    assert list(elf.st_value)[1:] == list(macho.n_value) == list(range(count))
+
+
+@pytest.mark.parametrize("write", [elf_of, macho_of])
+def test_a_nul_in_a_name_is_refused(write: object) -> None:
+    """It would end the name early and shift every name after it."""
+    if write is elf_of:
+        with pytest.raises(FieldOverflow, match="NUL byte"):
+            elf_of([], global_symbols=[elf_writer.SymbolColumns([b"a\0b"])])
+    else:
+        with pytest.raises(FieldOverflow, match="NUL byte"):
+            macho_of([], defined_symbols=macho_writer.SymbolColumns([b"a\0b"]))
+
+
+@pytest.mark.parametrize("length", [15, 16])
+def test_macho_section_names_fill_their_field(length: int) -> None:
+    """16 bytes are allowed and have no terminator."""
+    file = macho_of([macho_writer.Section("__TEXT", "s" * length, m.S_REGULAR, b"x")])
+    assert file.sections[0].name == "__TEXT," + "s" * length
+
+
+@pytest.mark.parametrize(("segment", "section"), [("__TEXT", "s" * 17), ("S" * 17, "__text")])
+def test_macho_section_names_are_never_cut(segment: str, section: str) -> None:
+    """A name cut to 16 bytes by accident is another section."""
+    with pytest.raises(FieldOverflow, match="17 bytes; the field holds 16"):
+        macho_of([macho_writer.Section(segment, section, m.S_REGULAR, b"x")])
+
+
+def test_macho_relocations_come_back() -> None:
+    """Addresses and the packed word survive."""
+    words = [
+        r_word(1, pcrel=True, length=2, extern=True, kind=ARM64_RELOC_BRANCH26),
+        r_word(0xFFFFFF, pcrel=False, length=3, extern=False, kind=ARM64_RELOC_UNSIGNED),
+    ]
+    section = macho_writer.Section("__TEXT", "__text", 0, bytes(16), 2, MachORelocations([0, 8], words))
+    ((held, read),) = macho_of([section]).relocations()
+    assert held.name == "__TEXT,__text"
+    assert (list(read.r_address), list(read.r_word)) == ([0, 8], words)
+
+
+def test_macho_sections_lie_one_after_another() -> None:
+    """Addresses follow file order and alignment: r_symbolnum's section-relative values depend on it."""
+    sections = [
+        macho_writer.Section("__TEXT", "__text", 0, bytes(5), 2),
+        macho_writer.Section("__DATA", "__const", 0, b"12345678", 3),
+    ]
+    file = macho_of(sections)
+    assert [section.header.addr for section in file.sections] == [0, 8]
+    assert bytes(file.content(file.sections[1])) == b"12345678"
+
+
+@pytest.mark.parametrize(("value", "bits", "fits"), [(0xFFFF, 16, True), (0x10000, 16, False), (-1, 16, False)])
+def test_narrowing_is_checked(value: int, bits: int, fits: bool) -> None:
+    """A value that silently wraps is a wrong address somewhere else."""
+    if fits:
+        assert narrow(value, bits, "st_shndx", "object") == value
+    else:
+        with pytest.raises(FieldOverflow, match=r"object: st_shndx is -?0x\w+, which does not fit its 16 bits"):
+            narrow(value, bits, "st_shndx", "object")
+
+
+def test_layout_and_bytes_must_agree() -> None:
+    """A writer that strays from its layout must fail at once, not write a file that nearly works."""
+    layout = Layout([("a", Span(4)), ("b", Span(4, 8))], "file", offset_bits=32)
+    assert (layout.offset("b"), layout.size) == (8, 12)
+    with pytest.raises(RuntimeError, match="wrote 3 bytes of a where the layout planned 4 bytes of a"):
+        Image(layout, "file").put("a", b"abc")
+    with pytest.raises(RuntimeError, match="planned 4 bytes of a"):
+        Image(layout, "file").put("b", b"abcd")
+    image = Image(layout, "file")
+    image.put("a", b"abcd")
+    with pytest.raises(RuntimeError, match="never wrote b"):
+        image.finish()
+
+
+def test_offsets_that_do_not_fit_are_errors() -> None:
+    """Mach-O's file offsets are 32-bit; a larger object must be refused, not wrapped."""
+    with pytest.raises(FieldOverflow, match="offset of symbols is 0x100000000"):
+        Layout([("text", Span(1 << 32)), ("symbols", Span(16))], "file", offset_bits=32)
