@@ -35,7 +35,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_demo_patches_both_formats(told: str) -> None:
     """The first command that a newcomer types must end with a patched program on both targets."""
     for title in ("aarch64 Linux", "arm64 macOS"):
-        chapter = told.split(f"\n{title}")[1].split("\n\n")[0]
+        chapter = told.split(f"\n{title}")[1].split("\n\n", maxsplit=1)[0]
         assert re.findall(r"order (\d) costs (\S+)", chapter) == [
             ("1", "4.20"),
             ("2", "4.20"),
