@@ -41,13 +41,13 @@ class Program(NamedTuple):
     cpu: str | None = None
 
     def link(self, live: LiveHost, output: Path, patch: str = "patch", *options: object) -> str:
-        """Make a patch for *live* with the command line alone; its words about it."""
+        """Make a patch for *live* with the command line alone; what the linker printed."""
         done = stubgen(
-            *("link", "--host", self.path, "--captured", self.captured, "--aslr-reference", hex(live.anchor)),
+            *("link", "--json", "--host", self.path, "--captured", self.captured, "--aslr-reference", hex(live.anchor)),
             *("--export", "patch_main", *options, "-o", output, self.patch_objects[patch]),
         )
         assert done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
+        return str(json.loads(done.stdout)["linker_messages"])
 
 
 def compile_c(folder: Path, *names: str, options: tuple[str, ...] = ()) -> dict[str, Path]:
@@ -66,7 +66,7 @@ def link_host(folder: Path, objects: dict[str, Path], linker: str, *options: str
     host = folder / "host"
     arguments = [
         *("-B", linker_folder(folder / "linkers"), f"-fuse-ld={LINKERS[linker]}", "-pie", "-Wl,--build-id=sha1"),
-        *(f"-Wl,-Map={folder / 'host.map'},--gc-sections", *options),
+        *(f"-Wl,-Map={folder / 'host.map'},--gc-sections", "-Wl,--export-dynamic-symbol=host_chosen", *options),
         *(*objects.values(), "-o", host),
     ]
     run([capture_executable(folder), *arguments], env=capturing(folder / "captured", gcc))
@@ -77,7 +77,7 @@ def link_host(folder: Path, objects: dict[str, Path], linker: str, *options: str
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Program:
     """The C host, linked by each linker in turn."""
     folder = tmp_path_factory.mktemp(request.param)
-    objects = compile_c(folder, "host", "patch", "patch_data", "patch_local")
+    objects = compile_c(folder, "host", "patch", "patch_data", "patch_local", "patch_ifunc")
     host, captured = link_host(folder, {"host": objects.pop("host")}, request.param)
     return Program(host, captured, objects, request.param)
 
@@ -139,6 +139,14 @@ def test_a_local_function_is_called(program: Program, tmp_path: Path) -> None:
     with LiveHost(program.path) as live:
         program.link(live, tmp_path / "patch.so", "patch_local")
         assert live.patch(tmp_path / "patch.so") == "static 42"
+        live.end()
+
+
+def test_an_exported_ifunc_is_left_to_the_loader(program: Program, tmp_path: Path) -> None:
+    """A stub would call the resolver and return an address where the user expects a result."""
+    with LiveHost(program.path) as live:
+        program.link(live, tmp_path / "patch.so", "patch_ifunc")
+        assert live.patch(tmp_path / "patch.so") == "chosen 6000"
         live.end()
 
 
@@ -206,11 +214,18 @@ def has_bti(file: Path) -> bool:
 def test_branch_protection_survives(protected: Program, tmp_path: Path) -> None:
     """One stub without a landing pad faults on new processors; one object without the note turns BTI off."""
     with LiveHost(protected.path, cpu=protected.cpu) as live:
-        words = protected.link(live, tmp_path / "patch.so")
-        assert "warning" not in words, words  # -z force-bti names every input that lacks the property
+        assert "force-bti" not in protected.link(live, tmp_path / "patch.so")  # it names inputs without the property
         assert has_bti(tmp_path / "patch.so") == has_bti(protected.path)
         assert live.patch(tmp_path / "patch.so") == ANSWER
         live.end()
+
+
+def test_branch_protection_can_be_given_up(protected: Program, tmp_path: Path) -> None:
+    """``--bti off`` is for devices without it; the linker then warns, so its silence above means something."""
+    with LiveHost(protected.path) as live:
+        messages = protected.link(live, tmp_path / "patch.so", "patch", "--bti", "off")
+        assert ("force-bti" in messages) == has_bti(protected.path)
+        assert live.patch(tmp_path / "patch.so") == ANSWER
 
 
 def test_a_function_without_a_landing_pad_is_refused(protected: Program, tmp_path: Path) -> None:

@@ -73,6 +73,11 @@ __attribute__((noinline)) static int host_static(int x) { return x * factor; }
 
 __attribute__((visibility("hidden"), noinline)) int host_hidden(int x) { return host_static(x) + 1; }
 
+/* An ifunc: its symbol is the resolver's, and only the loader may call that. */
+static int chosen(int x) { return x * 1000; }
+static void *choose(void) { return (void *)chosen; }
+int host_chosen(int) __attribute__((ifunc("choose")));
+
 int main(void) {
   char line[4096];
   setvbuf(stdout, NULL, _IOLBF, 0);
