@@ -126,8 +126,9 @@ class _Question:
         """Static addresses of the host's own definitions of *name*."""
         return [c.address for c in self.in_host.get(name, []) if c.kind is not Kind.IMPORT]
 
-    def imported_by_host(self, name: bytes) -> bool:
-        return any(c.kind is Kind.IMPORT for c in self.in_host.get(name, []))
+    def left_to_loader(self, name: bytes) -> bool:
+        """Whether *name* has no stub on purpose: the host imports it, or exports it as an ifunc."""
+        return any(c.kind is Kind.IMPORT or (c.kind is Kind.IFUNC and c.exported) for c in self.in_host.get(name, []))
 
 
 def _back_edge(question: _Question) -> Iterator[Finding]:
@@ -158,7 +159,7 @@ def _undefined(question: _Question) -> Iterator[Finding]:
     for item in question.patch.imports():
         total += 1
         name = item.name.decode("utf-8", "surrogateescape")
-        if item.library is not None or question.imported_by_host(item.name) or item.name in question.supplied:
+        if item.library is not None or question.left_to_loader(item.name) or item.name in question.supplied:
             continue
         if question.addresses(item.name):
             sound = False
