@@ -295,7 +295,7 @@ def output_of(argv: Sequence[str], directory: str = "") -> str:
         from stubgen.linkplan.response import expand
 
         try:
-            words = [argument.text for argument in expand(words, directory=directory or None).arguments]
+            words = expand(words, directory=directory or None).arguments
         except StubgenError:  # the linker will complain of it better
             return ""
     for position, word in enumerate(words):

@@ -89,8 +89,7 @@ def _captured(arguments: argparse.Namespace) -> tuple[list[str], Path | None, di
 def _terminal() -> tuple[bool, int]:
     """(use colour, width in columns) of standard output; https://no-color.org decides before the terminal."""
     import os
-    import shutil
 
     if not sys.stdout.isatty():
         return False, 160
-    return not os.environ.get("NO_COLOR"), shutil.get_terminal_size().columns
+    return not os.environ.get("NO_COLOR"), os.get_terminal_size(sys.stdout.fileno()).columns

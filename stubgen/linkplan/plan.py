@@ -141,6 +141,7 @@ Verdict = tuple[bool, str]
 """(stays, why)."""
 
 KEPT: Verdict = (True, "")
+_GONE: Mapping[Role, Verdict] = {role: (False, why) for role, why in DROPPED.items()}
 BACK_EDGE = "is the host: the patch would depend on it and load it again"
 
 INPUT_NAME = re.compile(
@@ -193,11 +194,11 @@ def build_link_plan(
         raise UsageError("a patch needs at least one object; name the rebuilt ones")
     words = [str(argument) for argument in argv]
     expansion = response.expand(words, directory=directory, copies=response_files)
-    plain = [argument.text for argument in expansion.arguments]
+    plain = expansion.arguments
     toolchain = find_toolchain(plain, os=os)
-    if toolchain.family is Family.MSVC and any(argument.file >= 0 for argument in expansion.arguments):
+    if toolchain.family is Family.MSVC and expansion.files:
         expansion = response.expand(words, directory=directory, copies=response_files, windows=True)
-        plain = [argument.text for argument in expansion.arguments]
+        plain = expansion.arguments
         toolchain = find_toolchain(plain, os=os)
     linker_os = os or _os_of(toolchain)
     place = None if directory is None else Path(directory)
@@ -356,9 +357,9 @@ def _decide(item: Item, request: Request) -> Verdict:
         role = _keyword_role(item, request)
     if request.relocatable and role in RELOCATABLE_DROPPED:
         return (False, RELOCATABLE_DROPPED[role])
-    why = DROPPED.get(role)
-    if why is not None:
-        return (False, why)
+    verdict = _GONE.get(role)
+    if verdict is not None:
+        return verdict
     decide = DECISIONS.get(role)
     return KEPT if decide is None else decide(item, request)
 
@@ -386,7 +387,7 @@ def _decide_unlisted(item: Item, request: Request) -> Verdict:
 
 
 def _is_file(name: str, request: Request) -> bool:
-    return Path(request.directory or "", name).is_file()
+    return operating_system.path.isfile(operating_system.path.join(request.directory or "", name))
 
 
 def _decide_library(item: Item, request: Request) -> Verdict:
@@ -549,41 +550,41 @@ def _localize(output: StrPath, keep_global: Sequence[str]) -> tuple[str, ...]:
 
 def _edits(tokens: Tokens, verdicts: Sequence[Verdict], expansion: response.Expansion, start: int) -> list[Edit]:
     """What became of every captured argument behind the program, in order."""
-    kept = [verdicts[owner][0] for owner in tokens.owner]
-    after = render(tokens, kept)
-    files = expansion.arguments[start:]
+    owner, items, first_word = tokens.owner, tokens.items, tokens.first_word
+    after = render(tokens, [verdicts[index][0] for index in owner])
+    file_of = expansion.file_of[start:]
     edits: list[Edit] = []
     position = 0
     count = len(tokens.arguments)
     while position < count:
-        file = files[position].file
+        file = file_of[position]
         if file >= 0:
             end = position
-            while end < count and files[end].file == file:
+            while end < count and file_of[end] == file:
                 end += 1
             edits.append(_response_edit(expansion.files[file], tokens, after, verdicts, position, end))
-            position = end
-            continue
-        end = _end_of_item(tokens, position)
-        while end < count and files[end].file < 0 and end - position < 1:
-            end += 1
-        edits.append(_edit(tokens, after, verdicts, position, end))
+        elif tokens.shapes[position] is Shape.WHOLE and len(items[owner[first_word[position]]].words) == 1:
+            end = position + 1  # nearly every argument: one word that is one item
+            stays, why = verdicts[owner[first_word[position]]]
+            argument = (tokens.arguments[position],)
+            edits.append(
+                Edit(Action.KEPT, argument, argument, why) if stays else Edit(Action.DROPPED, argument, (), why)
+            )
+        else:
+            end = _end_of_item(tokens, position)
+            edits.append(_edit(tokens, after, verdicts, position, end))
         position = end
     return edits
 
 
 def _end_of_item(tokens: Tokens, position: int) -> int:
     """The argument after the last one that belongs wholly to the item at argument *position*."""
-    first_word = tokens.first_word
     owners = _owners(tokens, position)
     end = position + 2 if tokens.shapes[position] is Shape.PREFIX else position + 1
     if len(owners) != 1:
         return end
     last = tokens.items[next(iter(owners))].words[-1]
-    while end < len(tokens.arguments) and first_word[end] <= last:
-        following = _owners(tokens, end)
-        if following != owners:
-            break
+    while end < len(tokens.arguments) and tokens.first_word[end] <= last and _owners(tokens, end) == owners:
         end += 2 if tokens.shapes[end] is Shape.PREFIX else 1
     return end
 
@@ -608,9 +609,8 @@ def _edit(
     owners = tokens.owner[tokens.first_word[position] : tokens.first_word[end]]
     stays = result == before
     reasons = dict.fromkeys(verdicts[owner][1] for owner in owners if verdicts[owner][0] is stays)
-    why = "; ".join(reason for reason in reasons if reason)
     action = Action.KEPT if stays else Action.REPLACED if result else Action.DROPPED
-    return Edit(action, before, result, why)
+    return Edit(action, before, result, "; ".join(reason for reason in reasons if reason))
 
 
 def _response_edit(

@@ -18,18 +18,12 @@ from stubgen.errors import MalformedInput, UnreadableInput
 Splitter = Callable[[str], list[str]]
 
 
-class Argument(NamedTuple):
-    """One argument after expansion."""
-
-    text: str
-    file: int
-    """Index into :attr:`Expansion.files` of the outermost response file; -1: it was on the command line."""
-
-
 class Expansion(NamedTuple):
     """A command line without response files."""
 
-    arguments: list[Argument]
+    arguments: list[str]
+    file_of: list[int]
+    """Argument -> index into :attr:`files` of the outermost response file it comes from; -1: none."""
     files: list[ResponseFile]
     missing: list[str]
     """``@FILE`` arguments that look like response files and have no file."""
@@ -208,7 +202,7 @@ def expand(
     split = split_windows if windows else split_gnu
     start = Path(directory or "")
     copies = copies or {}
-    expansion = Expansion([], [], [])
+    expansion = Expansion([], [], [], [])
     arguments = expansion.arguments
 
     def locate(name: str) -> Path | None:
@@ -218,34 +212,34 @@ def expand(
         path = start / name
         return path if path.is_file() else None
 
-    def include(text: str, path: Path, file: int, within: tuple[str, ...]) -> None:
-        name = text[1:]
+    def include(name: str, path: Path, within: tuple[str, ...]) -> None:
         if name in within:
             chain = " -> ".join((*within, name))
             raise MalformedInput(f"{name}: the response file includes itself ({chain})")
         for word in read(path, split):
             nested = locate(word[1:]) if word.startswith("@") else None
             if nested is None:
-                arguments.append(Argument(word, file))
+                arguments.append(word)
             else:
-                include(word, nested, file, (*within, name))
+                include(word[1:], nested, (*within, name))
 
     for text in argv:
-        marked = text.startswith(_MARKS)
-        name = text.rpartition("@")[2] if text.startswith(_LINKER_MARK) else text[1:]
-        path = locate(name) if marked and name else None
-        if path is None:
-            arguments.append(Argument(text, -1))
-            if marked and name and not text.startswith(_LOADER_VARIABLES):
+        path = None
+        if text.startswith(_MARKS):
+            name = text.rpartition("@")[2] if text.startswith(_LINKER_MARK) else text[1:]
+            path = locate(name) if name else None
+            if path is None and name and not text.startswith(_LOADER_VARIABLES):
                 expansion.missing.append(text)
+        if path is None:
+            arguments.append(text)
+            expansion.file_of.append(-1)
             continue
-        file = len(expansion.files)
-        expansion.files.append(ResponseFile(text, copied=name in copies))
-        start_of_file = len(arguments)
-        include("@" + name, path, file, ())
+        first = len(arguments)
+        include(name, path, ())
         if text.startswith(_LINKER_MARK):
-            words = arguments[start_of_file:]
-            arguments[start_of_file:] = [Argument(part, file) for word in words for part in ("-Xlinker", word.text)]
+            arguments[first:] = [part for word in arguments[first:] for part in ("-Xlinker", word)]
+        expansion.file_of.extend([len(expansion.files)] * (len(arguments) - first))
+        expansion.files.append(ResponseFile(text, copied=name in copies))
     return expansion
 
 

@@ -196,18 +196,19 @@ def render(tokens: Tokens, kept: Sequence[bool]) -> list[tuple[str, ...]]:
     An argument of which everything stays comes back as the very string it was.
     """
     result: list[tuple[str, ...]] = []
-    words = tokens.words
     first_word = tokens.first_word
-    for position, argument in enumerate(tokens.arguments):
-        start, end = first_word[position], first_word[position + 1]
-        shape = tokens.shapes[position]
+    for position, (argument, shape) in enumerate(zip(tokens.arguments, tokens.shapes, strict=True)):
+        start = first_word[position]
+        if shape is Shape.WHOLE:
+            result.append((argument,) if kept[start] else ())
+            continue
+        end = first_word[position + 1]
         if shape is Shape.PREFIX:
             start, end = end, first_word[position + 2]
-        stay = kept[start] if end == start + 1 else all(kept[start:end])
-        if stay:
+        if all(kept[start:end]):
             result.append((argument,))
         elif shape is Shape.LIST and any(kept[start:end]):
-            rest = ",".join(words[word] for word in range(start, end) if kept[word])
+            rest = ",".join(tokens.words[word] for word in range(start, end) if kept[word])
             result.append((LIST_PREFIX + rest,))
         else:
             result.append(())

@@ -327,25 +327,22 @@ def _is_assignment(word: str) -> bool:
     return bool(equals) and name.isidentifier()
 
 
-def _target(program: str, arguments: Sequence[str]) -> str:
+def _target(program: str, argv: Sequence[str]) -> str:
     """The target's name: said outright, else what version and SDK options, paths or the program's name imply."""
-    implied: dict[int, str] = {}
-    for word, following in zip(arguments, (*arguments[1:], ""), strict=True):
-        if word in ("-target", "--target"):
-            return following
-        if word.startswith("--target="):
-            return word[len("--target=") :]
-        if word == "-platform_version":
-            return f"apple-{_PLATFORMS.get(following, following)}"
-        for rank, (sign, target) in enumerate(TARGET_SIGNS):
-            if sign in word:
-                implied.setdefault(rank, target)
-    if implied:
-        return implied[min(implied)]
-    for word in arguments:
-        found = _triple_in_path(word)
-        if found:
-            return found
+    for name in ("-target", "--target", "-platform_version"):
+        if name in argv[:-1]:
+            operand = argv[argv.index(name) + 1]
+            return f"apple-{_PLATFORMS.get(operand, operand)}" if name == "-platform_version" else operand
+    text = "\n".join(argv)  # one search in one string: a fat build's command has 20,000 arguments
+    _, found, rest = text.partition("\n--target=")
+    if found:
+        return rest.partition("\n")[0]
+    for sign, target in TARGET_SIGNS:
+        if sign in text:
+            return target
+    _, found, rest = text.replace("\\", "/").partition("/rustlib/")  # rustc keeps a target's libraries there
+    if found:
+        return rest.partition("/")[0]
     prefix, _, _ = program_name(program).rpartition("-")
     return prefix if "-" in prefix else ""
 
@@ -390,12 +387,6 @@ _PLATFORMS = {
     "12": "xros-simulator",
 }
 """``PLATFORM_*`` of <mach-o/loader.h>: ``-platform_version`` takes the number as well as the name."""
-
-
-def _triple_in_path(word: str) -> str:
-    """The target in a ``rustlib/TARGET/lib`` folder, where rustc keeps the standard library."""
-    _, found, rest = word.replace("\\", "/").partition("/rustlib/")
-    return rest.partition("/")[0] if found else ""
 
 
 def _linker_family(program: str, arguments: Sequence[str], target: str, os: LinkerOs | None) -> Family:
