@@ -1,0 +1,73 @@
+"""Says at the end of a run what was not proven for want of a tool, and how to get it; in CI that is a failure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Generator
+
+import pytest
+from tools import REQUIRED
+
+INSTALL = {
+    "apt-get install": re.compile(r"apt-get install ([^)]+)\)"),
+    "pip install": re.compile(r"pip install ([^)]+)\)"),
+}
+"""Command -> how a skip's reason names its operands (see tools.py)."""
+
+FORBIDDEN = "STUBGEN_REQUIRE_TOOLS=1 forbids to skip"
+
+
+class Unproven:
+    """The tests that were skipped."""
+
+    def __init__(self) -> None:
+        self.proofs: Counter[str] = Counter()  # what a module proves -> tests of it that were skipped
+        self.reasons: set[str] = set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Note a skip, or make it a failure."""
+        report = yield
+        if report.skipped and not hasattr(report, "wasxfail"):
+            reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+            if REQUIRED:
+                report.outcome = "failed"
+                report.longrepr = f"{reason}\n{FORBIDDEN}"
+            else:
+                module = getattr(item, "module", None)
+                proof = (getattr(module, "__doc__", None) or "").partition("\n")[0]
+                self.proofs[f"{item.path.name}: {proof}"] += 1
+                self.reasons.add(reason.removeprefix("Skipped: "))
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Forbid a module to skip itself in CI: all its tests would be gone at once."""
+        report = yield
+        if report.skipped and REQUIRED:
+            report.outcome = "failed"
+            report.longrepr = f"{report.longrepr}\n{FORBIDDEN}"
+        return report
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The block at the end."""
+        if not self.proofs:
+            return
+        terminalreporter.section("not proven here")
+        for proof, count in sorted(self.proofs.items()):
+            terminalreporter.line(f"{count:4} {proof}")
+        for reason in sorted(self.reasons):
+            if not any(pattern.search(reason) for pattern in INSTALL.values()):
+                terminalreporter.line(f"because: {reason}")
+        for command, pattern in INSTALL.items():
+            operands = {word for reason in self.reasons for found in pattern.findall(reason) for word in found.split()}
+            if operands:
+                terminalreporter.line(f"to prove it: {command} {' '.join(sorted(operands))}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch every run."""
+    config.pluginmanager.register(Unproven())
