@@ -30,10 +30,8 @@ def find_stubs(image: Image) -> list[Stub]:
     names = {(place.section, place.address): place for place in image.functions()}
     stubs = []
     for code in image.code():
-        for start, bti in _matches(code):
+        for start, bti, target in _decoded(code):
             place = names.get((code.section, code.address + start))
-            size = len(template(bti).code)
-            target = decode(code.content[start : start + size], bti=bti)[0]
             stubs.append(
                 Stub(
                     name=place.name if place else b"",
@@ -46,6 +44,17 @@ def find_stubs(image: Image) -> list[Stub]:
                 )
             )
     return stubs
+
+
+def _decoded(code: Code) -> list[tuple[int, bool, int]]:
+    """Byte offset, landing pad and target of each trampoline in *code*; Capstone runs once, not once a stub."""
+    found, matches = [], list(_matches(code))
+    for bti in (False, True):
+        starts = [start for start, padded in matches if padded is bti]
+        size = len(template(bti).code)
+        targets = decode(b"".join([code.content[start : start + size] for start in starts]), bti=bti)
+        found += [(start, bti, target) for start, target in zip(starts, targets, strict=True)]
+    return sorted(found)
 
 
 def _matches(code: Code) -> Iterator[tuple[int, bool]]:
