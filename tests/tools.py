@@ -19,6 +19,8 @@ REQUIRED = os.environ.get("STUBGEN_REQUIRE_TOOLS") == "1"
 PROGRAMS = Path(__file__).parent / "programs"
 SYSROOT = Path("/usr/aarch64-linux-gnu")
 
+RUST_TARGET = "aarch64-unknown-linux-gnu"
+
 PACKAGES = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu",
@@ -35,6 +37,7 @@ PACKAGES = {
     "llvm-lipo-19": "llvm-19",
     "llvm-ar-19": "llvm-19",
     "llvm-objdump-19": "llvm-19",
+    "llvm-nm-19": "llvm-19",
     "mold": "mold",
     "qemu-aarch64": "qemu-user",
 }
@@ -65,6 +68,30 @@ def zig() -> list[str]:
     """The pip-installable toolchain's compiler driver, but for ``cc`` and its arguments."""
     need_module("ziglang", "ziglang")
     return [sys.executable, "-m", "ziglang"]
+
+
+def rustc() -> list[str]:
+    """A Rust compiler with aarch64 Linux's standard library: the command up to its own options.
+
+    ``STUBGEN_RUSTC`` and ``STUBGEN_RUST_SYSROOT`` name the compiler and a folder with the target's
+    ``lib/rustlib``, where they are not the system's own; ``.ci/run`` shows how to get both from Debian.
+    """
+    sysroot = os.environ.get("STUBGEN_RUST_SYSROOT")
+    for compiler in [os.environ["STUBGEN_RUSTC"]] if "STUBGEN_RUSTC" in os.environ else ["rustc", "/usr/bin/rustc"]:
+        found = _rust_sysroot(compiler, sysroot)
+        if found is not None:
+            return [compiler, "--sysroot", str(found), "--target", RUST_TARGET]
+    _missing(f"Rust has no standard library for {RUST_TARGET} (rustup target add {RUST_TARGET}, or see .ci/run)")
+    raise AssertionError("not reached")
+
+
+@cache
+def _rust_sysroot(compiler: str, sysroot: str | None) -> Path | None:
+    """The sysroot of *compiler*, or *sysroot* instead, if the target's standard library is in it."""
+    if shutil.which(compiler) is None:
+        return None
+    folder = Path(sysroot or run([compiler, "--print", "sysroot"]).strip())
+    return folder if any(folder.glob(f"lib/rustlib/{RUST_TARGET}/lib/libstd-*.rlib")) else None
 
 
 def _missing(reason: str) -> None:

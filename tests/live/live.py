@@ -69,6 +69,10 @@ class LiveHost:
             pass  # it is dead; the answer says how
         return self._answer(order)
 
+    def next_line(self) -> str:
+        """The next line of an answer that has several."""
+        return self._answer("the line before")
+
     def patch(self, path: Path) -> str:
         """What the patch at *path* answers once it is loaded."""
         return self.tell(f"patch {path}")

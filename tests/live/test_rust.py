@@ -1,0 +1,149 @@
+"""A living Rust program is patched: real standard library, real rustc link command, panics across the patch.
+
+The program is three crates: ``engine`` stays, ``feature`` is edited while ``host`` runs. The patch is the edited
+crate, recompiled to one object.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from live.live import LiveHost, capture_executable, capturing, defined_by, libraries_of, looked_up_by, stubgen
+from tools import PROGRAMS, linker_folder, need, run, rustc
+
+LINKERS = {"gnu": "bfd", "lld": "lld", "mold": "mold"}
+SOURCES = PROGRAMS / "rust"
+PANIC = 'cannot parse "ten": invalid digit found in string'
+TAIL = "sum 6 doubled 12 shape 3.14 [2.0]"
+
+
+class Crates(NamedTuple):
+    """The compiled crates that every host is linked from."""
+
+    folder: Path
+    options: list[str]
+
+    def extern(self, *names: str) -> list[str]:
+        """The options that name compiled crates."""
+        return [word for name in names for word in ("--extern", f"{name}={self.folder / f'lib{name}.rlib'}")]
+
+    def edited(self, folder: Path, before: str, after: str) -> Path:
+        """The object of crate ``feature`` with *before* in its source changed to *after*."""
+        source = (SOURCES / "feature.rs").read_text()
+        assert before in source
+        (folder / "feature.rs").write_text(source.replace(before, after))
+        return self.object(folder / "feature.rs")
+
+    def object(self, source: Path) -> Path:
+        """The object that *source* compiles to.
+
+        As for a dylib: thread-locals of an executable's object could not be linked into a shared library.
+        """
+        output = source.with_suffix(".o")
+        options = ["--crate-name", "feature", "--crate-type", "dylib", "--emit=obj", "-C", "codegen-units=1"]
+        run([*rustc(), *self.options, *options, *self.extern("engine"), source, "-o", output])
+        return output
+
+
+class Program(NamedTuple):
+    """A linked host and the record of its link."""
+
+    path: Path
+    captured: Path
+    crates: Crates
+
+    def patch(self, live: LiveHost, patch: Path, output: Path) -> None:
+        """Link the object *patch* for *live* and load it."""
+        done = stubgen(
+            *("link", "--json", "--host", self.path, "--captured", self.captured, "--aslr-reference", hex(live.anchor)),
+            *("--export", "answer", "--export", "number", "-o", output, patch),
+        )
+        assert done.returncode == 0, done.stderr
+        # Found by default: the anchor is Whisker's, not main, which Rust's start-up code has too.
+        assert json.loads(done.stdout)["anchor"] == "whisker_aslr_anchor"
+        assert live.patch(output) == "loaded"
+
+
+@pytest.fixture(scope="module")
+def crates(tmp_path_factory: pytest.TempPathFactory) -> Crates:
+    """The crates that do not change."""
+    folder = tmp_path_factory.mktemp("crates")
+    crates = Crates(folder, ["--edition", "2024", "-C", "opt-level=1"])
+    for name, uses in (("engine", []), ("feature", ["engine"])):
+        options = [*crates.options, "--crate-type", "rlib", *crates.extern(*uses), "--out-dir", folder]
+        run([*rustc(), *options, SOURCES / f"{name}.rs"])
+    return crates
+
+
+@pytest.fixture(scope="module", params=LINKERS)
+def program(request: pytest.FixtureRequest, crates: Crates, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """The host as rustc links it, with each linker."""
+    folder = tmp_path_factory.mktemp(request.param)
+    host = folder / "host"
+    linking = [
+        *("-C", f"linker={capture_executable(folder)}", "-C", f"link-arg=-fuse-ld={LINKERS[request.param]}"),
+        *("-C", f"link-arg=-B{linker_folder(folder / 'linkers')}", "-L", crates.folder),
+    ]
+    run(
+        [*rustc(), *crates.options, *linking, *crates.extern("engine", "feature"), SOURCES / "host.rs", "-o", host],
+        env=capturing(folder / "captured", str(need("aarch64-linux-gnu-gcc"))),
+        cwd=folder,
+    )
+    return Program(host, next((folder / "captured").glob("*.json")), crates)
+
+
+def test_an_edited_function_runs_in_the_living_program(program: Program, tmp_path: Path) -> None:
+    """The main job: the edit shows, the program's state stays, and it goes on, on every thread."""
+    with LiveHost(program.path) as live:
+        assert live.tell("answer a b a") == f"before: a= 2 b= 1 {TAIL} tallies 1"
+        program.patch(live, program.crates.edited(tmp_path, '"before:"', '"after:"'), tmp_path / "patch.so")
+        assert live.tell("answer a b a") == f"after: a= 2 b= 1 {TAIL} tallies 2"
+        assert live.tell("thread c c") == f"after: c= 2 {TAIL}"
+        live.end()
+
+
+def test_edits_follow_each_other(program: Program, tmp_path: Path) -> None:
+    """Each save must show, not only the first one."""
+    with LiveHost(program.path) as live:
+        for number, edit in enumerate(("first:", "second:", "third:")):
+            patch = program.crates.edited(tmp_path, "before:", edit)
+            program.patch(live, patch, tmp_path / f"patch{number}.so")
+            assert live.tell("answer a").startswith(f"{edit} a= 1")
+        live.end()
+
+
+def test_a_panic_crosses_the_patch(program: Program, tmp_path: Path) -> None:
+    """A host function panics behind a trampoline: the patch's guard is dropped and the host catches it, or it dies."""
+    with LiveHost(program.path) as live:
+        assert [live.tell("number ten"), live.next_line()] == ["dropped before", f"caught {PANIC}"]
+        program.patch(live, program.crates.edited(tmp_path, '"before"', '"after"'), tmp_path / "patch.so")
+        assert [live.tell("number 9"), live.next_line()] == ["dropped after", "number 10"]
+        assert [live.tell("number ten"), live.next_line()] == ["dropped after", f"caught {PANIC}"]
+        assert live.tell("answer a").endswith("tallies 1")
+        live.end()
+
+
+def test_state_of_the_host_is_shared(program: Program, tmp_path: Path) -> None:
+    """A patch that counts with a counter of its own applies and changes nothing."""
+    edit = "engine::TALLIES.fetch_add(100, std::sync::atomic::Ordering::SeqCst);\n    let tally = engine::tally(line);"
+    patch = program.crates.edited(tmp_path, "let tally = engine::tally(line);", edit)
+    with LiveHost(program.path) as live:
+        assert live.tell("answer a").endswith("tallies 1")
+        program.patch(live, patch, tmp_path / "patch.so")
+        assert live.tell("answer a").endswith("tallies 102")
+        live.end()
+
+
+def test_nothing_about_the_host_is_looked_up_at_load_time(program: Program, tmp_path: Path) -> None:
+    """A patch that names the host needs the loader to find it, which Android's namespaces and RTLD_LOCAL forbid."""
+    patch = program.crates.edited(tmp_path, "before:", "after:")
+    with LiveHost(program.path) as live:
+        program.patch(live, patch, tmp_path / "patch.so")
+    needed = {line.split()[-1] for line in run([need("llvm-nm-19"), "--undefined-only", patch]).splitlines()}
+    looked_up = looked_up_by(tmp_path / "patch.so")
+    assert "memcpy" in looked_up, "the relocations were not read"
+    assert not looked_up & defined_by(program.path) & needed
+    assert not [name for name in libraries_of(tmp_path / "patch.so") if "host" in name or "stub" in name]
