@@ -78,21 +78,52 @@ def crates(tmp_path_factory: pytest.TempPathFactory) -> Crates:
     return crates
 
 
-@pytest.fixture(scope="module", params=LINKERS)
-def program(request: pytest.FixtureRequest, crates: Crates, tmp_path_factory: pytest.TempPathFactory) -> Program:
-    """The host as rustc links it, with each linker."""
-    folder = tmp_path_factory.mktemp(request.param)
+def link_host(folder: Path, crates: Crates, linker: str, driver: Path) -> Program:
+    """The host as rustc links it through *driver*, with *linker*."""
     host = folder / "host"
     linking = [
-        *("-C", f"linker={capture_executable(folder)}", "-C", f"link-arg=-fuse-ld={LINKERS[request.param]}"),
+        *("-C", f"linker={capture_executable(folder)}", "-C", f"link-arg=-fuse-ld={LINKERS[linker]}"),
         *("-C", f"link-arg=-B{linker_folder(folder / 'linkers')}", "-L", crates.folder),
     ]
     run(
         [*rustc(), *crates.options, *linking, *crates.extern("engine", "feature"), SOURCES / "host.rs", "-o", host],
-        env=capturing(folder / "captured", str(need("aarch64-linux-gnu-gcc"))),
+        env=capturing(folder / "captured", str(driver)),
         cwd=folder,
     )
     return Program(host, next((folder / "captured").glob("*.json")), crates)
+
+
+@pytest.fixture(scope="module", params=LINKERS)
+def program(request: pytest.FixtureRequest, crates: Crates, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """The host, with each linker."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return link_host(folder, crates, request.param, Path(str(need("aarch64-linux-gnu-gcc"))))
+
+
+FULL_LINK = """#!/bin/sh
+# What a hot-patch builder's full link does: all of every library, so that patches find what the host never used.
+for word do
+  shift
+  case $word in
+    -Wl,-Bstatic) set -- "$@" "$word" -Wl,--whole-archive ;;
+    -Wl,-Bdynamic) set -- "$@" -Wl,--no-whole-archive "$word" ;;
+    -Wl,--gc-sections) ;;
+    *) set -- "$@" "$word" ;;
+  esac
+done
+exec aarch64-linux-gnu-gcc "$@"
+"""
+
+
+@pytest.fixture(scope="module", params=LINKERS)
+def full_program(request: pytest.FixtureRequest, crates: Crates, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """The host with the whole standard library in it, with each linker."""
+    folder = tmp_path_factory.mktemp(f"full-{request.param}")
+    need("aarch64-linux-gnu-gcc")
+    driver = folder / "gcc"
+    driver.write_text(FULL_LINK)
+    driver.chmod(0o755)
+    return link_host(folder, crates, request.param, driver)
 
 
 def test_an_edited_function_runs_in_the_living_program(program: Program, tmp_path: Path) -> None:
@@ -135,6 +166,36 @@ def test_state_of_the_host_is_shared(program: Program, tmp_path: Path) -> None:
         program.patch(live, patch, tmp_path / "patch.so")
         assert live.tell("answer a").endswith("tallies 102")
         live.end()
+
+
+def test_an_edit_may_use_what_the_host_never_used(full_program: Program, tmp_path: Path) -> None:
+    """Real edits pull in other parts of the standard library: maps, threads, thread-locals, locks, parsing."""
+    source = tmp_path / "feature.rs"
+    source.write_text((SOURCES / "feature_rich.rs").read_text())
+    patch = full_program.crates.object(source)
+    with LiveHost(full_program.path) as live:
+        full_program.patch(live, patch, tmp_path / "patch.so")
+        answer = 'rich: {"a": [1.0, 1.0], "bc": [2.0]} calls 1 lines 1 of 1 total 4 shape 9.00 panicked true'
+        assert live.tell("answer a bc a") == f"{answer} tallies 10"
+        # Another thread has thread-locals of its own, but the same program-wide state.
+        assert live.tell("thread d") == 'rich: {"d": [1.0]} calls 1 lines 1 of 2 total 4 shape 9.00 panicked true'
+        assert live.tell("number 2500") == "2.5e3"
+        assert live.tell("number x") == "invalid float literal"
+        live.end()
+
+
+def test_what_the_host_dropped_is_named(program: Program, tmp_path: Path) -> None:
+    """A patch that needs what the host's link threw away must not be loaded: the message names each symbol."""
+    source = tmp_path / "feature.rs"
+    source.write_text((SOURCES / "feature_rich.rs").read_text())
+    done = stubgen(
+        *("link", "--host", program.path, "--captured", program.captured, "--slide", "0x5500000000"),
+        *("-o", tmp_path / "patch.so", program.crates.object(source)),
+    )
+    assert done.returncode == 1
+    assert "float_parse" in done.stderr
+    assert "missing: the host has no such symbol" in done.stderr
+    assert not (tmp_path / "patch.so").exists()
 
 
 def test_nothing_about_the_host_is_looked_up_at_load_time(program: Program, tmp_path: Path) -> None:
