@@ -256,11 +256,11 @@ def record(
 def _response_names(argv: Iterable[str], directory: str) -> Iterable[tuple[str, str]]:
     """(name after the ``@``, path) of every response file of *argv* that exists, nested ones included."""
     seen: set[str] = set()
-    waiting = [word[1:] for word in argv if len(word) > 1 and word[0] == "@"]
+    waiting = [word.removeprefix("-Wl,")[1:] for word in argv if word.startswith(("@", "-Wl,@"))]
     while waiting:
         name = waiting.pop()
         path = os.path.join(directory, name)
-        if name in seen or not os.path.isfile(path):
+        if not name or name in seen or not os.path.isfile(path):
             continue
         seen.add(name)
         yield name, path
@@ -268,7 +268,7 @@ def _response_names(argv: Iterable[str], directory: str) -> Iterable[tuple[str, 
 
         from stubgen.linkplan.response import read, split_gnu
 
-        waiting += [word[1:] for word in read(PathType(path), split_gnu) if len(word) > 1 and word[0] == "@"]
+        waiting += [word[1:] for word in read(PathType(path), split_gnu) if word.startswith("@")]
 
 
 def _copy_response_files(argv: Iterable[str], directory: str, folder: str, stem: str) -> dict[str, str]:

@@ -14,8 +14,8 @@ from stubgen.linkplan.options import (
     EQUALS,
     FLAG,
     JOINED,
+    JOINED_AND_SEPARATE,
     JOINED_OR_SEPARATE,
-    JOINED_SEPARATE,
     SEPARATE,
     SEPARATE_2,
     SEPARATE_3,
@@ -99,7 +99,7 @@ ROWS: tuple[Row, ...] = (
     (Role.LAYOUT, JOINED_OR_SEPARATE, "-T"),
     (Role.KEYWORD, JOINED_OR_SEPARATE, "-z"),
     (Role.PLAIN, JOINED_OR_SEPARATE, "-u -I -D -U -A -G -R -b -MT -MQ -h"),
-    (Role.PLAIN, JOINED_SEPARATE, "-Xarch_ -Xopenmp-target="),
+    (Role.PLAIN, JOINED_AND_SEPARATE, "-Xarch_ -Xopenmp-target="),
     (
         Role.PLAIN,
         SEPARATE_OR_EQUALS,

@@ -94,7 +94,7 @@ ROWS: tuple[Row, ...] = (
         "-prune_after_lto -prune_interval_lto -read_only_relocs -sect_diff_relocs -seg_addr_table "
         "-seg_addr_table_filename -segalign -segment_order -segs_read_only_addr -segs_read_write_addr "
         "-snapshot_dir -source_version -sub_library -sub_umbrella -umbrella -unaligned_pointers "
-        "-unexported_symbol -weak_reference_mismatches -why_live -custom_pre_main -lto_debug_path "
+        "-unexported_symbol -weak_reference_mismatches -why_live "
         "-plugin_path",
     ),
     (

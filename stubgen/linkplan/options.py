@@ -23,6 +23,8 @@ class Form(NamedTuple):
     """``-name=VALUE`` is the same option."""
     optional: bool = False
     """The following argument is an operand only if it starts with no dash."""
+    both: bool = False
+    """A joined value does not stand in for the arguments that follow."""
 
 
 FLAG = Form(0)
@@ -35,7 +37,7 @@ SEPARATE_4 = Form(4)
 SEPARATE_UNLESS_DASH = Form(1, optional=True)
 JOINED_OR_SEPARATE = Form(1, joined=True)
 SEPARATE_OR_EQUALS = Form(1, equals=True)
-JOINED_SEPARATE = Form(1, joined=True)
+JOINED_AND_SEPARATE = Form(1, joined=True, both=True)
 """``-Xarch_arm64 -O2``: the name goes on to the end of its argument *and* takes the next one."""
 
 
@@ -166,7 +168,7 @@ class Grammar:
                 return Match(option, value, 0)
         for option in self._joined.get(argument[:2], ()):
             if argument.startswith(option.name):
-                following = option.form.separate if option.form is JOINED_SEPARATE else 0
+                following = option.form.separate if option.form.both else 0
                 return Match(option, argument[len(option.name) :], following)
         return _UNKNOWN
 

@@ -1,0 +1,38 @@
+"""``capture`` and ``captures`` on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stubgen.capture import read_captures
+from stubgen.cli import main
+
+
+def test_capture_runs_and_records(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The first command of a session by hand: the link happens and its command is kept."""
+    assert main(["capture", "--dir", str(tmp_path), "--", "echo", "-o", "app", "x.o"]) == 0
+    assert capfd.readouterr().out == "-o app x.o\n"
+    assert [capture.argv for capture in read_captures(tmp_path)] == [["echo", "-o", "app", "x.o"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "status"), [(["false", "-o", "x"], 4), (["/no/such/linker"], 4), ([], 2)], ids=["fails", "absent", "none"]
+)
+def test_capture_fails_as_documented(tmp_path: Path, words: list[str], status: int) -> None:
+    """Exit status 4 is the linker's failure, 2 the user's."""
+    assert main(["capture", "--dir", str(tmp_path), "--", *words]) == status
+
+
+def test_captures_lists_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """People look here for what their build did; scripts read the JSON."""
+    for name in ("one", "two", "one"):
+        main(["capture", "--dir", str(tmp_path), "--", "true", "-o", f"out/{name}"])
+    assert main(["captures", str(tmp_path)]) == 0
+    assert [line.split()[4] for line in capsys.readouterr().out.splitlines()] == ["out/one", "out/two", "out/one"]
+    assert main(["captures", str(tmp_path), "--output-name", "two", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [row["output"] for row in document["captures"]] == ["out/two"]
+    assert main(["captures", str(tmp_path / "none")]) == 3

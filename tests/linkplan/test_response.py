@@ -1,0 +1,196 @@
+"""Response files, by the rules of their readers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tools import need
+
+from stubgen.errors import MalformedInput
+from stubgen.linkplan import Action, build_link_plan
+from stubgen.linkplan.response import expand, quote_gnu, quote_windows, split_gnu, split_windows
+
+WORDS = st.lists(st.text(st.characters(blacklist_characters="\x00", blacklist_categories=("Cs",)), max_size=12))
+
+
+@given(WORDS)
+def test_gnu_quoting_round_trips(words: list[str]) -> None:
+    """A plan written to a response file must link exactly what it says."""
+    assert split_gnu("\n".join(quote_gnu(word) for word in words)) == words
+
+
+@given(WORDS)
+def test_windows_quoting_round_trips(words: list[str]) -> None:
+    """The same for Windows-style tools, where backslashes are folders."""
+    assert split_windows("\n".join(quote_windows(word) for word in words)) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (r"a\ b", ["a b"]),
+        (r"C:\\x", [r"C:\x"]),
+        (r"'a\'b'", ["a'b"]),  # libiberty: a backslash quotes inside single quotes as well
+        ("'a'\"b\"c", ["abc"]),
+        ("'' \"\"", ["", ""]),
+        ("a\u00a0b", ["a\u00a0b"]),
+        ("a\r\n\tb\f", ["a", "b"]),
+        ("a\\\n", ["a\n"]),
+        ("'open", ["open"]),
+    ],
+)
+def test_gnu_splitting(text: str, words: list[str]) -> None:
+    """One misread quote shifts every argument after it."""
+    assert split_gnu(text) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (r"C:\a\b \\srv\x", [r"C:\a\b", r"\\srv\x"]),
+        (r'"C:\a b\\" c', ["C:\\a b\\", "c"]),
+        (r"a\\\"b", [r"a\"b"]),
+        ('"a""b"', ['a"b']),
+        ('""', [""]),
+        ("'a b'", ["'a", "b'"]),
+    ],
+)
+def test_windows_splitting(text: str, words: list[str]) -> None:
+    """CMake and rustc write such files for link.exe."""
+    assert split_windows(text) == words
+
+
+NASTY = ["a b", "it's", 'say "x"', "back\\slash", "", "$HOME", "@rpath/x", "-Wl,-rpath,$ORIGIN", "é", "tab\there"]
+
+
+@pytest.mark.parametrize("tool", ["ld.lld-19", "aarch64-linux-gnu-ld", "clang-19", "gcc"])
+def test_the_real_readers_agree(tmp_path: Path, tool: str) -> None:
+    """Our quoting is right if each program that reads the file finds the same names in it."""
+    program = str(need(tool))
+    names = [f"no/such/{word}.o".replace("/x.o", "-x.o") for word in NASTY]
+    (tmp_path / "args.rsp").write_text("\n".join(quote_gnu(name) for name in names))
+    done = subprocess.run(
+        [program, "@args.rsp"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )
+    for name in names:
+        assert name in done.stderr
+
+
+def write(folder: Path, **files: str) -> None:
+    """Write *files* as ``NAME.rsp``."""
+    for name, text in files.items():
+        (folder / f"{name}.rsp").write_text(text)
+
+
+def test_nested_files_are_read_from_the_working_directory(tmp_path: Path) -> None:
+    """GCC and clang look up every name from where they run, also a name inside a file elsewhere."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "outer.rsp").write_text("a.o @inner.rsp b.o")
+    write(tmp_path, inner="'in ner.o'")
+    expansion = expand(["cc", "@sub/outer.rsp", "-lm"], directory=tmp_path)
+    assert expansion.arguments == ["cc", "a.o", "in ner.o", "b.o", "-lm"]
+    assert expansion.file_of == [-1, 0, 0, 0, -1]
+
+
+def test_a_cycle_is_reported_with_its_way(tmp_path: Path) -> None:
+    """A build script that includes itself must not hang the builder."""
+    write(tmp_path, one="@two.rsp", two="x.o @one.rsp")
+    with pytest.raises(MalformedInput, match=r"one.rsp -> two.rsp -> one.rsp"):
+        expand(["cc", "@one.rsp"], directory=tmp_path)
+
+
+def test_the_same_file_twice_is_no_cycle(tmp_path: Path) -> None:
+    """CMake names one library list twice for circular archives."""
+    write(tmp_path, libs="-la -lb")
+    assert expand(["cc", "@libs.rsp", "@libs.rsp"], directory=tmp_path).arguments == ["cc", *["-la", "-lb"] * 2]
+
+
+def test_a_missing_file_is_kept_and_reported(tmp_path: Path) -> None:
+    """What it held cannot be known; the user must hear of it before the linker fails."""
+    plan = build_link_plan(["gcc", "-o", "a", "@gone.rsp"], objects=["p.o"], output="p.so", directory=tmp_path)
+    assert "@gone.rsp" in plan.args
+    assert any("@gone.rsp: no such response file" in warning for warning in plan.warnings)
+
+
+def test_loader_variables_are_no_missing_files() -> None:
+    """``@rpath/x`` starts with the same character and is no file."""
+    plan = build_link_plan(
+        ["clang", "-target", "arm64-apple-macos12", "-rpath", "@loader_path/..", "x.o"], objects=["p.o"], output="p"
+    )
+    assert "@loader_path/.." in plan.args
+    assert plan.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "after", "action"),
+    [
+        ("-lm -L/x", ("@f.rsp",), Action.KEPT),
+        ("x.o y.o", (), Action.DROPPED),
+        ("x.o -lm 'a b.o' -o out", ("-lm",), Action.REPLACED),
+    ],
+)
+def test_a_file_stays_only_if_nothing_in_it_goes(
+    tmp_path: Path, content: str, after: tuple[str, ...], action: Action
+) -> None:
+    """Objects hidden in a response file are objects all the same."""
+    write(tmp_path, f=content)
+    plan = build_link_plan(["gcc", "@f.rsp"], objects=["p.o"], output="p.so", directory=tmp_path)
+    (edit,) = [edit for edit in plan.edits if edit.before == ("@f.rsp",)]
+    assert (edit.after, edit.action) == (after, action)
+
+
+def test_a_copy_is_preferred_and_unfolded(tmp_path: Path) -> None:
+    """The file itself may hold the next link's arguments by now, and vanishes before the patch is linked."""
+    write(tmp_path, f="wrong.o -lwrong", copy="-lright")
+    plan = build_link_plan(
+        ["gcc", "@f.rsp"],
+        objects=["p.o"],
+        output="p.so",
+        directory=tmp_path,
+        response_files={"f.rsp": tmp_path / "copy.rsp"},
+    )
+    assert "-lright" in plan.args
+    assert not [argument for argument in plan.args if "wrong" in argument or argument == "@f.rsp"]
+
+
+def test_a_file_for_the_linker_is_opened_too(tmp_path: Path) -> None:
+    """``-Wl,@objects`` is expanded by the linker, not the driver."""
+    write(tmp_path, f="x.o -rpath /a,b")
+    plan = build_link_plan(["gcc", "-Wl,@f.rsp"], objects=["p.o"], output="p.so", directory=tmp_path)
+    assert plan.args[1:5] == ("-Xlinker", "-rpath", "-Xlinker", "/a,b")
+
+
+def test_options_may_span_a_file_and_the_command_line(tmp_path: Path) -> None:
+    """The driver joins everything before it reads options."""
+    write(tmp_path, f="x.o -o")
+    plan = build_link_plan(["gcc", "@f.rsp", "out", "-lm"], objects=["p.o"], output="p.so", directory=tmp_path)
+    assert "out" not in plan.args
+    assert "-lm" in plan.args
+
+
+def test_a_command_that_is_too_long_goes_through_a_file(tmp_path: Path) -> None:
+    """Linux refuses to start a process with more arguments than fit; the file must say the same."""
+    argv = ["ccache", "aarch64-linux-gnu-gcc", "-o", "a", *[f"-L/long/folder/name/{n}/it's" for n in range(2000)]]
+    plan = build_link_plan(argv, objects=["p.o"], output=tmp_path / "p.so")
+    assert plan.command(tmp_path) == list(plan.args)
+    command = plan.command(tmp_path, limit=10_000)
+    assert command == ["ccache", "aarch64-linux-gnu-gcc", f"@{tmp_path / 'p.so.rsp'}"]
+    assert expand(command).arguments == list(plan.args)
+
+
+def test_windows_files_for_windows_tools(tmp_path: Path) -> None:
+    """A backslash in a link.exe file is a folder, not a quote."""
+    write(tmp_path, f=r'C:\x\a.obj "C:\b b\c.obj" /DEBUG')
+    plan = build_link_plan(["link.exe", "@f.rsp", "/OUT:a.dll"], objects=["p.obj"], output="p.dll", directory=tmp_path)
+    assert plan.args[1] == "/DEBUG"
+    assert len(plan.args) == 4

@@ -1,0 +1,226 @@
+"""Recording: the capture executable stands in front of a linker in other people's builds."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from stubgen.capture import Capture, newest_capture, output_of, read_captures, record
+from stubgen.errors import MalformedInput, UnreadableInput
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def shim(tmp_path: Path) -> Path:
+    """The capture executable, as pip would install it."""
+    path = tmp_path / "bin" / "hotpatch-stubgen-linker"
+    path.parent.mkdir()
+    path.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "from stubgen.capture import linker_main\nlinker_main()\n"
+    )
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def fake_linker(tmp_path: Path) -> Path:
+    """A linker that prints its arguments, writes its output and ends as its environment says."""
+    path = tmp_path / "fake-ld"
+    path.write_text('#!/bin/sh\necho "linking $*"\necho "a warning" >&2\ncat > /dev/null\nexit "${FAKE_STATUS:-0}"\n')
+    path.chmod(0o755)
+    return path
+
+
+def link(
+    shim: Path, real: str | Path, folder: Path | None, *arguments: str, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the capture executable in front of *real*."""
+    variables = {**os.environ, "STUBGEN_REAL_LINKER": str(real), **environment}
+    variables.pop("STUBGEN_CAPTURE_DIR", None)
+    if folder is not None:
+        variables["STUBGEN_CAPTURE_DIR"] = str(folder)
+    return subprocess.run(
+        [shim, *arguments], env=variables, cwd=cwd, check=False, capture_output=True, text=True, input="", timeout=60
+    )
+
+
+def test_a_link_is_recorded_and_done(shim: Path, fake_linker: Path, tmp_path: Path) -> None:
+    """The build must not notice: same output, same messages, and a record beside it."""
+    done = link(shim, fake_linker, tmp_path / "records", "-o", "app", "a b.o", "-lm", cwd=tmp_path, SDKROOT="/sdk")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "linking -o app a b.o -lm\n", "a warning\n")
+    (capture,) = read_captures(tmp_path / "records")
+    assert capture.argv == [str(fake_linker), "-o", "app", "a b.o", "-lm"]
+    assert capture.directory == tmp_path
+    assert capture.output == "app"
+    assert capture.environment["SDKROOT"] == "/sdk"
+    assert capture.environment["PATH"] == os.environ["PATH"]
+    assert capture.time > 1_500_000_000
+
+
+def test_a_failing_link_fails_with_its_own_status(shim: Path, fake_linker: Path, tmp_path: Path) -> None:
+    """A build system that retries or reports by status must see the linker's, and the command stays on record."""
+    done = link(shim, fake_linker, tmp_path / "records", "-o", "app", FAKE_STATUS="37")
+    assert done.returncode == 37
+    assert len(read_captures(tmp_path / "records")) == 1
+
+
+def test_response_files_outlive_the_link(shim: Path, fake_linker: Path, tmp_path: Path) -> None:
+    """CMake and rustc delete their response files right after the link; the plan comes later."""
+    (tmp_path / "inner.rsp").write_text("-lm")
+    response = tmp_path / "objects.rsp"
+    response.write_text("'a b.o' @inner.rsp -o hidden/app")
+    link(shim, fake_linker, tmp_path / "records", "@objects.rsp", cwd=tmp_path)
+    response.unlink()
+    capture = newest_capture(tmp_path / "records", "app")
+    assert capture.output == "hidden/app"
+    assert capture.response_files["objects.rsp"].read_text() == "'a b.o' @inner.rsp -o hidden/app"
+    assert capture.response_files["inner.rsp"].read_text() == "-lm"
+
+
+def test_many_links_at_once_leave_one_record_each(shim: Path, fake_linker: Path, tmp_path: Path) -> None:
+    """``make -j`` links in parallel; a clash of names would lose one command."""
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(link, shim, fake_linker, tmp_path / "records", "-o", f"out/app{n % 3}") for n in range(12)]
+    assert [run.result().returncode for run in runs] == [0] * 12
+    assert len(read_captures(tmp_path / "records")) == 12
+    assert not list((tmp_path / "records").glob("*.tmp"))
+
+
+@pytest.mark.parametrize("folder", ["file", "unset", "proc"])
+def test_a_record_that_cannot_be_written_does_not_stop_the_build(
+    shim: Path, fake_linker: Path, tmp_path: Path, folder: str
+) -> None:
+    """A full disk or a read-only folder on a build machine must cost a warning, not the build."""
+    (tmp_path / "file").write_text("not a folder")
+    folders = {"file": tmp_path / "file" / "records", "unset": None, "proc": Path("/proc/nowhere")}
+    done = link(shim, fake_linker, folders[folder], "-o", "app")
+    assert done.returncode == 0
+    assert "linking -o app" in done.stdout
+    assert "warning: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_real_linker_is_found_through_path(shim: Path, fake_linker: Path, tmp_path: Path) -> None:
+    """``STUBGEN_REAL_LINKER=cc`` is what people write."""
+    path = f"{fake_linker.parent}{os.pathsep}{os.environ['PATH']}"
+    done = link(shim, "fake-ld", tmp_path / "records", "-o", "app", PATH=path)
+    assert done.stdout == "linking -o app\n"
+
+
+def test_the_real_linker_may_be_a_command(shim: Path, fake_linker: Path, tmp_path: Path) -> None:
+    """``zig cc -target T`` is no single program."""
+    done = link(shim, f"{fake_linker} -target 'a b'", tmp_path / "records", "-o", "app")
+    assert done.stdout == "linking -target a b -o app\n"
+    assert read_captures(tmp_path / "records")[0].argv[1:3] == ["-target", "a b"]
+
+
+@pytest.mark.parametrize("route", ["itself", "symlink", "script"])
+def test_a_real_linker_that_leads_back_is_refused(shim: Path, tmp_path: Path, route: str) -> None:
+    """Two variables that name each other would start processes until the machine stops."""
+    symlink = tmp_path / "cc"
+    symlink.symlink_to(shim)
+    script = tmp_path / "wrapper"
+    script.write_text(f'#!/bin/sh\nexec "{shim}" "$@"\n')
+    script.chmod(0o755)
+    real = {"itself": shim, "symlink": symlink, "script": script}[route]
+    done = link(shim, real, tmp_path / "records", "-o", "app")
+    assert done.returncode == 4
+    assert "leads back to this capture executable" in done.stderr
+
+
+@pytest.mark.parametrize(("real", "words"), [("", "set STUBGEN_REAL_LINKER"), ("/no/such/ld", "no such linker")])
+def test_a_missing_real_linker_is_one_sentence(shim: Path, tmp_path: Path, real: str, words: str) -> None:
+    """A half-configured build must say what to set, not print a traceback."""
+    done = link(shim, real, tmp_path, "-o", "app")
+    assert done.returncode == 4
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "output"),
+    [
+        (["cc", "-o", "a", "x.o"], "a"),
+        (["ld", "--output=a"], "a"),
+        (["ld", "--output", "a"], "a"),
+        (["cc", "-Wl,-o,a"], "a"),
+        (["link.exe", "/OUT:a.dll"], "a.dll"),
+        (["cc", "-o", "a", "-o", "b"], "b"),
+        (["cc", "x.o"], ""),
+        (["cc", "x.o", "-o"], ""),
+        (["cc", "-objc_x", "-ofile"], ""),
+    ],
+)
+def test_output_names(argv: list[str], output: str) -> None:
+    """A record is found again by its output."""
+    assert output_of(argv) == output
+
+
+def save(folder: Path, *outputs: str) -> None:
+    """Record one link for every output, in order."""
+    for output in outputs:
+        record(["cc", "-o", output, "x.o"], folder)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("app", "out/app"),
+        ("out/app", "out/app"),
+        ("libx.so", "b/libx.so"),
+        ("a/libx.so", "a/libx.so"),
+        ("tool", "deps/tool-0123456789abcdef"),
+        ("libplug.so", "deps/libplug-fedcba9876543210.so"),
+    ],
+)
+def test_the_newest_record_of_an_output_is_found(tmp_path: Path, wanted: str, found: str) -> None:
+    """A build links many things many times; cargo links under a hashed name."""
+    save(tmp_path, "out/app", "a/libx.so", "out/app", "b/libx.so", "xapp", "deps/tool-0123456789abcdef")
+    save(tmp_path, "deps/libplug-fedcba9876543210.so", "deps/tool-not16hexdigits")
+    capture = newest_capture(tmp_path, wanted)
+    assert capture.output == found
+    same = [other.time for other in read_captures(tmp_path) if other.output == found]
+    assert capture.time == max(same)
+
+
+def test_an_unknown_output_names_the_known_ones(tmp_path: Path) -> None:
+    """A typo in ``--output-name`` must show what there is."""
+    save(tmp_path, "out/app")
+    with pytest.raises(UnreadableInput, match="wrote ap; those that were captured wrote app"):
+        newest_capture(tmp_path, "ap")
+    with pytest.raises(UnreadableInput, match="no such folder"):
+        newest_capture(tmp_path / "none", "app")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"argv": 1}', "\xff", '{"argv": ["cc"], "directory": 3}'])
+def test_a_broken_record_is_malformed(tmp_path: Path, content: str) -> None:
+    """A record cut off by a crash must end in one sentence."""
+    path = tmp_path / "x.link.json"
+    path.write_text(content, "latin-1")
+    with pytest.raises(MalformedInput, match="not a captured link"):
+        Capture.load(path)
+    assert read_captures(tmp_path) == []
+
+
+def test_arguments_that_are_no_text_survive(tmp_path: Path) -> None:
+    """File names on Linux are bytes; one odd name must not lose a whole command."""
+    odd = os.fsdecode(b"caf\xe9.o")
+    path = record(["cc", "-o", "app", odd], tmp_path)
+    assert Capture.load(path).argv[3] == odd
+    assert json.loads(Path(path).read_text())["schema"] == 1
+
+
+def test_the_executable_starts_fast() -> None:
+    """It runs in front of every link of a build, so it must not load what it does not use."""
+    code = "import sys; before = set(sys.modules); import stubgen.capture; print(*sorted(set(sys.modules) - before))"
+    loaded = subprocess.run([sys.executable, "-S", "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    heavy = {"argparse", "dataclasses", "json", "pathlib", "shutil", "subprocess", "stubgen.errors", "stubgen.linkplan"}
+    assert not heavy & set(loaded.stdout.split())
