@@ -138,7 +138,7 @@ class Shop:
         findings = linked.checked.findings
         size = linked.output.stat().st_size
         words = ", ".join(finding.check for finding in findings)
-        self.screen.line("check", f"{linked.output.name}, {size} bytes, is sound: {words}")
+        self.screen.line("check", f"{linked.output.name}, {size} bytes: {len(findings)} checks hold ({words})")
 
     def patch_in_emulator(self) -> None:
         """Before, patch, after: in memory, with every step's address."""
