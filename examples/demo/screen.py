@@ -65,7 +65,10 @@ class Screen:
         for number, row in enumerate(rows):
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
             if colours:
-                cells = [self.paint(cell, *[c] if c else []) for cell, c in zip(cells, colours, strict=True)]
+                cells = [
+                    self.paint(cell, *[colour] if colour and cell.strip() else [])
+                    for cell, colour in zip(cells, colours, strict=True)
+                ]
             self._labelled(label if number == 0 else "", "  ".join(cells))
 
 
