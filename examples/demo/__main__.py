@@ -50,6 +50,9 @@ def main() -> int:
         screen.say()
         sys.stderr.write(f"the demo failed: {error}\n")
         return 1
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return 130
     screen.say()
