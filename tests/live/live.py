@@ -162,7 +162,7 @@ def looked_up_by(patch: Path) -> set[str]:
     return names
 
 
-def libraries_of(patch: Path) -> list[str]:
-    """The DT_NEEDED entries of *patch*, by ``readelf``."""
+def libraries_of(patch: Path, tag: str = "NEEDED") -> list[str]:
+    """The DT_NEEDED entries of *patch*, or those of another *tag*, by ``readelf``."""
     lines = run([need("readelf"), "-dW", patch]).splitlines()
-    return [line.partition("[")[2].rstrip("]") for line in lines if "(NEEDED)" in line]
+    return [line.partition("[")[2].rstrip("]") for line in lines if f"({tag})" in line]
