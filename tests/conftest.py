@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections import Counter
 from collections.abc import Generator
 
 import pytest
-from tools import REQUIRED
+from tools import PACKAGES, REQUIRED
 
 INSTALL = {
     "apt-get install": re.compile(r"apt-get install ([^)]+)\)"),
@@ -64,6 +65,8 @@ class Unproven:
                 terminalreporter.line(f"because: {reason}")
         for command, pattern in INSTALL.items():
             operands = {word for reason in self.reasons for found in pattern.findall(reason) for word in found.split()}
+            if operands and command == "apt-get install":  # a test stops at the first tool that it lacks
+                operands |= {package for tool, package in PACKAGES.items() if shutil.which(tool) is None}
             if operands:
                 terminalreporter.line(f"to prove it: {command} {' '.join(sorted(operands))}")
 
