@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from struct import pack
 
 from elf import constants as c
@@ -23,21 +24,27 @@ _CIE = bytes(
 )
 
 
-def leaf_frames(code_size: int, text_symbol: int) -> tuple[bytes, Relocations]:
-    """One CIE and one FDE that hold at every instruction of *code_size* bytes of code.
+def leaf_frames(code_sizes: Mapping[int, int]) -> tuple[bytes, Relocations]:
+    """One CIE, and an FDE for each run of code that holds at every instruction of it.
 
     Profilers and signal handlers that interrupt such code find its caller in x30.
 
     Args:
-        code_size: bytes.
-        text_symbol: symbol index of the code's section.
+        code_sizes: symbol index of the code's section -> bytes of code from its start; 0 is left out.
     """
-    cie = _entry(_CIE)
-    place = len(cie) + 8  # byte offset of pc_begin
-    cie_pointer = len(cie) + 4  # from this field back to the CIE
-    size = narrow(code_size, 31, "the FDE's address range", ".eh_frame")
-    fde = _entry(pack("<IiIB", cie_pointer, 0, size, 0))
-    return cie + fde, Relocations([place], [text_symbol], [R_AARCH64_PREL32], [0])
+    entries = [_entry(_CIE)]
+    places, symbols = [], []
+    for symbol, code_size in code_sizes.items():
+        if not code_size:
+            continue
+        start = sum(map(len, entries))
+        places.append(start + 8)  # byte offset of pc_begin
+        symbols.append(symbol)
+        cie_pointer = start + 4  # from this field back to the CIE
+        size = narrow(code_size, 31, "the FDE's address range", ".eh_frame")
+        entries.append(_entry(pack("<IiIB", cie_pointer, 0, size, 0)))
+    count = len(places)
+    return b"".join(entries), Relocations(places, symbols, [R_AARCH64_PREL32] * count, [0] * count)
 
 
 def _entry(body: bytes) -> bytes:

@@ -82,6 +82,8 @@ class Symbols:
     n_value: array[int]  # virtual address
     strings: bytes
     """The string table that n_strx points into."""
+    raw: memoryview
+    """The table itself, ``nlist_64`` after ``nlist_64``."""
 
     def __len__(self) -> int:
         return len(self.n_strx)
@@ -198,6 +200,7 @@ class MachOFile:
             n_desc=column("H", raw)[3::8],
             n_value=column("Q", raw)[1::2],
             strings=strings,
+            raw=raw,
         )
 
     @cached_property

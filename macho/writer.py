@@ -69,7 +69,8 @@ class Object:
     sections: Sequence[Section]
     build_version: BuildVersion
     local_symbols: SymbolColumns = field(default_factory=SymbolColumns)
-    defined_symbols: SymbolColumns = field(default_factory=SymbolColumns)
+    defined_symbols: Sequence[SymbolColumns] = ()
+    """Groups written one after another."""
     undefined_symbols: SymbolColumns = field(default_factory=SymbolColumns)
 
 
@@ -89,7 +90,7 @@ def write(obj: Object, name: str = "object") -> bytearray:
     Raises:
         FieldOverflow: a size, offset, count or name does not fit its field (file offsets are 32-bit).
     """
-    groups = [obj.local_symbols, obj.defined_symbols, obj.undefined_symbols]
+    groups = [obj.local_symbols, *obj.defined_symbols, obj.undefined_symbols]
     strings, n_strx = name_table([group.names for group in groups], name)
     symbols = b"".join([_pack(group, starts) for group, starts in zip(groups, n_strx, strict=True)])
     tables = [write_relocations(s.relocations) if s.relocations else b"" for s in obj.sections]
@@ -179,7 +180,8 @@ def _commands(obj: Object, layout: Layout, name: str) -> bytes:
         )
         rows.append(SECTION_64.pack(*header))
     rows.append(BUILD_VERSION_COMMAND.pack(c.LC_BUILD_VERSION, BUILD_VERSION_COMMAND.size, *obj.build_version, 0))
-    local, defined, undefined = len(obj.local_symbols), len(obj.defined_symbols), len(obj.undefined_symbols)
+    local, undefined = len(obj.local_symbols), len(obj.undefined_symbols)
+    defined = sum(map(len, obj.defined_symbols))
     total = narrow(local + defined + undefined, 32, "nsyms", name)
     strings = layout.offset("strings"), layout.span("strings").size
     rows.append(SYMTAB_COMMAND.pack(c.LC_SYMTAB, SYMTAB_COMMAND.size, layout.offset("symbols"), total, *strings))

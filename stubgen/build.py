@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from stubgen.emit import StubObject, emit
 from stubgen.errors import SymbolRefusal, UsageError
@@ -12,9 +13,12 @@ from stubgen.files import read_input
 from stubgen.host import Host, open_host
 from stubgen.images import open_image
 from stubgen.needed import read_needed
-from stubgen.resolve import DataPolicy, Decision, Resolution, Verdict, resolve
+from stubgen.resolve import DataPolicy, Decision, Resolution, TlsPolicy, Verdict, resolve
 from stubgen.slide import Slide, slide_from_anchor, slide_from_value
 from stubgen.verify import Verified, verify
+
+if TYPE_CHECKING:
+    from stubgen.bind import Bound
 
 PathLike = str | os.PathLike[str]
 
@@ -27,6 +31,8 @@ class Built:
     resolution: Resolution
     stub: StubObject
     verified: Verified
+    bound: Bound | None
+    """The patch's objects to link instead of the given ones; None where those were not asked for."""
 
 
 class StubBuilder:
@@ -53,6 +59,10 @@ class StubBuilder:
         slide: int | None = None,
         data: DataPolicy | str = DataPolicy.AUTO,
         libraries: Sequence[PathLike] = (),
+        bind: bool = False,
+        tls: TlsPolicy | str = TlsPolicy.AUTO,
+        whole_archive: bool = False,
+        exports: Sequence[str] = (),
         bti: str = "auto",
         allow_missing: bool = False,
     ) -> Built:
@@ -65,6 +75,11 @@ class StubBuilder:
             slide: the slide in bytes, instead of an anchor's address.
             data: how references to the host's data are answered.
             libraries: shared libraries that the patch links; what they export is left to the loader.
+            bind: make bound copies of the objects, which reach the host's data and thread-locals; the patch must
+                be linked from them.
+            tls: how thread-locals of a host that is a shared library are answered.
+            whole_archive: take every member of archives, not only those that something refers to.
+            exports: names that the patch must export; archives are searched for them.
             bti: "auto", "on" or "off".
             allow_missing: leave symbols that the host does not have undefined instead of refusing.
 
@@ -74,7 +89,18 @@ class StubBuilder:
             SymbolRefusal: a needed symbol is missing, ambiguous or cannot be expressed.
             InputError: an object cannot be used.
         """
-        judged = self.judge(objects, aslr_reference, anchor=anchor, slide=slide, data=data, libraries=libraries)
+        judged = self.judge(
+            objects,
+            aslr_reference,
+            anchor=anchor,
+            slide=slide,
+            data=data,
+            libraries=libraries,
+            bind=bind,
+            tls=tls,
+            whole_archive=whole_archive,
+            exports=exports,
+        )
         refuse_problems(judged, allow_missing=allow_missing)
         return self.emit(judged, bti=bti)
 
@@ -87,6 +113,10 @@ class StubBuilder:
         slide: int | None = None,
         data: DataPolicy | str = DataPolicy.AUTO,
         libraries: Sequence[PathLike] = (),
+        bind: bool = False,
+        tls: TlsPolicy | str = TlsPolicy.AUTO,
+        whole_archive: bool = False,
+        exports: Sequence[str] = (),
     ) -> Resolution:
         """The verdicts alone: the phases up to resolve, with :meth:`build`'s arguments."""
         found_slide = self._slide(aslr_reference, anchor, slide)
@@ -95,14 +125,34 @@ class StubBuilder:
             for library in libraries
             for name in open_image(read_input(library), os.fspath(library)).exports()
         }
-        needed = read_needed(objects)
-        return resolve(needed, self.host, found_slide, data=DataPolicy(data), supplied=supplied)
+        roots = [name.encode("utf-8", "surrogateescape") for name in exports]
+        needed = read_needed(objects, whole_archive=whole_archive, roots=roots)
+        return resolve(
+            needed,
+            self.host,
+            found_slide,
+            data=DataPolicy(data),
+            supplied=supplied,
+            bind=bind,
+            tls=TlsPolicy(tls),
+        )
 
     def emit(self, resolution: Resolution, *, bti: str = "auto") -> Built:
-        """The stub object for *resolution*: the phases emit and verify."""
+        """The stub object for *resolution*: the phases bind (where it was judged for it), emit and verify."""
         image = self.host.image
-        stub = emit(resolution, host_features=image.features, bti=bti, build_version=image.build_version)
-        return Built(self.host, resolution, stub, verify(stub))
+        bound = None
+        if resolution.bind:
+            from stubgen.bind import bind
+
+            bound = bind(resolution)
+        stub = emit(
+            resolution,
+            slots=bound.slots if bound else (),
+            host_features=image.features,
+            bti=bti,
+            build_version=image.build_version,
+        )
+        return Built(self.host, resolution, stub, verify(stub), bound)
 
     def _slide(self, aslr_reference: int | None, anchor: str | None, slide: int | None) -> Slide:
         if (aslr_reference is None) == (slide is None):

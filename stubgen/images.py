@@ -80,6 +80,15 @@ class Import(NamedTuple):
     library: str | None  # the library that the linker found it in, where the image says so
 
 
+class Static(NamedTuple):
+    """A variable that an object defines."""
+
+    name: bytes
+    size: int  # bytes; 0 where the format does not say
+    writable: bool
+    thread_local: bool
+
+
 class Reference(NamedTuple):
     """One name that an object uses and does not define."""
 
@@ -159,6 +168,10 @@ class Image(ABC):
         """The names that an object defines for other objects."""
 
     @abstractmethod
+    def statics(self) -> Iterator[Static]:
+        """The named variables that an object defines, local ones too."""
+
+    @abstractmethod
     def imports(self) -> Iterator[Import]:
         """What a linked image leaves to the dynamic loader."""
 
@@ -174,6 +187,10 @@ class Image(ABC):
     def branch_targets_guarded(self) -> bool:
         """Whether an indirect branch to an instruction that is no landing pad faults (BTI)."""
         return False
+
+    def thread_offset(self, value: int) -> int | None:
+        """ELF executables: distance in bytes from the thread pointer to the thread-local of symbol value *value*."""
+        return None
 
     @property
     def has_text_relocations(self) -> bool:
@@ -357,6 +374,21 @@ class ElfImage(Image):
             if shndx != c.SHN_UNDEF and table.st_info[index] >> 4 != c.STB_LOCAL:
                 yield _split_version(table.name(index))[0]
 
+    def statics(self) -> Iterator[Static]:
+        c, table = self._c, self.file.symbols
+        if table is None:
+            return
+        kinds = (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS)
+        for index, info in enumerate(table.st_info):
+            shndx = table.st_shndx[index]
+            if info & 0xF not in kinds or shndx in (c.SHN_UNDEF, c.SHN_ABS):
+                continue
+            writable = True  # a common
+            if shndx < len(self.file.sections):
+                section = self.file.sections[shndx]
+                writable = bool(section.header.sh_flags & c.SHF_WRITE) and not section.name.startswith(".data.rel.ro")
+            yield Static(table.name(index), table.st_size[index], writable, info & 0xF == c.STT_TLS)
+
     def imports(self) -> Iterator[Import]:
         c, table, dynamic = self._c, self.file.dynamic_symbols, self.file.dynamic
         if table is None or dynamic is None:
@@ -387,6 +419,16 @@ class ElfImage(Image):
     @property
     def branch_targets_guarded(self) -> bool:
         return bool(self.features & self._c.GNU_PROPERTY_AARCH64_FEATURE_1_BTI)
+
+    def thread_offset(self, value: int) -> int | None:
+        """AArch64's variant I: the main program's block lies behind a 16-byte header at its own alignment."""
+        if self.role is not Role.EXECUTABLE:
+            return None
+        for segment in self.file.segments:
+            if segment.p_type == self._c.PT_TLS:
+                header = 16
+                return value + header + ((segment.p_vaddr - header) & (max(segment.p_align, 1) - 1))
+        return None
 
     @property
     def has_text_relocations(self) -> bool:
@@ -533,6 +575,21 @@ class MachOImage(Image):
             common = n_type & c.N_TYPE == c.N_UNDF and table.n_value[index]
             if common or n_type & c.N_TYPE in (c.N_SECT, c.N_ABS, c.N_INDR):
                 yield table.name(index)
+
+    def statics(self) -> Iterator[Static]:
+        c, table = self._c, self.file.symbols
+        if table is None:
+            return
+        for index, n_type in enumerate(table.n_type):
+            n_sect = table.n_sect[index]
+            if n_type & c.N_STAB or n_type & c.N_TYPE != c.N_SECT or not 0 < n_sect <= len(self.file.sections):
+                continue
+            section = self.file.sections[n_sect - 1]
+            kind = section.header.flags & c.SECTION_TYPE
+            thread_local = kind == c.S_THREAD_LOCAL_VARIABLES
+            if section.name.startswith("__DATA,") and (thread_local or kind not in c.THREAD_LOCAL_TYPES):
+                writable = section.name != "__DATA,__const"
+                yield Static(table.name(index), 0, writable, thread_local)
 
     def imports(self) -> Iterator[Import]:
         c, table, dylibs = self._c, self.file.symbols, self.file.dylibs

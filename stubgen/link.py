@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stubgen.bind import write_bound
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.capture import Capture
 from stubgen.check import Checked, check_patch, refuse_findings
 from stubgen.errors import LinkerFailed, PatchRefusal, UsageError
 from stubgen.files import read_input, write_output
 from stubgen.linkplan import LinkPlan, build_link_plan, linker_os_for_host
-from stubgen.resolve import DataPolicy
+from stubgen.resolve import DataPolicy, TlsPolicy
 
 PathLike = str | os.PathLike[str]
 
@@ -46,12 +47,14 @@ def link(
     slide: int | None = None,
     data: DataPolicy | str = DataPolicy.AUTO,
     libraries: Sequence[PathLike] = (),
+    tls: TlsPolicy | str = TlsPolicy.AUTO,
+    whole_archive: bool = False,
     bti: str = "auto",
     extra: Sequence[PathLike] = (),
     exports: Sequence[str] = (),
     stub: PathLike | None = None,
 ) -> Linked:
-    """Link a patch that is sound; the output file appears only when it is.
+    """Link a patch that is sound, from bound copies of its objects; the output appears only when it is.
 
     Symbols that the host lacks are left to the linker's own libraries, and the check after the link says
     whether one of them has them.
@@ -61,11 +64,13 @@ def link(
         captured: the link of the host, as the capture recorded it.
         objects: the patch's objects and archives.
         output: the patch to write.
-        aslr_reference: as in :meth:`StubBuilder.build`, and so are *anchor*, *slide*, *data*, *libraries*, *bti*.
+        aslr_reference: as in :meth:`StubBuilder.build`, and so are the options up to *bti*.
         anchor: see there.
         slide: see there.
         data: see there.
         libraries: see there; the check takes them for loaded.
+        tls: see there.
+        whole_archive: see there.
         bti: see there.
         extra: further inputs for the link, before the objects.
         exports: names that the patch must export.
@@ -78,7 +83,18 @@ def link(
     """
     target = Path(os.path.abspath(output))
     inputs = [os.path.abspath(path) for path in objects]
-    judged = builder.judge(inputs, aslr_reference, anchor=anchor, slide=slide, data=data, libraries=libraries)
+    judged = builder.judge(
+        inputs,
+        aslr_reference,
+        anchor=anchor,
+        slide=slide,
+        data=data,
+        libraries=libraries,
+        bind=True,
+        tls=tls,
+        whole_archive=whole_archive,
+        exports=exports,
+    )
     refuse_problems(judged, allow_missing=True)
     built = builder.emit(judged, bti=bti)
     try:
@@ -88,10 +104,12 @@ def link(
     with scratch as folder:
         stub_path = Path(os.path.abspath(stub)) if stub is not None else Path(folder, "stub.o")
         write_output(stub_path, built.stub.content)
+        assert built.bound is not None  # noqa: S101  # judged for it
+        copies = write_bound(built.bound, Path(folder, "bound"))
         linked = Path(folder, target.name)
         plan = build_link_plan(
             captured.argv,
-            objects=inputs,
+            objects=list(copies.values()),
             output=linked,
             extra=[str(stub_path), *(os.path.abspath(path) for path in extra)],
             exports=exports,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stubgen.archive import is_archive, members
 from stubgen.errors import InputError, UsageError
 from stubgen.files import read_input
-from stubgen.images import Image, Reference, Role, has_object_magic, open_image
+from stubgen.images import Image, Reference, Role, Static, has_object_magic, open_image
 
 if TYPE_CHECKING:
     from macho.reader import BuildVersion
@@ -24,27 +24,77 @@ class Needed:
     references: tuple[Reference, ...]
     """In order of first use; weak only where every use is."""
     users: dict[bytes, list[int]]
-    """Spelling -> indexes into ``inputs`` of the objects that use it."""
-    inputs: tuple[str, ...]
-    """The objects that were read, an archive's member as ``archive(member)``."""
+    """Spelling -> indexes into ``images`` of the objects that use it."""
+    images: tuple[Image, ...]
+    """The objects that were read; an archive's member is called ``archive(member)``."""
     features: int
     """ELF: GNU_PROPERTY_AARCH64_FEATURE_1_* bits that any object carries."""
     platforms: tuple[BuildVersion, ...]
     """Mach-O: the objects' distinct platforms and minimum OS versions."""
+    statics: tuple[Static, ...]
+    """The variables that the objects define themselves."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of ``images``."""
+        return tuple(image.name for image in self.images)
 
 
-def read_needed(paths: Sequence[str | os.PathLike[str]]) -> Needed:
+def read_needed(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    whole_archive: bool = False,
+    roots: Collection[bytes] = (),
+) -> Needed:
     """What the objects and archives at *paths* need, all taken as one set.
 
-    An ``.rlib``'s metadata and other members that are not objects are skipped.
+    Archives are searched as lld does: a member counts once something refers to a name that it defines, in
+    whichever order the files are given. An ``.rlib``'s metadata and other members that are not objects are
+    skipped.
+
+    Args:
+        paths: relocatable objects and archives.
+        whole_archive: every member counts.
+        roots: names that count as referred to: what the patch must export.
 
     Raises:
-        UsageError: there is no object.
+        UsageError: there is no object, or nothing refers to any member of the archives.
         InputError: a file is not a relocatable ARM64 object or archive, or the formats are mixed.
     """
     if not paths:
         raise UsageError("no patch object was given")
-    return needed_of(image for path in paths for image in _open_objects(path))
+    taken: list[Image] = []
+    waiting: list[Image] = []
+    for path in paths:
+        for image, in_archive in _open_objects(path):
+            (waiting if in_archive and not whole_archive else taken).append(image)
+    _search(taken, waiting, roots)
+    if not taken and waiting:
+        raise UsageError(
+            f"{os.fspath(paths[0])}: nothing refers to any member; name what the patch exports, or take every "
+            f"member with --whole-archive"
+        )
+    return needed_of(taken)
+
+
+def _search(taken: list[Image], waiting: list[Image], roots: Collection[bytes]) -> None:
+    """Move from *waiting* to *taken* the members that something taken refers to, until none is left to move."""
+    homes: dict[bytes, Image] = {}
+    for image in waiting:
+        for name in image.definitions():
+            homes.setdefault(name, image)
+    defined = {name for image in taken for name in image.definitions()}
+    wanted = [*roots, *(r.name for image in taken for r in image.references() if not r.weak)]
+    chosen: set[int] = set()
+    while wanted:
+        name = wanted.pop()
+        member = homes.get(name)
+        if name in defined or member is None or id(member) in chosen:
+            continue
+        chosen.add(id(member))
+        defined.update(member.definitions())
+        wanted += [reference.name for reference in member.references() if not reference.weak]
+    taken += [image for image in waiting if id(image) in chosen]
 
 
 def needed_of(images: Iterable[Image]) -> Needed:
@@ -52,12 +102,12 @@ def needed_of(images: Iterable[Image]) -> Needed:
     first: dict[bytes, Reference] = {}
     users: dict[bytes, list[int]] = {}
     defined: set[bytes] = set()
-    inputs: list[str] = []
+    held: list[Image] = []
     formats: dict[str, str] = {}
     platforms: dict[BuildVersion, None] = {}
     features = 0
     for number, image in enumerate(images):
-        inputs.append(image.name)
+        held.append(image)
         formats.setdefault(image.format, image.name)
         features |= image.features
         if image.build_version is not None:
@@ -68,7 +118,7 @@ def needed_of(images: Iterable[Image]) -> Needed:
             if known is None or (known.weak and not reference.weak):
                 first[reference.spelling] = reference
             users.setdefault(reference.spelling, []).append(number)
-    if not inputs:
+    if not held:
         raise InputError("the archives hold no object")
     if len(formats) > 1:
         elf, macho = formats["elf"], formats["macho"]
@@ -77,21 +127,23 @@ def needed_of(images: Iterable[Image]) -> Needed:
         format=next(iter(formats)),
         references=tuple(r for r in first.values() if r.name not in defined),
         users=users,
-        inputs=tuple(inputs),
+        images=tuple(held),
         features=features,
         platforms=tuple(platforms),
+        statics=tuple({static.name: static for image in held for static in image.statics()}.values()),
     )
 
 
-def _open_objects(path: str | os.PathLike[str]) -> Iterator[Image]:
+def _open_objects(path: str | os.PathLike[str]) -> Iterator[tuple[Image, bool]]:
+    """Each object at *path*, and whether it is an archive's member."""
     name = os.fspath(path)
     data = read_input(path)
     if not is_archive(data):
-        yield _checked(open_image(data, name))
+        yield _checked(open_image(data, name)), False
         return
     for member in members(data, name):
         if has_object_magic(member.content):
-            yield _checked(open_image(member.content, f"{name}({member.name})"))
+            yield _checked(open_image(member.content, f"{name}({member.name})")), True
         elif bytes(member.content[:4]) in (b"BC\xc0\xde", b"\xde\xc0\x17\x0b"):
             open_image(member.content, f"{name}({member.name})")  # raises: bitcode hides what it refers to
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
 
 from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
@@ -24,22 +25,34 @@ class Verdict(Enum):
     """What a needed symbol becomes."""
 
     TRAMPOLINE = "trampoline"  # a weak hidden function in the stub object
+    SLOT = "slot"  # bound copies read its address from a constant in the stub object
     ABSOLUTE = "absolute"  # a weak absolute symbol in the stub object
     REFUSED = "refused"  # the host has it, but nothing right can be made of it
-    TLS = "tls"  # thread-local: refused
+    TLS = "tls"  # thread-local: bound copies are forwarded to the host's, else refused
     LOADER = "loader"  # left undefined: the dynamic loader finds it where the host does
     LINKER = "linker"  # left undefined: every linked image has its own
     AMBIGUOUS = "ambiguous"  # several symbols of that name
     WEAK_NULL = "weak-null"  # a weak reference that nothing answers: left undefined, null at run time
     MISSING = "missing"  # a strong reference that nothing answers
 
-    @property
-    def is_problem(self) -> bool:
-        """Whether the patch cannot work like this."""
-        return self in _PROBLEMS
+
+_PROBLEMS = frozenset({Verdict.REFUSED, Verdict.AMBIGUOUS, Verdict.MISSING})
 
 
-_PROBLEMS = frozenset({Verdict.REFUSED, Verdict.TLS, Verdict.AMBIGUOUS, Verdict.MISSING})
+class Form(Enum):
+    """What a bound copy finds in a symbol's slot."""
+
+    ADDRESS = "address"  # 8 bytes: the runtime address
+    THREAD_OFFSET = "thread offset"  # 8 bytes: what to add to the thread pointer
+    DESCRIPTOR = "descriptor"  # 16 bytes: a TLS descriptor, {resolver, thread offset}
+
+
+class Target(NamedTuple):
+    """What a reference in a bound copy means."""
+
+    kind: Kind  # FUNCTION, DATA or THREAD_LOCAL
+    form: Form
+    value: int  # runtime address or thread offset, in bytes
 
 
 class DataPolicy(Enum):
@@ -58,25 +71,36 @@ bias to an exported one. glibc: GNU ld turns a hidden one into R_AARCH64_RELATIV
 one alone. musl adds the load base to either, and the Mach-O linkers relax the load to a PC-relative address.
 """
 
-LINKER_NAMES = frozenset(
-    b"""
-    _GLOBAL_OFFSET_TABLE_ _DYNAMIC _PROCEDURE_LINKAGE_TABLE_ __dso_handle __ehdr_start __executable_start
-    __TMC_END__ __GNU_EH_FRAME_HDR __bss_start __bss_start__ __bss_end__ _bss_end__ __end__ _end end _edata
-    edata _etext etext __data_start data_start _IO_stdin_used __preinit_array_start __preinit_array_end
-    __init_array_start __init_array_end __fini_array_start __fini_array_end __rela_iplt_start __rela_iplt_end
-    _init _fini _start __mh_execute_header __mh_dylib_header __mh_bundle_header ___dso_handle dyld_stub_binder
-    """.split()
-)
+LINKER_NAMES = {
+    "elf": frozenset(
+        b"""
+        _GLOBAL_OFFSET_TABLE_ _DYNAMIC _PROCEDURE_LINKAGE_TABLE_ __dso_handle __ehdr_start __executable_start
+        __TMC_END__ __GNU_EH_FRAME_HDR __bss_start __bss_start__ __bss_end__ _bss_end__ __end__ _end end _edata
+        edata _etext etext __data_start data_start _IO_stdin_used __preinit_array_start __preinit_array_end
+        __init_array_start __init_array_end __fini_array_start __fini_array_end __rela_iplt_start __rela_iplt_end
+        _init _fini _start
+        """.split()
+    ),
+    "macho": frozenset(
+        b"""
+        __mh_execute_header __mh_dylib_header __mh_bundle_header ___dso_handle dyld_stub_binder
+        """.split()
+    ),
+}
 """Names that the linker or the start-up objects define anew in each linked image."""
-LINKER_PREFIXES = (
-    b"__start_",
-    b"__stop_",
-    b"section$start$",
-    b"section$end$",
-    b"segment$start$",
-    b"segment$end$",
-)
-"""Likewise: the bounds of a section or segment of the image itself."""
+LINKER_PREFIXES = {
+    "elf": (b"__start_", b"__stop_"),
+    "macho": (b"section$start$", b"section$end$", b"segment$start$", b"segment$end$", b"_objc_msgSend$"),
+}
+"""Likewise: the bounds of the image's own sections and segments, and ld64's selector stubs."""
+
+
+class TlsPolicy(Enum):
+    """How thread-locals of a host that is a shared library are answered (``--tls``)."""
+
+    AUTO = "auto"  # refused: their offset from the thread pointer differs from process to process
+    LOADER = "loader"  # left undefined for the dynamic loader, which finds those that the host exports
+
 
 LANDING_PADS = frozenset(
     word.to_bytes(WORD, "little") for word in (0xD503245F, 0xD503249F, 0xD50324DF, 0xD503233F, 0xD503237F)
@@ -87,6 +111,15 @@ Compilers leave them out of static functions whose address nobody takes.
 """
 
 CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought: each costs a pass over the host's names
+
+
+class Duplicate(NamedTuple):
+    """A variable that the patch defines and the host has too; the patch's starts afresh, which surprises people."""
+
+    name: str
+    size: int  # bytes; 0 where the format does not say
+    writable: bool
+    forwarded: bool  # bound copies use the host's after all
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +133,12 @@ class Decision:
     runtime_address: int | None  # in the process
     candidates: tuple[str, ...]  # ambiguous: every definition; missing: close names
     used_by: tuple[str, ...]  # the objects that refer to it
+    forwarded: bool = False  # thread-local, and bound copies reach the host's variable
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether the patch cannot work like this."""
+        return self.verdict in _PROBLEMS or (self.verdict is Verdict.TLS and not self.forwarded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +155,12 @@ class Resolution:
     absolute_visibility: str  # "hidden" or "default"
     others: tuple[Decision, ...]
     """The verdicts other than trampoline."""
+    targets: dict[bytes, Target]
+    """Spelling -> what it means, for the symbols that only bound copies can reach."""
+    bind: bool
+    """Whether the verdicts hold for bound copies only."""
+    duplicates: tuple[Duplicate, ...]
+    """The variables that both the patch and the host define."""
     needed: Needed
 
     def decisions(self) -> Iterator[Decision]:
@@ -135,7 +180,7 @@ class Resolution:
     @property
     def problems(self) -> tuple[Decision, ...]:
         """The symbols with which the patch cannot work."""
-        return tuple(decision for decision in self.others if decision.verdict.is_problem)
+        return tuple(decision for decision in self.others if decision.is_problem)
 
 
 def resolve(
@@ -145,6 +190,8 @@ def resolve(
     *,
     data: DataPolicy = DataPolicy.AUTO,
     supplied: Mapping[bytes, str] | None = None,
+    bind: bool = False,
+    tls: TlsPolicy = TlsPolicy.AUTO,
 ) -> Resolution:
     """Judge every needed symbol.
 
@@ -154,13 +201,15 @@ def resolve(
         slide: how far the loader moved it.
         data: how references to the host's data are answered.
         supplied: names that shared libraries on the patch's own link line export, each with its library.
+        bind: the patch will be linked from bound copies, which reach data and thread-locals everywhere.
+        tls: how thread-locals of a host that is a shared library are answered.
 
     Raises:
         InputError: patch and host are of different formats, or for different Apple platforms.
         AnchorRefusal: a runtime address would be at or above 2^48.
     """
     _check_same_target(needed, host)
-    return _Resolver(needed, host, slide, data, supplied or {}).run()
+    return _Resolver(needed, host, slide, data, supplied or {}, bind, tls).run()
 
 
 def _check_same_target(needed: Needed, host: Host) -> None:
@@ -185,9 +234,19 @@ class _Resolver:
     """One run of the phase: walks the references once and sorts them into columns."""
 
     def __init__(
-        self, needed: Needed, host: Host, slide: Slide, data: DataPolicy, supplied: Mapping[bytes, str]
+        self,
+        needed: Needed,
+        host: Host,
+        slide: Slide,
+        data: DataPolicy,
+        supplied: Mapping[bytes, str],
+        bind: bool,
+        tls: TlsPolicy,
     ) -> None:
         self.supplied = supplied
+        self.bind = bind
+        self.tls = tls
+        self.targets: dict[bytes, Target] = {}
         self.needed = needed
         self.host = host
         self.slide = slide
@@ -212,9 +271,11 @@ class _Resolver:
         }
 
     def run(self) -> Resolution:
-        found = self.host.image.find({base_name(reference.name) for reference in self.needed.references})
+        bases = {base_name(reference.name) for reference in self.needed.references}
+        found = self.host.image.find(bases.union(static.name for static in self.needed.statics))
         for reference in self.needed.references:
             self._judge(reference, found.get(base_name(reference.name), []))
+        duplicates = tuple(self._duplicates(found))
         self._explain_missing()
         return Resolution(
             slide=self.slide,
@@ -225,14 +286,31 @@ class _Resolver:
             absolute_addresses=self.absolute_addresses,
             absolute_visibility=self.visibility or "default",
             others=tuple(self.others),
+            targets=self.targets,
+            bind=self.bind,
+            duplicates=duplicates,
             needed=self.needed,
         )
 
+    def _duplicates(self, found: Mapping[bytes, Sequence[Candidate]]) -> Iterator[Duplicate]:
+        """The patch's variables that the host has too; its thread-locals are forwarded where that is sure."""
+        for static in self.needed.statics:
+            kind = Kind.THREAD_LOCAL if static.thread_local else Kind.DATA
+            pool = [c for c in found.get(static.name, ()) if c.name == static.name and c.kind is kind]
+            if not pool:
+                continue
+            forwarded = False
+            if static.thread_local and self.bind and self.data is not DataPolicy.NONE:
+                target = self._thread_target(pool[0]) if len({c.address for c in pool}) == 1 else None
+                if target is not None:
+                    self.targets[static.name] = target
+                    forwarded = True
+            yield Duplicate(_text(static.name), static.size, static.writable, forwarded)
+
     def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
         name = reference.name
-        if (name in LINKER_NAMES or name.startswith(LINKER_PREFIXES)) and not any(
-            candidate.kind is Kind.FUNCTION and candidate.size for candidate in candidates
-        ):
+        own = name in LINKER_NAMES[self.needed.format] or name.startswith(LINKER_PREFIXES[self.needed.format])
+        if own and not any(candidate.kind is Kind.FUNCTION and candidate.size for candidate in candidates):
             self._other(reference, Verdict.LINKER, "every linked image has its own, from the linker or start-up code")
             return
         pool, remark = _narrow(reference, candidates)
@@ -291,6 +369,10 @@ class _Resolver:
         what = "an absolute value" if candidate.kind is Kind.ABSOLUTE else f"data in {candidate.section}"
         if self.data is DataPolicy.NONE:
             self._refuse(reference, candidate, f"it is {what}, and --data none refuses all data")
+        elif self.bind and self.data is DataPolicy.AUTO:
+            self.targets[reference.spelling] = Target(Kind.DATA, Form.ADDRESS, address)
+            reason = f"it is {what}: bound copies read its address from a slot"
+            self._other(reference, Verdict.SLOT, reason, static=candidate.address, runtime=address)
         elif self.data is DataPolicy.AUTO and self.visibility is None:
             self._refuse(
                 reference,
@@ -309,8 +391,33 @@ class _Resolver:
             )
 
     def _thread_local(self, reference: Reference, candidate: Candidate) -> None:
-        reason = "it is thread-local: every thread has its own copy, which no single address can stand for"
-        self._other(reference, Verdict.TLS, reason, static=candidate.address)
+        """Forward to the host's variable where its place is a constant."""
+        target = self._thread_target(candidate) if self.bind and self.data is not DataPolicy.NONE else None
+        if target is not None:
+            self.targets[reference.spelling] = target
+            reason = "it is thread-local: bound copies use the host's own descriptor"
+            if target.form is Form.THREAD_OFFSET:
+                reason = f"it is thread-local: in the main program, {target.value:#x} bytes from the thread pointer"
+            self._other(reference, Verdict.TLS, reason, static=candidate.address)
+            self.others[-1] = replace(self.others[-1], forwarded=True)
+        elif self.tls is TlsPolicy.LOADER and candidate.exported:
+            self._other(reference, Verdict.LOADER, "it is thread-local and exported: left to the loader, as asked")
+        elif not self.bind:
+            reason = "it is thread-local: every thread has its own copy; bound copies (link, --bound-dir) reach it"
+            self._other(reference, Verdict.TLS, reason, static=candidate.address)
+        else:
+            reason = (
+                "it is thread-local in a shared library, where its offset from the thread pointer differs from "
+                "process to process; --tls loader leaves it to the loader if the host exports it"
+            )
+            self._other(reference, Verdict.TLS, reason, static=candidate.address)
+
+    def _thread_target(self, candidate: Candidate) -> Target | None:
+        """What reaches the host's thread-local from any thread without help from the process, if anything does."""
+        if self.host.image.format == "macho":
+            return Target(Kind.THREAD_LOCAL, Form.ADDRESS, self._runtime(candidate))
+        offset = self.host.image.thread_offset(candidate.address)
+        return None if offset is None else Target(Kind.THREAD_LOCAL, Form.THREAD_OFFSET, offset)
 
     def _ifunc(self, reference: Reference, candidate: Candidate) -> None:
         resolver = f"it is an ifunc: {candidate.address:#x} is its resolver, not the function"
@@ -373,10 +480,7 @@ class _Resolver:
         """Give the first missing symbols the host's names that look most like them."""
         for reference, position in self.missing[:CLOSE_NAMES_FOR]:
             close = _close_names(reference.name, self.host.image.names())
-            decision = self.others[position]
-            self.others[position] = Decision(
-                decision.name, decision.verdict, decision.reason, None, None, close, decision.used_by
-            )
+            self.others[position] = replace(self.others[position], candidates=close)
 
 
 def _narrow(reference: Reference, candidates: Sequence[Candidate]) -> tuple[list[Candidate], str]:

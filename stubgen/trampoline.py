@@ -35,6 +35,7 @@ _BRANCH = (
     "movk x16, #0, lsl #48",
     "br x16",
 )
+_RESOLVER = ("ldr x0, [x0, #8]", "ret")
 _LANDING_PAD = "hint #34"
 
 
@@ -53,14 +54,28 @@ class Template(NamedTuple):
 @cache
 def template(bti: bool) -> Template:
     """The trampoline's instructions as Keystone assembles them."""
+    lines = (_LANDING_PAD, *_BRANCH) if bti else _BRANCH
+    return Template(_assemble(lines), len(lines) - len(_BRANCH))
+
+
+def _assemble(lines: tuple[str, ...]) -> bytes:
+    """One instruction a line, as Keystone encodes it."""
     import keystone
 
     assembler = keystone.Ks(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)
-    lines = (_LANDING_PAD, *_BRANCH) if bti else _BRANCH
     encoded, count = assembler.asm("\n".join(lines))
     if encoded is None or count != len(lines) or len(encoded) != WORD * len(lines):
-        raise VerificationRefusal("Keystone did not assemble the trampoline to one word an instruction")
-    return Template(bytes(encoded), len(lines) - len(_BRANCH))
+        raise VerificationRefusal(f"Keystone did not assemble {lines[-1]} and its like to one word an instruction")
+    return bytes(encoded)
+
+
+@cache
+def descriptor_resolver(bti: bool) -> bytes:
+    """The resolver of a TLS descriptor whose second half is the offset: called with its address in x0.
+
+    It may change x0 and nothing else (AAELF64, "TLS descriptors").
+    """
+    return _assemble((_LANDING_PAD, *_RESOLVER) if bti else _RESOLVER)
 
 
 def encode(addresses: array[int], *, bti: bool = False) -> bytes:

@@ -21,6 +21,8 @@ class Verified:
     names: list[bytes]
     targets: array[int]  # runtime addresses that the stubs branch to, as Capstone reads them
     bti: bool
+    slots: dict[bytes, int]
+    """Slot's symbol -> the constant in it."""
 
 
 def verify(stub: StubObject) -> Verified:
@@ -37,6 +39,8 @@ def verify(stub: StubObject) -> Verified:
         pairs = zip(verified.names, verified.targets, stub.addresses, strict=True)
         name, target, address = next(pair for pair in pairs if pair[1] != pair[2])
         raise VerificationRefusal(f"{name.decode(errors='replace')} branches to {target:#x}, not to {address:#x}")
+    if verified.slots != {slot.symbol: slot.value for slot in stub.slots}:
+        raise VerificationRefusal("the stub object holds other constants than it should")
     return verified
 
 
@@ -64,29 +68,33 @@ def _verify_elf(image: Image, name: str) -> Verified:
     if not image.file.section(".note.GNU-stack"):
         raise VerificationRefusal(f"{name}: has no .note.GNU-stack: the patch would get an executable stack")
     first = symtab.header.sh_info
-    stop = len(symbols)
-    while stop > first and symbols.st_shndx[stop - 1] == c.SHN_ABS:
-        stop -= 1
     bti = bool(image.features & c.GNU_PROPERTY_AARCH64_FEATURE_1_BTI)
     stride = len(template(bti).code)
-    expected = (c.STB_WEAK << 4 | c.STT_FUNC, c.STV_HIDDEN, text.number, stride)
-    for index, held in enumerate(
-        zip(
-            symbols.st_info[first:stop],
-            symbols.st_other[first:stop],
-            symbols.st_shndx[first:stop],
-            symbols.st_size[first:stop],
-            strict=True,
-        ),
-        start=first,
-    ):
-        if held != expected:
+    stub = (c.STB_WEAK << 4 | c.STT_FUNC, c.STV_HIDDEN, text.number, stride)
+    stop = len(symbols)
+    while stop > first and symbols.st_shndx[stop - 1] != text.number:
+        stop -= 1
+    columns = (symbols.st_info, symbols.st_other, symbols.st_shndx, symbols.st_size)
+    for index, held in enumerate(zip(*(column[first:stop] for column in columns), strict=True), start=first):
+        if held != stub:
             raise VerificationRefusal(
                 f"{name}: {_name(symbols, index)} is not a weak hidden function of {stride} bytes"
             )
+    slots: dict[bytes, int] = {}
+    for index in range(stop, len(symbols)):
+        section = symbols.st_shndx[index]
+        if section == c.SHN_ABS:
+            continue
+        if not 0 < section < len(image.file.sections) or symbols.st_info[index] >> 4 != c.STB_GLOBAL:
+            raise VerificationRefusal(f"{name}: {_name(symbols, index)} is neither a stub nor a slot")
+        content = image.file.content(image.file.sections[section])
+        end = symbols.st_value[index] + symbols.st_size[index]  # a descriptor's offset is its second half
+        if symbols.st_size[index] not in (8, 16) or end > len(content):
+            raise VerificationRefusal(f"{name}: slot {_name(symbols, index)} is not 8 or 16 bytes of its section")
+        slots[symbols.name(index)] = int.from_bytes(content[end - 8 : end], "little")
     names = list(symbols.names())[first:stop]
     values = symbols.st_value[first:stop]
-    return _verified(name, names, values, bytes(image.file.content(text)), bti)
+    return _verified(name, names, values, bytes(image.file.content(text)), bti, slots)
 
 
 def _verify_macho(image: Image, name: str) -> Verified:
@@ -101,25 +109,41 @@ def _verify_macho(image: Image, name: str) -> Verified:
     first, count = ranges[2], ranges[3]
     if first + count > len(symbols):
         raise VerificationRefusal(f"{name}: LC_DYSYMTAB counts more symbols than LC_SYMTAB")
-    expected = (c.N_SECT | c.N_EXT | c.N_PEXT, text.ordinal, c.N_WEAK_DEF)
-    for index in range(first, first + count):
-        if (symbols.n_type[index], symbols.n_sect[index], symbols.n_desc[index]) != expected:
+    stop = first + count
+    while stop > first and symbols.n_sect[stop - 1] != text.ordinal:
+        stop -= 1
+    stub = (c.N_SECT | c.N_EXT | c.N_PEXT, text.ordinal, c.N_WEAK_DEF)
+    columns = (symbols.n_type, symbols.n_sect, symbols.n_desc)
+    for index, held in enumerate(zip(*(column[first:stop] for column in columns), strict=True), start=first):
+        if held != stub:
             raise VerificationRefusal(f"{name}: {_name(symbols, index)} is not a weak private function in __text")
-    names = list(symbols.names())[first : first + count]
-    return _verified(name, names, symbols.n_value[first : first + count], bytes(image.file.content(text)), False)
+    slots: dict[bytes, int] = {}
+    for index in range(stop, first + count):
+        ordinal = symbols.n_sect[index]
+        if not 0 < ordinal <= len(image.file.sections) or symbols.n_type[index] != c.N_SECT | c.N_EXT | c.N_PEXT:
+            raise VerificationRefusal(f"{name}: {_name(symbols, index)} is neither a stub nor a slot")
+        section = image.file.sections[ordinal - 1]
+        start = symbols.n_value[index] - section.header.addr
+        if not 0 <= start <= section.header.size - 8:
+            raise VerificationRefusal(f"{name}: slot {_name(symbols, index)} is not 8 bytes of its section")
+        slots[symbols.name(index)] = int.from_bytes(image.file.content(section)[start : start + 8], "little")
+    names = list(symbols.names())[first:stop]
+    return _verified(name, names, symbols.n_value[first:stop], bytes(image.file.content(text)), False, slots)
 
 
 _READERS = {"elf": _verify_elf, "macho": _verify_macho}
 
 
-def _verified(name: str, names: list[bytes], values: array[int], code: bytes, bti: bool) -> Verified:
+def _verified(
+    name: str, names: list[bytes], values: array[int], code: bytes, bti: bool, slots: dict[bytes, int]
+) -> Verified:
     """Common end: one symbol a stub, in order, nothing between them; and every stub decodes."""
     stride = len(template(bti).code)
     if values != array("Q", range(0, stride * len(names), stride)) or len(code) != stride * len(names):
         raise VerificationRefusal(f"{name}: its symbols and its code do not pair up one stub to one name")
     if len(set(names)) != len(names):
         raise VerificationRefusal(f"{name}: defines a name twice")
-    return Verified(names, decode(code, bti=bti), bti)
+    return Verified(names, decode(code, bti=bti), bti, slots)
 
 
 def _name(symbols: Any, index: int) -> str:

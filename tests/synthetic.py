@@ -104,9 +104,11 @@ def macho_object(defined: dict[str, int] | None = None, needed: Sequence[str] = 
     obj = macho_writer.Object(
         [code],
         BuildVersion(platform, 0x000D0000, 0),
-        defined_symbols=macho_writer.SymbolColumns(
-            [name.encode() for name in defined], m.N_SECT | m.N_EXT, 1, 0, array("Q", defined.values())
-        ),
+        defined_symbols=[
+            macho_writer.SymbolColumns(
+                [name.encode() for name in defined], m.N_SECT | m.N_EXT, 1, 0, array("Q", defined.values())
+            )
+        ],
         undefined_symbols=macho_writer.SymbolColumns([name.encode() for name in needed], m.N_UNDF | m.N_EXT),
     )
     return bytes(macho_writer.write(obj))

@@ -9,7 +9,23 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOOR = {"binary", "errors", "files"}
-PHASES = ["host", "slide", "needed", "resolve", "emit", "verify", "build", "linkplan", "capture", "check", "link"]
+PHASES = [
+    "host",
+    "slide",
+    "needed",
+    "resolve",
+    "slots",
+    "bind_elf",
+    "bind_macho",
+    "bind",
+    "emit",
+    "verify",
+    "build",
+    "linkplan",
+    "capture",
+    "check",
+    "link",
+]
 """In the order of the path; a phase may import earlier ones, never later ones."""
 
 

@@ -15,7 +15,7 @@ from stubgen.needed import read_needed
 
 def names(*paths: str) -> list[bytes]:
     """The needed names, in order."""
-    return [reference.spelling for reference in read_needed(paths).references]
+    return [reference.spelling for reference in read_needed(paths, whole_archive=True).references]
 
 
 def ar_member(name: bytes, content: bytes) -> bytes:
@@ -76,10 +76,36 @@ def test_archives_of_every_style(tmp_path: Path, style: str) -> None:
         "long gnu": ar_member(b"//", long + b"/\n") + ar_member(b"/0", content),
     }[style]
     archive = put(tmp_path, "lib.a", b"!<arch>\n" + body)
-    needed = read_needed([archive])
+    needed = read_needed([archive], whole_archive=True)
     assert [r.name for r in needed.references] == [b"f"]
     member = "patch.o" if style == "gnu" else long.decode()
     assert needed.inputs == (f"{archive}({member})",)
+
+
+def test_a_member_counts_once_something_refers_to_it(tmp_path: Path) -> None:
+    """A library's other members need things that nobody asked for, and would be refused for no reason."""
+    body = (
+        ar_member(b"a.o/", elf_object([Sym("a", 0), undefined("b")]))
+        + ar_member(b"b.o/", elf_object([Sym("b", 0), undefined("from_b")]))
+        + ar_member(b"c.o/", elf_object([Sym("c", 0), undefined("from_c")]))
+    )
+    library = put(tmp_path, "lib.a", b"!<arch>\n" + body)
+    patch = put(tmp_path, "patch.o", elf_object([undefined("a")]))
+    for order in ([patch, library], [library, patch]):
+        needed = read_needed(order)
+        assert [r.name for r in needed.references] == [b"from_b"]
+        assert needed.inputs == (patch, f"{library}(a.o)", f"{library}(b.o)")
+    assert [r.name for r in read_needed([library], roots=[b"c"]).references] == [b"from_c"]
+    assert len(read_needed([patch, library], whole_archive=True).images) == 4
+    with pytest.raises(UsageError, match="nothing refers to any member"):
+        read_needed([library])
+
+
+def test_a_weak_reference_pulls_no_member(tmp_path: Path) -> None:
+    """Linkers leave archives alone for weak references; stubs must not be made for what never gets linked."""
+    library = put(tmp_path, "lib.a", b"!<arch>\n" + ar_member(b"a.o/", elf_object([Sym("a", 0)])))
+    patch = put(tmp_path, "patch.o", elf_object([undefined("a", weak=True)]))
+    assert [r.name for r in read_needed([patch, library]).references] == [b"a"]
 
 
 def test_metadata_in_an_rlib_is_skipped(tmp_path: Path) -> None:

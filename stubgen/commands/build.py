@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping
 
+from stubgen.bind import write_bound
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.commands import SCHEMA, Outcome
-from stubgen.commands.options import add_build_options, address, decision_documents, slide_document, write_report
+from stubgen.commands.options import (
+    add_build_options,
+    address,
+    decision_documents,
+    duplicate_documents,
+    duplicate_notes,
+    slide_document,
+    write_report,
+)
 from stubgen.errors import SymbolRefusal
 from stubgen.files import write_output
 
@@ -15,6 +25,10 @@ from stubgen.files import write_output
 def configure_parser(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     add_build_options(parser)
+    parser.add_argument(
+        "--bound-dir", metavar="DIR", help="write bound copies of the objects there; link those, and data is right"
+    )
+    parser.add_argument("--export", action="append", default=[], metavar="SYM", help="search archives for it")
     parser.add_argument("--allow-missing", action="store_true", help="leave symbols that the host lacks undefined")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the stub object to write")
 
@@ -29,15 +43,21 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         slide=address(arguments.slide) if arguments.slide is not None else None,
         data=arguments.data,
         libraries=arguments.library,
+        bind=arguments.bound_dir is not None,
+        tls=arguments.tls,
+        whole_archive=arguments.whole_archive,
+        exports=arguments.export,
     )
     decisions = decision_documents(judged.decisions()) if arguments.json or arguments.report else []
-    write_report(arguments.report, {"schema": SCHEMA, "command": "build", "decisions": decisions})
+    verdicts = {"decisions": decisions, "duplicates": duplicate_documents(judged.duplicates)}
+    write_report(arguments.report, {"schema": SCHEMA, "command": "build", **verdicts})
     try:
         refuse_problems(judged, allow_missing=arguments.allow_missing)
     except SymbolRefusal as error:
-        return Outcome({"decisions": decisions}, "", error.exit_status, f"error: {error}")
+        return Outcome(verdicts, "", error.exit_status, f"error: {error}")
     built = builder.emit(judged, bti=arguments.bti)
     write_output(arguments.output, built.stub.content)
+    copies = write_bound(built.bound, arguments.bound_dir) if built.bound else {}
     document = {
         "output": arguments.output,
         "format": built.stub.format,
@@ -45,13 +65,14 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         "stubs": len(built.stub.names),
         "bti": built.stub.bti,
         **slide_document(judged.slide),
-        "decisions": decisions,
+        "bound": copies,
+        **verdicts,
     }
-    left = [f"note: {describe(d)}" for d in judged.problems]
-    return Outcome(document, _text(built, arguments.output), complaint="\n".join(left))
+    left = [f"note: {describe(d)}" for d in judged.problems] + duplicate_notes(judged.duplicates)
+    return Outcome(document, _text(built, arguments.output, copies), complaint="\n".join(left))
 
 
-def _text(built: Built, output: str) -> str:
+def _text(built: Built, output: str, copies: Mapping[str, str]) -> str:
     slide = built.resolution.slide
     verdicts = Counter(decision.verdict.value for decision in built.resolution.others)
     anchor = f" ({slide.anchor}: {slide.static_address:#x} -> {slide.runtime_address:#x})" if slide.anchor else ""
@@ -60,4 +81,5 @@ def _text(built: Built, output: str) -> str:
         f"slide {slide.value:#x}{anchor}",
     ]
     lines += [f"{count} {verdict}" for verdict, count in sorted(verdicts.items())]
+    lines += [f"{name} -> {copy}" for name, copy in copies.items()]
     return "\n".join(lines)

@@ -10,7 +10,15 @@ from stubgen.build import StubBuilder
 from stubgen.capture import Capture, newest_capture
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import check_document, check_lines
-from stubgen.commands.options import add_build_options, address, decision_documents, slide_document, write_report
+from stubgen.commands.options import (
+    add_build_options,
+    address,
+    decision_documents,
+    duplicate_documents,
+    duplicate_notes,
+    slide_document,
+    write_report,
+)
 from stubgen.link import Linked, link
 
 
@@ -42,25 +50,29 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         slide=address(arguments.slide) if arguments.slide is not None else None,
         data=arguments.data,
         libraries=arguments.library,
+        tls=arguments.tls,
+        whole_archive=arguments.whole_archive,
         bti=arguments.bti,
         extra=arguments.extra,
         exports=arguments.export,
         stub=arguments.stub,
     )
     decisions = decision_documents(linked.built.resolution.decisions())
-    write_report(arguments.report, {"schema": SCHEMA, "command": "link", "decisions": decisions})
+    duplicates = linked.built.resolution.duplicates
+    verdicts = {"decisions": decisions, "duplicates": duplicate_documents(duplicates)}
+    write_report(arguments.report, {"schema": SCHEMA, "command": "link", **verdicts})
     document = {
         "output": str(linked.output),
         "stubs": len(linked.built.stub.names),
         **slide_document(linked.built.resolution.slide),
-        "decisions": decisions,
+        **verdicts,
         "link_command": list(linked.command),
         "directory": str(linked.plan.directory) if linked.plan.directory else None,
         "linker_messages": linked.messages,
         "check": check_document(linked.checked),
     }
-    words = [*linked.plan.warnings, *linked.messages.splitlines()]
-    return Outcome(document, _text(linked), complaint="\n".join(f"linker: {word}" for word in words))
+    words = [f"linker: {word}" for word in (*linked.plan.warnings, *linked.messages.splitlines())]
+    return Outcome(document, _text(linked), complaint="\n".join([*words, *duplicate_notes(duplicates)]))
 
 
 def _captured(arguments: argparse.Namespace) -> Capture:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from stubgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from stubgen.resolve import Decision
+    from stubgen.resolve import Decision, Duplicate
     from stubgen.slide import Slide
 
 
@@ -40,8 +40,15 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         "--data",
         choices=("auto", "absolute", "none"),
         default="auto",
-        help="how host data is answered: absolute symbols where they are right (auto), always, or never",
+        help="host data without bound copies: absolute symbols where they are right (auto), always, or never",
     )
+    parser.add_argument(
+        "--tls",
+        choices=("auto", "loader"),
+        default="auto",
+        help="thread-locals of a host that is a shared library: refused (auto), or left to the loader",
+    )
+    parser.add_argument("--whole-archive", action="store_true", help="take every member of the patch's archives")
     parser.add_argument(
         "--bti", choices=("auto", "on", "off"), default="auto", help="begin each stub with a BTI landing pad"
     )
@@ -50,6 +57,21 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--report", metavar="FILE", help="write every verdict as JSON")
     parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
+
+
+def duplicate_documents(duplicates: Iterable[Duplicate]) -> list[dict[str, object]]:
+    """The variables that patch and host both define, for ``--json`` and ``--report``."""
+    return [duplicate._asdict() for duplicate in duplicates]
+
+
+def duplicate_notes(duplicates: Iterable[Duplicate]) -> list[str]:
+    """A line about each writable variable that starts afresh in the patch."""
+    return [
+        f"note: {duplicate.name}: the patch has its own copy{f' of {duplicate.size} bytes' if duplicate.size else ''}, "
+        f"which starts afresh"
+        for duplicate in duplicates
+        if duplicate.writable and not duplicate.forwarded
+    ]
 
 
 def slide_document(slide: Slide) -> dict[str, object]:

@@ -79,7 +79,7 @@ def test_symbol_counts_around_16_bits(count: int) -> None:
     """Nothing in a symbol table is 16 bits wide but section indexes; a wrap would lose symbols silently."""
     names = [b"s%d" % number for number in range(count)]
     elf = elf_of([], global_symbols=[elf_writer.SymbolColumns(names, st_value=range(count))]).symbols
-    macho = macho_of([], defined_symbols=macho_writer.SymbolColumns(names, n_value=range(count))).symbols
+    macho = macho_of([], defined_symbols=[macho_writer.SymbolColumns(names, n_value=range(count))]).symbols
     assert elf is not None
     assert macho is not None
     assert list(elf.names())[1:] == list(macho.names()) == names
@@ -94,7 +94,7 @@ def test_a_nul_in_a_name_is_refused(write: object) -> None:
             elf_of([], global_symbols=[elf_writer.SymbolColumns([b"a\0b"])])
     else:
         with pytest.raises(FieldOverflow, match="NUL byte"):
-            macho_of([], defined_symbols=macho_writer.SymbolColumns([b"a\0b"]))
+            macho_of([], defined_symbols=[macho_writer.SymbolColumns([b"a\0b"])])
 
 
 @pytest.mark.parametrize("length", [15, 16])

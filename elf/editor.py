@@ -1,0 +1,167 @@
+"""Edits a copy of a relocatable object: symbols, relocations and bytes in place; every other byte stays.
+
+The symbol table and its strings only ever grow, so they move to the end of the copy; sections, their order,
+groups and everything that counts by index stay as they are.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+from elf import constants as c
+from elf.reader import ElfFile, Section, Symbols
+from elf.records import EHDR, SHDR, SYM
+from elf.relocations import Relocations, read_relocations, write_relocations
+from stubgen.binary import align_up, narrow
+from stubgen.errors import MalformedInput, UnsupportedInput
+
+
+class Table:
+    """The relocations of one section, under edit."""
+
+    def __init__(self, source: Section, target: Section, read: Relocations) -> None:
+        self.source = source
+        self.target = target
+        """The section that the relocations change."""
+        self.r_offset = read.r_offset
+        self.symbol = array("I", read.symbol)
+        self.kind = array("I", read.kind)
+        self.r_addend = array("q", read.r_addend)
+        self.dropped: set[int] = set()
+        self.changed = False
+
+    def __len__(self) -> int:
+        return len(self.r_offset)
+
+    def change(self, index: int, *, kind: int, symbol: int, addend: int = 0) -> None:
+        """Make relocation *index* another one at the same place."""
+        self.kind[index], self.symbol[index], self.r_addend[index] = kind, symbol, addend
+        self.changed = True
+
+    def drop(self, index: int) -> None:
+        """Remove relocation *index*."""
+        self.dropped.add(index)
+        self.changed = True
+
+    def finish(self) -> Relocations:
+        """What is left."""
+        left = [index for index in range(len(self)) if index not in self.dropped]
+        return Relocations(
+            [self.r_offset[index] for index in left],
+            [self.symbol[index] for index in left],
+            [self.kind[index] for index in left],
+            [self.r_addend[index] for index in left],
+        )
+
+
+class ObjectEditor:
+    """A copy of an object under edit.
+
+    Raises:
+        MalformedInput: the object has no symbol table, or its relocations are broken.
+        UnsupportedInput: its relocations are in a form that this project does not read.
+    """
+
+    def __init__(self, file: ElfFile) -> None:
+        symtab = file.section_of_type(c.SHT_SYMTAB)
+        if symtab is None or file.symbols is None:
+            raise MalformedInput(f"{file.name}: has no symbol table")
+        self.file = file
+        self.symbols: Symbols = file.symbols
+        self._symtab = symtab
+        self._content = bytearray(file.view.data)
+        self._entries = bytearray(file.content(symtab))
+        self._strings = bytearray(file.symbols.strings)
+        self.tables = list(self._tables())
+        self._edited = False
+
+    def _tables(self) -> Iterator[Table]:
+        for section in self.file.sections:
+            if section.header.sh_type in (c.SHT_REL, c.SHT_CREL):
+                raise UnsupportedInput(f"{self.file.name}: {section.name} is not Elf64_Rela, the one form handled")
+            if section.header.sh_type != c.SHT_RELA or section.header.sh_link != self._symtab.number:
+                continue
+            if not 0 < section.header.sh_info < len(self.file.sections):
+                raise MalformedInput(f"{self.file.name}: {section.name} belongs to no section")
+            read = read_relocations(self.file.content(section))
+            if read.symbol and max(read.symbol) >= len(self.symbols):
+                raise MalformedInput(f"{self.file.name}: {section.name} names a symbol that does not exist")
+            yield Table(section, self.file.sections[section.header.sh_info], read)
+
+    def rename(self, symbol: int, name: bytes) -> None:
+        """Give *symbol*, an undefined one, another name; it loses its type and becomes hidden."""
+        record = list(SYM.unpack_from(self._entries, SYM.size * symbol))
+        record[0] = self._string(name)
+        record[1], record[2] = c.STB_GLOBAL << 4 | c.STT_NOTYPE, c.STV_HIDDEN
+        SYM.pack_into(self._entries, SYM.size * symbol, *record)
+
+    def add_undefined(self, name: bytes) -> int:
+        """A new undefined hidden symbol; its index."""
+        info = c.STB_GLOBAL << 4 | c.STT_NOTYPE
+        self._entries += SYM.pack(self._string(name), info, c.STV_HIDDEN, c.SHN_UNDEF, 0, 0)
+        self._edited = True
+        return len(self._entries) // SYM.size - 1
+
+    def _string(self, name: bytes) -> int:
+        """Byte offset of *name*, appended to the string table."""
+        self._edited = True
+        offset = narrow(len(self._strings), 32, "st_name", self.file.name)
+        self._strings += name + b"\0"
+        return offset
+
+    def word(self, section: Section, offset: int) -> int:
+        """The instruction at byte *offset* of *section*."""
+        return int.from_bytes(self.read(section, offset, 4), "little")
+
+    def read(self, section: Section, offset: int, size: int) -> bytes:
+        """*size* bytes at byte *offset* of *section*, as edited so far."""
+        start = self._place(section, offset, size)
+        return bytes(self._content[start : start + size])
+
+    def overwrite(self, section: Section, offset: int, content: bytes) -> None:
+        """Overwrite bytes at byte *offset* of *section*."""
+        start = self._place(section, offset, len(content))
+        self._content[start : start + len(content)] = content
+
+    def _place(self, section: Section, offset: int, size: int) -> int:
+        header = section.header
+        if header.sh_type == c.SHT_NOBITS or offset + size > header.sh_size:
+            raise MalformedInput(f"{self.file.name}: a relocation at {offset:#x} lies outside {section.name}")
+        return int(header.sh_offset + offset)
+
+    def finish(self) -> bytes:
+        """The edited copy."""
+        for table in self.tables:
+            if table.changed:
+                raw = write_relocations(table.finish())
+                start = table.source.header.sh_offset
+                self._content[start : start + table.source.header.sh_size] = raw.ljust(
+                    table.source.header.sh_size, b"\0"
+                )
+                self._resize(table.source.number, start, len(raw))
+        if self._edited:
+            self._append(self._symtab.number, bytes(self._entries), 8)
+            self._append(self._symtab.header.sh_link, bytes(self._strings), 1)
+            self._grow_indexes()
+        return bytes(self._content)
+
+    def _append(self, number: int, content: bytes, alignment: int) -> None:
+        """Move section *number* to the end of the copy, with new content."""
+        self._content += bytes(align_up(len(self._content), alignment) - len(self._content))
+        self._resize(number, len(self._content), len(content))
+        self._content += content
+
+    def _resize(self, number: int, offset: int, size: int) -> None:
+        """Change where section *number* lies and how large it is."""
+        place = EHDR.unpack_from(self._content)[6] + SHDR.size * number
+        record = list(SHDR.unpack_from(self._content, place))
+        record[4], record[5] = offset, size
+        SHDR.pack_into(self._content, place, *record)
+
+    def _grow_indexes(self) -> None:
+        """Keep .symtab_shndx, where there is one, as long as the symbol table."""
+        extended = self.file.section_of_type(c.SHT_SYMTAB_SHNDX)
+        if extended is not None and extended.header.sh_link == self._symtab.number:
+            added = len(self._entries) // SYM.size - len(self.symbols)
+            self._append(extended.number, bytes(self.file.content(extended)) + bytes(4 * added), 4)

@@ -1,0 +1,222 @@
+"""Edits a copy of a relocatable object: symbols, relocations and bytes in place; every other byte stays.
+
+The symbol table and its strings only ever grow, so they move to the end of the copy; sections, their order and
+everything that counts by index stay as they are. Linker optimisation hints about changed instructions go.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+from macho import constants as c
+from macho.reader import MachOFile, Section, Symbols
+from macho.records import (
+    DYSYMTAB_COMMAND,
+    LINKEDIT_DATA_COMMAND,
+    NLIST_64,
+    SECTION_64,
+    SEGMENT_COMMAND_64,
+    SYMTAB_COMMAND,
+)
+from macho.relocations import Relocations, write_relocations
+from stubgen.binary import align_up, narrow
+from stubgen.errors import MalformedInput
+
+
+class Table:
+    """The relocations of one section, under edit."""
+
+    def __init__(self, target: Section, read: Relocations) -> None:
+        self.target = target
+        """The section that the relocations change."""
+        self.r_address = read.r_address
+        self.r_word = array("I", read.r_word)
+        self.dropped: set[int] = set()
+        self.changed = False
+
+    def __len__(self) -> int:
+        return len(self.r_address)
+
+    def kind(self, index: int) -> int:
+        """ARM64_RELOC_* of relocation *index*."""
+        return self.r_word[index] >> 28
+
+    def symbol(self, index: int) -> int:
+        """The symbol of relocation *index*; -1 where it names a section."""
+        return self.r_word[index] & 0xFFFFFF if self.r_word[index] >> 27 & 1 else -1
+
+    def length(self, index: int) -> int:
+        """Log2 bytes of what relocation *index* changes."""
+        return self.r_word[index] >> 25 & 3
+
+    def change(self, index: int, *, kind: int, symbol: int) -> None:
+        """Make relocation *index* another one at the same place."""
+        self.r_word[index] = self.r_word[index] & 0x0F000000 | narrow(symbol, 24, "r_symbolnum", "object") | kind << 28
+        self.changed = True
+
+    def drop(self, index: int) -> None:
+        """Remove relocation *index*."""
+        self.dropped.add(index)
+        self.changed = True
+
+    def finish(self) -> Relocations:
+        """What is left."""
+        left = [index for index in range(len(self)) if index not in self.dropped]
+        return Relocations([self.r_address[index] for index in left], [self.r_word[index] for index in left])
+
+
+class ObjectEditor:
+    """A copy of an object under edit.
+
+    Raises:
+        MalformedInput: the object has no symbol table, or its relocations are broken.
+    """
+
+    def __init__(self, file: MachOFile) -> None:
+        if file.symbols is None:
+            raise MalformedInput(f"{file.name}: has no symbol table")
+        self.file = file
+        self.symbols: Symbols = file.symbols
+        self._content = bytearray(file.view.data)
+        self._entries = bytearray(file.symbols.raw)
+        self._strings = bytearray(file.symbols.strings)
+        self._changed_addresses: set[int] = set()
+        self.tables = list(self._tables())
+        self._edited = False
+
+    def _tables(self) -> Iterator[Table]:
+        for section, read in self.file.relocations():
+            table = Table(section, read)
+            if any(table.symbol(index) >= len(self.symbols) for index in range(len(table))):
+                raise MalformedInput(f"{self.file.name}: {section.name} names a symbol that does not exist")
+            yield table
+
+    def rename(self, symbol: int, name: bytes) -> None:
+        """Give *symbol*, an undefined one, another name; it loses its flags."""
+        record = (self._string(name), c.N_UNDF | c.N_EXT, 0, 0, 0)
+        NLIST_64.pack_into(self._entries, NLIST_64.size * symbol, *record)
+
+    def add_undefined(self, name: bytes) -> int:
+        """A new undefined symbol; its index."""
+        self._entries += NLIST_64.pack(self._string(name), c.N_UNDF | c.N_EXT, 0, 0, 0)
+        self._edited = True
+        return len(self._entries) // NLIST_64.size - 1
+
+    def _string(self, name: bytes) -> int:
+        """Byte offset of *name*, appended to the string table."""
+        self._edited = True
+        offset = narrow(len(self._strings), 32, "n_strx", self.file.name)
+        self._strings += name + b"\0"
+        return offset
+
+    def word(self, section: Section, offset: int) -> int:
+        """The instruction at byte *offset* of *section*."""
+        return int.from_bytes(self.read(section, offset, 4), "little")
+
+    def read(self, section: Section, offset: int, size: int) -> bytes:
+        """*size* bytes at byte *offset* of *section*, as edited so far."""
+        start = self._place(section, offset, size)
+        return bytes(self._content[start : start + size])
+
+    def overwrite(self, section: Section, offset: int, content: bytes) -> None:
+        """Overwrite bytes at byte *offset* of *section*."""
+        start = self._place(section, offset, len(content))
+        self._content[start : start + len(content)] = content
+
+    def _place(self, section: Section, offset: int, size: int) -> int:
+        header = section.header
+        if header.flags & c.SECTION_TYPE in c.ZEROFILL_TYPES or offset + size > header.size:
+            raise MalformedInput(f"{self.file.name}: a relocation at {offset:#x} lies outside {section.name}")
+        return int(header.offset + offset)
+
+    def forget_hints(self, section: Section, offset: int) -> None:
+        """Remove linker optimisation hints about the instruction at byte *offset* of *section*."""
+        self._changed_addresses.add(section.header.addr + offset)
+
+    def finish(self) -> bytes:
+        """The edited copy."""
+        for table in self.tables:
+            if table.changed:
+                raw = write_relocations(table.finish())
+                start, size = table.target.header.reloff, 8 * table.target.header.nreloc
+                self._content[start : start + size] = raw.ljust(size, b"\0")
+                self._recount(table.target, len(raw) // 8)
+        if self._edited:
+            self._append_symbols()
+        if self._changed_addresses:
+            self._rewrite_hints()
+        return bytes(self._content)
+
+    def _recount(self, section: Section, nreloc: int) -> None:
+        """Change how many relocations *section* has."""
+        ordinal = 0
+        for command in self.file.commands:
+            if command.cmd != c.LC_SEGMENT_64:
+                continue
+            nsects = SEGMENT_COMMAND_64.unpack_from(self._content, command.offset)[9]
+            if ordinal < section.ordinal <= ordinal + nsects:
+                place = command.offset + SEGMENT_COMMAND_64.size + SECTION_64.size * (section.ordinal - ordinal - 1)
+                record = list(SECTION_64.unpack_from(self._content, place))
+                record[7] = nreloc
+                SECTION_64.pack_into(self._content, place, *record)
+            ordinal += nsects
+
+    def _append_symbols(self) -> None:
+        """Move symbols and strings to the end; new symbols are undefined ones, which LC_DYSYMTAB counts last."""
+        self._content += bytes(align_up(len(self._content), 8) - len(self._content))
+        symoff = narrow(len(self._content), 32, "symoff", self.file.name)
+        self._content += self._entries
+        stroff = narrow(len(self._content), 32, "stroff", self.file.name)
+        self._content += self._strings
+        added = len(self._entries) // NLIST_64.size - len(self.symbols)
+        for command in self.file.commands:
+            if command.cmd == c.LC_SYMTAB:
+                counts = symoff, len(self._entries) // NLIST_64.size, stroff, len(self._strings)
+                SYMTAB_COMMAND.pack_into(self._content, command.offset, command.cmd, command.size, *counts)
+            elif command.cmd == c.LC_DYSYMTAB:
+                record = list(DYSYMTAB_COMMAND.unpack_from(self._content, command.offset))
+                record[7] += added
+                DYSYMTAB_COMMAND.pack_into(self._content, command.offset, *record)
+
+    def _rewrite_hints(self) -> None:
+        """Leave out the hints of LC_LINKER_OPTIMIZATION_HINT that are about changed instructions."""
+        for command in self.file.commands:
+            if command.cmd == c.LC_LINKER_OPTIMIZATION_HINT:
+                _, _, start, size = LINKEDIT_DATA_COMMAND.unpack_from(self._content, command.offset)
+                raw = bytes(self.file.view.bytes(start, size, "the linker optimisation hints"))
+                kept = b"".join(
+                    encoded
+                    for encoded, addresses in _hints(raw, self.file.name)
+                    if not self._changed_addresses.intersection(addresses)
+                )
+                self._content[start : start + size] = kept.ljust(size, b"\0")
+
+
+def _hints(raw: bytes, name: str) -> Iterator[tuple[bytes, list[int]]]:
+    """Each hint as it is encoded, and the addresses that it is about; a kind of 0 ends the list."""
+    position = 0
+    while position < len(raw):
+        start = position
+        kind, position = _uleb128(raw, position, name)
+        if not kind:
+            return
+        count, position = _uleb128(raw, position, name)
+        addresses = []
+        for _ in range(count):
+            address, position = _uleb128(raw, position, name)
+            addresses.append(address)
+        yield raw[start:position], addresses
+
+
+def _uleb128(raw: bytes, position: int, name: str) -> tuple[int, int]:
+    """One ULEB128 number, and where the next one starts."""
+    value = shift = 0
+    while position < len(raw):
+        octet = raw[position]
+        position += 1
+        value |= (octet & 0x7F) << shift
+        if not octet & 0x80:
+            return value, position
+        shift += 7
+    raise MalformedInput(f"{name}: the linker optimisation hints end in the middle of a number")

@@ -1,0 +1,278 @@
+"""How each AArch64 ELF relocation to a host symbol is bound. Twin of ``bind_macho``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from elf import constants as c
+from elf import relocations as r
+from elf.editor import ObjectEditor, Table
+from stubgen.images import ElfImage, Image, Kind
+from stubgen.resolve import Form, Target
+from stubgen.slots import Binder, BoundObject
+
+SLOT_LOADS = {
+    r.R_AARCH64_ADR_GOT_PAGE: r.R_AARCH64_ADR_PREL_PG_HI21,
+    r.R_AARCH64_LD64_GOT_LO12_NC: r.R_AARCH64_LDST64_ABS_LO12_NC,
+    r.R_AARCH64_GOT_LD_PREL19: r.R_AARCH64_LD_PREL_LO19,
+    r.R_AARCH64_GOTPCREL32: r.R_AARCH64_PREL32,
+}
+"""A reference to the symbol's GOT entry -> the same to its slot."""
+
+THREAD_LOADS = {
+    r.R_AARCH64_TLSIE_ADR_GOTTPREL_PAGE21: (Form.THREAD_OFFSET, r.R_AARCH64_ADR_PREL_PG_HI21),
+    r.R_AARCH64_TLSIE_LD64_GOTTPREL_LO12_NC: (Form.THREAD_OFFSET, r.R_AARCH64_LDST64_ABS_LO12_NC),
+    r.R_AARCH64_TLSIE_LD_GOTTPREL_PREL19: (Form.THREAD_OFFSET, r.R_AARCH64_LD_PREL_LO19),
+    r.R_AARCH64_TLSDESC_ADR_PAGE21: (Form.DESCRIPTOR, r.R_AARCH64_ADR_PREL_PG_HI21),
+    r.R_AARCH64_TLSDESC_LD64_LO12: (Form.DESCRIPTOR, r.R_AARCH64_LDST64_ABS_LO12_NC),
+    r.R_AARCH64_TLSDESC_ADD_LO12: (Form.DESCRIPTOR, r.R_AARCH64_ADD_ABS_LO12_NC),
+    r.R_AARCH64_TLSDESC_LD_PREL19: (Form.DESCRIPTOR, r.R_AARCH64_LD_PREL_LO19),
+    r.R_AARCH64_TLSDESC_ADR_PREL21: (Form.DESCRIPTOR, r.R_AARCH64_ADR_PREL_LO21),
+}
+"""A reference to a thread-local's GOT entry or descriptor -> (what the slot holds, the same to the slot)."""
+
+
+class Immediate(NamedTuple):
+    """Which bits of the thread offset a local-exec instruction holds in its 12-bit immediate."""
+
+    shift: int  # of the offset's first bit
+    scale: int  # log2 bytes of the access
+    limit: int  # the offset must be below; 0: unchecked
+
+
+THREAD_IMMEDIATES = {
+    r.R_AARCH64_TLSLE_ADD_TPREL_HI12: Immediate(12, 0, 1 << 24),
+    r.R_AARCH64_TLSLE_ADD_TPREL_LO12: Immediate(0, 0, 1 << 12),
+    r.R_AARCH64_TLSLE_ADD_TPREL_LO12_NC: Immediate(0, 0, 0),
+    r.R_AARCH64_TLSLE_LDST8_TPREL_LO12: Immediate(0, 0, 1 << 12),
+    r.R_AARCH64_TLSLE_LDST8_TPREL_LO12_NC: Immediate(0, 0, 0),
+    r.R_AARCH64_TLSLE_LDST16_TPREL_LO12: Immediate(0, 1, 1 << 12),
+    r.R_AARCH64_TLSLE_LDST16_TPREL_LO12_NC: Immediate(0, 1, 0),
+    r.R_AARCH64_TLSLE_LDST32_TPREL_LO12: Immediate(0, 2, 1 << 12),
+    r.R_AARCH64_TLSLE_LDST32_TPREL_LO12_NC: Immediate(0, 2, 0),
+    r.R_AARCH64_TLSLE_LDST64_TPREL_LO12: Immediate(0, 3, 1 << 12),
+    r.R_AARCH64_TLSLE_LDST64_TPREL_LO12_NC: Immediate(0, 3, 0),
+    r.R_AARCH64_TLSLE_LDST128_TPREL_LO12: Immediate(0, 4, 1 << 12),
+    r.R_AARCH64_TLSLE_LDST128_TPREL_LO12_NC: Immediate(0, 4, 0),
+}
+"""Local-exec: the offset's bits are written in place, which also takes away what ``-shared`` rejects."""
+
+BRANCHES = frozenset(
+    {r.R_AARCH64_CALL26, r.R_AARCH64_JUMP26, r.R_AARCH64_PLT32, r.R_AARCH64_CONDBR19, r.R_AARCH64_TSTBR14}
+)
+"""These reach a function's trampoline as they are."""
+
+PLACE_RELATIVE = frozenset({r.R_AARCH64_PREL64, r.R_AARCH64_PREL32, r.R_AARCH64_PREL16})
+"""A distance to the symbol, as unwind tables have it: to a function, its trampoline will do."""
+
+PAIRS = {
+    r.R_AARCH64_ADR_PREL_PG_HI21: r.R_AARCH64_ADR_PREL_PG_HI21,
+    r.R_AARCH64_ADR_PREL_PG_HI21_NC: r.R_AARCH64_ADR_PREL_PG_HI21,
+    r.R_AARCH64_ADD_ABS_LO12_NC: r.R_AARCH64_LDST64_ABS_LO12_NC,
+}
+"""``adrp``+``add``, the address itself -> ``adrp``+``ldr`` of the slot."""
+
+ADVICE = {
+    **dict.fromkeys(
+        (
+            r.R_AARCH64_LDST8_ABS_LO12_NC,
+            r.R_AARCH64_LDST16_ABS_LO12_NC,
+            r.R_AARCH64_LDST32_ABS_LO12_NC,
+            r.R_AARCH64_LDST64_ABS_LO12_NC,
+            r.R_AARCH64_LDST128_ABS_LO12_NC,
+            r.R_AARCH64_ADR_PREL_LO21,
+            r.R_AARCH64_LD_PREL_LO19,
+        ),
+        "the access is PC-relative and the host is out of its reach; compile with -fPIC "
+        "(clang: also -fno-direct-access-external-data)",
+    ),
+    **dict.fromkeys(
+        (r.R_AARCH64_LD64_GOTPAGE_LO15, r.R_AARCH64_LD64_GOTOFF_LO15, r.R_AARCH64_GOTREL64, r.R_AARCH64_GOTREL32),
+        "it counts from the GOT, where a slot cannot be; compile with -fPIC instead of -fpic",
+    ),
+    **dict.fromkeys(
+        range(r.R_AARCH64_MOVW_UABS_G0, r.R_AARCH64_MOVW_SABS_G2 + 1),
+        "the large code model's absolute moves are not bound; compile with -fPIC -mcmodel=small",
+    ),
+    **dict.fromkeys(
+        (r.R_AARCH64_ABS32, r.R_AARCH64_ABS16), "a runtime address does not fit its field; use a pointer-sized word"
+    ),
+    **dict.fromkeys(
+        range(r.R_AARCH64_TLSGD_ADR_PREL21, r.R_AARCH64_TLSLD_ADD_LO12_NC + 1),
+        "this general- or local-dynamic form calls __tls_get_addr; compile with -mtls-dialect=desc",
+    ),
+}
+"""Codes that cannot be bound -> why, and the compiler flag that helps."""
+
+_ADD = 0x91000000  # add xd, xn, #0 (Arm ARM, ADD (immediate), 64-bit)
+_LOAD = 0xF9400000  # ldr xd, [xn] (Arm ARM, LDR (immediate), 64-bit, unsigned offset)
+_REGISTERS = 0x3FF  # xd and xn: the same bits in both
+
+
+def bind_object(image: Image, binder: Binder) -> BoundObject:
+    """The bound copy of one object."""
+    assert isinstance(image, ElfImage)  # noqa: S101  # bind() pairs them
+    editor = ObjectEditor(image.file)
+    bindable = _bindable(editor, binder)
+    if not bindable:
+        return BoundObject(image.name, bytes(image.file.view.data), changed=False)
+    run = _Run(editor, binder, bindable)
+    for table in editor.tables:
+        run.walk(table)
+    run.settle_symbols()
+    content = editor.finish()
+    return BoundObject(image.name, content, content != bytes(image.file.view.data))
+
+
+def _bindable(editor: ObjectEditor, binder: Binder) -> dict[int, tuple[bytes, Target]]:
+    """Symbol index -> (spelling, target) for the object's references to the host."""
+    found = {}
+    for index, shndx in enumerate(editor.symbols.st_shndx):
+        thread_local = editor.symbols.st_info[index] & 0xF == c.STT_TLS
+        if index and (shndx == c.SHN_UNDEF or thread_local):
+            name = editor.symbols.name(index)
+            target = binder.targets.get(name)
+            if target is not None and (shndx == c.SHN_UNDEF or target.kind is Kind.THREAD_LOCAL):
+                found[index] = (name, target)
+    return found
+
+
+class _Run:
+    """Binding one object."""
+
+    def __init__(self, editor: ObjectEditor, binder: Binder, bindable: dict[int, tuple[bytes, Target]]) -> None:
+        self.editor = editor
+        self.binder = binder
+        self.bindable = bindable
+        self.slot_symbols: dict[bytes, int] = {}
+        self.paired: set[bytes] = set()
+        self.rules: dict[Kind, Callable[[_Place], bool]] = {
+            Kind.FUNCTION: self._function,
+            Kind.DATA: self._address,
+            Kind.THREAD_LOCAL: self._thread_local,
+        }
+
+    def walk(self, table: Table) -> None:
+        """Bind every relocation of one section."""
+        self.paired = self._paired(table)
+        allocated = table.target.header.sh_flags & c.SHF_ALLOC
+        for index, symbol in enumerate(table.symbol):
+            if symbol not in self.bindable:
+                continue
+            name, target = self.bindable[symbol]
+            place = _Place(table, index, symbol, name, target, table.kind[index], table.r_addend[index])
+            if not allocated:
+                if target.kind is Kind.DATA:  # debug information: nothing there for a linker to find
+                    table.drop(index)
+            elif not self.rules[target.kind](place):
+                reason = ADVICE.get(place.kind, "no rule binds this relocation")
+                where = f"{self.editor.file.name}: {table.target.name}+{place.offset:#x}"
+                self.binder.refuse(where, r.NAMES.get(place.kind, f"relocation {place.kind}"), name, reason)
+
+    def settle_symbols(self) -> None:
+        """Leave no undefined symbol behind that only an address could answer.
+
+        An undefined symbol that no relocation names is still looked for in archives and still listed in
+        the patch's dynamic symbols; under the name of its slot it is found in the stub object.
+        """
+        for symbol, (name, target) in self.bindable.items():
+            if self._owns_slot(symbol, target):
+                self.editor.rename(symbol, self.binder.slot(name, target, target.form, 0))
+
+    def _function(self, place: _Place) -> bool:
+        if place.kind in BRANCHES or place.kind in PLACE_RELATIVE or place.table.target.name == ".eh_frame":
+            return True
+        return self._address(place)
+
+    def _address(self, place: _Place) -> bool:
+        """Bind a use of the symbol's address."""
+        if place.kind == r.R_AARCH64_ABS64:
+            value = (place.target.value + place.addend) % (1 << 64)
+            self.editor.overwrite(place.table.target, place.offset, value.to_bytes(8, "little"))
+            place.table.drop(place.number)
+        elif place.kind in SLOT_LOADS:
+            self._to_slot(place, Form.ADDRESS, SLOT_LOADS[place.kind])
+        elif place.kind in PAIRS and place.name in self.paired:
+            if place.kind == r.R_AARCH64_ADD_ABS_LO12_NC:
+                registers = self.editor.word(place.table.target, place.offset) & _REGISTERS
+                self.editor.overwrite(place.table.target, place.offset, (_LOAD | registers).to_bytes(4, "little"))
+            self._to_slot(place, Form.ADDRESS, PAIRS[place.kind])
+        else:
+            return False
+        return True
+
+    def _paired(self, table: Table) -> set[bytes]:
+        """The symbols whose page this section uses for nothing but ``adrp``+``add``.
+
+        One ``adrp`` may serve several instructions: were one of them a load or store with the symbol's page
+        offset in it, that one would read the slot's neighbourhood.
+        """
+        paired: set[bytes] = set()
+        others: set[bytes] = set()
+        for index, symbol in enumerate(table.symbol):
+            if symbol not in self.bindable:
+                continue
+            name, kind = self.bindable[symbol][0], table.kind[index]
+            is_add = kind == r.R_AARCH64_ADD_ABS_LO12_NC
+            if is_add and self.editor.word(table.target, table.r_offset[index]) & ~_REGISTERS != _ADD:
+                others.add(name)
+            elif kind in PAIRS:
+                paired.add(name)
+            elif kind in ADVICE:
+                others.add(name)
+        return paired - others
+
+    def _thread_local(self, place: _Place) -> bool:
+        if place.kind == r.R_AARCH64_TLSDESC_CALL:
+            place.table.drop(place.number)
+        elif place.kind in THREAD_LOADS:
+            form, kind = THREAD_LOADS[place.kind]
+            self._to_slot(place, form, kind)
+        elif place.kind in THREAD_IMMEDIATES:
+            return self._immediate(place)
+        else:
+            return False
+        return True
+
+    def _immediate(self, place: _Place) -> bool:
+        """Write the thread offset's bits into a local-exec instruction."""
+        shift, scale, limit = THREAD_IMMEDIATES[place.kind]
+        offset = place.target.value + place.addend
+        if offset < 0 or (limit and offset >= limit) or (offset >> shift) % (1 << scale):
+            return False
+        word = self.editor.word(place.table.target, place.offset) & ~(0xFFF << 10)
+        word |= (offset >> shift & 0xFFF) >> scale << 10
+        self.editor.overwrite(place.table.target, place.offset, word.to_bytes(4, "little"))
+        place.table.drop(place.number)
+        return True
+
+    def _to_slot(self, place: _Place, form: Form, kind: int) -> None:
+        """Turn a relocation to the slot of its symbol."""
+        slot = self.binder.slot(place.name, place.target, form, place.addend)
+        if form is place.target.form and not place.addend and self._owns_slot(place.symbol, place.target):
+            self.slot_symbols.setdefault(slot, place.symbol)
+        elif slot not in self.slot_symbols:
+            self.slot_symbols[slot] = self.editor.add_undefined(slot)
+        place.table.change(place.number, kind=kind, symbol=self.slot_symbols[slot])
+
+    def _owns_slot(self, symbol: int, target: Target) -> bool:
+        """Whether *symbol* itself is renamed to its slot: nothing else in the object can need it."""
+        return target.kind is not Kind.FUNCTION and self.editor.symbols.st_shndx[symbol] == c.SHN_UNDEF
+
+
+class _Place(NamedTuple):
+    """One relocation to a host symbol."""
+
+    table: Table
+    number: int  # index into the table
+    symbol: int
+    name: bytes
+    target: Target
+    kind: int  # R_AARCH64_*
+    addend: int  # bytes
+
+    @property
+    def offset(self) -> int:
+        """Byte offset in the section."""
+        return self.table.r_offset[self.number]

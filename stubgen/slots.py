@@ -1,0 +1,49 @@
+"""Slots: the constants in the stub object that bound copies read, and the book that is kept of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from stubgen.resolve import Form, Target
+
+SLOT_PREFIX = b"__stubgen_slot."
+
+
+class Slot(NamedTuple):
+    """A constant in the stub object."""
+
+    symbol: bytes
+    form: Form
+    value: int  # bytes; a descriptor's second half
+    name: bytes  # the host symbol that it stands for
+
+
+class BoundObject(NamedTuple):
+    """One object of the patch."""
+
+    name: str  # the file, an archive's member as archive(member)
+    content: bytes
+    changed: bool  # whether it differs from the original
+
+
+@dataclass
+class Binder:
+    """What one run of the bind phase collects: the slots, and the places that cannot be expressed."""
+
+    targets: Mapping[bytes, Target]
+    slots: dict[bytes, Slot] = field(default_factory=dict)
+    refusals: list[str] = field(default_factory=list)
+
+    def slot(self, name: bytes, target: Target, form: Form, addend: int) -> bytes:
+        """The symbol of the slot for *name* plus *addend* bytes, which will be in the stub object."""
+        mark = b".tlsdesc" if form is Form.DESCRIPTOR else b""
+        symbol = SLOT_PREFIX + name + mark + (b"%+d" % addend if addend else b"")
+        self.slots.setdefault(symbol, Slot(symbol, form, (target.value + addend) % (1 << 64), name))
+        return symbol
+
+    def refuse(self, place: str, relocation: str, name: bytes, reason: str) -> None:
+        """Note a place that cannot be expressed."""
+        symbol = name.decode("utf-8", "surrogateescape")
+        self.refusals.append(f"{place}: {relocation} against {symbol}: {reason}")
