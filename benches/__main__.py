@@ -19,13 +19,33 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
-from benches.emission import FORMATS, PEERS, Workload
+from benches.emission import FORMATS, PEERS, Peer, Workload
+
+
+class Times(NamedTuple):
+    """Seconds of one step over all rounds."""
+
+    median: float
+    spread: float  # half the distance between the extremes, in units of the median
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    format: str
+    stubs: int
+    bytes_written: int
+    rounds: int
+    emit: Times
+    verify: Times
+    peers: dict[str, float]  # name -> its time in units of ours
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benches", description=str(__doc__).splitlines()[0])
     parser.add_argument("--counts", type=int, nargs="+", default=[1_000, 10_000, 100_000, 1_000_000], metavar="N")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each tool (default 5; 3 from 1M stubs)")
     parser.add_argument("--results", type=Path, default=Path(".bench"), metavar="DIR", help="where results.json goes")
@@ -52,17 +72,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             cells = (
                 format_name,
                 f"{count:,}",
-                f"{row['bytes']:,}",
-                _duration(row["emit"]["median"]),
-                f"±{row['emit']['spread']:.0%}",
-                f"{count / row['emit']['median']:,.0f}",
-                _duration(row["verify"]["median"]),
-                *(_ratio(row["peers"].get(peer.name)) for peer in peers),
+                f"{row.bytes_written:,}",
+                _duration(row.emit.median),
+                f"±{row.emit.spread:.0%}",
+                f"{count / row.emit.median:,.0f}",
+                _duration(row.verify.median),
+                *(_ratio(row.peers.get(peer.name)) for peer in peers),
             )
             print("  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)), flush=True)
     arguments.results.mkdir(parents=True, exist_ok=True)
     path = arguments.results / "results.json"
-    path.write_text(json.dumps({"command": sys.argv, "versions": _versions(), "rows": results}, indent=2) + "\n")
+    path.write_text(
+        json.dumps({"command": sys.argv, "versions": _versions(), "rows": [row._asdict() for row in results]}, indent=2)
+        + "\n"
+    )
     print(
         "\nemit: names and addresses to an object on disk, in a running process; verify: every stub of that object"
         "\ndecoded again; / tool: its time for the same stubs, its start included and the writing of its input not,"
@@ -71,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measure(format_name: str, count: int, rounds: int, peers: Sequence[object]) -> dict[str, object]:
+def _measure(format_name: str, count: int, rounds: int, peers: Sequence[Peer]) -> Row:
     """One row: all tools in turn, *rounds* times after one that is not counted."""
     workload = Workload(format_name, count)
     emits, verifies = [], []
@@ -102,20 +125,13 @@ def _measure(format_name: str, count: int, rounds: int, peers: Sequence[object])
             for name, seconds in taken.items():
                 ratios.setdefault(name, []).append(seconds / (verified - started))
         size = len(stub.content)
-    return {
-        "format": format_name,
-        "stubs": count,
-        "bytes": size,
-        "rounds": rounds,
-        "emit": _summary(emits),
-        "verify": _summary(verifies),
-        "peers": {name: statistics.median(values) for name, values in ratios.items()},
-    }
+    medians = {name: statistics.median(values) for name, values in ratios.items()}
+    return Row(format_name, count, size, rounds, _times(emits), _times(verifies), medians)
 
 
-def _summary(seconds: Sequence[float]) -> dict[str, float]:
+def _times(seconds: Sequence[float]) -> Times:
     median = statistics.median(seconds)
-    return {"median": median, "spread": (max(seconds) - min(seconds)) / 2 / median}
+    return Times(median, (max(seconds) - min(seconds)) / 2 / median)
 
 
 def _duration(seconds: float) -> str:
