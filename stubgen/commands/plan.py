@@ -32,6 +32,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     patch.add_argument(
         "--keep-global", nargs="+", action="extend", default=[], metavar="SYM", help="with --relocatable"
     )
+    patch.add_argument("--objcopy", default="llvm-objcopy", metavar="PROGRAM", help="with --keep-global")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--explain", action="store_true", help="say what became of every argument, and why")
     form.add_argument("--shell", action="store_true", help="print one line to paste into a shell")
@@ -42,7 +43,9 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     from stubgen.linkplan import LinkerOs, build_link_plan
     from stubgen.linkplan.explain import document, explain, shell_line
 
-    argv, directory, response_files = _captured(arguments)
+    if arguments.keep_global and not arguments.relocatable:
+        raise UsageError("--keep-global is for --relocatable; a shared library's symbols are chosen with --export")
+    argv, directory, response_files, environment = _captured(arguments)
     plan = build_link_plan(
         argv,
         objects=arguments.objects,
@@ -56,6 +59,8 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         soname=arguments.soname,
         response_files=response_files,
         keep_global=arguments.keep_global,
+        objcopy=arguments.objcopy,
+        environment=environment,
     )
     if arguments.explain:
         colour, width = _terminal()
@@ -67,12 +72,14 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     return Outcome(document(plan), text, complaint="\n".join(f"warning: {word}" for word in plan.warnings))
 
 
-def _captured(arguments: argparse.Namespace) -> tuple[list[str], Path | None, dict[str, Path]]:
-    """(command, where it ran, its response files) from the record or from the command line."""
+def _captured(
+    arguments: argparse.Namespace,
+) -> tuple[list[str], Path | None, dict[str, Path], dict[str, str] | None]:
+    """(command, where it ran, its response files, its environment) from the record or from the command line."""
     if arguments.captured is None:
         if not arguments.argv:
             raise UsageError("give the captured command: --captured FILE, or the command itself after --")
-        return arguments.argv, None if arguments.directory is None else Path(arguments.directory), {}
+        return arguments.argv, None if arguments.directory is None else Path(arguments.directory), {}, None
     if arguments.argv or arguments.directory:
         raise UsageError("--captured holds the command and its folder; leave out --directory and what follows --")
     from stubgen.capture import Capture, newest_capture
@@ -83,7 +90,7 @@ def _captured(arguments: argparse.Namespace) -> tuple[list[str], Path | None, di
         capture = newest_capture(arguments.captured, arguments.output_name)
     else:
         capture = Capture.load(arguments.captured)
-    return capture.argv, capture.directory, capture.response_files
+    return capture.argv, capture.directory, capture.response_files, capture.environment
 
 
 def _terminal() -> tuple[bool, int]:

@@ -96,6 +96,7 @@ ROWS: tuple[Row, ...] = (
         SEPARATE,
         "-bundle_loader -image_base -seg1addr -pagezero_size -stack_size -stack_addr",
     ),
+    (Role.FINAL, FLAG, "-rdynamic"),
     (Role.LAYOUT, JOINED_OR_SEPARATE, "-T"),
     (Role.KEYWORD, JOINED_OR_SEPARATE, "-z"),
     (Role.PLAIN, JOINED_OR_SEPARATE, "-u -I -D -U -A -G -R -b -MT -MQ -h"),
@@ -134,7 +135,7 @@ ROWS: tuple[Row, ...] = (
         # Names that a shorter joined option would swallow: -o, -e, -u, -x, -l, -T, -D, -h, -b, -A, -G, -R, -z.
         "-object -emit-llvm -emit-interface-stubs -emit-merged-ifs -emit-module "
         "-undef -help -hidden -ansi -help-hidden -export_dynamic -all_load -ObjC -ObjC++ "
-        "-rdynamic -bind_at_load -time -traditional -trigraphs -traditional-cpp -analyze",
+        "-bind_at_load -time -traditional -trigraphs -traditional-cpp -analyze",
     ),
     (Role.PLAIN, JOINED, "-objcmt- -object-file-name= -Rpass -working-directory="),
 )

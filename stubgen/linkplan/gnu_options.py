@@ -66,6 +66,8 @@ ROWS: tuple[Row, ...] = (
     (Role.EXECUTABLE, SEPARATE_OR_EQUALS, "--entry --image-base -Ttext -Tdata -Tbss -Ttext-segment"),
     (Role.EXECUTABLE, SEPARATE_OR_EQUALS, "-Trodata-segment -Tldata-segment --section-start"),
     (Role.EXECUTABLE, FLAG, "-N"),
+    (Role.FINAL, FLAG, "--export-dynamic -E --gdb-index"),
+    (Role.FINAL, EQUALS, "--icf"),
     (Role.LAYOUT, JOINED_OR_SEPARATE, "-T"),
     (Role.LAYOUT, SEPARATE_OR_EQUALS, "--script --default-script"),
     (Role.LAYOUT, SEPARATE, "-dT"),
@@ -91,14 +93,14 @@ ROWS: tuple[Row, ...] = (
     (
         Role.PLAIN,
         EQUALS,
-        "--package-metadata --build-id --icf --unique --threads --push-state --color-diagnostics --sort-common",
+        "--package-metadata --build-id --unique --threads --push-state --color-diagnostics --sort-common",
     ),
     (
         Role.PLAIN,
         FLAG,
         "--as-needed --no-as-needed --add-needed --no-add-needed -Bstatic -dn -non_shared -Bdynamic "
         "-Bsymbolic -Bsymbolic-functions -Bno-symbolic -Bgroup --whole-archive --no-whole-archive --start-group "
-        "--end-group -( -) --start-lib --end-lib --pop-state --export-dynamic -E "
+        "--end-group -( -) --start-lib --end-lib --pop-state "
         "--no-export-dynamic --no-build-id --eh-frame-hdr --no-eh-frame-hdr --no-gc-sections "
         "--enable-new-dtags --disable-new-dtags --no-dynamic-linker --allow-shlib-undefined "
         "--undefined-version --allow-multiple-definition --fatal-warnings --no-fatal-warnings -v --version "

@@ -82,6 +82,8 @@ class Role(Enum):
     """Means something for executables only."""
     LAYOUT = "layout"
     """Reads a linker script."""
+    FINAL = "final"
+    """Means something for a loadable output only: linkers reject it with ``-r``."""
     NOT_LOADABLE = "not loadable"
     """Forbids what a hot patch does."""
     LANGUAGE = "language"

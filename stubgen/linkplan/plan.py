@@ -19,7 +19,7 @@ from stubgen.errors import PlanRefusal, UsageError
 from stubgen.linkplan import response
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.tokens import Item, Shape, Tokens, is_option, render, tokenize
-from stubgen.linkplan.toolchain import Dialect, Family, LinkerOs, Toolchain, find_toolchain
+from stubgen.linkplan.toolchain import Dialect, Family, LinkerOs, Toolchain, apple_sdk, find_toolchain
 
 StrPath = str | operating_system.PathLike[str]
 
@@ -109,6 +109,8 @@ class Request(NamedTuple):
     """Operands of ``-L``, in order."""
     captured_shared: bool
     """The captured command already linked a shared library."""
+    environment: Mapping[str, str]
+    """What the captured command ran in."""
 
 
 DROPPED: Mapping[Role, str] = {
@@ -134,6 +136,7 @@ RELOCATABLE_DROPPED: Mapping[Role, str] = {
     Role.LIBRARY: "a merged object takes no libraries; the final link does",
     Role.LIBRARY_FILE: "a merged object takes no libraries; the final link does",
     Role.FRAMEWORK: "a merged object takes no libraries; the final link does",
+    Role.FINAL: "linkers reject it beside -r",
 }
 """Roles that go as well when the result is one object."""
 
@@ -166,6 +169,8 @@ def build_link_plan(
     soname: str | None = None,
     response_files: Mapping[str, StrPath] | None = None,
     keep_global: Sequence[str] = (),
+    objcopy: str = "llvm-objcopy",
+    environment: Mapping[str, str] | None = None,
 ) -> LinkPlan:
     """The command that links the patch, from the one that linked the host.
 
@@ -184,6 +189,9 @@ def build_link_plan(
         soname: the patch's name for the loader; None: one made from the output and the objects.
         response_files: name after the ``@`` -> a copy that the capture kept.
         keep_global: with *relocatable*, the only symbols that stay global.
+        objcopy: the program that makes the others local; GNU's does as well.
+        environment: what the captured command ran in; None: this process's. An Apple command without an SDK gets
+            the one that ``xcrun`` names, unless ``SDKROOT`` does.
 
     Raises:
         PlanRefusal: hot-patching cannot work for what the command links.
@@ -211,7 +219,18 @@ def build_link_plan(
             toolchain.linker_grammar(),
         )
         request = _request(
-            tokens, toolchain, linker_os, objects, output, extra, exports, host, place, relocatable, soname
+            tokens,
+            toolchain,
+            linker_os,
+            objects,
+            output,
+            extra,
+            exports,
+            host,
+            place,
+            relocatable,
+            soname,
+            operating_system.environ if environment is None else environment,
         )
         _refuse_other_links(tokens, request)
         verdicts = [_decide(item, request) for item in tokens.items]
@@ -238,7 +257,7 @@ def build_link_plan(
         warnings=tuple(warnings),
         os=linker_os,
         fixed=len(toolchain.front),
-        localize=_localize(output, keep_global) if relocatable and keep_global else (),
+        localize=_localize(output, keep_global, [*extra, *objects], objcopy) if relocatable and keep_global else (),
     )
 
 
@@ -276,6 +295,7 @@ def _request(
     directory: Path | None,
     relocatable: bool,
     soname: str | None,
+    environment: Mapping[str, str],
 ) -> Request:
     names = set()
     if host is not None:
@@ -306,6 +326,7 @@ def _request(
             if item.option is not None and item.option.name == "-L" and item.values
         ),
         captured_shared=shared,
+        environment=environment,
     )
 
 
@@ -490,6 +511,10 @@ def _added(request: Request, present: Sequence[tuple[str, str]]) -> list[Edit]:
             )
         option = "-install_name" if apple else "-soname"
         add_for_linker([option, request.soname or fresh_name(request)], "a name that no loaded library has")
+    if apple and not _has_sdk(request, present):
+        sdk = apple_sdk(request.toolchain, request.environment)
+        if sdk:
+            add(["-isysroot" if driver else "-syslibroot", sdk], "the SDK that xcrun names; the command has none")
     for path in request.extra:
         add([path], "asked for")
     for path in request.objects:
@@ -512,6 +537,12 @@ def _unresolved(request: Request) -> list[str]:
     if request.toolchain.dialect is Dialect.ZIG:  # zig's driver rejects --unresolved-symbols
         return ["-z", "undefs"]
     return ["--unresolved-symbols=ignore-all"]
+
+
+def _has_sdk(request: Request, present: Sequence[tuple[str, str]]) -> bool:
+    """Say whether the command or its environment names an SDK, or zig brings its own."""
+    named = any(name in ("-isysroot", "-syslibroot", "--sysroot", "-sdk") for name, _ in present)
+    return named or "SDKROOT" in request.environment or request.toolchain.dialect is Dialect.ZIG
 
 
 def _exports(request: Request, present: Sequence[tuple[str, str]]) -> list[str]:
@@ -540,12 +571,11 @@ def fresh_name(request: Request) -> str:
     return f"{stem}-{mark:08x}.{ending or ('dylib' if request.toolchain.family is Family.LD64 else 'so')}"
 
 
-def _localize(output: StrPath, keep_global: Sequence[str]) -> tuple[str, ...]:
-    return (
-        "llvm-objcopy",
-        *(f"--keep-global-symbol={name}" for name in keep_global),
-        operating_system.fspath(output),
-    )
+def _localize(output: StrPath, keep_global: Sequence[str], inputs: Sequence[StrPath], objcopy: str) -> tuple[str, ...]:
+    """The command after a relocatable link."""
+    from stubgen.linkplan.relocatable import localize_command
+
+    return localize_command(output, keep_global, [operating_system.fspath(path) for path in inputs], objcopy=objcopy)
 
 
 def _edits(tokens: Tokens, verdicts: Sequence[Verdict], expansion: response.Expansion, start: int) -> list[Edit]:

@@ -7,7 +7,7 @@ The program's name decides, then ``-flavor``, then what the arguments say of the
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -450,6 +450,20 @@ def _refuse_hopeless(program: str, arguments: Sequence[str], family: Family | No
         raise PlanRefusal(
             f"{program}: the linker of {system}; this tool plans for Linux, Android, macOS and the iOS simulator"
         )
+
+
+def apple_sdk(toolchain: Toolchain, environment: Mapping[str, str]) -> str:
+    """The SDK for *toolchain*'s target, as ``xcrun`` names it; ``""`` where there is no xcrun."""
+    import shutil
+    import subprocess
+
+    xcrun = shutil.which("xcrun", path=environment.get("PATH"))
+    if xcrun is None:
+        return ""
+    name = "iphonesimulator" if "ios" in toolchain.target and "macabi" not in toolchain.target else "macosx"
+    command = [xcrun, "--sdk", name, "--show-sdk-path"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=dict(environment))
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _is_apple_device(target: str) -> bool:

@@ -355,3 +355,25 @@ def test_linker_os_for_host(tmp_path: Path, magic: bytes, system: LinkerOs) -> N
     """Builders ask this before they have a captured command."""
     (tmp_path / "host").write_bytes(magic)
     assert linker_os_for_host(tmp_path / "host") is system
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "added"),
+    [
+        ("clang -arch arm64 -mmacosx-version-min=11.0", {}, ("-isysroot", "/sdk/macosx")),
+        ("clang -target arm64-apple-ios17-simulator", {}, ("-isysroot", "/sdk/iphonesimulator")),
+        ("ld -arch arm64 -dylib", {}, ("-syslibroot", "/sdk/macosx")),
+        ("clang -arch arm64 -isysroot /mine", {}, ()),
+        ("clang -arch arm64", {"SDKROOT": "/mine"}, ()),
+        ("zig cc -target aarch64-macos", {}, ()),
+        ("aarch64-linux-gnu-gcc", {}, ()),
+    ],
+)
+def test_a_missing_sdk_comes_from_xcrun(
+    tmp_path: Path, command: str, environment: dict[str, str], added: tuple[str, ...]
+) -> None:
+    """Outside of Xcode's own shell, Apple's clang finds no libSystem without an SDK."""
+    (tmp_path / "xcrun").write_text('#!/bin/sh\necho "/sdk/$2"\n')
+    (tmp_path / "xcrun").chmod(0o755)
+    made = plan(command, environment={"PATH": str(tmp_path), **environment})
+    assert [edit.after for edit in made.edits if "xcrun" in edit.why] == ([added] if added else [])
