@@ -316,7 +316,9 @@ def _program_after(argv: Sequence[str], wrapper: int) -> int | None:
             return position + 1
     for position in range(wrapper + 1, len(argv)):
         word = argv[position]
-        if not word.startswith("-") and (family_of(word) is not None or program_name(word) == "zig"):
+        if word.startswith("-") or _is_assignment(word):
+            continue
+        if family_of(word) is not None or program_name(word) == "zig":
             return position
     return None
 

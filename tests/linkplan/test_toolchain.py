@@ -94,6 +94,7 @@ def test_what_arguments_leave_open_the_caller_settles() -> None:
         ("ccache /usr/bin/aarch64-linux-gnu-g++-12 -lm", "ccache /usr/bin/aarch64-linux-gnu-g++-12 -lm"),
         ("xcrun -sdk macosx clang -lm", "xcrun -sdk macosx clang -lm"),
         ("env A=1 clang -lm", "env A=1 clang -lm"),
+        ("env - PATH=/bin CC=/usr/bin/gcc clang -lm", "env - PATH=/bin CC=/usr/bin/gcc clang -lm"),
         ("TOOL_VERSION=1 B=2 clang -lm", "env TOOL_VERSION=1 B=2 clang -lm"),
         ("zig cc -lm", "zig cc -lm"),
         ("python3 -m ziglang cc -lm", "python3 -m ziglang cc -lm"),
