@@ -350,6 +350,14 @@ class ElfFile:
                 length = tags.get(size, 0) // RELA.size * RELA.size
                 yield read_relocations(self.read_at(tags[start], length, "the dynamic relocations"))
 
+    def bound_names(self) -> set[bytes]:
+        """The names that the dynamic loader looks up when it loads the file."""
+        table = self.dynamic_symbols
+        if table is None:
+            return set()
+        used = {symbol for relocations in self.dynamic_relocations() for symbol in relocations.symbol}
+        return {table.name(symbol) for symbol in used if 0 < symbol < len(table)}
+
     # notes and segments
 
     @cached_property

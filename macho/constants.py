@@ -134,3 +134,14 @@ MAX_LIBRARY_ORDINAL = 0xFD
 
 # <mach-o/compact_unwind_encoding.h>
 UNWIND_ARM64_MODE_FRAMELESS = 0x02000000  # stack size in 16-byte units, bits 12-23; return address in lr
+
+# <mach-o/loader.h>, the binding opcodes of LC_DYLD_INFO: operation in the high nibble
+BIND_OPCODE_SET_SYMBOL_TRAILING_FLAGS_IMM = 0x40  # a NUL-terminated name follows
+BIND_OPCODE_THREADED = 0xD0
+BIND_OPERAND_COUNTS = {0x20: 1, 0x60: 1, 0x70: 1, 0x80: 1, 0xA0: 1, 0xC0: 2}
+"""Operation -> how many LEB128 operands follow; those not listed have none."""
+BIND_SYMBOL_FLAGS_NON_WEAK_DEFINITION = 0x8  # the image has a strong definition: nothing is bound
+
+# <mach-o/fixup-chains.h>
+CHAINED_IMPORT_FORMATS = {1: (4, 9, 0x7FFFFF), 2: (8, 9, 0x7FFFFF), 3: (16, 32, 0xFFFFFFFF)}
+"""imports_format -> (bytes an import, first bit of its name's offset, mask of that offset)."""

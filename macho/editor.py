@@ -20,7 +20,7 @@ from macho.records import (
     SYMTAB_COMMAND,
 )
 from macho.relocations import Relocations, write_relocations
-from stubgen.binary import align_up, narrow
+from stubgen.binary import align_up, narrow, uleb128
 from stubgen.errors import MalformedInput
 
 
@@ -187,36 +187,23 @@ class ObjectEditor:
                 raw = bytes(self.file.view.bytes(start, size, "the linker optimisation hints"))
                 kept = b"".join(
                     encoded
-                    for encoded, addresses in _hints(raw, self.file.name)
+                    for encoded, addresses in _hints(raw, f"{self.file.name}: linker optimisation hints")
                     if not self._changed_addresses.intersection(addresses)
                 )
                 self._content[start : start + size] = kept.ljust(size, b"\0")
 
 
-def _hints(raw: bytes, name: str) -> Iterator[tuple[bytes, list[int]]]:
+def _hints(raw: bytes, where: str) -> Iterator[tuple[bytes, list[int]]]:
     """Each hint as it is encoded, and the addresses that it is about; a kind of 0 ends the list."""
     position = 0
     while position < len(raw):
         start = position
-        kind, position = _uleb128(raw, position, name)
+        kind, position = uleb128(raw, position, where)
         if not kind:
             return
-        count, position = _uleb128(raw, position, name)
+        count, position = uleb128(raw, position, where)
         addresses = []
         for _ in range(count):
-            address, position = _uleb128(raw, position, name)
+            address, position = uleb128(raw, position, where)
             addresses.append(address)
         yield raw[start:position], addresses
-
-
-def _uleb128(raw: bytes, position: int, name: str) -> tuple[int, int]:
-    """One ULEB128 number, and where the next one starts."""
-    value = shift = 0
-    while position < len(raw):
-        octet = raw[position]
-        position += 1
-        value |= (octet & 0x7F) << shift
-        if not octet & 0x80:
-            return value, position
-        shift += 7
-    raise MalformedInput(f"{name}: the linker optimisation hints end in the middle of a number")

@@ -16,11 +16,14 @@ from typing import Any, NamedTuple
 from macho import constants as c
 from macho.records import (
     BUILD_VERSION_COMMAND,
+    CHAINED_FIXUPS_HEADER,
+    DYLD_INFO_COMMAND,
     DYLIB_COMMAND,
     DYSYMTAB_COMMAND,
     FAT_ARCH,
     FAT_ARCH_64,
     FAT_HEADER,
+    LINKEDIT_DATA_COMMAND,
     LOAD_COMMAND,
     MACH_HEADER_64,
     NLIST_64,
@@ -36,7 +39,7 @@ from macho.records import (
     SegmentCommand64,
 )
 from macho.relocations import Relocations, read_relocations
-from stubgen.binary import View, column, string_at
+from stubgen.binary import View, column, string_at, uleb128
 from stubgen.errors import MalformedInput, UnsupportedInput
 
 
@@ -208,6 +211,48 @@ class MachOFile:
         """LC_DYSYMTAB from ilocalsym on: first index and count of locals, external definitions, undefined."""
         command = self._command(c.LC_DYSYMTAB)
         return None if command is None else self._unpack(DYSYMTAB_COMMAND, command, "LC_DYSYMTAB")[2:]
+
+    # what the loader looks up
+
+    def bound_names(self) -> set[bytes]:
+        """The names that dyld looks up when it loads the file: binds, weak and lazy binds, chained imports."""
+        names: set[bytes] = set()
+        for command in self.commands:
+            if command.cmd in (c.LC_DYLD_INFO, c.LC_DYLD_INFO_ONLY):
+                regions = self._unpack(DYLD_INFO_COMMAND, command, "LC_DYLD_INFO")[4:10]
+                for offset, size in zip(regions[0::2], regions[1::2], strict=True):
+                    names |= self._names_in_opcodes(bytes(self.view.bytes(offset, size, "the binding opcodes")))
+            elif command.cmd == c.LC_DYLD_CHAINED_FIXUPS:
+                _, _, offset, size = self._unpack(LINKEDIT_DATA_COMMAND, command, "LC_DYLD_CHAINED_FIXUPS")
+                names |= self._names_in_chains(self.view.slice(offset, size, "the chained fixups"))
+        return names
+
+    def _names_in_opcodes(self, raw: bytes) -> set[bytes]:
+        names: set[bytes] = set()
+        position, where = 0, f"{self.name}: the binding opcodes"
+        while position < len(raw):
+            operation, immediate = raw[position] & 0xF0, raw[position] & 0x0F
+            position += 1
+            if operation == c.BIND_OPCODE_SET_SYMBOL_TRAILING_FLAGS_IMM:
+                name = string_at(raw, position)
+                position += len(name) + 1
+                if not immediate & c.BIND_SYMBOL_FLAGS_NON_WEAK_DEFINITION:
+                    names.add(name)
+            threaded = operation == c.BIND_OPCODE_THREADED and not immediate
+            for _ in range(1 if threaded else c.BIND_OPERAND_COUNTS.get(operation, 0)):
+                _, position = uleb128(raw, position, where)
+        return names
+
+    def _names_in_chains(self, view: View) -> set[bytes]:
+        _, _, imports, symbols, count, format_, compressed = view.unpack(CHAINED_FIXUPS_HEADER, 0, "their header")
+        if format_ not in c.CHAINED_IMPORT_FORMATS or compressed:
+            raise UnsupportedInput(f"{self.name}: its chained fixups have import format {format_}, which is not known")
+        size, shift, mask = c.CHAINED_IMPORT_FORMATS[format_]
+        strings = view.bytes(symbols, len(view) - symbols, "the chained fixups' names")
+        raw = view.bytes(imports, size * count, "the chained fixups' imports")
+        width = min(size, 8)
+        words = (int.from_bytes(raw[at : at + width], "little") for at in range(0, size * count, size))
+        return {string_at(strings, word >> shift & mask) for word in words}
 
     # load commands
 

@@ -83,6 +83,23 @@ def string_at(table: BytesLike, offset: int) -> bytes:
     return rest if end < 0 else rest[:end]
 
 
+def uleb128(raw: BytesLike, position: int, where: str) -> tuple[int, int]:
+    """One ULEB128 number at byte *position*, and where the next one starts.
+
+    Raises:
+        MalformedInput: the bytes end in the middle of it.
+    """
+    value = shift = 0
+    while position < len(raw):
+        octet = raw[position]
+        position += 1
+        value |= (octet & 0x7F) << shift
+        if not octet & 0x80:
+            return value, position
+        shift += 7
+    raise MalformedInput(f"{where}: ends in the middle of a number")
+
+
 def spread(values: Column, count: int) -> array[int]:
     """A column of *count* 8-byte values."""
     return array("Q", [values]) * count if isinstance(values, int) else array("Q", values)

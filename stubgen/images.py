@@ -410,11 +410,7 @@ class ElfImage(Image):
         }
 
     def looked_up(self) -> set[bytes]:
-        table = self.file.dynamic_symbols
-        if table is None:
-            return set()
-        used = {symbol for relocations in self.file.dynamic_relocations() for symbol in relocations.symbol}
-        return {table.name(symbol) for symbol in used if 0 < symbol < len(table)}
+        return self.file.bound_names()
 
     @property
     def branch_targets_guarded(self) -> bool:
@@ -613,7 +609,7 @@ class MachOImage(Image):
         }
 
     def looked_up(self) -> set[bytes]:
-        return {item.name for item in self.imports()}
+        return self.file.bound_names()
 
     def code(self) -> Iterator[Code]:
         c = self._c
