@@ -97,7 +97,7 @@ def test_a_second_patch_replaces_the_first(program: Program, tmp_path: Path) -> 
     """People save again and again: loaders may take a second patch of the same soname for the first one."""
     first, second = tmp_path / "1" / "patch.so", tmp_path / "2" / "patch.so"
     with LiveHost(program.path) as live:
-        for patch, source, answer in ((first, "patch", ANSWER), (second, "patch_data", "counter 42")):
+        for patch, source, answer in ((first, "patch", ANSWER), (second, "patch_local", "static 42")):
             patch.parent.mkdir()
             program.link(live, patch, source)
             assert live.patch(patch) == answer
@@ -128,11 +128,34 @@ def test_nothing_about_the_host_is_looked_up_at_load_time(program: Program, tmp_
 
 
 def test_host_data_is_shared(program: Program, tmp_path: Path) -> None:
-    """A patch that works on its own copy of a global applies and changes nothing."""
+    """A patch with its own copy of a global applies and changes nothing; a function must keep its one address."""
     with LiveHost(program.path) as live:
         program.link(live, tmp_path / "patch.so", "patch_data")
-        assert live.patch(tmp_path / "patch.so") == "counter 42"
-        assert live.tell("call").endswith("counter 42")
+        answer = "counter 42 42 zeros 10 private 105 goes on same function 1 1"
+        assert live.patch(tmp_path / "patch.so") == answer
+        assert live.tell("data") == "counter 42 zeros 10 private 105 thread 7 70 goes on"
+        live.end()
+    assert not looked_up_by(tmp_path / "patch.so") & defined_by(program.path)
+
+
+THREAD_MODELS = {
+    "descriptor": ["-fPIC", "-mtls-dialect=desc", "-DOWN"],
+    "initial-exec": ["-fPIC", "-ftls-model=initial-exec", "-DOWN"],
+    "local-exec": ["-fPIE", "-ftls-model=local-exec"],
+}
+"""How a compiler reaches thread-locals -> what asks for it; local-exec is what it does for executables."""
+
+
+@pytest.mark.parametrize("model", THREAD_MODELS)
+def test_thread_locals_of_the_host_are_shared(program: Program, tmp_path: Path, model: str) -> None:
+    """An object compiled as for the executable has local-exec code, which no linker takes into a library as it is."""
+    patch = compile_c(tmp_path, "patch_thread", options=tuple(THREAD_MODELS[model]))
+    with LiveHost(program.path) as live:
+        program._replace(patch_objects=patch).link(live, tmp_path / "patch.so", "patch_thread")
+        assert live.patch(tmp_path / "patch.so") == "thread 8 80 own 2000"
+        own = 2000 if "-DOWN" in THREAD_MODELS[model] else 3000
+        assert live.tell("thread") == f"thread 8 80 own {own}"  # a new thread begins with what the program says
+        assert live.tell("data") == "counter 41 zeros 0 private 5 thread 8 80 goes on"
         live.end()
 
 

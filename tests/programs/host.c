@@ -1,11 +1,14 @@
 /* A host that takes orders on its standard input, one a line, and answers each with one line.
 
    patch PATH   load PATH and call its patch_main()
+   thread       call the patch's patch_main() on a new thread
+   data         show the host's variables
    call         call the host's own functions, to show that it goes on
    quit         end
 
    Every kind of call that a trampoline must not disturb has a function here. */
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +22,11 @@ struct quad {
 };
 
 int host_counter = 41;
+int host_zeros[4];
+const char host_motto[] = "goes on";
+static volatile int host_private = 5; /* volatile: the host itself never writes it */
+__thread int host_thread = 7;
+static volatile __thread int host_private_thread = 70;
 static int calls;
 
 __attribute__((noinline)) int host_add(int a, int b) {
@@ -73,12 +81,20 @@ __attribute__((noinline)) static int host_static(int x) { return x * factor; }
 
 __attribute__((visibility("hidden"), noinline)) int host_hidden(int x) { return host_static(x) + 1; }
 
+__attribute__((noinline)) int host_is_add(int (*function)(int, int)) { return function == host_add; }
+
 /* An ifunc: its symbol is the resolver's, and only the loader may call that. */
 static int chosen(int x) { return x * 1000; }
 static void *choose(void) { return (void *)chosen; }
 int host_chosen(int) __attribute__((ifunc("choose")));
 
+static void *answer(void *patch_main) {
+  printf("%s\n", ((const char *(*)(void))patch_main)());
+  return NULL;
+}
+
 int main(void) {
+  const char *(*patch_main)(void) = NULL;
   char line[4096];
   setvbuf(stdout, NULL, _IOLBF, 0);
   printf("anchor %p\n", (void *)&main);
@@ -86,10 +102,17 @@ int main(void) {
     line[strcspn(line, "\n")] = 0;
     if (!strncmp(line, "patch ", 6)) {
       void *patch = dlopen(line + 6, RTLD_NOW | RTLD_LOCAL);
-      const char *(*patch_main)(void) = patch ? (const char *(*)(void))dlsym(patch, "patch_main") : NULL;
+      patch_main = patch ? (const char *(*)(void))dlsym(patch, "patch_main") : NULL;
       printf("%s\n", patch_main ? patch_main() : dlerror());
+    } else if (!strcmp(line, "thread") && patch_main) {
+      pthread_t thread;
+      pthread_create(&thread, NULL, answer, (void *)patch_main);
+      pthread_join(thread, NULL);
     } else if (!strcmp(line, "call")) {
       printf("add %d hidden %d calls %d counter %d\n", host_add(1, 1), host_hidden(6), calls, host_counter);
+    } else if (!strcmp(line, "data")) {
+      printf("counter %d zeros %d private %d thread %d %d %s\n", host_counter, host_zeros[2], host_private,
+             host_thread, host_private_thread, host_motto);
     } else if (!strcmp(line, "quit")) {
       puts("bye");
       return 0;
