@@ -85,10 +85,10 @@ ROWS: tuple[Row, ...] = (
         SEPARATE,
         "-MF --serialize-diagnostics -serialize-diagnostics -dependency-file -dependency-dot -aux-info "
         "-object_path_lto -dependency_info -map -gen-cdb-fragment-path -emit-module-path "
-        "-emit-objc-header-path -output-file-map -index-store-path",
+        "-emit-objc-header-path -output-file-map -index-store-path -index-unit-output-path",
     ),
     (Role.SIDE_OUTPUT, JOINED_OR_SEPARATE, "-MJ"),
-    (Role.SIDE_OUTPUT, JOINED, "-foptimization-record-file= -fsave-optimization-record="),
+    (Role.SIDE_OUTPUT, JOINED, "-foptimization-record-file= -fsave-optimization-record= -Wcrl,"),
     (Role.EXECUTABLE, JOINED_OR_SEPARATE, "-e -Ttext -Tdata -Tbss"),
     (Role.EXECUTABLE, EQUALS, "--entry"),
     (
@@ -113,7 +113,7 @@ ROWS: tuple[Row, ...] = (
         "-Xopenmp-target -Xflang -Xcc -Xfrontend -Xclang-linker -Xllvm -mllvm -mmlir -mthread-model -meabi "
         "-include -include-pch -imacros -iprefix -iquote -isystem -isystem-after -idirafter -cxx-isystem "
         "-stdlib++-isystem -iwithprefix -iwithprefixbefore -iwithsysroot -iframeworkwithsysroot -imultilib "
-        "-imultiarch -ivfsoverlay -vfsoverlay --vfsoverlay -iapinotes-modules -ftrapv-handler "
+        "-imultiarch -ivfsoverlay -ivfsstatcache -vfsoverlay --vfsoverlay -iapinotes-modules -ftrapv-handler "
         "-fdebug-compilation-dir -fmodules-user-build-path -module-dependency-dir -arcmt-migrate-report-output "
         "-ccc-gcc-name -ccc-arcmt-migrate -ccc-objcmt-migrate --analyzer-output -darwin-target-variant-triple "
         "-dumpdir -dumpbase -dumpbase-ext -wrapper -dsym-dir -V "

@@ -45,7 +45,7 @@ ROWS: tuple[Row, ...] = (
         "--version-script --dynamic-list --retain-symbols-file --symbol-ordering-file "
         "--call-graph-ordering-file --section-ordering-file --require-defined --just-symbols --version-exports-section",
     ),
-    (Role.SYMBOL_LIST, FLAG, "--no-undefined-version --dynamic-list-data"),
+    (Role.SYMBOL_LIST, FLAG, "--no-undefined-version"),
     (Role.STRIP, FLAG, "--gc-sections --strip-all -s --strip-debug -S --discard-all -x"),
     (Role.STRIP, FLAG, "--strip-debug-gdb --strip-debug-non-line"),
     (Role.IDENTITY, SEPARATE_OR_EQUALS, "-soname"),
@@ -58,7 +58,8 @@ ROWS: tuple[Row, ...] = (
     (
         Role.SIDE_OUTPUT,
         EQUALS,
-        "--why-extract --print-archive-stats --time-trace --thinlto-index-only --thinlto-emit-imports-files",
+        "--why-extract --print-archive-stats --time-trace --thinlto-index-only --thinlto-emit-imports-files "
+        "--separate-debug-file",
     ),
     (Role.SIDE_OUTPUT, FLAG, "--emit-relocs -q"),
     (Role.SIDE_OUTPUT, SEPARATE, "--print-symbol-counts"),  # gold
@@ -88,6 +89,21 @@ ROWS: tuple[Row, ...] = (
         "--shuffle-sections --thinlto-cache-dir --thinlto-cache-policy --thinlto-jobs "
         "--thinlto-object-suffix-replace --thinlto-prefix-replace --task-link --spare-dynamic-tags "
         "--dtlto-distributor",
+    ),
+    (
+        Role.PLAIN,
+        SEPARATE_OR_EQUALS,
+        # gold's
+        "--thread-count --thread-count-initial --thread-count-middle --thread-count-final --stub-group-size "
+        "--icf-iterations --incremental-base --rosegment-gap --hash-bucket-empty-fraction "
+        "--build-id-chunk-size-for-treehash --build-id-min-file-size-for-treehash",
+    ),
+    (
+        Role.PLAIN,
+        SEPARATE_OR_EQUALS,
+        # GNU ld's for Windows
+        "--major-image-version --minor-image-version --major-os-version --minor-os-version --subsystem "
+        "--major-subsystem-version --minor-subsystem-version --file-alignment --section-alignment --heap --stack",
     ),
     (Role.PLAIN, SEPARATE, "-assert"),
     (
@@ -119,7 +135,7 @@ ROWS: tuple[Row, ...] = (
 TWO_DASH_ROWS: tuple[Row, ...] = (
     (Role.OUTPUT, SEPARATE_OR_EQUALS, "--output"),
     (Role.SYMBOL_LIST, SEPARATE_OR_EQUALS, "--export-dynamic-symbol-list"),
-    (Role.SIDE_OUTPUT, SEPARATE_OR_EQUALS, "--out-implib --lto-obj-path --opt-remarks-filename"),
+    (Role.SIDE_OUTPUT, SEPARATE_OR_EQUALS, "--out-implib --output-def --lto-obj-path --opt-remarks-filename"),
     (Role.EXECUTABLE, FLAG, "--omagic"),
     (
         Role.PLAIN,

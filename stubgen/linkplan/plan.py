@@ -670,7 +670,7 @@ def _response_edit(
     return Edit(Action.REPLACED, (file.text,), result, why)
 
 
-_MSVC_OUTPUTS = ("out:", "implib:", "pdb:", "map:", "manifestfile:", "pgd:", "ilk:")
+_MSVC_OUTPUTS = ("out:", "implib:", "pdb:", "map:", "manifestfile:", "pgd:", "ilk:", "wholearchive:")
 
 
 def _plan_msvc(

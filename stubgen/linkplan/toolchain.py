@@ -243,7 +243,8 @@ def find_toolchain(argv: Sequence[str], *, os: LinkerOs | None = None) -> Toolch
             family = Family.ANY_LD
     arguments = argv[at:]
     driver = family is Family.DRIVER
-    target = _target(program, argv)
+    # Not from VAR=value: rustc's PATH names the folder of the machine that compiles.
+    target = _target(program, [word for word in argv[:at] if not _is_assignment(word)] + [*arguments])
     if family in (Family.DRIVER, Family.ANY_LD):
         family = _linker_family(program, arguments, target, os)
     _refuse_hopeless(program, arguments, family, target)
