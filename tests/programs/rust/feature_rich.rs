@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::panic::catch_unwind;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -16,7 +15,7 @@ static ALL_LINES: OnceLock<Mutex<Vec<String>>> = OnceLock::new();
 
 #[unsafe(no_mangle)]
 pub fn answer(line: &str) -> String {
-    let mut lengths: HashMap<String, Vec<f64>, BuildHasherDefault<DefaultHasher>> = HashMap::default();
+    let mut lengths: HashMap<String, Vec<f64>> = HashMap::new(); // its seed is a thread-local of the standard library
     for word in line.split(' ') {
         lengths.entry(word.to_string()).or_default().push(word.len() as f64);
     }
