@@ -397,10 +397,10 @@ def _decide_unlisted(item: Item, request: Request) -> Verdict:
     if not item.values:
         return KEPT
     text = item.values[0]
-    if INPUT_NAME.search(text):
-        return (False, BACK_EDGE if _basename(text) in request.host_names else DROPPED[Role.INPUT])
     if text.startswith("@"):
         return (True, "a response file that is not there")
+    if INPUT_NAME.search(text):
+        return (False, BACK_EDGE if _basename(text) in request.host_names else DROPPED[Role.INPUT])
     forwarded = item.linker and request.toolchain.driver
     if _is_file(text, request) or (("/" in text or "\\" in text) and not forwarded):
         return (False, DROPPED[Role.INPUT])

@@ -117,9 +117,10 @@ def test_the_same_file_twice_is_no_cycle(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_kept_and_reported(tmp_path: Path) -> None:
     """What it held cannot be known; the user must hear of it before the linker fails."""
-    plan = build_link_plan(["gcc", "-o", "a", "@gone.rsp"], objects=["p.o"], output="p.so", directory=tmp_path)
-    assert "@gone.rsp" in plan.args
-    assert any("@gone.rsp: no such response file" in warning for warning in plan.warnings)
+    for name in ("@gone.rsp", "@./gone.so.rsp"):
+        plan = build_link_plan(["gcc", "-o", "a", name], objects=["p.o"], output="p.so", directory=tmp_path)
+        assert name in plan.args
+        assert any(f"{name}: no such response file" in warning for warning in plan.warnings)
 
 
 def test_loader_variables_are_no_missing_files() -> None:
