@@ -33,6 +33,23 @@ THREAD_LOADS = {
 """A reference to a thread-local's GOT entry or descriptor -> (what the slot holds, the same to the slot)."""
 
 
+KEPT_PAGES = {
+    r.R_AARCH64_ADR_PREL_PG_HI21: r.R_AARCH64_LD_PREL_LO19,
+    r.R_AARCH64_ADR_PREL_PG_HI21_NC: r.R_AARCH64_LD_PREL_LO19,
+}
+"""``adrp`` of a variable that the patch defines too -> ``ldr`` of the whole address, from a slot within 1 MiB."""
+
+KEPT_OFFSETS = {
+    r.R_AARCH64_ADD_ABS_LO12_NC: 0,
+    r.R_AARCH64_LDST8_ABS_LO12_NC: 0,
+    r.R_AARCH64_LDST16_ABS_LO12_NC: 1,
+    r.R_AARCH64_LDST32_ABS_LO12_NC: 2,
+    r.R_AARCH64_LDST64_ABS_LO12_NC: 3,
+    r.R_AARCH64_LDST128_ABS_LO12_NC: 4,
+}
+"""The accesses that follow -> log2 bytes; their immediate becomes the addend alone, whichever ``adrp`` they follow."""
+
+
 class Immediate(NamedTuple):
     """Which bits of the thread offset a local-exec instruction holds in its 12-bit immediate."""
 
@@ -107,6 +124,7 @@ ADVICE = {
 
 _ADD = 0x91000000  # add xd, xn, #0 (Arm ARM, ADD (immediate), 64-bit)
 _LOAD = 0xF9400000  # ldr xd, [xn] (Arm ARM, LDR (immediate), 64-bit, unsigned offset)
+_LITERAL = 0x58000000  # ldr xt, label (Arm ARM, LDR (literal), 64-bit)
 _REGISTERS = 0x3FF  # xd and xn: the same bits in both
 
 
@@ -119,29 +137,57 @@ def bind_object(image: Image, binder: Binder) -> BoundObject:
         return BoundObject(image.name, bytes(image.file.view.data), changed=False)
     run = _Run(editor, binder, bindable)
     for table in editor.tables:
+        run.refuse_shared_sections(table)
         run.walk(table)
     run.settle_symbols()
     content = editor.finish()
     return BoundObject(image.name, content, content != bytes(image.file.view.data))
 
 
-def _bindable(editor: ObjectEditor, binder: Binder) -> dict[int, tuple[bytes, Target]]:
-    """Symbol index -> (spelling, target) for the object's references to the host."""
-    found = {}
-    for index, shndx in enumerate(editor.symbols.st_shndx):
-        thread_local = editor.symbols.st_info[index] & 0xF == c.STT_TLS
-        if index and (shndx == c.SHN_UNDEF or thread_local):
-            name = editor.symbols.name(index)
+class _Bindable(NamedTuple):
+    """What a symbol of the object stands for."""
+
+    name: bytes
+    target: Target
+    base: int  # bytes from the target's start to where the symbol points
+
+
+def _bindable(editor: ObjectEditor, binder: Binder) -> dict[int, _Bindable]:
+    """Symbol index -> what it stands for, for the object's references to the host.
+
+    A kept variable that has its section to itself is also meant by that section's symbol, which is how
+    compilers name local variables.
+    """
+    symbols = editor.symbols
+    found: dict[int, _Bindable] = {}
+    kept: dict[int, list[int]] = {}
+    variables: dict[int, set[int]] = {}
+    for index, shndx in enumerate(symbols.st_shndx):
+        kind = symbols.st_info[index] & 0xF
+        variable = kind in (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS)
+        if variable and shndx != c.SHN_UNDEF:
+            variables.setdefault(shndx, set()).add(symbols.st_value[index])
+        if index and (shndx == c.SHN_UNDEF or variable):
+            name = symbols.name(index)
             target = binder.targets.get(name)
-            if target is not None and (shndx == c.SHN_UNDEF or target.kind is Kind.THREAD_LOCAL):
-                found[index] = (name, target)
+            if target is not None and (shndx == c.SHN_UNDEF or target.kept):
+                found[index] = _Bindable(name, target, 0)
+                if shndx != c.SHN_UNDEF and target.kind is Kind.DATA:
+                    kept.setdefault(shndx, []).append(index)
+    if kept:
+        for index, shndx in enumerate(symbols.st_shndx):
+            kind = symbols.st_info[index] & 0xF
+            if shndx in kept and len(variables[shndx]) == 1 and kind in (c.STT_SECTION, c.STT_NOTYPE):
+                owner = kept[shndx][0]
+                base = symbols.st_value[index] - symbols.st_value[owner]
+                found[index] = found[owner]._replace(base=base)
     return found
 
 
 class _Run:
     """Binding one object."""
 
-    def __init__(self, editor: ObjectEditor, binder: Binder, bindable: dict[int, tuple[bytes, Target]]) -> None:
+    def __init__(self, editor: ObjectEditor, binder: Binder, bindable: dict[int, _Bindable]) -> None:
         self.editor = editor
         self.binder = binder
         self.bindable = bindable
@@ -160,8 +206,8 @@ class _Run:
         for index, symbol in enumerate(table.symbol):
             if symbol not in self.bindable:
                 continue
-            name, target = self.bindable[symbol]
-            place = _Place(table, index, symbol, name, target, table.kind[index], table.r_addend[index])
+            name, target, base = self.bindable[symbol]
+            place = _Place(table, index, symbol, name, target, table.kind[index], table.r_addend[index] + base)
             if not allocated:
                 if target.kind is Kind.DATA:  # debug information: nothing there for a linker to find
                     table.drop(index)
@@ -170,13 +216,41 @@ class _Run:
                 where = f"{self.editor.file.name}: {table.target.name}+{place.offset:#x}"
                 self.binder.refuse(where, r.NAMES.get(place.kind, f"relocation {place.kind}"), name, reason)
 
+    def refuse_shared_sections(self, table: Table) -> None:
+        """Refuse what reaches a kept variable by way of a section that it shares with others.
+
+        Compilers name local variables by section and offset. GCC's section anchors and LLVM's merged globals
+        then reach several variables from one address, and which one an access means cannot be proven.
+        """
+        kept = {
+            self.editor.symbols.st_shndx[symbol]: name
+            for symbol, (name, target, _) in self.bindable.items()
+            if target.kept and target.kind is Kind.DATA and self.editor.symbols.st_shndx[symbol] != c.SHN_UNDEF
+        }
+        if not kept or not table.target.header.sh_flags & c.SHF_ALLOC:
+            return
+        places: dict[int, list[int]] = {}
+        for index, symbol in enumerate(table.symbol):
+            home = self.editor.symbols.st_shndx[symbol]
+            kind = self.editor.symbols.st_info[symbol] & 0xF
+            if symbol not in self.bindable and home in kept and kind in (c.STT_SECTION, c.STT_NOTYPE):
+                places.setdefault(home, []).append(index)
+        for home, indexes in places.items():
+            where = f"{self.editor.file.name}: {table.target.name}+{table.r_offset[indexes[0]]:#x}"
+            if len(indexes) > 1:
+                where += f" and {len(indexes) - 1} more"
+            code = table.kind[indexes[0]]
+            section = self.editor.file.sections[home].name
+            reason = f"it counts from {section}, which holds more than this variable; compile with -fdata-sections"
+            self.binder.refuse(where, r.NAMES.get(code, f"relocation {code}"), kept[home], reason)
+
     def settle_symbols(self) -> None:
         """Leave no undefined symbol behind that only an address could answer.
 
         An undefined symbol that no relocation names is still looked for in archives and still listed in
         the patch's dynamic symbols; under the name of its slot it is found in the stub object.
         """
-        for symbol, (name, target) in self.bindable.items():
+        for symbol, (name, target, _) in self.bindable.items():
             if self._owns_slot(symbol, target):
                 self.editor.rename(symbol, self.binder.slot(name, target, target.form, 0))
 
@@ -199,7 +273,25 @@ class _Run:
                 self.editor.overwrite(place.table.target, place.offset, (_LOAD | registers).to_bytes(4, "little"))
             self._to_slot(place, Form.ADDRESS, PAIRS[place.kind])
         else:
+            return place.target.kept and self._kept(place)
+        return True
+
+    def _kept(self, place: _Place) -> bool:
+        """Bind a direct access to a variable of the patch's own to the host's."""
+        if place.kind in KEPT_PAGES:
+            destination = self.editor.word(place.table.target, place.offset) & 0x1F
+            self.editor.overwrite(place.table.target, place.offset, (_LITERAL | destination).to_bytes(4, "little"))
+            self._to_slot(place, Form.ADDRESS, KEPT_PAGES[place.kind], addend=0)
+            return True
+        if place.kind not in KEPT_OFFSETS:
             return False
+        scale = KEPT_OFFSETS[place.kind]
+        immediate, rest = divmod(place.addend, 1 << scale)
+        if rest or not 0 <= immediate < 1 << 12:
+            return False
+        word = self.editor.word(place.table.target, place.offset) & ~(0xFFF << 10) | immediate << 10
+        self.editor.overwrite(place.table.target, place.offset, word.to_bytes(4, "little"))
+        place.table.drop(place.number)
         return True
 
     def _paired(self, table: Table) -> set[bytes]:
@@ -213,7 +305,7 @@ class _Run:
         for index, symbol in enumerate(table.symbol):
             if symbol not in self.bindable:
                 continue
-            name, kind = self.bindable[symbol][0], table.kind[index]
+            name, kind = self.bindable[symbol].name, table.kind[index]
             is_add = kind == r.R_AARCH64_ADD_ABS_LO12_NC
             if is_add and self.editor.word(table.target, table.r_offset[index]) & ~_REGISTERS != _ADD:
                 others.add(name)
@@ -247,10 +339,11 @@ class _Run:
         place.table.drop(place.number)
         return True
 
-    def _to_slot(self, place: _Place, form: Form, kind: int) -> None:
-        """Turn a relocation to the slot of its symbol."""
-        slot = self.binder.slot(place.name, place.target, form, place.addend)
-        if form is place.target.form and not place.addend and self._owns_slot(place.symbol, place.target):
+    def _to_slot(self, place: _Place, form: Form, kind: int, addend: int | None = None) -> None:
+        """Turn a relocation to the slot of its symbol plus *addend* bytes (by default the relocation's own)."""
+        addend = place.addend if addend is None else addend
+        slot = self.binder.slot(place.name, place.target, form, addend)
+        if form is place.target.form and not addend and self._owns_slot(place.symbol, place.target):
             self.slot_symbols.setdefault(slot, place.symbol)
         elif slot not in self.slot_symbols:
             self.slot_symbols[slot] = self.editor.add_undefined(slot)

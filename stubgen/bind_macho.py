@@ -72,7 +72,7 @@ def _bindable(editor: ObjectEditor, binder: Binder) -> dict[int, tuple[bytes, Ta
             continue
         name = editor.symbols.name(index)
         target = binder.targets.get(name)
-        if target is not None and (_is_undefined(editor, index) or target.kind is Kind.THREAD_LOCAL):
+        if target is not None and (_is_undefined(editor, index) or target.kept):
             found[index] = (name, target)
     return found
 

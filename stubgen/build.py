@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,8 @@ class StubBuilder:
         libraries: Sequence[PathLike] = (),
         bind: bool = False,
         tls: TlsPolicy | str = TlsPolicy.AUTO,
+        keep_state: bool = False,
+        overrides: Mapping[str, int] | None = None,
         whole_archive: bool = False,
         exports: Sequence[str] = (),
         bti: str = "auto",
@@ -78,6 +80,8 @@ class StubBuilder:
             bind: make bound copies of the objects, which reach the host's data and thread-locals; the patch must
                 be linked from them.
             tls: how thread-locals of a host that is a shared library are answered.
+            keep_state: bound copies use the host's writable variables where patch and host both define them.
+            overrides: name -> runtime address of the function that replaced the host's, from earlier patches.
             whole_archive: take every member of archives, not only those that something refers to.
             exports: names that the patch must export; archives are searched for them.
             bti: "auto", "on" or "off".
@@ -98,6 +102,8 @@ class StubBuilder:
             libraries=libraries,
             bind=bind,
             tls=tls,
+            keep_state=keep_state,
+            overrides=overrides,
             whole_archive=whole_archive,
             exports=exports,
         )
@@ -115,6 +121,8 @@ class StubBuilder:
         libraries: Sequence[PathLike] = (),
         bind: bool = False,
         tls: TlsPolicy | str = TlsPolicy.AUTO,
+        keep_state: bool = False,
+        overrides: Mapping[str, int] | None = None,
         whole_archive: bool = False,
         exports: Sequence[str] = (),
     ) -> Resolution:
@@ -135,6 +143,8 @@ class StubBuilder:
             supplied=supplied,
             bind=bind,
             tls=TlsPolicy(tls),
+            keep_state=keep_state,
+            overrides={name.encode("utf-8", "surrogateescape"): at for name, at in (overrides or {}).items()},
         )
 
     def emit(self, resolution: Resolution, *, bti: str = "auto") -> Built:

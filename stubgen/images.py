@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stubgen.errors import MalformedInput, UnsupportedInput
 
 if TYPE_CHECKING:
-    from elf.reader import ElfFile
+    from elf.reader import ElfFile, Symbols
     from macho.reader import BuildVersion, MachOFile
 
 
@@ -52,6 +52,7 @@ class Candidate(NamedTuple):
     version: str = ""  # ELF symbol version
     default: bool = True  # of several versions, the one that an unversioned reference means
     exported: bool = False  # the dynamic loader can find it by name
+    file: bytes = b""  # ELF: the source file of a local symbol, where the table says
 
 
 class Code(NamedTuple):
@@ -87,6 +88,8 @@ class Static(NamedTuple):
     size: int  # bytes; 0 where the format does not say
     writable: bool
     thread_local: bool
+    local: bool
+    file: bytes = b""  # ELF: the source file of a local symbol, where the table says
 
 
 class Reference(NamedTuple):
@@ -340,7 +343,16 @@ class ElfImage(Image):
             return None
         local = bind == c.STB_LOCAL
         exported = table is self.file.dynamic_symbols and not local
-        return Candidate(name, address, kind, local, table.st_size[index], section, version, default, exported)
+        file = self._source_file(table, index) if local and kind is Kind.DATA else b""
+        return Candidate(name, address, kind, local, table.st_size[index], section, version, default, exported, file)
+
+    def _source_file(self, table: Symbols, index: int) -> bytes:
+        """gABI, "Symbol Table": a file symbol precedes the local symbols of its file."""
+        while index > 0:
+            index -= 1
+            if table.st_info[index] & 0xF == self._c.STT_FILE:
+                return table.name(index)
+        return b""
 
     def _version(self, index: int) -> tuple[str, bool]:
         """Name of version *index* and whether it is the default one."""
@@ -387,7 +399,9 @@ class ElfImage(Image):
             if shndx < len(self.file.sections):
                 section = self.file.sections[shndx]
                 writable = bool(section.header.sh_flags & c.SHF_WRITE) and not section.name.startswith(".data.rel.ro")
-            yield Static(table.name(index), table.st_size[index], writable, info & 0xF == c.STT_TLS)
+            local = info >> 4 == c.STB_LOCAL
+            file = self._source_file(table, index) if local else b""
+            yield Static(table.name(index), table.st_size[index], writable, info & 0xF == c.STT_TLS, local, file)
 
     def imports(self) -> Iterator[Import]:
         c, table, dynamic = self._c, self.file.dynamic_symbols, self.file.dynamic
@@ -585,7 +599,7 @@ class MachOImage(Image):
             thread_local = kind == c.S_THREAD_LOCAL_VARIABLES
             if section.name.startswith("__DATA,") and (thread_local or kind not in c.THREAD_LOCAL_TYPES):
                 writable = section.name != "__DATA,__const"
-                yield Static(table.name(index), 0, writable, thread_local)
+                yield Static(table.name(index), 0, writable, thread_local, not n_type & (c.N_EXT | c.N_PEXT))
 
     def imports(self) -> Iterator[Import]:
         c, table, dylibs = self._c, self.file.symbols, self.file.dylibs

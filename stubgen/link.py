@@ -6,7 +6,7 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from stubgen.capture import Capture
 from stubgen.check import Checked, check_patch, refuse_findings
 from stubgen.errors import LinkerFailed, PatchRefusal, UsageError
 from stubgen.files import read_input, write_output
+from stubgen.images import Kind, open_image
 from stubgen.linkplan import LinkPlan, build_link_plan, linker_os_for_host
 from stubgen.resolve import DataPolicy, TlsPolicy
 
@@ -34,6 +35,8 @@ class Linked:
     messages: str
     """What the linker printed; warnings, when it succeeded."""
     checked: Checked
+    replaces: dict[str, int]
+    """Functions that the host has and the patch defines anew -> static address in the patch: the override map."""
 
 
 def link(
@@ -48,6 +51,8 @@ def link(
     data: DataPolicy | str = DataPolicy.AUTO,
     libraries: Sequence[PathLike] = (),
     tls: TlsPolicy | str = TlsPolicy.AUTO,
+    keep_state: bool = False,
+    overrides: Mapping[str, int] | None = None,
     whole_archive: bool = False,
     bti: str = "auto",
     extra: Sequence[PathLike] = (),
@@ -70,6 +75,8 @@ def link(
         data: see there.
         libraries: see there; the check takes them for loaded.
         tls: see there.
+        keep_state: see there.
+        overrides: see there.
         whole_archive: see there.
         bti: see there.
         extra: further inputs for the link, before the objects.
@@ -92,6 +99,8 @@ def link(
         libraries=libraries,
         bind=True,
         tls=tls,
+        keep_state=keep_state,
+        overrides=overrides,
         whole_archive=whole_archive,
         exports=exports,
     )
@@ -129,8 +138,21 @@ def link(
         except PatchRefusal as error:
             notes = [f"  {describe(decision)}" for decision in judged.problems]
             raise PatchRefusal("\n".join([str(error).replace(str(linked), str(target)), *notes])) from error
+        replaces = _replaced(linked, built)
         os.replace(linked, target)
-    return Linked(target, built, plan, tuple(command), messages, checked)
+    return Linked(target, built, plan, tuple(command), messages, checked, replaces)
+
+
+def _replaced(linked: Path, built: Built) -> dict[str, int]:
+    """The host's functions that the linked patch defines anew."""
+    own = {name for image in built.resolution.needed.images for name in image.definitions()}
+    in_host = built.host.image.find(own)
+    image = open_image(read_input(linked), str(linked))
+    return {
+        place.name.decode("utf-8", "surrogateescape"): place.address
+        for place in image.functions()
+        if any(candidate.kind is Kind.FUNCTION for candidate in in_host.get(place.name, ())) and place.name in own
+    }
 
 
 def _fresh_name(target: Path, built: Built, inputs: Sequence[str]) -> str:

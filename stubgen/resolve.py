@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
-from stubgen.images import Candidate, Kind, Reference, base_name
+from stubgen.images import Candidate, Kind, Reference, Static, base_name
 from stubgen.needed import Needed
 from stubgen.slide import Slide
 from stubgen.trampoline import ADDRESS_LIMIT, WORD
@@ -53,6 +53,7 @@ class Target(NamedTuple):
     kind: Kind  # FUNCTION, DATA or THREAD_LOCAL
     form: Form
     value: int  # runtime address or thread offset, in bytes
+    kept: bool = False  # the patch defines it too, and uses the host's instead
 
 
 class DataPolicy(Enum):
@@ -120,6 +121,7 @@ class Duplicate(NamedTuple):
     size: int  # bytes; 0 where the format does not say
     writable: bool
     forwarded: bool  # bound copies use the host's after all
+    obstacle: str = ""  # why it is not forwarded although that was wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,8 @@ def resolve(
     supplied: Mapping[bytes, str] | None = None,
     bind: bool = False,
     tls: TlsPolicy = TlsPolicy.AUTO,
+    keep_state: bool = False,
+    overrides: Mapping[bytes, int] | None = None,
 ) -> Resolution:
     """Judge every needed symbol.
 
@@ -203,13 +207,15 @@ def resolve(
         supplied: names that shared libraries on the patch's own link line export, each with its library.
         bind: the patch will be linked from bound copies, which reach data and thread-locals everywhere.
         tls: how thread-locals of a host that is a shared library are answered.
+        keep_state: bound copies use the host's writable variables where patch and host both define them.
+        overrides: name -> runtime address of the function that replaced the host's, from earlier patches.
 
     Raises:
         InputError: patch and host are of different formats, or for different Apple platforms.
         AnchorRefusal: a runtime address would be at or above 2^48.
     """
     _check_same_target(needed, host)
-    return _Resolver(needed, host, slide, data, supplied or {}, bind, tls).run()
+    return _Resolver(needed, host, slide, data, supplied or {}, bind, tls, keep_state, overrides or {}).run()
 
 
 def _check_same_target(needed: Needed, host: Host) -> None:
@@ -242,7 +248,11 @@ class _Resolver:
         supplied: Mapping[bytes, str],
         bind: bool,
         tls: TlsPolicy,
+        keep_state: bool,
+        overrides: Mapping[bytes, int],
     ) -> None:
+        self.keep_state = keep_state and bind
+        self.overrides = overrides
         self.supplied = supplied
         self.bind = bind
         self.tls = tls
@@ -293,22 +303,32 @@ class _Resolver:
         )
 
     def _duplicates(self, found: Mapping[bytes, Sequence[Candidate]]) -> Iterator[Duplicate]:
-        """The patch's variables that the host has too; its thread-locals are forwarded where that is sure."""
+        """The patch's variables that the host has too, and which of them are forwarded to the host's.
+
+        Thread-locals are wherever that is sure; other writable ones on request (``--keep-state``).
+        """
         for static in self.needed.statics:
             kind = Kind.THREAD_LOCAL if static.thread_local else Kind.DATA
             pool = [c for c in found.get(static.name, ()) if c.name == static.name and c.kind is kind]
             if not pool:
                 continue
-            forwarded = False
+            target, obstacle = None, ""
             if static.thread_local and self.bind and self.data is not DataPolicy.NONE:
-                target = self._thread_target(pool[0]) if len({c.address for c in pool}) == 1 else None
-                if target is not None:
-                    self.targets[static.name] = target
-                    forwarded = True
-            yield Duplicate(_text(static.name), static.size, static.writable, forwarded)
+                target = self._thread_target(pool[0])
+            elif self.keep_state and static.writable and not static.thread_local:
+                target = Target(Kind.DATA, Form.ADDRESS, self._runtime(pool[0]))
+            if target is not None:
+                obstacle = _obstacle(static, pool)
+                if not obstacle:
+                    self.targets[static.name] = target._replace(kept=True)
+            forwarded = target is not None and not obstacle
+            yield Duplicate(_text(static.name), static.size, static.writable, forwarded, obstacle)
 
     def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
         name = reference.name
+        if name in self.overrides:
+            self._override(reference)
+            return
         own = name in LINKER_NAMES[self.needed.format] or name.startswith(LINKER_PREFIXES[self.needed.format])
         if own and not any(candidate.kind is Kind.FUNCTION and candidate.size for candidate in candidates):
             self._other(reference, Verdict.LINKER, "every linked image has its own, from the linker or start-up code")
@@ -336,6 +356,12 @@ class _Resolver:
             self.remarks[reference.spelling] = remark
         candidate = next((candidate for candidate in pool if candidate.exported), pool[0])
         self.rules[candidate.kind](reference, candidate)
+
+    def _override(self, reference: Reference) -> None:
+        """An earlier patch replaced the host's function."""
+        self.remarks[reference.spelling] = "an earlier patch replaced the host's"
+        self.names.append(reference.spelling)
+        self.addresses.append(self.overrides[reference.name])
 
     def _function(self, reference: Reference, candidate: Candidate) -> None:
         address = candidate.address
@@ -506,6 +532,19 @@ def _narrow(reference: Reference, candidates: Sequence[Candidate]) -> tuple[list
             remark = remark or f"the default version, {default[0].version}" if default[0].version else remark
         pool = default or (defined if len(defined) == len(pool) else [c for c in pool if c.kind is Kind.IMPORT])
     return pool, remark
+
+
+def _obstacle(static: Static, pool: Sequence[Candidate]) -> str:
+    """Why the host's variable may not be the patch's one; empty where nothing speaks against it."""
+    if len({candidate.address for candidate in pool}) > 1:
+        return f"the host has {len(pool)} variables of that name"
+    size = pool[0].size
+    if static.size and size and static.size != size:
+        return f"its size changed from {size} to {static.size} bytes"
+    mangled = static.name.startswith((b"_Z", b"__Z", b"_R", b"__R"))
+    if static.local and static.file and pool[0].file and static.file != pool[0].file and not mangled:
+        return f"the host's is from another file, {_text(pool[0].file)}"
+    return ""
 
 
 _RUST_HASHES = re.compile(rb"17h[0-9a-f]{16}E|Cs[0-9A-Za-z]+_")

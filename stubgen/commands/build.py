@@ -15,10 +15,11 @@ from stubgen.commands.options import (
     decision_documents,
     duplicate_documents,
     duplicate_notes,
+    overrides,
     slide_document,
     write_report,
 )
-from stubgen.errors import SymbolRefusal
+from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.files import write_output
 
 
@@ -35,6 +36,8 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> Outcome:
     """Build, verify and write; nothing is written when a needed symbol is refused."""
+    if arguments.keep_state and arguments.bound_dir is None:
+        raise UsageError("--keep-state works by bound copies: say where to write them with --bound-dir")
     builder = StubBuilder(arguments.host, build_id=arguments.build_id)
     judged = builder.judge(
         arguments.objects,
@@ -45,6 +48,8 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         libraries=arguments.library,
         bind=arguments.bound_dir is not None,
         tls=arguments.tls,
+        keep_state=arguments.keep_state,
+        overrides=overrides(arguments.override),
         whole_archive=arguments.whole_archive,
         exports=arguments.export,
     )

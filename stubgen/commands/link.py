@@ -16,6 +16,7 @@ from stubgen.commands.options import (
     decision_documents,
     duplicate_documents,
     duplicate_notes,
+    overrides,
     slide_document,
     write_report,
 )
@@ -33,6 +34,11 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--extra", action="append", default=[], metavar="OBJ", help="a further input for the link")
     parser.add_argument("--export", action="append", default=[], metavar="SYM", help="a name that dlsym must find")
+    parser.add_argument(
+        "--override-map",
+        metavar="FILE",
+        help="write which of the host's functions the patch replaces, for the next one",
+    )
     parser.add_argument("--stub", metavar="FILE", help="keep the stub object")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the patch to write")
 
@@ -51,6 +57,8 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         data=arguments.data,
         libraries=arguments.library,
         tls=arguments.tls,
+        keep_state=arguments.keep_state,
+        overrides=overrides(arguments.override),
         whole_archive=arguments.whole_archive,
         bti=arguments.bti,
         extra=arguments.extra,
@@ -61,11 +69,13 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     duplicates = linked.built.resolution.duplicates
     verdicts = {"decisions": decisions, "duplicates": duplicate_documents(duplicates)}
     write_report(arguments.report, {"schema": SCHEMA, "command": "link", **verdicts})
+    write_report(arguments.override_map, {"schema": SCHEMA, "functions": linked.replaces})
     document = {
         "output": str(linked.output),
         "stubs": len(linked.built.stub.names),
         **slide_document(linked.built.resolution.slide),
         **verdicts,
+        "replaces": linked.replaces,
         "link_command": list(linked.command),
         "directory": str(linked.plan.directory) if linked.plan.directory else None,
         "linker_messages": linked.messages,

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stubgen.errors import UsageError
+from stubgen.errors import MalformedInput, UsageError
+from stubgen.files import read_input
 
 if TYPE_CHECKING:
     from stubgen.resolve import Decision, Duplicate
@@ -48,6 +49,18 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="thread-locals of a host that is a shared library: refused (auto), or left to the loader",
     )
+    parser.add_argument(
+        "--keep-state",
+        action="store_true",
+        help="use the host's writable variables where patch and host both define them (needs bound copies)",
+    )
+    parser.add_argument(
+        "--override",
+        action="append",
+        default=[],
+        metavar="MAP@BASE",
+        help="call an earlier patch, loaded at BASE, where it replaced the host's functions (link --override-map)",
+    )
     parser.add_argument("--whole-archive", action="store_true", help="take every member of the patch's archives")
     parser.add_argument(
         "--bti", choices=("auto", "on", "off"), default="auto", help="begin each stub with a BTI landing pad"
@@ -59,6 +72,28 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
 
 
+def overrides(arguments: Iterable[str]) -> dict[str, int]:
+    """The functions that earlier patches replaced: name -> runtime address; later patches win.
+
+    Raises:
+        UsageError: an argument has no base address.
+        MalformedInput: a file is not an override map.
+    """
+    found: dict[str, int] = {}
+    for argument in arguments:
+        path, _, base = argument.rpartition("@")
+        if not path:
+            raise UsageError(f"--override {argument}: give the map and where that patch is loaded, as MAP@0x7f12340000")
+        import json
+
+        try:
+            functions = json.loads(bytes(read_input(path)))["functions"]
+            found |= {str(name): address(base) + int(offset) for name, offset in functions.items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise MalformedInput(f"{path}: is not an override map, as link --override-map writes it") from error
+    return found
+
+
 def duplicate_documents(duplicates: Iterable[Duplicate]) -> list[dict[str, object]]:
     """The variables that patch and host both define, for ``--json`` and ``--report``."""
     return [duplicate._asdict() for duplicate in duplicates]
@@ -68,7 +103,7 @@ def duplicate_notes(duplicates: Iterable[Duplicate]) -> list[str]:
     """A line about each writable variable that starts afresh in the patch."""
     return [
         f"note: {duplicate.name}: the patch has its own copy{f' of {duplicate.size} bytes' if duplicate.size else ''}, "
-        f"which starts afresh"
+        f"which starts afresh{f': {duplicate.obstacle}' if duplicate.obstacle else ''}"
         for duplicate in duplicates
         if duplicate.writable and not duplicate.forwarded
     ]
