@@ -80,11 +80,11 @@ def _tokenize_driver(state: _State, driver: Grammar) -> None:
         argument = arguments[position]
         position += 1
         if not is_option(argument):
-            state.argument(Shape.WHOLE)
             if state.open_operands:  # inputs reach the linker in order, so this one ends an open option
+                state.argument(Shape.WHOLE)
                 state.linker_word(argument)
             else:
-                state.item(None, [state.word(argument)], [argument], linker=False)
+                state.alone(argument, None, [argument])
             continue
         option, value, following = driver.match(argument)
         role = option.role if option is not None else Role.PLAIN
@@ -100,6 +100,8 @@ def _tokenize_driver(state: _State, driver: Grammar) -> None:
             state.argument(Shape.PREFIXED)
             state.linker_word(arguments[position])
             position += 1
+        elif not following:
+            state.alone(argument, option, [] if value is None else [value])
         else:
             state.argument(Shape.WHOLE)
             words = [state.word(argument)]
@@ -146,6 +148,15 @@ class _State:
         self._words.append(text)
         self._owner.append(-1)
         return len(self._words) - 1
+
+    def alone(self, argument: str, option: Option | None, values: list[str]) -> None:
+        """Add an argument of the driver that is one word and one item: nearly every one."""
+        word = len(self._words)
+        self._shapes.append(Shape.WHOLE)
+        self._first_word.append(word)
+        self._words.append(argument)
+        self._owner.append(len(self._items))
+        self._items.append(Item(option, [word], values, False, False))
 
     def item(
         self, option: Option | None, words: list[int], values: list[str], *, linker: bool, dangling: bool = False
