@@ -7,7 +7,7 @@ the device, and a wrong slide becomes a jump into nowhere.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
@@ -17,6 +17,7 @@ from stubgen.files import read_input
 from stubgen.host import Host, open_host
 from stubgen.images import Candidate, Image, Kind, Role, open_image
 from stubgen.slide import Slide
+from stubgen.slots import SLOT_PREFIX, parse_symbol
 from stubgen.stubs import Stub, find_stubs
 
 PathLike = str | os.PathLike[str]
@@ -53,6 +54,7 @@ def check_patch(
     slide: Slide | None = None,
     exports: Sequence[str] = (),
     libraries: Sequence[PathLike] = (),
+    overrides: Mapping[str, int] | None = None,
 ) -> Checked:
     """Hold a linked patch against its host.
 
@@ -62,6 +64,7 @@ def check_patch(
         slide: the slide that its stubs were built for; without it the stubs are held against each other.
         exports: names that the builder will look up in the patch.
         libraries: shared libraries that will be loaded and may supply what the patch leaves undefined.
+        overrides: name -> runtime address of the function that replaced the host's, from earlier patches.
 
     Raises:
         InputError: a file is not what it must be.
@@ -76,7 +79,8 @@ def check_patch(
     supplied = set[bytes]()
     for library in libraries:
         supplied |= open_image(read_input(library), os.fspath(library)).exports()
-    question = _Question(opened, image, slide, tuple(exports), supplied)
+    replaced = {name.encode("utf-8", "surrogateescape"): at for name, at in (overrides or {}).items()}
+    question = _Question(opened, image, slide, tuple(exports), supplied, replaced)
     findings = tuple(finding for check in CHECKS for finding in check(question))
     return Checked(name, findings, question.stubs, question.slide_of_stubs)
 
@@ -102,6 +106,7 @@ class _Question:
     slide: Slide | None
     exports: tuple[str, ...]
     supplied: set[bytes]
+    overrides: dict[bytes, int]
 
     @cached_property
     def stubs(self) -> tuple[Stub, ...]:
@@ -111,6 +116,7 @@ class _Question:
     def in_host(self) -> dict[bytes, list[Candidate]]:
         wanted = {stub.name for stub in self.stubs}
         wanted.update(item.name for item in self.patch.imports())
+        wanted.update(parse_symbol(symbol)[0] for symbol, _ in self.patch.named(SLOT_PREFIX))
         return self.host.image.find(wanted)
 
     @cached_property
@@ -118,7 +124,7 @@ class _Question:
         """The slide that most stubs agree on."""
         votes: dict[int, int] = {}
         for stub in self.stubs:
-            for address in self.addresses(stub.name):
+            for address in self.addresses(stub.name) if stub.name not in self.overrides else ():
                 votes[stub.target - address] = votes.get(stub.target - address, 0) + 1
         return max(votes, key=lambda value: votes[value]) if votes else None
 
@@ -181,7 +187,12 @@ def _stubs(question: _Question) -> Iterator[Finding]:
         addresses = question.addresses(stub.name)
         if not stub.name:
             continue  # the symbol table is stripped: nothing says where it should go
-        if not addresses:
+        if stub.name in question.overrides:
+            if stub.target != question.overrides[stub.name]:
+                sound = False
+                wanted = f"{question.overrides[stub.name]:#x}, where an earlier patch replaced it"
+                yield Finding("stubs", False, f"{name} branches to {stub.target:#x}, not to {wanted}")
+        elif not addresses:
             sound = False
             yield Finding("stubs", False, f"{name} is a stub, but the host has no symbol of that name")
         elif expected is None or stub.target - expected not in addresses:
@@ -195,6 +206,30 @@ def _stubs(question: _Question) -> Iterator[Finding]:
     if sound:
         at = f", all for slide {expected:#x}" if question.stubs and expected is not None else ""
         yield Finding("stubs", True, f"{len(question.stubs)} stubs decode{at}")
+
+
+def _slots(question: _Question) -> Iterator[Finding]:
+    slide = question.slide.value if question.slide else question.slide_of_stubs
+    sound, total = True, 0
+    for symbol, address in question.patch.named(SLOT_PREFIX):
+        total += 1
+        name, addend, descriptor = parse_symbol(symbol)
+        raw = question.patch.read_at(address, 16 if descriptor else 8, "a slot")
+        value = int.from_bytes(raw[-8:], "little") - addend
+        expected = set()
+        for candidate in question.in_host.get(name, []):
+            offset = question.host.image.thread_offset(candidate.address)
+            if candidate.kind is Kind.THREAD_LOCAL and offset is not None:
+                expected.add(offset)
+            elif slide is not None:
+                expected.add(candidate.address + (0 if candidate.kind is Kind.ABSOLUTE else slide))
+        if slide is not None and name not in question.overrides and value not in expected:
+            sound = False
+            title = name.decode("utf-8", "surrogateescape")
+            wanted = ", ".join(f"{place:#x}" for place in sorted(expected)) or "nowhere: the host has no such symbol"
+            yield Finding("slots", False, f"{title} is read at {value:#x}, but the host's is at {wanted}")
+    if sound and total:
+        yield Finding("slots", True, f"{total} slots hold what the host has there")
 
 
 def _looked_up(question: _Question) -> Iterator[Finding]:
@@ -241,6 +276,7 @@ CHECKS: tuple[Callable[[_Question], Iterator[Finding]], ...] = (
     _own_name,
     _undefined,
     _stubs,
+    _slots,
     _looked_up,
     _exports,
     _branch_protection,

@@ -209,6 +209,10 @@ class Image(ABC):
         """Every named place in executable sections."""
 
     @abstractmethod
+    def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
+        """Name and virtual address of every defined symbol of a linked image whose name begins with *prefix*."""
+
+    @abstractmethod
     def executable_ranges(self) -> list[tuple[int, int]]:
         """First and one-past-last virtual address of each executable segment."""
 
@@ -466,6 +470,13 @@ class ElfImage(Image):
                 hidden = table.st_other[index] & 3 == c.STV_HIDDEN
                 yield Place(table.name(index), section, table.st_value[index], info >> 4 == c.STB_WEAK, hidden)
 
+    def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
+        table = self.file.symbols
+        if table is not None and prefix in table.strings:
+            for index, name in enumerate(table.names()):
+                if name.startswith(prefix) and table.st_shndx[index] != self._c.SHN_UNDEF:
+                    yield name, table.st_value[index]
+
     def executable_ranges(self) -> list[tuple[int, int]]:
         return self.file.executable_ranges()
 
@@ -640,6 +651,13 @@ class MachOImage(Image):
                 weak = bool(table.n_desc[index] & c.N_WEAK_DEF)
                 hidden = bool(n_type & c.N_PEXT)
                 yield Place(table.name(index), table.n_sect[index], table.n_value[index], weak, hidden)
+
+    def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
+        table = self.file.symbols
+        if table is not None and prefix in table.strings:
+            for index, name in enumerate(table.names()):
+                if name.startswith(prefix) and table.n_type[index] & self._c.N_TYPE == self._c.N_SECT:
+                    yield name, table.n_value[index]
 
     def executable_ranges(self) -> list[tuple[int, int]]:
         return self.file.executable_ranges()

@@ -132,7 +132,9 @@ def link(
         messages = _run(command, captured)
         if not linked.is_file():
             raise LinkerFailed(f"{command[0]}: said nothing was wrong, but wrote no {target.name}\n{messages}".rstrip())
-        checked = check_patch(linked, builder.host, slide=judged.slide, exports=exports, libraries=libraries)
+        checked = check_patch(
+            linked, builder.host, slide=judged.slide, exports=exports, libraries=libraries, overrides=overrides
+        )
         try:
             refuse_findings(checked)
         except PatchRefusal as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -9,6 +10,19 @@ from typing import NamedTuple
 from stubgen.resolve import Form, Target
 
 SLOT_PREFIX = b"__stubgen_slot."
+
+
+_SYMBOL = re.compile(
+    re.escape(SLOT_PREFIX) + rb"(?P<name>.*?)(?P<descriptor>\.tlsdesc)?(?P<addend>[+-]\d+)?\Z", re.DOTALL
+)
+
+
+def parse_symbol(symbol: bytes) -> tuple[bytes, int, bool]:
+    """What the symbol of a slot says: the host symbol, the bytes added to it, whether it is a TLS descriptor."""
+    match = _SYMBOL.match(symbol)
+    if match is None:
+        return symbol, 0, False
+    return match["name"], int(match["addend"] or 0), bool(match["descriptor"])
 
 
 class Slot(NamedTuple):
