@@ -113,18 +113,10 @@ class Option(NamedTuple):
 Row = tuple[Role, Form, str]
 
 
-class Match(NamedTuple):
-    """What a grammar says of one argument."""
+Match = tuple[Option | None, str | None, int]
+"""(option or None: not in the table; operand that the argument itself holds; operands in the arguments after it)."""
 
-    option: Option | None
-    """None: not in the table."""
-    value: str | None
-    """The operand that the argument itself holds."""
-    following: int
-    """Operands in the arguments after it."""
-
-
-_UNKNOWN = Match(None, None, 0)
+_UNKNOWN: Match = (None, None, 0)
 
 
 class Grammar:
@@ -144,39 +136,42 @@ class Grammar:
         self.name = name
         self.keywords = keywords or {}
         """Operand of a :attr:`Role.KEYWORD` option -> its role."""
-        self._exact: dict[str, Option] = {}
+        self._exact: dict[str, Match] = {}
         joined: dict[str, list[Option]] = {}
         for table, spellings in ((rows, _as_spelled), (either_dash, _with_either_dash)):
             for role, form, names in table:
                 for word in names.split():
                     option = Option(word, role, form)
                     for key in spellings(word):
-                        self._exact[key] = option
+                        self._exact[key] = (option, None, form.separate)
                     if form.joined:
                         joined.setdefault(word[:2], []).append(option)
         self._joined = {
-            start: sorted(options, key=lambda option: -len(option.name)) for start, options in joined.items()
+            start: sorted(
+                ((option.name, option, option.form.separate if option.form.both else 0) for option in options),
+                key=lambda entry: -len(entry[0]),
+            )
+            for start, options in joined.items()
         }
 
     def match(self, argument: str) -> Match:
         """What *argument* is; an argument without a dash must not be asked about."""
-        option = self._exact.get(argument)
-        if option is not None:
-            return Match(option, None, option.form.separate)
-        head, equals, value = argument.partition("=")
-        if equals:
-            option = self._exact.get(head)
+        match = self._exact.get(argument)
+        if match is not None:
+            return match
+        if "=" in argument:
+            head, _, value = argument.partition("=")
+            option = self._exact.get(head, _UNKNOWN)[0]
             if option is not None and option.form.equals:
-                return Match(option, value, 0)
-        for option in self._joined.get(argument[:2], ()):
-            if argument.startswith(option.name):
-                following = option.form.separate if option.form.both else 0
-                return Match(option, argument[len(option.name) :], following)
+                return (option, value, 0)
+        for name, option, following in self._joined.get(argument[:2], ()):
+            if argument.startswith(name):
+                return (option, argument[len(name) :], following)
         return _UNKNOWN
 
     def options(self) -> list[Option]:
         """Every option once, in the table's order."""
-        return list({id(option): option for option in self._exact.values()}.values())
+        return list({id(option): option for option, _, _ in self._exact.values() if option is not None}.values())
 
 
 def _as_spelled(name: str) -> tuple[str, ...]:

@@ -233,7 +233,7 @@ def build_link_plan(
             operating_system.environ if environment is None else environment,
         )
         _refuse_other_links(tokens, request)
-        verdicts = [_decide(item, request) for item in tokens.items]
+        verdicts = _decide_all(tokens.items, request)
         added = _added(request, _still_there(tokens, verdicts))
     edits = [
         Edit(Action(action), () if action == "added" else (text,), () if action == "dropped" else (text,), why)
@@ -301,12 +301,17 @@ def _request(
     if host is not None:
         names.add(_basename(operating_system.fspath(host)))
     shared = False
+    search: list[str] = []
+    output_role, identity_role, shared_role = Role.OUTPUT, Role.IDENTITY, Role.SHARED
     for item in tokens.items:
         if item.option is None:
             continue
-        if item.option.role in (Role.OUTPUT, Role.IDENTITY) and item.values:
-            names.add(_basename(item.values[0]))
-        elif item.option.role is Role.SHARED:
+        role = item.option.role
+        if item.option.name == "-L":
+            search += item.values
+        elif role is output_role or role is identity_role:
+            names.update(_basename(value) for value in item.values)
+        elif role is shared_role:
             shared = True
     names.discard("")
     return Request(
@@ -320,11 +325,7 @@ def _request(
         toolchain=toolchain,
         os=linker_os,
         host_names=frozenset(names),
-        search=tuple(
-            item.values[0]
-            for item in tokens.items
-            if item.option is not None and item.option.name == "-L" and item.values
-        ),
+        search=tuple(search),
         captured_shared=shared,
         environment=environment,
     )
@@ -346,24 +347,40 @@ def _refuse_other_links(tokens: Tokens, request: Request) -> None:
     """Refuse a command that links nothing, or only an executable that no library can be loaded into."""
     static = None
     dynamic = request.captured_shared
+    compile_role, static_role, relocatable_role = Role.COMPILE, Role.STATIC, Role.RELOCATABLE
     for item in tokens.items:
         if item.option is None:
             continue
         role = item.option.role
-        if role is Role.COMPILE and not item.linker:
+        if role is compile_role and not item.linker:
             raise UsageError(
                 f"{item.option.name}: the captured command compiles and does not link; give the command that linked "
                 "the host"
             )
-        if role is Role.STATIC:
+        if role is static_role:
             static = item.option.name
-        elif role is Role.RELOCATABLE or item.option.name in ("--dynamic-linker", "-dynamic-linker", "-bundle"):
+        elif role is relocatable_role or item.option.name in ("--dynamic-linker", "-dynamic-linker", "-bundle"):
             dynamic = True
     if static and not dynamic:
         raise PlanRefusal(
             f"{static}: the command links a static executable, which has no loader that could load a patch; link the "
             "host dynamically"
         )
+
+
+def _decide_all(items: Sequence[Item], request: Request) -> list[Verdict]:
+    """What becomes of each item; an option whose role alone decides is looked at once."""
+    settled: dict[int, Verdict] = {}  # by identity: a driver and a linker may call two options by one name
+    verdicts: list[Verdict] = []
+    for item in items:
+        option = item.option
+        verdict = settled.get(id(option)) if option is not None and not item.dangling else None
+        if verdict is None:
+            verdict = _decide(item, request)
+            if option is not None and not item.dangling and option.role not in DECISIONS:
+                settled[id(option)] = verdict
+        verdicts.append(verdict)
+    return verdicts
 
 
 def _decide(item: Item, request: Request) -> Verdict:
@@ -374,8 +391,6 @@ def _decide(item: Item, request: Request) -> Verdict:
     if item.dangling:
         return (False, "its operand is missing, so it would swallow the next argument")
     role = option.role
-    if role is Role.KEYWORD:
-        role = _keyword_role(item, request)
     if request.relocatable and role in RELOCATABLE_DROPPED:
         return (False, RELOCATABLE_DROPPED[role])
     verdict = _GONE.get(role)
@@ -385,11 +400,11 @@ def _decide(item: Item, request: Request) -> Verdict:
     return KEPT if decide is None else decide(item, request)
 
 
-def _keyword_role(item: Item, request: Request) -> Role:
-    """The role that the operand of ``-z`` gives it."""
+def _decide_keyword(item: Item, request: Request) -> Verdict:
+    """``-z WORD``: the word has a role of its own."""
     toolchain = request.toolchain
     grammar = toolchain.linker_grammar() if item.linker else toolchain.driver_grammar()
-    return grammar.keywords.get(item.values[0], Role.PLAIN)
+    return _GONE.get(grammar.keywords.get(item.values[0], Role.PLAIN), KEPT)
 
 
 def _decide_unlisted(item: Item, request: Request) -> Verdict:
@@ -474,6 +489,7 @@ DECISIONS: Mapping[Role, Callable[[Item, Request], Verdict]] = {
     Role.FRAMEWORK: _decide_framework,
     Role.LAYOUT: _decide_layout,
     Role.SYMBOLS_FILE: _decide_symbols_file,
+    Role.KEYWORD: _decide_keyword,
 }
 """Roles whose fate depends on the operand or on the request."""
 
@@ -583,23 +599,24 @@ def _edits(tokens: Tokens, verdicts: Sequence[Verdict], expansion: response.Expa
     owner, items, first_word = tokens.owner, tokens.items, tokens.first_word
     after = render(tokens, [verdicts[index][0] for index in owner])
     file_of = expansion.file_of[start:]
+    arguments, shapes = tokens.arguments, tokens.shapes
+    whole, kept, dropped = Shape.WHOLE, Action.KEPT, Action.DROPPED  # an enum's members are slow to look up
     edits: list[Edit] = []
     position = 0
-    count = len(tokens.arguments)
+    count = len(arguments)
     while position < count:
         file = file_of[position]
+        index = owner[first_word[position]]
         if file >= 0:
             end = position
             while end < count and file_of[end] == file:
                 end += 1
             edits.append(_response_edit(expansion.files[file], tokens, after, verdicts, position, end))
-        elif tokens.shapes[position] is Shape.WHOLE and len(items[owner[first_word[position]]].words) == 1:
-            end = position + 1  # nearly every argument: one word that is one item
-            stays, why = verdicts[owner[first_word[position]]]
-            argument = (tokens.arguments[position],)
-            edits.append(
-                Edit(Action.KEPT, argument, argument, why) if stays else Edit(Action.DROPPED, argument, (), why)
-            )
+        elif shapes[position] is whole and len(items[index].words) == 1:  # nearly every argument
+            end = position + 1
+            stays, why = verdicts[index]
+            argument = (arguments[position],)
+            edits.append(Edit(kept, argument, argument, why) if stays else Edit(dropped, argument, (), why))
         else:
             end = _end_of_item(tokens, position)
             edits.append(_edit(tokens, after, verdicts, position, end))

@@ -58,6 +58,8 @@ class Tokens(NamedTuple):
 
 LIST_PREFIX = "-Wl,"
 
+_WHOLE = Shape.WHOLE
+
 
 def tokenize(arguments: Sequence[str], driver: Grammar | None, linker: Grammar) -> Tokens:
     """Take *arguments* apart; *driver* is None for a command that runs the linker itself."""
@@ -74,12 +76,13 @@ def tokenize(arguments: Sequence[str], driver: Grammar | None, linker: Grammar) 
 def _tokenize_driver(state: _State, driver: Grammar) -> None:
     """The loop over a driver's arguments."""
     arguments = state.arguments
+    forward_list, forward_next = Role.FORWARD_LIST, Role.FORWARD_NEXT  # an enum's members are slow to look up
     position = 0
     count = len(arguments)
     while position < count:
         argument = arguments[position]
         position += 1
-        if not is_option(argument):
+        if argument[:1] != "-" or argument == "-":
             if state.open_operands:  # inputs reach the linker in order, so this one ends an open option
                 state.argument(Shape.WHOLE)
                 state.linker_word(argument)
@@ -87,15 +90,15 @@ def _tokenize_driver(state: _State, driver: Grammar) -> None:
                 state.alone(argument, None, [argument])
             continue
         option, value, following = driver.match(argument)
-        role = option.role if option is not None else Role.PLAIN
-        if role is Role.FORWARD_LIST:
+        role = option.role if option is not None else None
+        if role is forward_list:
             state.argument(Shape.LIST)
             for piece in argument[len(LIST_PREFIX) :].split(","):
                 state.linker_word(piece)
-        elif role is Role.FORWARD_NEXT and value is not None:
+        elif role is forward_next and value is not None:
             state.argument(Shape.PREFIXED)
             state.linker_word(value)
-        elif role is Role.FORWARD_NEXT and position < count:
+        elif role is forward_next and position < count:
             state.argument(Shape.PREFIX)
             state.argument(Shape.PREFIXED)
             state.linker_word(arguments[position])
@@ -152,7 +155,7 @@ class _State:
     def alone(self, argument: str, option: Option | None, values: list[str]) -> None:
         """Add an argument of the driver that is one word and one item: nearly every one."""
         word = len(self._words)
-        self._shapes.append(Shape.WHOLE)
+        self._shapes.append(_WHOLE)
         self._first_word.append(word)
         self._words.append(argument)
         self._owner.append(len(self._items))
@@ -210,7 +213,7 @@ def render(tokens: Tokens, kept: Sequence[bool]) -> list[tuple[str, ...]]:
     first_word = tokens.first_word
     for position, (argument, shape) in enumerate(zip(tokens.arguments, tokens.shapes, strict=True)):
         start = first_word[position]
-        if shape is Shape.WHOLE:
+        if shape is _WHOLE:
             result.append((argument,) if kept[start] else ())
             continue
         end = first_word[position + 1]

@@ -75,6 +75,8 @@ def kept(command: str, **options: object) -> str:
         # Executable-only and identity.
         ("-e main -Wl,--entry=main -Wl,-e,main -Tlink.ld -T link.ld -Wl,-Ttext=0x1000 -Wl,--image-base=0", ""),
         ("-Wl,-h,libx.so -Wl,-hlibx.so -Wl,--soname,libx.so", ""),
+        # One name, two options: the driver's and the linker's.
+        ("-h a -Wl,-h,libx.so -Wl,-u,s -u t", "-h a -Wl,-u,s -u t"),
         # Stripping and lists.
         ("-s -Wl,-s -Wl,-S -Wl,-x -Wl,--gc-sections -Wl,--strip-all -Wl,--no-gc-sections", "-Wl,--no-gc-sections"),
         ("-Wl,--dynamic-list=x -Wl,--retain-symbols-file,x -Wl,--no-undefined-version -Wl,--emit-relocs", ""),
