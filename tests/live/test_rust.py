@@ -30,21 +30,19 @@ class Crates(NamedTuple):
         """The options that name compiled crates."""
         return [word for name in names for word in ("--extern", f"{name}={self.folder / f'lib{name}.rlib'}")]
 
-    def edited(self, folder: Path, before: str, after: str) -> Path:
-        """The object of crate ``feature`` with *before* in its source changed to *after*."""
-        source = (SOURCES / "feature.rs").read_text()
+    def edited(self, folder: Path, before: str, after: str, crate: str = "feature") -> Path:
+        """The object of *crate* with *before* in its source changed to *after*."""
+        source = (SOURCES / f"{crate}.rs").read_text()
         assert before in source
-        (folder / "feature.rs").write_text(source.replace(before, after))
-        return self.object(folder / "feature.rs")
+        (folder / f"{crate}.rs").write_text(source.replace(before, after))
+        return self.object(folder / f"{crate}.rs")
 
     def object(self, source: Path) -> Path:
-        """The object that *source* compiles to.
-
-        As for a dylib: thread-locals of an executable's object could not be linked into a shared library.
-        """
+        """The object that *source* compiles to, as for a dylib: an executable's code is for executables only."""
+        uses = {"feature": ["engine"], "host": ["engine", "feature"]}[source.stem]
+        options = ["--crate-name", source.stem, "--crate-type", "dylib", "--emit=obj", "-C", "codegen-units=1"]
         output = source.with_suffix(".o")
-        options = ["--crate-name", "feature", "--crate-type", "dylib", "--emit=obj", "-C", "codegen-units=1"]
-        run([*rustc(), *self.options, *options, *self.extern("engine"), source, "-o", output])
+        run([*rustc(), *self.options, *options, "-L", self.folder, *self.extern(*uses), source, "-o", output])
         return output
 
 
@@ -55,11 +53,11 @@ class Program(NamedTuple):
     captured: Path
     crates: Crates
 
-    def patch(self, live: LiveHost, patch: Path, output: Path) -> None:
+    def patch(self, live: LiveHost, patch: Path, output: Path, *options: str) -> None:
         """Link the object *patch* for *live* and load it."""
         done = stubgen(
             *("link", "--json", "--host", self.path, "--captured", self.captured, "--aslr-reference", hex(live.anchor)),
-            *("--export", "answer", "--export", "number", "-o", output, patch),
+            *(*options, "-o", output, patch),
         )
         assert done.returncode == 0, done.stderr
         # Found by default: the anchor is Whisker's, not main, which Rust's start-up code has too.
@@ -165,6 +163,18 @@ def test_state_of_the_host_is_shared(program: Program, tmp_path: Path) -> None:
         assert live.tell("answer a").endswith("tallies 1")
         program.patch(live, patch, tmp_path / "patch.so")
         assert live.tell("answer a").endswith("tallies 102")
+        live.end()
+
+
+def test_the_program_crate_itself_is_edited(program: Program, tmp_path: Path) -> None:
+    """Small programs are one crate, with a ``main`` that must not run again."""
+    patch = program.crates.edited(tmp_path, "hello", "welcome", crate="host")
+    with LiveHost(program.path) as live:
+        assert live.tell("greet Ada") == "hello Ada (number 1 of 1)"
+        program.patch(live, patch, tmp_path / "patch.so", "--export", "greet")
+        # Names of an executable's own statics have another hash in a library: they are new ones.
+        assert live.tell("greet Bob") == "welcome Bob (number 1 of 1)"
+        assert live.tell("answer a").startswith("before: a= 1")
         live.end()
 
 
