@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 
-from stubgen.linkplan.plan import Action, LinkPlan
+from stubgen.linkplan.edits import Action
+from stubgen.linkplan.plan import LinkPlan
 
 COLOURS = {
     Action.KEPT: "2",

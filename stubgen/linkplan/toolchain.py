@@ -180,9 +180,14 @@ class Toolchain(NamedTuple):
         return driver_options.grammar()
 
 
+def basename(path: str) -> str:
+    r"""The last part of *path*, which may be Windows's: commands of either system are planned on any."""
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
 def program_name(path: str) -> str:
     """The name that says what *path* is: no folder, no ``.exe``, no version."""
-    name = path.replace("\\", "/").rpartition("/")[2]
+    name = basename(path)
     for ending in (".exe", ".cmd", ".bat", ".sh", "_wrapper", "-wrapper"):  # Bazel's cc_wrapper.sh is the compiler
         name = name.removesuffix(ending)
     return name
