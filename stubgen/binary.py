@@ -145,6 +145,11 @@ def align_up(value: int, alignment: int) -> int:
     return value if alignment <= 1 else (value + alignment - 1) & -alignment
 
 
+def counted(number: int, noun: str) -> str:
+    """*number* and *noun*, in the plural where that is due."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class Span(NamedTuple):
     """One region of a file to be written."""
 

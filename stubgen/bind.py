@@ -17,6 +17,7 @@ import os
 import re
 from dataclasses import dataclass
 
+from stubgen.binary import counted
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.files import write_output
 from stubgen.images import Image, Kind
@@ -47,8 +48,7 @@ def bind(resolution: Resolution) -> Bound:
     binder = Binder({**functions, **resolution.targets})
     objects = tuple(_bind_object(image, binder) for image in resolution.needed.images)
     if binder.refusals:
-        count = len(binder.refusals)
-        lines = [f"{count} reference{'s' if count > 1 else ''} to the host cannot be bound"]
+        lines = [f"{counted(len(binder.refusals), 'reference')} to the host cannot be bound"]
         raise SymbolRefusal("\n".join([*lines, *(f"  {refusal}" for refusal in binder.refusals)]))
     return Bound(objects, tuple(binder.slots.values()))
 

@@ -132,16 +132,29 @@ def bind_object(image: Image, binder: Binder) -> BoundObject:
     """The bound copy of one object."""
     assert isinstance(image, ElfImage)  # noqa: S101  # bind() pairs them
     editor = ObjectEditor(image.file)
+    _protect_own(editor)
     bindable = _bindable(editor, binder)
-    if not bindable:
-        return BoundObject(image.name, bytes(image.file.view.data), changed=False)
-    run = _Run(editor, binder, bindable)
-    for table in editor.tables:
-        run.refuse_shared_sections(table)
-        run.walk(table)
-    run.settle_symbols()
+    if bindable:
+        run = _Run(editor, binder, bindable)
+        for table in editor.tables:
+            run.refuse_shared_sections(table)
+            run.walk(table)
+        run.settle_symbols()
     content = editor.finish()
     return BoundObject(image.name, content, content != bytes(image.file.view.data))
+
+
+def _protect_own(editor: ObjectEditor) -> None:
+    """Bind what the object defines to itself.
+
+    A host that exports the old version of a changed function would be found first by the loader, and the patch
+    would go on calling it. Nor can code made for an executable (-fPIE) name a symbol that may bind elsewhere.
+    """
+    symbols = editor.symbols
+    for index, shndx in enumerate(symbols.st_shndx):
+        scope = symbols.st_info[index] >> 4
+        if shndx != c.SHN_UNDEF and scope in (c.STB_GLOBAL, c.STB_WEAK) and not symbols.st_other[index] & 3:
+            editor.protect(index)
 
 
 class _Bindable(NamedTuple):

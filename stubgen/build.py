@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stubgen.binary import counted
 from stubgen.emit import StubObject, emit
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.files import read_input
@@ -205,7 +206,7 @@ def refuse_problems(resolution: Resolution, *, allow_missing: bool = False) -> N
         decision for decision in resolution.problems if not (allow_missing and decision.verdict is Verdict.MISSING)
     ]
     if problems:
-        lines = [f"{len(problems)} needed symbol{'s' if len(problems) > 1 else ''} cannot be stubbed"]
+        lines = [f"{counted(len(problems), 'needed symbol')} cannot be stubbed"]
         lines += [f"  {describe(decision)}" for decision in problems]
         if any(decision.verdict is Verdict.MISSING for decision in problems):
             lines.append("  a library on the patch's own link line may supply what is missing: name it with --library")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
 
+from stubgen.binary import counted
 from stubgen.errors import InputError, PatchRefusal
 from stubgen.files import read_input
 from stubgen.host import Host, open_host
@@ -146,8 +147,8 @@ def _back_edge(question: _Question) -> Iterator[Finding]:
         if library in names or PurePath(library).name in names:
             yield Finding("back-edge", False, f"it loads the host itself: it needs {library}; drop that from the link")
             return
-    count = len(question.patch.needed_libraries)
-    yield Finding("back-edge", True, f"none of the {count} libraries that it needs is the host")
+    libraries = ", ".join(question.patch.needed_libraries)
+    yield Finding("back-edge", True, f"it needs {libraries}, not the host" if libraries else "it needs no library")
 
 
 def _own_name(question: _Question) -> Iterator[Finding]:
@@ -176,7 +177,8 @@ def _undefined(question: _Question) -> Iterator[Finding]:
             message = f"{name} is in no library that the patch names or the host loads: dlopen would fail"
             yield Finding("undefined", False, message)
     if sound:
-        yield Finding("undefined", True, f"each of the {total} undefined symbols has a supplier or is weak")
+        message = f"what is left undefined ({counted(total, 'symbol')}) has a supplier or is weak"
+        yield Finding("undefined", True, message if total else "nothing is left undefined")
 
 
 def _stubs(question: _Question) -> Iterator[Finding]:
@@ -205,7 +207,7 @@ def _stubs(question: _Question) -> Iterator[Finding]:
         yield Finding("stubs", False, message)
     if sound:
         at = f", all for slide {expected:#x}" if question.stubs and expected is not None else ""
-        yield Finding("stubs", True, f"{len(question.stubs)} stubs decode{at}")
+        yield Finding("stubs", True, f"{counted(len(question.stubs), 'stub')} found and decoded{at}")
 
 
 def _slots(question: _Question) -> Iterator[Finding]:
@@ -229,7 +231,7 @@ def _slots(question: _Question) -> Iterator[Finding]:
             wanted = ", ".join(f"{place:#x}" for place in sorted(expected)) or "nowhere: the host has no such symbol"
             yield Finding("slots", False, f"{title} is read at {value:#x}, but the host's is at {wanted}")
     if sound and total:
-        yield Finding("slots", True, f"{total} slots hold what the host has there")
+        yield Finding("slots", True, f"{counted(total, 'slot')} found, each with what the host has there")
 
 
 def _looked_up(question: _Question) -> Iterator[Finding]:

@@ -40,10 +40,10 @@ def test_build_verify_inspect(files: Path) -> None:
     """The three commands of a first look, and what each tells a person."""
     built = stubgen(*BUILD, cwd=files)
     assert (built.returncode, built.stderr) == (0, "")
-    assert "stub.o: 1 stubs" in built.stdout
+    assert "stub.o: 1 stub," in built.stdout
     assert "slide 0x5500000000 (main: 0x10100 -> 0x5500010100)" in built.stdout
     verified = stubgen("verify", "stub.o", cwd=files)
-    assert (verified.returncode, verified.stdout) == (0, "stub.o: sound; 1 stubs decode\n")
+    assert (verified.returncode, verified.stdout) == (0, "stub.o: sound; 1 stub decoded\n")
     inspected = stubgen("inspect", "stub.o", cwd=files)
     assert inspected.returncode == 0
     assert inspected.stdout.splitlines()[1].split() == ["0x0", "->", "0x5500010140", "f"]

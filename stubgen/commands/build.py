@@ -6,6 +6,7 @@ import argparse
 from collections import Counter
 from collections.abc import Mapping
 
+from stubgen.binary import counted
 from stubgen.bind import write_bound
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.commands import SCHEMA, Outcome
@@ -82,7 +83,7 @@ def _text(built: Built, output: str, copies: Mapping[str, str]) -> str:
     verdicts = Counter(decision.verdict.value for decision in built.resolution.others)
     anchor = f" ({slide.anchor}: {slide.static_address:#x} -> {slide.runtime_address:#x})" if slide.anchor else ""
     lines = [
-        f"{output}: {len(built.stub.names)} stubs, {len(built.stub.content)} bytes, every stub verified",
+        f"{output}: {counted(len(built.stub.names), 'stub')}, {len(built.stub.content)} bytes, verified",
         f"slide {slide.value:#x}{anchor}",
     ]
     lines += [f"{count} {verdict}" for verdict, count in sorted(verdicts.items())]

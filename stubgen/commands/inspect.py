@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from fnmatch import fnmatchcase
 
+from stubgen.binary import counted
 from stubgen.commands import Outcome
 from stubgen.commands.options import table
 from stubgen.files import read_input
@@ -50,5 +51,5 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         (f"{stub.address:#x}", "->", f"{stub.target:#x}", "bti" if stub.bti else "", name or "(stripped)")
         for name, stub in stubs
     ]
-    title = f"{arguments.file}: {image.format} {image.role.value}, {len(stubs)} stubs"
+    title = f"{arguments.file}: {image.format} {image.role.value}, {counted(len(stubs), 'stub')}"
     return Outcome(document, "\n".join([title, *table(rows)]))

@@ -6,6 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
+from stubgen.binary import counted
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture, newest_capture
 from stubgen.commands import SCHEMA, Outcome
@@ -95,7 +96,7 @@ def _captured(arguments: argparse.Namespace) -> Capture:
 def _text(linked: Linked) -> str:
     resolution = linked.built.resolution
     lines = [
-        f"{linked.output}: {linked.output.stat().st_size} bytes, {len(resolution.names)} stubs, "
+        f"{linked.output}: {linked.output.stat().st_size} bytes, {counted(len(resolution.names), 'stub')}, "
         f"slide {resolution.slide.value:#x}",
         *check_lines(linked.checked),
         f"  ran {shlex.join(linked.command)}",

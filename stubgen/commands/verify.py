@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from stubgen.binary import counted
 from stubgen.commands import Outcome
 from stubgen.files import read_input
 from stubgen.verify import verify_object
@@ -21,5 +22,5 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     pads = ", each with a landing pad (bti c)" if verified.bti else ""
     return Outcome(
         {"file": arguments.file, "stubs": count, "bti": verified.bti},
-        f"{arguments.file}: sound; {count} stubs decode{pads}",
+        f"{arguments.file}: sound; {counted(count, 'stub')} decoded{pads}",
     )
