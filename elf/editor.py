@@ -96,6 +96,12 @@ class ObjectEditor:
         record[1], record[2] = c.STB_GLOBAL << 4 | c.STT_NOTYPE, c.STV_HIDDEN
         SYM.pack_into(self._entries, SYM.size * symbol, *record)
 
+    def protect(self, symbol: int) -> None:
+        """Make *symbol*, a definition, protected: exported as before, but what refers to it here means this one."""
+        at = SYM.size * symbol + 5  # st_other
+        self._entries[at] = self._entries[at] & ~3 | c.STV_PROTECTED
+        self._content[self._symtab.header.sh_offset + at] = self._entries[at]
+
     def add_undefined(self, name: bytes) -> int:
         """A new undefined hidden symbol; its index."""
         info = c.STB_GLOBAL << 4 | c.STT_NOTYPE

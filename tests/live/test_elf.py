@@ -31,6 +31,10 @@ ANSWER = "add 42 scale 10.00 ten 9876543210 sum 6.88 wide 100..105 quad 1.5..6.0
 """What patch.c answers when every call lands."""
 
 
+EXPORTS = ("-Wl,--export-dynamic-symbol=host_chosen", "-Wl,--export-dynamic-symbol=host_scale")
+"""What the host exports, as one with plug-ins does."""
+
+
 class Program(NamedTuple):
     """A linked host and the record of its link."""
 
@@ -66,7 +70,7 @@ def link_host(folder: Path, objects: dict[str, Path], linker: str, *options: str
     host = folder / "host"
     arguments = [
         *("-B", linker_folder(folder / "linkers"), f"-fuse-ld={LINKERS[linker]}", "-pie", "-Wl,--build-id=sha1"),
-        *(f"-Wl,-Map={folder / 'host.map'},--gc-sections", "-Wl,--export-dynamic-symbol=host_chosen", *options),
+        *(f"-Wl,-Map={folder / 'host.map'},--gc-sections", *EXPORTS, *options),
         *(*objects.values(), "-o", host),
     ]
     run([capture_executable(folder), *arguments], env=capturing(folder / "captured", gcc))
@@ -172,6 +176,16 @@ def test_an_exported_ifunc_is_left_to_the_loader(program: Program, tmp_path: Pat
     with LiveHost(program.path) as live:
         program.link(live, tmp_path / "patch.so", "patch_ifunc")
         assert live.patch(tmp_path / "patch.so") == "chosen 6000"
+        live.end()
+
+
+@pytest.mark.parametrize("code", ["-fPIC", "-fPIE"])
+def test_the_changed_function_wins_over_an_exported_one(program: Program, tmp_path: Path, code: str) -> None:
+    """The loader finds the host's function of that name first: the patch would apply and call the old one."""
+    patch = compile_c(tmp_path, "patch_own", options=(code, "-fno-inline"))
+    with LiveHost(program.path) as live:
+        program._replace(patch_objects=patch).link(live, tmp_path / "patch.so", "patch_own")
+        assert live.patch(tmp_path / "patch.so") == "scale 600.0 counter 2"
         live.end()
 
 
