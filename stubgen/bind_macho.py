@@ -52,6 +52,8 @@ _REGISTERS = 0x3FF  # xd and xn: the same bits in both
 def bind_object(image: Image, binder: Binder) -> BoundObject:
     """The bound copy of one object."""
     assert isinstance(image, MachOImage)  # noqa: S101  # bind() pairs them
+    if image.file.symbols is None:  # some members of C libraries have neither code nor symbols
+        return BoundObject(image.name, bytes(image.file.view.data), changed=False)
     editor = ObjectEditor(image.file)
     bindable = _bindable(editor, binder)
     if not bindable:
