@@ -3,7 +3,7 @@
 ``hotpatch-stubgen-linker`` goes where a toolchain wants one program (``-C linker=``, ``CC``, ``--ld-path``). It is
 told what to do by its environment, because its arguments are the linker's::
 
-    STUBGEN_CAPTURE_DIR    the folder for the records
+    STUBGEN_CAPTURE_DIR    the folder for the records, as an absolute path: builds change folders
     STUBGEN_REAL_LINKER    the linker that it stands in front of, as a path, a name on PATH, or a command with
                            arguments (``zig cc -target aarch64-linux-musl``)
 

@@ -34,10 +34,9 @@ def additions(request: Request, present: Sequence[tuple[str, str]]) -> list[Edit
 
     if request.relocatable:
         add(["-r", "-nostdlib"] if driver else ["-r"], "merge everything into one object")
-    else:
+    elif request.os is not LinkerOs.OTHER:
         add([_shared(request.toolchain)], "a patch is a shared library")
-        if request.os is not LinkerOs.OTHER:
-            add_for_linker(_unresolved(request), "what stub.o does not define, libraries that the host loaded will")
+        add_for_linker(_unresolved(request), "what stub.o does not define, libraries that the host loaded will")
         for name in _exports(request, present):
             add_for_linker(
                 ["-exported_symbol", name] if apple else [f"--export-dynamic-symbol={name}"], "exported as asked for"

@@ -406,15 +406,26 @@ def _linker_family(program: str, arguments: Sequence[str], target: str, os: Link
     if "XcodeDefault.xctoolchain" in program or "-apple-darwin" in program:
         return Family.LD64
     for word in arguments:
-        pieces = word[4:].split(",") if word.startswith("-Wl,") else (word,)
-        for piece in pieces:
-            if piece in LD64_SIGNS:
-                return Family.LD64
-            if piece in GNU_SIGNS:
-                return Family.GNU
+        said = _said_by(word)
+        if said is not None:
+            return said
     if os is not None:
         return Family.LD64 if os is LinkerOs.MACOS else Family.GNU
     return Family.LD64 if sys.platform == "darwin" else Family.GNU
+
+
+def _said_by(word: str) -> Family | None:
+    """What one argument says of the linker's family: by name, or because only one family has the option."""
+    if word.startswith(("-fuse-ld=", "--ld-path=")):
+        name = basename(word.partition("=")[2])
+        family = family_of(name) or family_of(f"ld.{name}")
+        return family if family in (Family.GNU, Family.LD64) else None
+    for piece in word[4:].split(",") if word.startswith("-Wl,") else (word,):
+        if piece in LD64_SIGNS:
+            return Family.LD64
+        if piece in GNU_SIGNS:
+            return Family.GNU
+    return None
 
 
 _FAMILY_OF_TARGET = (

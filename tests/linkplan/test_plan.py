@@ -250,6 +250,12 @@ def test_what_is_added_and_in_which_order(command: str, added: str) -> None:
     assert shlex.join(words) == added
 
 
+def test_other_systems_are_only_stripped() -> None:
+    """Where this tool does not know the rules, it adds nothing but what it was given."""
+    made = plan(f"{GCC} -shared -o x x.o -lm", os=LinkerOs.OTHER)
+    assert made.args[1:] == ("-lm", "p.o", "-o", "p.so")
+
+
 def test_an_export_that_is_already_there_is_not_added_again() -> None:
     """Planning a plan must not grow it."""
     made = plan(f"{GCC} -Wl,--export-dynamic-symbol=f", exports=["f"])
