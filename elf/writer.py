@@ -74,7 +74,7 @@ def write(obj: Object, name: str = "object") -> bytearray:
             keep every ``st_shndx`` short.
     """
     groups = [obj.local_symbols, *obj.global_symbols]
-    strings, st_names = name_table([group.names for group in groups], name)
+    strings, st_names = name_table([group.names for group in groups], name, list(map(_upper, groups)))
     packed = [_pack(group, starts) for group, starts in zip(groups, st_names, strict=True)]
     regions = _regions(obj, b"".join([bytes(SYM.size), *packed]), strings, name)
     titles = [region.title.encode() for region in regions] + [b".shstrtab"]
@@ -182,26 +182,21 @@ def _section_headers(regions: Sequence[_Region], sh_names: Sequence[int], layout
     return b"".join(rows)
 
 
-def _pack(group: SymbolColumns, st_name: Sequence[int]) -> bytes:
-    """*group* as ``Elf64_Sym`` records: word 0 holds st_name, st_info, st_other and st_shndx."""
+def _upper(group: SymbolColumns) -> int:
+    """st_info, st_other and st_shndx where they are the same for the whole group, as word 0 holds them."""
+    upper = 0
+    for column, shift in ((group.st_info, 32), (group.st_other, 40), (group.st_shndx, 48)):
+        if isinstance(column, int):
+            upper |= column << shift
+    return upper
+
+
+def _pack(group: SymbolColumns, first: array[int]) -> bytes:
+    """*group* as ``Elf64_Sym`` records; *first* is word 0: st_name and what :func:`_upper` gave."""
     count = len(group)
-    if isinstance(group.st_info, int) and isinstance(group.st_other, int) and isinstance(group.st_shndx, int):
-        rest = group.st_info << 32 | group.st_other << 40 | group.st_shndx << 48
-        first = array("Q", [offset | rest for offset in st_name])
-    else:
-        first = array(
-            "Q",
-            [
-                offset | info << 32 | other << 40 | shndx << 48
-                for offset, info, other, shndx in zip(
-                    st_name,
-                    spread(group.st_info, count),
-                    spread(group.st_other, count),
-                    spread(group.st_shndx, count),
-                    strict=True,
-                )
-            ],
-        )
+    for column, shift in ((group.st_info, 32), (group.st_other, 40), (group.st_shndx, 48)):
+        if not isinstance(column, int):
+            first = array("Q", [word | value << shift for word, value in zip(first, column, strict=True)])
     words = array("Q", bytes(SYM.size * count))
     words[0::3] = first
     words[1::3] = spread(group.st_value, count)

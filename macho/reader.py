@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -101,6 +102,17 @@ class Symbols:
         for start in self.n_strx:
             end = find(b"\0", start)
             yield strings[start:end] if end >= 0 else strings[start:]
+
+    def name_list(self, first: int, stop: int) -> list[bytes]:
+        """The names of the symbols from *first* up to *stop*; at once where they lie one after another."""
+        starts = self.n_strx[first:stop]
+        if starts:
+            names = self.strings[starts[0] : starts[-1]].split(b"\0")
+            names[-1] = self.name(stop - 1)
+            offsets = accumulate([len(name) + 1 for name in names], initial=starts[0])
+            if len(names) == len(starts) and array("I", offsets)[:-1] == starts:
+                return names
+        return [self.name(index) for index in range(first, stop)]
 
     def positions(self, wanted: Container[bytes]) -> Iterator[tuple[int, bytes]]:
         """Index and name of every symbol whose name is in *wanted*."""

@@ -91,7 +91,7 @@ def write(obj: Object, name: str = "object") -> bytearray:
         FieldOverflow: a size, offset, count or name does not fit its field (file offsets are 32-bit).
     """
     groups = [obj.local_symbols, *obj.defined_symbols, obj.undefined_symbols]
-    strings, n_strx = name_table([group.names for group in groups], name)
+    strings, n_strx = name_table([group.names for group in groups], name, list(map(_upper, groups)))
     symbols = b"".join([_pack(group, starts) for group, starts in zip(groups, n_strx, strict=True)])
     tables = [write_relocations(s.relocations) if s.relocations else b"" for s in obj.sections]
     commands_size = (
@@ -190,26 +190,21 @@ def _commands(obj: Object, layout: Layout, name: str) -> bytes:
     return b"".join(rows)
 
 
-def _pack(group: SymbolColumns, n_strx: Sequence[int]) -> bytes:
-    """*group* as ``nlist_64`` records: word 0 holds n_strx, n_type, n_sect and n_desc."""
+def _upper(group: SymbolColumns) -> int:
+    """n_type, n_sect and n_desc where they are the same for the whole group, as word 0 holds them."""
+    upper = 0
+    for column, shift in ((group.n_type, 32), (group.n_sect, 40), (group.n_desc, 48)):
+        if isinstance(column, int):
+            upper |= column << shift
+    return upper
+
+
+def _pack(group: SymbolColumns, first: array[int]) -> bytes:
+    """*group* as ``nlist_64`` records; *first* is word 0: n_strx and what :func:`_upper` gave."""
     count = len(group)
-    if isinstance(group.n_type, int) and isinstance(group.n_sect, int) and isinstance(group.n_desc, int):
-        rest = group.n_type << 32 | group.n_sect << 40 | group.n_desc << 48
-        first = array("Q", [offset | rest for offset in n_strx])
-    else:
-        first = array(
-            "Q",
-            [
-                offset | kind << 32 | sect << 40 | desc << 48
-                for offset, kind, sect, desc in zip(
-                    n_strx,
-                    spread(group.n_type, count),
-                    spread(group.n_sect, count),
-                    spread(group.n_desc, count),
-                    strict=True,
-                )
-            ],
-        )
+    for column, shift in ((group.n_type, 32), (group.n_sect, 40), (group.n_desc, 48)):
+        if not isinstance(column, int):
+            first = array("Q", [word | value << shift for word, value in zip(first, column, strict=True)])
     words = array("Q", bytes(NLIST_64.size * count))
     words[0::2] = first
     words[1::2] = spread(group.n_value, count)

@@ -105,28 +105,36 @@ def spread(values: Column, count: int) -> array[int]:
     return array("Q", [values]) * count if isinstance(values, int) else array("Q", values)
 
 
-def name_table(groups: Sequence[Sequence[bytes]], where: str) -> tuple[bytes, list[list[int]]]:
+def name_table(
+    groups: Sequence[Sequence[bytes]], where: str, upper: Sequence[int] | None = None
+) -> tuple[bytes, list[array[int]]]:
     """A string table of all *groups*' names, and for each group the byte offset of each name in it.
 
     Both formats keep offset 0 for "no name" and end each name with a NUL byte.
 
+    Args:
+        groups: names.
+        where: the file, for complaints.
+        upper: for each group, what to add to each offset: the rest of the 8-byte word that a record's name
+            offset is the lower half of.
+
     Raises:
         FieldOverflow: a name contains a NUL byte, or the table outgrows 32-bit offsets.
     """
-    parts, offsets, position = [b"\0"], [], 1
-    for names in groups:
+    parts, words, position = [b"\0"], [], 1
+    for names, rest in zip(groups, upper or [0] * len(groups), strict=True):
         joined = b"\0".join(names)
         if names and joined.count(b"\0") != len(names) - 1:
             raise FieldOverflow(f"{where}: a symbol name contains a NUL byte")
-        starts = list(accumulate([len(name) + 1 for name in names], initial=position))
-        position = starts.pop()
+        starts = array("Q", accumulate([len(name) + 1 for name in names], initial=position | rest))
+        position = starts.pop() - rest
         if not all(names):  # unnamed: offset 0
-            starts = [start if name else 0 for start, name in zip(starts, names, strict=True)]
-        offsets.append(starts)
+            starts = array("Q", [start if name else rest for start, name in zip(starts, names, strict=True)])
+        words.append(starts)
         if names:
             parts += [joined, b"\0"]
     narrow(position, 32, "the size of the string table", where)
-    return b"".join(parts), offsets
+    return b"".join(parts), words
 
 
 def narrow(value: int, bits: int, field: str, where: str) -> int:

@@ -116,14 +116,15 @@ def decode(code: BytesLike, *, bti: bool = False) -> array[int]:
     if rest:
         raise VerificationRefusal(f"the stubs' code is {len(code)} bytes, not a multiple of {len(shape.code)}")
     words = column("I", code)
-    decoded = _disassemble(words)
+    lanes = [words[position :: shape.words] for position in range(shape.words)]
+    distinct = [_distinct(lane) for lane in lanes]
+    decoded = _disassemble(set().union(*distinct))
     addresses = bytearray(8 * count)
-    for position in range(shape.words):
+    for position, lane in enumerate(lanes):
         half = position - shape.immediates_at
         expected = _expectation(half)
         fixed = int.from_bytes(shape.code[WORD * position : WORD * (position + 1)], "little")
-        lane = words[position :: shape.words]
-        for word in set(lane):
+        for word in distinct[position]:
             immediate = _immediate(word) if 0 <= half < 4 else 0
             if decoded[word] != (expected, immediate) or word != fixed | immediate << IMMEDIATE_SHIFT:
                 stub = lane.index(word)
@@ -157,12 +158,20 @@ def _expectation(half: int) -> str:
     return ("movz x16", "movk x16 lsl 16", "movk x16 lsl 32", "movk x16 lsl 48", "br x16", "bti c")[half]
 
 
-def _disassemble(words: array[int]) -> dict[int, tuple[str, int] | None]:
+def _distinct(lane: array[int]) -> set[int]:
+    """The different words of *lane*; cheaply so for the usual lane that holds but one."""
+    if not lane:
+        return set()
+    one = column_bytes(lane[:1])
+    return {lane[0]} if column_bytes(lane) == one * len(lane) else set(lane)
+
+
+def _disassemble(words: set[int]) -> dict[int, tuple[str, int] | None]:
     """Each distinct word as (operation, immediate), in Capstone's reading; None where it knows none."""
     import capstone
 
     disassembler = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)
-    distinct = sorted(set(words))
+    distinct = sorted(words)
     disassembler.skipdata = True  # an unknown word becomes data and the next one is still read
     code = column_bytes(array("I", distinct))
     decoded: dict[int, tuple[str, int] | None] = {}

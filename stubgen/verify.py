@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,7 @@ def _verify_elf(image: Image, name: str) -> Verified:
         if symbols.st_size[index] not in (8, 16) or end > len(content):
             raise VerificationRefusal(f"{name}: slot {_name(symbols, index)} is not 8 or 16 bytes of its section")
         slots[symbols.name(index)] = int.from_bytes(content[end - 8 : end], "little")
-    names = list(symbols.names())[first:stop]
+    names = symbols.name_list(first, stop)
     values = symbols.st_value[first:stop]
     return _verified(name, names, values, bytes(image.file.content(text)), bti, slots)
 
@@ -113,10 +114,9 @@ def _verify_macho(image: Image, name: str) -> Verified:
     while stop > first and symbols.n_sect[stop - 1] != text.ordinal:
         stop -= 1
     stub = (c.N_SECT | c.N_EXT | c.N_PEXT, text.ordinal, c.N_WEAK_DEF)
-    columns = (symbols.n_type, symbols.n_sect, symbols.n_desc)
-    for index, held in enumerate(zip(*(column[first:stop] for column in columns), strict=True), start=first):
-        if held != stub:
-            raise VerificationRefusal(f"{name}: {_name(symbols, index)} is not a weak private function in __text")
+    stray = _first_stray((symbols.n_type, symbols.n_sect, symbols.n_desc), first, stop, stub)
+    if stray is not None:
+        raise VerificationRefusal(f"{name}: {_name(symbols, stray)} is not a weak private function in __text")
     slots: dict[bytes, int] = {}
     for index in range(stop, first + count):
         ordinal = symbols.n_sect[index]
@@ -127,11 +127,22 @@ def _verify_macho(image: Image, name: str) -> Verified:
         if not 0 <= start <= section.header.size - 8:
             raise VerificationRefusal(f"{name}: slot {_name(symbols, index)} is not 8 bytes of its section")
         slots[symbols.name(index)] = int.from_bytes(image.file.content(section)[start : start + 8], "little")
-    names = list(symbols.names())[first:stop]
+    names = symbols.name_list(first, stop)
     return _verified(name, names, symbols.n_value[first:stop], bytes(image.file.content(text)), False, slots)
 
 
 _READERS = {"elf": _verify_elf, "macho": _verify_macho}
+
+
+def _first_stray(columns: Sequence[Sequence[int]], first: int, stop: int, expected: Sequence[int]) -> int | None:
+    """Index of the first symbol whose fields are not *expected*; whole columns are compared at once."""
+    strays = []
+    for column, value in zip(columns, expected, strict=True):
+        held = column[first:stop]
+        wanted = bytes([value]) * len(held) if isinstance(held, bytes) else array("Q", [value]) * len(held)
+        if held != wanted:
+            strays += [index for index, field in enumerate(held, start=first) if field != value][:1]
+    return min(strays, default=None)
 
 
 def _verified(
