@@ -58,6 +58,11 @@ DEPTH = "STUBGEN_CAPTURE_DEPTH"
 DEEPEST = 4
 """A driver under capture may run a captured linker, and a wrapper may add one of each; more is a loop."""
 
+NOT_LINKING = frozenset(
+    {"-c", "-S", "-E", "-M", "-MM", "-fsyntax-only", "--version", "-dumpversion", "-dumpmachine", "-###", "--help"}
+)
+"""With one of these, a compiler driver links nothing; to a linker, some of them mean other things."""
+
 RECORD_SUFFIX = ".link.json"
 
 
@@ -310,6 +315,19 @@ def output_of(argv: Sequence[str], directory: str = "") -> str:
     return output
 
 
+def links(argv: Sequence[str]) -> bool:
+    """Say whether the command *argv* links: as a build's CC, the capture executable sees it compile and answer too.
+
+    >>> links(["gcc", "-c", "x.c"]), links(["ld.lld-19", "-S", "-o", "x", "x.o"])
+    (False, True)
+    """
+    name = os.path.basename(argv[0]).removesuffix(".exe").rstrip("0123456789.-")
+    if name.endswith(("ld", "collect2", "link")):
+        return True
+    words = argv[1:]
+    return bool(words) and not any(word in NOT_LINKING or word.startswith(("-print-", "--print-")) for word in words)
+
+
 def linker_main(argv: Sequence[str] | None = None) -> NoReturn:
     """Record the command and become the real linker: the console script ``hotpatch-stubgen-linker``."""
     arguments = sys.argv[1:] if argv is None else list(argv)
@@ -319,6 +337,8 @@ def linker_main(argv: Sequence[str] | None = None) -> NoReturn:
         _stop("set STUBGEN_REAL_LINKER to the linker that this one stands in front of")
     command = _real_command(real)
     full = [*command, *arguments]
+    if not links(full):
+        become(full)  # as CC, this executable compiles as well
     if folder:
         warn_if_unrecorded(full, folder)
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stubgen.capture import Capture, newest_capture, output_of, read_captures, record
+from stubgen.capture import Capture, links, newest_capture, output_of, read_captures, record
 from stubgen.errors import MalformedInput, UnreadableInput
 
 ROOT = Path(__file__).parent.parent
@@ -120,6 +120,33 @@ def test_the_real_linker_may_be_a_command(shim: Path, fake_linker: Path, tmp_pat
     done = link(shim, f"{fake_linker} -target 'a b'", tmp_path / "records", "-o", "app")
     assert done.stdout == "linking -target a b -o app\n"
     assert read_captures(tmp_path / "records")[0].argv[1:3] == ["-target", "a b"]
+
+
+def test_compiling_leaves_no_record(shim: Path, fake_linker: Path, tmp_path: Path) -> None:
+    """As ``CC`` it compiles a thousand files for each link; their commands would bury the one that counts."""
+    cc = fake_linker.rename(tmp_path / "cc")
+    done = link(shim, cc, tmp_path / "records", "-c", "x.c", "-o", "x.o")
+    assert done.stdout == "linking -c x.c -o x.o\n"
+    assert not (tmp_path / "records").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "answer"),
+    [
+        (["gcc", "x.c", "-o", "x"], True),
+        (["zig", "cc", "-E", "x.c"], False),
+        (["clang-19", "-print-search-dirs"], False),
+        (["cc", "--version"], False),
+        (["cc"], False),
+        (["aarch64-linux-gnu-ld", "-E", "-S", "-M", "x.o"], True),
+        (["/usr/bin/ld64.lld-19", "-S", "x.o"], True),
+        (["mold", "-M", "x.o"], True),
+        (["rust-lld", "-flavor", "gnu", "-S"], True),
+    ],
+)
+def test_which_commands_link(argv: list[str], answer: bool) -> None:
+    """``-S`` is "to assembly" for a compiler and "strip" for a linker."""
+    assert links(argv) is answer
 
 
 @pytest.mark.parametrize("route", ["itself", "symlink", "script"])
