@@ -403,6 +403,8 @@ class ElfImage(Image):
             if shndx < len(self.file.sections):
                 section = self.file.sections[shndx]
                 writable = bool(section.header.sh_flags & c.SHF_WRITE) and not section.name.startswith(".data.rel.ro")
+            if table.name(index).startswith(b"DW.ref."):  # the compiler's pointer for unwinding, nobody's state
+                continue
             local = info >> 4 == c.STB_LOCAL
             file = self._source_file(table, index) if local else b""
             yield Static(table.name(index), table.st_size[index], writable, info & 0xF == c.STT_TLS, local, file)
