@@ -38,9 +38,9 @@ class Crates(NamedTuple):
         return self.object(folder / f"{crate}.rs")
 
     def object(self, source: Path) -> Path:
-        """The object that *source* compiles to, as for a dylib: an executable's code is for executables only."""
-        uses = {"feature": ["engine"], "host": ["engine", "feature"]}[source.stem]
-        options = ["--crate-name", source.stem, "--crate-type", "dylib", "--emit=obj", "-C", "codegen-units=1"]
+        """The object that *source* compiles to, as the program's build compiles it."""
+        kind, uses = {"feature": ("rlib", ["engine"]), "host": ("bin", ["engine", "feature"])}[source.stem]
+        options = ["--crate-name", source.stem, "--crate-type", kind, "--emit=obj", "-C", "codegen-units=1"]
         output = source.with_suffix(".o")
         run([*rustc(), *self.options, *options, "-L", self.folder, *self.extern(*uses), source, "-o", output])
         return output
@@ -166,14 +166,21 @@ def test_state_of_the_host_is_shared(program: Program, tmp_path: Path) -> None:
         live.end()
 
 
-def test_the_program_crate_itself_is_edited(program: Program, tmp_path: Path) -> None:
-    """Small programs are one crate, with a ``main`` that must not run again."""
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [((), "welcome Bob (number 2 of 1)"), (("--keep-state",), "welcome Ada and Bob (number 2 of 2)")],
+    ids=["fresh", "keep-state"],
+)
+def test_the_program_crate_itself_is_edited(program: Program, tmp_path: Path, options, answer: str) -> None:
+    """Small programs are one crate, whose code is for an executable: it has thread-locals at fixed offsets.
+
+    Those are always the program's own; other statics start afresh unless they are asked to stay.
+    """
     patch = program.crates.edited(tmp_path, "hello", "welcome", crate="host")
     with LiveHost(program.path) as live:
         assert live.tell("greet Ada") == "hello Ada (number 1 of 1)"
-        program.patch(live, patch, tmp_path / "patch.so", "--export", "greet")
-        # Names of an executable's own statics have another hash in a library: they are new ones.
-        assert live.tell("greet Bob") == "welcome Bob (number 1 of 1)"
+        program.patch(live, patch, tmp_path / "patch.so", "--export", "greet", *options)
+        assert live.tell("greet Bob") == answer
         assert live.tell("answer a").startswith("before: a= 1")
         live.end()
 
