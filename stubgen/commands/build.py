@@ -39,6 +39,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     """Build, verify and write; nothing is written when a needed symbol is refused."""
     if arguments.keep_state and arguments.bound_dir is None:
         raise UsageError("--keep-state works by bound copies: say where to write them with --bound-dir")
+    replaced = overrides(arguments.override)
     builder = StubBuilder(arguments.host, build_id=arguments.build_id)
     judged = builder.judge(
         arguments.objects,
@@ -50,7 +51,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         bind=arguments.bound_dir is not None,
         tls=arguments.tls,
         keep_state=arguments.keep_state,
-        overrides=overrides(arguments.override),
+        overrides=replaced,
         whole_archive=arguments.whole_archive,
         exports=arguments.export,
     )

@@ -46,6 +46,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> Outcome:
     """Link the patch; it appears only when it is sound."""
+    replaced = overrides(arguments.override)
     builder = StubBuilder(arguments.host, build_id=arguments.build_id)
     linked = link(
         builder,
@@ -59,7 +60,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         libraries=arguments.library,
         tls=arguments.tls,
         keep_state=arguments.keep_state,
-        overrides=overrides(arguments.override),
+        overrides=replaced,
         whole_archive=arguments.whole_archive,
         bti=arguments.bti,
         extra=arguments.extra,

@@ -1,0 +1,2 @@
+int version(void);
+int patch_main(void) { return 10 * version(); }

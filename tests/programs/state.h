@@ -1,0 +1,3 @@
+int bump(void);
+int twice(void);
+int version(void);
