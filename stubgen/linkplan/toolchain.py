@@ -45,7 +45,7 @@ PROGRAMS: dict[Family, str] = {
     Family.DRIVER: (
         "cc c++ gcc g++ clang clang++ clang-cpp gfortran flang flang-new ifort ifx icc icpc icx icpx dpcpp pgcc pgc++ "
         "pgfortran pgf90 nvc nvc++ nvfortran xlc xlc++ xlf mpicc mpicxx mpic++ mpifort mpif90 gdc ldc2 gnat gccgo "
-        "egcc hipcc armclang craycc crayCC cray-cc f77 f90 f95 g77 cpp xgcc xg++ tcc swiftc zigcc zigcxx gnatlink"
+        "egcc hipcc armclang craycc crayCC cray-cc f77 f90 f95 g77 ftn CC xgcc xg++ tcc swiftc zigcc zigcxx gnatlink"
     ),
     Family.GNU: "ld.bfd ld.gold ld.lld ld.mold mold gold collect2 ld.wild wild real-ld ld-new ld.qcld ld.eld",
     Family.LD64: "ld64 ld64.lld ld-classic ld-prime ld_classic zld sold",
@@ -132,7 +132,10 @@ UNSUPPORTED_SIGNS = {
     "-b64": "AIX",
     "-berok": "AIX",
     "+s": "HP-UX",
+    "-importcfg": "Go's own package format",
 }
+"""Options that only the linkers of other systems have -> what those link."""
+
 UNSUPPORTED_PATHS = {"/usr/ccs/bin/": "Solaris and HP-UX"}
 
 
@@ -224,7 +227,11 @@ def find_toolchain(argv: Sequence[str], *, os: LinkerOs | None = None) -> Toolch
         raise UsageError("the captured command is empty; give the linker's name and its arguments")
     edits, at, zig = _walk_wrappers(argv)
     program = argv[at]
-    family = Family.DRIVER if zig and program in ("cc", "c++") else family_of(program)
+    family: Family | None = family_of(program)
+    if family is None:
+        if zig:
+            raise UsageError(f"zig {program}: is no link command; zig cc, zig c++ and zig ld.lld are")
+        family = Family.DRIVER  # by its options
     front = [text for text, action, _ in edits if action != "dropped"]
     front.append(program)
     edits.append((program, "kept", "the program that links"))
@@ -253,8 +260,6 @@ def find_toolchain(argv: Sequence[str], *, os: LinkerOs | None = None) -> Toolch
     if family in (Family.DRIVER, Family.ANY_LD):
         family = _linker_family(program, arguments, target, os)
     _refuse_hopeless(program, arguments, family, target)
-    if family is None:
-        raise UsageError(f"{program}: not a linker or compiler driver that this tool knows")
     return Toolchain(tuple(front), tuple(edits), at, driver, family, _dialect(program, zig=zig), target)
 
 
@@ -285,6 +290,8 @@ def _walk_wrappers(argv: Sequence[str]) -> tuple[list[tuple[str, str, str]], int
             continue
         found = _program_after(argv, position)
         if found is None:
+            if _looks_like_a_link(argv[position + 1 :]):  # a compiler that no table names
+                return edits, position, False
             raise UsageError(f"{word}: not a linker or compiler driver that this tool knows")
         wrapper = argv[position:found]
         action, why = _wrapper_fate(wrapper)
@@ -320,13 +327,22 @@ def _program_after(argv: Sequence[str], wrapper: int) -> int | None:
     for position in range(wrapper + 1, len(argv)):
         if argv[position] == "--" and position + 1 < len(argv) and family_of(argv[position + 1]):
             return position + 1
+    name = program_name(argv[wrapper])
+    known = name in KEPT_WRAPPERS or name in DROPPED_WRAPPERS or name.startswith("python")
     for position in range(wrapper + 1, len(argv)):
         word = argv[position]
+        if word.startswith("-") and not known:  # its own options, which may have any operands
+            return None
         if word.startswith("-") or _is_assignment(word):
             continue
         if family_of(word) is not None or program_name(word) == "zig":
             return position
     return None
+
+
+def _looks_like_a_link(arguments: Sequence[str]) -> bool:
+    """Say whether *arguments* are a compiler driver's, by options that no other kind of program has."""
+    return any(word == "-o" or word.startswith(("-Wl,", "-Xlinker", "-l", "-L")) for word in arguments)
 
 
 def _is_assignment(word: str) -> bool:
@@ -445,7 +461,7 @@ _FAMILY_OF_TARGET = (
 )
 
 
-def _refuse_hopeless(program: str, arguments: Sequence[str], family: Family | None, target: str) -> None:
+def _refuse_hopeless(program: str, arguments: Sequence[str], family: Family, target: str) -> None:
     """Refuse what no hot patch can be loaded into."""
     if family is Family.WASM:
         raise PlanRefusal(

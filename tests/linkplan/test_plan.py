@@ -305,6 +305,7 @@ def test_relative_names_become_absolute_where_the_link_runs_elsewhere(tmp_path: 
         ("arm-none-eabi-gcc -T x.ld x.o", "dynamic loader"),
         ("riscv64-unknown-elf-gcc x.o --target=riscv64gc-unknown-none-elf", "dynamic loader"),
         ("nvcc -dlink x.o", "GPU"),
+        ("/go/pkg/tool/linux_arm64/link -o a.out -importcfg cfg -buildmode=exe _pkg_.a", "Go's own package format"),
     ],
 )
 def test_hopeless_links_are_refused(command: str, reason: str) -> None:
