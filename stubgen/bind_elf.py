@@ -313,10 +313,13 @@ class _Run:
         """The symbols whose page this section uses for nothing but ``adrp``+``add``.
 
         One ``adrp`` may serve several instructions: were one of them a load or store with the symbol's page
-        offset in it, that one would read the slot's neighbourhood.
+        offset in it, that one would read the slot's neighbourhood. Nor may one go with the page of another place
+        of the same symbol, whose slot may lie on another page.
         """
         paired: set[bytes] = set()
         others: set[bytes] = set()
+        pages: dict[bytes, set[int]] = {}
+        adds: dict[bytes, set[int]] = {}
         for index, symbol in enumerate(table.symbol):
             if symbol not in self.bindable:
                 continue
@@ -326,8 +329,10 @@ class _Run:
                 others.add(name)
             elif kind in PAIRS:
                 paired.add(name)
+                (adds if is_add else pages).setdefault(name, set()).add(table.r_addend[index])
             elif kind in ADVICE:
                 others.add(name)
+        others.update(name for name, addends in pages.items() if name in adds and adds[name] - addends)
         return paired - others
 
     def _thread_local(self, place: _Place) -> bool:

@@ -323,6 +323,13 @@ REFUSALS = {
         "R_AARCH64_TLSGD_ADR_PAGE21",
         "compile with -mtls-dialect=desc",
     ),
+    "page of another place": Refused(
+        '__asm__(".text\\nadrp x0, array\\nadd x0, x0, :lo12:array+8"); int patch_main(void) { return 0; }',
+        (),
+        "array",
+        "R_AARCH64_ADD_ABS_LO12_NC",
+        "",
+    ),
     "local-exec, too far": Refused(
         "extern __thread int tls_far; int patch_main(void) { return tls_far; }",
         ("-ftls-model=local-exec", "-mtls-size=12"),
@@ -349,7 +356,7 @@ def places(patch: Path, symbol: str) -> dict[str, str]:
         words = line.split()
         if line.startswith("Relocation section"):
             section = words[2].strip("'").removeprefix(".rela")
-        elif len(words) > 4 and words[4] == symbol:
+        elif len(words) > 4 and words[4].partition("+")[0] == symbol:
             found[f"{section}+{int(words[0], 16):#x}"] = words[2]
     return found
 
