@@ -5,7 +5,7 @@ Each phase is a module of its name and returns one frozen dataclass that the nex
     host -> needed -> resolve -> emit -> verify        stub.o            build.py runs these
     capture -> linkplan ----------> link -> check      the patch         link.py runs all
 
-``images`` gives the phases one vocabulary for both formats; ``elf`` and ``macho`` know the formats and nothing
+``image`` gives the phases one vocabulary for both formats; ``elf`` and ``macho`` know the formats and nothing
 about stubs; ``binary``, ``errors`` and ``files`` are the floor under all of them.
 
 In one call::
@@ -17,11 +17,9 @@ Names below are imported when they are first used, because people run this on ev
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # as typing has it, without importing typing at each captured link
 if TYPE_CHECKING:
     from stubgen.build import Built, StubBuilder, create_undefined_symbol_stub
     from stubgen.capture import Capture, newest_capture
@@ -88,6 +86,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """The public object *name*, from its module."""
+    from importlib import import_module
+
     if name not in _HOMES:
         raise AttributeError(f"module 'stubgen' has no attribute '{name}'")
     return getattr(import_module(f"stubgen.{_HOMES[name]}"), name)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from stubgen.binary import counted
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.files import write_output
-from stubgen.images import Image, Kind
+from stubgen.image import Image, Kind
 from stubgen.resolve import Form, Resolution, Target
 from stubgen.slots import Binder, BoundObject, Slot
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from elf import constants as c
 from elf import relocations as r
 from elf.editor import ObjectEditor, Table
-from stubgen.images import ElfImage, Image, Kind
+from stubgen.image import Image, Kind
+from stubgen.image_elf import ElfImage
 from stubgen.resolve import Form, Target
 from stubgen.slots import Binder, BoundObject
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from macho import constants as c
 from macho import relocations as r
 from macho.editor import ObjectEditor, Table
-from stubgen.images import Image, Kind, MachOImage
+from stubgen.image import Image, Kind
+from stubgen.image_macho import MachOImage
 from stubgen.resolve import Form, Target
 from stubgen.slots import Binder, BoundObject
 

@@ -16,7 +16,8 @@ from stubgen.binary import counted
 from stubgen.errors import InputError, PatchRefusal
 from stubgen.files import read_input
 from stubgen.host import Host, open_host
-from stubgen.images import Candidate, Image, Kind, Role, open_image
+from stubgen.image import Candidate, Image, Kind, Role
+from stubgen.images import open_image
 from stubgen.slide import Slide
 from stubgen.slots import SLOT_PREFIX, parse_symbol
 from stubgen.stubs import Stub, find_stubs

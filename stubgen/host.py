@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from stubgen.errors import BuildIdRefusal, InputError, UsageError
 from stubgen.files import read_input
-from stubgen.images import Image, Role, open_image
+from stubgen.image import Image, Role
+from stubgen.images import open_image
 
 
 @dataclass(frozen=True, slots=True)

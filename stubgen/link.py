@@ -16,7 +16,8 @@ from stubgen.capture import Capture
 from stubgen.check import Checked, check_patch, refuse_findings
 from stubgen.errors import LinkerFailed, PatchRefusal, UsageError
 from stubgen.files import read_input, write_output
-from stubgen.images import Kind, open_image
+from stubgen.image import Kind
+from stubgen.images import open_image
 from stubgen.linkplan import LinkPlan, build_link_plan, linker_os_for_host
 from stubgen.resolve import DataPolicy, TlsPolicy
 
@@ -127,6 +128,7 @@ def link(
             directory=captured.directory,
             soname=_fresh_name(target, built, inputs),
             response_files=captured.response_files,
+            environment=captured.environment,
         )
         command = plan.command(folder)
         messages = _run(command, captured)

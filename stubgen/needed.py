@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from stubgen.archive import is_archive, members
 from stubgen.errors import InputError, UsageError
 from stubgen.files import read_input
-from stubgen.images import Image, Reference, Role, Static, has_object_magic, open_image
+from stubgen.image import Image, Reference, Role, Static
+from stubgen.images import has_object_magic, open_image
 
 if TYPE_CHECKING:
     from macho.reader import BuildVersion

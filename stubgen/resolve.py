@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
-from stubgen.images import Candidate, Kind, Reference, Static, base_name
+from stubgen.image import Candidate, Kind, Reference, Static, base_name
 from stubgen.needed import Needed
 from stubgen.slide import Slide
 from stubgen.trampoline import ADDRESS_LIMIT, WORD

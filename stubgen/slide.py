@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from stubgen.errors import AnchorRefusal, UsageError
 from stubgen.host import Host
-from stubgen.images import Candidate, Kind
+from stubgen.image import Candidate, Kind
 from stubgen.trampoline import ADDRESS_LIMIT
 
 DEFAULT_ANCHORS = ("whisker_aslr_anchor", "main")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from stubgen.binary import column
-from stubgen.images import Code, Image
+from stubgen.image import Code, Image
 from stubgen.trampoline import IMMEDIATE_SHIFT, WORD, decode, template
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stubgen.errors import VerificationRefusal
-from stubgen.images import ElfImage, Image, MachOImage, Role, open_image
+from stubgen.image import Image, Role
+from stubgen.images import open_image
 from stubgen.trampoline import decode, template
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def verify_object(data: Any, name: str) -> Verified:
 
 def _verify_elf(image: Image, name: str) -> Verified:
     from elf import constants as c
+    from stubgen.image_elf import ElfImage
 
     assert isinstance(image, ElfImage)  # noqa: S101  # the table below pairs them
     text, symtab = image.file.section(".text"), image.file.section_of_type(c.SHT_SYMTAB)
@@ -100,6 +102,7 @@ def _verify_elf(image: Image, name: str) -> Verified:
 
 def _verify_macho(image: Image, name: str) -> Verified:
     from macho import constants as c
+    from stubgen.image_macho import MachOImage
 
     assert isinstance(image, MachOImage)  # noqa: S101  # the table below pairs them
     text, symbols, ranges = image.file.section("__TEXT,__text"), image.file.symbols, image.file.dysymtab

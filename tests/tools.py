@@ -22,6 +22,9 @@ SYSROOT = Path("/usr/aarch64-linux-gnu")
 RUST_TARGET = "aarch64-unknown-linux-gnu"
 
 PACKAGES = {
+    "gcc": "gcc",
+    "cargo": "cargo",
+    "x86_64-linux-gnu-ld": "binutils-x86-64-linux-gnu",
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu",
     "aarch64-linux-gnu-ld": "gcc-aarch64-linux-gnu",

@@ -6,7 +6,7 @@ A command parses, calls the library and returns an :class:`Outcome`; only ``stub
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 SCHEMA = 1
 """Version of every ``--json`` document; a field that changes its meaning raises it."""
@@ -24,8 +24,7 @@ COMMANDS = {
 """Command name -> one line for ``--help``; the module of that name beside this file implements it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a command answers."""
 
     document: Mapping[str, object]

@@ -1,0 +1,213 @@
+"""What is in a file, in one vocabulary for both formats: what the phases see instead of ELF and Mach-O."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from macho.reader import BuildVersion
+
+
+class Kind(Enum):
+    """What a symbol is, as far as a caller is concerned."""
+
+    FUNCTION = "function"
+    DATA = "data"
+    THREAD_LOCAL = "thread-local"
+    IFUNC = "ifunc"
+    IMPORT = "import"
+    ABSOLUTE = "absolute"
+
+
+class Role(Enum):
+    """What a file is for."""
+
+    OBJECT = "object"
+    EXECUTABLE = "executable"
+    LIBRARY = "shared library"
+    BUNDLE = "bundle"
+
+
+class Candidate(NamedTuple):
+    """One symbol that may be what a name means."""
+
+    name: bytes  # without its version, with its ThinLTO suffix
+    address: int  # static virtual address; 0 for an import
+    kind: Kind
+    local: bool  # not visible outside its translation unit
+    size: int  # bytes; 0 where the format does not say
+    section: str
+    version: str = ""  # ELF symbol version
+    default: bool = True  # of several versions, the one that an unversioned reference means
+    exported: bool = False  # the dynamic loader can find it by name
+    file: bytes = b""  # ELF: the source file of a local symbol, where the table says
+
+
+class Code(NamedTuple):
+    """A run of instructions."""
+
+    section: int  # number or ordinal; 0 where section headers are stripped
+    address: int  # virtual address of the first byte; in an ELF object, 0
+    content: memoryview
+
+
+class Place(NamedTuple):
+    """Where a named function begins."""
+
+    name: bytes
+    section: int  # as in Code
+    address: int  # virtual address; in an ELF object, byte offset into the section
+    weak: bool
+    hidden: bool  # ELF: hidden visibility; Mach-O: private extern
+
+
+class Import(NamedTuple):
+    """A name that a linked image leaves to the dynamic loader."""
+
+    name: bytes
+    weak: bool
+    library: str | None  # the library that the linker found it in, where the image says so
+
+
+class Static(NamedTuple):
+    """A variable that an object defines."""
+
+    name: bytes
+    size: int  # bytes; 0 where the format does not say
+    writable: bool
+    thread_local: bool
+    local: bool
+    file: bytes = b""  # ELF: the source file of a local symbol, where the table says
+
+
+class Reference(NamedTuple):
+    """One name that an object uses and does not define."""
+
+    spelling: bytes  # as the object has it; the stub must be spelled the same
+    name: bytes  # without the version
+    version: str  # ELF: the version that the object pins with .symver
+    weak: bool
+
+
+_THINLTO_SUFFIX = re.compile(rb"\.llvm\.\d+\Z")
+
+
+def base_name(name: bytes) -> bytes:
+    """*name* without LLVM's ThinLTO suffix ``.llvm.<digits>``."""
+    return _THINLTO_SUFFIX.sub(b"", name) if b".llvm." in name else name
+
+
+class Image(ABC):
+    """A parsed file of either format."""
+
+    format: str  # "elf" or "macho"
+    page_size: int  # bytes; every slide is a multiple of it
+    features = 0
+    """ELF: GNU_PROPERTY_AARCH64_FEATURE_1_* bits."""
+    build_version: BuildVersion | None = None
+    """Mach-O: platform and minimum OS."""
+    libc = ""
+    """ELF: "glibc", "musl", "android", or "" where nothing tells."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    @abstractmethod
+    def role(self) -> Role:
+        """What the file is for."""
+
+    @property
+    @abstractmethod
+    def build_id(self) -> bytes | None:
+        """``.note.gnu.build-id`` or LC_UUID."""
+
+    @property
+    @abstractmethod
+    def install_name(self) -> str | None:
+        """DT_SONAME or LC_ID_DYLIB."""
+
+    @property
+    @abstractmethod
+    def needed_libraries(self) -> tuple[str, ...]:
+        """DT_NEEDED or LC_LOAD_DYLIB and its kin."""
+
+    @property
+    @abstractmethod
+    def position_independent(self) -> bool:
+        """Whether the loader may slide it."""
+
+    @property
+    @abstractmethod
+    def has_symbols(self) -> bool:
+        """Whether there is any symbol table to look in."""
+
+    @abstractmethod
+    def find(self, bases: Collection[bytes]) -> dict[bytes, list[Candidate]]:
+        """Every symbol whose base name is in *bases*, by base name, in the file's order."""
+
+    @abstractmethod
+    def names(self) -> Iterator[bytes]:
+        """The names of all symbols."""
+
+    @abstractmethod
+    def references(self) -> Iterator[Reference]:
+        """What an object uses and does not define."""
+
+    @abstractmethod
+    def definitions(self) -> Iterator[bytes]:
+        """The names that an object defines for other objects."""
+
+    @abstractmethod
+    def statics(self) -> Iterator[Static]:
+        """The named variables that an object defines, local ones too."""
+
+    @abstractmethod
+    def imports(self) -> Iterator[Import]:
+        """What a linked image leaves to the dynamic loader."""
+
+    @abstractmethod
+    def exports(self) -> set[bytes]:
+        """The names under which the dynamic loader can find something in a linked image."""
+
+    @abstractmethod
+    def looked_up(self) -> set[bytes]:
+        """The names that the dynamic loader looks up when it loads a linked image."""
+
+    @property
+    def branch_targets_guarded(self) -> bool:
+        """Whether an indirect branch to an instruction that is no landing pad faults (BTI)."""
+        return False
+
+    def thread_offset(self, value: int) -> int | None:
+        """ELF executables: distance in bytes from the thread pointer to the thread-local of symbol value *value*."""
+        return None
+
+    @property
+    def has_text_relocations(self) -> bool:
+        """Whether the dynamic loader would have to write to code."""
+        return False
+
+    @abstractmethod
+    def code(self) -> Iterator[Code]:
+        """Every executable section, or segment where sections are stripped."""
+
+    @abstractmethod
+    def functions(self) -> Iterator[Place]:
+        """Every named place in executable sections."""
+
+    @abstractmethod
+    def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
+        """Name and virtual address of every defined symbol of a linked image whose name begins with *prefix*."""
+
+    @abstractmethod
+    def executable_ranges(self) -> list[tuple[int, int]]:
+        """First and one-past-last virtual address of each executable segment."""
+
+    @abstractmethod
+    def read_at(self, address: int, size: int, what: str) -> memoryview:
+        """*size* bytes at virtual *address*."""

@@ -1,0 +1,285 @@
+"""An ELF file in the phases' vocabulary. Twin of ``image_macho``.
+
+What a symbol's type means for a call (function, datum, thread-local, resolver, import) is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from functools import cached_property
+from typing import Any
+
+from elf import constants as c
+from elf.reader import ElfFile, Symbols
+from stubgen.errors import UnsupportedInput
+from stubgen.image import Candidate, Code, Image, Import, Kind, Place, Reference, Role, Static, base_name
+
+
+class ElfImage(Image):
+    """An ELF file in the phases' vocabulary."""
+
+    format = "elf"
+    page_size = 4096  # Linux and Android map at this granularity or a multiple of it
+
+    def __init__(self, data: Any, name: str) -> None:
+        super().__init__(name)
+
+        self.file: ElfFile = ElfFile(data, name)
+        self.features = self.file.features
+        self._kinds = {
+            c.STT_FUNC: Kind.FUNCTION,
+            c.STT_OBJECT: Kind.DATA,
+            c.STT_COMMON: Kind.DATA,
+            c.STT_TLS: Kind.THREAD_LOCAL,
+            c.STT_GNU_IFUNC: Kind.IFUNC,
+        }
+        """STT_* -> kind; STT_NOTYPE (assembly) is decided by where it lies, and no other is a candidate."""
+
+    @property
+    def role(self) -> Role:
+        e_type = self.file.header.e_type
+        if e_type == c.ET_REL:
+            return Role.OBJECT
+        if e_type == c.ET_EXEC:
+            return Role.EXECUTABLE
+        if e_type == c.ET_DYN:
+            dynamic = self.file.dynamic
+            pie = dynamic is not None and dynamic.tags.get(c.DT_FLAGS_1, 0) & c.DF_1_PIE
+            return Role.EXECUTABLE if self.file.interpreter or pie else Role.LIBRARY
+        kind = "a core dump" if e_type == c.ET_CORE else f"an ELF file of type {e_type}"
+        raise UnsupportedInput(f"{self.name}: is {kind}, neither a program nor an object")
+
+    @property
+    def build_id(self) -> bytes | None:
+        return self.file.build_id
+
+    @property
+    def install_name(self) -> str | None:
+        return self.file.dynamic.soname if self.file.dynamic else None
+
+    @property
+    def needed_libraries(self) -> tuple[str, ...]:
+        return self.file.dynamic.needed if self.file.dynamic else ()
+
+    @property
+    def position_independent(self) -> bool:
+        return self.file.header.e_type == c.ET_DYN
+
+    @property
+    def has_symbols(self) -> bool:
+        return any(table is not None and len(table) > 1 for table in (self.file.symbols, self.file.dynamic_symbols))
+
+    @cached_property
+    def libc(self) -> str:  # type: ignore[override]  # a cached property reads like the attribute that it overrides
+        """Which C library the file runs on, from its loader, its needed libraries or Android's note."""
+        interpreter = self.file.interpreter or ""
+        markers = {interpreter.rpartition("/")[2], *self.needed_libraries}
+        if any(n.owner == b"Android" and n.kind == c.NT_ANDROID_TYPE_IDENT for n in self.file.notes):
+            return "android"
+        for marker, libc in (
+            ("linker64", "android"),
+            ("ld-linux-aarch64.so.1", "glibc"),
+            ("libc.so.6", "glibc"),
+            ("ld-musl-aarch64.so.1", "musl"),
+            ("libc.musl-aarch64.so.1", "musl"),
+        ):
+            if marker in markers:
+                return libc
+        return ""
+
+    def find(self, bases: Collection[bytes]) -> dict[bytes, list[Candidate]]:
+        found: dict[bytes, list[Candidate]] = {}
+        for table in (self.file.symbols, self.file.dynamic_symbols):
+            if table is None:
+                continue
+            loose = b".llvm." in table.strings or b"@" in table.strings
+            for index, name in enumerate(table.names()):
+                if name in bases:
+                    candidate = self._candidate(table, index, name, "", True)
+                elif loose:
+                    plain, version, default = _split_version(name)
+                    if base_name(plain) not in bases:
+                        continue
+                    candidate = self._candidate(table, index, plain, version, default)
+                else:
+                    continue
+                if candidate is not None:
+                    found.setdefault(base_name(candidate.name), []).append(candidate)
+        return found
+
+    def _candidate(self, table: Any, index: int, name: bytes, version: str, default: bool) -> Candidate | None:
+        kind_code = table.st_info[index] & 0xF
+        bind = table.st_info[index] >> 4
+        shndx, address = table.st_shndx[index], table.st_value[index]
+        if table.versions and index < len(table.versions) and not version:
+            version, default = self._version(table.versions[index])
+        if shndx == c.SHN_UNDEF:
+            return Candidate(name, 0, Kind.IMPORT, False, 0, "", version, default) if name else None
+        if kind_code in (c.STT_SECTION, c.STT_FILE) or name.startswith((b"$x", b"$d")):
+            return None
+        section = ""
+        if shndx == c.SHN_ABS:
+            if name == version.encode():  # a version definition's own symbol
+                return None
+            kind: Kind | None = Kind.ABSOLUTE
+        else:
+            flags = 0
+            if shndx < len(self.file.sections):
+                section = self.file.sections[shndx].name
+                flags = self.file.sections[shndx].header.sh_flags
+            executable = bool(flags & c.SHF_EXECINSTR) or (not flags and _within(address, self.executable_ranges()))
+            kind = self._kinds.get(kind_code)
+            if kind is None and kind_code == c.STT_NOTYPE:
+                kind = Kind.FUNCTION if executable else Kind.THREAD_LOCAL if flags & c.SHF_TLS else Kind.DATA
+        if kind is None or (address == 0 and kind is not Kind.THREAD_LOCAL):
+            return None
+        local = bind == c.STB_LOCAL
+        exported = table is self.file.dynamic_symbols and not local
+        file = self._source_file(table, index) if local and kind is Kind.DATA else b""
+        return Candidate(name, address, kind, local, table.st_size[index], section, version, default, exported, file)
+
+    def _source_file(self, table: Symbols, index: int) -> bytes:
+        """gABI, "Symbol Table": a file symbol precedes the local symbols of its file."""
+        while index > 0:
+            index -= 1
+            if table.st_info[index] & 0xF == c.STT_FILE:
+                return table.name(index)
+        return b""
+
+    def _version(self, index: int) -> tuple[str, bool]:
+        """Name of version *index* and whether it is the default one."""
+        dynamic = self.file.dynamic
+        default = not index & c.VERSYM_HIDDEN
+        index &= ~c.VERSYM_HIDDEN
+        if dynamic is None:
+            return "", default
+        return dynamic.version_definitions.get(index, ""), default
+
+    def names(self) -> Iterator[bytes]:
+        table = self.file.symbols or self.file.dynamic_symbols
+        return iter(()) if table is None else table.names()
+
+    def references(self) -> Iterator[Reference]:
+        table = self.file.symbols
+        if table is None:
+            return
+        for index, shndx in enumerate(table.st_shndx):
+            if shndx == c.SHN_UNDEF and index:
+                spelling = table.name(index)
+                name, version, _ = _split_version(spelling)
+                if name:
+                    yield Reference(spelling, name, version, table.st_info[index] >> 4 == c.STB_WEAK)
+
+    def definitions(self) -> Iterator[bytes]:
+        table = self.file.symbols
+        if table is None:
+            return
+        for index, shndx in enumerate(table.st_shndx):
+            if shndx != c.SHN_UNDEF and table.st_info[index] >> 4 != c.STB_LOCAL:
+                yield _split_version(table.name(index))[0]
+
+    def statics(self) -> Iterator[Static]:
+        table = self.file.symbols
+        if table is None:
+            return
+        kinds = (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS)
+        for index, info in enumerate(table.st_info):
+            shndx = table.st_shndx[index]
+            if info & 0xF not in kinds or shndx in (c.SHN_UNDEF, c.SHN_ABS):
+                continue
+            writable = True  # a common
+            if shndx < len(self.file.sections):
+                section = self.file.sections[shndx]
+                writable = bool(section.header.sh_flags & c.SHF_WRITE) and not section.name.startswith(".data.rel.ro")
+            if table.name(index).startswith(b"DW.ref."):  # the compiler's pointer for unwinding, nobody's state
+                continue
+            local = info >> 4 == c.STB_LOCAL
+            file = self._source_file(table, index) if local else b""
+            yield Static(table.name(index), table.st_size[index], writable, info & 0xF == c.STT_TLS, local, file)
+
+    def imports(self) -> Iterator[Import]:
+        table, dynamic = self.file.dynamic_symbols, self.file.dynamic
+        if table is None or dynamic is None:
+            return
+        for index, shndx in enumerate(table.st_shndx):
+            if index and shndx == c.SHN_UNDEF:
+                version = table.versions[index] & ~c.VERSYM_HIDDEN if index < len(table.versions) else 0
+                library = dynamic.version_needs.get(version, (None, ""))[0]
+                yield Import(table.name(index), table.st_info[index] >> 4 == c.STB_WEAK, library)
+
+    def exports(self) -> set[bytes]:
+        table = self.file.dynamic_symbols
+        if table is None:
+            return set()
+        return {
+            table.name(index)
+            for index, shndx in enumerate(table.st_shndx)
+            if shndx != c.SHN_UNDEF and table.st_info[index] >> 4 != c.STB_LOCAL
+        }
+
+    def looked_up(self) -> set[bytes]:
+        return self.file.bound_names()
+
+    @property
+    def branch_targets_guarded(self) -> bool:
+        return bool(self.features & c.GNU_PROPERTY_AARCH64_FEATURE_1_BTI)
+
+    def thread_offset(self, value: int) -> int | None:
+        """AArch64's variant I: the main program's block lies behind a 16-byte header at its own alignment."""
+        if self.role is not Role.EXECUTABLE:
+            return None
+        for segment in self.file.segments:
+            if segment.p_type == c.PT_TLS:
+                header = 16
+                return value + header + ((segment.p_vaddr - header) & (max(segment.p_align, 1) - 1))
+        return None
+
+    @property
+    def has_text_relocations(self) -> bool:
+        tags = self.file.dynamic.tags if self.file.dynamic else {}
+        return c.DT_TEXTREL in tags or bool(tags.get(c.DT_FLAGS, 0) & c.DF_TEXTREL)
+
+    def code(self) -> Iterator[Code]:
+        for section in self.file.sections:
+            header = section.header
+            if header.sh_flags & c.SHF_EXECINSTR and header.sh_type == c.SHT_PROGBITS:
+                yield Code(section.number, header.sh_addr, self.file.content(section))
+        if not self.file.sections:
+            for start, end in self.executable_ranges():
+                stored = min(end - start, len(self.file.view) - (self.file.offset_of(start) or 0))
+                yield Code(0, start, self.file.read_at(start, stored, "an executable segment"))
+
+    def functions(self) -> Iterator[Place]:
+        table = self.file.symbols or self.file.dynamic_symbols
+        if table is None:
+            return
+        for index, info in enumerate(table.st_info):
+            if info & 0xF == c.STT_FUNC and table.st_shndx[index] not in (c.SHN_UNDEF, c.SHN_ABS):
+                section = table.st_shndx[index] if self.file.sections else 0
+                hidden = table.st_other[index] & 3 == c.STV_HIDDEN
+                yield Place(table.name(index), section, table.st_value[index], info >> 4 == c.STB_WEAK, hidden)
+
+    def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
+        table = self.file.symbols
+        if table is not None and prefix in table.strings:
+            for index, name in enumerate(table.names()):
+                if name.startswith(prefix) and table.st_shndx[index] != c.SHN_UNDEF:
+                    yield name, table.st_value[index]
+
+    def executable_ranges(self) -> list[tuple[int, int]]:
+        return self.file.executable_ranges()
+
+    def read_at(self, address: int, size: int, what: str) -> memoryview:
+        return self.file.read_at(address, size, what)
+
+
+def _within(address: int, ranges: list[tuple[int, int]]) -> bool:
+    return any(start <= address < end for start, end in ranges)
+
+
+def _split_version(name: bytes) -> tuple[bytes, str, bool]:
+    """GNU ld's ``name@@V`` (default) and ``name@V``: name, version, whether it is the default."""
+    if b"@" not in name[1:]:
+        return name, "", True
+    plain, _, version = name.partition(b"@")
+    return plain, version.lstrip(b"@").decode("utf-8", "surrogateescape"), version.startswith(b"@")

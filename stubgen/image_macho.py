@@ -1,0 +1,187 @@
+"""A Mach-O file in the phases' vocabulary. Twin of ``image_elf``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from macho import constants as c
+from macho.reader import MachOFile
+from stubgen.errors import UnsupportedInput
+from stubgen.image import Candidate, Code, Image, Import, Kind, Place, Reference, Role, Static, base_name
+
+
+class MachOImage(Image):
+    """A Mach-O file in the phases' vocabulary."""
+
+    format = "macho"
+    page_size = 16384  # Apple's ARM64 kernels
+
+    def __init__(self, data: Any, name: str) -> None:
+        super().__init__(name)
+
+        self.file: MachOFile = MachOFile(data, name)
+        self.build_version = self.file.build_version
+        self._roles = {
+            c.MH_OBJECT: Role.OBJECT,
+            c.MH_EXECUTE: Role.EXECUTABLE,
+            c.MH_DYLIB: Role.LIBRARY,
+            c.MH_BUNDLE: Role.BUNDLE,
+        }
+
+    @property
+    def role(self) -> Role:
+        filetype = self.file.header.filetype
+        if filetype not in self._roles:
+            kind = {c.MH_DSYM: "a dSYM", c.MH_DYLIB_STUB: "a dylib stub"}.get(
+                filetype, f"a Mach-O file of type {filetype}"
+            )
+            raise UnsupportedInput(f"{self.name}: is {kind}, neither a program nor an object")
+        return self._roles[filetype]
+
+    @property
+    def build_id(self) -> bytes | None:
+        return self.file.build_id
+
+    @property
+    def install_name(self) -> str | None:
+        return self.file.install_name
+
+    @property
+    def needed_libraries(self) -> tuple[str, ...]:
+        return tuple(dylib.name for dylib in self.file.dylibs)
+
+    @property
+    def position_independent(self) -> bool:
+        return self.role is not Role.EXECUTABLE or bool(self.file.header.flags & c.MH_PIE)
+
+    @property
+    def has_symbols(self) -> bool:
+        return self.file.symbols is not None and len(self.file.symbols) > 0
+
+    def find(self, bases: Collection[bytes]) -> dict[bytes, list[Candidate]]:
+        found: dict[bytes, list[Candidate]] = {}
+        table = self.file.symbols
+        if table is None:
+            return found
+        loose = b".llvm." in table.strings
+        for index, name in enumerate(table.names()):
+            if name not in bases and not (loose and base_name(name) in bases):
+                continue
+            candidate = self._candidate(table, index, name)
+            if candidate is not None:
+                found.setdefault(base_name(name), []).append(candidate)
+        return found
+
+    def _candidate(self, table: Any, index: int, name: bytes) -> Candidate | None:
+        n_type, address, n_sect = table.n_type[index], table.n_value[index], table.n_sect[index]
+        if n_type & c.N_STAB or not name:
+            return None
+        local = not n_type & c.N_EXT and not n_type & c.N_PEXT
+        where = n_type & c.N_TYPE
+        if where in (c.N_UNDF, c.N_PBUD, c.N_INDR):
+            return Candidate(name, 0, Kind.IMPORT, False, 0, "")
+        if where == c.N_ABS:
+            return Candidate(name, address, Kind.ABSOLUTE, local, 0, "") if address else None
+        if not 0 < n_sect <= len(self.file.sections) or address == 0:
+            return None
+        section = self.file.sections[n_sect - 1]
+        flags = section.header.flags
+        if flags & c.SECTION_TYPE in c.THREAD_LOCAL_TYPES:
+            kind = Kind.THREAD_LOCAL
+        elif flags & (c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS):
+            kind = Kind.FUNCTION
+        else:
+            kind = Kind.DATA
+        exported = bool(n_type & c.N_EXT) and not n_type & c.N_PEXT
+        return Candidate(name, address, kind, local, 0, section.name, exported=exported)
+
+    def names(self) -> Iterator[bytes]:
+        return iter(()) if self.file.symbols is None else self.file.symbols.names()
+
+    def references(self) -> Iterator[Reference]:
+        table = self.file.symbols
+        if table is None:
+            return
+        for index, n_type in enumerate(table.n_type):
+            if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_UNDF and not table.n_value[index]:
+                name = table.name(index)
+                yield Reference(name, name, "", bool(table.n_desc[index] & c.N_WEAK_REF))
+
+    def definitions(self) -> Iterator[bytes]:
+        table = self.file.symbols
+        if table is None:
+            return
+        for index, n_type in enumerate(table.n_type):
+            if n_type & c.N_STAB or not n_type & c.N_EXT:
+                continue
+            common = n_type & c.N_TYPE == c.N_UNDF and table.n_value[index]
+            if common or n_type & c.N_TYPE in (c.N_SECT, c.N_ABS, c.N_INDR):
+                yield table.name(index)
+
+    def statics(self) -> Iterator[Static]:
+        table = self.file.symbols
+        if table is None:
+            return
+        for index, n_type in enumerate(table.n_type):
+            n_sect = table.n_sect[index]
+            if n_type & c.N_STAB or n_type & c.N_TYPE != c.N_SECT or not 0 < n_sect <= len(self.file.sections):
+                continue
+            section = self.file.sections[n_sect - 1]
+            kind = section.header.flags & c.SECTION_TYPE
+            thread_local = kind == c.S_THREAD_LOCAL_VARIABLES
+            if section.name.startswith("__DATA,") and (thread_local or kind not in c.THREAD_LOCAL_TYPES):
+                writable = section.name != "__DATA,__const"
+                yield Static(table.name(index), 0, writable, thread_local, not n_type & (c.N_EXT | c.N_PEXT))
+
+    def imports(self) -> Iterator[Import]:
+        table, dylibs = self.file.symbols, self.file.dylibs
+        if table is None:
+            return
+        for index, n_type in enumerate(table.n_type):
+            if n_type & c.N_STAB or n_type & c.N_TYPE != c.N_UNDF:
+                continue
+            ordinal = table.n_desc[index] >> 8  # two-level namespace: 1 for the first dylib
+            library = dylibs[ordinal - 1].name if 0 < ordinal <= len(dylibs) else None
+            yield Import(table.name(index), bool(table.n_desc[index] & c.N_WEAK_REF), library)
+
+    def exports(self) -> set[bytes]:
+        table = self.file.symbols
+        if table is None:
+            return set()
+        return {
+            table.name(index)
+            for index, n_type in enumerate(table.n_type)
+            if not n_type & (c.N_STAB | c.N_PEXT) and n_type & c.N_EXT and n_type & c.N_TYPE != c.N_UNDF
+        }
+
+    def looked_up(self) -> set[bytes]:
+        return self.file.bound_names()
+
+    def code(self) -> Iterator[Code]:
+        for section in self.file.sections:
+            if section.header.flags & (c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS):
+                yield Code(section.ordinal, section.header.addr, self.file.content(section))
+
+    def functions(self) -> Iterator[Place]:
+        table = self.file.symbols
+        if table is None:
+            return
+        for index, n_type in enumerate(table.n_type):
+            if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT:
+                weak = bool(table.n_desc[index] & c.N_WEAK_DEF)
+                hidden = bool(n_type & c.N_PEXT)
+                yield Place(table.name(index), table.n_sect[index], table.n_value[index], weak, hidden)
+
+    def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
+        table = self.file.symbols
+        if table is not None and prefix in table.strings:
+            for index, name in enumerate(table.names()):
+                if name.startswith(prefix) and table.n_type[index] & c.N_TYPE == c.N_SECT:
+                    yield name, table.n_value[index]
+
+    def executable_ranges(self) -> list[tuple[int, int]]:
+        return self.file.executable_ranges()
+
+    def read_at(self, address: int, size: int, what: str) -> memoryview:
+        return self.file.read_at(address, size, what)
