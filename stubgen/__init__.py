@@ -27,16 +27,17 @@ if TYPE_CHECKING:
     from stubgen.errors import StubgenError
     from stubgen.link import Linked
     from stubgen.linkplan import LinkerOs, LinkPlan, build_link_plan, linker_os_for_host
-    from stubgen.resolve import DataPolicy, Decision, Resolution, Verdict
+    from stubgen.resolve import Resolution
     from stubgen.stubs import Stub, find_stubs
+    from stubgen.verdicts import DataPolicy, Decision, Verdict
     from stubgen.verify import Verified, verify_object
 
 _HOMES = {
     "Built": "build",
     "Capture": "capture",
     "Checked": "check",
-    "DataPolicy": "resolve",
-    "Decision": "resolve",
+    "DataPolicy": "verdicts",
+    "Decision": "verdicts",
     "Finding": "check",
     "LinkPlan": "linkplan",
     "Linked": "link",
@@ -45,7 +46,7 @@ _HOMES = {
     "Stub": "stubs",
     "StubBuilder": "build",
     "StubgenError": "errors",
-    "Verdict": "resolve",
+    "Verdict": "verdicts",
     "Verified": "verify",
     "build_link_plan": "linkplan",
     "check_patch": "check",

@@ -21,8 +21,9 @@ from stubgen.binary import counted
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.files import write_output
 from stubgen.image import Image, Kind
-from stubgen.resolve import Form, Resolution, Target
+from stubgen.resolve import Resolution
 from stubgen.slots import Binder, BoundObject, Slot
+from stubgen.verdicts import Form, Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from elf import relocations as r
 from elf.editor import ObjectEditor, Table
 from stubgen.image import Image, Kind
 from stubgen.image_elf import ElfImage
-from stubgen.resolve import Form, Target
 from stubgen.slots import Binder, BoundObject
+from stubgen.verdicts import Form, Target
 
 SLOT_LOADS = {
     r.R_AARCH64_ADR_GOT_PAGE: r.R_AARCH64_ADR_PREL_PG_HI21,

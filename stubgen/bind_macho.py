@@ -10,8 +10,8 @@ from macho import relocations as r
 from macho.editor import ObjectEditor, Table
 from stubgen.image import Image, Kind
 from stubgen.image_macho import MachOImage
-from stubgen.resolve import Form, Target
 from stubgen.slots import Binder, BoundObject
+from stubgen.verdicts import Form, Target
 
 SLOT_LOADS = {
     r.ARM64_RELOC_GOT_LOAD_PAGE21: r.ARM64_RELOC_PAGE21,

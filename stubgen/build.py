@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from stubgen.binary import counted
 from stubgen.emit import StubObject, emit
@@ -14,14 +14,40 @@ from stubgen.files import read_input
 from stubgen.host import Host, open_host
 from stubgen.images import open_image
 from stubgen.needed import read_needed
-from stubgen.resolve import DataPolicy, Decision, Resolution, TlsPolicy, Verdict, resolve
+from stubgen.resolve import Resolution, resolve
 from stubgen.slide import Slide, slide_from_anchor, slide_from_value
+from stubgen.verdicts import DataPolicy, Decision, Policy, TlsPolicy, Verdict
 from stubgen.verify import Verified, verify
 
 if TYPE_CHECKING:
     from stubgen.bind import Bound
 
 PathLike = str | os.PathLike[str]
+
+
+class Options(TypedDict, total=False):
+    """How a patch's symbols are answered; every one may be left out."""
+
+    anchor: str | None
+    """The anchor's name; by default ``whisker_aslr_anchor``, else ``main``."""
+    slide: int | None
+    """The slide in bytes, instead of an anchor's address."""
+    data: DataPolicy | str
+    """How references to the host's data are answered without bound copies."""
+    libraries: Sequence[PathLike]
+    """Shared libraries that the patch links; what they export is left to the loader."""
+    bind: bool
+    """Make bound copies of the objects, which reach the host's data and thread-locals; link those instead."""
+    tls: TlsPolicy | str
+    """How thread-locals of a host that is a shared library are answered."""
+    keep_state: bool
+    """Bound copies use the host's writable variables where patch and host both define them."""
+    overrides: Mapping[str, int] | None
+    """Name -> runtime address of the function that replaced the host's, from earlier patches."""
+    whole_archive: bool
+    """Take every member of archives, not only those that something refers to."""
+    exports: Sequence[str]
+    """Names that the patch must export; archives are searched for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,96 +82,55 @@ class StubBuilder:
         objects: Sequence[PathLike],
         aslr_reference: int | None = None,
         *,
-        anchor: str | None = None,
-        slide: int | None = None,
-        data: DataPolicy | str = DataPolicy.AUTO,
-        libraries: Sequence[PathLike] = (),
-        bind: bool = False,
-        tls: TlsPolicy | str = TlsPolicy.AUTO,
-        keep_state: bool = False,
-        overrides: Mapping[str, int] | None = None,
-        whole_archive: bool = False,
-        exports: Sequence[str] = (),
         bti: str = "auto",
         allow_missing: bool = False,
+        **options: Unpack[Options],
     ) -> Built:
         """The stub object for a patch made of *objects*.
 
         Args:
             objects: relocatable objects and archives of the patch.
             aslr_reference: the anchor's runtime address, as the process reports it.
-            anchor: the anchor's name; by default ``whisker_aslr_anchor``, else ``main``.
-            slide: the slide in bytes, instead of an anchor's address.
-            data: how references to the host's data are answered.
-            libraries: shared libraries that the patch links; what they export is left to the loader.
-            bind: make bound copies of the objects, which reach the host's data and thread-locals; the patch must
-                be linked from them.
-            tls: how thread-locals of a host that is a shared library are answered.
-            keep_state: bound copies use the host's writable variables where patch and host both define them.
-            overrides: name -> runtime address of the function that replaced the host's, from earlier patches.
-            whole_archive: take every member of archives, not only those that something refers to.
-            exports: names that the patch must export; archives are searched for them.
             bti: "auto", "on" or "off".
             allow_missing: leave symbols that the host does not have undefined instead of refusing.
+            options: see :class:`Options`.
 
         Raises:
-            UsageError: neither or both of *aslr_reference* and *slide* are given.
+            UsageError: neither or both of *aslr_reference* and the slide are given.
             AnchorRefusal: the slide cannot be right.
             SymbolRefusal: a needed symbol is missing, ambiguous or cannot be expressed.
             InputError: an object cannot be used.
         """
-        judged = self.judge(
-            objects,
-            aslr_reference,
-            anchor=anchor,
-            slide=slide,
-            data=data,
-            libraries=libraries,
-            bind=bind,
-            tls=tls,
-            keep_state=keep_state,
-            overrides=overrides,
-            whole_archive=whole_archive,
-            exports=exports,
-        )
+        judged = self.judge(objects, aslr_reference, **options)
         refuse_problems(judged, allow_missing=allow_missing)
         return self.emit(judged, bti=bti)
 
     def judge(
-        self,
-        objects: Sequence[PathLike],
-        aslr_reference: int | None = None,
-        *,
-        anchor: str | None = None,
-        slide: int | None = None,
-        data: DataPolicy | str = DataPolicy.AUTO,
-        libraries: Sequence[PathLike] = (),
-        bind: bool = False,
-        tls: TlsPolicy | str = TlsPolicy.AUTO,
-        keep_state: bool = False,
-        overrides: Mapping[str, int] | None = None,
-        whole_archive: bool = False,
-        exports: Sequence[str] = (),
+        self, objects: Sequence[PathLike], aslr_reference: int | None = None, **options: Unpack[Options]
     ) -> Resolution:
         """The verdicts alone: the phases up to resolve, with :meth:`build`'s arguments."""
-        found_slide = self._slide(aslr_reference, anchor, slide)
+        slide = self._slide(aslr_reference, options.get("anchor"), options.get("slide"))
         supplied = {
             name: os.fspath(library)
-            for library in libraries
+            for library in options.get("libraries", ())
             for name in open_image(read_input(library), os.fspath(library)).exports()
         }
-        roots = [name.encode("utf-8", "surrogateescape") for name in exports]
-        needed = read_needed(objects, whole_archive=whole_archive, roots=roots)
+        roots = [name.encode("utf-8", "surrogateescape") for name in options.get("exports", ())]
+        needed = read_needed(objects, whole_archive=options.get("whole_archive", False), roots=roots)
+        overrides = options.get("overrides") or {}
+        policy = Policy(
+            data=DataPolicy(options.get("data", DataPolicy.AUTO)),
+            tls=TlsPolicy(options.get("tls", TlsPolicy.AUTO)),
+            bind=options.get("bind", False),
+            keep_state=options.get("keep_state", False),
+        )
         return resolve(
             needed,
             self.host,
-            found_slide,
-            data=DataPolicy(data),
+            slide,
+            policy,
             supplied=supplied,
-            bind=bind,
-            tls=TlsPolicy(tls),
-            keep_state=keep_state,
-            overrides={name.encode("utf-8", "surrogateescape"): at for name, at in (overrides or {}).items()},
+            overrides={name.encode("utf-8", "surrogateescape"): at for name, at in overrides.items()},
         )
 
     def emit(self, resolution: Resolution, *, bti: str = "auto") -> Built:
@@ -179,20 +164,16 @@ class StubBuilder:
 def create_undefined_symbol_stub(
     host: PathLike,
     objects: Sequence[PathLike],
-    aslr_reference: int,
+    aslr_reference: int | None = None,
     *,
-    anchor: str | None = None,
     build_id: str | None = None,
-    data: DataPolicy | str = DataPolicy.AUTO,
-    libraries: Sequence[PathLike] = (),
     bti: str = "auto",
     allow_missing: bool = False,
+    **options: Unpack[Options],
 ) -> bytes:
     """The content of ``stub.o`` in one call; see :class:`StubBuilder` for arguments and errors."""
     builder = StubBuilder(host, build_id=build_id)
-    built = builder.build(
-        objects, aslr_reference, anchor=anchor, data=data, libraries=libraries, bti=bti, allow_missing=allow_missing
-    )
+    built = builder.build(objects, aslr_reference, bti=bti, allow_missing=allow_missing, **options)
     return bytes(built.stub.content)
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from stubgen.binary import column_bytes
 from stubgen.errors import InputError
-from stubgen.resolve import Form
 from stubgen.trampoline import descriptor_resolver, encode, template
+from stubgen.verdicts import Form
 
 if TYPE_CHECKING:
     from macho.reader import BuildVersion

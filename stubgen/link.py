@@ -6,12 +6,13 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from stubgen.bind import write_bound
-from stubgen.build import Built, StubBuilder, describe, refuse_problems
+from stubgen.build import Built, Options, StubBuilder, describe, refuse_problems
 from stubgen.capture import Capture
 from stubgen.check import Checked, check_patch, refuse_findings
 from stubgen.errors import LinkerFailed, PatchRefusal, UsageError
@@ -19,7 +20,6 @@ from stubgen.files import read_input, write_output
 from stubgen.image import Kind
 from stubgen.images import open_image
 from stubgen.linkplan import LinkPlan, build_link_plan, linker_os_for_host
-from stubgen.resolve import DataPolicy, TlsPolicy
 
 PathLike = str | os.PathLike[str]
 
@@ -47,18 +47,10 @@ def link(
     output: PathLike,
     aslr_reference: int | None = None,
     *,
-    anchor: str | None = None,
-    slide: int | None = None,
-    data: DataPolicy | str = DataPolicy.AUTO,
-    libraries: Sequence[PathLike] = (),
-    tls: TlsPolicy | str = TlsPolicy.AUTO,
-    keep_state: bool = False,
-    overrides: Mapping[str, int] | None = None,
-    whole_archive: bool = False,
     bti: str = "auto",
     extra: Sequence[PathLike] = (),
-    exports: Sequence[str] = (),
     stub: PathLike | None = None,
+    **options: Unpack[Options],
 ) -> Linked:
     """Link a patch that is sound, from bound copies of its objects; the output appears only when it is.
 
@@ -70,19 +62,11 @@ def link(
         captured: the link of the host, as the capture recorded it.
         objects: the patch's objects and archives.
         output: the patch to write.
-        aslr_reference: as in :meth:`StubBuilder.build`, and so are the options up to *bti*.
-        anchor: see there.
-        slide: see there.
-        data: see there.
-        libraries: see there; the check takes them for loaded.
-        tls: see there.
-        keep_state: see there.
-        overrides: see there.
-        whole_archive: see there.
+        aslr_reference: as in :meth:`StubBuilder.build`, and so is *bti*.
         bti: see there.
         extra: further inputs for the link, before the objects.
-        exports: names that the patch must export.
         stub: where to keep the stub object; by default it is gone after the link.
+        options: see :class:`~stubgen.build.Options`; ``bind`` is always on.
 
     Raises:
         LinkerFailed: the linker could not be run or ended with an error; the message has its output.
@@ -91,20 +75,9 @@ def link(
     """
     target = Path(os.path.abspath(output))
     inputs = [os.path.abspath(path) for path in objects]
-    judged = builder.judge(
-        inputs,
-        aslr_reference,
-        anchor=anchor,
-        slide=slide,
-        data=data,
-        libraries=libraries,
-        bind=True,
-        tls=tls,
-        keep_state=keep_state,
-        overrides=overrides,
-        whole_archive=whole_archive,
-        exports=exports,
-    )
+    options["bind"] = True
+    exports = options.get("exports", ())
+    judged = builder.judge(inputs, aslr_reference, **options)
     refuse_problems(judged, allow_missing=True)
     built = builder.emit(judged, bti=bti)
     try:
@@ -135,7 +108,12 @@ def link(
         if not linked.is_file():
             raise LinkerFailed(f"{command[0]}: said nothing was wrong, but wrote no {target.name}\n{messages}".rstrip())
         checked = check_patch(
-            linked, builder.host, slide=judged.slide, exports=exports, libraries=libraries, overrides=overrides
+            linked,
+            builder.host,
+            slide=judged.slide,
+            exports=exports,
+            libraries=options.get("libraries", ()),
+            overrides=options.get("overrides"),
         )
         try:
             refuse_findings(checked)

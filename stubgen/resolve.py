@@ -10,8 +10,6 @@ import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
-from typing import NamedTuple
 
 from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
@@ -19,128 +17,22 @@ from stubgen.image import Candidate, Kind, Reference, Static, base_name
 from stubgen.needed import Needed
 from stubgen.slide import Slide
 from stubgen.trampoline import ADDRESS_LIMIT, WORD
-
-
-class Verdict(Enum):
-    """What a needed symbol becomes."""
-
-    TRAMPOLINE = "trampoline"  # a weak hidden function in the stub object
-    SLOT = "slot"  # bound copies read its address from a constant in the stub object
-    ABSOLUTE = "absolute"  # a weak absolute symbol in the stub object
-    REFUSED = "refused"  # the host has it, but nothing right can be made of it
-    TLS = "tls"  # thread-local: bound copies are forwarded to the host's, else refused
-    LOADER = "loader"  # left undefined: the dynamic loader finds it where the host does
-    LINKER = "linker"  # left undefined: every linked image has its own
-    AMBIGUOUS = "ambiguous"  # several symbols of that name
-    WEAK_NULL = "weak-null"  # a weak reference that nothing answers: left undefined, null at run time
-    MISSING = "missing"  # a strong reference that nothing answers
-
-
-_PROBLEMS = frozenset({Verdict.REFUSED, Verdict.AMBIGUOUS, Verdict.MISSING})
-
-
-class Form(Enum):
-    """What a bound copy finds in a symbol's slot."""
-
-    ADDRESS = "address"  # 8 bytes: the runtime address
-    THREAD_OFFSET = "thread offset"  # 8 bytes: what to add to the thread pointer
-    DESCRIPTOR = "descriptor"  # 16 bytes: a TLS descriptor, {resolver, thread offset}
-
-
-class Target(NamedTuple):
-    """What a reference in a bound copy means."""
-
-    kind: Kind  # FUNCTION, DATA or THREAD_LOCAL
-    form: Form
-    value: int  # runtime address or thread offset, in bytes
-    kept: bool = False  # the patch defines it too, and uses the host's instead
-
-
-class DataPolicy(Enum):
-    """How references to the host's data are answered (``--data``)."""
-
-    AUTO = "auto"  # absolute where the target's usual linker and loader are right, else refused
-    ABSOLUTE = "absolute"  # always absolute
-    NONE = "none"  # always refused
-
-
-ABSOLUTE_VISIBILITY = {("elf", "android"): "hidden", ("elf", "glibc"): "default"}
-"""(format, C library) -> visibility under which an absolute symbol reads the right address.
-
-Android: the NDK links with lld only, which resolves a hidden SHN_ABS symbol at link time; bionic adds the load
-bias to an exported one. glibc: GNU ld turns a hidden one into R_AARCH64_RELATIVE, and glibc leaves an exported
-one alone. musl adds the load base to either, and the Mach-O linkers relax the load to a PC-relative address.
-"""
-
-LINKER_NAMES = {
-    "elf": frozenset(
-        b"""
-        _GLOBAL_OFFSET_TABLE_ _DYNAMIC _PROCEDURE_LINKAGE_TABLE_ __dso_handle __ehdr_start __executable_start
-        __TMC_END__ __GNU_EH_FRAME_HDR __bss_start __bss_start__ __bss_end__ _bss_end__ __end__ _end end _edata
-        edata _etext etext __data_start data_start _IO_stdin_used __preinit_array_start __preinit_array_end
-        __init_array_start __init_array_end __fini_array_start __fini_array_end __rela_iplt_start __rela_iplt_end
-        _init _fini _start
-        """.split()
-    ),
-    "macho": frozenset(
-        b"""
-        __mh_execute_header __mh_dylib_header __mh_bundle_header ___dso_handle dyld_stub_binder
-        """.split()
-    ),
-}
-"""Names that the linker or the start-up objects define anew in each linked image."""
-LINKER_PREFIXES = {
-    "elf": (b"__start_", b"__stop_"),
-    "macho": (b"section$start$", b"section$end$", b"segment$start$", b"segment$end$", b"_objc_msgSend$"),
-}
-"""Likewise: the bounds of the image's own sections and segments, and ld64's selector stubs."""
-
-
-class TlsPolicy(Enum):
-    """How thread-locals of a host that is a shared library are answered (``--tls``)."""
-
-    AUTO = "auto"  # refused: their offset from the thread pointer differs from process to process
-    LOADER = "loader"  # left undefined for the dynamic loader, which finds those that the host exports
-
-
-LANDING_PADS = frozenset(
-    word.to_bytes(WORD, "little") for word in (0xD503245F, 0xD503249F, 0xD50324DF, 0xD503233F, 0xD503237F)
+from stubgen.verdicts import (
+    ABSOLUTE_VISIBILITY,
+    LANDING_PADS,
+    LINKER_NAMES,
+    LINKER_PREFIXES,
+    DataPolicy,
+    Decision,
+    Duplicate,
+    Form,
+    Policy,
+    Target,
+    TlsPolicy,
+    Verdict,
 )
-"""bti c, bti j, bti jc, paciasp, pacibsp: where ``br x16`` may land under BTI (Arm ARM, BTypeCompatible).
-
-Compilers leave them out of static functions whose address nobody takes.
-"""
 
 CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought: each costs a pass over the host's names
-
-
-class Duplicate(NamedTuple):
-    """A variable that the patch defines and the host has too; the patch's starts afresh, which surprises people."""
-
-    name: str
-    size: int  # bytes; 0 where the format does not say
-    writable: bool
-    forwarded: bool  # bound copies use the host's after all
-    obstacle: str = ""  # why it is not forwarded although that was wanted
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What one needed symbol becomes, for a person or a report."""
-
-    name: str
-    verdict: Verdict
-    reason: str
-    static_address: int | None  # in the host's file
-    runtime_address: int | None  # in the process
-    candidates: tuple[str, ...]  # ambiguous: every definition; missing: close names
-    used_by: tuple[str, ...]  # the objects that refer to it
-    forwarded: bool = False  # thread-local, and bound copies reach the host's variable
-
-    @property
-    def is_problem(self) -> bool:
-        """Whether the patch cannot work like this."""
-        return self.verdict in _PROBLEMS or (self.verdict is Verdict.TLS and not self.forwarded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +81,9 @@ def resolve(
     needed: Needed,
     host: Host,
     slide: Slide,
+    policy: Policy | None = None,
     *,
-    data: DataPolicy = DataPolicy.AUTO,
     supplied: Mapping[bytes, str] | None = None,
-    bind: bool = False,
-    tls: TlsPolicy = TlsPolicy.AUTO,
-    keep_state: bool = False,
     overrides: Mapping[bytes, int] | None = None,
 ) -> Resolution:
     """Judge every needed symbol.
@@ -203,11 +92,8 @@ def resolve(
         needed: what the patch needs.
         host: the running program.
         slide: how far the loader moved it.
-        data: how references to the host's data are answered.
+        policy: how the caller wants symbols answered.
         supplied: names that shared libraries on the patch's own link line export, each with its library.
-        bind: the patch will be linked from bound copies, which reach data and thread-locals everywhere.
-        tls: how thread-locals of a host that is a shared library are answered.
-        keep_state: bound copies use the host's writable variables where patch and host both define them.
         overrides: name -> runtime address of the function that replaced the host's, from earlier patches.
 
     Raises:
@@ -215,7 +101,7 @@ def resolve(
         AnchorRefusal: a runtime address would be at or above 2^48.
     """
     _check_same_target(needed, host)
-    return _Resolver(needed, host, slide, data, supplied or {}, bind, tls, keep_state, overrides or {}).run()
+    return _Resolver(needed, host, slide, policy or Policy(), supplied or {}, overrides or {}).run()
 
 
 def _check_same_target(needed: Needed, host: Host) -> None:
@@ -244,24 +130,18 @@ class _Resolver:
         needed: Needed,
         host: Host,
         slide: Slide,
-        data: DataPolicy,
+        policy: Policy,
         supplied: Mapping[bytes, str],
-        bind: bool,
-        tls: TlsPolicy,
-        keep_state: bool,
         overrides: Mapping[bytes, int],
     ) -> None:
-        self.keep_state = keep_state and bind
-        self.overrides = overrides
+        self.policy = policy
         self.supplied = supplied
-        self.bind = bind
-        self.tls = tls
+        self.overrides = overrides
         self.targets: dict[bytes, Target] = {}
         self.needed = needed
         self.host = host
         self.slide = slide
         self.visibility = ABSOLUTE_VISIBILITY.get((host.image.format, host.image.libc))
-        self.data = data
         self.executable = host.image.executable_ranges()
         self.guarded = host.image.branch_targets_guarded
         self.names: list[bytes] = []
@@ -297,7 +177,7 @@ class _Resolver:
             absolute_visibility=self.visibility or "default",
             others=tuple(self.others),
             targets=self.targets,
-            bind=self.bind,
+            bind=self.policy.bind,
             duplicates=duplicates,
             needed=self.needed,
         )
@@ -313,9 +193,9 @@ class _Resolver:
             if not pool:
                 continue
             target, obstacle = None, ""
-            if static.thread_local and self.bind and self.data is not DataPolicy.NONE:
+            if static.thread_local:
                 target = self._thread_target(pool[0])
-            elif self.keep_state and static.writable and not static.thread_local:
+            elif self.policy.bind and self.policy.keep_state and static.writable and not static.thread_local:
                 target = Target(Kind.DATA, Form.ADDRESS, self._runtime(pool[0]))
             if target is not None:
                 obstacle = _obstacle(static, pool)
@@ -393,13 +273,13 @@ class _Resolver:
     def _place(self, reference: Reference, candidate: Candidate, address: int) -> None:
         """Answer a reference to host data by an absolute symbol, where that is right."""
         what = "an absolute value" if candidate.kind is Kind.ABSOLUTE else f"data in {candidate.section}"
-        if self.data is DataPolicy.NONE:
+        if self.policy.data is DataPolicy.NONE:
             self._refuse(reference, candidate, f"it is {what}, and --data none refuses all data")
-        elif self.bind and self.data is DataPolicy.AUTO:
+        elif self.policy.bind and self.policy.data is DataPolicy.AUTO:
             self.targets[reference.spelling] = Target(Kind.DATA, Form.ADDRESS, address)
             reason = f"it is {what}: bound copies read its address from a slot"
             self._other(reference, Verdict.SLOT, reason, static=candidate.address, runtime=address)
-        elif self.data is DataPolicy.AUTO and self.visibility is None:
+        elif self.policy.data is DataPolicy.AUTO and self.visibility is None:
             self._refuse(
                 reference,
                 candidate,
@@ -418,7 +298,9 @@ class _Resolver:
 
     def _thread_local(self, reference: Reference, candidate: Candidate) -> None:
         """Forward to the host's variable where its place is a constant."""
-        target = self._thread_target(candidate) if self.bind and self.data is not DataPolicy.NONE else None
+        target = (
+            self._thread_target(candidate) if self.policy.bind and self.policy.data is not DataPolicy.NONE else None
+        )
         if target is not None:
             self.targets[reference.spelling] = target
             reason = "it is thread-local: bound copies use the host's own descriptor"
@@ -426,9 +308,9 @@ class _Resolver:
                 reason = f"it is thread-local: in the main program, {target.value:#x} bytes from the thread pointer"
             self._other(reference, Verdict.TLS, reason, static=candidate.address)
             self.others[-1] = replace(self.others[-1], forwarded=True)
-        elif self.tls is TlsPolicy.LOADER and candidate.exported:
+        elif self.policy.tls is TlsPolicy.LOADER and candidate.exported:
             self._other(reference, Verdict.LOADER, "it is thread-local and exported: left to the loader, as asked")
-        elif not self.bind:
+        elif not self.policy.bind:
             reason = "it is thread-local: every thread has its own copy; bound copies (link, --bound-dir) reach it"
             self._other(reference, Verdict.TLS, reason, static=candidate.address)
         else:
@@ -440,6 +322,8 @@ class _Resolver:
 
     def _thread_target(self, candidate: Candidate) -> Target | None:
         """What reaches the host's thread-local from any thread without help from the process, if anything does."""
+        if not self.policy.bind or self.policy.data is DataPolicy.NONE:
+            return None
         if self.host.image.format == "macho":
             return Target(Kind.THREAD_LOCAL, Form.ADDRESS, self._runtime(candidate))
         offset = self.host.image.thread_offset(candidate.address)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from stubgen.resolve import Form, Target
+from stubgen.verdicts import Form, Target
 
 SLOT_PREFIX = b"__stubgen_slot."
 

@@ -13,6 +13,7 @@ PHASES = [
     "host",
     "slide",
     "needed",
+    "verdicts",
     "resolve",
     "slots",
     "bind_elf",

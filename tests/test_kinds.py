@@ -11,7 +11,7 @@ from elftools.elf.elffile import ELFFile
 from tools import PROGRAMS, linker_folder, need, run, zig
 
 from stubgen.build import StubBuilder
-from stubgen.resolve import Decision
+from stubgen.verdicts import Decision
 
 SLIDE = 0x5500000000
 

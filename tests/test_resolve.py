@@ -12,7 +12,8 @@ from synthetic import BASE, DATA, SIZE, THREAD, Sym, elf_host, elf_object, macho
 from elf import constants as e
 from stubgen.build import StubBuilder, refuse_problems
 from stubgen.errors import AnchorRefusal, InputError, SymbolRefusal
-from stubgen.resolve import Decision, Resolution, Verdict
+from stubgen.resolve import Resolution
+from stubgen.verdicts import Decision, Verdict
 
 F = BASE + 0x100
 SLIDE = 0x5500000000

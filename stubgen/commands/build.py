@@ -12,11 +12,11 @@ from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.options import (
     add_build_options,
-    address,
+    aslr_reference,
     decision_documents,
     duplicate_documents,
     duplicate_notes,
-    overrides,
+    judge_options,
     slide_document,
     write_report,
 )
@@ -30,7 +30,6 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bound-dir", metavar="DIR", help="write bound copies of the objects there; link those, and data is right"
     )
-    parser.add_argument("--export", action="append", default=[], metavar="SYM", help="search archives for it")
     parser.add_argument("--allow-missing", action="store_true", help="leave symbols that the host lacks undefined")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the stub object to write")
 
@@ -39,22 +38,11 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     """Build, verify and write; nothing is written when a needed symbol is refused."""
     if arguments.keep_state and arguments.bound_dir is None:
         raise UsageError("--keep-state works by bound copies: say where to write them with --bound-dir")
-    replaced = overrides(arguments.override)
+    options = judge_options(arguments)
+    options["bind"] = arguments.bound_dir is not None
+    reference = aslr_reference(arguments)
     builder = StubBuilder(arguments.host, build_id=arguments.build_id)
-    judged = builder.judge(
-        arguments.objects,
-        address(arguments.aslr_reference) if arguments.aslr_reference is not None else None,
-        anchor=arguments.anchor,
-        slide=address(arguments.slide) if arguments.slide is not None else None,
-        data=arguments.data,
-        libraries=arguments.library,
-        bind=arguments.bound_dir is not None,
-        tls=arguments.tls,
-        keep_state=arguments.keep_state,
-        overrides=replaced,
-        whole_archive=arguments.whole_archive,
-        exports=arguments.export,
-    )
+    judged = builder.judge(arguments.objects, reference, **options)
     decisions = decision_documents(judged.decisions()) if arguments.json or arguments.report else []
     verdicts = {"decisions": decisions, "duplicates": duplicate_documents(judged.duplicates)}
     write_report(arguments.report, {"schema": SCHEMA, "command": "build", **verdicts})

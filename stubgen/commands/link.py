@@ -13,11 +13,11 @@ from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import check_document, check_lines
 from stubgen.commands.options import (
     add_build_options,
-    address,
+    aslr_reference,
     decision_documents,
     duplicate_documents,
     duplicate_notes,
-    overrides,
+    judge_options,
     slide_document,
     write_report,
 )
@@ -34,7 +34,6 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
         "--output-name", metavar="NAME", help="in a folder of records: what the link wrote (default: the host's name)"
     )
     parser.add_argument("--extra", action="append", default=[], metavar="OBJ", help="a further input for the link")
-    parser.add_argument("--export", action="append", default=[], metavar="SYM", help="a name that dlsym must find")
     parser.add_argument(
         "--override-map",
         metavar="FILE",
@@ -46,26 +45,18 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> Outcome:
     """Link the patch; it appears only when it is sound."""
-    replaced = overrides(arguments.override)
-    builder = StubBuilder(arguments.host, build_id=arguments.build_id)
+    options = judge_options(arguments)
+    reference = aslr_reference(arguments)
     linked = link(
-        builder,
+        StubBuilder(arguments.host, build_id=arguments.build_id),
         _captured(arguments),
         arguments.objects,
         arguments.output,
-        address(arguments.aslr_reference) if arguments.aslr_reference is not None else None,
-        anchor=arguments.anchor,
-        slide=address(arguments.slide) if arguments.slide is not None else None,
-        data=arguments.data,
-        libraries=arguments.library,
-        tls=arguments.tls,
-        keep_state=arguments.keep_state,
-        overrides=replaced,
-        whole_archive=arguments.whole_archive,
+        reference,
         bti=arguments.bti,
         extra=arguments.extra,
-        exports=arguments.export,
         stub=arguments.stub,
+        **options,
     )
     decisions = decision_documents(linked.built.resolution.decisions())
     duplicates = linked.built.resolution.duplicates

@@ -11,8 +11,9 @@ from stubgen.errors import MalformedInput, UsageError
 from stubgen.files import read_input
 
 if TYPE_CHECKING:
-    from stubgen.resolve import Decision, Duplicate
+    from stubgen.build import Options
     from stubgen.slide import Slide
+    from stubgen.verdicts import Decision, Duplicate
 
 
 def address(text: str) -> int:
@@ -68,11 +69,38 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--library", action="append", default=[], metavar="FILE", help="a shared library that the patch links"
     )
+    parser.add_argument(
+        "--export",
+        action="append",
+        default=[],
+        metavar="SYM",
+        help="a name that dlsym must find in the patch; archives are searched for it",
+    )
     parser.add_argument("--report", metavar="FILE", help="write every verdict as JSON")
     parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
 
 
-def overrides(arguments: Iterable[str]) -> dict[str, int]:
+def judge_options(arguments: argparse.Namespace) -> Options:
+    """What :func:`add_build_options` and ``--export`` say, for the library."""
+    return {
+        "anchor": arguments.anchor,
+        "slide": None if arguments.slide is None else address(arguments.slide),
+        "data": arguments.data,
+        "libraries": arguments.library,
+        "tls": arguments.tls,
+        "keep_state": arguments.keep_state,
+        "overrides": _overrides(arguments.override),
+        "whole_archive": arguments.whole_archive,
+        "exports": arguments.export,
+    }
+
+
+def aslr_reference(arguments: argparse.Namespace) -> int | None:
+    """``--aslr-reference`` as a number."""
+    return None if arguments.aslr_reference is None else address(arguments.aslr_reference)
+
+
+def _overrides(arguments: Iterable[str]) -> dict[str, int]:
     """The functions that earlier patches replaced: name -> runtime address; later patches win.
 
     Raises:
