@@ -13,7 +13,7 @@ from elf import constants as c
 from elf.reader import ElfFile, Section, Symbols
 from elf.records import EHDR, SHDR, SYM
 from elf.relocations import Relocations, read_relocations, write_relocations
-from stubgen.binary import align_up, narrow
+from stubgen.binary import Copy
 from stubgen.errors import MalformedInput, UnsupportedInput
 
 
@@ -55,7 +55,7 @@ class Table:
         )
 
 
-class ObjectEditor:
+class ObjectEditor(Copy[Section]):
     """A copy of an object under edit.
 
     Raises:
@@ -67,14 +67,12 @@ class ObjectEditor:
         symtab = file.section_of_type(c.SHT_SYMTAB)
         if symtab is None or file.symbols is None:
             raise MalformedInput(f"{file.name}: has no symbol table")
+        super().__init__(file.view, file.symbols.strings)
         self.file = file
         self.symbols: Symbols = file.symbols
         self._symtab = symtab
-        self._content = bytearray(file.view.data)
         self._entries = bytearray(file.content(symtab))
-        self._strings = bytearray(file.symbols.strings)
         self.tables = list(self._tables())
-        self._edited = False
 
     def _tables(self) -> Iterator[Table]:
         for section in self.file.sections:
@@ -92,7 +90,7 @@ class ObjectEditor:
     def rename(self, symbol: int, name: bytes) -> None:
         """Give *symbol*, an undefined one, another name; it loses its type and becomes hidden."""
         record = list(SYM.unpack_from(self._entries, SYM.size * symbol))
-        record[0] = self._string(name)
+        record[0] = self.add_string(name)
         record[1], record[2] = c.STB_GLOBAL << 4 | c.STT_NOTYPE, c.STV_HIDDEN
         SYM.pack_into(self._entries, SYM.size * symbol, *record)
 
@@ -100,37 +98,16 @@ class ObjectEditor:
         """Make *symbol*, a definition, protected: exported as before, but what refers to it here means this one."""
         at = SYM.size * symbol + 5  # st_other
         self._entries[at] = self._entries[at] & ~3 | c.STV_PROTECTED
-        self._content[self._symtab.header.sh_offset + at] = self._entries[at]
+        self.content[self._symtab.header.sh_offset + at] = self._entries[at]
 
     def add_undefined(self, name: bytes) -> int:
         """A new undefined hidden symbol; its index."""
         info = c.STB_GLOBAL << 4 | c.STT_NOTYPE
-        self._entries += SYM.pack(self._string(name), info, c.STV_HIDDEN, c.SHN_UNDEF, 0, 0)
-        self._edited = True
+        self._entries += SYM.pack(self.add_string(name), info, c.STV_HIDDEN, c.SHN_UNDEF, 0, 0)
         return len(self._entries) // SYM.size - 1
 
-    def _string(self, name: bytes) -> int:
-        """Byte offset of *name*, appended to the string table."""
-        self._edited = True
-        offset = narrow(len(self._strings), 32, "st_name", self.file.name)
-        self._strings += name + b"\0"
-        return offset
-
-    def word(self, section: Section, offset: int) -> int:
-        """The instruction at byte *offset* of *section*."""
-        return int.from_bytes(self.read(section, offset, 4), "little")
-
-    def read(self, section: Section, offset: int, size: int) -> bytes:
-        """*size* bytes at byte *offset* of *section*, as edited so far."""
-        start = self._place(section, offset, size)
-        return bytes(self._content[start : start + size])
-
-    def overwrite(self, section: Section, offset: int, content: bytes) -> None:
-        """Overwrite bytes at byte *offset* of *section*."""
-        start = self._place(section, offset, len(content))
-        self._content[start : start + len(content)] = content
-
-    def _place(self, section: Section, offset: int, size: int) -> int:
+    def place(self, section: Section, offset: int, size: int) -> int:
+        """Where in the file those bytes lie."""
         header = section.header
         if header.sh_type == c.SHT_NOBITS or offset + size > header.sh_size:
             raise MalformedInput(f"{self.file.name}: a relocation at {offset:#x} lies outside {section.name}")
@@ -142,32 +119,30 @@ class ObjectEditor:
             if table.changed:
                 raw = write_relocations(table.finish())
                 start = table.source.header.sh_offset
-                self._content[start : start + table.source.header.sh_size] = raw.ljust(
+                self.content[start : start + table.source.header.sh_size] = raw.ljust(
                     table.source.header.sh_size, b"\0"
                 )
                 self._resize(table.source.number, start, len(raw))
-        if self._edited:
-            self._append(self._symtab.number, bytes(self._entries), 8)
-            self._append(self._symtab.header.sh_link, bytes(self._strings), 1)
+        if self.strings_grew:
+            self._move(self._symtab.number, self._entries, 8)
+            self._move(self._symtab.header.sh_link, self.strings, 1)
             self._grow_indexes()
-        return bytes(self._content)
+        return bytes(self.content)
 
-    def _append(self, number: int, content: bytes, alignment: int) -> None:
+    def _move(self, number: int, content: bytes | bytearray, alignment: int) -> None:
         """Move section *number* to the end of the copy, with new content."""
-        self._content += bytes(align_up(len(self._content), alignment) - len(self._content))
-        self._resize(number, len(self._content), len(content))
-        self._content += content
+        self._resize(number, self.append(content, alignment), len(content))
 
     def _resize(self, number: int, offset: int, size: int) -> None:
         """Change where section *number* lies and how large it is."""
-        place = EHDR.unpack_from(self._content)[6] + SHDR.size * number
-        record = list(SHDR.unpack_from(self._content, place))
+        place = EHDR.unpack_from(self.content)[6] + SHDR.size * number
+        record = list(SHDR.unpack_from(self.content, place))
         record[4], record[5] = offset, size
-        SHDR.pack_into(self._content, place, *record)
+        SHDR.pack_into(self.content, place, *record)
 
     def _grow_indexes(self) -> None:
         """Keep .symtab_shndx, where there is one, as long as the symbol table."""
         extended = self.file.section_of_type(c.SHT_SYMTAB_SHNDX)
         if extended is not None and extended.header.sh_link == self._symtab.number:
             added = len(self._entries) // SYM.size - len(self.symbols)
-            self._append(extended.number, bytes(self.file.content(extended)) + bytes(4 * added), 4)
+            self._move(extended.number, bytes(self.file.content(extended)) + bytes(4 * added), 4)

@@ -7,10 +7,9 @@ caller does not ask for is not read.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 from elf import constants as c
@@ -31,7 +30,7 @@ from elf.records import (
     Shdr,
 )
 from elf.relocations import Relocations, read_relocations
-from stubgen.binary import View, align_up, column, string_at
+from stubgen.binary import View, align_up, column, name_list, names_at, string_at
 from stubgen.errors import MalformedInput, UnsupportedInput
 
 
@@ -75,25 +74,11 @@ class Symbols:
 
     def names(self) -> Iterator[bytes]:
         """All names, in the table's order."""
-        strings, find = self.strings, self.strings.find
-        for start in self.st_name:
-            end = find(b"\0", start)
-            yield strings[start:end] if end >= 0 else strings[start:]
+        return names_at(self.strings, self.st_name)
 
     def name_list(self, first: int, stop: int) -> list[bytes]:
-        """The names of the symbols from *first* up to *stop*; at once where they lie one after another."""
-        starts = self.st_name[first:stop]
-        if starts:
-            names = self.strings[starts[0] : starts[-1]].split(b"\0")
-            names[-1] = self.name(stop - 1)
-            offsets = accumulate([len(name) + 1 for name in names], initial=starts[0])
-            if len(names) == len(starts) and array("I", offsets)[:-1] == starts:
-                return names
-        return [self.name(index) for index in range(first, stop)]
-
-    def positions(self, wanted: Container[bytes]) -> Iterator[tuple[int, bytes]]:
-        """Index and name of every symbol whose name is in *wanted*."""
-        return (item for item in enumerate(self.names()) if item[1] in wanted)
+        """The names of the symbols from *first* up to *stop*."""
+        return name_list(self.strings, self.st_name[first:stop])
 
 
 @dataclass(frozen=True, slots=True)

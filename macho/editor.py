@@ -20,7 +20,7 @@ from macho.records import (
     SYMTAB_COMMAND,
 )
 from macho.relocations import Relocations, write_relocations
-from stubgen.binary import align_up, narrow, uleb128
+from stubgen.binary import Copy, narrow, uleb128
 from stubgen.errors import MalformedInput
 
 
@@ -66,7 +66,7 @@ class Table:
         return Relocations([self.r_address[index] for index in left], [self.r_word[index] for index in left])
 
 
-class ObjectEditor:
+class ObjectEditor(Copy[Section]):
     """A copy of an object under edit.
 
     Raises:
@@ -76,14 +76,12 @@ class ObjectEditor:
     def __init__(self, file: MachOFile) -> None:
         if file.symbols is None:
             raise MalformedInput(f"{file.name}: has no symbol table")
+        super().__init__(file.view, file.symbols.strings)
         self.file = file
         self.symbols: Symbols = file.symbols
-        self._content = bytearray(file.view.data)
         self._entries = bytearray(file.symbols.raw)
-        self._strings = bytearray(file.symbols.strings)
         self._changed_addresses: set[int] = set()
         self.tables = list(self._tables())
-        self._edited = False
 
     def _tables(self) -> Iterator[Table]:
         for section, read in self.file.relocations():
@@ -94,37 +92,16 @@ class ObjectEditor:
 
     def rename(self, symbol: int, name: bytes) -> None:
         """Give *symbol*, an undefined one, another name; it loses its flags."""
-        record = (self._string(name), c.N_UNDF | c.N_EXT, 0, 0, 0)
+        record = (self.add_string(name), c.N_UNDF | c.N_EXT, 0, 0, 0)
         NLIST_64.pack_into(self._entries, NLIST_64.size * symbol, *record)
 
     def add_undefined(self, name: bytes) -> int:
         """A new undefined symbol; its index."""
-        self._entries += NLIST_64.pack(self._string(name), c.N_UNDF | c.N_EXT, 0, 0, 0)
-        self._edited = True
+        self._entries += NLIST_64.pack(self.add_string(name), c.N_UNDF | c.N_EXT, 0, 0, 0)
         return len(self._entries) // NLIST_64.size - 1
 
-    def _string(self, name: bytes) -> int:
-        """Byte offset of *name*, appended to the string table."""
-        self._edited = True
-        offset = narrow(len(self._strings), 32, "n_strx", self.file.name)
-        self._strings += name + b"\0"
-        return offset
-
-    def word(self, section: Section, offset: int) -> int:
-        """The instruction at byte *offset* of *section*."""
-        return int.from_bytes(self.read(section, offset, 4), "little")
-
-    def read(self, section: Section, offset: int, size: int) -> bytes:
-        """*size* bytes at byte *offset* of *section*, as edited so far."""
-        start = self._place(section, offset, size)
-        return bytes(self._content[start : start + size])
-
-    def overwrite(self, section: Section, offset: int, content: bytes) -> None:
-        """Overwrite bytes at byte *offset* of *section*."""
-        start = self._place(section, offset, len(content))
-        self._content[start : start + len(content)] = content
-
-    def _place(self, section: Section, offset: int, size: int) -> int:
+    def place(self, section: Section, offset: int, size: int) -> int:
+        """Where in the file those bytes lie."""
         header = section.header
         if header.flags & c.SECTION_TYPE in c.ZEROFILL_TYPES or offset + size > header.size:
             raise MalformedInput(f"{self.file.name}: a relocation at {offset:#x} lies outside {section.name}")
@@ -140,13 +117,13 @@ class ObjectEditor:
             if table.changed:
                 raw = write_relocations(table.finish())
                 start, size = table.target.header.reloff, 8 * table.target.header.nreloc
-                self._content[start : start + size] = raw.ljust(size, b"\0")
+                self.content[start : start + size] = raw.ljust(size, b"\0")
                 self._recount(table.target, len(raw) // 8)
-        if self._edited:
+        if self.strings_grew:
             self._append_symbols()
         if self._changed_addresses:
             self._rewrite_hints()
-        return bytes(self._content)
+        return bytes(self.content)
 
     def _recount(self, section: Section, nreloc: int) -> None:
         """Change how many relocations *section* has."""
@@ -154,43 +131,40 @@ class ObjectEditor:
         for command in self.file.commands:
             if command.cmd != c.LC_SEGMENT_64:
                 continue
-            nsects = SEGMENT_COMMAND_64.unpack_from(self._content, command.offset)[9]
+            nsects = SEGMENT_COMMAND_64.unpack_from(self.content, command.offset)[9]
             if ordinal < section.ordinal <= ordinal + nsects:
                 place = command.offset + SEGMENT_COMMAND_64.size + SECTION_64.size * (section.ordinal - ordinal - 1)
-                record = list(SECTION_64.unpack_from(self._content, place))
+                record = list(SECTION_64.unpack_from(self.content, place))
                 record[7] = nreloc
-                SECTION_64.pack_into(self._content, place, *record)
+                SECTION_64.pack_into(self.content, place, *record)
             ordinal += nsects
 
     def _append_symbols(self) -> None:
         """Move symbols and strings to the end; new symbols are undefined ones, which LC_DYSYMTAB counts last."""
-        self._content += bytes(align_up(len(self._content), 8) - len(self._content))
-        symoff = narrow(len(self._content), 32, "symoff", self.file.name)
-        self._content += self._entries
-        stroff = narrow(len(self._content), 32, "stroff", self.file.name)
-        self._content += self._strings
+        symoff = narrow(self.append(self._entries, 8), 32, "symoff", self.file.name)
+        stroff = narrow(self.append(self.strings, 1), 32, "stroff", self.file.name)
         added = len(self._entries) // NLIST_64.size - len(self.symbols)
         for command in self.file.commands:
             if command.cmd == c.LC_SYMTAB:
-                counts = symoff, len(self._entries) // NLIST_64.size, stroff, len(self._strings)
-                SYMTAB_COMMAND.pack_into(self._content, command.offset, command.cmd, command.size, *counts)
+                counts = symoff, len(self._entries) // NLIST_64.size, stroff, len(self.strings)
+                SYMTAB_COMMAND.pack_into(self.content, command.offset, command.cmd, command.size, *counts)
             elif command.cmd == c.LC_DYSYMTAB:
-                record = list(DYSYMTAB_COMMAND.unpack_from(self._content, command.offset))
+                record = list(DYSYMTAB_COMMAND.unpack_from(self.content, command.offset))
                 record[7] += added
-                DYSYMTAB_COMMAND.pack_into(self._content, command.offset, *record)
+                DYSYMTAB_COMMAND.pack_into(self.content, command.offset, *record)
 
     def _rewrite_hints(self) -> None:
         """Leave out the hints of LC_LINKER_OPTIMIZATION_HINT that are about changed instructions."""
         for command in self.file.commands:
             if command.cmd == c.LC_LINKER_OPTIMIZATION_HINT:
-                _, _, start, size = LINKEDIT_DATA_COMMAND.unpack_from(self._content, command.offset)
+                _, _, start, size = LINKEDIT_DATA_COMMAND.unpack_from(self.content, command.offset)
                 raw = bytes(self.file.view.bytes(start, size, "the linker optimisation hints"))
                 kept = b"".join(
                     encoded
                     for encoded, addresses in _hints(raw, f"{self.file.name}: linker optimisation hints")
                     if not self._changed_addresses.intersection(addresses)
                 )
-                self._content[start : start + size] = kept.ljust(size, b"\0")
+                self.content[start : start + size] = kept.ljust(size, b"\0")
 
 
 def _hints(raw: bytes, where: str) -> Iterator[tuple[bytes, list[int]]]:

@@ -7,11 +7,12 @@ checks that it agrees with the first. Nothing here knows a file format.
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from stubgen.errors import FieldOverflow, MalformedInput
 
@@ -81,6 +82,25 @@ def string_at(table: BytesLike, offset: int) -> bytes:
         rest = bytes(table[offset:])
         end = rest.find(b"\0")
     return rest if end < 0 else rest[:end]
+
+
+def names_at(table: bytes, starts: Iterable[int]) -> Iterator[bytes]:
+    """The NUL-terminated string at each byte offset of a string table."""
+    find = table.find
+    for start in starts:
+        end = find(b"\0", start)
+        yield table[start:end] if end >= 0 else table[start:]
+
+
+def name_list(table: bytes, starts: array[int]) -> list[bytes]:
+    """:func:`names_at` as a list; at once where the strings lie one after another."""
+    if starts:
+        names = table[starts[0] : starts[-1]].split(b"\0")
+        names[-1] = string_at(table, starts[-1])
+        offsets = accumulate([len(name) + 1 for name in names], initial=starts[0])
+        if len(names) == len(starts) and array("I", offsets)[:-1] == starts:
+            return names
+    return list(names_at(table, starts))
 
 
 def uleb128(raw: BytesLike, position: int, where: str) -> tuple[int, int]:
@@ -228,3 +248,52 @@ class Image:
         if self._waiting:
             raise RuntimeError(f"{self._where}: never wrote {', '.join(self._waiting)}")
         return self._bytes
+
+
+SectionT = TypeVar("SectionT")
+
+
+class Copy(ABC, Generic[SectionT]):
+    """A copy of an object file under edit: what the editors of both formats share."""
+
+    def __init__(self, view: View, strings: bytes) -> None:
+        self.name = view.name
+        self.content = bytearray(view.data)
+        self.strings = bytearray(strings)
+        self.strings_grew = False
+
+    @abstractmethod
+    def place(self, section: SectionT, offset: int, size: int) -> int:
+        """Where in the file *size* bytes at byte *offset* of *section* lie.
+
+        Raises:
+            MalformedInput: not in the section.
+        """
+
+    def read(self, section: SectionT, offset: int, size: int) -> bytes:
+        """*size* bytes at byte *offset* of *section*, as edited so far."""
+        start = self.place(section, offset, size)
+        return bytes(self.content[start : start + size])
+
+    def word(self, section: SectionT, offset: int) -> int:
+        """The instruction at byte *offset* of *section*."""
+        return int.from_bytes(self.read(section, offset, 4), "little")
+
+    def overwrite(self, section: SectionT, offset: int, content: bytes) -> None:
+        """Overwrite bytes at byte *offset* of *section*."""
+        start = self.place(section, offset, len(content))
+        self.content[start : start + len(content)] = content
+
+    def add_string(self, text: bytes) -> int:
+        """Byte offset of *text*, appended to the string table."""
+        self.strings_grew = True
+        offset = narrow(len(self.strings), 32, "a name's offset", self.name)
+        self.strings += text + b"\0"
+        return offset
+
+    def append(self, content: BytesLike, alignment: int) -> int:
+        """Byte offset of *content*, appended to the file."""
+        self.content += bytes(align_up(len(self.content), alignment) - len(self.content))
+        offset = len(self.content)
+        self.content += content
+        return offset

@@ -118,7 +118,8 @@ def link(
         try:
             refuse_findings(checked)
         except PatchRefusal as error:
-            notes = [f"  {describe(decision)}" for decision in judged.problems]
+            complaints = " ".join(finding.message for finding in checked.findings if not finding.ok)
+            notes = [f"  {describe(decision)}" for decision in judged.problems if decision.name in complaints.split()]
             raise PatchRefusal("\n".join([str(error).replace(str(linked), str(target)), *notes])) from error
         replaces = _replaced(linked, built)
         os.replace(linked, target)
