@@ -136,7 +136,8 @@ class _Question:
 
     def left_to_loader(self, name: bytes) -> bool:
         """Whether *name* has no stub on purpose: the host imports it, or exports it as an ifunc."""
-        return any(c.kind is Kind.IMPORT or (c.kind is Kind.IFUNC and c.exported) for c in self.in_host.get(name, []))
+        by_name = (Kind.IFUNC, Kind.THREAD_LOCAL)  # only the loader knows where these are
+        return any(c.kind is Kind.IMPORT or (c.kind in by_name and c.exported) for c in self.in_host.get(name, []))
 
 
 def _back_edge(question: _Question) -> Iterator[Finding]:

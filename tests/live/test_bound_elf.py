@@ -206,7 +206,6 @@ def test_thread_locals_of_a_library_are_refused(library: Program, tmp_path: Path
     assert message.count("--tls loader") == 2
 
 
-@pytest.mark.xfail(reason="check takes what --tls loader leaves to the loader for a stub that is not in the link")
 def test_thread_locals_of_a_library_can_be_left_to_the_loader(library: Program, tmp_path: Path) -> None:
     """``--tls loader`` is the only way to them: the loader must find the host's variable, not make another."""
     patch = patch_of(tmp_path, THREADED)
