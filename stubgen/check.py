@@ -135,7 +135,7 @@ class _Question:
         return [c.address for c in self.in_host.get(name, []) if c.kind is not Kind.IMPORT]
 
     def left_to_loader(self, name: bytes) -> bool:
-        """Whether *name* has no stub on purpose: the host imports it, or exports it as an ifunc."""
+        """Whether *name* has no stub on purpose: the host imports it, or only the loader knows where it is."""
         by_name = (Kind.IFUNC, Kind.THREAD_LOCAL)  # only the loader knows where these are
         return any(c.kind is Kind.IMPORT or (c.kind in by_name and c.exported) for c in self.in_host.get(name, []))
 
