@@ -8,6 +8,7 @@ sample is taken.
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 import zlib
@@ -18,13 +19,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tools import REQUIRED, SYSROOT, need, run, rustc
+from tools import REQUIRED, SYSROOT, need, need_module, run, rustc, zig
 
 from stubgen.archive import members
 from stubgen.bind_elf import bind_object
-from stubgen.images import ElfImage, Kind
-from stubgen.resolve import Form, Target
+from stubgen.bind_macho import bind_object as bind_macho
+from stubgen.image import Kind
+from stubgen.image_elf import ElfImage
+from stubgen.image_macho import MachOImage
 from stubgen.slots import Binder
+from stubgen.verdicts import Form, Target
 
 BATCH = 24
 """Objects that one run of readelf reads."""
@@ -418,3 +422,296 @@ def compare_batch(batch: list[tuple[str, bytes]], folder: Path) -> Counter[str]:
     for one, copy, read, binder in zip(originals, copies, facts(paths), binders, strict=True):
         counts += compare(one, copy, read, binder)
     return counts
+
+
+class MachSection(NamedTuple):
+    """One section of a Mach-O object, as LIEF reads it."""
+
+    name: str  # segment,section
+    address: int
+    offset: int  # byte offset in the file
+    size: int  # bytes
+    flags: int
+    fixed: tuple[int, ...]  # alignment and where the relocations are
+    count: int  # relocations
+
+    @property
+    def debug(self) -> bool:
+        return bool(self.flags & 0x02000000) and self.name not in UNWIND
+
+
+UNWIND = ("__LD,__compact_unwind", "__TEXT,__eh_frame")
+UNSIGNED, SUBTRACTOR, BRANCH, MACH_PAGE, MACH_LOW, TO_GOT, MACH_ADDEND = 0, 1, 2, 3, 4, 7, 10
+GOT_LOADS = {5: MACH_PAGE, 6: MACH_LOW}
+DESCRIPTOR_LOADS = {8: MACH_PAGE, 9: MACH_LOW}
+
+
+class MachRelocation(NamedTuple):
+    """One ``relocation_info``."""
+
+    address: int
+    symbol: int
+    pcrel: int
+    length: int  # log2 bytes
+    extern: int
+    kind: int
+
+
+class MachFacts(NamedTuple):
+    """One Mach-O object, as LIEF reads it."""
+
+    sections: list[MachSection]
+    symbols: list[tuple[int, int, int, int, bytes]]  # type, section, description, value, name
+    tables: list[list[MachRelocation]]  # one a section
+    hints: list[tuple[int, ...]]  # kind and addresses
+    undefined_end: int  # index after the last undefined symbol, by LC_DYSYMTAB
+
+
+def mach_facts(content: bytes) -> MachFacts:
+    """What LIEF says of an object; its relocations' records are read as ``<mach-o/reloc.h>`` has them."""
+    import lief
+
+    lief.logging.disable()
+    universal = lief.MachO.parse(list(content))
+    image = universal.at(0)
+    sections, tables = [], []
+    for section in image.sections:
+        fixed = (section.alignment, section.relocation_offset)
+        names = f"{section.segment_name},{section.name}"
+        count = section.numberof_relocations
+        found = MachSection(
+            names, section.virtual_address, section.offset, section.size, int(section.flags), fixed, count
+        )
+        sections.append(found)
+        raw = content[section.relocation_offset : section.relocation_offset + 8 * count]
+        tables.append(
+            [
+                MachRelocation(at, word & 0xFFFFFF, word >> 24 & 1, word >> 25 & 3, word >> 27 & 1, word >> 28)
+                for at, word in struct.iter_unpack("<II", raw)
+            ]
+        )
+    symtab, dysymtab = image.symbol_command, image.dynamic_symbol_command
+    strings = content[symtab.strings_offset : symtab.strings_offset + symtab.strings_size]
+    raw = content[symtab.symbol_offset : symtab.symbol_offset + 16 * symtab.numberof_symbols]
+    symbols = [
+        (kind, number, description, value, strings[name : strings.index(b"\0", name)])
+        for name, kind, number, description, value in struct.iter_unpack("<IBBHQ", raw)
+    ]
+    hints = []
+    for command in image.commands:
+        if command.command == lief.MachO.LoadCommand.TYPE.LINKER_OPTIMIZATION_HINT:
+            hints = decode_hints(content[command.data_offset : command.data_offset + command.data_size])
+    end = dysymtab.idx_undefined_symbol + dysymtab.nb_undefined_symbols
+    return MachFacts(sections, symbols, tables, hints, end)
+
+
+def decode_hints(raw: bytes) -> list[tuple[int, ...]]:
+    """Each hint's kind and addresses: ULEB128 numbers, the second of which counts the addresses."""
+    numbers, value, shift = [], 0, 0
+    for octet in raw:
+        value, shift = value | (octet & 0x7F) << shift, shift + 7
+        if octet < 0x80:
+            numbers.append(value)
+            value = shift = 0
+    hints = []
+    while numbers and numbers[0]:
+        count = numbers[1]
+        hints.append((numbers[0], *numbers[2 : 2 + count]))
+        del numbers[: 2 + count]
+    return hints
+
+
+def mach_host(facts: MachFacts) -> tuple[dict[bytes, Target], dict[int, Target]]:
+    """Make up a host, as :func:`original` does: targets by name and by symbol index."""
+    kinds: dict[int, set[int]] = defaultdict(set)
+    for section, table in zip(facts.sections, facts.tables, strict=True):
+        for relocation in table:
+            if relocation.extern and not section.debug:
+                kinds[relocation.symbol].add(relocation.kind)
+    bound: dict[int, Target] = {}
+    for index, (kind, _, _, value, name) in enumerate(facts.symbols):
+        number = zlib.crc32(name)
+        if kind & 0xEF != 1 or value:  # an external undefined symbol, which is no common
+            continue
+        if kinds[index] & DESCRIPTOR_LOADS.keys():
+            bound[index] = Target(Kind.THREAD_LOCAL, Form.ADDRESS, 0x1_0000_0000 + number * 8)
+        elif BRANCH in kinds[index] or number % 3 == 0:
+            bound[index] = Target(Kind.FUNCTION, Form.ADDRESS, 0x1_0000_0000 + number * 4)
+        else:
+            bound[index] = Target(Kind.DATA, Form.ADDRESS, 0x1_0000_0000 + number)
+    return {facts.symbols[index][4]: target for index, target in bound.items()}, bound
+
+
+def mach_fate(
+    target: Target, section: MachSection, relocation: MachRelocation, before: int, in_place: int, forms_address: bool
+) -> Fate:
+    """What must become of *relocation*; *before* is the kind of the one in front where it belongs to this, else -1."""
+    kind = relocation.kind
+    if section.debug:
+        return DROPPED if target.kind is Kind.DATA else KEPT
+    if target.kind is Kind.THREAD_LOCAL:
+        return Fate("slot", DESCRIPTOR_LOADS[kind], value=target.value) if kind in DESCRIPTOR_LOADS else REFUSED
+    reached = kind in (BRANCH, TO_GOT, SUBTRACTOR) or before == SUBTRACTOR or section.name in UNWIND
+    if target.kind is Kind.FUNCTION and reached:
+        return KEPT
+    if before >= 0:
+        return REFUSED
+    if kind == UNSIGNED and relocation.length == 3:
+        return Fate("written", value=(target.value + in_place) % (1 << 64))
+    if kind in GOT_LOADS:
+        return Fate("slot", GOT_LOADS[kind], value=target.value)
+    if kind in (MACH_PAGE, MACH_LOW) and forms_address:
+        return Fate("slot", kind, value=target.value)
+    return REFUSED
+
+
+def mach_compare(name: str, content: bytes) -> Counter[str]:
+    """Bind one Mach-O object and hold the copy against it; the number of relocations that had each fate."""
+    facts = mach_facts(content)
+    targets, bound = mach_host(facts)
+    binder = Binder(targets)
+    copy = bytes(bind_macho(MachOImage(content, name), binder).content)
+    copied = mach_facts(copy)
+    counts: Counter[str] = Counter()
+    refused, changed_addresses, slot_names = [], set(), {}
+    for number, (section, table) in enumerate(zip(facts.sections, facts.tables, strict=True)):
+        expected = bytearray(content[section.offset : section.offset + section.size])
+        direct: dict[int, set[bool]] = defaultdict(set)
+        for index, relocation in enumerate(table):
+            if relocation.extern and relocation.kind in (MACH_PAGE, MACH_LOW):
+                word = disassembly(bytes(expected[relocation.address : relocation.address + 4]))
+                plain = relocation.kind == MACH_PAGE or bool(re.fullmatch(r"add x\d+, x\d+, #0", word))
+                alone = not index or table[index - 1].kind != MACH_ADDEND
+                direct[relocation.symbol].add(plain and alone)
+        left = iter(copied.tables[number])
+        for index, relocation in enumerate(table):
+            place = f"{name}: {section.name}+{relocation.address:#x}"
+            if not relocation.extern or relocation.symbol not in bound:
+                assert next(left) == relocation, place
+                counts["of no host symbol"] += 1
+                continue
+            target = bound[relocation.symbol]
+            before = table[index - 1].kind if index and table[index - 1].kind in (SUBTRACTOR, MACH_ADDEND) else -1
+            at = relocation.address
+            in_place = int.from_bytes(expected[at : at + 8], "little")
+            forms_address = direct[relocation.symbol] == {True}
+            found = mach_fate(target, section, relocation, before, in_place, forms_address)
+            counts[f"{target.kind.value} {relocation.kind} {found.name}"] += 1
+            if found.name in ("kept", "refused"):
+                assert next(left) == relocation, place
+                if found is REFUSED:
+                    refused.append(place)
+            elif found.name == "slot":
+                new = next(left)
+                assert new == relocation._replace(symbol=new.symbol, kind=found.kind), place
+                slot = binder.slots[copied.symbols[new.symbol][4]]
+                assert (slot.form, slot.value) == (Form.ADDRESS, found.value), place
+                slot_names[new.symbol] = slot.symbol
+                old_word = disassembly(bytes(expected[at : at + 4]))
+                expected[at : at + 4] = copy[section.offset + at : section.offset + at + 4]
+                new_word = disassembly(bytes(expected[at : at + 4]))
+                assert_reads_slot(old_word, new_word, {MACH_PAGE: PAGE, MACH_LOW: LOAD_LOW}[found.kind], place)
+                changed_addresses.add(section.address + at)
+            elif found.name == "written":
+                expected[at : at + 8] = found.value.to_bytes(8, "little")
+        assert next(left, None) is None, f"{name}: {section.name}"
+        after = copied.sections[number]
+        assert after[:6] == section[:6]
+        if section.offset:  # else zero-fill
+            assert copy[after.offset : after.offset + after.size] == expected, f"{name}: {section.name}"
+    assert sorted(line.partition(": ARM64_")[0] for line in binder.refusals) == sorted(refused)
+    assert copied.hints == [hint for hint in facts.hints if not changed_addresses.intersection(hint[1:])]
+    counts["hints kept"], counts["hints gone"] = len(copied.hints), len(facts.hints) - len(copied.hints)
+    assert_mach_symbols(name, facts, copied, bound, slot_names)
+    return counts
+
+
+def assert_mach_symbols(
+    name: str, facts: MachFacts, copied: MachFacts, bound: dict[int, Target], slot_names: dict[int, bytes]
+) -> None:
+    """Same symbols, but that those that only an address can answer have become their slots."""
+    assert copied.undefined_end == len(copied.symbols)
+    for index, (before, after) in enumerate(zip(facts.symbols, copied.symbols, strict=False)):
+        if index in bound and bound[index].kind is not Kind.FUNCTION:
+            assert after == (1, 0, 0, 0, slot_names.get(index, after[4])), f"{name}: {before}"
+            assert after[4] != before[4]
+        else:
+            assert after == before, f"{name}: symbol {index}"
+    for index in range(len(facts.symbols), len(copied.symbols)):
+        assert copied.symbols[index] == (1, 0, 0, 0, slot_names[index])
+
+
+MACH_SOURCES = {
+    "library.cc": """
+    #include <functional>
+    #include <map>
+    #include <memory>
+    #include <stdexcept>
+    #include <string>
+    #include <vector>
+    struct Shape { virtual ~Shape(); virtual int area() const; };
+    struct Square : Shape { int area() const override; int side = 3; };
+    extern std::map<std::string, std::vector<int>> table; extern thread_local int depth; extern int counter, array[9];
+    int *middle = &array[4]; int (Square::*method)() const = &Square::area; extern void hook();
+    void (*hooks[])() = {hook};
+    int Square::area() const { return side * counter; }
+    int use(const std::string &name, std::function<int(int)> f) {
+      try {
+        if (name.empty()) throw std::out_of_range("name");
+        depth++;
+        for (int value : table.at(name)) counter += f(value);
+        return std::make_unique<Square>()->area() + array[name.size()] + (hooks[0] == hook);
+      } catch (const std::exception &error) { return error.what()[0] + depth; }
+    }
+    """,
+    "plain.cc": """
+    struct Shape { virtual ~Shape(); virtual int area() const; };
+    struct Square : Shape { int area() const override; int side = 3; };
+    struct Error { Error(int); virtual ~Error(); int code; };
+    extern thread_local int depth; extern int counter, array[9]; extern void hook(); void (*hooks[])() = {hook};
+    int *middle = &array[4]; inline int twice(int x) { static int sum = counter; return sum += x; }
+    int Square::area() const { return side * counter; }
+    int use(int x, Shape *shape) {
+      try {
+        depth++;
+        if (x > counter) throw Error(x);
+        return (new Square)->area() + array[x] + (hooks[0] == hook) + (dynamic_cast<Square *>(shape) != nullptr);
+      } catch (const Error &error) { return error.code + depth + twice(x); }
+    }
+    """,
+    "hidden.c": """
+    #pragma GCC visibility push(hidden)
+    extern int array[9], value; int function(int); extern long table[4];
+    #pragma GCC visibility pop
+    static int own[64]; extern int near(void); extern _Thread_local int local;
+    int *address(void) { return array; }
+    long element(int x) { return table[x & 3] + (long)&table[2]; }
+    int direct(void) { return value + near(); }
+    int (*taken(void))(int) { return function; }
+    int mine(int x) { own[x & 63] += local; return own[x & 31]; }
+    __asm__(".data\\n.long _near - .\\n.quad _near + 8\\n.long _far@GOT - .\\n");
+    """,
+}
+"""Programs with every kind of reference."""
+
+
+@pytest.mark.parametrize("compiler", ["clang", "zig"])
+def test_only_what_was_meant_changes_in_mach_objects(
+    compiler: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """One byte too many in an object with C++ exceptions, debug information or hints is a crash that nobody finds."""
+    need_module("lief", "lief")
+    clang = [need("clang-19"), "--target=arm64-apple-macos13"]
+    counts: Counter[str] = Counter()
+    for (source, text), level in itertools.product(MACH_SOURCES.items(), (["-O0", "-g"], ["-O2"], ["-O2", "-g"])):
+        if compiler == "clang" and "#include" in text:
+            continue  # only zig has a C++ library for it
+        driver = [*zig(), "c++" if source.endswith("cc") else "cc", "-target", "aarch64-macos"]
+        (tmp_path / source).write_text(text)
+        command = [*(clang if compiler == "clang" else driver), "-w", *level, "-c", tmp_path / source]
+        run([*command, "-o", tmp_path / "source.o"])
+        counts += mach_compare(f"{source} {level}", (tmp_path / "source.o").read_bytes())
+    request.node.user_properties.append(("relocations", dict(counts.most_common())))
+    wanted = {"function 2 kept", "data 5 slot", "data 6 slot", "data 0 written", "thread-local 8 slot", "hints gone"}
+    wanted |= {"hints kept", "function 0 kept", "function 0 written", "data 3 slot", "data 4 refused"}
+    assert not wanted - counts.keys(), counts
