@@ -17,7 +17,7 @@ from tools import PROGRAMS, linker_folder, need, run
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
 from stubgen.errors import SymbolRefusal
-from stubgen.link import Linked, link
+from stubgen.link import Linked, link_patch
 
 LINKERS = {"gnu": "bfd", "lld": "lld", "mold": "mold"}
 """What tests call a linker -> what ``-fuse-ld`` does."""
@@ -48,7 +48,7 @@ class Program(NamedTuple):
     def link(self, live: LiveHost, patch: Path, output: Path, **options: object) -> Linked:
         """The patch, linked for *live*."""
         builder = StubBuilder(self.path)
-        return link(builder, self.captured, [patch], output, live.anchor, exports=["patch_main"], **options)
+        return link_patch(builder, self.captured, [patch], output, live.anchor, exports=["patch_main"], **options)
 
 
 def compile_c(source: Path, output: Path, *options: str, compiler: str = "gcc") -> Path:
@@ -210,7 +210,7 @@ def test_thread_locals_of_a_library_can_be_left_to_the_loader(library: Program, 
     """``--tls loader`` is the only way to them: the loader must find the host's variable, not make another."""
     patch = patch_of(tmp_path, THREADED)
     with LiveHost(library.path.with_name("host")) as live:
-        linked = link(
+        linked = link_patch(
             *(StubBuilder(library.path), library.captured, [patch], tmp_path / "patch.so", live.anchor),
             anchor="host_main",
             exports=["patch_main"],
@@ -398,5 +398,37 @@ def test_a_refusal_leaves_no_output(refusing: Program, tmp_path: Path) -> None:
     """A patch left behind would be loaded by the next step of the user's script."""
     patch = patch_of(tmp_path, REFUSALS["direct load"].text, "-fno-pic")
     with pytest.raises(SymbolRefusal):
-        link(StubBuilder(refusing.path), refusing.captured, [patch], tmp_path / "patch.so", slide=0x40_0000_0000)
+        link_patch(StubBuilder(refusing.path), refusing.captured, [patch], tmp_path / "patch.so", slide=0x40_0000_0000)
     assert not (tmp_path / "patch.so").exists()
+
+
+@pytest.mark.parametrize(
+    "linker",
+    [
+        pytest.param(
+            "gnu",
+            marks=pytest.mark.xfail(reason="the plan puts the patch's objects behind the libraries that it keeps"),
+        ),
+        "lld",
+        "mold",
+    ],
+)
+def test_the_hosts_libraries_serve_the_patch(linker: str, tmp_path: Path) -> None:
+    """An edit calls what the host never did, out of a library on its link line: the patch must link, and load it."""
+    (tmp_path / "extra.c").write_text("int extra(int x) { return x + 1; }")
+    run([need("llvm-ar-19"), "rc", tmp_path / "libextra.a", compile_c(tmp_path / "extra.c", tmp_path / "extra.o")])
+    program = link_host(tmp_path, linker, more=["-L", tmp_path, "-lextra", "-Wl,--as-needed", "-lm"])
+    text = """
+    #include <stdio.h>
+    int extra(int); double cbrt(double);
+    const char *patch_main(void) {
+      static char text[64];
+      sprintf(text, "%d %.0f", extra(counter), cbrt(counter + 23));
+      return text;
+    }
+    """
+    patch = patch_of(tmp_path, text)
+    with LiveHost(program.path) as live:
+        program.link(live, patch, tmp_path / "patch.so")
+        assert live.patch(tmp_path / "patch.so") == "42 4"
+        live.end()
