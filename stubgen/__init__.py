@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stubgen.capture import Capture, newest_capture
     from stubgen.check import Checked, Finding, check_patch
     from stubgen.errors import StubgenError
-    from stubgen.link import Linked
+    from stubgen.link import Linked, link_patch
     from stubgen.linkplan import LinkerOs, LinkPlan, build_link_plan, linker_os_for_host
     from stubgen.resolve import Resolution
     from stubgen.stubs import Stub, find_stubs
@@ -52,11 +52,12 @@ _HOMES = {
     "check_patch": "check",
     "create_undefined_symbol_stub": "build",
     "find_stubs": "stubs",
+    "link_patch": "link",
     "linker_os_for_host": "linkplan",
     "newest_capture": "capture",
     "verify_object": "verify",
 }
-"""Public name -> the module it lives in. ``stubgen.link`` is the module; its function is ``stubgen.link.link``."""
+"""Public name -> the module it lives in."""
 
 __all__ = [
     "Built",
@@ -79,6 +80,7 @@ __all__ = [
     "check_patch",
     "create_undefined_symbol_stub",
     "find_stubs",
+    "link_patch",
     "linker_os_for_host",
     "newest_capture",
     "verify_object",

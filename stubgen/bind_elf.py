@@ -8,6 +8,7 @@ from typing import NamedTuple
 from elf import constants as c
 from elf import relocations as r
 from elf.editor import ObjectEditor, Table
+from elf.reader import Symbols
 from stubgen.image import Image, Kind
 from stubgen.image_elf import ElfImage
 from stubgen.slots import Binder, BoundObject
@@ -94,6 +95,9 @@ PAIRS = {
 ADVICE = {
     **dict.fromkeys(
         (
+            r.R_AARCH64_ADR_PREL_PG_HI21,
+            r.R_AARCH64_ADR_PREL_PG_HI21_NC,
+            r.R_AARCH64_ADD_ABS_LO12_NC,
             r.R_AARCH64_LDST8_ABS_LO12_NC,
             r.R_AARCH64_LDST16_ABS_LO12_NC,
             r.R_AARCH64_LDST32_ABS_LO12_NC,
@@ -172,32 +176,51 @@ def _bindable(editor: ObjectEditor, binder: Binder) -> dict[int, _Bindable]:
     """Symbol index -> what it stands for, for the object's references to the host.
 
     A kept variable that has its section to itself is also meant by that section's symbol, which is how
-    compilers name local variables.
+    compilers name local variables. So are thread-locals that lie in their section as they do in the host: GCC
+    reaches several from one anchor.
     """
     symbols = editor.symbols
     found: dict[int, _Bindable] = {}
     kept: dict[int, list[int]] = {}
-    variables: dict[int, set[int]] = {}
+    variables: dict[int, dict[int, int | None]] = {}  # section -> offset -> how far off the host's is
     for index, shndx in enumerate(symbols.st_shndx):
         kind = symbols.st_info[index] & 0xF
-        variable = kind in (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS)
+        variable = kind in (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS) and not _is_place(symbols, index)
         if variable and shndx != c.SHN_UNDEF:
-            variables.setdefault(shndx, set()).add(symbols.st_value[index])
+            variables.setdefault(shndx, {}).setdefault(symbols.st_value[index], None)
         if index and (shndx == c.SHN_UNDEF or variable):
             name = symbols.name(index)
             target = binder.targets.get(name)
             if target is not None and (shndx == c.SHN_UNDEF or target.kept):
                 found[index] = _Bindable(name, target, 0)
-                if shndx != c.SHN_UNDEF and target.kind is Kind.DATA:
+                if shndx != c.SHN_UNDEF:
                     kept.setdefault(shndx, []).append(index)
+                    variables[shndx][symbols.st_value[index]] = target.value - symbols.st_value[index]
     if kept:
         for index, shndx in enumerate(symbols.st_shndx):
-            kind = symbols.st_info[index] & 0xF
-            if shndx in kept and len(variables[shndx]) == 1 and kind in (c.STT_SECTION, c.STT_NOTYPE):
+            if (
+                shndx in kept
+                and _is_place(symbols, index)
+                and _is_laid_out_alike(found[kept[shndx][0]], variables[shndx])
+            ):
                 owner = kept[shndx][0]
                 base = symbols.st_value[index] - symbols.st_value[owner]
                 found[index] = found[owner]._replace(base=base)
     return found
+
+
+def _is_place(symbols: Symbols, index: int) -> bool:
+    """Whether a symbol stands for a place in its section and not for a variable: ``.LANCHOR0``, ``$d``."""
+    kind = symbols.st_info[index] & 0xF
+    local_label = kind == c.STT_TLS and symbols.name(index).startswith((b".L", b"$"))
+    return kind in (c.STT_SECTION, c.STT_NOTYPE) or local_label
+
+
+def _is_laid_out_alike(owner: _Bindable, variables: dict[int, int | None]) -> bool:
+    """Whether the host's variables are where the section has them, seen from one of them."""
+    distances = set(variables.values())
+    alone = len(variables) == 1 or owner.target.kind is Kind.THREAD_LOCAL
+    return alone and None not in distances and len(distances) == 1
 
 
 class _Run:
@@ -241,15 +264,14 @@ class _Run:
         kept = {
             self.editor.symbols.st_shndx[symbol]: name
             for symbol, (name, target, _) in self.bindable.items()
-            if target.kept and target.kind is Kind.DATA and self.editor.symbols.st_shndx[symbol] != c.SHN_UNDEF
+            if target.kept and self.editor.symbols.st_shndx[symbol] != c.SHN_UNDEF
         }
         if not kept or not table.target.header.sh_flags & c.SHF_ALLOC:
             return
         places: dict[int, list[int]] = {}
         for index, symbol in enumerate(table.symbol):
             home = self.editor.symbols.st_shndx[symbol]
-            kind = self.editor.symbols.st_info[symbol] & 0xF
-            if symbol not in self.bindable and home in kept and kind in (c.STT_SECTION, c.STT_NOTYPE):
+            if symbol not in self.bindable and home in kept and _is_place(self.editor.symbols, symbol):
                 places.setdefault(home, []).append(index)
         for home, indexes in places.items():
             where = f"{self.editor.file.name}: {table.target.name}+{table.r_offset[indexes[0]]:#x}"
@@ -258,6 +280,9 @@ class _Run:
             code = table.kind[indexes[0]]
             section = self.editor.file.sections[home].name
             reason = f"it counts from {section}, which holds more than this variable; compile with -fdata-sections"
+            if self.editor.file.sections[home].header.sh_flags & c.SHF_TLS:
+                reason = f"it counts from {section}, which is laid out otherwise in the host; compile with "
+                reason += "-fno-section-anchors"
             self.binder.refuse(where, r.NAMES.get(code, f"relocation {code}"), kept[home], reason)
 
     def settle_symbols(self) -> None:

@@ -109,6 +109,10 @@ class StubBuilder:
         self, objects: Sequence[PathLike], aslr_reference: int | None = None, **options: Unpack[Options]
     ) -> Resolution:
         """The verdicts alone: the phases up to resolve, with :meth:`build`'s arguments."""
+        if isinstance(objects, str | os.PathLike):
+            raise UsageError(f"objects is the one path {os.fspath(objects)}; give a list of paths")
+        if not isinstance(aslr_reference, int | None):
+            raise UsageError(f"aslr_reference is {aslr_reference!r}; give a number")
         slide = self._slide(aslr_reference, options.get("anchor"), options.get("slide"))
         supplied = {
             name: os.fspath(library)

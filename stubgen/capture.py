@@ -186,12 +186,21 @@ def newest_capture(directory: str | Path, output_name: str) -> Capture:
     for matches in (_same_output, _same_output_but_hash):
         found = [capture for capture in captures if matches(capture.output, output_name)]
         if found:
-            return found[-1]
+            finished = [capture for capture in found if _output_is_there(capture)]
+            return (finished or found)[-1]
     known = ", ".join(sorted({os.path.basename(capture.output) for capture in captures if capture.output}))
     raise UnreadableInput(
         f"{directory}: no captured link wrote {output_name}; "
         + (f"those that were captured wrote {known}" if known else "none was captured")
     )
+
+
+def _output_is_there(capture: Capture) -> bool:
+    """Whether the link that was recorded wrote its output: one that failed is not the one to edit."""
+    try:
+        return os.stat(os.path.join(capture.directory, capture.output)).st_mtime >= capture.time - 2
+    except OSError:
+        return False
 
 
 def _parts(path: str) -> list[str]:

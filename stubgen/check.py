@@ -74,8 +74,9 @@ def check_patch(
     opened = host if isinstance(host, Host) else open_host(host)
     name = os.fspath(patch)
     image = open_image(read_input(patch), name)
-    if image.role is Role.OBJECT:
-        raise InputError(f"{name}: is a relocatable object; check takes the linked patch")
+    if image.role in (Role.OBJECT, Role.EXECUTABLE):
+        kind = "a relocatable object" if image.role is Role.OBJECT else "an executable"
+        raise InputError(f"{name}: is {kind}; check takes the linked patch, a shared library")
     if image.format != opened.image.format:
         raise InputError(f"{name}: is of another format ({image.format}) than the host ({opened.image.format})")
     supplied = set[bytes]()
@@ -159,7 +160,7 @@ def _own_name(question: _Question) -> Iterator[Finding]:
         message = f"its soname is the host's, {own}: the loader would return the host instead of the patch"
         yield Finding("own name", False, message)
     else:
-        yield Finding("own name", True, f"its name, {own or 'none'}, is not the host's")
+        yield Finding("own name", True, f"its name, {own}, is not the host's" if own else "it has no name of its own")
 
 
 def _undefined(question: _Question) -> Iterator[Finding]:

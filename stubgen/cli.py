@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -53,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print(command: str, outcome: Outcome, as_json: bool) -> int:
     """Print *outcome*: data to standard output, words about it to standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
     if outcome.complaint:
         for line in outcome.complaint.splitlines():
             sys.stderr.write(f"{PROGRAM}: {line}\n")
@@ -68,6 +72,9 @@ def _print(command: str, outcome: Outcome, as_json: bool) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, AttributeError) as error:  # a full disk; no standard output at all, which Python makes None
+        sys.stderr.write(f"{PROGRAM}: error: standard output cannot be written: {error}\n")
+        return UsageError.exit_status
     return outcome.status
 
 

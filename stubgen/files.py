@@ -6,6 +6,7 @@ import contextlib
 import mmap
 import os
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from stubgen.errors import UnreadableInput, UsageError
@@ -33,6 +34,32 @@ def read_input(path: str | os.PathLike[str]) -> Buffer:
         raise UnreadableInput(f"{os.fspath(path)}: is a directory, not a file") from error
     except OSError as error:
         raise UnreadableInput(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
+
+
+def keep_apart(outputs: Mapping[str, str | os.PathLike[str] | None], inputs: Iterable[str | os.PathLike[str]]) -> None:
+    """Refuse outputs that would overwrite an input or each other, or that cannot be written.
+
+    Args:
+        outputs: option -> file; None where it was not asked for.
+        inputs: the files that are read.
+
+    Raises:
+        UsageError: they would; the message names both.
+    """
+    taken = {os.path.realpath(path): f"the input {os.fspath(path)}" for path in inputs}
+    for option, path in outputs.items():
+        if path is None or not os.fspath(path):
+            continue
+        real = os.path.realpath(path)
+        if os.path.isdir(real):
+            raise UsageError(f"{os.fspath(path)}: is a directory; name a file for {option} to write")
+        folder = os.path.dirname(real)
+        if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+            why = "may not be written" if os.path.isdir(folder) else "does not exist"
+            raise UsageError(f"{os.fspath(path)}: cannot be written: the folder {folder} {why}")
+        if real in taken and not real.startswith("/dev/"):
+            raise UsageError(f"{option} {os.fspath(path)} would overwrite {taken[real]}; name another file")
+        taken[real] = f"what {option} writes"
 
 
 def write_output(path: str | os.PathLike[str], content: bytes | bytearray | memoryview) -> None:

@@ -146,6 +146,11 @@ class Image(ABC):
     def has_symbols(self) -> bool:
         """Whether there is any symbol table to look in."""
 
+    @property
+    @abstractmethod
+    def has_full_symbols(self) -> bool:
+        """Whether the symbol table is there that also names static functions."""
+
     @abstractmethod
     def find(self, bases: Collection[bytes]) -> dict[bytes, list[Candidate]]:
         """Every symbol whose base name is in *bases*, by base name, in the file's order."""

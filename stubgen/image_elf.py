@@ -87,6 +87,10 @@ class ElfImage(Image):
                 return libc
         return ""
 
+    @property
+    def has_full_symbols(self) -> bool:
+        return self.file.symbols is not None
+
     def find(self, bases: Collection[bytes]) -> dict[bytes, list[Candidate]]:
         found: dict[bytes, list[Candidate]] = {}
         for table in (self.file.symbols, self.file.dynamic_symbols):

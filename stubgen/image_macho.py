@@ -59,6 +59,10 @@ class MachOImage(Image):
     def has_symbols(self) -> bool:
         return self.file.symbols is not None and len(self.file.symbols) > 0
 
+    @property
+    def has_full_symbols(self) -> bool:
+        return self.file.symbols is not None
+
     def find(self, bases: Collection[bytes]) -> dict[bytes, list[Candidate]]:
         found: dict[bytes, list[Candidate]] = {}
         table = self.file.symbols

@@ -40,7 +40,7 @@ class Linked:
     """Functions that the host has and the patch defines anew -> static address in the patch: the override map."""
 
 
-def link(
+def link_patch(
     builder: StubBuilder,
     captured: Capture,
     objects: Sequence[PathLike],
@@ -74,7 +74,7 @@ def link(
         StubgenError: whatever the phases before the link raise.
     """
     target = Path(os.path.abspath(output))
-    inputs = [os.path.abspath(path) for path in objects]
+    inputs = list(objects)
     options["bind"] = True
     exports = options.get("exports", ())
     judged = builder.judge(inputs, aslr_reference, **options)
@@ -120,10 +120,10 @@ def link(
         except PatchRefusal as error:
             complaints = " ".join(finding.message for finding in checked.findings if not finding.ok)
             notes = [f"  {describe(decision)}" for decision in judged.problems if decision.name in complaints.split()]
-            raise PatchRefusal("\n".join([str(error).replace(str(linked), str(target)), *notes])) from error
+            raise PatchRefusal("\n".join([str(error).replace(str(linked), os.fspath(output)), *notes])) from error
         replaces = _replaced(linked, built)
         os.replace(linked, target)
-    return Linked(target, built, plan, tuple(command), messages, checked, replaces)
+    return Linked(Path(output), built, plan, tuple(command), messages, checked, replaces)
 
 
 def _replaced(linked: Path, built: Built) -> dict[str, int]:
@@ -138,7 +138,7 @@ def _replaced(linked: Path, built: Built) -> dict[str, int]:
     }
 
 
-def _fresh_name(target: Path, built: Built, inputs: Sequence[str]) -> str:
+def _fresh_name(target: Path, built: Built, inputs: Sequence[PathLike]) -> str:
     """The patch's soname: another one for every content, or the loader returns the patch that it already has."""
     digest = hashlib.sha256(built.stub.content)
     for path in inputs:

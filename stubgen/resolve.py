@@ -6,7 +6,6 @@ Every needed symbol gets exactly one verdict. Those that become stubs are kept a
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
 from stubgen.image import Candidate, Kind, Reference, Static, base_name
+from stubgen.names import close_names
 from stubgen.needed import Needed
 from stubgen.slide import Slide
 from stubgen.trampoline import ADDRESS_LIMIT, WORD
@@ -221,7 +221,8 @@ class _Resolver:
                 self._other(reference, Verdict.WEAK_NULL, "the host has no such symbol and the reference is weak")
             else:
                 self.missing.append((reference, len(self.others)))
-                self._other(reference, Verdict.MISSING, "the host has no such symbol")
+                stripped = "" if self.host.image.has_full_symbols else ", but its full symbol table is stripped"
+                self._other(reference, Verdict.MISSING, f"the host has no such symbol{stripped}")
             return
         if len({candidate.address for candidate in pool}) > 1:
             listed = tuple(_describe(candidate) for candidate in pool)
@@ -389,7 +390,7 @@ class _Resolver:
     def _explain_missing(self) -> None:
         """Give the first missing symbols the host's names that look most like them."""
         for reference, position in self.missing[:CLOSE_NAMES_FOR]:
-            close = _close_names(reference.name, self.host.image.names())
+            close = close_names(reference.name, self.host.image.names())
             self.others[position] = replace(self.others[position], candidates=close)
 
 
@@ -429,27 +430,6 @@ def _obstacle(static: Static, pool: Sequence[Candidate]) -> str:
     if static.local and static.file and pool[0].file and static.file != pool[0].file and not mangled:
         return f"the host's is from another file, {_text(pool[0].file)}"
     return ""
-
-
-_RUST_HASHES = re.compile(rb"17h[0-9a-f]{16}E|Cs[0-9A-Za-z]+_")
-"""What changes in a Rust name from build to build: the legacy mangling's hash, v0's crate disambiguators."""
-
-
-def _close_names(name: bytes, names: Iterator[bytes]) -> tuple[str, ...]:
-    """Up to three of *names* that differ little from *name*; a first sieve keeps this one cheap pass."""
-    import difflib
-
-    stem = _RUST_HASHES.sub(b"", name)
-    head, tail = stem[: len(stem) // 2], stem[len(stem) // 2 :]
-    likely: dict[str, str] = {}
-    for other in names:
-        if abs(len(other) - len(name)) > 4 or not (other.startswith(head) or other.endswith(tail)):
-            continue
-        spelling = _text(other.partition(b"@")[0])
-        likely.setdefault(_text(_RUST_HASHES.sub(b"", spelling.encode("utf-8", "surrogateescape"))), spelling)
-        if len(likely) >= 200:
-            break
-    return tuple(likely[close] for close in difflib.get_close_matches(_text(stem), likely, n=3, cutoff=0.7))
 
 
 def _describe(candidate: Candidate) -> str:

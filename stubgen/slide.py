@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from stubgen.errors import AnchorRefusal, UsageError
 from stubgen.host import Host
 from stubgen.image import Candidate, Kind
+from stubgen.names import close_names
 from stubgen.trampoline import ADDRESS_LIMIT
 
 DEFAULT_ANCHORS = ("whisker_aslr_anchor", "main")
@@ -55,7 +56,8 @@ def slide_from_anchor(host: Host, aslr_reference: int, anchor: str | None = None
             f"{host.path}: anchor {name} is at {candidate.address:#x} in the file, but {runtime:#x} was reported "
             f"for it, which is below: another symbol's address, or another build of the host"
         )
-    value = _checked(host, runtime - candidate.address, f"anchor {name} at {runtime:#x}")
+    what = f"anchor {name} at {runtime:#x} gives slide {runtime - candidate.address:#x}"
+    value = _checked(host, runtime - candidate.address, what, anchored=True)
     return Slide(value, name, candidate.address, runtime)
 
 
@@ -67,23 +69,22 @@ def slide_from_value(host: Host, value: int) -> Slide:
     """
     if value < 0:
         raise UsageError(f"the slide is {value}; loaders only move programs up")
-    return Slide(_checked(host, value, f"the given slide {value:#x}"), None, 0, value)
+    return Slide(_checked(host, value, f"the given slide is {value:#x}", anchored=False), None, 0, value)
 
 
-def _checked(host: Host, value: int, what: str) -> int:
+def _checked(host: Host, value: int, what: str, *, anchored: bool) -> int:
     image = host.image
     if value % image.page_size:
+        cause = ": the address belongs to another symbol or another build of the host" if anchored else ""
         raise AnchorRefusal(
-            f"{host.path}: {what} gives slide {value:#x}, which is not a multiple of the page size "
-            f"({image.page_size:#x}): the address belongs to another symbol or another build of the host"
+            f"{host.path}: {what}, which is not a multiple of the page size ({image.page_size:#x}){cause}"
         )
     if value and not image.position_independent:
         raise AnchorRefusal(
-            f"{host.path}: {what} gives slide {value:#x}, but this program is not position-independent and "
-            f"always runs at its static addresses"
+            f"{host.path}: {what}, but this program is not position-independent and always runs at its static addresses"
         )
     if value >= ADDRESS_LIMIT:
-        raise AnchorRefusal(f"{host.path}: {what} gives slide {value:#x}, beyond user space (2^48)")
+        raise AnchorRefusal(f"{host.path}: {what}, beyond user space (2^48)")
     return value
 
 
@@ -105,4 +106,9 @@ def _find_anchor(host: Host, anchor: str | None) -> Candidate:
             raise AnchorRefusal(f"{host.path}: anchor {name} is {defined[0].kind.value}: it does not slide")
         return defined[0]
     hint = f"; did you mean _{anchor}?" if anchor and prefix and not anchor.startswith("_") else ""
+    if anchor and not hint:
+        close = close_names(spellings[0], host.image.names())
+        hint = f"; close names: {', '.join(close)}" if close else ""
+    if not host.image.has_full_symbols:
+        hint += "; its full symbol table is stripped: give the unstripped file of the same build"
     raise AnchorRefusal(f"{host.path}: defines no anchor called {' or '.join(names)}{hint}")

@@ -78,11 +78,10 @@ def _verify_elf(image: Image, name: str) -> Verified:
     while stop > first and symbols.st_shndx[stop - 1] != text.number:
         stop -= 1
     columns = (symbols.st_info, symbols.st_other, symbols.st_shndx, symbols.st_size)
-    for index, held in enumerate(zip(*(column[first:stop] for column in columns), strict=True), start=first):
-        if held != stub:
-            raise VerificationRefusal(
-                f"{name}: {_name(symbols, index)} is not a weak hidden function of {stride} bytes"
-            )
+    stray = _first_stray(columns, first, stop, stub)
+    if stray is not None:
+        what = f"{_name(symbols, stray)} is not a weak hidden function of {stride} bytes"
+        raise VerificationRefusal(f"{name}: is not a stub object: {what}")
     slots: dict[bytes, int] = {}
     for index in range(stop, len(symbols)):
         section = symbols.st_shndx[index]
@@ -119,7 +118,9 @@ def _verify_macho(image: Image, name: str) -> Verified:
     stub = (c.N_SECT | c.N_EXT | c.N_PEXT, text.ordinal, c.N_WEAK_DEF)
     stray = _first_stray((symbols.n_type, symbols.n_sect, symbols.n_desc), first, stop, stub)
     if stray is not None:
-        raise VerificationRefusal(f"{name}: {_name(symbols, stray)} is not a weak private function in __text")
+        raise VerificationRefusal(
+            f"{name}: is not a stub object: {_name(symbols, stray)} is not a weak private function in __text"
+        )
     slots: dict[bytes, int] = {}
     for index in range(stop, first + count):
         ordinal = symbols.n_sect[index]

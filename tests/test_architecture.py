@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 FLOOR = {"binary", "errors", "files"}
 PHASES = [
     "host",
+    "names",
     "slide",
     "needed",
     "verdicts",

@@ -26,7 +26,7 @@ from examples.demo.toolchain import (
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture, newest_capture
 from stubgen.errors import StubgenError
-from stubgen.link import Linked, link
+from stubgen.link import Linked, link_patch
 from stubgen.linkplan import Action
 
 FOLDER = Path(".demo").absolute()
@@ -110,9 +110,9 @@ class Shop:
         """The record of the program's link."""
         return newest_capture(self.folder / "captured", self.program.name)
 
-    def link_patch(self, anchor: int, patch: Path) -> Linked:
+    def link(self, anchor: int, patch: Path) -> Linked:
         """From the change to a checked patch, for a process whose main() lies at *anchor*."""
-        linked = link(
+        linked = link_patch(
             StubBuilder(self.program),
             self.captured,
             [self.folder / "checkout.o"],
@@ -150,7 +150,7 @@ class Shop:
         host = emulator.load(self.program, slide=random.choice(target.host_slides))
         anchor, static = host.address("main"), host.image.symbols["main"]
         screen.line("process", f"main() is at {static:#x} in the file and runs at {anchor:#x}")
-        linked = self.link_patch(anchor, self.folder / target.patch_name)
+        linked = self.link(anchor, self.folder / target.patch_name)
         self.show_plan(linked)
         self.show_findings(linked)
 

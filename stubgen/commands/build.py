@@ -17,6 +17,7 @@ from stubgen.commands.options import (
     duplicate_documents,
     duplicate_notes,
     judge_options,
+    keep_outputs_apart,
     slide_document,
     write_report,
 )
@@ -38,6 +39,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     """Build, verify and write; nothing is written when a needed symbol is refused."""
     if arguments.keep_state and arguments.bound_dir is None:
         raise UsageError("--keep-state works by bound copies: say where to write them with --bound-dir")
+    keep_outputs_apart(arguments)
     options = judge_options(arguments)
     options["bind"] = arguments.bound_dir is not None
     reference = aslr_reference(arguments)
@@ -51,8 +53,8 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     except SymbolRefusal as error:
         return Outcome(verdicts, "", error.exit_status, f"error: {error}")
     built = builder.emit(judged, bti=arguments.bti)
-    write_output(arguments.output, built.stub.content)
     copies = write_bound(built.bound, arguments.bound_dir) if built.bound else {}
+    write_output(arguments.output, built.stub.content)
     document = {
         "output": arguments.output,
         "format": built.stub.format,

@@ -29,4 +29,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         raise LinkerFailed(f"{arguments.argv[0]}: cannot be run: {error.strerror}") from error
     if status:
         raise LinkerFailed(f"{arguments.argv[0]}: ended with status {status}; its command is in {record}")
-    return Outcome({"record": record, "output": output_of(arguments.argv)}, "")
+    document = {"record": record, "output": output_of(arguments.argv)}
+    if record is None:
+        return Outcome(document, "", 1, "error: linked, but not recorded")
+    return Outcome(document, "", complaint=f"recorded in {record}")

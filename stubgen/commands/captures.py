@@ -39,4 +39,4 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         f"{capture.output or '(no output)'}  {capture.path}"
         for capture in captures
     ]
-    return Outcome({"captures": documents}, "\n".join(lines))
+    return Outcome({"captures": documents}, "\n".join(lines), complaint="" if lines else "no link is recorded there")

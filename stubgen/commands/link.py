@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 
 from stubgen.binary import counted
@@ -18,10 +17,11 @@ from stubgen.commands.options import (
     duplicate_documents,
     duplicate_notes,
     judge_options,
+    keep_outputs_apart,
     slide_document,
     write_report,
 )
-from stubgen.link import Linked, link
+from stubgen.link import Linked, link_patch
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -45,9 +45,10 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> Outcome:
     """Link the patch; it appears only when it is sound."""
+    keep_outputs_apart(arguments, stub=arguments.stub, override_map=arguments.override_map)
     options = judge_options(arguments)
     reference = aslr_reference(arguments)
-    linked = link(
+    linked = link_patch(
         StubBuilder(arguments.host, build_id=arguments.build_id),
         _captured(arguments),
         arguments.objects,
@@ -91,6 +92,8 @@ def _text(linked: Linked) -> str:
         f"{linked.output}: {linked.output.stat().st_size} bytes, {counted(len(resolution.names), 'stub')}, "
         f"slide {resolution.slide.value:#x}",
         *check_lines(linked.checked),
-        f"  ran {shlex.join(linked.command)}",
     ]
+    kept = [duplicate.name for duplicate in resolution.duplicates if duplicate.forwarded]
+    if kept:
+        lines.append(f"  kept as the host's: {', '.join(kept)}")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stubgen.errors import MalformedInput, UsageError
-from stubgen.files import read_input
+from stubgen.files import keep_apart, read_input
 
 if TYPE_CHECKING:
     from stubgen.build import Options
@@ -95,6 +95,19 @@ def judge_options(arguments: argparse.Namespace) -> Options:
     }
 
 
+def keep_outputs_apart(arguments: argparse.Namespace, **others: str | None) -> None:
+    """Refuse outputs that would overwrite the host, an object, or each other.
+
+    Raises:
+        UsageError: they would.
+    """
+    outputs = {"-o": arguments.output, "--report": arguments.report}
+    outputs |= {f"--{name.replace('_', '-')}": path for name, path in others.items()}
+    maps = [argument.rpartition("@")[0] for argument in arguments.override]
+    extra = getattr(arguments, "extra", [])
+    keep_apart(outputs, [arguments.host, *arguments.objects, *arguments.library, *extra, *filter(None, maps)])
+
+
 def aslr_reference(arguments: argparse.Namespace) -> int | None:
     """``--aslr-reference`` as a number."""
     return None if arguments.aslr_reference is None else address(arguments.aslr_reference)
@@ -116,9 +129,14 @@ def _overrides(arguments: Iterable[str]) -> dict[str, int]:
 
         try:
             functions = json.loads(bytes(read_input(path)))["functions"]
-            found |= {str(name): address(base) + int(offset) for name, offset in functions.items()}
+            start = address(base)
+            found |= {str(name): start + int(offset) for name, offset in functions.items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MalformedInput(f"{path}: is not an override map, as link --override-map writes it") from error
+        if start % 4096:
+            raise UsageError(
+                f"--override {argument}: no library is loaded at {base}: a base is a whole number of pages"
+            )
     return found
 
 
@@ -129,12 +147,13 @@ def duplicate_documents(duplicates: Iterable[Duplicate]) -> list[dict[str, objec
 
 def duplicate_notes(duplicates: Iterable[Duplicate]) -> list[str]:
     """A line about each writable variable that starts afresh in the patch."""
-    return [
-        f"note: {duplicate.name}: the patch has its own copy{f' of {duplicate.size} bytes' if duplicate.size else ''}, "
-        f"which starts afresh{f': {duplicate.obstacle}' if duplicate.obstacle else ''}"
-        for duplicate in duplicates
-        if duplicate.writable and not duplicate.forwarded
-    ]
+    notes = []
+    for duplicate in duplicates:
+        if duplicate.writable and not duplicate.forwarded:
+            size = f" of {duplicate.size} bytes" if duplicate.size else ""
+            cause = duplicate.obstacle or "--keep-state would use the host's"
+            notes.append(f"note: {duplicate.name}: the patch has its own copy{size}, which starts afresh: {cause}")
+    return notes
 
 
 def slide_document(slide: Slide) -> dict[str, object]:

@@ -5,7 +5,6 @@ Libraries, frameworks and start files of machines that are not here get empty st
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from functools import cache
@@ -84,8 +83,8 @@ def stand_ins(words: list[str], folder: Path) -> list[str]:
             here += ["-platform_version", "macos", "11.0"]
             continue
         elif words[position - 3 : position - 2] == ["-sectcreate"]:
-            Path(word).parent.mkdir(parents=True, exist_ok=True)
-            Path(word).touch()
+            (folder / word).parent.mkdir(parents=True, exist_ok=True)
+            (folder / word).touch()
         elif word.startswith("-l:"):
             word = "-l:empty.a"  # noqa: PLW2901
             (folder / "empty.a").write_bytes(b"!<arch>\n")
@@ -140,7 +139,7 @@ def test_the_linker_accepts_the_planned_options(command: Command, linker: str, t
     libraries = tmp_path / "stand-ins"
     libraries.mkdir()
     for folder in re.findall(r"(?:--sysroot=|-syslibroot |-isysroot )(\S+)", " ".join(words)):
-        os.makedirs(folder, exist_ok=True)
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     for path in tmp_path.rglob("*.so*"):  # the driver wanted them to be there; a linker wants more
         path.unlink()
     words = [*stand_ins(words, libraries), f"-L{libraries}"]

@@ -432,3 +432,58 @@ def test_the_hosts_libraries_serve_the_patch(linker: str, tmp_path: Path) -> Non
         program.link(live, patch, tmp_path / "patch.so")
         assert live.patch(tmp_path / "patch.so") == "42 4"
         live.end()
+
+
+def test_a_profiled_object_is_bound(program: Program, running: LiveHost, tmp_path: Path) -> None:
+    """Clang with a profile, or asked for it, lists calls in a section with SHT_REL: no reason to refuse the patch."""
+    text = """
+    const char *patch_main(void) { return host_twice(counter) == 82 ? "right" : "wrong"; }
+    __asm__(".cg_profile patch_main, host_twice, 10");
+    """
+    patch = patch_of(tmp_path, text, compiler="clang")
+    assert ".rel.llvm.call-graph-profile" in run([need("readelf"), "-SW", patch])
+    program.link(running, patch, tmp_path / "patch.so")
+    assert running.patch(tmp_path / "patch.so") == "right"
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("model", MODELS)
+def test_static_thread_locals_are_forwarded_together(tmp_path: Path, compiler: str, model: str) -> None:
+    """Two variables that GCC reaches from one anchor: the patch would count in copies, although it says otherwise."""
+    host = tmp_path / "more.c"
+    variables = "static __thread int first[3] = {1, 2, 3}; static __thread int second = 4;"
+    code = "int {0}(int i) {{ second += i; return first[i] * 100 + second; }}"
+    host.write_text(f"{variables} {code.format('host_sum')} int host_again(int i) {{ return host_sum(i); }}")
+    more = compile_c(host, tmp_path / "more.o", "-O2")
+    own = link_host(tmp_path, "lld", more=[more])
+    text = f"""
+    #include <stdio.h>
+    int host_again(int); {variables} {code.format("sum")}
+    const char *patch_main(void) {{
+      static char text[64];
+      int host = host_again(1), own = sum(2);
+      snprintf(text, sizeof text, "%d %d %d", host, own, host_again(0));
+      return text;
+    }}
+    """
+    patch = patch_of(tmp_path, text, "-O2", f"-ftls-model={model}", compiler=compiler)
+    with LiveHost(own.path) as live:
+        own.link(live, patch, tmp_path / "patch.so")
+        assert live.patch(tmp_path / "patch.so") == "205 307 107"
+        live.end()
+
+
+def test_an_anchor_of_new_and_old_thread_locals_is_refused(refusing: Program, tmp_path: Path) -> None:
+    """GCC reaches a new thread-local and the host's from one anchor: one of the two would be another variable."""
+    text = """
+    static __thread int tls_unit = 9, tls_added = 4;
+    int *patch_main(int i) { tls_unit += i; return tls_added++ ? &tls_unit : &tls_added; }
+    """
+    patch = patch_of(tmp_path, text, "-O2")
+    assert places(patch, ".LANCHOR0"), "GCC made no anchor"
+    with pytest.raises(
+        SymbolRefusal, match=r"against tls_unit: it counts from \.tdata.*; compile with -fno-section-anc"
+    ):
+        StubBuilder(refusing.path).build([patch], slide=0x40_0000_0000, bind=True)
+    apart = patch_of(tmp_path, text, "-O2", "-fno-section-anchors")
+    assert StubBuilder(refusing.path).build([apart], slide=0x40_0000_0000, bind=True).bound

@@ -17,7 +17,7 @@ from tools import need_module, run
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
 from stubgen.errors import SymbolRefusal
-from stubgen.link import Linked, link
+from stubgen.link import Linked, link_patch
 
 SHARED = """
 typedef struct { int (*area)(int); const char *name; } Shape;
@@ -82,7 +82,7 @@ def make_patch(folder: Path, tools: Toolchain, source: str = PATCH, *options: st
     host, captured = link_host(folder, tools)
     compiled = tools._replace(compile=[*tools.compile, *options]).object(folder, "patch", source)
     anchor = symbols(host)["_main"] + SLIDE
-    return Patched(host, link(StubBuilder(host), captured, [compiled], folder / "patch.dylib", anchor), compiled)
+    return Patched(host, link_patch(StubBuilder(host), captured, [compiled], folder / "patch.dylib", anchor), compiled)
 
 
 @pytest.fixture(scope="module", params=["lld", "lld-opcodes", "zig", "ios-simulator"])

@@ -17,7 +17,7 @@ from tools import need, need_module, run, zig
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
 from stubgen.errors import LinkerFailed
-from stubgen.link import Linked, link
+from stubgen.link import Linked, link_patch
 
 SLIDE = 0x1_2345 * 0x4000
 """Where the host lies, in bytes above its static addresses: a multiple of Apple's page."""
@@ -133,7 +133,9 @@ def make_patch(folder: Path, tools: Toolchain, source: str) -> Patched:
     """Link the host, and the patch *source* for a host whose ``main`` lies :data:`SLIDE` above its static address."""
     host, captured = tools.host(folder)
     anchor = symbols(host)["_main"] + SLIDE
-    linked = link(StubBuilder(host), captured, [tools.object(folder, "patch", source)], folder / "patch.dylib", anchor)
+    linked = link_patch(
+        StubBuilder(host), captured, [tools.object(folder, "patch", source)], folder / "patch.dylib", anchor
+    )
     return Patched(host, linked)
 
 
@@ -304,7 +306,9 @@ def test_stub_carries_the_simulators_platform(tmp_path: Path) -> None:
     host, captured = tools.host(tmp_path)
     mac_host, _ = toolchain("lld").host(folder(tmp_path, "mac"))
     patch = tools.object(tmp_path, "patch", PATCH)
-    linked = link(StubBuilder(host), captured, [patch], tmp_path / "patch.dylib", slide=SLIDE, stub=tmp_path / "stub.o")
+    linked = link_patch(
+        StubBuilder(host), captured, [patch], tmp_path / "patch.dylib", slide=SLIDE, stub=tmp_path / "stub.o"
+    )
     assert linked.output.is_file()
     shown = objdump(tmp_path / "stub.o", "--private-headers")
     assert re.search(r"platform iossimulator\s+sdk 17.0\s+minos 17.0", shown), shown
@@ -313,7 +317,7 @@ def test_stub_carries_the_simulators_platform(tmp_path: Path) -> None:
     mac_stub = StubBuilder(mac_host).build([mac_patch], slide=SLIDE).stub.content
     (tmp_path / "mac-stub.o").write_bytes(mac_stub)
     with pytest.raises(LinkerFailed, match="platform macOS"):
-        link(
+        link_patch(
             StubBuilder(host),
             captured,
             [patch],
