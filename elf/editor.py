@@ -77,6 +77,8 @@ class ObjectEditor(Copy[Section]):
     def _tables(self) -> Iterator[Table]:
         for section in self.file.sections:
             if section.header.sh_type in (c.SHT_REL, c.SHT_CREL):
+                if self._is_profile(section):
+                    continue
                 raise UnsupportedInput(f"{self.file.name}: {section.name} is not Elf64_Rela, the one form handled")
             if section.header.sh_type != c.SHT_RELA or section.header.sh_link != self._symtab.number:
                 continue
@@ -86,6 +88,11 @@ class ObjectEditor(Copy[Section]):
             if read.symbol and max(read.symbol) >= len(self.symbols):
                 raise MalformedInput(f"{self.file.name}: {section.name} names a symbol that does not exist")
             yield Table(section, self.file.sections[section.header.sh_info], read)
+
+    def _is_profile(self, section: Section) -> bool:
+        """Whether *section* relocates what no program sees: LLVM's call graph profile names functions by REL."""
+        target = section.header.sh_info
+        return 0 < target < len(self.file.sections) and not self.file.sections[target].header.sh_flags & c.SHF_ALLOC
 
     def rename(self, symbol: int, name: bytes) -> None:
         """Give *symbol*, an undefined one, another name; it loses its type and becomes hidden."""
