@@ -10,7 +10,7 @@ from tools import PROGRAMS, linker_folder, need, run
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
-from stubgen.link import link
+from stubgen.link import link_patch
 
 LINKERS = {"gnu": "bfd", "lld": "lld", "mold": "mold"}
 """What tests call a linker -> what ``-fuse-ld`` does."""
@@ -45,7 +45,7 @@ def test_a_signal_in_a_stub_finds_its_callers(linker: str, bti: str, tmp_path: P
     with LiveHost(tmp_path / "host") as live:
         builder = StubBuilder(tmp_path / "host")
         patch = tmp_path / "patch.so"
-        link(builder, captured, [tmp_path / "patch.o"], patch, live.anchor, exports=["patch_main"], bti=bti)
+        link_patch(builder, captured, [tmp_path / "patch.o"], patch, live.anchor, exports=["patch_main"], bti=bti)
         base = int(live.patch(patch), 16)
         in_patch, in_host = addresses(patch), addresses(tmp_path / "host")
         first, end = in_patch["host_work"]
@@ -93,7 +93,7 @@ def test_exceptions_cross_patched_frames(linker: str, options: tuple[str, ...], 
     with LiveHost(tmp_path / "host") as live:
         builder = StubBuilder(tmp_path / "host")
         patch = tmp_path / "patch.so"
-        linked = link(builder, captured, [tmp_path / "patch.o"], patch, live.anchor, exports=["patch_main"])
+        linked = link_patch(builder, captured, [tmp_path / "patch.o"], patch, live.anchor, exports=["patch_main"])
         verdicts = {decision.name: decision.verdict.value for decision in linked.built.resolution.decisions()}
         assert verdicts["_ZTI9HostError"] == "slot"
         assert verdicts["__gxx_personality_v0"] == ("trampoline" if options else "loader")
