@@ -249,7 +249,9 @@ def _looked_up(question: _Question) -> Iterator[Finding]:
 def _exports(question: _Question) -> Iterator[Finding]:
     if not question.exports:
         return
-    missing = [name for name in question.exports if name.encode() not in question.patch.exports()]
+    missing = [
+        name for name in question.exports if name.encode("utf-8", "surrogateescape") not in question.patch.exports()
+    ]
     for name in missing:
         yield Finding("exports", False, f"{name} cannot be found by dlsym: the patch does not export it")
     if not missing:

@@ -21,7 +21,8 @@ from stubgen.trampoline import ADDRESS_LIMIT
 DEFAULT_ANCHORS = ("whisker_aslr_anchor", "main")
 """Tried in this order: Whisker's anchor, then Dioxus's; Mach-O spells them with a leading underscore."""
 
-_UNTAGGED = (1 << 56) - 1  # Android tags pointers in the top byte
+UNTAGGED = (1 << 56) - 1
+"""Mask of an address without its top byte, in which Android tags pointers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def slide_from_anchor(host: Host, aslr_reference: int, anchor: str | None = None
     """
     if aslr_reference == 0:
         raise AnchorRefusal("the anchor's runtime address is 0: the process did not report it")
-    runtime = aslr_reference & _UNTAGGED
+    runtime = aslr_reference & UNTAGGED
     candidate = _find_anchor(host, anchor)
     name = candidate.name.decode("utf-8", "surrogateescape")
     if runtime < candidate.address:

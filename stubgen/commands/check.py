@@ -6,9 +6,10 @@ import argparse
 
 from stubgen.check import Checked, check_patch
 from stubgen.commands import Outcome
-from stubgen.commands.options import address, table
-from stubgen.host import open_host
-from stubgen.slide import slide_from_anchor
+from stubgen.commands.options import address, aslr_reference, overrides, table
+from stubgen.errors import UsageError
+from stubgen.host import Host, open_host
+from stubgen.slide import Slide, slide_from_anchor, slide_from_value
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +18,14 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", required=True, metavar="FILE", help="the program that it will be loaded into")
     parser.add_argument("--aslr-reference", metavar="ADDR", help="hold the stubs against this process")
     parser.add_argument("--anchor", metavar="NAME", help="the anchor's symbol (default: whisker_aslr_anchor, main)")
+    parser.add_argument("--slide", metavar="N", help="the slide itself, in bytes, instead of an anchor's address")
+    parser.add_argument(
+        "--override",
+        action="append",
+        default=[],
+        metavar="MAP@BASE",
+        help="an earlier patch, loaded at BASE, that the patch was linked to call (link --override-map)",
+    )
     parser.add_argument("--export", action="append", default=[], metavar="SYM", help="a name that dlsym must find")
     parser.add_argument(
         "--library", action="append", default=[], metavar="FILE", help="a library that will be loaded beside it"
@@ -25,17 +34,34 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> Outcome:
     """Every finding; exit status 1 when one speaks against the patch."""
+    if arguments.aslr_reference is not None and arguments.slide is not None:
+        raise UsageError("give the anchor's runtime address (--aslr-reference) or the slide (--slide), not both")
+    if arguments.anchor is not None and arguments.aslr_reference is None:
+        raise UsageError("--anchor says nothing without the address at which the process has it: add --aslr-reference")
+    replaced = overrides(arguments.override)
     host = open_host(arguments.host)
-    slide = None
-    if arguments.aslr_reference is not None:
-        slide = slide_from_anchor(host, address(arguments.aslr_reference), arguments.anchor)
-    checked = check_patch(arguments.patch, host, slide=slide, exports=arguments.export, libraries=arguments.library)
+    checked = check_patch(
+        arguments.patch,
+        host,
+        slide=_slide(arguments, host),
+        exports=arguments.export,
+        libraries=arguments.library,
+        overrides=replaced,
+    )
     verdict = "sound" if checked.ok else "not sound"
     return Outcome(
         check_document(checked),
         "\n".join([f"{arguments.patch}: {verdict}", *check_lines(checked)]),
         0 if checked.ok else 1,
     )
+
+
+def _slide(arguments: argparse.Namespace, host: Host) -> Slide | None:
+    """The slide that the stubs are held against; None: against each other."""
+    if arguments.slide is not None:
+        return slide_from_value(host, address(arguments.slide))
+    reference = aslr_reference(arguments)
+    return None if reference is None else slide_from_anchor(host, reference, arguments.anchor)
 
 
 def check_document(checked: Checked) -> dict[str, object]:

@@ -89,7 +89,7 @@ def judge_options(arguments: argparse.Namespace) -> Options:
         "libraries": arguments.library,
         "tls": arguments.tls,
         "keep_state": arguments.keep_state,
-        "overrides": _overrides(arguments.override),
+        "overrides": overrides(arguments.override),
         "whole_archive": arguments.whole_archive,
         "exports": arguments.export,
     }
@@ -113,11 +113,14 @@ def aslr_reference(arguments: argparse.Namespace) -> int | None:
     return None if arguments.aslr_reference is None else address(arguments.aslr_reference)
 
 
-def _overrides(arguments: Iterable[str]) -> dict[str, int]:
+def overrides(arguments: Iterable[str]) -> dict[str, int]:
     """The functions that earlier patches replaced: name -> runtime address; later patches win.
 
+    Args:
+        arguments: ``MAP@BASE`` each; the base's top byte is dropped, as an anchor's is.
+
     Raises:
-        UsageError: an argument has no base address.
+        UsageError: an argument has no base address, or one that cannot be right.
         MalformedInput: a file is not an override map.
     """
     found: dict[str, int] = {}
@@ -125,19 +128,35 @@ def _overrides(arguments: Iterable[str]) -> dict[str, int]:
         path, _, base = argument.rpartition("@")
         if not path:
             raise UsageError(f"--override {argument}: give the map and where that patch is loaded, as MAP@0x7f12340000")
-        import json
+        from stubgen.slide import UNTAGGED
 
-        try:
-            functions = json.loads(bytes(read_input(path)))["functions"]
-            start = address(base)
-            found |= {str(name): start + int(offset) for name, offset in functions.items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise MalformedInput(f"{path}: is not an override map, as link --override-map writes it") from error
+        start = address(base) & UNTAGGED
         if start % 4096:
             raise UsageError(
                 f"--override {argument}: no library is loaded at {base}: a base is a whole number of pages"
             )
+        found |= {name: start + offset for name, offset in _override_map(path, start).items()}
     return found
+
+
+def _override_map(path: str, start: int) -> dict[str, int]:
+    """What ``link --override-map`` wrote into *path*, for a patch at *start*: name -> static address in the patch."""
+    import json
+
+    from stubgen.trampoline import ADDRESS_LIMIT
+
+    try:
+        functions: dict[str, int] = json.loads(bytes(read_input(path)))["functions"]
+        odd = [name for name, offset in functions.items() if type(offset) is not int]
+        "".join(functions).encode("utf-8", "surrogateescape")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise MalformedInput(f"{path}: is not an override map, as link --override-map writes it") from error
+    if odd:
+        raise MalformedInput(f"{path}: is not an override map: the address of {odd[0]} is not a whole number")
+    for name, offset in functions.items():
+        if offset < 0 or start + offset >= ADDRESS_LIMIT:
+            raise MalformedInput(f"{path}: {name} at {offset:#x} in a patch at {start:#x} is outside user space (2^48)")
+    return functions
 
 
 def duplicate_documents(duplicates: Iterable[Duplicate]) -> list[dict[str, object]]:
