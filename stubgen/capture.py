@@ -63,6 +63,9 @@ NOT_LINKING = frozenset(
 )
 """With one of these, a compiler driver links nothing; to a linker, some of them mean other things."""
 
+LATEST = 253_370_764_800  # seconds since 1970
+"""The year 9999 begins: no record is from later."""
+
 RECORD_SUFFIX = ".link.json"
 
 
@@ -113,7 +116,7 @@ class Capture:
 
         Raises:
             UnreadableInput: there is no such file.
-            MalformedInput: the file holds no record.
+            MalformedInput: the file holds no record, or another version's.
         """
         import json
         from pathlib import Path as PathType
@@ -125,27 +128,59 @@ class Capture:
         content = bytes(read_input(file))
         try:
             record = json.loads(content)
+            schema = _number(record["schema"])
+            if schema != SCHEMA:
+                raise MalformedInput(
+                    f"{file}: is a captured link of schema {schema}, and this version reads schema {SCHEMA}: "
+                    "capture the link again"
+                )
             return cls(
                 argv=[_text(word) for word in record["argv"]],
                 directory=_text(record["directory"]),
-                environment={_text(name): _text(value) for name, value in record["environment"].items()},
-                time=float(record["time"]),
+                environment={_variable(name): _text(value) for name, value in record["environment"].items()},
+                time=_moment(record["time"]),
                 output=_text(record["output"]),
                 response_files={
                     _text(name): file.parent / _text(copy) for name, copy in record["response_files"].items()
                 },
                 path=file,
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise MalformedInput(
                 f"{file}: not a captured link; give a *{RECORD_SUFFIX} file that hotpatch-stubgen-linker wrote"
             ) from error
 
 
 def _text(value: object) -> str:
+    """A text that can be a command's argument, a path or a variable's value."""
     if not isinstance(value, str):
         raise TypeError(value)
+    if "\0" in value:
+        raise ValueError(value)
+    value.encode("utf-8", "surrogateescape")
     return value
+
+
+def _variable(value: object) -> str:
+    """The name of an environment variable."""
+    name = _text(value)
+    if not name or "=" in name:
+        raise ValueError(name)
+    return name
+
+
+def _number(value: object) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(value)
+    return value
+
+
+def _moment(value: object) -> float:
+    """Seconds since 1970 that a calendar has a date for; NaN is none."""
+    number = _number(value)
+    if not 0 <= number < LATEST:
+        raise ValueError(number)
+    return float(number)
 
 
 def read_captures(directory: str | Path) -> list[Capture]:
@@ -298,9 +333,11 @@ def _copy_response_files(argv: Iterable[str], directory: str, folder: str, stem:
 
 
 def output_of(argv: Sequence[str], directory: str = "") -> str:
-    """What the last ``-o``, ``-oX``, ``--output=X``, ``-Wl,-o,X`` or ``/OUT:X`` says, response files included.
+    """What the last ``-o``, ``--output=X``, ``-Wl,-o,X`` or ``/OUT:X`` says, response files included.
 
-    This runs in front of every link, so it looks at these forms alone; a plan reads the command properly.
+    This runs in front of every link, so it looks at these forms alone. Only where none of them is there, and
+    something begins with ``-o``, the linker's options are looked up: ``-oX`` names an output, ``-object_path_lto``
+    does not.
     """
     output = ""
     words = list(argv)
@@ -321,7 +358,26 @@ def output_of(argv: Sequence[str], directory: str = "") -> str:
             output = word[5:]
         elif word.startswith("-Wl,-o,"):
             output = word[7:].partition(",")[0]
+    if not output and any(word.startswith("-o") and word != "-o" for word in words):
+        return _joined_output(words)
     return output
+
+
+def _joined_output(argv: Sequence[str]) -> str:
+    """What the last ``-oX`` of *argv* says, by the option tables of the program that it runs."""
+    from stubgen.errors import StubgenError
+    from stubgen.linkplan.options import Role
+    from stubgen.linkplan.tokens import tokenize
+    from stubgen.linkplan.toolchain import find_toolchain
+
+    try:
+        toolchain = find_toolchain(argv)
+    except StubgenError:  # not a program that anything is known of
+        return ""
+    driver = toolchain.driver_grammar() if toolchain.driver else None
+    items = tokenize(argv[toolchain.arguments :], driver, toolchain.linker_grammar()).items
+    named = [item.values[-1] for item in items if item.option and item.option.role is Role.OUTPUT and item.values]
+    return named[-1] if named else ""
 
 
 def links(argv: Sequence[str]) -> bool:

@@ -183,7 +183,14 @@ def test_a_missing_real_linker_is_one_sentence(shim: Path, tmp_path: Path, real:
         (["cc", "-o", "a", "-o", "b"], "b"),
         (["cc", "x.o"], ""),
         (["cc", "x.o", "-o"], ""),
-        (["cc", "-objc_x", "-ofile"], ""),
+        (["cc", "x.o", "-oa"], "a"),
+        (["aarch64-linux-gnu-ld", "-oa", "x.o"], "a"),
+        (["cc", "-object", "x.o"], ""),
+        (["cc", "-Wl,-order_file,list", "x.o"], ""),
+        (["cc", "-o", "a", "-object"], "a"),
+        (["ld64.lld", "-arch", "arm64", "-order_file", "list", "-oa"], ""),
+        (["clang", "-target", "arm64-apple-macos", "-object_path_lto", "x", "-oa"], "a"),
+        (["mytool", "-oa"], ""),
     ],
 )
 def test_output_names(argv: list[str], output: str) -> None:
@@ -225,6 +232,72 @@ def test_an_unknown_output_names_the_known_ones(tmp_path: Path) -> None:
         newest_capture(tmp_path, "ap")
     with pytest.raises(UnreadableInput, match="no such folder"):
         newest_capture(tmp_path / "none", "app")
+
+
+def test_the_record_of_a_failed_link_gives_way(tmp_path: Path) -> None:
+    """A typo that stopped the newest build's link must not decide how patches are linked."""
+    (tmp_path / "app").write_text("linked")
+    record(["cc", "-o", "app", "good.o"], tmp_path / "records", directory=str(tmp_path))
+    record(["cc", "-o", "gone/app", "bad.o"], tmp_path / "records", directory=str(tmp_path))
+    assert newest_capture(tmp_path / "records", "app").argv[-1] == "good.o"
+    (tmp_path / "app").unlink()  # moved away by an installer: then the newest is the best guess
+    assert newest_capture(tmp_path / "records", "app").argv[-1] == "bad.o"
+
+
+SOUND: dict[str, object] = {
+    "schema": 1,
+    "argv": ["cc", "-o", "app"],
+    "directory": "/",
+    "environment": {"HOME": "/"},
+    "time": 1,
+    "output": "app",
+    "response_files": {},
+}
+BROKEN: dict[str, dict[str, object]] = {
+    "time is infinite": {"time": float("inf")},
+    "time is no number": {"time": float("nan")},
+    "time has 401 digits": {"time": 10**400},
+    "time is beyond the calendar": {"time": 1e300},
+    "time is before it": {"time": -1e300},
+    "time is a text": {"time": "1"},
+    "folder with NUL": {"directory": "/\0"},
+    "argument with NUL": {"argv": ["c\0c"]},
+    "argument that no system takes": {"argv": ["\ud800"]},
+    "value with NUL": {"environment": {"HOME": "a\0"}},
+    "variable with NUL": {"environment": {"H\0": "a"}},
+    "variable with equals": {"environment": {"A=B": "a"}},
+    "variable without a name": {"environment": {"": "a"}},
+    "schema is a text": {"schema": "1"},
+    "no schema": {"schema": None},
+}
+
+
+@pytest.mark.parametrize("change", BROKEN.values(), ids=list(BROKEN))
+def test_a_record_that_cannot_be_run_is_malformed(tmp_path: Path, change: dict[str, object]) -> None:
+    """What no process or calendar takes is one sentence now, not a traceback when the link starts or a list prints."""
+    path = tmp_path / "x.link.json"
+    path.write_text(json.dumps(SOUND))
+    assert Capture.load(path).output == "app"
+    path.write_text(json.dumps({**SOUND, **change}))
+    with pytest.raises(MalformedInput, match="not a captured link"):
+        Capture.load(path)
+
+
+def test_a_record_of_deep_brackets_is_malformed(tmp_path: Path) -> None:
+    """JSON that nests deeper than Python follows is no reason for a traceback."""
+    path = tmp_path / "x.link.json"
+    path.write_text("[" * 200_000)
+    with pytest.raises(MalformedInput, match="not a captured link"):
+        Capture.load(path)
+
+
+def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
+    """A field that changed its meaning, read the old way, would link something else than the build did."""
+    path = tmp_path / "x.link.json"
+    path.write_text(json.dumps({**SOUND, "schema": 2}))
+    with pytest.raises(MalformedInput, match="of schema 2, and this version reads schema 1: capture the link again"):
+        Capture.load(path)
+    assert read_captures(tmp_path) == []
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"argv": 1}', "\xff", '{"argv": ["cc"], "directory": 3}'])

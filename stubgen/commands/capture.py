@@ -8,6 +8,8 @@ import subprocess
 from stubgen.commands import Outcome
 from stubgen.errors import LinkerFailed, UsageError
 
+_STDERR = 2
+
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``capture``."""
@@ -17,14 +19,17 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> Outcome:
-    """Record, then run the linker: its streams are ours, and its failure is ours too."""
+    """Record, then run the linker: its streams are ours, and its failure is ours too.
+
+    With ``--json`` standard output is the document's, and what the linker prints there goes to standard error.
+    """
     from stubgen.capture import output_of, warn_if_unrecorded
 
     if not arguments.argv:
         raise UsageError("give the linker and its arguments after --")
     record = warn_if_unrecorded(arguments.argv, arguments.directory)
     try:
-        status = subprocess.run(arguments.argv, check=False).returncode
+        status = subprocess.run(arguments.argv, check=False, stdout=_STDERR if arguments.json else None).returncode
     except OSError as error:
         raise LinkerFailed(f"{arguments.argv[0]}: cannot be run: {error.strerror}") from error
     if status:

@@ -26,6 +26,14 @@ def test_capture_fails_as_documented(tmp_path: Path, words: list[str], status: i
     assert main(["capture", "--dir", str(tmp_path), "--", *words]) == status
 
 
+def test_json_is_alone_on_standard_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Linkers print their warnings on either stream; a script that parses ours must not meet them."""
+    assert main(["capture", "--dir", str(tmp_path), "--json", "--", "echo", "-o", "app", "x.o"]) == 0
+    captured = capfd.readouterr()
+    assert json.loads(captured.out)["output"] == "app"
+    assert "-o app x.o\n" in captured.err
+
+
 def test_captures_lists_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """People look here for what their build did; scripts read the JSON."""
     for name in ("one", "two", "one"):
