@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from struct import Struct
 from typing import Any, NamedTuple
 
 from elf import constants as c
@@ -87,7 +88,6 @@ class Dynamic:
 
     needed: tuple[str, ...]  # DT_NEEDED, in order
     soname: str | None
-    runpath: tuple[str, ...]  # DT_RPATH and DT_RUNPATH, one entry a folder
     tags: dict[int, int]  # DT_* -> value; of a repeated tag the last
     version_needs: dict[int, tuple[str, str]]  # version index -> (library, version name)
     version_definitions: dict[int, str]  # version index -> version name
@@ -216,10 +216,15 @@ class ElfFile:
         st_shndx: Sequence[int] = column("H", raw)[3::12]
         extended = self.section_of_type(c.SHT_SYMTAB_SHNDX)
         if section is not None and extended is not None and extended.header.sh_link == section.number:
-            indexes = column("I", self.content(extended))
+            content = self.content(extended)
+            if len(content) % 4:
+                raise MalformedInput(f"{self.name}: .symtab_shndx is not a whole number of section indexes")
+            indexes = column("I", content)
             if len(indexes) < len(st_shndx):
                 raise MalformedInput(f"{self.name}: .symtab_shndx is shorter than the symbol table")
             st_shndx = [indexes[i] if short == c.SHN_XINDEX else short for i, short in enumerate(st_shndx)]
+        if raw_versions is not None and len(raw_versions) % 2:
+            raise MalformedInput(f"{self.name}: its symbol versions are not a whole number of entries")
         st_name = column("I", raw)[0::6]
         if st_name and max(st_name) >= max(len(strings), 1):
             raise MalformedInput(f"{self.name}: a symbol's name lies beyond the end of the string table")
@@ -277,7 +282,6 @@ class ElfFile:
         return Dynamic(
             needed=strings(c.DT_NEEDED),
             soname=next(iter(strings(c.DT_SONAME)), None),
-            runpath=tuple(folder for text in strings(c.DT_RPATH, c.DT_RUNPATH) for folder in text.split(":") if folder),
             tags=tags,
             version_needs=self._version_needs(),
             version_definitions=self._version_definitions(),
@@ -309,32 +313,41 @@ class ElfFile:
         return bytes(self.read_at(tags[c.DT_STRTAB], tags.get(c.DT_STRSZ, 0), "DT_STRTAB"))
 
     def _version_needs(self) -> dict[int, tuple[str, str]]:
-        tags, needs = self._dynamic_tags, {}
-        address = tags.get(c.DT_VERNEED, 0)
-        for _ in range(tags.get(c.DT_VERNEEDNUM, 0)):
-            raw = self.read_at(address, VERNEED.size, "a version need")
-            _, vn_cnt, vn_file, vn_aux, vn_next = VERNEED.unpack(raw)
+        tags, needs, budget = self._dynamic_tags, {}, self._record_budget(VERNAUX)
+        start, count = tags.get(c.DT_VERNEED, 0), tags.get(c.DT_VERNEEDNUM, 0)
+        for address, fields in self._chain(VERNEED, start, count, "a version need", budget):
+            _, vn_cnt, vn_file, vn_aux, _ = fields
             library = self._dynamic_string(vn_file)
-            auxiliary = address + vn_aux
-            for _ in range(vn_cnt):
-                raw = self.read_at(auxiliary, VERNAUX.size, "a version need's entry")
-                _, _, vna_other, vna_name, vna_next = VERNAUX.unpack(raw)
-                needs[vna_other] = (library, self._dynamic_string(vna_name))
-                auxiliary += vna_next
-            address += vn_next
+            for _, entry in self._chain(VERNAUX, address + vn_aux, vn_cnt, "a version need's entry", budget):
+                needs[entry[2]] = (library, self._dynamic_string(entry[3]))
         return needs
 
     def _version_definitions(self) -> dict[int, str]:
-        tags, definitions = self._dynamic_tags, {}
-        address = tags.get(c.DT_VERDEF, 0)
-        for _ in range(tags.get(c.DT_VERDEFNUM, 0)):
-            raw = self.read_at(address, VERDEF.size, "a version definition")
-            _, vd_flags, vd_ndx, _, _, vd_aux, vd_next = VERDEF.unpack(raw)
+        tags, definitions, budget = self._dynamic_tags, {}, self._record_budget(VERDEF)
+        start, count = tags.get(c.DT_VERDEF, 0), tags.get(c.DT_VERDEFNUM, 0)
+        for address, fields in self._chain(VERDEF, start, count, "a version definition", budget):
+            _, vd_flags, vd_ndx, _, _, vd_aux, _ = fields
             raw = self.read_at(address + vd_aux, VERDAUX.size, "a version definition's entry")
             if not vd_flags & c.VER_FLG_BASE:
                 definitions[vd_ndx] = self._dynamic_string(VERDAUX.unpack(raw)[0])
-            address += vd_next
         return definitions
+
+    def _record_budget(self, record: Struct) -> Iterator[int]:
+        """One entry for each *record* that the file has room for."""
+        return iter(range(len(self.view) // record.size))
+
+    def _chain(
+        self, record: Struct, address: int, count: int, what: str, budget: Iterator[int]
+    ) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """At most *count* records with their addresses; the last field of each leads to the next one, or is 0."""
+        for _ in range(count):
+            if next(budget, None) is None:
+                raise MalformedInput(f"{self.name}: {what} overlaps others: the chain of them is corrupt")
+            fields = record.unpack(self.read_at(address, record.size, what))
+            yield address, fields
+            if not fields[-1]:
+                return
+            address += fields[-1]
 
     def _dynamic_string(self, offset: int) -> str:
         return string_at(self._dynamic_strings, offset).decode("utf-8", "surrogateescape")

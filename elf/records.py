@@ -63,32 +63,3 @@ class Phdr(NamedTuple):
     p_filesz: int  # bytes
     p_memsz: int  # bytes
     p_align: int  # bytes
-
-
-class Sym(NamedTuple):
-    """Elf64_Sym, gABI chapter 4 "Symbol Table", 24 bytes."""
-
-    st_name: int  # byte offset into .strtab; 0 = unnamed
-    st_info: int  # bind << 4 | type
-    st_other: int  # visibility, low 2 bits
-    st_shndx: int  # section index or SHN_*
-    st_value: int  # ET_REL: byte offset into section st_shndx; else virtual address
-    st_size: int  # bytes
-
-
-class Rela(NamedTuple):
-    """Elf64_Rela, gABI chapter 4 "Relocation", 24 bytes."""
-
-    r_offset: int  # ET_REL: byte offset into the section; else virtual address
-    r_info: int  # symbol index << 32 | R_AARCH64_*
-    r_addend: int  # bytes, signed
-
-
-def st_info(bind: int, kind: int) -> int:
-    """``ELF64_ST_INFO``: STB_* and STT_* in one byte."""
-    return bind << 4 | kind
-
-
-def r_info(symbol: int, kind: int) -> int:
-    """``ELF64_R_INFO``: symbol index and R_AARCH64_* in one word."""
-    return symbol << 32 | kind

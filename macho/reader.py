@@ -28,7 +28,6 @@ from macho.records import (
     MACH_HEADER_64,
     NLIST_64,
     RELOCATION_INFO,
-    RPATH_COMMAND,
     SECTION_64,
     SEGMENT_COMMAND_64,
     SYMTAB_COMMAND,
@@ -267,15 +266,6 @@ class MachOFile:
         """LC_ID_DYLIB's name."""
         command = self._command(c.LC_ID_DYLIB)
         return None if command is None else self._dylib_name(command)
-
-    @cached_property
-    def rpaths(self) -> tuple[str, ...]:
-        """LC_RPATH's folders."""
-        return tuple(
-            self._string(command, self._unpack(RPATH_COMMAND, command, "LC_RPATH")[2], "LC_RPATH")
-            for command in self.commands
-            if command.cmd == c.LC_RPATH
-        )
 
     @cached_property
     def build_id(self) -> bytes | None:

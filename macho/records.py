@@ -15,7 +15,6 @@ BUILD_VERSION_COMMAND = Struct("<IIIIII")
 VERSION_MIN_COMMAND = Struct("<IIII")
 UUID_COMMAND = Struct("<II16s")
 DYLIB_COMMAND = Struct("<IIIIII")
-RPATH_COMMAND = Struct("<III")
 LINKEDIT_DATA_COMMAND = Struct("<IIII")
 DYLD_INFO_COMMAND = Struct("<12I")
 CHAINED_FIXUPS_HEADER = Struct("<7I")
@@ -71,24 +70,3 @@ class Section64(NamedTuple):
     reserved1: int
     reserved2: int
     reserved3: int
-
-
-class Nlist64(NamedTuple):
-    """nlist_64, 16 bytes."""
-
-    n_strx: int  # byte offset into the string table
-    n_type: int  # N_STAB | N_PEXT | N_TYPE | N_EXT
-    n_sect: int  # section ordinal, 1 for the first; 0 = none
-    n_desc: int  # N_WEAK_*; library ordinal in the high byte
-    n_value: int  # virtual address
-
-
-class RelocationInfo(NamedTuple):
-    """relocation_info, 8 bytes; the second word holds the rest as bit fields."""
-
-    r_address: int  # byte offset into the section, signed
-    r_symbolnum: int  # symbol index if r_extern, else section ordinal; 24 bits
-    r_pcrel: int
-    r_length: int  # log2 bytes
-    r_extern: int
-    r_type: int  # ARM64_RELOC_*

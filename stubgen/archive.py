@@ -53,6 +53,8 @@ def members(data: Any, name: str) -> Iterator[Member]:
             title, skipped = _member_name(raw_name, long_names, view, start)
             if title in _INDEXES:
                 pass
+            elif thin and "\0" in title:
+                raise MalformedInput(f"{name}: a member's name has a NUL byte in it: the archive is corrupt")
             elif thin:
                 yield Member(title, read_input(Path(name).parent / title))
             else:
@@ -66,17 +68,17 @@ def _member_name(raw_name: str, long_names: bytes, view: View, start: int) -> tu
     if raw_name.startswith("#1/"):
         length = _decimal(raw_name[3:].encode(), view.name, start)
         return _text(bytes(view.bytes(start, length, "a BSD member's name")).rstrip(b"\0")), length
-    if raw_name.startswith("/") and raw_name[1:].isdigit():
+    if raw_name.startswith("/") and raw_name[1:].isdecimal():
         rest = long_names[int(raw_name[1:]) :]
         return _text(rest.partition(b"/\n")[0].partition(b"\n")[0]), 0
     return _text(raw_name.encode("latin-1").removesuffix(b"/")), 0
 
 
 def _decimal(field: bytes, name: str, position: int) -> int:
-    try:
-        return int(field.decode("ascii").strip() or "0")
-    except ValueError as error:
-        raise MalformedInput(f"{name}: a size at {position:#x} is not a number: the archive is corrupt") from error
+    digits = field.strip() or b"0"
+    if not digits.isdigit():  # int() would take a sign, and underscores
+        raise MalformedInput(f"{name}: a size at {position:#x} is not a number: the archive is corrupt")
+    return int(digits)
 
 
 def _text(raw: bytes) -> str:

@@ -107,10 +107,12 @@ def uleb128(raw: BytesLike, position: int, where: str) -> tuple[int, int]:
     """One ULEB128 number at byte *position*, and where the next one starts.
 
     Raises:
-        MalformedInput: the bytes end in the middle of it.
+        MalformedInput: the bytes end in the middle of it, or it has more than 64 bits.
     """
     value = shift = 0
     while position < len(raw):
+        if shift >= 64:
+            raise MalformedInput(f"{where}: hold a number of more than 64 bits")
         octet = raw[position]
         position += 1
         value |= (octet & 0x7F) << shift
