@@ -13,6 +13,9 @@ from stubgen.errors import UnreadableInput, UsageError
 
 Buffer = bytes | mmap.mmap
 
+_DESCRIPTORS = ("/dev/std", "/dev/fd/", "/proc/")
+"""Paths that stand for an open file: written to, never replaced."""
+
 
 def read_input(path: str | os.PathLike[str]) -> Buffer:
     """The bytes of *path*, memory-mapped where the file system allows it.
@@ -65,22 +68,26 @@ def keep_apart(outputs: Mapping[str, str | os.PathLike[str] | None], inputs: Ite
 def write_output(path: str | os.PathLike[str], content: bytes | bytearray | memoryview) -> None:
     """Write *content* to *path* so that the file is either complete or as it was before.
 
+    A symbolic link stays one: what it leads to is written.
+
     Raises:
         UsageError: the folder is missing or may not be written.
     """
     target = Path(path)
     try:
-        if target.exists() and not target.is_file():  # /dev/stdout, a named pipe
+        special = os.path.abspath(target).startswith(_DESCRIPTORS) or not target.is_file()
+        if target.exists() and special:  # /dev/stdout, a named pipe
             if target.is_dir():
                 raise UsageError(f"{target}: is a directory; name a file to write")
             target.write_bytes(content)
             return
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        final = Path(os.path.realpath(target))
+        handle, temporary = tempfile.mkstemp(prefix=f".{final.name}.", dir=final.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
             os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, target)
+            os.replace(temporary, final)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
