@@ -54,11 +54,11 @@ def bind(resolution: Resolution) -> Bound:
     return Bound(objects, tuple(binder.slots.values()))
 
 
-def write_bound(bound: Bound, folder: str | os.PathLike[str]) -> dict[str, str]:
+def write_bound(bound: Bound, folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
     """Write every bound copy into *folder*, which is made; the originals stay as they are.
 
     Returns:
-        Input (an archive's member as ``archive(member)``) -> its copy, in link order.
+        (input, an archive's member as ``archive(member)``; its copy) for each, in link order.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -67,12 +67,12 @@ def write_bound(bound: Bound, folder: str | os.PathLike[str]) -> dict[str, str]:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{os.fspath(folder)}: cannot be written: {error.strerror}") from error
-    copies = {}
+    copies = []
     for number, item in enumerate(bound.objects):
         base = re.sub(r"[^\w.+-]", "_", os.path.basename(item.name).rstrip(")"))
         path = os.path.join(folder, f"{number:03d}-{base}")
         write_output(path, item.content)
-        copies[item.name] = path
+        copies.append((item.name, path))
     return copies
 
 

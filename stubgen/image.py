@@ -81,7 +81,9 @@ class Static(NamedTuple):
     writable: bool
     thread_local: bool
     local: bool
-    file: bytes = b""  # ELF: the source file of a local symbol, where the table says
+    hidden: bool = False  # global in its object, and local in what is linked from it
+    file: bytes = b""  # ELF: the source file, where the table says
+    obstacle: str = ""  # what in the object speaks against using the host's instead
 
 
 class Reference(NamedTuple):
@@ -91,6 +93,32 @@ class Reference(NamedTuple):
     name: bytes  # without the version
     version: str  # ELF: the version that the object pins with .symver
     weak: bool
+
+
+_NUMBERED = re.compile(rb"\.\d+\Z")
+_RUST = re.compile(rb"_?_R[A-Za-z]|.*17h[0-9a-f]{16}E", re.DOTALL)
+
+
+def is_rust_name(name: bytes) -> bool:
+    """Whether *name* is mangled by rustc: unique in a program, with the crate and module in it."""
+    return _RUST.match(name) is not None
+
+
+def state_obstacle(name: bytes, names: Collection[bytes], *, thread_local: bool, initialisers: bool) -> str:
+    """Why a variable of an object with these *names* cannot be told to be the host's; empty if nothing says so.
+
+    Compilers number function-local statics anew in every build (``count.0``), and a variable with a dynamic
+    initialiser belongs together with its guard, or is set again when the patch is loaded.
+    """
+    if _NUMBERED.search(name):
+        return "compilers number such variables anew in each build"
+    if name.startswith(b"_ZGV") or b"_ZGV" + name.removeprefix(b"_Z") in names:
+        return "it is initialised at first use, under a guard"
+    if thread_local and (b"__tls_guard" in names or b"_ZTH" + name.removeprefix(b"_Z") in names):
+        return "thread-locals of its file are initialised at first use, under a guard"
+    if not thread_local and initialisers:
+        return "its file runs initialisers when the patch is loaded, which may set it again"
+    return ""
 
 
 _THINLTO_SUFFIX = re.compile(rb"\.llvm\.\d+\Z")

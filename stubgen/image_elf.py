@@ -5,6 +5,8 @@ What a symbol's type means for a call (function, datum, thread-local, resolver, 
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Any
@@ -12,7 +14,19 @@ from typing import Any
 from elf import constants as c
 from elf.reader import ElfFile, Symbols
 from stubgen.errors import UnsupportedInput
-from stubgen.image import Candidate, Code, Image, Import, Kind, Place, Reference, Role, Static, base_name
+from stubgen.image import (
+    Candidate,
+    Code,
+    Image,
+    Import,
+    Kind,
+    Place,
+    Reference,
+    Role,
+    Static,
+    base_name,
+    state_obstacle,
+)
 
 
 class ElfImage(Image):
@@ -119,7 +133,7 @@ class ElfImage(Image):
             version, default = self._version(table.versions[index])
         if shndx == c.SHN_UNDEF:
             return Candidate(name, 0, Kind.IMPORT, False, 0, "", version, default) if name else None
-        if kind_code in (c.STT_SECTION, c.STT_FILE) or name.startswith((b"$x", b"$d")):
+        if kind_code in (c.STT_SECTION, c.STT_FILE) or _is_mapping_symbol(name):
             return None
         section = ""
         if shndx == c.SHN_ABS:
@@ -139,16 +153,21 @@ class ElfImage(Image):
             return None
         local = bind == c.STB_LOCAL
         exported = table is self.file.dynamic_symbols and not local
-        file = self._source_file(table, index) if local and kind is Kind.DATA else b""
+        file = self._source_file(table, index) if local and kind in (Kind.DATA, Kind.THREAD_LOCAL) else b""
         return Candidate(name, address, kind, local, table.st_size[index], section, version, default, exported, file)
 
     def _source_file(self, table: Symbols, index: int) -> bytes:
         """gABI, "Symbol Table": a file symbol precedes the local symbols of its file."""
-        while index > 0:
-            index -= 1
-            if table.st_info[index] & 0xF == c.STT_FILE:
-                return table.name(index)
-        return b""
+        if table is not self.file.symbols:  # only the full table has file symbols
+            return b""
+        before = bisect_left(self._file_symbols, index)
+        return table.name(self._file_symbols[before - 1]) if before else b""
+
+    @cached_property
+    def _file_symbols(self) -> list[int]:
+        """Indices of the full table's file symbols, ascending."""
+        table = self.file.symbols
+        return [] if table is None else [i for i, info in enumerate(table.st_info) if info & 0xF == c.STT_FILE]
 
     def _version(self, index: int) -> tuple[str, bool]:
         """Name of version *index* and whether it is the default one."""
@@ -186,20 +205,42 @@ class ElfImage(Image):
         table = self.file.symbols
         if table is None:
             return
-        kinds = (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS)
-        for index, info in enumerate(table.st_info):
-            shndx = table.st_shndx[index]
-            if info & 0xF not in kinds or shndx in (c.SHN_UNDEF, c.SHN_ABS):
-                continue
+        names = set(table.names())
+        initialisers = any(
+            s.header.sh_size and s.name.startswith((".init_array", ".ctors")) for s in self.file.sections
+        )
+        variables = list(self._variables(table))
+        homes = Counter((table.st_shndx[index], table.st_value[index]) for index in variables)
+        for index in variables:
+            name, shndx, info = table.name(index), table.st_shndx[index], table.st_info[index]
             writable = True  # a common
             if shndx < len(self.file.sections):
                 section = self.file.sections[shndx]
                 writable = bool(section.header.sh_flags & c.SHF_WRITE) and not section.name.startswith(".data.rel.ro")
-            if table.name(index).startswith(b"DW.ref."):  # the compiler's pointer for unwinding, nobody's state
-                continue
-            local = info >> 4 == c.STB_LOCAL
-            file = self._source_file(table, index) if local else b""
-            yield Static(table.name(index), table.st_size[index], writable, info & 0xF == c.STT_TLS, local, file)
+            local, thread_local = info >> 4 == c.STB_LOCAL, info & 0xF == c.STT_TLS
+            obstacle = state_obstacle(name, names, thread_local=thread_local, initialisers=initialisers)
+            if not obstacle and shndx != c.SHN_COMMON and homes[shndx, table.st_value[index]] > 1:
+                obstacle = "it has several names"
+            yield Static(
+                name=name,
+                size=table.st_size[index],
+                writable=writable,
+                thread_local=thread_local,
+                local=local,
+                hidden=table.st_other[index] & 3 == c.STV_HIDDEN,
+                file=self._source_file(table, index if local else len(table)),
+                obstacle=obstacle,
+            )
+
+    def _variables(self, table: Symbols) -> Iterator[int]:
+        """Index of every symbol that is somebody's variable."""
+        kinds = (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS)
+        for index, info in enumerate(table.st_info):
+            if info & 0xF in kinds and table.st_shndx[index] not in (c.SHN_UNDEF, c.SHN_ABS):
+                name = table.name(index)
+                # the compiler's pointer for unwinding; labels and anchors
+                if not name.startswith((b"DW.ref.", b".L", b"$")):
+                    yield index
 
     def imports(self) -> Iterator[Import]:
         table, dynamic = self.file.dynamic_symbols, self.file.dynamic
@@ -275,6 +316,11 @@ class ElfImage(Image):
 
     def read_at(self, address: int, size: int, what: str) -> memoryview:
         return self.file.read_at(address, size, what)
+
+
+def _is_mapping_symbol(name: bytes) -> bool:
+    """AAELF64, "Mapping symbols": ``$x`` or ``$d``, alone or before a period; ``$destroy`` is a name like any other."""
+    return name in (b"$x", b"$d") or name.startswith((b"$x.", b"$d."))
 
 
 def _within(address: int, ranges: list[tuple[int, int]]) -> bool:

@@ -8,7 +8,19 @@ from typing import Any
 from macho import constants as c
 from macho.reader import MachOFile
 from stubgen.errors import UnsupportedInput
-from stubgen.image import Candidate, Code, Image, Import, Kind, Place, Reference, Role, Static, base_name
+from stubgen.image import (
+    Candidate,
+    Code,
+    Image,
+    Import,
+    Kind,
+    Place,
+    Reference,
+    Role,
+    Static,
+    base_name,
+    state_obstacle,
+)
 
 
 class MachOImage(Image):
@@ -127,6 +139,8 @@ class MachOImage(Image):
         table = self.file.symbols
         if table is None:
             return
+        names = {name.removeprefix(b"_") for name in table.names()}
+        initialisers = any("mod_init_func" in section.name for section in self.file.sections)
         for index, n_type in enumerate(table.n_type):
             n_sect = table.n_sect[index]
             if n_type & c.N_STAB or n_type & c.N_TYPE != c.N_SECT or not 0 < n_sect <= len(self.file.sections):
@@ -136,7 +150,11 @@ class MachOImage(Image):
             thread_local = kind == c.S_THREAD_LOCAL_VARIABLES
             if section.name.startswith("__DATA,") and (thread_local or kind not in c.THREAD_LOCAL_TYPES):
                 writable = section.name != "__DATA,__const"
-                yield Static(table.name(index), 0, writable, thread_local, not n_type & (c.N_EXT | c.N_PEXT))
+                name, local, hidden = table.name(index), not n_type & (c.N_EXT | c.N_PEXT), bool(n_type & c.N_PEXT)
+                # C++ names, without the underscore that Mach-O puts before them
+                plain = name.removeprefix(b"_")
+                obstacle = state_obstacle(plain, names, thread_local=thread_local, initialisers=initialisers)
+                yield Static(name, 0, writable, thread_local, local, hidden, obstacle=obstacle)
 
     def imports(self) -> Iterator[Import]:
         table, dylibs = self.file.symbols, self.file.dylibs

@@ -92,7 +92,7 @@ def link_patch(
         linked = Path(folder, target.name)
         plan = build_link_plan(
             captured.argv,
-            objects=list(copies.values()),
+            objects=[copy for _, copy in copies],
             output=linked,
             extra=[str(stub_path), *(os.path.abspath(path) for path in extra)],
             exports=exports,
@@ -122,7 +122,10 @@ def link_patch(
             notes = [f"  {describe(decision)}" for decision in judged.problems if decision.name in complaints.split()]
             raise PatchRefusal("\n".join([str(error).replace(str(linked), os.fspath(output)), *notes])) from error
         replaces = _replaced(linked, built)
-        os.replace(linked, target)
+        if target.exists() and not target.is_file():  # a device, a named pipe
+            target.write_bytes(linked.read_bytes())
+        else:
+            os.replace(linked, os.path.realpath(target))
     return Linked(Path(output), built, plan, tuple(command), messages, checked, replaces)
 
 
@@ -130,11 +133,14 @@ def _replaced(linked: Path, built: Built) -> dict[str, int]:
     """The host's functions that the linked patch defines anew."""
     own = {name for image in built.resolution.needed.images for name in image.definitions()}
     in_host = built.host.image.find(own)
-    image = open_image(read_input(linked), str(linked))
-    return {
-        place.name.decode("utf-8", "surrogateescape"): place.address
-        for place in image.functions()
-        if any(candidate.kind is Kind.FUNCTION for candidate in in_host.get(place.name, ())) and place.name in own
+    places: dict[bytes, set[int]] = {}
+    for place in open_image(read_input(linked), str(linked)).functions():
+        if place.name in own and any(c.kind is Kind.FUNCTION for c in in_host.get(place.name, ())):
+            places.setdefault(place.name, set()).add(place.address)
+    return {  # a static function of the same name elsewhere in the patch: nothing says which one is meant
+        name.decode("utf-8", "surrogateescape"): next(iter(addresses))
+        for name, addresses in places.items()
+        if len(addresses) == 1
     }
 
 

@@ -131,7 +131,7 @@ def needed_of(images: Iterable[Image]) -> Needed:
         images=tuple(held),
         features=features,
         platforms=tuple(platforms),
-        statics=tuple({static.name: static for image in held for static in image.statics()}.values()),
+        statics=tuple(static for image in held for static in image.statics()),
     )
 
 

@@ -12,16 +12,17 @@ from dataclasses import dataclass, replace
 
 from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
-from stubgen.image import Candidate, Kind, Reference, Static, base_name
+from stubgen.image import Candidate, Kind, Reference, Static, base_name, is_rust_name
 from stubgen.names import close_names
 from stubgen.needed import Needed
 from stubgen.slide import Slide
 from stubgen.trampoline import ADDRESS_LIMIT, WORD
 from stubgen.verdicts import (
     ABSOLUTE_VISIBILITY,
+    IMAGE_NAMES,
     LANDING_PADS,
-    LINKER_NAMES,
     LINKER_PREFIXES,
+    PROVIDED_NAMES,
     DataPolicy,
     Decision,
     Duplicate,
@@ -187,37 +188,41 @@ class _Resolver:
 
         Thread-locals are wherever that is sure; other writable ones on request (``--keep-state``).
         """
+        by_name: dict[bytes, list[Static]] = {}
         for static in self.needed.statics:
-            kind = Kind.THREAD_LOCAL if static.thread_local else Kind.DATA
-            pool = [c for c in found.get(static.name, ()) if c.name == static.name and c.kind is kind]
+            by_name.setdefault(static.name, []).append(static)
+        for name, statics in by_name.items():
+            first = statics[0]
+            kind = Kind.THREAD_LOCAL if first.thread_local else Kind.DATA
+            pool = [c for c in found.get(name, ()) if c.name == name and c.kind is kind]
             if not pool:
                 continue
             target, obstacle = None, ""
-            if static.thread_local:
+            if first.thread_local:
                 target = self._thread_target(pool[0])
-            elif self.policy.bind and self.policy.keep_state and static.writable and not static.thread_local:
+            elif self.policy.bind and self.policy.keep_state and first.writable:
                 target = Target(Kind.DATA, Form.ADDRESS, self._runtime(pool[0]))
             if target is not None:
-                obstacle = _obstacle(static, pool)
+                obstacle = _obstacle(statics, pool)
                 if not obstacle:
-                    self.targets[static.name] = target._replace(kept=True)
+                    self.targets[name] = target._replace(kept=True)
             forwarded = target is not None and not obstacle
-            yield Duplicate(_text(static.name), static.size, static.writable, forwarded, obstacle)
+            yield Duplicate(_text(name), first.size, first.writable, forwarded, obstacle)
 
     def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
         name = reference.name
         if name in self.overrides:
             self._override(reference)
             return
-        own = name in LINKER_NAMES[self.needed.format] or name.startswith(LINKER_PREFIXES[self.needed.format])
-        if own and not any(candidate.kind is Kind.FUNCTION and candidate.size for candidate in candidates):
+        if self._is_linkers_own(name, candidates):
             self._other(reference, Verdict.LINKER, "every linked image has its own, from the linker or start-up code")
             return
         pool, remark = _narrow(reference, candidates)
+        if reference.spelling in self.supplied and all(candidate.local for candidate in pool):
+            self._other(reference, Verdict.LOADER, f"{self.supplied[reference.spelling]} supplies it")
+            return
         if not pool:
-            if reference.spelling in self.supplied:
-                self._other(reference, Verdict.LOADER, f"{self.supplied[reference.spelling]} supplies it")
-            elif reference.weak:
+            if reference.weak:
                 self._other(reference, Verdict.WEAK_NULL, "the host has no such symbol and the reference is weak")
             else:
                 self.missing.append((reference, len(self.others)))
@@ -237,6 +242,13 @@ class _Resolver:
             self.remarks[reference.spelling] = remark
         candidate = next((candidate for candidate in pool if candidate.exported), pool[0])
         self.rules[candidate.kind](reference, candidate)
+
+    def _is_linkers_own(self, name: bytes, candidates: Sequence[Candidate]) -> bool:
+        """Whether each linked image has its own *name*; a symbol with a type and a size is the program's."""
+        format_ = self.needed.format
+        if name in IMAGE_NAMES[format_] or name.startswith(LINKER_PREFIXES[format_]):
+            return not any(candidate.kind is Kind.FUNCTION and candidate.size for candidate in candidates)
+        return name in PROVIDED_NAMES[format_] and not any(candidate.size for candidate in candidates)
 
     def _override(self, reference: Reference) -> None:
         """An earlier patch replaced the host's function."""
@@ -280,7 +292,7 @@ class _Resolver:
             self.targets[reference.spelling] = Target(Kind.DATA, Form.ADDRESS, address)
             reason = f"it is {what}: bound copies read its address from a slot"
             self._other(reference, Verdict.SLOT, reason, static=candidate.address, runtime=address)
-        elif self.policy.data is DataPolicy.AUTO and self.visibility is None:
+        elif self.host.image.format == "macho" or (self.policy.data is DataPolicy.AUTO and self.visibility is None):
             self._refuse(
                 reference,
                 candidate,
@@ -419,17 +431,34 @@ def _narrow(reference: Reference, candidates: Sequence[Candidate]) -> tuple[list
     return pool, remark
 
 
-def _obstacle(static: Static, pool: Sequence[Candidate]) -> str:
-    """Why the host's variable may not be the patch's one; empty where nothing speaks against it."""
-    if len({candidate.address for candidate in pool}) > 1:
-        return f"the host has {len(pool)} variables of that name"
-    size = pool[0].size
-    if static.size and size and static.size != size:
-        return f"its size changed from {size} to {static.size} bytes"
-    mangled = static.name.startswith((b"_Z", b"__Z", b"_R", b"__R"))
-    if static.local and static.file and pool[0].file and static.file != pool[0].file and not mangled:
-        return f"the host's is from another file, {_text(pool[0].file)}"
-    return ""
+def _obstacle(statics: Sequence[Static], pool: Sequence[Candidate]) -> str:
+    """Why the host's variable may not be the patch's one; empty where nothing speaks against it.
+
+    A name alone does not make two variables one: a local's file must be the same as well, unless rustc made the
+    name, and what one file shows to others the other must not keep to itself.
+    """
+    static, candidate = statics[0], pool[0]
+    known = is_rust_name(static.name)
+    file = f"another file, {_text(candidate.file)}" if candidate.file else "a file that its symbol table does not name"
+    reasons = (
+        (len({c.address for c in pool}) > 1, f"the host has {len(pool)} variables of that name"),
+        (len(statics) > 1 and any(s.local for s in statics), "several objects of the patch have one of that name"),
+        (bool(static.obstacle), static.obstacle),
+        (
+            bool(static.size and candidate.size and static.size != candidate.size),
+            f"its size changed from {candidate.size} to {static.size} bytes",
+        ),
+        (not known and static.local and not candidate.local, "the host's is visible to other files"),
+        (
+            not known and static.local and (not static.file or static.file != candidate.file),
+            f"the host's is from {file}",
+        ),
+        (
+            not known and not static.hidden and bool(candidate.file) and static.file != candidate.file,
+            f"the host's is from {file}, and not visible to others",
+        ),
+    )
+    return next((reason for applies, reason in reasons if applies), "")
 
 
 def _describe(candidate: Candidate) -> str:

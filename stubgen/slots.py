@@ -54,7 +54,9 @@ class Binder:
         """The symbol of the slot for *name* plus *addend* bytes, which will be in the stub object."""
         mark = b".tlsdesc" if form is Form.DESCRIPTOR else b""
         symbol = SLOT_PREFIX + name + mark + (b"%+d" % addend if addend else b"")
-        self.slots.setdefault(symbol, Slot(symbol, form, (target.value + addend) % (1 << 64), name))
+        slot = Slot(symbol, form, (target.value + addend) % (1 << 64), name)
+        if self.slots.setdefault(symbol, slot) != slot:  # a symbol that is spelled like another one's slot
+            self.refuse("the stub object", "the slot's name", name, f"it is also {self.slots[symbol].name!r}'s")
         return symbol
 
     def refuse(self, place: str, relocation: str, name: bytes, reason: str) -> None:

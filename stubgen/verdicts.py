@@ -61,14 +61,11 @@ bias to an exported one. glibc: GNU ld turns a hidden one into R_AARCH64_RELATIV
 one alone. musl adds the load base to either, and the Mach-O linkers relax the load to a PC-relative address.
 """
 
-LINKER_NAMES = {
+IMAGE_NAMES = {
     "elf": frozenset(
         b"""
-        _GLOBAL_OFFSET_TABLE_ _DYNAMIC _PROCEDURE_LINKAGE_TABLE_ __dso_handle __ehdr_start __executable_start
-        __TMC_END__ __GNU_EH_FRAME_HDR __bss_start __bss_start__ __bss_end__ _bss_end__ __end__ _end end _edata
-        edata _etext etext __data_start data_start _IO_stdin_used __preinit_array_start __preinit_array_end
-        __init_array_start __init_array_end __fini_array_start __fini_array_end __rela_iplt_start __rela_iplt_end
-        _init _fini _start
+        _GLOBAL_OFFSET_TABLE_ _DYNAMIC _PROCEDURE_LINKAGE_TABLE_ __dso_handle __TMC_END__ __GNU_EH_FRAME_HDR
+        _IO_stdin_used _init _fini _start
         """.split()
     ),
     "macho": frozenset(
@@ -78,6 +75,17 @@ LINKER_NAMES = {
     ),
 }
 """Names that the linker or the start-up objects define anew in each linked image."""
+PROVIDED_NAMES = {
+    "elf": frozenset(
+        b"""
+        __ehdr_start __executable_start __bss_start __bss_start__ __bss_end__ _bss_end__ __end__ _end end _edata
+        edata _etext etext __data_start data_start __preinit_array_start __preinit_array_end __init_array_start
+        __init_array_end __fini_array_start __fini_array_end __rela_iplt_start __rela_iplt_end
+        """.split()
+    ),
+    "macho": frozenset(),
+}
+"""Likewise, unless the program defines them itself: linker scripts only PROVIDE them, without a size."""
 LINKER_PREFIXES = {
     "elf": (b"__start_", b"__stop_"),
     "macho": (b"section$start$", b"section$end$", b"segment$start$", b"segment$end$", b"_objc_msgSend$"),

@@ -50,7 +50,7 @@ def _columns(symbols: Sequence[Sym]) -> elf_writer.SymbolColumns:
         st_other=[symbol.other for symbol in symbols],
         st_shndx=[symbol.section for symbol in symbols],
         st_value=[symbol.value for symbol in symbols],
-        st_size=8,
+        st_size=[0 if symbol.kind == e.STT_NOTYPE else 8 for symbol in symbols],  # assembly says no size
     )
 
 

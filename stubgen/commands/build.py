@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from stubgen.binary import counted
 from stubgen.bind import write_bound
@@ -53,7 +53,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     except SymbolRefusal as error:
         return Outcome(verdicts, "", error.exit_status, f"error: {error}")
     built = builder.emit(judged, bti=arguments.bti)
-    copies = write_bound(built.bound, arguments.bound_dir) if built.bound else {}
+    copies = write_bound(built.bound, arguments.bound_dir) if built.bound else []
     write_output(arguments.output, built.stub.content)
     document = {
         "output": arguments.output,
@@ -62,14 +62,14 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         "stubs": len(built.stub.names),
         "bti": built.stub.bti,
         **slide_document(judged.slide),
-        "bound": copies,
+        "bound": [{"input": name, "copy": copy} for name, copy in copies],
         **verdicts,
     }
     left = [f"note: {describe(d)}" for d in judged.problems] + duplicate_notes(judged.duplicates)
     return Outcome(document, _text(built, arguments.output, copies), complaint="\n".join(left))
 
 
-def _text(built: Built, output: str, copies: Mapping[str, str]) -> str:
+def _text(built: Built, output: str, copies: Sequence[tuple[str, str]]) -> str:
     slide = built.resolution.slide
     verdicts = Counter(decision.verdict.value for decision in built.resolution.others)
     anchor = f" ({slide.anchor}: {slide.static_address:#x} -> {slide.runtime_address:#x})" if slide.anchor else ""
@@ -78,5 +78,5 @@ def _text(built: Built, output: str, copies: Mapping[str, str]) -> str:
         f"slide {slide.value:#x}{anchor}",
     ]
     lines += [f"{count} {verdict}" for verdict, count in sorted(verdicts.items())]
-    lines += [f"{name} -> {copy}" for name, copy in copies.items()]
+    lines += [f"{name} -> {copy}" for name, copy in copies]
     return "\n".join(lines)

@@ -58,9 +58,10 @@ def compile_c(source: Path, output: Path, *options: str, compiler: str = "gcc") 
     return output
 
 
-def patch_of(folder: Path, text: str, *options: str, compiler: str = "gcc") -> Path:
-    """The object of a patch with *text* as its source."""
-    source = folder / "source.c"
+def patch_of(folder: Path, text: str, *options: str, compiler: str = "gcc", name: str = "source.c") -> Path:
+    """The object of a patch with *text* as its source, in a file called *name*."""
+    source = folder / "patch" / name
+    source.parent.mkdir(exist_ok=True)
     source.write_text(f'#include "bound.h"\n{text}\n')
     return compile_c(source, folder / "patch.o", *options, compiler=compiler)
 
@@ -466,7 +467,7 @@ def test_static_thread_locals_are_forwarded_together(tmp_path: Path, compiler: s
       return text;
     }}
     """
-    patch = patch_of(tmp_path, text, "-O2", f"-ftls-model={model}", compiler=compiler)
+    patch = patch_of(tmp_path, text, "-O2", f"-ftls-model={model}", compiler=compiler, name="more.c")
     with LiveHost(own.path) as live:
         own.link(live, patch, tmp_path / "patch.so")
         assert live.patch(tmp_path / "patch.so") == "205 307 107"
@@ -479,7 +480,7 @@ def test_an_anchor_of_new_and_old_thread_locals_is_refused(refusing: Program, tm
     static __thread int tls_unit = 9, tls_added = 4;
     int *patch_main(int i) { tls_unit += i; return tls_added++ ? &tls_unit : &tls_added; }
     """
-    patch = patch_of(tmp_path, text, "-O2")
+    patch = patch_of(tmp_path, text, "-O2", name="bound_host.c")
     assert places(patch, ".LANCHOR0"), "GCC made no anchor"
     with pytest.raises(
         SymbolRefusal, match=r"against tls_unit: it counts from \.tdata.*; compile with -fno-section-anc"

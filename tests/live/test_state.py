@@ -68,6 +68,22 @@ def test_keep_state_uses_the_hosts_variables(program: Program, compiler: str) ->
     assert not looked_up_by(program.folder / "patch.so") & {"visible_count", "hidden_count", "table"}
 
 
+def test_a_name_alone_does_not_make_it_the_hosts(program: Program) -> None:
+    """Two files may each have their ``static int count``: binding one to the other corrupts both."""
+    source = program.folder / "new.c"
+    source.write_text("static volatile int hidden_count = 1; int patch_main(void) { return ++hidden_count; }")
+    gcc, patch = str(need("aarch64-linux-gnu-gcc")), source.with_suffix(".o")
+    run([gcc, "-c", "-O1", "-fPIC", "-fdata-sections", source, "-o", patch])
+    with LiveHost(program.host) as live:
+        document = program.link(live, patch, "patch.so", "--keep-state")
+        assert live.patch(program.folder / "patch.so").split()[0] == "2"
+        assert live.tell("state") == "visible 5 hidden 7 table 3"
+        live.end()
+    (listed,) = document["duplicates"]  # type: ignore[misc]
+    assert not listed["forwarded"]
+    assert "the host's is from a" in listed["obstacle"]
+
+
 def test_without_it_the_fresh_copies_are_named(program: Program) -> None:
     """The default leaves the patch its own variables, and says which."""
     patch = program.compile("state_patch", "-fdata-sections")

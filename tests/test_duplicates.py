@@ -1,0 +1,121 @@
+"""Which of the patch's own variables are the host's, and why the others are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tools import need, run
+
+from stubgen.build import StubBuilder
+from stubgen.resolve import Resolution
+
+
+def judge(folder: Path, host: dict[str, str], patch: dict[str, str], *options: str) -> Resolution:
+    """Judge C or C++ sources as a patch for a host of others, both given as file name -> text."""
+    folder.mkdir(exist_ok=True)
+    objects = {}
+    for role, sources in (("host", host), ("patch", patch)):
+        for name, text in sources.items():
+            place = folder / role / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text)
+            compiler = str(need("aarch64-linux-gnu-g++" if name.endswith("cc") else "aarch64-linux-gnu-gcc"))
+            output = place.with_suffix(".o")
+            run([compiler, "-c", "-O1", "-fPIC", "-fdata-sections", *options, place, "-o", output])
+            objects.setdefault(role, []).append(output)
+    program = folder / "program"
+    run([str(need("aarch64-linux-gnu-g++")), *objects["host"], "-o", program])
+    return StubBuilder(program).judge(objects["patch"], slide=0x1000, bind=True, keep_state=True)
+
+
+MAIN = "int main(void) { return 0; }"
+USED = "__attribute__((used))"
+
+CASES = {
+    "another file's static": (
+        {"a.c": f"static int {USED} count = 1; {MAIN}"},
+        {"b.c": f"static int {USED} count = 1;"},
+        {"count": "the host's is from another file, a.c"},
+    ),
+    "the same file's static": (
+        {"a.c": f"static int {USED} count = 1; {MAIN}"},
+        {"a.c": f"static int {USED} count = 1;"},
+        {"count": ""},
+    ),
+    "another C++ file's static": (
+        {"a.cc": f"static int {USED} count = 1; {MAIN}"},
+        {"b.cc": f"static int {USED} count = 1;"},
+        {"_ZL5count": "the host's is from another file, a.cc"},
+    ),
+    "another file's thread-local": (
+        {"a.c": f"static __thread int {USED} depth = 1; {MAIN}"},
+        {"b.c": f"static __thread int {USED} depth = 1;"},
+        {"depth": "the host's is from another file, a.c"},
+    ),
+    "a static for a global": (
+        {"a.c": f"int count = 1; {MAIN}"},
+        {"a.c": f"static int {USED} count = 1;"},
+        {"count": "the host's is visible to other files"},
+    ),
+    "a global for a static": (
+        {"a.c": f"static int {USED} count = 1; {MAIN}"},
+        {"b.c": "int count = 1;"},
+        {"count": "the host's is from another file, a.c, and not visible to others"},
+    ),
+    "a static that became visible": (
+        {"a.c": f"static int {USED} count = 1; {MAIN}"},
+        {"a.c": "int count = 1;"},
+        {"count": ""},
+    ),
+    "a global": ({"a.c": f"int count = 1; {MAIN}"}, {"a.c": "int count = 1;"}, {"count": ""}),
+    "resized": (
+        {"a.c": f"int count[2] = {{1}}; {MAIN}"},
+        {"a.c": "int count[3] = {1};"},
+        {"count": "its size changed from 8 to 12 bytes"},
+    ),
+    "numbered": (
+        {"a.c": f"int f(void) {{ static int n = 1; return n++; }} {MAIN}"},
+        {"a.c": "int f(void) { static int n = 1; return n++; }"},
+        {"n.0": "compilers number such variables anew in each build"},
+    ),
+    "two files' statics": (
+        {"a.c": f"static int {USED} count = 1; {MAIN}"},
+        {"a.c": f"static int {USED} count = 1;", "b.c": f"static int {USED} count = 1;"},
+        {"count": "several objects of the patch have one of that name"},
+    ),
+    "several names": (
+        {"a.c": f'int count = 1; extern int hits __attribute__((alias("count"))); {MAIN}'},
+        {"a.c": 'int count = 1; extern int hits __attribute__((alias("count")));'},
+        {"count": "it has several names", "hits": "it has several names"},
+    ),
+    "initialised when the patch is loaded": (
+        {"a.cc": f"int seed(); int seed() {{ return 3; }} int state = seed(); {MAIN}"},
+        {"a.cc": "int seed(); int state = seed();"},
+        {"state": "its file runs initialisers when the patch is loaded, which may set it again"},
+    ),
+    "initialised at first use": (
+        {"a.cc": f"int seed(); int seed() {{ return 3; }} int &get() {{ static int v = seed(); return v; }} {MAIN}"},
+        {"a.cc": "int seed(); int &get() { static int v = seed(); return v; }"},
+        {
+            "_ZZ3getvE1v": "it is initialised at first use, under a guard",
+            "_ZGVZ3getvE1v": "it is initialised at first use, under a guard",
+        },
+    ),
+    "thread-local, initialised at first use": (
+        {"a.cc": f"int seed() {{ return 3; }} thread_local int v = seed(); int get() {{ return v; }} {MAIN}"},
+        {"a.cc": "int seed(); thread_local int v = seed(); int get() { return v; }"},
+        {"v": "thread-locals of its file are initialised at first use, under a guard"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("host", "patch", "expected"), CASES.values(), ids=list(CASES))
+def test_what_is_the_hosts_variable(
+    tmp_path: Path, host: dict[str, str], patch: dict[str, str], expected: dict[str, str]
+) -> None:
+    """A patch that writes into an unrelated variable of the host, or sets one again, corrupts a running program."""
+    found = {d.name: d for d in judge(tmp_path, host, patch).duplicates}
+    for name, obstacle in expected.items():
+        assert found[name].obstacle == obstacle
+        assert found[name].forwarded is (not obstacle)
