@@ -71,11 +71,19 @@ def _print(command: str, outcome: Outcome, as_json: bool) -> int:
             sys.stdout.write(outcome.text if outcome.text.endswith("\n") else outcome.text + "\n")
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_standard_output()
     except (OSError, AttributeError) as error:  # a full disk; no standard output at all, which Python makes None
-        sys.stderr.write(f"{PROGRAM}: error: standard output cannot be written: {error}\n")
+        _give_up_standard_output()
+        why = error.strerror if isinstance(error, OSError) else "it is closed"
+        sys.stderr.write(f"{PROGRAM}: error: standard output cannot be written: {why}\n")
         return UsageError.exit_status
     return outcome.status
+
+
+def _give_up_standard_output() -> None:
+    """Let what is still buffered go nowhere: Python would try again at its end, and print a traceback."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

@@ -1,0 +1,349 @@
+"""Inputs that lie, and outputs that would do harm: one sentence, in time, and nothing is changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from synthetic import BASE, DATA, Sym, elf_host, elf_object, put, undefined
+
+from elf import constants as e
+from elf.reader import ElfFile
+from elf.records import DYN, EHDR, PHDR, SHDR, VERDEF, VERNAUX, VERNEED
+from stubgen.archive import MAGIC, THIN_MAGIC, members
+from stubgen.binary import uleb128
+from stubgen.cli import main
+from stubgen.errors import MalformedInput
+from stubgen.files import write_output
+from stubgen.image_elf import ElfImage
+
+MAIN = BASE + 0x100
+HOST = elf_host([Sym("main", MAIN), Sym("f", MAIN + 0x40)])
+PATCH = elf_object([undefined("f")])
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def in_time() -> Iterator[None]:
+    """End a test whose code does not: what these tests are about used to run for years."""
+
+    def late(_signal: int, _frame: FrameType | None) -> None:
+        raise AssertionError("this takes too long")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+# archives
+
+
+def member(name: bytes, size: bytes, content: bytes = b"") -> bytes:
+    """One member of an archive, with the size that its header claims."""
+    return name.ljust(16) + b"0".ljust(12) + b"0".ljust(6) * 2 + b"644".ljust(8) + size.ljust(10) + b"`\n" + content
+
+
+ARCHIVES = {
+    "negative size": (MAGIC + member(b"a.o/", b"-60"), "a size at 0x8 is not a number"),
+    "size with a sign": (MAGIC + member(b"a.o/", b"+4", b"abcd"), "a size at 0x8 is not a number"),
+    "size with an underscore": (MAGIC + member(b"a.o/", b"1_0", bytes(10)), "a size at 0x8 is not a number"),
+    "negative name": (MAGIC + member(b"#1/-60", b"4", b"abcd"), "is not a number"),
+    "name at a superscript": (MAGIC + member(b"/\xb2", b"0"), ""),
+    "NUL in a thin member's name": (THIN_MAGIC + member(b"a\0b.o/", b"4"), "a member's name has a NUL byte in it"),
+}
+
+
+@pytest.mark.parametrize(("content", "sentence"), ARCHIVES.values(), ids=list(ARCHIVES))
+def test_hostile_archives(content: bytes, sentence: str) -> None:
+    """A size below zero led back to its own header, and the build stood still without a word."""
+    if not sentence:
+        assert len(list(members(content, "x.a"))) == 1
+        return
+    with pytest.raises(MalformedInput, match=sentence):
+        list(members(content, "x.a"))
+
+
+# ELF
+
+
+def with_dynamic(records: bytes, *entries: tuple[int, int]) -> bytes:
+    """A host with a dynamic table of *entries*, and *records* at virtual address 0x100000."""
+    content = bytearray(HOST) + bytes(-len(HOST) % 8)
+    header = list(EHDR.unpack_from(content))
+    segments = content[header[5] : header[5] + header[10] * PHDR.size]
+    start = len(content)
+    table = b"".join(DYN.pack(*entry) for entry in (*entries, (e.DT_NULL, 0)))
+    content += records + table
+    size = len(records) + len(table)
+    segments += PHDR.pack(e.PT_LOAD, e.PF_R, start, 0x100000, 0x100000, size, size, 1)
+    at = start + len(records)
+    segments += PHDR.pack(e.PT_DYNAMIC, e.PF_R, at, 0x100000 + len(records), 0, len(table), len(table), 8)
+    header[5], header[10] = len(content), len(segments) // PHDR.size
+    EHDR.pack_into(content, 0, *header)
+    return bytes(content + segments)
+
+
+ENDLESS = 1 << 60
+NEEDS, DEFINITIONS = (e.DT_VERNEED, 0x100000), (e.DT_VERDEF, 0x100000)
+ONE_ENTRY = VERNAUX.pack(0, 0, 2, 0, 0)
+
+
+def test_version_lists_end_where_they_say() -> None:
+    """A count of versions that no file could hold kept the host from ever being opened."""
+    raw = VERNEED.pack(1, 65535, 0, VERNEED.size, 0) + ONE_ENTRY
+    needs = ElfFile(with_dynamic(raw, NEEDS, (e.DT_VERNEEDNUM, ENDLESS)), "host").dynamic
+    assert needs is not None
+    assert needs.version_needs == {2: ("", "")}
+    raw = VERDEF.pack(1, 0, 3, 1, 0, VERDEF.size, 0) + bytes(8)
+    definitions = ElfFile(with_dynamic(raw, DEFINITIONS, (e.DT_VERDEFNUM, ENDLESS)), "host").dynamic
+    assert definitions is not None
+    assert definitions.version_definitions == {3: ""}
+
+
+def test_version_lists_that_overlap_are_malformed() -> None:
+    """Lists that share their records multiply: a file of a megabyte would take days."""
+    count = 1 << 16
+    shared = struct.pack("<HHIII", 1, 65535, 0, 0, 16) * (count - 1) + bytes(16)
+    with pytest.raises(MalformedInput, match="a version need's entry overlaps others"):
+        _ = ElfFile(with_dynamic(shared, NEEDS, (e.DT_VERNEEDNUM, ENDLESS)), "host").dynamic
+
+
+def retyped(changes: dict[int, tuple[int, dict[int, int]]]) -> bytes:
+    """A host in which each section of a type has become one of another, with other header fields."""
+    content = bytearray(elf_host([Sym("main", MAIN), Sym("f", MAIN + 0x40)], features=1))
+    header = EHDR.unpack_from(content)
+    for number in range(header[12]):
+        at = header[6] + SHDR.size * number
+        fields = list(SHDR.unpack_from(content, at))
+        if fields[1] in changes:
+            fields[1], others = changes[fields[1]]
+            for field, value in others.items():
+                fields[field] = value
+            SHDR.pack_into(content, at, *fields)
+    return bytes(content)
+
+
+def symbol_table_of(content: bytes) -> int:
+    """Section index of the symbol table."""
+    section = ElfFile(content, "host").section_of_type(e.SHT_SYMTAB)
+    assert section is not None
+    return section.number
+
+
+SIZE, LINK = 5, 6  # fields of SHDR
+ODD_TABLES = {
+    "versions": (
+        retyped({e.SHT_SYMTAB: (e.SHT_DYNSYM, {}), e.SHT_NOTE: (e.SHT_GNU_VERSYM, {SIZE: 7})}),
+        "its symbol versions are not a whole number",
+    ),
+    "section indexes": (
+        retyped({e.SHT_NOTE: (e.SHT_SYMTAB_SHNDX, {SIZE: 31, LINK: symbol_table_of(retyped({}))})}),
+        ".symtab_shndx is not a whole number",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "sentence"), ODD_TABLES.values(), ids=list(ODD_TABLES))
+def test_odd_tables(
+    tmp_path: Path, content: bytes, sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table that was cut in the middle of an entry was a traceback."""
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "host", content)
+    put(tmp_path, "patch.o", PATCH)
+    assert main(["build", "--host", "host", "--slide", "0", "patch.o", "-o", "stub.o"]) == 3
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_number_without_end_is_malformed() -> None:
+    """A million continuation bytes make a number that takes minutes to add up."""
+    with pytest.raises(MalformedInput, match="hold a number of more than 64 bits"):
+        uleb128(b"\x80" * 1_000_000 + b"\0", 0, "x: the opcodes")
+    assert uleb128(b"\xff" * 9 + b"\x01", 0, "x") == ((1 << 64) - 1, 10)
+    assert uleb128(b"\x80" * 9 + b"\x7f", 0, "x")[1] == 10  # a negative operand, skipped as one
+
+
+def test_many_local_variables() -> None:
+    """A generated table of thirty thousand statics took a minute on every save."""
+    file = Sym("big.c", 0, e.STT_FILE, e.STB_LOCAL, e.SHN_ABS)
+    statics = [Sym(f"v{n}", 8 * n + 8, e.STT_OBJECT, e.STB_LOCAL, DATA) for n in range(30_000)]
+    image = ElfImage(elf_object([file, *statics]), "big.o")
+    assert {static.file for static in image.statics()} == {b"big.c"}
+    found = image.find({static.name.encode() for static in statics})
+    assert {candidate.file for candidates in found.values() for candidate in candidates} == {b"big.c"}
+
+
+def test_each_variable_has_its_own_file() -> None:
+    """Two files' statics of one name are told apart by the file symbol before them, and by no other."""
+    symbols = [Sym("early", 8, e.STT_OBJECT, e.STB_LOCAL, DATA)]
+    for number, name in enumerate(("a.c", "b.c"), 1):
+        symbols.append(Sym(name, 0, e.STT_FILE, e.STB_LOCAL, e.SHN_ABS))
+        symbols += [Sym(f"{v}{number}", 16 * number, e.STT_OBJECT, e.STB_LOCAL, DATA) for v in "xy"]
+    found = {static.name: static.file for static in ElfImage(elf_object(symbols), "x.o").statics()}
+    assert found == {b"early": b"", b"x1": b"a.c", b"y1": b"a.c", b"x2": b"b.c", b"y2": b"b.c"}
+
+
+def test_names_that_begin_like_mapping_symbols() -> None:
+    """C allows a dollar: a function called ``$destroy`` was "not in the host"."""
+    names = ["$destroy", "$x", "$d", "$x.1", "$d.foo", "$xy", "$"]
+    image = ElfImage(elf_host([Sym("main", MAIN), *(Sym(name, MAIN + 0x40) for name in names)]), "host")
+    assert set(image.find({name.encode() for name in names})) == {b"$destroy", b"$xy", b"$"}
+
+
+# override maps
+
+MAPS = {
+    "infinite": ('{"functions": {"f": Infinity}}', "0x1000", 3, "the address of f is not a whole number"),
+    "a fraction": ('{"functions": {"f": 1.5}}', "0x1000", 3, "the address of f is not a whole number"),
+    "true": ('{"functions": {"f": true}}', "0x1000", 3, "the address of f is not a whole number"),
+    "a text": ('{"functions": {"f": "1"}}', "0x1000", 3, "the address of f is not a whole number"),
+    "deep": ('{"functions":' + "[" * 200_000, "0x1000", 3, "is not an override map, as link --override-map writes it"),
+    "negative": ('{"functions": {"f": -1}}', "0x1000", 3, "is outside user space"),
+    "huge": ('{"functions": {"f": ' + "9" * 30 + "}}", "0x1000", 3, "is outside user space"),
+    "huge number": ('{"functions": {"f": ' + "9" * 6000 + "}}", "0x1000", 3, "is not an override map"),
+    "a name that no file has": ('{"functions": {"\\ud800": 1}}', "0x1000", 3, "is not an override map"),
+    "base in a page": ('{"functions": {"f": 1}}', "0x1001", 2, "a base is a whole number of pages"),
+    "base is no address": ('{"functions": {"f": 1}}', "here", 2, "'here' is not an address"),
+}
+
+
+@pytest.mark.parametrize(("content", "base", "status", "sentence"), MAPS.values(), ids=list(MAPS))
+def test_hostile_override_maps(
+    tmp_path: Path, content: str, base: str, status: int, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A map that was edited, or is another file altogether: a branch to a place that does not exist, or a traceback."""
+    files = [put(tmp_path, "host", HOST), put(tmp_path, "patch.o", PATCH), put(tmp_path, "map", content.encode())]
+    words = ["build", "--host", files[0], "--slide", "0", files[1], "-o", str(tmp_path / "stub.o")]
+    assert main([*words, "--override", f"{files[2]}@{base}"]) == status
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "stub.o").exists()
+
+
+def test_a_tagged_base(tmp_path: Path) -> None:
+    """Android tags pointers in the top byte, and a base printed from one is still the patch's base."""
+    files = [put(tmp_path, "host", HOST), put(tmp_path, "patch.o", PATCH)]
+    table = put(tmp_path, "map", b'{"schema": 1, "functions": {"f": 1600}}')
+    report = tmp_path / "report.json"
+    words = ["build", "--host", files[0], "--slide", "0", files[1], "-o", str(tmp_path / "stub.o")]
+    assert main([*words, "--override", f"{table}@0xb400007f12340000", "--report", str(report)]) == 0
+    (decision,) = json.loads(report.read_text())["decisions"]
+    assert decision["runtime_address"] == 0x7F12340000 + 1600
+
+
+# outputs
+
+Snapshot = Callable[[], dict[str, bytes]]
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Snapshot:
+    """A working folder with a host, a patch and a link to the host; what it holds."""
+    monkeypatch.chdir(tmp_path)
+    for name, content in (("host", HOST), ("patch.o", PATCH), ("lib.so", HOST), ("map", b'{"functions": {}}')):
+        put(tmp_path, name, content)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "alias").symlink_to("host")
+    return lambda: {path.name: path.read_bytes() if path.is_file() else b"" for path in tmp_path.iterdir()}
+
+
+BUILD = ["build", "--host", "host", "--slide", "0", "patch.o"]
+LINK = ["link", "--captured", "captured", "--host", "host", "--slide", "0", "patch.o"]
+OVERWRITES = {
+    "build -o host": ([*BUILD, "-o", "host"], "-o host would overwrite the input host"),
+    "build -o object": ([*BUILD, "-o", "patch.o"], "-o patch.o would overwrite the input patch.o"),
+    "build -o object, spelled otherwise": ([*BUILD, "-o", "folder/../patch.o"], "would overwrite the input patch.o"),
+    "build -o link to the host": ([*BUILD, "-o", "alias"], "-o alias would overwrite the input host"),
+    "build -o library": ([*BUILD, "--library", "lib.so", "-o", "lib.so"], "would overwrite the input lib.so"),
+    "build -o folder": ([*BUILD, "-o", "folder"], "folder: is a directory; name a file for -o to write"),
+    "build -o in no folder": ([*BUILD, "-o", "no/stub.o"], "no/stub.o: cannot be written: the folder"),
+    "build --report object": ([*BUILD, "-o", "s.o", "--report", "patch.o"], "--report patch.o would overwrite"),
+    "build --report output": ([*BUILD, "-o", "s.o", "--report", "s.o"], "would overwrite what -o writes"),
+    "build -o map": ([*BUILD, "--override", "map@0x1000", "-o", "map"], "-o map would overwrite the input map"),
+    "link -o host": ([*LINK, "-o", "host"], "-o host would overwrite the input host"),
+    "link -o object": ([*LINK, "-o", "patch.o"], "-o patch.o would overwrite the input patch.o"),
+    "link -o .": ([*LINK, "-o", "."], ".: is a directory; name a file for -o to write"),
+    "link --stub host": ([*LINK, "-o", "p.so", "--stub", "host"], "--stub host would overwrite the input host"),
+    "link --stub output": ([*LINK, "-o", "p.so", "--stub", "p.so"], "--stub p.so would overwrite what -o writes"),
+    "link --override-map host": (
+        [*LINK, "-o", "p.so", "--override-map", "host"],
+        "--override-map host would overwrite",
+    ),
+    "link -o extra": ([*LINK, "--extra", "lib.so", "-o", "lib.so"], "would overwrite the input lib.so"),
+}
+
+
+@pytest.mark.parametrize(("words", "sentence"), OVERWRITES.values(), ids=list(OVERWRITES))
+def test_outputs_never_overwrite_inputs(
+    snapshot: Snapshot, words: Sequence[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A slip of completion in the shell must not cost the host that runs on the device: it cannot be built again."""
+    before = snapshot()
+    assert main(list(words)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert sentence in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert snapshot() == before
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_output_through_a_link_keeps_the_link(snapshot: Snapshot, there: bool) -> None:
+    """A build folder that lives elsewhere, behind links, keeps its shape."""
+    real, link = Path("folder", "stub.o"), Path("stub.o")
+    if there:
+        real.write_bytes(b"the last one")
+    link.symlink_to(real)
+    assert main([*BUILD, "-o", "stub.o"]) == 0
+    assert link.is_symlink()
+    assert not real.is_symlink()
+    assert real.read_bytes().startswith(b"\x7fELF")
+    assert os.listdir("folder") == ["stub.o"]
+    assert snapshot()["host"] == HOST
+
+
+def test_an_open_file_is_written_not_replaced(tmp_path: Path) -> None:
+    """``-o /dev/stdout > stub.o`` must not put a file in the place of a device's name."""
+    with (tmp_path / "out").open("wb") as file:
+        write_output(f"/dev/fd/{file.fileno()}", b"content")
+    assert (tmp_path / "out").read_bytes() == b"content"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_a_full_disk_under_standard_output(snapshot: Snapshot, options: list[str]) -> None:
+    """A log file on a full disk: a sentence and a status, so that nobody takes the cut-off output for the answer."""
+    snapshot()
+    assert main([*BUILD, "-o", "stub.o"]) == 0
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "stubgen", "inspect", "stub.o", *options],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={"PYTHONPATH": str(ROOT)},
+        )
+    assert done.returncode == 2
+    assert done.stderr == "hotpatch-stubgen: error: standard output cannot be written: No space left on device\n"
+
+
+def test_a_closed_standard_output(snapshot: Snapshot) -> None:
+    """A daemon that starts builders without standard output learns that the answer went nowhere."""
+    snapshot()
+    command = [sys.executable, "-m", "stubgen", *BUILD, "-o", "stub.o"]
+    script = ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *command]
+    done = subprocess.run(script, check=False, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 2
+    assert done.stderr == "hotpatch-stubgen: error: standard output cannot be written: it is closed\n"
