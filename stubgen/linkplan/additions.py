@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 
-from stubgen.linkplan.decisions import Request
+from stubgen.linkplan.decisions import DROPPED, Request
 from stubgen.linkplan.edits import Action, Edit, Verdict
+from stubgen.linkplan.options import Role
 from stubgen.linkplan.tokens import Tokens
 from stubgen.linkplan.toolchain import Dialect, Family, LinkerOs, Toolchain, apple_sdk, basename
 
@@ -47,12 +49,39 @@ def additions(request: Request, present: Sequence[tuple[str, str]]) -> list[Edit
         sdk = apple_sdk(request.toolchain, request.environment)
         if sdk:
             add(["-isysroot" if driver else "-syslibroot", sdk], "the SDK that xcrun names; the command has none")
-    for path in request.extra:
-        add([path], "asked for")
-    for path in request.objects:
-        add([path], "an object of the patch")
+    edits += inputs(request)
     add(["-o", request.output], "the patch")
     return edits
+
+
+def inputs(request: Request) -> list[Edit]:
+    """The stub object and the patch's own objects."""
+    edits = [Edit(Action.ADDED, (), (path,), "asked for") for path in request.extra]
+    return edits + [Edit(Action.ADDED, (), (path,), "an object of the patch") for path in request.objects]
+
+
+def place_inputs(edits: list[Edit], added: list[Edit], request: Request, present: Sequence[tuple[str, str]]) -> None:
+    """Move the patch's inputs out of *added* to where the host's first one stood in *edits*, if order matters.
+
+    GNU ld takes from a static archive, and under --as-needed from a shared library, only what an input in front
+    of it asked for: behind the libraries that the command keeps, the patch's objects would get nothing from them.
+    """
+    formats = any(name in ("-b", "--format") for name, _ in present)  # the next inputs would be read as something else
+    if request.toolchain.family is not Family.GNU or request.os is LinkerOs.OTHER or formats:
+        return
+    host_inputs = [n for n, edit in enumerate(edits) if edit.action in CHANGED and DROPPED[Role.INPUT] in edit.why]
+    if host_inputs and any(_links_a_library(edit) for edit in edits[host_inputs[0] :]):
+        moved = inputs(request)
+        added[:] = [item for item in added if item not in moved]
+        edits[host_inputs[0] : host_inputs[0]] = moved
+
+
+CHANGED = (Action.DROPPED, Action.REPLACED)
+
+
+def _links_a_library(edit: Edit) -> bool:
+    """Whether an argument that stays names a library: ``-lm``, ``-Wl,-lm``, ``--library=m``, ``-l m``."""
+    return any(re.match(r"(-Wl,(.*,)?)?(-l|--library(=|$))", argument) for argument in edit.after)
 
 
 def _shared(toolchain: Toolchain) -> str:

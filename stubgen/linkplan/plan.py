@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from stubgen.errors import UsageError
 from stubgen.linkplan import response
-from stubgen.linkplan.additions import additions, still_there
+from stubgen.linkplan.additions import additions, place_inputs, still_there
 from stubgen.linkplan.decisions import StrPath, decide_all, make_request, refuse_other_links
 from stubgen.linkplan.edits import Action, Edit, edits_of
 from stubgen.linkplan.tokens import tokenize
@@ -143,12 +143,15 @@ def build_link_plan(
         )
         refuse_other_links(tokens, request)
         verdicts = decide_all(tokens.items, request)
-        added = additions(request, still_there(tokens, verdicts))
+        present = still_there(tokens, verdicts)
+        added = additions(request, present)
     edits = [
         Edit(Action(action), () if action == "added" else (text,), () if action == "dropped" else (text,), why)
         for text, action, why in toolchain.edits
     ]
     edits += edits_of(tokens, verdicts, expansion, toolchain.arguments)
+    if toolchain.family is not Family.MSVC:
+        place_inputs(edits, added, request, present)
     edits += added
     args = tuple(argument for edit in edits for argument in edit.after)
     warnings = [

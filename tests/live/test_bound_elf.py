@@ -403,17 +403,7 @@ def test_a_refusal_leaves_no_output(refusing: Program, tmp_path: Path) -> None:
     assert not (tmp_path / "patch.so").exists()
 
 
-@pytest.mark.parametrize(
-    "linker",
-    [
-        pytest.param(
-            "gnu",
-            marks=pytest.mark.xfail(reason="the plan puts the patch's objects behind the libraries that it keeps"),
-        ),
-        "lld",
-        "mold",
-    ],
-)
+@pytest.mark.parametrize("linker", LINKERS)
 def test_the_hosts_libraries_serve_the_patch(linker: str, tmp_path: Path) -> None:
     """An edit calls what the host never did, out of a library on its link line: the patch must link, and load it."""
     (tmp_path / "extra.c").write_text("int extra(int x) { return x + 1; }")
