@@ -73,7 +73,7 @@ def link_patch(
         PatchRefusal: the linked patch is not sound.
         StubgenError: whatever the phases before the link raise.
     """
-    target = Path(os.path.abspath(output))
+    target = Path(os.path.realpath(output))  # beside what a symbolic link leads to, so that it can be moved there
     inputs = list(objects)
     options["bind"] = True
     exports = options.get("exports", ())
@@ -125,7 +125,7 @@ def link_patch(
         if target.exists() and not target.is_file():  # a device, a named pipe
             target.write_bytes(linked.read_bytes())
         else:
-            os.replace(linked, os.path.realpath(target))
+            os.replace(linked, target)
     return Linked(Path(output), built, plan, tuple(command), messages, checked, replaces)
 
 

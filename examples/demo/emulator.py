@@ -161,7 +161,7 @@ class Emulator:
 
 
 def _processor() -> Any:  # Unicorn's methods carry no types
-    return Uc(UC_ARCH_ARM64, UC_MODE_ARM)  # type: ignore[no-untyped-call]
+    return Uc(UC_ARCH_ARM64, UC_MODE_ARM)  # type: ignore[no-untyped-call]  # unicorn is typed only in part
 
 
 def _pages(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
