@@ -80,8 +80,9 @@ def link_patch(
     judged = builder.judge(inputs, aslr_reference, **options)
     refuse_problems(judged, allow_missing=True)
     built = builder.emit(judged, bti=bti)
+    special = target.exists() and not target.is_file()  # a device, a named pipe: nothing can be moved there
     try:
-        scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
+        scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=None if special else target.parent)
     except OSError as error:
         raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
     with scratch as folder:
@@ -122,7 +123,7 @@ def link_patch(
             notes = [f"  {describe(decision)}" for decision in judged.problems if decision.name in complaints.split()]
             raise PatchRefusal("\n".join([str(error).replace(str(linked), os.fspath(output)), *notes])) from error
         replaces = _replaced(linked, built)
-        if target.exists() and not target.is_file():  # a device, a named pipe
+        if special:
             target.write_bytes(linked.read_bytes())
         else:
             os.replace(linked, target)
