@@ -50,6 +50,7 @@ def link_patch(
     bti: str = "auto",
     extra: Sequence[PathLike] = (),
     stub: PathLike | None = None,
+    bound_dir: PathLike | None = None,
     **options: Unpack[Options],
 ) -> Linked:
     """Link a patch that is sound, from bound copies of its objects; the output appears only when it is.
@@ -66,6 +67,8 @@ def link_patch(
         bti: see there.
         extra: further inputs for the link, before the objects.
         stub: where to keep the stub object; by default it is gone after the link.
+        bound_dir: where to keep the bound copies; a Mach-O patch with debug information names them, so that
+            without it two links differ and a debugger finds nothing.
         options: see :class:`~stubgen.build.Options`; ``bind`` is always on.
 
     Raises:
@@ -89,7 +92,7 @@ def link_patch(
         stub_path = Path(os.path.abspath(stub)) if stub is not None else Path(folder, "stub.o")
         write_output(stub_path, built.stub.content)
         assert built.bound is not None  # noqa: S101  # judged for it
-        copies = write_bound(built.bound, Path(folder, "bound"))
+        copies = write_bound(built.bound, Path(folder, "bound") if bound_dir is None else os.path.abspath(bound_dir))
         linked = Path(folder, target.name)
         plan = build_link_plan(
             captured.argv,

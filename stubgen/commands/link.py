@@ -39,6 +39,9 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write which of the host's functions the patch replaces, for the next one",
     )
+    parser.add_argument(
+        "--bound-dir", metavar="DIR", help="keep the bound copies there: Mach-O debug information names them"
+    )
     parser.add_argument("--stub", metavar="FILE", help="keep the stub object")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the patch to write")
 
@@ -57,6 +60,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         bti=arguments.bti,
         extra=arguments.extra,
         stub=arguments.stub,
+        bound_dir=arguments.bound_dir,
         **options,
     )
     decisions = decision_documents(linked.built.resolution.decisions())

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from live.test_macho import PATCH_SLIDE, SLIDE, Toolchain, named_by_the_loader, objdump, read, symbols, toolchain
-from tools import need_module, run
+from tools import need, need_module, run
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
@@ -262,3 +262,32 @@ def test_hints_about_changed_instructions_are_gone(tmp_path: Path) -> None:
     assert running.call("read_hosts", 3) == 41 + 30 + 100
     assert running.call("read_mine", 4) == 4
     assert running.call("both", 0) == 41 + 1 + 1
+
+
+def test_bound_copies_can_be_kept_for_a_debugger(tmp_path: Path) -> None:
+    """A Mach-O patch with debug information names its objects: in a folder that is gone, a debugger finds nothing."""
+    clang = str(need("clang-19"))
+    source = tmp_path / "patch.c"
+    source.write_text("int host(int); int patch_main(int x) { return host(x) + 1; }")
+    (tmp_path / "host.c").write_text("int host(int x) { return x; } int main(void) { return host(0); }")
+    target = "--target=arm64-apple-macos13"
+    for name in ("patch", "host"):
+        run([clang, target, "-g", "-O1", "-c", tmp_path / f"{name}.c", "-o", tmp_path / f"{name}.o"])
+    linker = str(need("ld64.lld-19"))
+    argv = [linker, "-arch", "arm64", "-platform_version", "macos", "13.0", "13.0", "host.o", "-o", "host"]
+    run(argv, cwd=tmp_path)
+    contents = []
+    for _ in range(2):
+        link_patch(
+            StubBuilder(tmp_path / "host"),
+            Capture(argv, tmp_path, {}),
+            [tmp_path / "patch.o"],
+            tmp_path / "patch.dylib",
+            slide=0x4000,
+            bound_dir=tmp_path / "bound",
+        )
+        contents.append((tmp_path / "patch.dylib").read_bytes())
+    assert contents[0] == contents[1]
+    shown = run([str(need("llvm-objdump-19")), "--syms", tmp_path / "patch.dylib"])
+    assert str(tmp_path / "bound" / "000-patch.o") in shown
+    assert (tmp_path / "bound" / "000-patch.o").is_file()
