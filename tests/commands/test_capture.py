@@ -12,7 +12,7 @@ from stubgen.cli import main
 
 
 def test_capture_runs_and_records(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The first command of a session by hand: the link happens and its command is kept."""
+    """The first command that a person types: the link happens and its command is kept."""
     assert main(["capture", "--dir", str(tmp_path), "--", "echo", "-o", "app", "x.o"]) == 0
     assert capfd.readouterr().out == "-o app x.o\n"
     assert [capture.argv for capture in read_captures(tmp_path)] == [["echo", "-o", "app", "x.o"]]
