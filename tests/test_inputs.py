@@ -210,7 +210,8 @@ def test_one_file_commands_say_what_is_wrong(tmp_path: Path, run: Run, command: 
 
 def test_json_carries_the_error(tmp_path: Path, run: Run) -> None:
     """A builder that reads JSON gets a document also when the answer is an error."""
-    status, out, err = run("build", "--json", "--host", str(tmp_path / "no"), "--slide", "0", "x.o", "-o", "stub.o")
+    missing, output = str(tmp_path / "no"), str(tmp_path / "stub.o")
+    status, out, err = run("build", "--json", "--host", missing, "--slide", "0", "x.o", "-o", output)
     document = json.loads(out)
     assert status == document["status"] == 3
     assert document["schema"] == 1
