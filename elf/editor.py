@@ -67,7 +67,7 @@ class ObjectEditor(Copy[Section]):
         symtab = file.section_of_type(c.SHT_SYMTAB)
         if symtab is None or file.symbols is None:
             raise MalformedInput(f"{file.name}: has no symbol table")
-        super().__init__(file.view, file.symbols.strings)
+        super().__init__(file.view, file.symbols.strings.content)
         self.file = file
         self.symbols: Symbols = file.symbols
         self._symtab = symtab

@@ -31,7 +31,7 @@ from elf.records import (
     Shdr,
 )
 from elf.relocations import Relocations, read_relocations
-from stubgen.binary import View, align_up, column, name_list, names_at, string_at
+from stubgen.binary import StringTable, View, align_up, column, field_column, string_at
 from stubgen.errors import MalformedInput, UnsupportedInput
 
 
@@ -61,7 +61,7 @@ class Symbols:
     st_shndx: Sequence[int]  # section index or SHN_*, SHN_XINDEX already resolved
     st_value: array[int]  # ET_REL: byte offset into the section; else virtual address
     st_size: array[int]  # bytes
-    strings: bytes
+    strings: StringTable
     """The string table that st_name points into."""
     versions: Sequence[int] = ()
     """.gnu.version: one VER_NDX_* | VERSYM_HIDDEN a symbol; empty where the file has none."""
@@ -71,15 +71,15 @@ class Symbols:
 
     def name(self, index: int) -> bytes:
         """The name of symbol *index*."""
-        return string_at(self.strings, self.st_name[index])
+        return self.strings.at(self.st_name[index])
 
     def names(self) -> Iterator[bytes]:
         """All names, in the table's order."""
-        return names_at(self.strings, self.st_name)
+        return self.strings.names(self.st_name)
 
     def name_list(self, first: int, stop: int) -> list[bytes]:
         """The names of the symbols from *first* up to *stop*."""
-        return name_list(self.strings, self.st_name[first:stop])
+        return self.strings.read(self.st_name[first:stop])
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,16 +204,14 @@ class ElfFile:
             self.read_at(tags[c.DT_VERSYM], 2 * count, "DT_VERSYM") if c.DT_VERSYM in tags else memoryview(b"")
         )
         raw = self.read_at(tags[c.DT_SYMTAB], SYM.size * count, "DT_SYMTAB")
-        return self._symbols(raw, self._dynamic_strings, None, raw_versions)
+        return self._symbols(raw, memoryview(self._dynamic_strings), None, raw_versions)
 
     def _symbols(
-        self, raw: memoryview, strings: bytes, section: Section | None, raw_versions: memoryview | None = None
+        self, raw: memoryview, strings: memoryview, section: Section | None, raw_versions: memoryview | None = None
     ) -> Symbols:
         if len(raw) % SYM.size:
             raise MalformedInput(f"{self.name}: its symbol table is not a whole number of symbols")
-        wide = column("Q", raw)
-        octets = bytes(raw)
-        st_shndx: Sequence[int] = column("H", raw)[3::12]
+        st_shndx: Sequence[int] = field_column("H", raw, SYM.size, 6)
         extended = self.section_of_type(c.SHT_SYMTAB_SHNDX)
         if section is not None and extended is not None and extended.header.sh_link == section.number:
             content = self.content(extended)
@@ -225,25 +223,22 @@ class ElfFile:
             st_shndx = [indexes[i] if short == c.SHN_XINDEX else short for i, short in enumerate(st_shndx)]
         if raw_versions is not None and len(raw_versions) % 2:
             raise MalformedInput(f"{self.name}: its symbol versions are not a whole number of entries")
-        st_name = column("I", raw)[0::6]
-        if st_name and max(st_name) >= max(len(strings), 1):
-            raise MalformedInput(f"{self.name}: a symbol's name lies beyond the end of the string table")
         return Symbols(
-            st_name=st_name,
-            st_info=octets[4 :: SYM.size],
-            st_other=octets[5 :: SYM.size],
+            st_name=field_column("I", raw, SYM.size, 0),
+            st_info=raw[4 :: SYM.size].tobytes(),
+            st_other=raw[5 :: SYM.size].tobytes(),
             st_shndx=st_shndx,
-            st_value=wide[1::3],
-            st_size=wide[2::3],
-            strings=strings,
+            st_value=field_column("Q", raw, SYM.size, 8),
+            st_size=field_column("Q", raw, SYM.size, 16),
+            strings=StringTable(strings, self.name),
             versions=column("H", raw_versions) if raw_versions else (),
         )
 
-    def _strings_of(self, section: Section) -> bytes:
+    def _strings_of(self, section: Section) -> memoryview:
         link = section.header.sh_link
         if not 0 < link < len(self.sections):
             raise MalformedInput(f"{self.name}: section {section.name} has no string table (sh_link is {link})")
-        return bytes(self.content(self.sections[link]))
+        return self.content(self.sections[link])
 
     def _dynamic_symbol_count(self) -> int:
         """Number of dynamic symbols where no section header tells: from either hash table."""

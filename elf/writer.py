@@ -11,7 +11,19 @@ from typing import NamedTuple
 from elf import constants as c
 from elf.records import EHDR, NHDR, RELA, SHDR, SYM, Ehdr, Shdr
 from elf.relocations import Relocations, write_relocations
-from stubgen.binary import BytesLike, Column, Image, Layout, Span, column_bytes, name_table, narrow, spread
+from stubgen.binary import (
+    BytesLike,
+    Column,
+    Content,
+    Image,
+    Layout,
+    Pieces,
+    Span,
+    name_table,
+    narrow,
+    packed_column,
+    records,
+)
 from stubgen.errors import FieldOverflow
 
 
@@ -22,7 +34,7 @@ class Section:
     name: str
     sh_type: int  # SHT_*
     sh_flags: int  # SHF_*
-    content: BytesLike
+    content: Content
     sh_addralign: int = 1  # bytes
     relocations: Relocations | None = None
 
@@ -63,10 +75,10 @@ class _Region(NamedTuple):
 
     title: str
     header: Shdr
-    content: BytesLike
+    content: Content
 
 
-def write(obj: Object, name: str = "object") -> bytearray:
+def write(obj: Object, name: str = "object") -> bytes:
     """The bytes of *obj*; *name* stands for it in complaints.
 
     Raises:
@@ -74,9 +86,9 @@ def write(obj: Object, name: str = "object") -> bytearray:
             keep every ``st_shndx`` short.
     """
     groups = [obj.local_symbols, *obj.global_symbols]
-    strings, st_names = name_table([group.names for group in groups], name, list(map(_upper, groups)))
+    strings, st_names = name_table([group.names for group in groups], name)
     packed = [_pack(group, starts) for group, starts in zip(groups, st_names, strict=True)]
-    regions = _regions(obj, b"".join([bytes(SYM.size), *packed]), strings, name)
+    regions = _regions(obj, Pieces([bytes(SYM.size), *packed]), strings, name)
     titles = [region.title.encode() for region in regions] + [b".shstrtab"]
     shstrtab, (sh_names,) = name_table([titles], name)
     regions.append(_Region(".shstrtab", _shdr(sh_type=c.SHT_STRTAB), shstrtab))
@@ -104,7 +116,7 @@ def write(obj: Object, name: str = "object") -> bytearray:
     return image.finish()
 
 
-def _regions(obj: Object, symtab: bytes, strtab: bytes, name: str) -> list[_Region]:
+def _regions(obj: Object, symtab: Content, strtab: Content, name: str) -> list[_Region]:
     """The sections in file order: the caller's, their relocations, the symbol table and its strings."""
     regions = [
         _Region(s.name, _shdr(sh_type=s.sh_type, sh_flags=s.sh_flags, sh_addralign=s.sh_addralign), s.content)
@@ -182,23 +194,7 @@ def _section_headers(regions: Sequence[_Region], sh_names: Sequence[int], layout
     return b"".join(rows)
 
 
-def _upper(group: SymbolColumns) -> int:
-    """st_info, st_other and st_shndx where they are the same for the whole group, as word 0 holds them."""
-    upper = 0
-    for column, shift in ((group.st_info, 32), (group.st_other, 40), (group.st_shndx, 48)):
-        if isinstance(column, int):
-            upper |= column << shift
-    return upper
-
-
-def _pack(group: SymbolColumns, first: array[int]) -> bytes:
-    """*group* as ``Elf64_Sym`` records; *first* is word 0: st_name and what :func:`_upper` gave."""
-    count = len(group)
-    for column, shift in ((group.st_info, 32), (group.st_other, 40), (group.st_shndx, 48)):
-        if not isinstance(column, int):
-            first = array("Q", [word | value << shift for word, value in zip(first, column, strict=True)])
-    words = array("Q", bytes(SYM.size * count))
-    words[0::3] = first
-    words[1::3] = spread(group.st_value, count)
-    words[2::3] = spread(group.st_size, count)
-    return column_bytes(words)
+def _pack(group: SymbolColumns, st_name: array[int]) -> BytesLike:
+    """*group* as ``Elf64_Sym`` records."""
+    upper = packed_column(((group.st_info, 0), (group.st_other, 8), (group.st_shndx, 16)), len(group))
+    return records(st_name, upper, [group.st_value, group.st_size])

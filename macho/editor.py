@@ -76,7 +76,7 @@ class ObjectEditor(Copy[Section]):
     def __init__(self, file: MachOFile) -> None:
         if file.symbols is None:
             raise MalformedInput(f"{file.name}: has no symbol table")
-        super().__init__(file.view, file.symbols.strings)
+        super().__init__(file.view, file.symbols.strings.content)
         self.file = file
         self.symbols: Symbols = file.symbols
         self._entries = bytearray(file.symbols.raw)

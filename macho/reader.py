@@ -38,7 +38,7 @@ from macho.records import (
     SegmentCommand64,
 )
 from macho.relocations import Relocations, read_relocations
-from stubgen.binary import View, column, name_list, names_at, string_at, uleb128
+from stubgen.binary import StringTable, View, field_column, string_at, uleb128
 from stubgen.errors import MalformedInput, UnsupportedInput
 
 
@@ -82,7 +82,7 @@ class Symbols:
     n_sect: Sequence[int]  # section ordinal; 0 = none
     n_desc: array[int]  # N_WEAK_*; library ordinal in the high byte
     n_value: array[int]  # virtual address
-    strings: bytes
+    strings: StringTable
     """The string table that n_strx points into."""
     raw: memoryview
     """The table itself, ``nlist_64`` after ``nlist_64``."""
@@ -92,15 +92,15 @@ class Symbols:
 
     def name(self, index: int) -> bytes:
         """The name of symbol *index*."""
-        return string_at(self.strings, self.n_strx[index])
+        return self.strings.at(self.n_strx[index])
 
     def names(self) -> Iterator[bytes]:
         """All names, in the table's order."""
-        return names_at(self.strings, self.n_strx)
+        return self.strings.names(self.n_strx)
 
     def name_list(self, first: int, stop: int) -> list[bytes]:
         """The names of the symbols from *first* up to *stop*."""
-        return name_list(self.strings, self.n_strx[first:stop])
+        return self.strings.read(self.n_strx[first:stop])
 
 
 class MachOFile:
@@ -187,18 +187,14 @@ class MachOFile:
             return None
         _, _, symoff, nsyms, stroff, strsize = self._unpack(SYMTAB_COMMAND, command, "LC_SYMTAB")
         raw = self.view.bytes(symoff, nsyms * NLIST_64.size, "the symbol table")
-        strings = bytes(self.view.bytes(stroff, strsize, "the string table"))
-        octets = bytes(raw)
-        n_strx = column("I", raw)[0::4]
-        if n_strx and max(n_strx) >= max(strsize, 1):
-            raise MalformedInput(f"{self.name}: a symbol's name lies beyond the end of the string table")
+        strings = self.view.bytes(stroff, strsize, "the string table")
         return Symbols(
-            n_strx=n_strx,
-            n_type=octets[4 :: NLIST_64.size],
-            n_sect=octets[5 :: NLIST_64.size],
-            n_desc=column("H", raw)[3::8],
-            n_value=column("Q", raw)[1::2],
-            strings=strings,
+            n_strx=field_column("I", raw, NLIST_64.size, 0),
+            n_type=raw[4 :: NLIST_64.size].tobytes(),
+            n_sect=raw[5 :: NLIST_64.size].tobytes(),
+            n_desc=field_column("H", raw, NLIST_64.size, 6),
+            n_value=field_column("Q", raw, NLIST_64.size, 8),
+            strings=StringTable(strings, self.name),
             raw=raw,
         )
 

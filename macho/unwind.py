@@ -10,20 +10,20 @@ from macho.relocations import ARM64_RELOC_UNSIGNED, Relocations, r_word
 from stubgen.binary import column_bytes
 
 
-def leaf_frames(count: int, function_size: int, text_ordinal: int) -> tuple[bytes, Relocations]:
-    """One entry for each of *count* functions that lie one after another from the section's start at 0.
+def leaf_frames(starts: array[int], function_size: int, text_ordinal: int) -> tuple[bytes, Relocations]:
+    """One entry for each function.
 
     Under MH_SUBSECTIONS_VIA_SYMBOLS the linker moves each function on its own, so each needs its entry:
     frameless, no stack, return address in lr.
 
     Args:
-        count: functions.
+        starts: array ``Q``: their addresses.
         function_size: bytes each.
         text_ordinal: ordinal of the code's section.
     """
-    words = array("Q", bytes(COMPACT_UNWIND_ENTRY.size * count))
-    words[0::4] = array("Q", range(0, function_size * count, function_size))
-    words[1::4] = array("Q", [function_size | c.UNWIND_ARM64_MODE_FRAMELESS << 32]) * count
+    count = len(starts)
+    words = array("Q", [0, function_size | c.UNWIND_ARM64_MODE_FRAMELESS << 32, 0, 0]) * count
+    words[0::4] = starts
     word = r_word(text_ordinal, pcrel=False, length=3, extern=False, kind=ARM64_RELOC_UNSIGNED)
     places = range(0, COMPACT_UNWIND_ENTRY.size * count, COMPACT_UNWIND_ENTRY.size)
     return column_bytes(words), Relocations(places, array("I", [word]) * count)

@@ -12,7 +12,6 @@ from macho.records import (
     BUILD_VERSION_COMMAND,
     DYSYMTAB_COMMAND,
     MACH_HEADER_64,
-    NLIST_64,
     SECTION_64,
     SEGMENT_COMMAND_64,
     SYMTAB_COMMAND,
@@ -24,14 +23,16 @@ from macho.relocations import Relocations, write_relocations
 from stubgen.binary import (
     BytesLike,
     Column,
+    Content,
     Image,
     Layout,
+    Pieces,
     Span,
     align_up,
-    column_bytes,
     name_table,
     narrow,
-    spread,
+    packed_column,
+    records,
 )
 from stubgen.errors import FieldOverflow
 
@@ -43,7 +44,7 @@ class Section:
     segname: str  # at most 16 bytes
     sectname: str  # at most 16 bytes
     flags: int  # S_*
-    content: BytesLike
+    content: Content
     align: int = 0  # log2 bytes
     relocations: Relocations | None = None
 
@@ -84,15 +85,15 @@ def section_addresses(sections: Sequence[Section]) -> list[int]:
     return addresses
 
 
-def write(obj: Object, name: str = "object") -> bytearray:
+def write(obj: Object, name: str = "object") -> bytes:
     """The bytes of *obj*; *name* stands for it in complaints.
 
     Raises:
         FieldOverflow: a size, offset, count or name does not fit its field (file offsets are 32-bit).
     """
     groups = [obj.local_symbols, *obj.defined_symbols, obj.undefined_symbols]
-    strings, n_strx = name_table([group.names for group in groups], name, list(map(_upper, groups)))
-    symbols = b"".join([_pack(group, starts) for group, starts in zip(groups, n_strx, strict=True)])
+    strings, n_strx = name_table([group.names for group in groups], name)
+    symbols = Pieces([_pack(group, starts) for group, starts in zip(groups, n_strx, strict=True)])
     tables = [write_relocations(s.relocations) if s.relocations else b"" for s in obj.sections]
     commands_size = (
         SEGMENT_COMMAND_64.size
@@ -190,25 +191,10 @@ def _commands(obj: Object, layout: Layout, name: str) -> bytes:
     return b"".join(rows)
 
 
-def _upper(group: SymbolColumns) -> int:
-    """n_type, n_sect and n_desc where they are the same for the whole group, as word 0 holds them."""
-    upper = 0
-    for column, shift in ((group.n_type, 32), (group.n_sect, 40), (group.n_desc, 48)):
-        if isinstance(column, int):
-            upper |= column << shift
-    return upper
-
-
-def _pack(group: SymbolColumns, first: array[int]) -> bytes:
-    """*group* as ``nlist_64`` records; *first* is word 0: n_strx and what :func:`_upper` gave."""
-    count = len(group)
-    for column, shift in ((group.n_type, 32), (group.n_sect, 40), (group.n_desc, 48)):
-        if not isinstance(column, int):
-            first = array("Q", [word | value << shift for word, value in zip(first, column, strict=True)])
-    words = array("Q", bytes(NLIST_64.size * count))
-    words[0::2] = first
-    words[1::2] = spread(group.n_value, count)
-    return column_bytes(words)
+def _pack(group: SymbolColumns, n_strx: array[int]) -> BytesLike:
+    """*group* as ``nlist_64`` records."""
+    upper = packed_column(((group.n_type, 0), (group.n_sect, 8), (group.n_desc, 16)), len(group))
+    return records(n_strx, upper, [group.n_value])
 
 
 def _name16(name: str, field_name: str, where: str) -> bytes:

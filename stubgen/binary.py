@@ -9,16 +9,20 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate
 from struct import Struct
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from stubgen.errors import FieldOverflow, MalformedInput
 
 BytesLike = bytes | bytearray | memoryview
 Column = int | Sequence[int]
 """One value an entry, or one value for all of them."""
+
+NAMES_AT_ONCE = 1024
+"""Names handled at a time, so that they are still in the processor's cache for the next step."""
 
 
 class View:
@@ -72,6 +76,19 @@ def column_bytes(values: array[int]) -> bytes:
     return values.tobytes()
 
 
+def field_column(typecode: Literal["H", "I", "Q"], raw: memoryview, record: int, offset: int) -> array[int]:
+    """One field of packed little-endian records as an array; only its own bytes are copied.
+
+    Args:
+        typecode: as :func:`column` has it.
+        raw: a whole number of records.
+        record: bytes a record, a multiple of the field's size.
+        offset: of the field, likewise.
+    """
+    width = array(typecode).itemsize
+    return column(typecode, raw.cast(typecode)[offset // width :: record // width].tobytes())
+
+
 def string_at(table: BytesLike, offset: int) -> bytes:
     """The NUL-terminated string at byte *offset* of a string table; empty beyond its end."""
     if offset >= len(table):
@@ -84,23 +101,77 @@ def string_at(table: BytesLike, offset: int) -> bytes:
     return rest if end < 0 else rest[:end]
 
 
-def names_at(table: bytes, starts: Iterable[int]) -> Iterator[bytes]:
-    """The NUL-terminated string at each byte offset of a string table."""
-    find = table.find
-    for start in starts:
-        end = find(b"\0", start)
-        yield table[start:end] if end >= 0 else table[start:]
+class StringTable:
+    """A symbol table's NUL-terminated strings, in the file; columns of byte offsets say where names start.
 
+    What a whole column asks for is done by the pass and not by the name: the table is large, and most of it is
+    never looked at.
+    """
 
-def name_list(table: bytes, starts: array[int]) -> list[bytes]:
-    """:func:`names_at` as a list; at once where the strings lie one after another."""
-    if starts:
-        names = table[starts[0] : starts[-1]].split(b"\0")
-        names[-1] = string_at(table, starts[-1])
+    def __init__(self, table: memoryview, where: str) -> None:
+        self.view = table
+        self.where = where
+
+    def __len__(self) -> int:
+        return len(self.view)
+
+    @cached_property
+    def content(self) -> bytes:
+        """The whole table, copied out of the file."""
+        return bytes(self.view)
+
+    def at(self, start: int) -> bytes:
+        """The name at byte *start*.
+
+        Raises:
+            MalformedInput: the table ends before it.
+        """
+        if start >= len(self.view) and start:
+            raise MalformedInput(f"{self.where}: a symbol's name lies beyond the end of the string table")
+        return string_at(self.view, start)
+
+    def names(self, starts: Sequence[int]) -> Iterator[bytes]:
+        """The name at each of *starts*.
+
+        Raises:
+            MalformedInput: the table ends before one of them.
+        """
+        table = self.content
+        if starts and max(starts) >= max(len(table), 1):
+            raise MalformedInput(f"{self.where}: a symbol's name lies beyond the end of the string table")
+        find = table.find
+        for start in starts:
+            end = find(b"\0", start)
+            yield table[start:end] if end >= 0 else table[start:]
+
+    def read(self, starts: array[int]) -> list[bytes]:
+        """:meth:`names` as a list; by chunks where the strings lie one after another."""
+        names: list[bytes] = []
+        for first in range(0, len(starts), NAMES_AT_ONCE):
+            chunk = starts[first : first + NAMES_AT_ONCE]
+            run = self._run(chunk)
+            names += run or self.names(chunk)
+        return names
+
+    def holds(self, starts: array[int], names: Sequence[bytes]) -> bool:
+        """Whether exactly *names* are at *starts*, without making a list of what is there."""
+        if len(starts) != len(names):
+            return False
+        for first in range(0, len(starts), NAMES_AT_ONCE):
+            chunk, wanted = starts[first : first + NAMES_AT_ONCE], names[first : first + NAMES_AT_ONCE]
+            if self._run(chunk) != wanted and list(self.names(chunk)) != list(wanted):
+                return False
+        return True
+
+    def _run(self, starts: array[int]) -> list[bytes] | None:
+        """The names at *starts* if they lie one after another in the table."""
+        last = starts[-1]
+        if starts[0] > last:
+            return None
+        names = bytes(self.view[starts[0] : last]).split(b"\0")
+        names[-1] = self.at(last)
         offsets = accumulate([len(name) + 1 for name in names], initial=starts[0])
-        if len(names) == len(starts) and array("I", offsets)[:-1] == starts:
-            return names
-    return list(names_at(table, starts))
+        return names if len(names) == len(starts) and array("I", offsets)[:-1] == starts else None
 
 
 def uleb128(raw: BytesLike, position: int, where: str) -> tuple[int, int]:
@@ -122,41 +193,89 @@ def uleb128(raw: BytesLike, position: int, where: str) -> tuple[int, int]:
     raise MalformedInput(f"{where}: ends in the middle of a number")
 
 
-def spread(values: Column, count: int) -> array[int]:
-    """A column of *count* 8-byte values."""
-    return array("Q", [values]) * count if isinstance(values, int) else array("Q", values)
+def packed_column(fields: Sequence[tuple[Column, int]], count: int) -> Column:
+    """Narrow fields as one column of *count* values: each with the number of its lowest bit."""
+    packed: Column = 0
+    for values, shift in fields:
+        if isinstance(packed, int) and isinstance(values, int):
+            packed |= values << shift
+        else:
+            pairs = zip(_each(packed, count), _each(values, count), strict=True)
+            packed = array("Q", [word | value << shift for word, value in pairs])
+    return packed
 
 
-def name_table(
-    groups: Sequence[Sequence[bytes]], where: str, upper: Sequence[int] | None = None
-) -> tuple[bytes, list[array[int]]]:
-    """A string table of all *groups*' names, and for each group the byte offset of each name in it.
+def _each(column: Column, count: int) -> Sequence[int]:
+    return [column] * count if isinstance(column, int) else column
+
+
+def records(names: array[int], upper: Column, words: Sequence[Column]) -> memoryview:
+    """Little-endian records that begin with a 4-byte name offset, one for each of *names*.
+
+    Args:
+        names: array ``I``: the offsets.
+        upper: the four bytes behind each, as an integer.
+        words: the 8-byte fields that follow, one column a field.
+    """
+    first = upper << 32 if isinstance(upper, int) else array("Q", [value << 32 for value in upper])
+    columns = [first, *words]
+    packed = array("Q", [column if isinstance(column, int) else 0 for column in columns]) * len(names)
+    for field, column in enumerate(columns):
+        if not isinstance(column, int):
+            packed[field :: len(columns)] = column if isinstance(column, array) else array("Q", column)
+    lower = 0 if sys.byteorder == "little" else 1
+    memoryview(packed).cast("B").cast("I")[lower :: 2 * len(columns)] = memoryview(names)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return memoryview(packed).cast("B")
+
+
+class Pieces:
+    """Bytes that lie one after another in a file and are copied together only there."""
+
+    __slots__ = ("parts", "size")
+
+    def __init__(self, parts: Sequence[BytesLike]) -> None:
+        self.parts = parts
+        self.size = sum(map(len, parts))
+
+    def __len__(self) -> int:
+        return self.size
+
+
+Content = BytesLike | Pieces
+
+
+def name_table(groups: Sequence[Sequence[bytes]], where: str) -> tuple[Pieces, list[array[int]]]:
+    """A string table of all *groups*' names, and for each group the byte offset (array ``I``) of each name in it.
 
     Both formats keep offset 0 for "no name" and end each name with a NUL byte.
 
     Args:
         groups: names.
         where: the file, for complaints.
-        upper: for each group, what to add to each offset: the rest of the 8-byte word that a record's name
-            offset is the lower half of.
 
     Raises:
         FieldOverflow: a name contains a NUL byte, or the table outgrows 32-bit offsets.
     """
-    parts, words, position = [b"\0"], [], 1
-    for names, rest in zip(groups, upper or [0] * len(groups), strict=True):
-        joined = b"\0".join(names)
-        if names and joined.count(b"\0") != len(names) - 1:
-            raise FieldOverflow(f"{where}: a symbol name contains a NUL byte")
-        starts = array("Q", accumulate([len(name) + 1 for name in names], initial=position | rest))
-        position = starts.pop() - rest
-        if not all(names):  # unnamed: offset 0
-            starts = array("Q", [start if name else rest for start, name in zip(starts, names, strict=True)])
-        words.append(starts)
-        if names:
-            parts += [joined, b"\0"]
-    narrow(position, 32, "the size of the string table", where)
-    return b"".join(parts), words
+    parts: list[BytesLike] = [b"\0"]
+    columns, position = [], 1
+    for names in groups:
+        starts = array("I")
+        for first in range(0, len(names), NAMES_AT_ONCE):
+            chunk = names[first : first + NAMES_AT_ONCE]
+            joined = b"\0".join(chunk)
+            if joined.count(b"\0") != len(chunk) - 1:
+                raise FieldOverflow(f"{where}: a symbol name contains a NUL byte")
+            narrow(position + len(joined) + 1, 32, "the size of the string table", where)
+            starts.extend(accumulate([len(name) + 1 for name in chunk], initial=position))
+            position = starts.pop()
+            if not all(chunk):  # unnamed: offset 0
+                for number, name in enumerate(chunk, start=first):
+                    starts[number] = starts[number] if name else 0
+            parts += (joined, b"\0")
+        columns.append(starts)
+    return Pieces(parts), columns
 
 
 def narrow(value: int, bits: int, field: str, where: str) -> int:
@@ -222,10 +341,11 @@ class Image:
     def __init__(self, layout: Layout, where: str) -> None:
         self._layout = layout
         self._where = where
-        self._bytes = bytearray(layout.size)
+        self._parts: list[BytesLike] = []
+        self._end = 0  # bytes put so far
         self._waiting = layout.names()
 
-    def put(self, name: str, content: BytesLike) -> None:
+    def put(self, name: str, content: Content) -> None:
         """Write region *name*.
 
         Raises:
@@ -239,9 +359,11 @@ class Image:
                 f"planned {planned} bytes of {expected}"
             )
         start = self._layout.offset(name)
-        self._bytes[start : start + planned] = content
+        self._parts.append(bytes(start - self._end))
+        self._parts += content.parts if isinstance(content, Pieces) else [content]
+        self._end = start + planned
 
-    def finish(self) -> bytearray:
+    def finish(self) -> bytes:
         """The file.
 
         Raises:
@@ -249,7 +371,7 @@ class Image:
         """
         if self._waiting:
             raise RuntimeError(f"{self._where}: never wrote {', '.join(self._waiting)}")
-        return self._bytes
+        return b"".join(self._parts)
 
 
 SectionT = TypeVar("SectionT")

@@ -30,7 +30,7 @@ _TEXT, _RESOLVER = 1, 2
 class StubObject:
     """A relocatable object that defines the stubs."""
 
-    content: bytearray
+    content: bytes
     format: str  # "elf" or "macho"
     names: Sequence[bytes]
     addresses: array[int]  # runtime, one a name
@@ -205,19 +205,19 @@ def emit_macho(
 
     stride = len(template(bti=False).code)
     code = encode(addresses)
-    entries, entry_relocations = leaf_frames(len(names), stride, text_ordinal=1)
+    places = array("Q", range(0, stride * len(names), stride))
+    entries, entry_relocations = leaf_frames(places, stride, text_ordinal=1)
     instructions = c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS
     sections = [Section("__TEXT", "__text", instructions, code, 2)]
     if names:
         sections.append(Section("__LD", "__compact_unwind", c.S_ATTR_DEBUG, entries, 3, entry_relocations))
     private = partial(SymbolColumns, n_type=c.N_SECT | c.N_EXT | c.N_PEXT)
-    places = range(0, stride * len(names), stride)
     groups = [private(names=names, n_sect=1, n_desc=c.N_WEAK_DEF, n_value=places)]
     if slots:
         values = column_bytes(array("Q", [slot.value for slot in slots]))
         sections.append(Section("__TEXT", "__const", c.S_REGULAR, values, 3))
         start = section_addresses(sections)[-1]
-        places = range(start, start + 8 * len(slots), 8)
-        groups.append(private(names=[slot.symbol for slot in slots], n_sect=len(sections), n_value=places))
+        homes = range(start, start + 8 * len(slots), 8)
+        groups.append(private(names=[slot.symbol for slot in slots], n_sect=len(sections), n_value=homes))
     content = write(Object(sections, build_version, defined_symbols=groups), "the stub object")
     return StubObject(content, "macho", names, addresses, bti=False, slots=tuple(slots))

@@ -110,7 +110,7 @@ class ElfImage(Image):
         for table in (self.file.symbols, self.file.dynamic_symbols):
             if table is None:
                 continue
-            loose = b".llvm." in table.strings or b"@" in table.strings
+            loose = b".llvm." in table.strings.content or b"@" in table.strings.content
             for index, name in enumerate(table.names()):
                 if name in bases:
                     candidate = self._candidate(table, index, name, "", True)
@@ -306,7 +306,7 @@ class ElfImage(Image):
 
     def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
         table = self.file.symbols
-        if table is not None and prefix in table.strings:
+        if table is not None and prefix in table.strings.content:
             for index, name in enumerate(table.names()):
                 if name.startswith(prefix) and table.st_shndx[index] != c.SHN_UNDEF:
                     yield name, table.st_value[index]

@@ -80,7 +80,7 @@ class MachOImage(Image):
         table = self.file.symbols
         if table is None:
             return found
-        loose = b".llvm." in table.strings
+        loose = b".llvm." in table.strings.content
         for index, name in enumerate(table.names()):
             if name not in bases and not (loose and base_name(name) in bases):
                 continue
@@ -197,7 +197,7 @@ class MachOImage(Image):
 
     def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
         table = self.file.symbols
-        if table is not None and prefix in table.strings:
+        if table is not None and prefix in table.strings.content:
             for index, name in enumerate(table.names()):
                 if name.startswith(prefix) and table.n_type[index] & c.N_TYPE == c.N_SECT:
                     yield name, table.n_value[index]

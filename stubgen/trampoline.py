@@ -17,7 +17,8 @@ by integer arithmetic, and Capstone decodes each *distinct* word once, against w
 from __future__ import annotations
 
 from array import array
-from functools import cache
+from collections.abc import Collection
+from functools import cache, partial
 from typing import NamedTuple
 
 from stubgen.binary import BytesLike, column, column_bytes
@@ -26,7 +27,7 @@ from stubgen.errors import Refusal, VerificationRefusal
 WORD = 4  # bytes an instruction
 IMMEDIATE_SHIFT = 5  # bits; Arm ARM C6.2, MOVZ and MOVK: imm16 is bits 5 to 20
 ADDRESS_LIMIT = 1 << 48  # user space ends below it (TASK_SIZE with 48-bit virtual addresses)
-CHUNK = 1 << 16  # stubs handled at a time, so that scratch integers stay in cache
+CHUNK = 65536  # stubs handled at a time, so that scratch bytes stay in cache
 
 _BRANCH = (
     "movz x16, #0",
@@ -84,24 +85,43 @@ def encode(addresses: array[int], *, bti: bool = False) -> bytes:
     Raises:
         Refusal: an address is at or above 2^48.
     """
-    if addresses and max(addresses) >= ADDRESS_LIMIT:
+    raw = column_bytes(addresses)
+    if (raw[6::8] + raw[7::8]).strip(b"\0"):  # ADDRESS_LIMIT: the two highest bytes are 0
         raise Refusal(f"runtime address {max(addresses):#x} is at or above 2^48, where user space ends")
     shape = template(bti)
     stride = len(shape.code)
-    raw = column_bytes(addresses)
     parts = []
-    for start in range(0, len(addresses), CHUNK):
-        chunk = raw[8 * start : 8 * (start + CHUNK)]
+    for first in range(0, len(addresses), CHUNK):
+        chunk = raw[8 * first : 8 * (first + CHUNK)]
         count = len(chunk) // 8
-        immediates = bytearray(stride * count)
+        stubs = bytearray(shape.code * count)
         for half in range(4):
+            low, high = chunk[2 * half :: 8], chunk[2 * half + 1 :: 8]
             at = WORD * (shape.immediates_at + half)
-            immediates[at::stride] = chunk[2 * half :: 8]
-            immediates[at + 1 :: stride] = chunk[2 * half + 1 :: 8]
-        shifted = int.from_bytes(immediates, "little") << IMMEDIATE_SHIFT
-        code = shifted | int.from_bytes(shape.code * count, "little")
-        parts.append(code.to_bytes(stride * count, "little"))
+            from_low, from_high = _scattered(shape.code[at : at + WORD])
+            stubs[at::stride] = low.translate(from_low[0])
+            middle = int.from_bytes(low.translate(from_low[1]), "little")
+            middle |= int.from_bytes(high.translate(from_high[1]), "little")
+            stubs[at + 1 :: stride] = middle.to_bytes(count, "little")
+            stubs[at + 2 :: stride] = high.translate(from_high[2])
+        parts.append(stubs)
     return b"".join(parts)
+
+
+@cache
+def _scattered(word: bytes) -> tuple[list[bytes], list[bytes]]:
+    """Where an immediate's two bytes go in an instruction: a table for each of the word's bytes, *word*'s bits in it.
+
+    The immediate begins in the middle of a byte, so its low byte reaches bytes 0 and 1, its high byte 1 and 2.
+    """
+
+    def table(shift: int, position: int) -> bytes:
+        return bytes(word[position] | (byte << shift >> 8 * position & 0xFF) for byte in range(256))
+
+    return (
+        [table(IMMEDIATE_SHIFT, position) for position in range(WORD)],
+        [table(IMMEDIATE_SHIFT + 8, position) for position in range(WORD)],
+    )
 
 
 def decode(code: BytesLike, *, bti: bool = False) -> array[int]:
@@ -112,41 +132,89 @@ def decode(code: BytesLike, *, bti: bool = False) -> array[int]:
             stub (index), what stands there and what should.
     """
     shape = template(bti)
-    count, rest = divmod(len(code), len(shape.code))
+    stride = len(shape.code)
+    count, rest = divmod(len(code), stride)
     if rest:
-        raise VerificationRefusal(f"the stubs' code is {len(code)} bytes, not a multiple of {len(shape.code)}")
-    words = column("I", code)
-    lanes = [words[position :: shape.words] for position in range(shape.words)]
-    distinct = [_distinct(lane) for lane in lanes]
-    decoded = _disassemble(set().union(*distinct))
+        raise VerificationRefusal(f"the stubs' code is {len(code)} bytes, not a multiple of {stride}")
+    view = memoryview(code)
     addresses = bytearray(8 * count)
-    for position, lane in enumerate(lanes):
-        half = position - shape.immediates_at
-        expected = _expectation(half)
-        fixed = int.from_bytes(shape.code[WORD * position : WORD * (position + 1)], "little")
-        for word in distinct[position]:
-            immediate = _immediate(word) if 0 <= half < 4 else 0
-            if decoded[word] != (expected, immediate) or word != fixed | immediate << IMMEDIATE_SHIFT:
-                stub = lane.index(word)
-                stands = "nothing Capstone knows" if decoded[word] is None else str(decoded[word])
-                raise VerificationRefusal(
-                    f"stub {stub}: instruction {position} is {word:#010x} ({stands}), not {expected}"
-                )
-        if 0 <= half < 4:
-            halves = _immediates(lane)
-            addresses[2 * half :: 8] = halves[0::2]
-            addresses[2 * half + 1 :: 8] = halves[1::2]
+    immediates: list[set[int]] = [set(), set(), set(), set()]
+    for first in range(0, count, CHUNK):
+        chunk = bytes(view[stride * first : stride * (first + CHUNK)])
+        for position in range(shape.words):
+            half = position - shape.immediates_at
+            lane = [chunk[WORD * position + byte :: stride] for byte in range(WORD)]
+            fixed = shape.code[WORD * position : WORD * (position + 1)]
+            if not 0 <= half < 4:
+                if not all(map(_is_all, lane, fixed)):
+                    raise _stranger(view, shape, first)
+                continue
+            others = (lane[0].translate(_BESIDE[0]), lane[2].translate(_BESIDE[2]), lane[3])
+            if not all(map(_is_all, others, (fixed[0], fixed[2], fixed[3]))):
+                raise _stranger(view, shape, first)
+            low, high = _gathered(lane[0], lane[1]), _gathered(lane[1], lane[2])
+            addresses[8 * first + 2 * half : 8 * (first + CHUNK) : 8] = low
+            addresses[8 * first + 2 * half + 1 : 8 * (first + CHUNK) : 8] = high
+            immediates[half].update(_distinct(low, high))
+    fixed_words = [{0}] * (1 + shape.immediates_at) if count else []  # the branch; the landing pad, where there is one
+    if not all(map(partial(_mean, shape), [*immediates, *fixed_words], (0, 1, 2, 3, 4, -1))):
+        raise _stranger(view, shape, 0)
     return column("Q", addresses)
 
 
-def _immediates(lane: array[int]) -> bytes:
-    """Bits 5 to 20 of each word, as little-endian 16-bit values."""
-    raw = column_bytes(lane)
-    shifted = (int.from_bytes(raw, "little") >> IMMEDIATE_SHIFT).to_bytes(len(raw), "little")
-    halves = bytearray(len(raw) // 2)
-    halves[0::2] = shifted[0::4]
-    halves[1::2] = shifted[1::4]
-    return bytes(halves)
+_FIELD = 0xFFFF << IMMEDIATE_SHIFT
+_BESIDE = [bytes(byte & ~(_FIELD >> 8 * position) & 0xFF for byte in range(256)) for position in range(WORD)]
+"""For each byte of an instruction: what is left of it beside the immediate."""
+_LOWER = bytes(byte >> IMMEDIATE_SHIFT for byte in range(256))
+_UPPER = bytes(byte << 8 - IMMEDIATE_SHIFT & 0xFF for byte in range(256))
+"""What two neighbouring bytes of an instruction hold of a byte of the immediate: its lower and its upper bits."""
+
+
+def _gathered(before: bytes, behind: bytes) -> bytes:
+    """A byte of each immediate, from the two bytes of the instruction that it lies across."""
+    parts = int.from_bytes(before.translate(_LOWER), "little") | int.from_bytes(behind.translate(_UPPER), "little")
+    return parts.to_bytes(len(before), "little")
+
+
+def _is_all(lane: bytes, value: int) -> bool:
+    """Whether every byte of *lane* is *value*."""
+    return lane.count(value) == len(lane)
+
+
+def _distinct(low: bytes, high: bytes) -> set[int]:
+    """The different 16-bit values of two columns of bytes; cheaply so for the usual ones that hold but one."""
+    if _is_all(low, low[0]) and _is_all(high, high[0]):
+        return {low[0] | high[0] << 8}
+    pairs = bytearray(2 * len(low))
+    pairs[0::2], pairs[1::2] = low, high
+    return set(column("H", pairs))
+
+
+def _mean(shape: Template, immediates: Collection[int], half: int) -> bool:
+    """Whether Capstone reads the instruction of *half* as what belongs there, with each of *immediates* in it."""
+    at = WORD * (shape.immediates_at + half)
+    fixed = int.from_bytes(shape.code[at : at + WORD], "little")
+    _read_words({fixed | immediate << IMMEDIATE_SHIFT for immediate in immediates})
+    expected = _expectation(half)
+    return all(_MEANINGS[fixed | immediate << IMMEDIATE_SHIFT] == (expected, immediate) for immediate in immediates)
+
+
+def _stranger(code: memoryview, shape: Template, first: int) -> VerificationRefusal:
+    """The complaint about the first instruction, from stub *first* on, that is not the one that belongs there."""
+    words = column("I", code[len(shape.code) * first :])
+    for index, word in enumerate(words):
+        stub, position = divmod(index, shape.words)
+        half = position - shape.immediates_at
+        fixed = int.from_bytes(shape.code[WORD * position : WORD * (position + 1)], "little")
+        immediate = _immediate(word) if 0 <= half < 4 else 0
+        _read_words({word})
+        meaning, expected = _MEANINGS[word], _expectation(half)
+        if meaning != (expected, immediate) or word != fixed | immediate << IMMEDIATE_SHIFT:
+            stands = "nothing Capstone knows" if meaning is None else str(meaning)
+            return VerificationRefusal(
+                f"stub {first + stub}: instruction {position} is {word:#010x} ({stands}), not {expected}"
+            )
+    raise AssertionError("a stub that is not as it should be has no instruction that is not")
 
 
 def _immediate(word: int) -> int:
@@ -158,26 +226,32 @@ def _expectation(half: int) -> str:
     return ("movz x16", "movk x16 lsl 16", "movk x16 lsl 32", "movk x16 lsl 48", "br x16", "bti c")[half]
 
 
-def _distinct(lane: array[int]) -> set[int]:
-    """The different words of *lane*; cheaply so for the usual lane that holds but one."""
-    if not lane:
-        return set()
-    one = column_bytes(lane[:1])
-    return {lane[0]} if column_bytes(lane) == one * len(lane) else set(lane)
+_MEANINGS: dict[int, tuple[str, int] | None] = {}
+"""Every word that Capstone has read in this process as (operation, immediate); None where it knows none."""
+_MEANINGS_KEPT = 1 << 18  # four positions of 2^16 immediates; beyond that they are strangers' words
 
 
-def _disassemble(words: set[int]) -> dict[int, tuple[str, int] | None]:
-    """Each distinct word as (operation, immediate), in Capstone's reading; None where it knows none."""
+def forget_words() -> None:
+    """Have Capstone read every word again: for benchmarks, which must not count on what it read before."""
+    _MEANINGS.clear()
+
+
+def _read_words(words: set[int]) -> None:
+    """Have Capstone read those *words* that it has not read yet."""
+    unread = words - _MEANINGS.keys()
+    if not unread:
+        return
+    if len(_MEANINGS) > _MEANINGS_KEPT:
+        _MEANINGS.clear()
+        unread = words
     import capstone
 
     disassembler = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)
-    distinct = sorted(words)
     disassembler.skipdata = True  # an unknown word becomes data and the next one is still read
-    code = column_bytes(array("I", distinct))
-    decoded: dict[int, tuple[str, int] | None] = {}
-    for address, _, mnemonic, operands in disassembler.disasm_lite(code, 0):
-        decoded[distinct[address // WORD]] = _operation(mnemonic, operands)
-    return decoded
+    distinct = sorted(unread)
+    _MEANINGS.update(dict.fromkeys(distinct))
+    for address, _, mnemonic, operands in disassembler.disasm_lite(column_bytes(array("I", distinct)), 0):
+        _MEANINGS[distinct[address // WORD]] = _operation(mnemonic, operands)
 
 
 def _operation(mnemonic: str, operands: str) -> tuple[str, int] | None:

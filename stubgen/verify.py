@@ -5,8 +5,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stubgen.binary import StringTable
 from stubgen.errors import VerificationRefusal
 from stubgen.image import Image, Role
 from stubgen.images import open_image
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Verified:
     """What was found in a sound stub object."""
 
-    names: list[bytes]
+    names: Sequence[bytes]
     targets: array[int]  # runtime addresses that the stubs branch to, as Capstone reads them
     bti: bool
     slots: dict[bytes, int]
@@ -34,9 +35,10 @@ def verify(stub: StubObject) -> Verified:
         VerificationRefusal: a name or a target differs; the message says which.
         MalformedInput: the object's structure is broken.
     """
-    verified = verify_object(stub.content, "the stub object")
-    if verified.names != list(stub.names):
+    found = _read(stub.content, "the stub object")
+    if not found.strings.holds(found.starts, stub.names):
         raise VerificationRefusal("the stub object defines other names than it should")
+    verified = Verified(stub.names, _targets(found, "the stub object"), found.bti, found.slots)
     if verified.targets != stub.addresses:
         pairs = zip(verified.names, verified.targets, stub.addresses, strict=True)
         name, target, address = next(pair for pair in pairs if pair[1] != pair[2])
@@ -53,13 +55,33 @@ def verify_object(data: Any, name: str) -> Verified:
         VerificationRefusal: something is not as a stub object has it; the message says what.
         MalformedInput: the object's structure is broken.
     """
+    found = _read(data, name)
+    names = found.strings.read(found.starts)
+    if len(set(names)) != len(names):
+        raise VerificationRefusal(f"{name}: defines a name twice")
+    return Verified(names, _targets(found, name), found.bti, found.slots)
+
+
+class _Found(NamedTuple):
+    """What a stub object holds, its names and its code still unread."""
+
+    strings: StringTable
+    starts: array[int]  # byte offset of each stub's name
+    values: array[int]  # byte offset of each stub in the code
+    code: memoryview
+    bti: bool
+    slots: dict[bytes, int]
+
+
+def _read(data: Any, name: str) -> _Found:
+    """The structure of a stub object, checked."""
     image = open_image(data, name)
     if image.role is not Role.OBJECT:
         raise VerificationRefusal(f"{name}: is a linked {image.role.value}, not a stub object; try inspect or check")
     return _READERS[image.format](image, name)
 
 
-def _verify_elf(image: Image, name: str) -> Verified:
+def _read_elf(image: Image, name: str) -> _Found:
     from elf import constants as c
     from stubgen.image_elf import ElfImage
 
@@ -94,12 +116,11 @@ def _verify_elf(image: Image, name: str) -> Verified:
         if symbols.st_size[index] not in (8, 16) or end > len(content):
             raise VerificationRefusal(f"{name}: slot {_name(symbols, index)} is not 8 or 16 bytes of its section")
         slots[symbols.name(index)] = int.from_bytes(content[end - 8 : end], "little")
-    names = symbols.name_list(first, stop)
-    values = symbols.st_value[first:stop]
-    return _verified(name, names, values, bytes(image.file.content(text)), bti, slots)
+    starts, values = symbols.st_name[first:stop], symbols.st_value[first:stop]
+    return _Found(symbols.strings, starts, values, image.file.content(text), bti, slots)
 
 
-def _verify_macho(image: Image, name: str) -> Verified:
+def _read_macho(image: Image, name: str) -> _Found:
     from macho import constants as c
     from stubgen.image_macho import MachOImage
 
@@ -131,11 +152,11 @@ def _verify_macho(image: Image, name: str) -> Verified:
         if not 0 <= start <= section.header.size - 8:
             raise VerificationRefusal(f"{name}: slot {_name(symbols, index)} is not 8 bytes of its section")
         slots[symbols.name(index)] = int.from_bytes(image.file.content(section)[start : start + 8], "little")
-    names = symbols.name_list(first, stop)
-    return _verified(name, names, symbols.n_value[first:stop], bytes(image.file.content(text)), False, slots)
+    starts, values = symbols.n_strx[first:stop], symbols.n_value[first:stop]
+    return _Found(symbols.strings, starts, values, image.file.content(text), False, slots)
 
 
-_READERS = {"elf": _verify_elf, "macho": _verify_macho}
+_READERS = {"elf": _read_elf, "macho": _read_macho}
 
 
 def _first_stray(columns: Sequence[Sequence[int]], first: int, stop: int, expected: Sequence[int]) -> int | None:
@@ -143,22 +164,21 @@ def _first_stray(columns: Sequence[Sequence[int]], first: int, stop: int, expect
     strays = []
     for column, value in zip(columns, expected, strict=True):
         held = column[first:stop]
-        wanted = bytes([value]) * len(held) if isinstance(held, bytes) else array("Q", [value]) * len(held)
-        if held != wanted:
+        if isinstance(held, array):
+            same = held == array(held.typecode, [value]) * len(held)
+        else:
+            same = held.count(value) == len(held)
+        if not same:
             strays += [index for index, field in enumerate(held, start=first) if field != value][:1]
     return min(strays, default=None)
 
 
-def _verified(
-    name: str, names: list[bytes], values: array[int], code: bytes, bti: bool, slots: dict[bytes, int]
-) -> Verified:
-    """Common end: one symbol a stub, in order, nothing between them; and every stub decodes."""
-    stride = len(template(bti).code)
-    if values != array("Q", range(0, stride * len(names), stride)) or len(code) != stride * len(names):
+def _targets(found: _Found, name: str) -> array[int]:
+    """Where the stubs go: one symbol a stub, in order, nothing between them; and every stub decodes."""
+    stride, count = len(template(found.bti).code), len(found.starts)
+    if found.values != array("Q", range(0, stride * count, stride)) or len(found.code) != stride * count:
         raise VerificationRefusal(f"{name}: its symbols and its code do not pair up one stub to one name")
-    if len(set(names)) != len(names):
-        raise VerificationRefusal(f"{name}: defines a name twice")
-    return Verified(names, decode(code, bti=bti), bti, slots)
+    return decode(found.code, bti=found.bti)
 
 
 def _name(symbols: Any, index: int) -> str:
