@@ -7,7 +7,7 @@ caller does not ask for is not read.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from struct import Struct
@@ -29,6 +29,7 @@ from elf.records import (
     Ehdr,
     Phdr,
     Shdr,
+    Sym,
 )
 from elf.relocations import Relocations, read_relocations
 from stubgen.binary import StringTable, View, align_up, column, field_column, string_at
@@ -51,35 +52,91 @@ class Note(NamedTuple):
     content: memoryview
 
 
-@dataclass(frozen=True, slots=True)
 class Symbols:
-    """A symbol table as columns of equal length; index 0 is the unnamed null symbol."""
+    """A symbol table: a record where one is asked for, columns of equal length where all are.
 
-    st_name: array[int]  # byte offset into strings
-    st_info: Sequence[int]  # bind << 4 | type
-    st_other: Sequence[int]  # visibility, low 2 bits
-    st_shndx: Sequence[int]  # section index or SHN_*, SHN_XINDEX already resolved
-    st_value: array[int]  # ET_REL: byte offset into the section; else virtual address
-    st_size: array[int]  # bytes
-    strings: StringTable
-    """The string table that st_name points into."""
-    versions: Sequence[int] = ()
-    """.gnu.version: one VER_NDX_* | VERSYM_HIDDEN a symbol; empty where the file has none."""
+    Index 0 is the unnamed null symbol.
+    """
+
+    def __init__(
+        self,
+        raw: memoryview,
+        strings: StringTable,
+        extended: Sequence[int] = (),
+        versions: Sequence[int] = (),
+    ) -> None:
+        self.raw = raw
+        """The table itself, ``Elf64_Sym`` after ``Elf64_Sym``."""
+        self.strings = strings
+        """The string table that st_name points into."""
+        self.extended = extended
+        """SHT_SYMTAB_SHNDX: the section index where st_shndx is SHN_XINDEX."""
+        self.versions = versions
+        """.gnu.version: one VER_NDX_* | VERSYM_HIDDEN a symbol; empty where the file has none."""
 
     def __len__(self) -> int:
-        return len(self.st_name)
+        return len(self.raw) // SYM.size
+
+    def entry(self, index: int) -> Sym:
+        """Symbol *index*, SHN_XINDEX resolved."""
+        record = Sym(*SYM.unpack_from(self.raw, SYM.size * index))
+        return record._replace(st_shndx=self.extended[index]) if record.st_shndx == c.SHN_XINDEX else record
+
+    @cached_property
+    def st_name(self) -> array[int]:
+        """Byte offset into the strings."""
+        return field_column("I", self.raw, SYM.size, 0)
+
+    @cached_property
+    def st_info(self) -> bytes:
+        """Bind << 4 | type."""
+        return self.raw[4 :: SYM.size].tobytes()
+
+    @cached_property
+    def st_other(self) -> bytes:
+        """Visibility, low 2 bits."""
+        return self.raw[5 :: SYM.size].tobytes()
+
+    @cached_property
+    def st_shndx(self) -> Sequence[int]:
+        """Section index or SHN_*, SHN_XINDEX resolved."""
+        short = field_column("H", self.raw, SYM.size, 6)
+        if not len(self.extended):
+            return short
+        return [self.extended[i] if index == c.SHN_XINDEX else index for i, index in enumerate(short)]
+
+    @cached_property
+    def st_value(self) -> array[int]:
+        """ET_REL: byte offset into the section; else virtual address."""
+        return field_column("Q", self.raw, SYM.size, 8)
+
+    @cached_property
+    def st_size(self) -> array[int]:
+        """Bytes."""
+        return field_column("Q", self.raw, SYM.size, 16)
 
     def name(self, index: int) -> bytes:
         """The name of symbol *index*."""
-        return self.strings.at(self.st_name[index])
+        return self.strings.at(self.entry(index).st_name)
 
     def names(self) -> Iterator[bytes]:
         """All names, in the table's order."""
         return self.strings.names(self.st_name)
 
-    def name_list(self, first: int, stop: int) -> list[bytes]:
-        """The names of the symbols from *first* up to *stop*."""
-        return self.strings.read(self.st_name[first:stop])
+    def places(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
+        """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""
+        return self.strings.find(self.st_name, wanted, markers)
+
+    def file_of(self, index: int) -> bytes:
+        """The name of the file symbol before symbol *index*: gABI, "Symbol Table", its file if it is local."""
+        step = 4096  # symbols looked through at a time, backwards
+        for stop in range(index, 0, -step):
+            start = max(stop - step, 0)
+            kinds = self.raw[SYM.size * start + 4 : SYM.size * stop : SYM.size].tobytes()
+            place = kinds.rfind(c.STB_LOCAL << 4 | c.STT_FILE)
+            if place >= 0:
+                return self.name(start + place)
+        return b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,28 +268,19 @@ class ElfFile:
     ) -> Symbols:
         if len(raw) % SYM.size:
             raise MalformedInput(f"{self.name}: its symbol table is not a whole number of symbols")
-        st_shndx: Sequence[int] = field_column("H", raw, SYM.size, 6)
+        indexes: Sequence[int] = ()
         extended = self.section_of_type(c.SHT_SYMTAB_SHNDX)
         if section is not None and extended is not None and extended.header.sh_link == section.number:
             content = self.content(extended)
             if len(content) % 4:
                 raise MalformedInput(f"{self.name}: .symtab_shndx is not a whole number of section indexes")
             indexes = column("I", content)
-            if len(indexes) < len(st_shndx):
+            if len(indexes) < len(raw) // SYM.size:
                 raise MalformedInput(f"{self.name}: .symtab_shndx is shorter than the symbol table")
-            st_shndx = [indexes[i] if short == c.SHN_XINDEX else short for i, short in enumerate(st_shndx)]
         if raw_versions is not None and len(raw_versions) % 2:
             raise MalformedInput(f"{self.name}: its symbol versions are not a whole number of entries")
-        return Symbols(
-            st_name=field_column("I", raw, SYM.size, 0),
-            st_info=raw[4 :: SYM.size].tobytes(),
-            st_other=raw[5 :: SYM.size].tobytes(),
-            st_shndx=st_shndx,
-            st_value=field_column("Q", raw, SYM.size, 8),
-            st_size=field_column("Q", raw, SYM.size, 16),
-            strings=StringTable(strings, self.name),
-            versions=column("H", raw_versions) if raw_versions else (),
-        )
+        versions = column("H", raw_versions) if raw_versions else ()
+        return Symbols(raw, StringTable(strings, self.name), indexes, versions)
 
     def _strings_of(self, section: Section) -> memoryview:
         link = section.header.sh_link

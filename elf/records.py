@@ -63,3 +63,14 @@ class Phdr(NamedTuple):
     p_filesz: int  # bytes
     p_memsz: int  # bytes
     p_align: int  # bytes
+
+
+class Sym(NamedTuple):
+    """Elf64_Sym, gABI chapter 4 "Symbol Table", 24 bytes."""
+
+    st_name: int  # byte offset into .strtab; 0 = unnamed
+    st_info: int  # bind << 4 | type
+    st_other: int  # visibility, low 2 bits
+    st_shndx: int  # section index or SHN_*
+    st_value: int  # ET_REL: byte offset into the section; else virtual address
+    st_size: int  # bytes

@@ -7,8 +7,7 @@ caller does not ask for is not read.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from struct import Struct
 from typing import Any, NamedTuple
@@ -34,6 +33,7 @@ from macho.records import (
     UUID_COMMAND,
     VERSION_MIN_COMMAND,
     MachHeader64,
+    Nlist64,
     Section64,
     SegmentCommand64,
 )
@@ -73,34 +73,58 @@ class Dylib(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
 class Symbols:
-    """A symbol table as columns of equal length."""
+    """A symbol table: a record where one is asked for, columns of equal length where all are."""
 
-    n_strx: array[int]  # byte offset into strings
-    n_type: Sequence[int]  # N_STAB | N_PEXT | N_TYPE | N_EXT
-    n_sect: Sequence[int]  # section ordinal; 0 = none
-    n_desc: array[int]  # N_WEAK_*; library ordinal in the high byte
-    n_value: array[int]  # virtual address
-    strings: StringTable
-    """The string table that n_strx points into."""
-    raw: memoryview
-    """The table itself, ``nlist_64`` after ``nlist_64``."""
+    def __init__(self, raw: memoryview, strings: StringTable) -> None:
+        self.raw = raw
+        """The table itself, ``nlist_64`` after ``nlist_64``."""
+        self.strings = strings
+        """The string table that n_strx points into."""
 
     def __len__(self) -> int:
-        return len(self.n_strx)
+        return len(self.raw) // NLIST_64.size
+
+    def entry(self, index: int) -> Nlist64:
+        """Symbol *index*."""
+        return Nlist64(*NLIST_64.unpack_from(self.raw, NLIST_64.size * index))
+
+    @cached_property
+    def n_strx(self) -> array[int]:
+        """Byte offset into the strings."""
+        return field_column("I", self.raw, NLIST_64.size, 0)
+
+    @cached_property
+    def n_type(self) -> bytes:
+        """N_STAB | N_PEXT | N_TYPE | N_EXT."""
+        return self.raw[4 :: NLIST_64.size].tobytes()
+
+    @cached_property
+    def n_sect(self) -> bytes:
+        """Section ordinal; 0 = none."""
+        return self.raw[5 :: NLIST_64.size].tobytes()
+
+    @cached_property
+    def n_desc(self) -> array[int]:
+        """N_WEAK_*; library ordinal in the high byte."""
+        return field_column("H", self.raw, NLIST_64.size, 6)
+
+    @cached_property
+    def n_value(self) -> array[int]:
+        """Virtual address."""
+        return field_column("Q", self.raw, NLIST_64.size, 8)
 
     def name(self, index: int) -> bytes:
         """The name of symbol *index*."""
-        return self.strings.at(self.n_strx[index])
+        return self.strings.at(self.entry(index).n_strx)
 
     def names(self) -> Iterator[bytes]:
         """All names, in the table's order."""
         return self.strings.names(self.n_strx)
 
-    def name_list(self, first: int, stop: int) -> list[bytes]:
-        """The names of the symbols from *first* up to *stop*."""
-        return self.strings.read(self.n_strx[first:stop])
+    def places(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
+        """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""
+        return self.strings.find(self.n_strx, wanted, markers)
 
 
 class MachOFile:
@@ -188,15 +212,7 @@ class MachOFile:
         _, _, symoff, nsyms, stroff, strsize = self._unpack(SYMTAB_COMMAND, command, "LC_SYMTAB")
         raw = self.view.bytes(symoff, nsyms * NLIST_64.size, "the symbol table")
         strings = self.view.bytes(stroff, strsize, "the string table")
-        return Symbols(
-            n_strx=field_column("I", raw, NLIST_64.size, 0),
-            n_type=raw[4 :: NLIST_64.size].tobytes(),
-            n_sect=raw[5 :: NLIST_64.size].tobytes(),
-            n_desc=field_column("H", raw, NLIST_64.size, 6),
-            n_value=field_column("Q", raw, NLIST_64.size, 8),
-            strings=StringTable(strings, self.name),
-            raw=raw,
-        )
+        return Symbols(raw, StringTable(strings, self.name))
 
     @cached_property
     def dysymtab(self) -> tuple[int, ...] | None:

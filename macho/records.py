@@ -70,3 +70,13 @@ class Section64(NamedTuple):
     reserved1: int
     reserved2: int
     reserved3: int
+
+
+class Nlist64(NamedTuple):
+    """nlist_64, 16 bytes."""
+
+    n_strx: int  # byte offset into the string table; 0 = unnamed
+    n_type: int  # N_STAB | N_PEXT | N_TYPE | N_EXT
+    n_sect: int  # section ordinal; 0 = none
+    n_desc: int  # N_WEAK_*; library ordinal in the high byte
+    n_value: int  # virtual address

@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, compress, count
+from operator import itemgetter
 from struct import Struct
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -23,6 +24,9 @@ Column = int | Sequence[int]
 
 NAMES_AT_ONCE = 1024
 """Names handled at a time, so that they are still in the processor's cache for the next step."""
+
+TABLE_AT_ONCE = 1 << 15
+"""Bytes of a string table cut up at a time, likewise."""
 
 
 class View:
@@ -162,6 +166,62 @@ class StringTable:
             if self._run(chunk) != wanted and list(self.names(chunk)) != list(wanted):
                 return False
         return True
+
+    def find(self, starts: array[int], wanted: Collection[bytes], markers: Sequence[bytes] = ()) -> Iterator[int]:
+        """Where in *starts* a name is that is in *wanted* or has one of *markers* in it, ascending.
+
+        Whole strings are looked for in the table, not in the column: the table is cut up while it is in the
+        processor's cache, and every hit is marked in the byte before it. One pass over the column then finds the
+        marks, and the names that begin inside another string, as linkers merge them; those are looked at one by one.
+
+        Raises:
+            MalformedInput: the table ends before a name.
+        """
+        marked = self._marked(wanted, markers)
+        for first in range(0, len(starts), NAMES_AT_ONCE):
+            chunk = starts[first : first + NAMES_AT_ONCE]
+            try:
+                before = bytes(itemgetter(0, *chunk)(marked))[1:]
+            except IndexError as error:
+                message = f"{self.where}: a symbol's name lies beyond the end of the string table"
+                raise MalformedInput(message) from error
+            if not before.strip(b"\0"):
+                continue
+            for index in compress(count(), before):
+                name = self.at(chunk[index])
+                if name in wanted or any(marker in name for marker in markers):
+                    yield first + index
+
+    def _marked(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> bytearray:
+        """The table with one byte in front, where byte *n* is 0 if a string starts at *n* that is not looked for."""
+        marked = bytearray(b"\0")
+        marked += self.view
+        marked += b"\0"  # also behind a last name that has none
+        names = set(wanted)
+        marks = []
+        position = 0
+        while position < len(marked) - 1:
+            part = bytes(memoryview(marked)[position : position + TABLE_AT_ONCE])
+            end = part.rfind(b"\0")
+            if end <= 0:  # a name longer than that
+                end = marked.index(b"\0", position + 1) - position
+                part = bytes(memoryview(marked)[position : position + end + 1])
+            for name in names.intersection(part[: end + 1].split(b"\0")):
+                entry = b"\0" + name + b"\0"
+                place = part.find(entry)
+                while place >= 0:
+                    marks.append(position + place)
+                    place = part.find(entry, place + 1)
+            position += end
+        for marker in markers:
+            place = marked.find(marker) if marked.rfind(marker) >= 0 else -1  # rfind is the faster one to say no
+            while place >= 0:
+                marks.append(marked.rfind(b"\0", 0, place))
+                place = marked.find(marker, marked.index(b"\0", place))
+        beyond = (len(marked) - 2, len(marked) - 1) if self.view else ()  # no name starts there: at() complains
+        for place in (*marks, *beyond):
+            marked[place] = 1
+        return marked
 
     def _run(self, starts: array[int]) -> list[bytes] | None:
         """The names at *starts* if they lie one after another in the table."""

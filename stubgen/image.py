@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from macho.reader import BuildVersion
@@ -129,6 +129,22 @@ def base_name(name: bytes) -> bytes:
     return _THINLTO_SUFFIX.sub(b"", name) if b".llvm." in name else name
 
 
+class NameTable(Protocol):
+    """A symbol table, as a column of names."""
+
+    def __len__(self) -> int: ...
+
+    def places(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
+        """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""
+
+
+class NameIndex(Protocol):
+    """Knows where names are without a pass over the table."""
+
+    def places(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
+        """Index, in symbol table *number*, of each symbol whose base name is that of one of *wanted*, ascending."""
+
+
 class Image(ABC):
     """A parsed file of either format."""
 
@@ -179,9 +195,47 @@ class Image(ABC):
     def has_full_symbols(self) -> bool:
         """Whether the symbol table is there that also names static functions."""
 
+    index: NameIndex | None = None
+    """Where names are, if somebody looked before."""
+
+    @property
     @abstractmethod
-    def find(self, bases: Collection[bytes]) -> dict[bytes, list[Candidate]]:
-        """Every symbol whose base name is in *bases*, by base name, in the file's order."""
+    def symbol_tables(self) -> Sequence[NameTable]:
+        """The symbol tables to look in, the full one first."""
+
+    @abstractmethod
+    def candidates(self, number: int, places: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
+        """What the symbols at *places* of symbol table *number* are, where they are something to refer to.
+
+        Only those whose name, without its version, *keep* wants.
+        """
+
+    def find(self, names: Collection[bytes]) -> dict[bytes, list[Candidate]]:
+        """What each of *names* may mean, in the file's order.
+
+        A symbol of exactly that name, a version (``name@V``) aside; where there is none, one that differs from it
+        in nothing but LLVM's ThinLTO suffix.
+        """
+        found: dict[bytes, list[Candidate]] = {}
+        wanted = frozenset(names)
+        for candidate in self._search(wanted, (b"@",), wanted.__contains__):
+            found.setdefault(candidate.name, []).append(candidate)
+        bases: dict[bytes, list[bytes]] = {}
+        for name in sorted(wanted - found.keys()):
+            bases.setdefault(base_name(name), []).append(name)
+        if bases:
+            for candidate in self._search(bases.keys(), (b"@", b".llvm."), lambda name: base_name(name) in bases):
+                for name in bases[base_name(candidate.name)]:
+                    found.setdefault(name, []).append(candidate)
+        return found
+
+    def _search(
+        self, names: Collection[bytes], markers: Sequence[bytes], keep: Callable[[bytes], bool]
+    ) -> Iterator[Candidate]:
+        """The symbols with one of *names* that *keep* wants, and likewise those with a marker in their name."""
+        for number, table in enumerate(self.symbol_tables):
+            places = table.places(names, markers) if self.index is None else self.index.places(number, names)
+            yield from self.candidates(number, places, keep)
 
     @abstractmethod
     def names(self) -> Iterator[bytes]:

@@ -5,9 +5,8 @@ What a symbol's type means for a call (function, datum, thread-local, resolver, 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +23,6 @@ from stubgen.image import (
     Reference,
     Role,
     Static,
-    base_name,
     state_obstacle,
 )
 
@@ -81,7 +79,7 @@ class ElfImage(Image):
 
     @property
     def has_symbols(self) -> bool:
-        return any(table is not None and len(table) > 1 for table in (self.file.symbols, self.file.dynamic_symbols))
+        return any(len(table) > 1 for table in self.symbol_tables)
 
     @cached_property
     def libc(self) -> str:  # type: ignore[override]  # a cached property reads like the attribute that it overrides
@@ -105,30 +103,22 @@ class ElfImage(Image):
     def has_full_symbols(self) -> bool:
         return self.file.symbols is not None
 
-    def find(self, bases: Collection[bytes]) -> dict[bytes, list[Candidate]]:
-        found: dict[bytes, list[Candidate]] = {}
-        for table in (self.file.symbols, self.file.dynamic_symbols):
-            if table is None:
-                continue
-            loose = b".llvm." in table.strings.content or b"@" in table.strings.content
-            for index, name in enumerate(table.names()):
-                if name in bases:
-                    candidate = self._candidate(table, index, name, "", True)
-                elif loose:
-                    plain, version, default = _split_version(name)
-                    if base_name(plain) not in bases:
-                        continue
-                    candidate = self._candidate(table, index, plain, version, default)
-                else:
-                    continue
-                if candidate is not None:
-                    found.setdefault(base_name(candidate.name), []).append(candidate)
-        return found
+    @property
+    def symbol_tables(self) -> list[Symbols]:
+        return [table for table in (self.file.symbols, self.file.dynamic_symbols) if table is not None]
 
-    def _candidate(self, table: Any, index: int, name: bytes, version: str, default: bool) -> Candidate | None:
-        kind_code = table.st_info[index] & 0xF
-        bind = table.st_info[index] >> 4
-        shndx, address = table.st_shndx[index], table.st_value[index]
+    def candidates(self, number: int, places: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
+        table = self.symbol_tables[number]
+        for index in places:
+            plain, version, default = _split_version(table.name(index))
+            candidate = self._candidate(table, index, plain, version, default) if keep(plain) else None
+            if candidate is not None:
+                yield candidate
+
+    def _candidate(self, table: Symbols, index: int, name: bytes, version: str, default: bool) -> Candidate | None:
+        symbol = table.entry(index)
+        kind_code, bind = symbol.st_info & 0xF, symbol.st_info >> 4
+        shndx, address = symbol.st_shndx, symbol.st_value
         if table.versions and index < len(table.versions) and not version:
             version, default = self._version(table.versions[index])
         if shndx == c.SHN_UNDEF:
@@ -154,20 +144,11 @@ class ElfImage(Image):
         local = bind == c.STB_LOCAL
         exported = table is self.file.dynamic_symbols and not local
         file = self._source_file(table, index) if local and kind in (Kind.DATA, Kind.THREAD_LOCAL) else b""
-        return Candidate(name, address, kind, local, table.st_size[index], section, version, default, exported, file)
+        return Candidate(name, address, kind, local, symbol.st_size, section, version, default, exported, file)
 
     def _source_file(self, table: Symbols, index: int) -> bytes:
-        """gABI, "Symbol Table": a file symbol precedes the local symbols of its file."""
-        if table is not self.file.symbols:  # only the full table has file symbols
-            return b""
-        before = bisect_left(self._file_symbols, index)
-        return table.name(self._file_symbols[before - 1]) if before else b""
-
-    @cached_property
-    def _file_symbols(self) -> list[int]:
-        """Indices of the full table's file symbols, ascending."""
-        table = self.file.symbols
-        return [] if table is None else [i for i, info in enumerate(table.st_info) if info & 0xF == c.STT_FILE]
+        """The file of a local symbol; only the full table has file symbols."""
+        return table.file_of(index) if table is self.file.symbols else b""
 
     def _version(self, index: int) -> tuple[str, bool]:
         """Name of version *index* and whether it is the default one."""

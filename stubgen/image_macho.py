@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from macho import constants as c
-from macho.reader import MachOFile
+from macho.reader import MachOFile, Symbols
 from stubgen.errors import UnsupportedInput
 from stubgen.image import (
     Candidate,
@@ -18,7 +18,6 @@ from stubgen.image import (
     Reference,
     Role,
     Static,
-    base_name,
     state_obstacle,
 )
 
@@ -75,22 +74,21 @@ class MachOImage(Image):
     def has_full_symbols(self) -> bool:
         return self.file.symbols is not None
 
-    def find(self, bases: Collection[bytes]) -> dict[bytes, list[Candidate]]:
-        found: dict[bytes, list[Candidate]] = {}
-        table = self.file.symbols
-        if table is None:
-            return found
-        loose = b".llvm." in table.strings.content
-        for index, name in enumerate(table.names()):
-            if name not in bases and not (loose and base_name(name) in bases):
-                continue
-            candidate = self._candidate(table, index, name)
-            if candidate is not None:
-                found.setdefault(base_name(name), []).append(candidate)
-        return found
+    @property
+    def symbol_tables(self) -> list[Symbols]:
+        return [] if self.file.symbols is None else [self.file.symbols]
 
-    def _candidate(self, table: Any, index: int, name: bytes) -> Candidate | None:
-        n_type, address, n_sect = table.n_type[index], table.n_value[index], table.n_sect[index]
+    def candidates(self, number: int, places: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
+        table = self.symbol_tables[number]
+        for index in places:
+            name = table.name(index)
+            candidate = self._candidate(table, index, name) if keep(name) else None
+            if candidate is not None:
+                yield candidate
+
+    def _candidate(self, table: Symbols, index: int, name: bytes) -> Candidate | None:
+        symbol = table.entry(index)
+        n_type, address, n_sect = symbol.n_type, symbol.n_value, symbol.n_sect
         if n_type & c.N_STAB or not name:
             return None
         local = not n_type & c.N_EXT and not n_type & c.N_PEXT

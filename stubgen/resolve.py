@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
-from stubgen.image import Candidate, Kind, Reference, Static, base_name, is_rust_name
+from stubgen.image import Candidate, Kind, Reference, Static, is_rust_name
 from stubgen.names import close_names
 from stubgen.needed import Needed
 from stubgen.slide import Slide
@@ -162,10 +162,10 @@ class _Resolver:
         }
 
     def run(self) -> Resolution:
-        bases = {base_name(reference.name) for reference in self.needed.references}
-        found = self.host.image.find(bases.union(static.name for static in self.needed.statics))
+        names = {reference.name for reference in self.needed.references}
+        found = self.host.image.find(names.union(static.name for static in self.needed.statics))
         for reference in self.needed.references:
-            self._judge(reference, found.get(base_name(reference.name), []))
+            self._judge(reference, found.get(reference.name, []))
         duplicates = tuple(self._duplicates(found))
         self._explain_missing()
         return Resolution(

@@ -1,0 +1,80 @@
+"""The floor: string tables are searched by the pass, and nothing in them is overlooked."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from stubgen import binary
+from stubgen.binary import StringTable
+from stubgen.errors import MalformedInput
+
+TEXTS = st.lists(st.binary(min_size=0, max_size=6).map(lambda raw: raw.replace(b"\0", b"\1")), max_size=30)
+
+
+def slowly(table: bytes, starts: array[int], wanted: set[bytes], markers: list[bytes]) -> list[int]:
+    """What ``find`` must say, name by name."""
+    names = [table[start:].partition(b"\0")[0] for start in starts]
+    return [i for i, name in enumerate(names) if name in wanted or any(marker in name for marker in markers)]
+
+
+@given(
+    texts=TEXTS,
+    picks=st.lists(st.integers(0, 200), max_size=40),
+    wanted=st.sets(st.binary(max_size=4).map(lambda raw: raw.replace(b"\0", b"\2"))),
+    markers=st.lists(st.sampled_from([b"@", b".llvm.", b"\1", b"a"]), max_size=2),
+    ends=st.booleans(),
+    size=st.integers(2, 40),
+)
+@example(texts=[b"barfoo", b"foo", b"foo"], picks=[3, 8, 12], wanted={b"foo"}, markers=[], ends=True, size=8)
+@example(texts=[b"a@V", b"b"], picks=[1, 0, 5], wanted={b"b"}, markers=[b"@"], ends=True, size=4)
+@example(texts=[b"\1\1foo", b"x"], picks=[1, 2, 3], wanted={b"foo", b"x"}, markers=[b"\1"], ends=False, size=3)
+def test_find_overlooks_nothing(
+    texts: list[bytes], picks: list[int], wanted: set[bytes], markers: list[bytes], ends: bool, size: int
+) -> None:
+    """A name that the search overlooks is "missing in the host", though the host has it.
+
+    Names may begin inside other strings (linkers merge tails), stand twice in the table, be longer than what is
+    cut up at a time, hold the byte that marks hits, and lack their NUL at the table's end.
+    """
+    table = b"\0" + b"\0".join(texts) + (b"\0" if ends else b"")
+    starts = array("I", [pick % len(table) for pick in picks])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(binary, "TABLE_AT_ONCE", size)
+        patch.setattr(binary, "NAMES_AT_ONCE", 7)
+        strings = StringTable(memoryview(table), "file")
+        assert list(strings.find(starts, wanted, markers)) == slowly(table, starts, wanted, markers)
+        assert strings.read(starts) == [table[start:].partition(b"\0")[0] for start in starts]
+        assert strings.holds(starts, strings.read(starts))
+
+
+@given(texts=st.lists(st.binary(min_size=1, max_size=6).filter(lambda raw: b"\0" not in raw), min_size=1, max_size=20))
+def test_holds_notices_every_difference(texts: list[bytes]) -> None:
+    """Verification compares a million names without making a list of them; one that differs must not slip through."""
+    table = b"\0" + b"\0".join(texts) + b"\0"
+    starts = array("I", [1])
+    for text in texts[:-1]:
+        starts.append(starts[-1] + len(text) + 1)
+    strings = StringTable(memoryview(table), "file")
+    assert strings.holds(starts, texts)
+    assert not strings.holds(starts, [*texts[:-1], texts[-1] + b"x"])
+    assert not strings.holds(starts, [*texts[:-1], texts[-1][:-1]])
+    assert not strings.holds(starts[:-1], texts)
+    moved = array("I", starts)
+    moved[-1] -= 1
+    assert not strings.holds(moved, texts)
+
+
+@pytest.mark.parametrize("start", [5, 6, 100, 0xFFFFFFFF])
+def test_a_name_beyond_the_table_is_malformed(start: int) -> None:
+    """A corrupt offset must not read as an unnamed symbol that nobody misses."""
+    strings = StringTable(memoryview(b"\0foo\0"), "host.so")
+    with pytest.raises(MalformedInput, match=r"host\.so: a symbol's name lies beyond the end of the string table"):
+        strings.at(start)
+    with pytest.raises(MalformedInput, match="beyond the end"):
+        list(strings.find(array("I", [1, start]), {b"foo"}))
+    with pytest.raises(MalformedInput, match="beyond the end"):
+        strings.read(array("I", [1, start]))
