@@ -178,8 +178,8 @@ class StringTable:
             MalformedInput: the table ends before a name.
         """
         marked = self._marked(wanted, markers)
-        for first in range(0, len(starts), NAMES_AT_ONCE):
-            chunk = starts[first : first + NAMES_AT_ONCE]
+        for first in range(0, len(starts), 4 * NAMES_AT_ONCE):
+            chunk = starts[first : first + 4 * NAMES_AT_ONCE]
             try:
                 before = bytes(itemgetter(0, *chunk)(marked))[1:]
             except IndexError as error:
@@ -194,9 +194,7 @@ class StringTable:
 
     def _marked(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> bytearray:
         """The table with one byte in front, where byte *n* is 0 if a string starts at *n* that is not looked for."""
-        marked = bytearray(b"\0")
-        marked += self.view
-        marked += b"\0"  # also behind a last name that has none
+        marked = bytearray().join((b"\0", self.view, b"\0"))  # also behind a last name that has none
         names = set(wanted)
         marks = []
         position = 0

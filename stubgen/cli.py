@@ -49,7 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except KeyboardInterrupt:
         return 130
-    return _print(command, outcome, as_json)
+    status = _print(command, outcome, as_json)
+    if "stubgen.index" in sys.modules:
+        from stubgen.index import build_missing
+
+        build_missing()
+    return status
 
 
 def _print(command: str, outcome: Outcome, as_json: bool) -> int:

@@ -23,14 +23,24 @@ def read_input(path: str | os.PathLike[str]) -> Buffer:
     Raises:
         UnreadableInput: the file is missing, is a directory, or may not be read.
     """
+    return open_input(path)[0]
+
+
+def open_input(path: str | os.PathLike[str]) -> tuple[Buffer, os.stat_result]:
+    """The bytes of *path*, as :func:`read_input` has them, and the status of that very file.
+
+    Raises:
+        UnreadableInput: the file is missing, is a directory, or may not be read.
+    """
     try:
         with Path(path).open("rb") as file:
+            status = os.fstat(file.fileno())
             try:
-                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), status
             except ValueError:  # an empty file cannot be mapped
-                return b""
+                return b"", status
             except OSError:  # a pipe, or a file system without mmap
-                return file.read()
+                return file.read(), status
     except FileNotFoundError as error:
         raise UnreadableInput(f"{os.fspath(path)}: no such file") from error
     except IsADirectoryError as error:

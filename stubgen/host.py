@@ -6,9 +6,10 @@ import os
 from dataclasses import dataclass
 
 from stubgen.errors import BuildIdRefusal, InputError, UsageError
-from stubgen.files import read_input
+from stubgen.files import open_input
 from stubgen.image import Image, Role
 from stubgen.images import open_image
+from stubgen.index import Identity, use_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +20,14 @@ class Host:
     image: Image
 
 
-def open_host(path: str | os.PathLike[str], *, build_id: str | None = None) -> Host:
+def open_host(path: str | os.PathLike[str], *, build_id: str | None = None, cache: bool = True) -> Host:
     """Open the host's file.
 
     Args:
         path: an executable, shared library or bundle.
         build_id: the build id (ELF) or UUID (Mach-O) that the running process reports, in hex; dashes and
             case do not matter.
+        cache: use the host's name index from the user's cache folder, if it is there.
 
     Raises:
         InputError: the file is no such thing, or has no symbols to look in.
@@ -33,13 +35,16 @@ def open_host(path: str | os.PathLike[str], *, build_id: str | None = None) -> H
         UsageError: *build_id* is not hexadecimal.
     """
     name = os.fspath(path)
-    image = open_image(read_input(path), name)
+    data, status = open_input(path)
+    image = open_image(data, name)
     if image.role is Role.OBJECT:
         raise InputError(f"{name}: is a relocatable object; the host must be a linked program or library")
     if not image.has_symbols:
         raise InputError(f"{name}: is stripped: it has no symbols; give the unstripped file of the same build")
     if build_id is not None:
         _check_build_id(image, build_id)
+    if cache:
+        use_index(image, name, Identity.of(status))
     return Host(name, image)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from macho.reader import BuildVersion
+    from stubgen.binary import StringTable
 
 
 class Kind(Enum):
@@ -132,7 +133,14 @@ def base_name(name: bytes) -> bytes:
 class NameTable(Protocol):
     """A symbol table, as a column of names."""
 
+    raw: memoryview
+    """The table's records."""
+    strings: StringTable
+
     def __len__(self) -> int: ...
+
+    def names(self) -> Iterator[bytes]:
+        """All names, in the table's order."""
 
     def places(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
         """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""
@@ -142,7 +150,10 @@ class NameIndex(Protocol):
     """Knows where names are without a pass over the table."""
 
     def places(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
-        """Index, in symbol table *number*, of each symbol whose base name is that of one of *wanted*, ascending."""
+        """Index, in symbol table *number*, of each symbol whose base name may be that of one of *wanted*, ascending."""
+
+    def is_whole(self) -> bool:
+        """Whether it can be believed where it finds nothing."""
 
 
 class Image(ABC):
@@ -221,7 +232,11 @@ class Image(ABC):
         for candidate in self._search(wanted, (b"@",), wanted.__contains__):
             found.setdefault(candidate.name, []).append(candidate)
         bases: dict[bytes, list[bytes]] = {}
-        for name in sorted(wanted - found.keys()):
+        lost = wanted - found.keys()
+        if lost and self.index is not None and not self.index.is_whole():
+            self.index = None
+            return self.find(names)
+        for name in sorted(lost):
             bases.setdefault(base_name(name), []).append(name)
         if bases:
             for candidate in self._search(bases.keys(), (b"@", b".llvm."), lambda name: base_name(name) in bases):
