@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from struct import Struct
 from typing import Any, NamedTuple
@@ -139,8 +138,7 @@ class Symbols:
         return b""
 
 
-@dataclass(frozen=True, slots=True)
-class Dynamic:
+class Dynamic(NamedTuple):
     """The dynamic table's entries that we use."""
 
     needed: tuple[str, ...]  # DT_NEEDED, in order

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from struct import pack
 from typing import NamedTuple
 
@@ -27,8 +27,7 @@ from stubgen.binary import (
 from stubgen.errors import FieldOverflow
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """A section to write; ``.symtab``, ``.strtab``, ``.shstrtab`` and ``.rela*`` are the writer's own."""
 
     name: str
@@ -54,12 +53,11 @@ class SymbolColumns:
         return len(self.names)
 
 
-@dataclass(frozen=True, slots=True)
-class Object:
+class Object(NamedTuple):
     """A relocatable object: section *n* of ``sections`` has section index *n* + 1."""
 
     sections: Sequence[Section]
-    local_symbols: SymbolColumns = field(default_factory=SymbolColumns)
+    local_symbols: SymbolColumns = SymbolColumns()
     global_symbols: Sequence[SymbolColumns] = ()
     """Groups written one after another, after the locals (gABI: sh_info is the first non-local)."""
 

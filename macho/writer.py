@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from macho import constants as c
 from macho.reader import BuildVersion
@@ -37,8 +38,7 @@ from stubgen.binary import (
 from stubgen.errors import FieldOverflow
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """A section to write, in the object's one unnamed segment."""
 
     segname: str  # at most 16 bytes
@@ -63,16 +63,15 @@ class SymbolColumns:
         return len(self.names)
 
 
-@dataclass(frozen=True, slots=True)
-class Object:
+class Object(NamedTuple):
     """A relocatable object: section *n* of ``sections`` has ordinal *n* + 1."""
 
     sections: Sequence[Section]
     build_version: BuildVersion
-    local_symbols: SymbolColumns = field(default_factory=SymbolColumns)
+    local_symbols: SymbolColumns = SymbolColumns()
     defined_symbols: Sequence[SymbolColumns] = ()
     """Groups written one after another."""
-    undefined_symbols: SymbolColumns = field(default_factory=SymbolColumns)
+    undefined_symbols: SymbolColumns = SymbolColumns()
 
 
 def section_addresses(sections: Sequence[Section]) -> list[int]:

@@ -1,8 +1,6 @@
 """``python -m stubgen``."""
 
-import sys
-
-from stubgen.cli import main
+from stubgen.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

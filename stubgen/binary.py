@@ -95,14 +95,14 @@ def field_column(typecode: Literal["H", "I", "Q"], raw: memoryview, record: int,
 
 def string_at(table: BytesLike, offset: int) -> bytes:
     """The NUL-terminated string at byte *offset* of a string table; empty beyond its end."""
-    if offset >= len(table):
-        return b""
-    rest = bytes(table[offset : offset + 256])
-    end = rest.find(b"\0")
-    if end < 0:
-        rest = bytes(table[offset:])
+    if not isinstance(table, bytes):
+        rest = bytes(table[offset : offset + 256])
         end = rest.find(b"\0")
-    return rest if end < 0 else rest[:end]
+        if end >= 0:
+            return rest[:end]
+        table, offset = bytes(table[offset:]), 0
+    end = table.find(b"\0", offset)
+    return table[offset:] if end < 0 else table[offset:end]
 
 
 class StringTable:
@@ -132,7 +132,7 @@ class StringTable:
         """
         if start >= len(self.view) and start:
             raise MalformedInput(f"{self.where}: a symbol's name lies beyond the end of the string table")
-        return string_at(self.view, start)
+        return string_at(self.__dict__.get("content", self.view), start)  # the copy, if somebody made one
 
     def names(self, starts: Sequence[int]) -> Iterator[bytes]:
         """The name at each of *starts*.

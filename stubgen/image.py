@@ -96,13 +96,15 @@ class Reference(NamedTuple):
     weak: bool
 
 
-_NUMBERED = re.compile(rb"\.\d+\Z")
-_RUST = re.compile(rb"_?_R[A-Za-z]|.*17h[0-9a-f]{16}E", re.DOTALL)
+# Patterns are compiled where they are first needed: most patches need none of these.
+_NUMBERED = rb"\.\d+\Z"
+_RUST = rb"(?s:_?_R[A-Za-z]|.*17h[0-9a-f]{16}E)"
+_THINLTO_SUFFIX = rb"\.llvm\.\d+\Z"
 
 
 def is_rust_name(name: bytes) -> bool:
     """Whether *name* is mangled by rustc: unique in a program, with the crate and module in it."""
-    return _RUST.match(name) is not None
+    return re.match(_RUST, name) is not None
 
 
 def state_obstacle(name: bytes, names: Collection[bytes], *, thread_local: bool, initialisers: bool) -> str:
@@ -111,7 +113,7 @@ def state_obstacle(name: bytes, names: Collection[bytes], *, thread_local: bool,
     Compilers number function-local statics anew in every build (``count.0``), and a variable with a dynamic
     initialiser belongs together with its guard, or is set again when the patch is loaded.
     """
-    if _NUMBERED.search(name):
+    if re.search(_NUMBERED, name):
         return "compilers number such variables anew in each build"
     if name.startswith(b"_ZGV") or b"_ZGV" + name.removeprefix(b"_Z") in names:
         return "it is initialised at first use, under a guard"
@@ -122,12 +124,9 @@ def state_obstacle(name: bytes, names: Collection[bytes], *, thread_local: bool,
     return ""
 
 
-_THINLTO_SUFFIX = re.compile(rb"\.llvm\.\d+\Z")
-
-
 def base_name(name: bytes) -> bytes:
     """*name* without LLVM's ThinLTO suffix ``.llvm.<digits>``."""
-    return _THINLTO_SUFFIX.sub(b"", name) if b".llvm." in name else name
+    return re.sub(_THINLTO_SUFFIX, b"", name) if b".llvm." in name else name
 
 
 class NameTable(Protocol):

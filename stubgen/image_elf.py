@@ -12,6 +12,8 @@ from typing import Any
 
 from elf import constants as c
 from elf.reader import ElfFile, Symbols
+from elf.records import Sym
+from stubgen.binary import string_at
 from stubgen.errors import UnsupportedInput
 from stubgen.image import (
     Candidate,
@@ -110,13 +112,15 @@ class ElfImage(Image):
     def candidates(self, number: int, places: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
         table = self.symbol_tables[number]
         for index in places:
-            plain, version, default = _split_version(table.name(index))
-            candidate = self._candidate(table, index, plain, version, default) if keep(plain) else None
+            symbol = table.entry(index)
+            plain, version, default = _split_version(table.strings.at(symbol.st_name))
+            candidate = self._candidate(table, index, symbol, plain, version, default) if keep(plain) else None
             if candidate is not None:
                 yield candidate
 
-    def _candidate(self, table: Symbols, index: int, name: bytes, version: str, default: bool) -> Candidate | None:
-        symbol = table.entry(index)
+    def _candidate(
+        self, table: Symbols, index: int, symbol: Sym, name: bytes, version: str, default: bool
+    ) -> Candidate | None:
         kind_code, bind = symbol.st_info & 0xF, symbol.st_info >> 4
         shndx, address = symbol.st_shndx, symbol.st_value
         if table.versions and index < len(table.versions) and not version:
@@ -167,9 +171,10 @@ class ElfImage(Image):
         table = self.file.symbols
         if table is None:
             return
+        text = table.strings.content
         for index, shndx in enumerate(table.st_shndx):
             if shndx == c.SHN_UNDEF and index:
-                spelling = table.name(index)
+                spelling = string_at(text, table.st_name[index])
                 name, version, _ = _split_version(spelling)
                 if name:
                     yield Reference(spelling, name, version, table.st_info[index] >> 4 == c.STB_WEAK)

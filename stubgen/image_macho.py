@@ -7,6 +7,7 @@ from typing import Any
 
 from macho import constants as c
 from macho.reader import MachOFile, Symbols
+from macho.records import Nlist64
 from stubgen.errors import UnsupportedInput
 from stubgen.image import (
     Candidate,
@@ -81,13 +82,13 @@ class MachOImage(Image):
     def candidates(self, number: int, places: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
         table = self.symbol_tables[number]
         for index in places:
-            name = table.name(index)
-            candidate = self._candidate(table, index, name) if keep(name) else None
+            symbol = table.entry(index)
+            name = table.strings.at(symbol.n_strx)
+            candidate = self._candidate(symbol, name) if keep(name) else None
             if candidate is not None:
                 yield candidate
 
-    def _candidate(self, table: Symbols, index: int, name: bytes) -> Candidate | None:
-        symbol = table.entry(index)
+    def _candidate(self, symbol: Nlist64, name: bytes) -> Candidate | None:
         n_type, address, n_sect = symbol.n_type, symbol.n_value, symbol.n_sect
         if n_type & c.N_STAB or not name:
             return None

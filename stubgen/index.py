@@ -137,10 +137,9 @@ def _record_path(folder: Path, identity: Identity) -> Path:
 
 def _recorded(folder: Path, identity: Identity) -> str | None:
     """The name of the index of the file with *identity*, if the record of it is about that very file."""
-    words = _record_path(folder, identity).read_text("ascii", "replace").split()
-    if len(words) != 2 + len(identity) or words[0] != str(VERSION) or words[2:] != [str(part) for part in identity]:
-        return None
-    return os.path.basename(words[1])
+    words = _record_path(folder, identity).read_bytes().split()
+    expected = [b"%d" % part for part in (VERSION, *identity)]
+    return os.path.basename(os.fsdecode(words[-1])) if words[:-1] == expected else None
 
 
 def _opened(path: Path, image: Image) -> Index | None:
@@ -193,8 +192,8 @@ def build_index(path: str | os.PathLike[str]) -> Path | None:
     identity = Identity.of(status)
     time.sleep(max(0.0, min(SETTLED, identity.changed / 1e9 + SETTLED - time.time())))
     if Identity.of(os.stat(path)) == identity:  # else it was changed meanwhile
-        words = [str(VERSION), target.name, *map(str, identity)]
-        write_output(_record_path(folder, identity), (" ".join(words) + "\n").encode())
+        record = " ".join(map(str, (VERSION, *identity, target.name)))
+        write_output(_record_path(folder, identity), f"{record}\n".encode())
     prune(folder, keep=target)
     return target
 
@@ -247,8 +246,8 @@ def prune(folder: Path, keep: Path | None = None) -> None:
     for entry in list(os.scandir(folder)):
         with contextlib.suppress(OSError):
             if entry.name.endswith(".host"):
-                words = Path(entry.path).read_text("ascii", "replace").split()
-                stale = len(words) < 2 or words[1] not in left
+                words = Path(entry.path).read_bytes().split()
+                stale = not words or os.fsdecode(words[-1]) not in left
             else:  # what a writer left behind that was killed
                 stale = entry.name.startswith(".") and entry.stat().st_mtime < time.time() - 3600
             if stale:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_RUST_HASHES = re.compile(rb"17h[0-9a-f]{16}E|Cs[0-9A-Za-z]+_")
+_RUST_HASHES = rb"17h[0-9a-f]{16}E|Cs[0-9A-Za-z]+_"
 """What changes in a Rust name from build to build: the legacy mangling's hash, v0's crate disambiguators."""
 
 _ENOUGH = 200  # candidates of the first sieve that are looked at closely
@@ -15,14 +15,14 @@ def close_names(name: bytes, names: Iterable[bytes]) -> tuple[str, ...]:
     """Up to three of *names* that differ little from *name*; a first sieve keeps this one cheap pass."""
     import difflib
 
-    stem = _RUST_HASHES.sub(b"", name)
+    stem = re.sub(_RUST_HASHES, b"", name)
     head, tail = stem[: len(stem) // 2], stem[len(stem) // 2 :]
     likely: dict[str, str] = {}
     for other in names:
         if abs(len(other) - len(name)) > 4 or not (other.startswith(head) or other.endswith(tail)):
             continue
         spelling = _text(other.partition(b"@")[0])
-        likely.setdefault(_text(_RUST_HASHES.sub(b"", spelling.encode("utf-8", "surrogateescape"))), spelling)
+        likely.setdefault(_text(re.sub(_RUST_HASHES, b"", spelling.encode("utf-8", "surrogateescape"))), spelling)
         if len(likely) >= _ENOUGH:
             break
     return tuple(likely[close] for close in difflib.get_close_matches(_text(stem), likely, n=3, cutoff=0.7))

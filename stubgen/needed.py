@@ -80,6 +80,8 @@ def read_needed(
 
 def _search(taken: list[Image], waiting: list[Image], roots: Collection[bytes]) -> None:
     """Move from *waiting* to *taken* the members that something taken refers to, until none is left to move."""
+    if not waiting:
+        return
     homes: dict[bytes, Image] = {}
     for image in waiting:
         for name in image.definitions():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
@@ -320,7 +320,7 @@ class _Resolver:
             if target.form is Form.THREAD_OFFSET:
                 reason = f"it is thread-local: in the main program, {target.value:#x} bytes from the thread pointer"
             self._other(reference, Verdict.TLS, reason, static=candidate.address)
-            self.others[-1] = replace(self.others[-1], forwarded=True)
+            self.others[-1] = self.others[-1]._replace(forwarded=True)
         elif self.policy.tls is TlsPolicy.LOADER and candidate.exported:
             self._other(reference, Verdict.LOADER, "it is thread-local and exported: left to the loader, as asked")
         elif not self.policy.bind:
@@ -403,7 +403,7 @@ class _Resolver:
         """Give the first missing symbols the host's names that look most like them."""
         for reference, position in self.missing[:CLOSE_NAMES_FOR]:
             close = close_names(reference.name, self.host.image.names())
-            self.others[position] = replace(self.others[position], candidates=close)
+            self.others[position] = self.others[position]._replace(candidates=close)
 
 
 def _narrow(reference: Reference, candidates: Sequence[Candidate]) -> tuple[list[Candidate], str]:

@@ -98,30 +98,29 @@ def encode(addresses: array[int], *, bti: bool = False) -> bytes:
         for half in range(4):
             low, high = chunk[2 * half :: 8], chunk[2 * half + 1 :: 8]
             at = WORD * (shape.immediates_at + half)
-            from_low, from_high = _scattered(shape.code[at : at + WORD])
-            stubs[at::stride] = low.translate(from_low[0])
-            middle = int.from_bytes(low.translate(from_low[1]), "little")
-            middle |= int.from_bytes(high.translate(from_high[1]), "little")
+            fixed = shape.code[at : at + WORD]
+            stubs[at::stride] = low.translate(_scattered(fixed[0], 0, 0))
+            middle = int.from_bytes(low.translate(_scattered(fixed[1], 0, 1)), "little")
+            middle |= int.from_bytes(high.translate(_scattered(fixed[1], 1, 1)), "little")
             stubs[at + 1 :: stride] = middle.to_bytes(count, "little")
-            stubs[at + 2 :: stride] = high.translate(from_high[2])
+            stubs[at + 2 :: stride] = high.translate(_scattered(fixed[2], 1, 2))
         parts.append(stubs)
     return b"".join(parts)
 
 
 @cache
-def _scattered(word: bytes) -> tuple[list[bytes], list[bytes]]:
-    """Where an immediate's two bytes go in an instruction: a table for each of the word's bytes, *word*'s bits in it.
+def _scattered(fixed: int, source: int, position: int) -> bytes:
+    """What byte *position* of an instruction becomes for each value of byte *source* of its immediate.
 
     The immediate begins in the middle of a byte, so its low byte reaches bytes 0 and 1, its high byte 1 and 2.
+
+    Args:
+        fixed: the byte's other bits.
+        source: 0 or 1.
+        position: 0 to 3.
     """
-
-    def table(shift: int, position: int) -> bytes:
-        return bytes(word[position] | (byte << shift >> 8 * position & 0xFF) for byte in range(256))
-
-    return (
-        [table(IMMEDIATE_SHIFT, position) for position in range(WORD)],
-        [table(IMMEDIATE_SHIFT + 8, position) for position in range(WORD)],
-    )
+    shift = IMMEDIATE_SHIFT + 8 * source
+    return bytes(fixed | (byte << shift >> 8 * position & 0xFF) for byte in range(256))
 
 
 def decode(code: BytesLike, *, bti: bool = False) -> array[int]:

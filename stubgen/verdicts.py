@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -100,8 +99,7 @@ class TlsPolicy(Enum):
     LOADER = "loader"  # left undefined for the dynamic loader, which finds those that the host exports
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """How the caller wants symbols answered."""
 
     data: DataPolicy = DataPolicy.AUTO
@@ -129,8 +127,7 @@ class Duplicate(NamedTuple):
     obstacle: str = ""  # why it is not forwarded although that was wanted
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What one needed symbol becomes, for a person or a report."""
 
     name: str

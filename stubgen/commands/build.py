@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from stubgen.binary import counted
-from stubgen.bind import write_bound
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.options import (
@@ -53,7 +52,11 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     except SymbolRefusal as error:
         return Outcome(verdicts, "", error.exit_status, f"error: {error}")
     built = builder.emit(judged, bti=arguments.bti)
-    copies = write_bound(built.bound, arguments.bound_dir) if built.bound else []
+    copies = []
+    if built.bound:
+        from stubgen.bind import write_bound
+
+        copies = write_bound(built.bound, arguments.bound_dir)
     write_output(arguments.output, built.stub.content)
     document = {
         "output": arguments.output,
