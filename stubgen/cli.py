@@ -6,12 +6,12 @@ Only the module of the command that was asked for is imported: people run this o
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import NoReturn
 
 from stubgen import __version__
@@ -19,6 +19,25 @@ from stubgen.commands import COMMANDS, SCHEMA, Outcome
 from stubgen.errors import StubgenError, UsageError
 
 PROGRAM = "hotpatch-stubgen"
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Help as wide as the terminal; argparse makes one for each option, and by itself loads ``shutil`` to measure."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns())
+
+
+@cache
+def _columns() -> int:
+    try:
+        return int(os.environ["COLUMNS"])
+    except (KeyError, ValueError):
+        pass
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns - 2
+    except (OSError, ValueError):
+        return 78
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,12 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run() -> NoReturn:
-    """The console script: :func:`main`, and then an end without tidying up, which takes as long as a small patch."""
-    status = main()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, full, or None
-            stream.flush()
-    os._exit(status)
+    """The console script: :func:`main`, and then an end without tidying up, which takes as long as a small patch.
+
+    Nothing is lost by it: standard output is flushed where it is printed to, and standard error at each line's end.
+    """
+    os._exit(main())
 
 
 def _print(command: str, outcome: Outcome, as_json: bool) -> int:
@@ -107,13 +125,16 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="Makes a hot patch's calls land: ARM64 trampoline objects and link plans.",
         allow_abbrev=False,
+        formatter_class=_Formatter,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     named = next((word for word in arguments if not word.startswith("-")), None)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog=PROGRAM)
     offered = {named: COMMANDS[named]} if named in COMMANDS else COMMANDS
     for name, summary in offered.items():
-        sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        sub = commands.add_parser(
+            name, help=summary, description=summary, allow_abbrev=False, formatter_class=_Formatter
+        )
         if name == named:
             sub.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
             importlib.import_module(f"stubgen.commands.{name}").configure_parser(sub)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stubgen.errors import MalformedInput, UsageError
@@ -208,7 +207,7 @@ def write_report(path: str | None, document: object) -> None:
 
         from stubgen.files import write_output
 
-        write_output(Path(path), (json.dumps(document, indent=2) + "\n").encode())
+        write_output(path, (json.dumps(document, indent=2) + "\n").encode())
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> list[str]:

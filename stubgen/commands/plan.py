@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stubgen.commands import Outcome
 from stubgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -74,29 +78,27 @@ def execute(arguments: argparse.Namespace) -> Outcome:
 
 def _captured(
     arguments: argparse.Namespace,
-) -> tuple[list[str], Path | None, dict[str, Path], dict[str, str] | None]:
+) -> tuple[list[str], str | None, dict[str, Path], dict[str, str] | None]:
     """(command, where it ran, its response files, its environment) from the record or from the command line."""
     if arguments.captured is None:
         if not arguments.argv:
             raise UsageError("give the captured command: --captured FILE, or the command itself after --")
-        return arguments.argv, None if arguments.directory is None else Path(arguments.directory), {}, None
+        return arguments.argv, arguments.directory, {}, None
     if arguments.argv or arguments.directory:
         raise UsageError("--captured holds the command and its folder; leave out --directory and what follows --")
     from stubgen.capture import Capture, newest_capture
 
-    if Path(arguments.captured).is_dir():
+    if os.path.isdir(arguments.captured):
         if not arguments.output_name:
             raise UsageError(f"{arguments.captured}: is a folder; say which link of it with --output-name NAME")
         capture = newest_capture(arguments.captured, arguments.output_name)
     else:
         capture = Capture.load(arguments.captured)
-    return capture.argv, capture.directory, capture.response_files, capture.environment
+    return capture.argv, str(capture.directory), capture.response_files, capture.environment
 
 
 def _terminal() -> tuple[bool, int]:
     """(use colour, width in columns) of standard output; https://no-color.org decides before the terminal."""
-    import os
-
     if not sys.stdout.isatty():
         return False, 160
     return not os.environ.get("NO_COLOR"), os.get_terminal_size(sys.stdout.fileno()).columns

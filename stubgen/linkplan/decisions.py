@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from stubgen.errors import PlanRefusal, UsageError
@@ -28,7 +27,7 @@ class Request(NamedTuple):
     output: str
     extra: tuple[str, ...]
     exports: tuple[str, ...]
-    directory: Path | None
+    directory: str | None
     relocatable: bool
     soname: str | None
     toolchain: Toolchain
@@ -53,7 +52,7 @@ def make_request(
     extra: Sequence[StrPath],
     exports: Sequence[str],
     host: StrPath | None,
-    directory: Path | None,
+    directory: str | None,
     relocatable: bool,
     soname: str | None,
     environment: Mapping[str, str],
@@ -93,7 +92,7 @@ def make_request(
     )
 
 
-def placed(path: StrPath, directory: Path | None) -> str:
+def placed(path: StrPath, directory: str | None) -> str:
     """*path* as the command must spell it when it runs in *directory*."""
     text = os.fspath(path)
     if directory is None or os.path.isabs(text):
@@ -136,10 +135,9 @@ GONE: Mapping[Role, Verdict] = {role: (False, why) for role, why in DROPPED.item
 
 BACK_EDGE = "is the host: the patch would depend on it and load it again"
 
-INPUT_NAME = re.compile(
-    r"\.(o|obj|a|lib|rlib|rmeta|lo|la|bc|tbd|dylib|so(\.[0-9A-Za-z_.-]+)?|dll|sl|bundle|res|def|ld|lds|lnk|ltrans"
-    r"|c|cc|cpp|cxx|m|mm|s|S|asm|swift|f|f90|d)$",
-    re.IGNORECASE,
+INPUT_NAME = (
+    r"(?i:\.(o|obj|a|lib|rlib|rmeta|lo|la|bc|tbd|dylib|so(\.[0-9A-Za-z_.-]+)?|dll|sl|bundle|res|def|ld|lds|lnk|ltrans"
+    r"|c|cc|cpp|cxx|m|mm|s|S|asm|swift|f|f90|d)$)"
 )
 """File names that are inputs wherever they stand."""
 
@@ -215,7 +213,7 @@ def _decide_unlisted(item: Item, request: Request) -> Verdict:
     text = item.values[0]
     if text.startswith("@"):
         return (True, "a response file that is not there")
-    if INPUT_NAME.search(text):
+    if re.search(INPUT_NAME, text):
         return (False, BACK_EDGE if basename(text) in request.host_names else DROPPED[Role.INPUT])
     forwarded = item.linker and request.toolchain.driver
     if _is_file(text, request) or (("/" in text or "\\" in text) and not forwarded):
@@ -249,9 +247,10 @@ def _in_workspace(file: str, request: Request) -> bool:
     if request.directory is None:
         return False
     for folder in request.search:
-        path = request.directory / folder / file
-        if path.is_file():
-            return path.resolve().is_relative_to(request.directory.resolve())
+        path = os.path.join(request.directory, folder, file)
+        if os.path.isfile(path):
+            workspace = os.path.realpath(request.directory)
+            return os.path.commonpath((workspace, os.path.realpath(path))) == workspace
     return False
 
 

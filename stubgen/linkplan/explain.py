@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 
 from stubgen.linkplan.edits import Action
@@ -40,6 +39,8 @@ def explain(plan: LinkPlan, *, colour: bool = False, width: int = 100) -> str:
 
 def _arguments(before: tuple[str, ...], after: tuple[str, ...]) -> str:
     """What an edit is about, on one line."""
+    import shlex
+
     if before and after and before != after:
         return f"{shlex.join(before)} => {shlex.join(after)}"
     return shlex.join(before or after)
@@ -55,6 +56,8 @@ def _cut(text: str, width: int) -> str:
 
 def shell_line(plan: LinkPlan) -> str:
     """The plan as a line to paste into a shell: it changes to the right folder by itself."""
+    import shlex
+
     command = shlex.join(plan.args)
     if plan.localize:
         command += " && " + shlex.join(plan.localize)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os as operating_system
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from stubgen.errors import UsageError
@@ -24,11 +23,11 @@ class LinkPlan(NamedTuple):
 
     args: tuple[str, ...]
     """The command, program first."""
-    output: Path
+    output: str
     """The patch."""
     edits: tuple[Edit, ...]
     """What became of every captured argument, and every added one."""
-    directory: Path | None
+    directory: str | None
     """Where the command must run: where the captured one ran."""
     warnings: tuple[str, ...]
     """Sentences about what could not be known."""
@@ -47,7 +46,8 @@ class LinkPlan(NamedTuple):
         if size <= (argument_limit() if limit is None else limit):
             return list(self.args)
         windows = self.os is LinkerOs.OTHER
-        path = Path(temporary_directory, f"{self.output.name}.rsp")
+        name = operating_system.path.basename(self.output)
+        path = operating_system.path.join(temporary_directory, f"{name}.rsp")
         response.write(path, self.args[self.fixed :], windows=windows)
         return [*self.args[: self.fixed], f"@{path}"]
 
@@ -116,7 +116,7 @@ def build_link_plan(
         plain = expansion.arguments
         toolchain = find_toolchain(plain, os=os)
     linker_os = os or _os_of(toolchain)
-    place = None if directory is None else Path(directory)
+    place = None if directory is None else operating_system.fspath(directory)
     if toolchain.family is Family.MSVC:
         from stubgen.linkplan.windows import plan_windows
 
@@ -163,7 +163,7 @@ def build_link_plan(
         warnings.append(f"{toolchain.target}: hot patches for Windows are not supported; the plan is a guess")
     return LinkPlan(
         args=args,
-        output=Path(output),
+        output=operating_system.fspath(output),
         edits=tuple(edits),
         directory=place,
         warnings=tuple(warnings),

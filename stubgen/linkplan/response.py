@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from stubgen.errors import MalformedInput, UnreadableInput
@@ -161,21 +160,23 @@ def quote_windows(argument: str) -> str:
     return '"' + "".join(quoted) + "\\" * (backslashes * 2) + '"'
 
 
-def write(path: Path, arguments: Iterable[str], *, windows: bool = False) -> None:
+def write(path: str | os.PathLike[str], arguments: Iterable[str], *, windows: bool = False) -> None:
     """Write a response file, one argument a line."""
     quote = quote_windows if windows else quote_gnu
     text = "".join(quote(argument) + "\n" for argument in arguments)
-    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with open(path, "wb") as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
 
 
-def read(path: Path, split: Splitter) -> list[str]:
+def read(path: str | os.PathLike[str], split: Splitter) -> list[str]:
     """The arguments in the file *path*.
 
     Raises:
         UnreadableInput: the file is a directory or may not be read.
     """
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            content = file.read()
     except OSError as error:
         raise UnreadableInput(f"{path}: the response file cannot be read: {error.strerror}") from error
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):  # Windows tools write UTF-16; LLVM reads it
@@ -200,19 +201,19 @@ def expand(
         UnreadableInput: a file exists and cannot be read.
     """
     split = split_windows if windows else split_gnu
-    start = Path(directory or "")
+    start = os.fspath(directory or "")
     copies = copies or {}
     expansion = Expansion([], [], [], [])
     arguments = expansion.arguments
 
-    def locate(name: str) -> Path | None:
+    def locate(name: str) -> str | None:
         copy = copies.get(name)
-        if copy is not None and Path(copy).is_file():
-            return Path(copy)
-        path = start / name
-        return path if path.is_file() else None
+        if copy is not None and os.path.isfile(copy):
+            return os.fspath(copy)
+        path = os.path.join(start, name)
+        return path if os.path.isfile(path) else None
 
-    def include(name: str, path: Path, within: tuple[str, ...]) -> None:
+    def include(name: str, path: str, within: tuple[str, ...]) -> None:
         if name in within:
             chain = " -> ".join((*within, name))
             raise MalformedInput(f"{name}: the response file includes itself ({chain})")

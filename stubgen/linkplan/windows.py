@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from stubgen.linkplan.decisions import DROPPED, KEPT, StrPath, placed
 from stubgen.linkplan.edits import Action, Edit, Verdict
@@ -20,7 +19,7 @@ def plan_windows(
     objects: Sequence[StrPath],
     extra: Sequence[StrPath],
     output: StrPath,
-    directory: Path | None,
+    directory: str | None,
 ) -> tuple[Tokens, list[Verdict], list[Edit]]:
     """A Windows-style command: inputs and output go, nothing is added but the new ones."""
     arguments = plain[toolchain.arguments :]
