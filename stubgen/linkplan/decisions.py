@@ -135,11 +135,12 @@ GONE: Mapping[Role, Verdict] = {role: (False, why) for role, why in DROPPED.item
 
 BACK_EDGE = "is the host: the patch would depend on it and load it again"
 
-INPUT_NAME = (
-    r"(?i:\.(o|obj|a|lib|rlib|rmeta|lo|la|bc|tbd|dylib|so(\.[0-9A-Za-z_.-]+)?|dll|sl|bundle|res|def|ld|lds|lnk|ltrans"
-    r"|c|cc|cpp|cxx|m|mm|s|S|asm|swift|f|f90|d)$)"
+INPUT_ENDINGS = frozenset(
+    ["o", "obj", "a", "lib", "rlib", "rmeta", "lo", "la", "bc", "tbd", "dylib", "so", "dll", "sl", "bundle", "res", "def", "ld", "lds", "lnk", "ltrans", "c", "cc", "cpp", "cxx", "m", "mm", "s", "asm", "swift", "f", "f90", "d"]
 )
-"""File names that are inputs wherever they stand."""
+"""Endings, in whichever case, of file names that are inputs wherever they stand."""
+VERSIONED_LIBRARY = r"(?i:\.so\.[0-9A-Za-z_.-]+$)"
+"""``libc.so.6`` is one as well."""
 
 
 def refuse_other_links(tokens: Tokens, request: Request) -> None:
@@ -213,12 +214,19 @@ def _decide_unlisted(item: Item, request: Request) -> Verdict:
     text = item.values[0]
     if text.startswith("@"):
         return (True, "a response file that is not there")
-    if re.search(INPUT_NAME, text):
+    if _is_input_name(text):
         return (False, BACK_EDGE if basename(text) in request.host_names else DROPPED[Role.INPUT])
     forwarded = item.linker and request.toolchain.driver
     if _is_file(text, request) or (("/" in text or "\\" in text) and not forwarded):
         return (False, DROPPED[Role.INPUT])
     return (True, "not the name of an object, archive or library")
+
+
+def _is_input_name(text: str) -> bool:
+    _, dot, ending = text.rpartition(".")
+    if dot and ending.lower() in INPUT_ENDINGS:
+        return True
+    return ".so." in text.lower() and re.search(VERSIONED_LIBRARY, text) is not None
 
 
 def _is_file(name: str, request: Request) -> bool:
