@@ -68,14 +68,15 @@ class StubBuilder:
     Args:
         host: the program's file, unstripped.
         build_id: the build id or UUID that the running process reports, in hex, to be held against the file.
+        cache: use the host's name index, if somebody made one; see :mod:`stubgen.index`.
 
     Raises:
         InputError: the host's file cannot be used.
         BuildIdRefusal: it is another build.
     """
 
-    def __init__(self, host: PathLike, *, build_id: str | None = None) -> None:
-        self.host = open_host(host, build_id=build_id)
+    def __init__(self, host: PathLike, *, build_id: str | None = None, cache: bool = True) -> None:
+        self.host = open_host(host, build_id=build_id, cache=cache)
 
     def build(
         self,

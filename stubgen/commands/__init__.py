@@ -20,6 +20,7 @@ COMMANDS = {
     "verify": "decode every stub of a stub object and check the object's structure",
     "capture": "run a linker and record its command",
     "captures": "list the recorded linker commands",
+    "cache": "show, fill or clear the indexes of large hosts' names",
 }
 """Command name -> one line for ``--help``; the module of that name beside this file implements it."""
 

@@ -42,7 +42,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     options = judge_options(arguments)
     options["bind"] = arguments.bound_dir is not None
     reference = aslr_reference(arguments)
-    builder = StubBuilder(arguments.host, build_id=arguments.build_id)
+    builder = StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache)
     judged = builder.judge(arguments.objects, reference, **options)
     decisions = decision_documents(judged.decisions()) if arguments.json or arguments.report else []
     verdicts = {"decisions": decisions, "duplicates": duplicate_documents(judged.duplicates)}

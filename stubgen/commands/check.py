@@ -6,7 +6,7 @@ import argparse
 
 from stubgen.check import Checked, check_patch
 from stubgen.commands import Outcome
-from stubgen.commands.options import address, aslr_reference, overrides, table
+from stubgen.commands.options import add_cache_option, address, aslr_reference, overrides, table
 from stubgen.errors import UsageError
 from stubgen.host import Host, open_host
 from stubgen.slide import Slide, slide_from_anchor, slide_from_value
@@ -16,6 +16,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("patch", metavar="PATCH", help="the linked patch")
     parser.add_argument("--host", required=True, metavar="FILE", help="the program that it will be loaded into")
+    add_cache_option(parser)
     parser.add_argument("--aslr-reference", metavar="ADDR", help="hold the stubs against this process")
     parser.add_argument("--anchor", metavar="NAME", help="the anchor's symbol (default: whisker_aslr_anchor, main)")
     parser.add_argument("--slide", metavar="N", help="the slide itself, in bytes, instead of an anchor's address")
@@ -39,7 +40,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     if arguments.anchor is not None and arguments.aslr_reference is None:
         raise UsageError("--anchor says nothing without the address at which the process has it: add --aslr-reference")
     replaced = overrides(arguments.override)
-    host = open_host(arguments.host)
+    host = open_host(arguments.host, cache=arguments.cache)
     checked = check_patch(
         arguments.patch,
         host,

@@ -52,7 +52,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     options = judge_options(arguments)
     reference = aslr_reference(arguments)
     linked = link_patch(
-        StubBuilder(arguments.host, build_id=arguments.build_id),
+        StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache),
         _captured(arguments),
         arguments.objects,
         arguments.output,

@@ -37,6 +37,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--anchor", metavar="NAME", help="the anchor's symbol (default: whisker_aslr_anchor, main)")
     parser.add_argument("--slide", metavar="N", help="the slide itself, in bytes, instead of an anchor's address")
     parser.add_argument("--build-id", metavar="HEX", help="the build id or UUID that the process reports")
+    add_cache_option(parser)
     parser.add_argument(
         "--data",
         choices=("auto", "absolute", "none"),
@@ -77,6 +78,16 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--report", metavar="FILE", help="write every verdict as JSON")
     parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
+
+
+def add_cache_option(parser: argparse.ArgumentParser) -> None:
+    """``--no-cache``, for the commands that open a host."""
+    parser.add_argument(
+        "--no-cache",
+        dest="cache",
+        action="store_false",
+        help="neither use nor make an index of the host's names (see the command cache)",
+    )
 
 
 def judge_options(arguments: argparse.Namespace) -> Options:

@@ -135,9 +135,11 @@ GONE: Mapping[Role, Verdict] = {role: (False, why) for role, why in DROPPED.item
 
 BACK_EDGE = "is the host: the patch would depend on it and load it again"
 
-INPUT_ENDINGS = frozenset(
-    ["o", "obj", "a", "lib", "rlib", "rmeta", "lo", "la", "bc", "tbd", "dylib", "so", "dll", "sl", "bundle", "res", "def", "ld", "lds", "lnk", "ltrans", "c", "cc", "cpp", "cxx", "m", "mm", "s", "asm", "swift", "f", "f90", "d"]
+_INPUT_ENDINGS = (
+    "o obj a lib rlib rmeta lo la bc tbd dylib so dll sl bundle res def ld lds lnk ltrans "
+    "c cc cpp cxx m mm s asm swift f f90 d"
 )
+INPUT_ENDINGS = frozenset(_INPUT_ENDINGS.split())
 """Endings, in whichever case, of file names that are inputs wherever they stand."""
 VERSIONED_LIBRARY = r"(?i:\.so\.[0-9A-Za-z_.-]+$)"
 """``libc.so.6`` is one as well."""
