@@ -269,22 +269,24 @@ def build_missing() -> None:
 
     The answer is out by then, and the process gives way to others: nobody waits for it.
     """
+    for child in list(_children):
+        with contextlib.suppress(OSError):
+            if os.waitpid(child, os.WNOHANG)[0]:
+                _children.remove(child)
     if not _missing or not sys.executable:
         return
-    import subprocess
-
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     search = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH", ""))))
-    with contextlib.suppress(OSError):
-        subprocess.Popen(
-            [sys.executable, "-m", "stubgen.index", *_missing],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": search},
-            start_new_session=True,
-        )
+    command = [sys.executable, "-m", "stubgen.index", *_missing]
+    nowhere = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
+    with contextlib.suppress(OSError, NotImplementedError):
+        environment = {**os.environ, "PYTHONPATH": search}
+        _children.append(os.posix_spawn(command[0], command, environment, file_actions=nowhere, setsid=True))
     _missing.clear()
+
+
+_children: list[int] = []
+"""Process ids of such processes, still to be waited for."""
 
 
 def _main(paths: list[str]) -> None:
