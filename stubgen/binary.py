@@ -28,6 +28,9 @@ NAMES_AT_ONCE = 1024
 TABLE_AT_ONCE = 1 << 15
 """Bytes of a string table cut up at a time, likewise."""
 
+FEW = 4
+"""Hits in that many bytes up to which each is looked for again; beyond, the strings are walked through."""
+
 
 class View:
     """A file's bytes together with its name, so that every read is bounded and every complaint says where."""
@@ -204,12 +207,21 @@ class StringTable:
             if end <= 0:  # a name longer than that
                 end = marked.index(b"\0", position + 1) - position
                 part = bytes(memoryview(marked)[position : position + end + 1])
-            for name in names.intersection(part[: end + 1].split(b"\0")):
-                entry = b"\0" + name + b"\0"
-                place = part.find(entry)
-                while place >= 0:
-                    marks.append(position + place)
-                    place = part.find(entry, place + 1)
+            strings = part[: end + 1].split(b"\0")
+            hits = names.intersection(strings)
+            if len(hits) <= FEW:
+                for name in hits:
+                    entry = b"\0" + name + b"\0"
+                    place = part.find(entry)
+                    while place >= 0:
+                        marks.append(position + place)
+                        place = part.find(entry, place + 1)
+            else:
+                place = position - 1  # of the NUL before the string; an empty one leads
+                for string in strings[:-1]:
+                    if string in hits:
+                        marks.append(place)
+                    place += len(string) + 1
             position += end
         for marker in markers:
             place = marked.find(marker) if marked.rfind(marker) >= 0 else -1  # rfind is the faster one to say no

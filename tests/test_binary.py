@@ -28,12 +28,13 @@ def slowly(table: bytes, starts: array[int], wanted: set[bytes], markers: list[b
     markers=st.lists(st.sampled_from([b"@", b".llvm.", b"\1", b"a"]), max_size=2),
     ends=st.booleans(),
     size=st.integers(2, 40),
+    few=st.integers(0, 4),
 )
-@example(texts=[b"barfoo", b"foo", b"foo"], picks=[3, 8, 12], wanted={b"foo"}, markers=[], ends=True, size=8)
-@example(texts=[b"a@V", b"b"], picks=[1, 0, 5], wanted={b"b"}, markers=[b"@"], ends=True, size=4)
-@example(texts=[b"\1\1foo", b"x"], picks=[1, 2, 3], wanted={b"foo", b"x"}, markers=[b"\1"], ends=False, size=3)
+@example(texts=[b"barfoo", b"foo", b"foo"], picks=[3, 8, 12], wanted={b"foo"}, markers=[], ends=True, size=8, few=0)
+@example(texts=[b"a@V", b"b"], picks=[1, 0, 5], wanted={b"b"}, markers=[b"@"], ends=True, size=4, few=0)
+@example(texts=[b"\1\1foo", b"x"], picks=[1, 2, 3], wanted={b"foo", b"x"}, markers=[b"\1"], ends=False, size=3, few=0)
 def test_find_overlooks_nothing(
-    texts: list[bytes], picks: list[int], wanted: set[bytes], markers: list[bytes], ends: bool, size: int
+    texts: list[bytes], picks: list[int], wanted: set[bytes], markers: list[bytes], ends: bool, size: int, few: int
 ) -> None:
     """A name that the search overlooks is "missing in the host", though the host has it.
 
@@ -45,6 +46,7 @@ def test_find_overlooks_nothing(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(binary, "TABLE_AT_ONCE", size)
         patch.setattr(binary, "NAMES_AT_ONCE", 7)
+        patch.setattr(binary, "FEW", few)
         strings = StringTable(memoryview(table), "file")
         assert list(strings.find(starts, wanted, markers)) == slowly(table, starts, wanted, markers)
         assert strings.read(starts) == [table[start:].partition(b"\0")[0] for start in starts]
