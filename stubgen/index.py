@@ -273,7 +273,7 @@ def build_missing() -> None:
         with contextlib.suppress(OSError):
             if os.waitpid(child, os.WNOHANG)[0]:
                 _children.remove(child)
-    if not _missing or not sys.executable:
+    if not _missing or not sys.executable or getattr(sys, "frozen", False):  # a bundle's executable is no Python
         return
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     search = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH", ""))))
