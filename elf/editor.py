@@ -124,7 +124,7 @@ class ObjectEditor(Copy[Section]):
         """The edited copy."""
         for table in self.tables:
             if table.changed:
-                raw = write_relocations(table.finish())
+                raw = bytes(write_relocations(table.finish()))
                 start = table.source.header.sh_offset
                 self.content[start : start + table.source.header.sh_size] = raw.ljust(
                     table.source.header.sh_size, b"\0"

@@ -127,7 +127,7 @@ def read_relocations(raw: BytesLike) -> Relocations:
     )
 
 
-def write_relocations(relocations: Relocations) -> bytes:
+def write_relocations(relocations: Relocations) -> BytesLike:
     """The table as ``Elf64_Rela`` records."""
     words = array("Q", bytes(RELA.size * len(relocations)))
     words[0::3] = array("Q", relocations.r_offset)

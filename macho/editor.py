@@ -115,7 +115,7 @@ class ObjectEditor(Copy[Section]):
         """The edited copy."""
         for table in self.tables:
             if table.changed:
-                raw = write_relocations(table.finish())
+                raw = bytes(write_relocations(table.finish()))
                 start, size = table.target.header.reloff, 8 * table.target.header.nreloc
                 self.content[start : start + size] = raw.ljust(size, b"\0")
                 self._recount(table.target, len(raw) // 8)

@@ -47,7 +47,7 @@ def read_relocations(raw: BytesLike) -> Relocations:
     return Relocations(r_address=words[0::2], r_word=words[1::2])
 
 
-def write_relocations(relocations: Relocations) -> bytes:
+def write_relocations(relocations: Relocations) -> BytesLike:
     """The table as ``relocation_info`` records."""
     words = array("I", bytes(RELOCATION_INFO.size * len(relocations)))
     words[0::2] = array("I", relocations.r_address)

@@ -7,10 +7,10 @@ from array import array
 from macho import constants as c
 from macho.records import COMPACT_UNWIND_ENTRY
 from macho.relocations import ARM64_RELOC_UNSIGNED, Relocations, r_word
-from stubgen.binary import column_bytes
+from stubgen.binary import BytesLike, column_bytes, progression
 
 
-def leaf_frames(starts: array[int], function_size: int, text_ordinal: int) -> tuple[bytes, Relocations]:
+def leaf_frames(starts: array[int], function_size: int, text_ordinal: int) -> tuple[BytesLike, Relocations]:
     """One entry for each function.
 
     Under MH_SUBSECTIONS_VIA_SYMBOLS the linker moves each function on its own, so each needs its entry:
@@ -25,5 +25,5 @@ def leaf_frames(starts: array[int], function_size: int, text_ordinal: int) -> tu
     words = array("Q", [0, function_size | c.UNWIND_ARM64_MODE_FRAMELESS << 32, 0, 0]) * count
     words[0::4] = starts
     word = r_word(text_ordinal, pcrel=False, length=3, extern=False, kind=ARM64_RELOC_UNSIGNED)
-    places = range(0, COMPACT_UNWIND_ENTRY.size * count, COMPACT_UNWIND_ENTRY.size)
+    places = progression("I", count, COMPACT_UNWIND_ENTRY.size)
     return column_bytes(words), Relocations(places, array("I", [word]) * count)

@@ -75,12 +75,12 @@ def column(typecode: str, raw: BytesLike) -> array[int]:
     return values
 
 
-def column_bytes(values: array[int]) -> bytes:
-    """The inverse of :func:`column`."""
+def column_bytes(values: array[int]) -> memoryview:
+    """The inverse of :func:`column`: the same memory where the machine's byte order is the files'."""
     if sys.byteorder == "big":
         values = values[:]
         values.byteswap()
-    return values.tobytes()
+    return memoryview(values).cast("B")
 
 
 def field_column(typecode: Literal["H", "I", "Q"], raw: memoryview, record: int, offset: int) -> array[int]:
@@ -166,9 +166,20 @@ class StringTable:
             return False
         for first in range(0, len(starts), NAMES_AT_ONCE):
             chunk, wanted = starts[first : first + NAMES_AT_ONCE], names[first : first + NAMES_AT_ONCE]
-            if self._run(chunk) != wanted and list(self.names(chunk)) != list(wanted):
+            if not self._holds_run(chunk, wanted) and list(self.names(chunk)) != list(wanted):
                 return False
         return True
+
+    def _holds_run(self, starts: array[int], names: Sequence[bytes]) -> bool:
+        """Whether *names* lie one after another in the table, each at its start."""
+        run = b"\0".join(names)
+        if run.count(b"\0") != len(names) - 1:
+            return False
+        begin = starts[0]
+        if bytes(self.view[begin : begin + len(run) + 1]) != run + b"\0":
+            return False
+        ends = array("I", accumulate([len(name) + 1 for name in names], initial=begin))
+        return ends[:-1] == starts
 
     def find(self, starts: array[int], wanted: Collection[bytes], markers: Sequence[bytes] = ()) -> Iterator[int]:
         """Where in *starts* a name is that is in *wanted* or has one of *markers* in it, ascending.
@@ -261,6 +272,22 @@ def uleb128(raw: BytesLike, position: int, where: str) -> tuple[int, int]:
             return value, position
         shift += 7
     raise MalformedInput(f"{where}: ends in the middle of a number")
+
+
+def progression(typecode: Literal["I", "Q"], count: int, step: int) -> array[int]:
+    """0, *step*, 2 * *step* ...: *count* values, the last of which fits.
+
+    A run of them is made one by one, the others by adding to the whole run at once.
+    """
+    run = array(typecode, range(0, step * min(count, NAMES_AT_ONCE), step))
+    if count <= NAMES_AT_ONCE:
+        return run
+    size = NAMES_AT_ONCE * run.itemsize
+    lanes, ones = (int.from_bytes(values, sys.byteorder) for values in (run, array(typecode, [1]) * NAMES_AT_ONCE))
+    values = array(typecode)
+    for first in range(0, count, NAMES_AT_ONCE):
+        values.frombytes((lanes + ones * (step * first)).to_bytes(size, sys.byteorder))
+    return values[:count]
 
 
 def packed_column(fields: Sequence[tuple[Column, int]], count: int) -> Column:

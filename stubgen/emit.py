@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stubgen.binary import column_bytes
+from stubgen.binary import column_bytes, progression
 from stubgen.errors import InputError
 from stubgen.trampoline import descriptor_resolver, encode, template
 from stubgen.verdicts import Form
@@ -142,7 +142,7 @@ def emit_elf(
             st_info=c.STB_WEAK << 4 | c.STT_FUNC,
             st_other=c.STV_HIDDEN,
             st_shndx=1,
-            st_value=range(0, stride * len(names), stride),
+            st_value=progression("Q", len(names), stride),
             st_size=stride,
         )
     ]
@@ -205,7 +205,7 @@ def emit_macho(
 
     stride = len(template(bti=False).code)
     code = encode(addresses)
-    places = array("Q", range(0, stride * len(names), stride))
+    places = progression("Q", len(names), stride)
     entries, entry_relocations = leaf_frames(places, stride, text_ordinal=1)
     instructions = c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS
     sections = [Section("__TEXT", "__text", instructions, code, 2)]

@@ -17,9 +17,9 @@ by integer arithmetic, and Capstone decodes each *distinct* word once, against w
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache, partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from stubgen.binary import BytesLike, column, column_bytes
 from stubgen.errors import Refusal, VerificationRefusal
@@ -27,6 +27,7 @@ from stubgen.errors import Refusal, VerificationRefusal
 WORD = 4  # bytes an instruction
 IMMEDIATE_SHIFT = 5  # bits; Arm ARM C6.2, MOVZ and MOVK: imm16 is bits 5 to 20
 ADDRESS_LIMIT = 1 << 48  # user space ends below it (TASK_SIZE with 48-bit virtual addresses)
+WORTH_A_WORD = 32  # stubs that take as long to look at as Capstone takes to read one word
 CHUNK = 65536  # stubs handled at a time, so that scratch bytes stay in cache
 
 _BRANCH = (
@@ -85,7 +86,7 @@ def encode(addresses: array[int], *, bti: bool = False) -> bytes:
     Raises:
         Refusal: an address is at or above 2^48.
     """
-    raw = column_bytes(addresses)
+    raw = bytes(column_bytes(addresses))
     if (raw[6::8] + raw[7::8]).strip(b"\0"):  # ADDRESS_LIMIT: the two highest bytes are 0
         raise Refusal(f"runtime address {max(addresses):#x} is at or above 2^48, where user space ends")
     shape = template(bti)
@@ -137,7 +138,7 @@ def decode(code: BytesLike, *, bti: bool = False) -> array[int]:
         raise VerificationRefusal(f"the stubs' code is {len(code)} bytes, not a multiple of {stride}")
     view = memoryview(code)
     addresses = bytearray(8 * count)
-    immediates: list[set[int]] = [set(), set(), set(), set()]
+    octets = [(bytearray(), bytearray()) for _ in range(4)]  # the different low and high bytes of the immediates
     for first in range(0, count, CHUNK):
         chunk = bytes(view[stride * first : stride * (first + CHUNK)])
         for position in range(shape.words):
@@ -151,14 +152,27 @@ def decode(code: BytesLike, *, bti: bool = False) -> array[int]:
             others = (lane[0].translate(_BESIDE[0]), lane[2].translate(_BESIDE[2]), lane[3])
             if not all(map(_is_all, others, (fixed[0], fixed[2], fixed[3]))):
                 raise _stranger(view, shape, first)
-            low, high = _gathered(lane[0], lane[1]), _gathered(lane[1], lane[2])
-            addresses[8 * first + 2 * half : 8 * (first + CHUNK) : 8] = low
-            addresses[8 * first + 2 * half + 1 : 8 * (first + CHUNK) : 8] = high
-            immediates[half].update(_distinct(low, high))
+            parts = _gathered(lane[0], lane[1]), _gathered(lane[1], lane[2])
+            for place, (part, seen) in enumerate(zip(parts, octets[half], strict=True), start=8 * first + 2 * half):
+                addresses[place : 8 * (first + CHUNK) : 8] = part
+                seen.extend(set(part.translate(None, seen)))
+    targets = column("Q", addresses)
+    immediates = [_immediates(addresses, half, *octets[half]) for half in range(4)]
     fixed_words = [{0}] * (1 + shape.immediates_at) if count else []  # the branch; the landing pad, where there is one
     if not all(map(partial(_mean, shape), [*immediates, *fixed_words], (0, 1, 2, 3, 4, -1))):
         raise _stranger(view, shape, 0)
-    return column("Q", addresses)
+    return targets
+
+
+def _immediates(addresses: bytearray, half: int, low: bytearray, high: bytearray) -> set[int]:
+    """At least the immediates that *addresses* have in their 16-bit part *half*.
+
+    All pairs of the bytes that occur, where those are few beside the stubs: Capstone reads some words too many then,
+    which costs less than to look at each stub for the words that there are.
+    """
+    if len(low) * len(high) <= len(addresses) // 8 // WORTH_A_WORD:
+        return {lower | upper << 8 for lower in low for upper in high}
+    return set(column("H", addresses)[half::4])
 
 
 _FIELD = 0xFFFF << IMMEDIATE_SHIFT
@@ -180,22 +194,13 @@ def _is_all(lane: bytes, value: int) -> bool:
     return lane.count(value) == len(lane)
 
 
-def _distinct(low: bytes, high: bytes) -> set[int]:
-    """The different 16-bit values of two columns of bytes; cheaply so for the usual ones that hold but one."""
-    if _is_all(low, low[0]) and _is_all(high, high[0]):
-        return {low[0] | high[0] << 8}
-    pairs = bytearray(2 * len(low))
-    pairs[0::2], pairs[1::2] = low, high
-    return set(column("H", pairs))
-
-
 def _mean(shape: Template, immediates: Collection[int], half: int) -> bool:
     """Whether Capstone reads the instruction of *half* as what belongs there, with each of *immediates* in it."""
     at = WORD * (shape.immediates_at + half)
     fixed = int.from_bytes(shape.code[at : at + WORD], "little")
-    _read_words({fixed | immediate << IMMEDIATE_SHIFT for immediate in immediates})
+    meanings = _read_words({fixed | immediate << IMMEDIATE_SHIFT for immediate in immediates})
     expected = _expectation(half)
-    return all(_MEANINGS[fixed | immediate << IMMEDIATE_SHIFT] == (expected, immediate) for immediate in immediates)
+    return all(meanings[fixed | immediate << IMMEDIATE_SHIFT] == (expected, immediate) for immediate in immediates)
 
 
 def _stranger(code: memoryview, shape: Template, first: int) -> VerificationRefusal:
@@ -206,8 +211,7 @@ def _stranger(code: memoryview, shape: Template, first: int) -> VerificationRefu
         half = position - shape.immediates_at
         fixed = int.from_bytes(shape.code[WORD * position : WORD * (position + 1)], "little")
         immediate = _immediate(word) if 0 <= half < 4 else 0
-        _read_words({word})
-        meaning, expected = _MEANINGS[word], _expectation(half)
+        meaning, expected = _read_words({word})[word], _expectation(half)
         if meaning != (expected, immediate) or word != fixed | immediate << IMMEDIATE_SHIFT:
             stands = "nothing Capstone knows" if meaning is None else str(meaning)
             return VerificationRefusal(
@@ -225,44 +229,61 @@ def _expectation(half: int) -> str:
     return ("movz x16", "movk x16 lsl 16", "movk x16 lsl 32", "movk x16 lsl 48", "br x16", "bti c")[half]
 
 
-_MEANINGS: dict[int, tuple[str, int] | None] = {}
-"""Every word that Capstone has read in this process as (operation, immediate); None where it knows none."""
-_MEANINGS_KEPT = 1 << 18  # four positions of 2^16 immediates; beyond that they are strangers' words
+Meaning = tuple[str, int] | None
+"""Operation and immediate; None where Capstone knows none."""
+
+
+class _Words:
+    """The words that Capstone has read in this process: what they mean does not change."""
+
+    known: ClassVar[dict[int, Meaning]] = {}
+    limit = 1 << 18  # four positions of 2^16 immediates; beyond that they are strangers' words
 
 
 def forget_words() -> None:
     """Have Capstone read every word again: for benchmarks, which must not count on what it read before."""
-    _MEANINGS.clear()
+    _Words.known = {}
 
 
-def _read_words(words: set[int]) -> None:
-    """Have Capstone read those *words* that it has not read yet."""
-    unread = words - _MEANINGS.keys()
+def _read_words(words: set[int]) -> Mapping[int, Meaning]:
+    """What each of *words* means, and others; Capstone reads those that it has not read yet.
+
+    Several threads may ask at once: a word appears with its meaning or not at all.
+    """
+    known = _Words.known
+    unread = words - known.keys()
     if not unread:
-        return
-    if len(_MEANINGS) > _MEANINGS_KEPT:
-        _MEANINGS.clear()
-        unread = words
+        return known
+    if len(known) + len(unread) > _Words.limit:
+        known, unread = {}, words
     import capstone
 
     disassembler = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)
     disassembler.skipdata = True  # an unknown word becomes data and the next one is still read
     distinct = sorted(unread)
-    _MEANINGS.update(dict.fromkeys(distinct))
-    for address, _, mnemonic, operands in disassembler.disasm_lite(column_bytes(array("I", distinct)), 0):
-        _MEANINGS[distinct[address // WORD]] = _operation(mnemonic, operands)
+    read: dict[int, Meaning] = dict.fromkeys(distinct)
+    for address, _, mnemonic, operands in disassembler.disasm_lite(bytes(column_bytes(array("I", distinct))), 0):
+        read[distinct[address // WORD]] = _operation(mnemonic, operands)
+    known.update(read)
+    _Words.known = known
+    return known
 
 
-def _operation(mnemonic: str, operands: str) -> tuple[str, int] | None:
-    """Capstone's text in this module's words; it prints ``movz`` as its preferred alias ``mov``."""
-    fields = operands.replace("#", "").split(", ")
-    if mnemonic in ("bti", "hint"):
-        return ("bti c", 0) if fields in (["c"], ["0x22"]) else (f"{mnemonic} {operands}", 0)
-    if mnemonic in ("mov", "movz", "movk") and len(fields) >= 2 and fields[0] == "x16":
-        operation = "movk x16" if mnemonic == "movk" else "movz x16"
-        shift = fields[2] if len(fields) > 2 else "lsl 0"
-        try:
-            return operation + (f" {shift}" if shift != "lsl 0" else ""), int(fields[1], 0)
-        except ValueError:  # mov x16, x17
-            return f"{mnemonic} {operands}", 0
+_MOVES = {
+    ("mov", ""): "movz x16",  # Capstone prints movz as its preferred alias
+    ("movz", ""): "movz x16",
+    **{("movk", f"lsl #{shift}"): f"movk x16 lsl {shift}" for shift in (16, 32, 48)},
+}
+"""Capstone's mnemonic and shift -> the operation in this module's words."""
+
+
+def _operation(mnemonic: str, operands: str) -> Meaning:
+    """Capstone's text in this module's words."""
+    if operands.startswith("x16, #"):
+        number, _, shift = operands[6:].partition(", ")
+        operation = _MOVES.get((mnemonic, shift))
+        if operation is not None:
+            return operation, int(number, 0)
+    if mnemonic in ("bti", "hint") and operands in ("c", "#0x22"):
+        return "bti c", 0
     return f"{mnemonic} {operands}", 0

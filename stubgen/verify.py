@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stubgen.binary import StringTable
+from stubgen.binary import StringTable, progression
 from stubgen.errors import VerificationRefusal
 from stubgen.image import Image, Role
 from stubgen.images import open_image
@@ -176,7 +176,7 @@ def _first_stray(columns: Sequence[Sequence[int]], first: int, stop: int, expect
 def _targets(found: _Found, name: str) -> array[int]:
     """Where the stubs go: one symbol a stub, in order, nothing between them; and every stub decodes."""
     stride, count = len(template(found.bti).code), len(found.starts)
-    if found.values != array("Q", range(0, stride * count, stride)) or len(found.code) != stride * count:
+    if found.values != progression("Q", count, stride) or len(found.code) != stride * count:
         raise VerificationRefusal(f"{name}: its symbols and its code do not pair up one stub to one name")
     return decode(found.code, bti=found.bti)
 
