@@ -19,7 +19,7 @@ from stubgen.host import Host, open_host
 from stubgen.image import Candidate, Image, Kind, Role
 from stubgen.images import open_image
 from stubgen.slide import Slide
-from stubgen.slots import SLOT_PREFIX, parse_symbol
+from stubgen.slots import parse_symbol, slots_of
 from stubgen.stubs import Stub, find_stubs
 
 PathLike = str | os.PathLike[str]
@@ -119,7 +119,7 @@ class _Question:
     def in_host(self) -> dict[bytes, list[Candidate]]:
         wanted = {stub.name for stub in self.stubs}
         wanted.update(item.name for item in self.patch.imports())
-        wanted.update(parse_symbol(symbol)[0] for symbol, _ in self.patch.named(SLOT_PREFIX))
+        wanted.update(parse_symbol(symbol)[0] for symbol, _ in slots_of(self.patch))
         return self.host.image.find(wanted)
 
     @cached_property
@@ -216,7 +216,7 @@ def _stubs(question: _Question) -> Iterator[Finding]:
 def _slots(question: _Question) -> Iterator[Finding]:
     slide = question.slide.value if question.slide else question.slide_of_stubs
     sound, total = True, 0
-    for symbol, address in question.patch.named(SLOT_PREFIX):
+    for symbol, address in slots_of(question.patch):
         total += 1
         name, addend, descriptor = parse_symbol(symbol)
         raw = question.patch.read_at(address, 16 if descriptor else 8, "a slot")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -140,20 +141,43 @@ class MachOImage(Image):
             return
         names = {name.removeprefix(b"_") for name in table.names()}
         initialisers = any("mod_init_func" in section.name for section in self.file.sections)
+        apart = bool(self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS)
+        variables = list(self._variables(table))
+        homes = Counter((table.n_sect[index], table.n_value[index]) for index in variables if table.n_sect[index])
+        for index in variables:
+            n_type, n_sect, section = table.n_type[index], table.n_sect[index], ""
+            thread_local = False
+            if n_sect:
+                section = self.file.sections[n_sect - 1].name
+                kind = self.file.sections[n_sect - 1].header.flags & c.SECTION_TYPE
+                thread_local = kind == c.S_THREAD_LOCAL_VARIABLES
+            name, local, hidden = table.name(index), not n_type & (c.N_EXT | c.N_PEXT), bool(n_type & c.N_PEXT)
+            # C++ names, without the underscore that Mach-O puts before them
+            plain = name.removeprefix(b"_")
+            obstacle = state_obstacle(plain, names, thread_local=thread_local, initialisers=initialisers)
+            if not obstacle and n_sect and not thread_local:
+                if homes[n_sect, table.n_value[index]] > 1:
+                    obstacle = "it has several names"
+                elif table.n_desc[index] & c.N_ALT_ENTRY:
+                    obstacle = "it is part of a larger variable"
+                elif not apart:
+                    obstacle = "its object does not keep variables apart: it lacks MH_SUBSECTIONS_VIA_SYMBOLS"
+            yield Static(name, 0, section != "__DATA,__const", thread_local, local, hidden, obstacle=obstacle)
+
+    def _variables(self, table: Symbols) -> Iterator[int]:
+        """Index of every symbol that is somebody's variable."""
         for index, n_type in enumerate(table.n_type):
-            n_sect = table.n_sect[index]
-            if n_type & c.N_STAB or n_type & c.N_TYPE != c.N_SECT or not 0 < n_sect <= len(self.file.sections):
+            n_sect, where = table.n_sect[index], n_type & c.N_TYPE
+            if n_type & c.N_STAB or table.name(index).startswith((b"ltmp", b"l_")):  # the assembler's, the compiler's
                 continue
-            section = self.file.sections[n_sect - 1]
-            kind = section.header.flags & c.SECTION_TYPE
-            thread_local = kind == c.S_THREAD_LOCAL_VARIABLES
-            if section.name.startswith("__DATA,") and (thread_local or kind not in c.THREAD_LOCAL_TYPES):
-                writable = section.name != "__DATA,__const"
-                name, local, hidden = table.name(index), not n_type & (c.N_EXT | c.N_PEXT), bool(n_type & c.N_PEXT)
-                # C++ names, without the underscore that Mach-O puts before them
-                plain = name.removeprefix(b"_")
-                obstacle = state_obstacle(plain, names, thread_local=thread_local, initialisers=initialisers)
-                yield Static(name, 0, writable, thread_local, local, hidden, obstacle=obstacle)
+            if where == c.N_UNDF and n_type & c.N_EXT and table.n_value[index]:  # a common
+                yield index
+            elif where == c.N_SECT and 0 < n_sect <= len(self.file.sections):
+                section = self.file.sections[n_sect - 1]
+                kind = section.header.flags & c.SECTION_TYPE
+                thread_local = kind == c.S_THREAD_LOCAL_VARIABLES
+                if section.name.startswith("__DATA,") and (thread_local or kind not in c.THREAD_LOCAL_TYPES):
+                    yield index
 
     def imports(self) -> Iterator[Import]:
         table, dylibs = self.file.symbols, self.file.dylibs

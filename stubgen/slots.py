@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from stubgen.image import Image
 from stubgen.verdicts import Form, Target
 
 SLOT_PREFIX = b"__stubgen_slot."
-
+LITERAL_PREFIX = b"__stubgen_literal."
+"""Mach-O: a constant in the bound copy itself, beside the code that loads it."""
 
 _SYMBOL = re.compile(
-    re.escape(SLOT_PREFIX) + rb"(?P<name>.*?)(?P<descriptor>\.tlsdesc)?(?P<addend>[+-]\d+)?\Z", re.DOTALL
+    rb"__stubgen_(?:slot|literal)\.(?P<name>.*?)(?P<descriptor>\.tlsdesc)?(?P<addend>[+-]\d+)?\Z", re.DOTALL
 )
 
 
@@ -32,6 +34,12 @@ class Slot(NamedTuple):
     form: Form
     value: int  # bytes; a descriptor's second half
     name: bytes  # the host symbol that it stands for
+
+
+def slots_of(image: Image) -> Iterator[tuple[bytes, int]]:
+    """Symbol and virtual address of every constant that bound copies read, in a linked patch."""
+    yield from image.named(SLOT_PREFIX)
+    yield from image.named(LITERAL_PREFIX)
 
 
 class BoundObject(NamedTuple):
