@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from stubgen.image import Image
+from stubgen.pinned import known_name, plain_name
 from stubgen.verdicts import Form, Target
 
 SLOT_PREFIX = b"__stubgen_slot."
@@ -24,7 +25,7 @@ def parse_symbol(symbol: bytes) -> tuple[bytes, int, bool]:
     match = _SYMBOL.match(symbol)
     if match is None:
         return symbol, 0, False
-    return match["name"], int(match["addend"] or 0), bool(match["descriptor"])
+    return known_name(match["name"]), int(match["addend"] or 0), bool(match["descriptor"])
 
 
 class Slot(NamedTuple):
@@ -61,7 +62,7 @@ class Binder:
     def slot(self, name: bytes, target: Target, form: Form, addend: int) -> bytes:
         """The symbol of the slot for *name* plus *addend* bytes, which will be in the stub object."""
         mark = b".tlsdesc" if form is Form.DESCRIPTOR else b""
-        symbol = SLOT_PREFIX + name + mark + (b"%+d" % addend if addend else b"")
+        symbol = SLOT_PREFIX + plain_name(name) + mark + (b"%+d" % addend if addend else b"")
         slot = Slot(symbol, form, (target.value + addend) % (1 << 64), name)
         if self.slots.setdefault(symbol, slot) != slot:  # a symbol that is spelled like another one's slot
             self.refuse("the stub object", "the slot's name", name, f"it is also {self.slots[symbol].name!r}'s")
