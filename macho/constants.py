@@ -130,6 +130,9 @@ THREAD_LOCAL_TYPES = frozenset({S_THREAD_LOCAL_REGULAR, S_THREAD_LOCAL_ZEROFILL,
 
 # <mach-o/nlist.h>
 N_STAB = 0xE0  # any of these bits: a debugger's entry
+N_STSYM = 0x26  # <mach-o/stab.h>: a static variable, its name and address
+N_LCSYM = 0x28  # likewise
+N_SO = 0x64  # the source file of the entries that follow
 N_PEXT = 0x10
 N_TYPE = 0x0E
 N_EXT = 0x01

@@ -45,7 +45,7 @@ class Candidate(NamedTuple):
     version: str = ""  # ELF symbol version
     default: bool = True  # of several versions, the one that an unversioned reference means
     exported: bool = False  # the dynamic loader can find it by name
-    file: bytes = b""  # ELF: the source file of a local symbol, where the table says
+    file: bytes = b""  # the source file of a local symbol, where the table says
 
 
 class Code(NamedTuple):
@@ -83,7 +83,7 @@ class Static(NamedTuple):
     thread_local: bool
     local: bool
     hidden: bool = False  # global in its object, and local in what is linked from it
-    file: bytes = b""  # ELF: the source file, where the table says
+    file: bytes = b""  # the source file, where the table or, in Mach-O, debug information says
     obstacle: str = ""  # what in the object speaks against using the host's instead
 
 

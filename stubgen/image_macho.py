@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 from macho import constants as c
@@ -110,7 +111,42 @@ class MachOImage(Image):
         else:
             kind = Kind.DATA
         exported = bool(n_type & c.N_EXT) and not n_type & c.N_PEXT
-        return Candidate(name, address, kind, local, 0, section.name, exported=exported)
+        file = self._source_files.get((name, address), b"") if local and kind is not Kind.FUNCTION else b""
+        return Candidate(name, address, kind, local, 0, section.name, exported=exported, file=file)
+
+    @cached_property
+    def _source_files(self) -> dict[tuple[bytes, int], bytes]:
+        """A linked image's local variables (name, address) -> their source file, as the debugger's entries have it.
+
+        N_SO, once with the whole path or first with the folder, stands in front of its file's entries.
+        """
+        from stubgen.dwarf import full_path
+
+        table = self.file.symbols
+        found: dict[tuple[bytes, int], bytes] = {}
+        file, before = b"", -1
+        for index, n_type in enumerate(table.n_type if table is not None else b""):
+            if n_type not in (c.N_SO, c.N_STSYM, c.N_LCSYM) or table is None:
+                continue
+            name = table.name(index)
+            if n_type == c.N_SO:
+                file = full_path(file if before == index - 1 else b"", name) if name else b""
+                before = index
+            elif file:
+                found[name, table.n_value[index]] = file
+        return found
+
+    def _source_file(self) -> bytes:
+        """The source file of an object, if its debug information says."""
+        if not self._debug_section("debug_info"):
+            return b""
+        from stubgen.dwarf import source_file
+
+        return source_file(self._debug_section)
+
+    def _debug_section(self, name: str) -> bytes:
+        section = self.file.section(f"__DWARF,__{name}"[:24])
+        return b"" if section is None else bytes(self.file.content(section))
 
     def names(self) -> Iterator[bytes]:
         return iter(()) if self.file.symbols is None else self.file.symbols.names()
@@ -141,6 +177,7 @@ class MachOImage(Image):
             return
         names = {name.removeprefix(b"_") for name in table.names()}
         initialisers = any("mod_init_func" in section.name for section in self.file.sections)
+        file = self._source_file()
         apart = bool(self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS)
         variables = list(self._variables(table))
         homes = Counter((table.n_sect[index], table.n_value[index]) for index in variables if table.n_sect[index])
@@ -162,7 +199,7 @@ class MachOImage(Image):
                     obstacle = "it is part of a larger variable"
                 elif not apart:
                     obstacle = "its object does not keep variables apart: it lacks MH_SUBSECTIONS_VIA_SYMBOLS"
-            yield Static(name, 0, section != "__DATA,__const", thread_local, local, hidden, obstacle=obstacle)
+            yield Static(name, 0, section != "__DATA,__const", thread_local, local, hidden, file, obstacle)
 
     def _variables(self, table: Symbols) -> Iterator[int]:
         """Index of every symbol that is somebody's variable."""

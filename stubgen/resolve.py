@@ -462,6 +462,8 @@ def _obstacle(statics: Sequence[Static], pool: Sequence[Candidate]) -> str:
     static, candidate = statics[0], pool[0]
     known = is_rust_name(static.name)
     file = f"another file, {_text(candidate.file)}" if candidate.file else "a file that its symbol table does not name"
+    if not candidate.file and static.file.startswith(b"/"):  # a Mach-O object's, from its debug information
+        file += " (compile the host with -g)"
     reasons = (
         (len({c.address for c in pool}) > 1, f"the host has {len(pool)} variables of that name"),
         (len(statics) > 1 and any(s.local for s in statics), "several objects of the patch have one of that name"),
@@ -471,6 +473,11 @@ def _obstacle(statics: Sequence[Static], pool: Sequence[Candidate]) -> str:
             f"its size changed from {candidate.size} to {static.size} bytes",
         ),
         (not known and static.local and not candidate.local, "the host's is visible to other files"),
+        (
+            not known and static.local and bool(candidate.file) and not static.file,
+            f"the host's is from {_text(candidate.file)}, and the patch's object names no file "
+            f"(Mach-O: compile it with -g)",
+        ),
         (
             not known and static.local and (not static.file or static.file != candidate.file),
             f"the host's is from {file}",

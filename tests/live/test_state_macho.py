@@ -321,3 +321,66 @@ def test_a_pointer_by_section_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SymbolRefusal, match=reason):
         StubBuilder(tmp_path / "host").build([patch], slide=SLIDE, bind=True, keep_state=True)
     StubBuilder(tmp_path / "host").build([patch], slide=SLIDE, bind=True)
+
+
+STATICS = """
+static int count = 41; static long table[4] = {1, 2, 3, 4};
+int bump_static(int i) { table[i & 3] += 10; return (int)table[i & 3] + ++count; }
+"""
+
+
+def statics(
+    folder: Path, tools: Toolchain, *, name: str = "state.c", host: str = "-g", patch: str = "-g"
+) -> StubBuilder:
+    """A host and the object of a patch for it, from the same file unless *name* says otherwise."""
+    (folder / "state.c").write_text(
+        f"{STATICS} int read_count(void) {{ return count; }} int main(void) {{ return 0; }}"
+    )
+    run([*tools.compile, "-O0", host, "-c", "state.c", "-o", "host.o"], cwd=folder)
+    undefined = [] if tools.link[1:] == tools.compile[1:] else ["-undefined", "dynamic_lookup"]
+    run([*tools.link, *undefined, "-o", "host", "host.o"], cwd=folder)
+    (folder / name).write_text(STATICS)
+    run([*tools.compile, "-O1", patch, "-fno-sanitize=all", "-c", name, "-o", "patch.o"], cwd=folder)
+    return StubBuilder(folder / "host")
+
+
+@pytest.mark.parametrize("dwarf", ["-gdwarf-4", "-gdwarf-5"])
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_static_variables_are_kept_where_debug_information_names_their_file(
+    name: str, dwarf: str, tmp_path: Path
+) -> None:
+    """A static counter is what people watch; only its file tells it from another file's."""
+    tools = toolchain(name)
+    builder = statics(tmp_path, tools, patch=dwarf)
+    command = [*tools.link, *([] if name == "zig" else ["-undefined", "dynamic_lookup"]), "-o", "host", "host.o"]
+    captured = Capture(command, tmp_path, {}, output="host")
+    anchor = symbols(tmp_path / "host")["_main"] + SLIDE
+    patch = tmp_path / "patch.o"
+    linked = link_patch(builder, captured, [patch], tmp_path / "patch.dylib", anchor, keep_state=True)
+    assert {d.name for d in linked.built.resolution.duplicates if d.forwarded} == {"_count", "_table"}
+    running = start(Patched(tmp_path / "host", linked, patch))
+    assert running.call("bump_static", 2) == 13 + 42
+    assert running.call("read_count") == 42
+    assert running.word("table", 4) == 13
+
+
+UNSURE = {
+    "another file": ({"name": "other.c"}, r"the host's is from another file, /.*/state\.c$"),
+    "a patch without": ({"patch": "-g0"}, r"the host's is from /.*/state\.c, and the patch's object names no file"),
+    "a host without": (
+        {"host": "-g0"},
+        r"from a file that its symbol table does not name \(compile the host with -g\)",
+    ),
+    "neither": ({"host": "-g0", "patch": "-g0"}, r"a file that its symbol table does not name$"),
+}
+
+
+@pytest.mark.parametrize("case", UNSURE)
+def test_a_static_variable_of_unknown_origin_is_not_kept(case: str, tmp_path: Path) -> None:
+    """Two files may each have their ``static int count``: writing to the wrong one ruins a stranger's state."""
+    options, reason = UNSURE[case]
+    builder = statics(tmp_path, toolchain("lld"), **options)
+    judged = builder.judge([tmp_path / "patch.o"], slide=SLIDE, bind=True, keep_state=True)
+    found = {duplicate.name: duplicate for duplicate in judged.duplicates}
+    assert not found["_count"].forwarded
+    assert re.search(reason, found["_count"].obstacle)
