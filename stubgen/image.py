@@ -97,6 +97,7 @@ class Reference(NamedTuple):
 
 
 # Patterns are compiled where they are first needed: most patches need none of these.
+_MERGED = rb"_MergedGlobals(\.|\Z)"
 _NUMBERED = rb"\.\d+\Z"
 _RUST = rb"(?s:_?_R[A-Za-z]|.*17h[0-9a-f]{16}E)"
 _THINLTO_SUFFIX = rb"\.llvm\.\d+\Z"
@@ -113,6 +114,8 @@ def state_obstacle(name: bytes, names: Collection[bytes], *, thread_local: bool,
     Compilers number function-local statics anew in every build (``count.0``), and a variable with a dynamic
     initialiser belongs together with its guard, or is set again when the patch is loaded.
     """
+    if re.match(_MERGED, name):
+        return "it is several variables under one name; compile with -mno-global-merge"
     if re.search(_NUMBERED, name):
         return "compilers number such variables anew in each build"
     if name.startswith(b"_ZGV") or b"_ZGV" + name.removeprefix(b"_Z") in names:

@@ -384,3 +384,116 @@ def test_a_static_variable_of_unknown_origin_is_not_kept(case: str, tmp_path: Pa
     found = {duplicate.name: duplicate for duplicate in judged.duplicates}
     assert not found["_count"].forwarded
     assert re.search(reason, found["_count"].obstacle)
+
+
+SHARED = """
+extern "C" int counter; template <int step> int add(int x) { counter += step; return counter + x; }
+inline int both(int x) { return counter++ + x; }
+"""
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_inline_functions_of_several_objects_agree(name: str, tmp_path: Path) -> None:
+    """Linkers keep one copy of an inline function; what its copies were changed to must fit together."""
+    tools = toolchain(name)
+    host = "int counter = 41; int main(void) { return counter; }"
+    undefined = [] if name == "zig" else ["-undefined", "dynamic_lookup"]
+    command = [*tools.link, *undefined, "-o", "host", tools.object(tmp_path, "host-object", host).name]
+    run(command, cwd=tmp_path)
+    sources = {
+        "first": SHARED + 'extern "C" { int counter = 41; int one(int x) { return both(x) + add<3>(x); } }',
+        "second": SHARED + 'extern "C" int two(int x) { return both(x) - add<3>(x); }',
+    }
+    objects = []
+    for source, text in sources.items():
+        (tmp_path / f"{source}.cpp").write_text(text)
+        options = ["-O1", "-fno-inline", "-fno-exceptions", "-fno-sanitize=all"]
+        run([*tools.compile, *options, "-c", f"{source}.cpp", "-o", f"{source}.o"], cwd=tmp_path)
+        objects.append(tmp_path / f"{source}.o")
+    assert "__Z4bothi" in symbols_named(objects[0]) & symbols_named(objects[1])
+    captured = Capture(command, tmp_path, {}, output="host")
+    for order in (objects, objects[::-1]):
+        anchor = symbols(tmp_path / "host")["_main"] + SLIDE
+        linked = link_patch(
+            StubBuilder(tmp_path / "host"), captured, order, tmp_path / "patch.dylib", anchor, keep_state=True
+        )
+        running = start(Patched(tmp_path / "host", linked, objects[0]))
+        assert running.call("one", 1) == 42 + 46
+        assert running.call("two", 1) == 46 - 50
+        assert running.word("counter") == 41 + 2 * 4
+
+
+def symbols_named(path: Path) -> set[str]:
+    """The weak definitions of the object at *path*."""
+    shown = run([need("llvm-objdump-19"), "--macho", "--syms", path])
+    return {line.split()[-1] for line in shown.splitlines() if " weak " in line or " w " in line[17:26]}
+
+
+def test_code_too_large_for_a_constant_behind_it_is_refused(tmp_path: Path) -> None:
+    """A literal load reaches 1 MiB; one that wrapped would read whatever lies there."""
+    tools = toolchain("lld")
+    host = "int counter = 1; int main(void) { return counter; }"
+    run([*tools.link, "-o", "host", tools.object(tmp_path, "host-object", host).name], cwd=tmp_path)
+    text = 'int counter = 1; int f(void) {{ return counter++; }} void g(void) {{ __asm__(".zero {0}"); }}'
+    size = len(compile_patch(tmp_path, tools, text.format(0), "-O1").read_bytes())
+    assert size < 4096
+    builder = StubBuilder(tmp_path / "host")
+    code = 24  # bytes without the padding; the first instruction is the adrp
+    for padding, fits in (((1 << 20) - code - 4, True), ((1 << 20) - code, False)):
+        patch = compile_patch(tmp_path, tools, text.format(padding), "-O1")
+        (section,) = (s for s in MachOFile(patch.read_bytes(), "patch.o").sections if s.name == "__TEXT,__text")
+        assert section.header.size == code + padding
+        if fits:
+            assert builder.build([patch], slide=SLIDE, bind=True, keep_state=True).bound is not None
+        else:
+            with pytest.raises(SymbolRefusal, match=r"__text\+0x0: ARM64_RELOC_PAGE21 .* more than 1 MiB.*mcmodel"):
+                builder.build([patch], slide=SLIDE, bind=True, keep_state=True)
+
+
+def test_merged_variables_are_told(tmp_path: Path) -> None:
+    """Variables that the compiler merged have no names left: the user must hear why nothing is kept."""
+    tools = toolchain("lld")
+    source = "static volatile int one = 1, two = 2; int f(void) { return ++one + ++two; }"
+    host = compile_patch(tmp_path, tools, source + "int main(void) { return f(); }", "-O3").rename(tmp_path / "host.o")
+    run([*tools.link, "-o", "host", host], cwd=tmp_path)
+    patch = compile_patch(tmp_path, tools, source, "-O3")
+    judged = StubBuilder(tmp_path / "host").judge([patch], slide=SLIDE, bind=True, keep_state=True)
+    (merged,) = (duplicate for duplicate in judged.duplicates if "Merged" in duplicate.name)
+    assert merged.obstacle == "it is several variables under one name; compile with -mno-global-merge"
+
+
+CXX = """
+namespace { int hidden = 3; } struct K { static int member; static inline int inlined = 5; }; int K::member = 4;
+template <class T> struct V { static T value; }; template <class T> T V<T>::value = 9;
+extern "C" int bump_all() { return ++hidden + ++K::member + ++K::inlined + ++V<int>::value; }
+"""
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_variables_of_cxx_classes_and_templates_are_kept(name: str, tmp_path: Path) -> None:
+    """They are weak, hidden or in no class at all; each is the host's where the host has it."""
+    tools = toolchain(name)
+    options = ["-O1", "-g", "-fno-exceptions", "-fno-sanitize=all"]
+    host = compile_patch(tmp_path, tools, CXX + "int main() { return bump_all(); }", *options, suffix="cpp")
+    host = host.rename(tmp_path / "host.o")
+    command = [*tools.link, *([] if name == "zig" else ["-undefined", "dynamic_lookup"]), "-o", "host", str(host)]
+    run(command, cwd=tmp_path)
+    patch = compile_patch(tmp_path, tools, CXX, *options, suffix="cpp")
+    captured = Capture(command, tmp_path, {}, output="host")
+    anchor = symbols(tmp_path / "host")["_main"] + SLIDE
+    linked = link_patch(
+        StubBuilder(tmp_path / "host"), captured, [patch], tmp_path / "patch.dylib", anchor, keep_state=True
+    )
+    running = start(Patched(tmp_path / "host", linked, patch))
+    assert running.call("bump_all") == 4 + 5 + 6 + 10
+    words = ("_ZN12_GLOBAL__N_16hiddenE", "_ZN1K6memberE", "_ZN1K7inlinedE", "_ZN1VIiE5valueE")
+    assert [running.word(word) for word in words] == [4, 5, 6, 10]
+
+
+def test_commons_are_kept(tmp_path: Path) -> None:
+    """With ``-fcommon`` a variable without a value lies in no section until the link."""
+    text = "int common, *where = &common; int bump_common(void) { return ++common + ++*where; }"
+    host = "int common; int main(void) { return common; }"
+    running = start(make(tmp_path, toolchain("lld"), text, "-O1", "-fcommon", host=host))
+    assert running.call("bump_common") == 1 + 2
+    assert running.word("common") == 2
