@@ -85,6 +85,7 @@ class Static(NamedTuple):
     hidden: bool = False  # global in its object, and local in what is linked from it
     file: bytes = b""  # the source file, where the table or, in Mach-O, debug information says
     obstacle: str = ""  # what in the object speaks against using the host's instead
+    least: int = 0  # bytes that it surely has, where the format does not say how many
 
 
 class Reference(NamedTuple):
@@ -286,6 +287,10 @@ class Image(ABC):
     def branch_targets_guarded(self) -> bool:
         """Whether an indirect branch to an instruction that is no landing pad faults (BTI)."""
         return False
+
+    def room(self, address: int) -> int | None:
+        """Bytes that the variable at virtual *address* can have at most, where the format does not say how many."""
+        return None
 
     def thread_offset(self, value: int) -> int | None:
         """ELF executables: distance in bytes from the thread pointer to the thread-local of symbol value *value*."""

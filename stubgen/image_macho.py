@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -199,13 +200,14 @@ class MachOImage(Image):
                     obstacle = "it is part of a larger variable"
                 elif not apart:
                     obstacle = "its object does not keep variables apart: it lacks MH_SUBSECTIONS_VIA_SYMBOLS"
-            yield Static(name, 0, section != "__DATA,__const", thread_local, local, hidden, file, obstacle)
+            least = 0 if thread_local else self._least_size(table, index)
+            yield Static(name, 0, section != "__DATA,__const", thread_local, local, hidden, file, obstacle, least)
 
     def _variables(self, table: Symbols) -> Iterator[int]:
         """Index of every symbol that is somebody's variable."""
         for index, n_type in enumerate(table.n_type):
             n_sect, where = table.n_sect[index], n_type & c.N_TYPE
-            if n_type & c.N_STAB or table.name(index).startswith((b"ltmp", b"l_")):  # the assembler's, the compiler's
+            if n_type & c.N_STAB:
                 continue
             if where == c.N_UNDF and n_type & c.N_EXT and table.n_value[index]:  # a common
                 yield index
@@ -213,8 +215,44 @@ class MachOImage(Image):
                 section = self.file.sections[n_sect - 1]
                 kind = section.header.flags & c.SECTION_TYPE
                 thread_local = kind == c.S_THREAD_LOCAL_VARIABLES
-                if section.name.startswith("__DATA,") and (thread_local or kind not in c.THREAD_LOCAL_TYPES):
+                variable = section.name.startswith("__DATA,") and (thread_local or kind not in c.THREAD_LOCAL_TYPES)
+                if variable and not table.name(index).startswith((b"ltmp", b"l_")):  # the assembler's, the compiler's
                     yield index
+
+    def _least_size(self, table: Symbols, index: int) -> int:
+        """Bytes that an object's variable surely has: up to what comes next, less what may have aligned that."""
+        n_sect, start = table.n_sect[index], table.n_value[index]
+        if not n_sect:
+            return start  # a common's size
+        header = self.file.sections[n_sect - 1].header
+        end = self._next_symbol(start)
+        if end is None or not header.addr <= start < header.addr + header.size:
+            return 0
+        if end >= header.addr + header.size:
+            return int(header.addr + header.size - start)
+        return max(end - start - min(end & -end, 1 << header.align) + 1, 0)
+
+    def _next_symbol(self, address: int) -> int | None:
+        """The address of the first symbol behind *address*."""
+        position = bisect_right(self._symbol_addresses, address)
+        return self._symbol_addresses[position] if position < len(self._symbol_addresses) else None
+
+    @cached_property
+    def _symbol_addresses(self) -> list[int]:
+        """The addresses of all defined symbols, ascending, and the ends of all sections."""
+        table = self.file.symbols
+        places = {section.header.addr + section.header.size for section in self.file.sections}
+        if table is not None:
+            places.update(
+                n_value
+                for n_type, n_value in zip(table.n_type, table.n_value, strict=True)
+                if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT
+            )
+        return sorted(places)
+
+    def room(self, address: int) -> int | None:
+        end = self._next_symbol(address)
+        return None if end is None else end - address
 
     def imports(self) -> Iterator[Import]:
         table, dylibs = self.file.symbols, self.file.dylibs

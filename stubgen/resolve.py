@@ -211,11 +211,19 @@ class _Resolver:
             elif self.policy.bind and self.policy.keep_state and first.writable:
                 target = Target(Kind.DATA, Form.ADDRESS, self._runtime(pool[0]))
             if target is not None:
-                obstacle = _obstacle(statics, pool)
+                obstacle = _obstacle(statics, pool) or self._growth(statics, pool[0])
                 if not obstacle:
                     self.targets[name] = target._replace(kept=True)
             forwarded = target is not None and not obstacle
             yield Duplicate(_text(name), first.size, first.writable, forwarded, obstacle)
+
+    def _growth(self, statics: Sequence[Static], candidate: Candidate) -> str:
+        """Whether the patch's variable has surely outgrown the host's: Mach-O says no sizes, only what comes next."""
+        least = max(static.least for static in statics)
+        room = self.host.image.room(candidate.address) if least else None
+        if room is None or least <= room:
+            return ""
+        return f"it has grown: the patch's has {least} bytes or more, and the host's at most {room}"
 
     def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
         name = reference.name

@@ -260,7 +260,7 @@ REFUSALS = {
         r"__TEXT,__text\+0x\w+: ARM64_RELOC_PAGEOFF12 against _array: what it reaches lies too far.*-mcmodel=large",
     ),
     "an odd place": (
-        '__asm__(".text\\nadrp x0, _counter@PAGE+1\\nldr w0, [x0, _counter@PAGEOFF+1]"); int counter[2];',
+        '__asm__(".text\\nadrp x0, _counter@PAGE+1\\nldr w0, [x0, _counter@PAGEOFF+1]"); int counter;',
         r"__TEXT,__text\+0x4: ARM64_RELOC_PAGEOFF12 against _counter: .* no multiple of its size",
     ),
     "a distance": (
@@ -497,3 +497,33 @@ def test_commons_are_kept(tmp_path: Path) -> None:
     running = start(make(tmp_path, toolchain("lld"), text, "-O1", "-fcommon", host=host))
     assert running.call("bump_common") == 1 + 2
     assert running.word("common") == 2
+
+
+GROWN = {
+    "int": ("int thing[8]", "int thing[16]", False),
+    "as it was": ("int thing[8]", "int thing[8]", True),
+    "smaller": ("int thing[8]", "int thing[5]", True),
+    "a common": ("int thing[8]", "int thing[40]", False),
+    "a byte more": ("char thing[64]", "char thing[65]", False),
+}
+"""What it is -> (the host's variable, the patch's, whether it is kept)."""
+
+
+@pytest.mark.parametrize("neighbours", ["", "int before = 1, after = 2;", "__int128 before = 1, after = 2;"])
+@pytest.mark.parametrize("case", GROWN)
+def test_a_variable_that_outgrew_the_hosts_is_not_kept(case: str, neighbours: str, tmp_path: Path) -> None:
+    """Mach-O says no sizes: the patch would write behind the end of the host's variable, into another."""
+    there, here, expected = GROWN[case]
+    tools = toolchain("lld")
+    host = f"{there} = {{1}}; int other = 5; int main(void) {{ return thing[0] + other; }}"
+    run([*tools.link, "-o", "host", tools.object(tmp_path, "host-object", host).name], cwd=tmp_path)
+    first, _, second = neighbours.partition(",")
+    kind = first.partition(" before")[0]
+    value = ";" if case == "a common" else " = {1};"
+    before, after = (f"{first};", kind + second) if first else ("", "")
+    text = f"{before} {here}{value} {after} int f(void) {{ return thing[1]++; }}"
+    patch = compile_patch(tmp_path, tools, text, "-O1", *(["-fcommon"] if case == "a common" else []))
+    judged = StubBuilder(tmp_path / "host").judge([patch], slide=SLIDE, bind=True, keep_state=True)
+    (found,) = (duplicate for duplicate in judged.duplicates if duplicate.name == "_thing")
+    assert found.forwarded is expected, found.obstacle
+    assert found.obstacle.startswith("it has grown: the patch's has ") is not expected
