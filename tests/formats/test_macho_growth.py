@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 from typing import NamedTuple
@@ -190,3 +191,30 @@ def test_what_cannot_be_followed_is_told(tmp_path: Path) -> None:
     assert editor.growth_obstacle() == "__DATA,__data+0x8 counts from a section"
     editor.tables[0].r_word[0] = r_word(1, pcrel=False, length=3, extern=False, kind=ARM64_RELOC_UNSIGNED)
     assert editor.growth_obstacle() == ""
+
+
+def test_hints_and_data_in_code_follow(tmp_path: Path) -> None:
+    """A hint about another instruction makes the linker change that one; tables in code are disassembled as code."""
+    (tmp_path / "a.s").write_text(
+        ".text\n_f: Lone: adrp x0, _v@PAGE\nLtwo: add x0, x0, _v@PAGEOFF\nret\n.loh AdrpAdd Lone, Ltwo\n"
+        ".data_region jt32\n.long 1\n.end_data_region\n"
+        ".section __TEXT,__second,regular,pure_instructions\n_g: Lthree: adrp x0, _v@PAGE\n"
+        "Lfour: add x0, x0, _v@PAGEOFF\nret\n.loh AdrpAdd Lthree, Lfour\n.data_region jt32\n.long 2\n.end_data_region\n"
+        ".data\n_v: .quad 1\n.subsections_via_symbols\n"
+    )
+    run([need("clang-19"), "--target=arm64-apple-macos13", "-c", "a.s", "-o", "a.o"], cwd=tmp_path)
+    editor = ObjectEditor(MachOFile((tmp_path / "a.o").read_bytes(), "a.o"))
+    text = editor.file.section("__TEXT,__text")
+    assert text is not None
+    editor.grow(text, bytes(8))
+    (tmp_path / "b.o").write_bytes(editor.finish())
+
+    def shown(name: str, table: str) -> list[int]:
+        text = run([need("llvm-objdump-19"), "--macho", table, tmp_path / name])
+        return [int(value, 16) for value in re.findall(r"(?:value |^)(0x\w+)", text, re.MULTILINE)]
+
+    second = text.header.size
+    assert shown("a.o", "--link-opt-hints") == [0, 4, second, second + 4]
+    assert shown("b.o", "--link-opt-hints") == [0, 4]
+    assert shown("a.o", "--data-in-code") == [12, second + 12]
+    assert shown("b.o", "--data-in-code") == [12, second + 8 + 12]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from live.test_bound_macho import Patched, Running
+from live.test_bound_macho import Patched, Running, hints
 from live.test_macho import PATCH_SLIDE, SLIDE, Toolchain, objdump, read, symbols, toolchain
 from tools import need, need_module, run
 
@@ -527,3 +527,17 @@ def test_a_variable_that_outgrew_the_hosts_is_not_kept(case: str, neighbours: st
     (found,) = (duplicate for duplicate in judged.duplicates if duplicate.name == "_thing")
     assert found.forwarded is expected, found.obstacle
     assert found.obstacle.startswith("it has grown: the patch's has ") is not expected
+
+
+def test_hints_about_kept_variables_are_gone(kept: Kept) -> None:
+    """The linker would follow such a hint and turn the literal load into an address beside the patch."""
+    before, copy = kept.patched.object, next(kept.patched.object.parent.glob("bound/000-*"))
+    texts = []
+    for path in (before, copy):
+        file = MachOFile(path.read_bytes(), path.name)
+        (section,) = (section for section in file.sections if section.name == "__TEXT,__text")
+        texts.append(instructions(bytes(file.content(section))))
+    changed = {old[0] for old, new in zip(*texts, strict=False) if old != new}
+    gone = [hint for hint in hints(before) if changed.intersection(hint[1])]
+    assert hints(copy) == [hint for hint in hints(before) if hint not in gone]
+    assert bool(gone) is bool(hints(before))
