@@ -20,6 +20,7 @@ from macho.reader import MachOFile
 from macho.relocations import ARM64_RELOC_UNSIGNED, r_word
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
+from stubgen.check import check_patch
 from stubgen.errors import SymbolRefusal
 from stubgen.link import link_patch
 
@@ -541,3 +542,23 @@ def test_hints_about_kept_variables_are_gone(kept: Kept) -> None:
     gone = [hint for hint in hints(before) if changed.intersection(hint[1])]
     assert hints(copy) == [hint for hint in hints(before) if hint not in gone]
     assert bool(gone) is bool(hints(before))
+
+
+def test_the_check_reads_every_constant_back(kept: Kept, tmp_path: Path) -> None:
+    """A patch that was linked for another slide works on whatever lies at the old addresses."""
+    import lief
+
+    host, output = kept.patched.host, kept.patched.linked.output
+    universal = lief.MachO.parse(str(output))
+    image = universal.at(0)
+    constants = {symbol.name: symbol.value for symbol in image.symbols if symbol.name.startswith("__stubgen_")}
+    assert {name.rpartition("._")[2] for name in constants} == set(NAMES)
+    assert any(name.startswith("__stubgen_literal._") for name in constants)
+    for name, address in constants.items():
+        content = bytearray(output.read_bytes())
+        content[image.virtual_address_to_offset(address)] ^= 8
+        (tmp_path / "patch.dylib").write_bytes(content)
+        checked = check_patch(tmp_path / "patch.dylib", host, slide=kept.patched.linked.built.resolution.slide)
+        (bad,) = (finding for finding in checked.findings if not finding.ok)
+        assert bad.check == "slots"
+        assert bad.message.startswith(f"_{name.rpartition('._')[2]} is read at ")
