@@ -19,7 +19,6 @@ from stubgen.host import Host, open_host
 from stubgen.image import Candidate, Image, Kind, Reference, Role
 from stubgen.images import open_image
 from stubgen.pinned import split_pin
-from stubgen.resolve import narrow
 from stubgen.slide import Slide
 from stubgen.slots import parse_symbol, slots_of
 from stubgen.stubs import Stub, find_stubs
@@ -140,7 +139,11 @@ class _Question:
         """The host's symbols that *spelling* can mean: ``foo@V1`` means that version alone."""
         name, version = split_pin(spelling)
         found = self.in_host.get(name, [])
-        return narrow(Reference(spelling, name, version, False), found)[0] if version else found
+        if not version:
+            return found
+        from stubgen.resolve import narrow
+
+        return narrow(Reference(spelling, name, version, False), found)[0]
 
     def addresses(self, spelling: bytes) -> list[int]:
         """Static addresses of the host's own definitions of *spelling*."""

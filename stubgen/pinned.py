@@ -6,10 +6,7 @@ otherwise; reports go on calling it what people wrote.
 
 from __future__ import annotations
 
-import re
-
 PREFIX = b"__stubgen_pinned."
-_PLAIN = re.compile(re.escape(PREFIX) + rb"(?P<size>\d+)\.(?P<rest>.*)\Z", re.DOTALL)
 
 
 def plain_name(spelling: bytes) -> bytes:
@@ -23,11 +20,11 @@ def plain_name(spelling: bytes) -> bytes:
 
 def known_name(symbol: bytes) -> bytes:
     """The inverse of :func:`plain_name`, with one ``@``."""
-    match = _PLAIN.match(symbol) if symbol.startswith(PREFIX) else None
-    if match is None:
+    digits, mark, rest = symbol.removeprefix(PREFIX).partition(b".")
+    if not symbol.startswith(PREFIX) or not mark or not digits.isdigit():
         return symbol
-    size = int(match["size"])
-    return match["rest"][:size] + b"@" + match["rest"][size + 1 :]
+    size = int(digits)
+    return rest[:size] + b"@" + rest[size + 1 :]
 
 
 def split_pin(spelling: bytes) -> tuple[bytes, str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from stubgen.image import Image
 from stubgen.pinned import known_name, plain_name
 from stubgen.verdicts import Form, Target
+
+if TYPE_CHECKING:
+    from stubgen.image import Image
 
 SLOT_PREFIX = b"__stubgen_slot."
 LITERAL_PREFIX = b"__stubgen_literal."
