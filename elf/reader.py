@@ -34,6 +34,8 @@ from elf.relocations import Relocations, read_relocations
 from stubgen.binary import StringTable, View, align_up, column, field_column, string_at
 from stubgen.errors import MalformedInput, UnsupportedInput
 
+_OUT_OF_BAND = 1 << 32  # above every section's index
+
 
 class Section(NamedTuple):
     """A section: its name and its header."""
@@ -70,6 +72,11 @@ class Symbols:
         """The string table that st_name points into."""
         self.extended = extended
         """SHT_SYMTAB_SHNDX: the section index where st_shndx is SHN_XINDEX."""
+        beyond = _OUT_OF_BAND if len(extended) else 0
+        self.absolute = c.SHN_ABS + beyond
+        """What st_shndx reads as for SHN_ABS: where indexes have 32 bits, 0xfff1 may be a section's."""
+        self.common = c.SHN_COMMON + beyond
+        """Likewise for SHN_COMMON."""
         self.versions = versions
         """.gnu.version: one VER_NDX_* | VERSYM_HIDDEN a symbol; empty where the file has none."""
 
@@ -77,9 +84,17 @@ class Symbols:
         return len(self.raw) // SYM.size
 
     def entry(self, index: int) -> Sym:
-        """Symbol *index*, SHN_XINDEX resolved."""
+        """Symbol *index*; st_shndx as in the column."""
         record = Sym(*SYM.unpack_from(self.raw, SYM.size * index))
-        return record._replace(st_shndx=self.extended[index]) if record.st_shndx == c.SHN_XINDEX else record
+        if not len(self.extended):
+            return record
+        return record._replace(st_shndx=self._section(index, record.st_shndx))
+
+    def _section(self, index: int, short: int) -> int:
+        """What st_shndx *short* of symbol *index* reads as where there are extended indexes."""
+        if short == c.SHN_XINDEX:
+            return self.extended[index]
+        return short + _OUT_OF_BAND if short >= c.SHN_LORESERVE else short
 
     @cached_property
     def st_name(self) -> array[int]:
@@ -98,11 +113,11 @@ class Symbols:
 
     @cached_property
     def st_shndx(self) -> Sequence[int]:
-        """Section index or SHN_*, SHN_XINDEX resolved."""
+        """Section index with SHN_XINDEX resolved; ``absolute``, ``common`` or another reserved number."""
         short = field_column("H", self.raw, SYM.size, 6)
         if not len(self.extended):
             return short
-        return [self.extended[i] if index == c.SHN_XINDEX else index for i, index in enumerate(short)]
+        return [self._section(*place) for place in enumerate(short)]
 
     @cached_property
     def st_value(self) -> array[int]:

@@ -49,6 +49,11 @@ LC_VERSION_MIN_MACOSX = 0x24
 LC_VERSION_MIN_IPHONEOS = 0x25
 LC_VERSION_MIN_TVOS = 0x2F
 LC_VERSION_MIN_WATCHOS = 0x30
+LC_CODE_SIGNATURE = 0x1D
+LC_SEGMENT_SPLIT_INFO = 0x1E
+LC_FUNCTION_STARTS = 0x26
+LC_DATA_IN_CODE = 0x29
+LC_DYLIB_CODE_SIGN_DRS = 0x2B
 LC_LINKER_OPTIMIZATION_HINT = 0x2E
 LC_BUILD_VERSION = 0x32
 LC_DYLD_CHAINED_FIXUPS = 0x34 | LC_REQ_DYLD
@@ -57,6 +62,18 @@ LOAD_DYLIB_COMMANDS = frozenset(
     {LC_LOAD_DYLIB, LC_LOAD_WEAK_DYLIB, LC_REEXPORT_DYLIB, LC_LAZY_LOAD_DYLIB, LC_LOAD_UPWARD_DYLIB}
 )
 """The commands that name a library to load; their order gives the two-level namespace's ordinals."""
+
+LINKEDIT_DATA_COMMANDS = frozenset(
+    {
+        LC_CODE_SIGNATURE,
+        LC_SEGMENT_SPLIT_INFO,
+        LC_FUNCTION_STARTS,
+        LC_DATA_IN_CODE,
+        LC_DYLIB_CODE_SIGN_DRS,
+        LC_LINKER_OPTIMIZATION_HINT,
+    }
+)
+"""The commands of an object that hold a linkedit_data_command: where something lies in the file."""
 
 # <mach-o/loader.h>, platforms of LC_BUILD_VERSION
 PLATFORM_MACOS = 1
@@ -113,6 +130,9 @@ THREAD_LOCAL_TYPES = frozenset({S_THREAD_LOCAL_REGULAR, S_THREAD_LOCAL_ZEROFILL,
 
 # <mach-o/nlist.h>
 N_STAB = 0xE0  # any of these bits: a debugger's entry
+N_STSYM = 0x26  # <mach-o/stab.h>: a static variable, its name and address
+N_LCSYM = 0x28  # likewise
+N_SO = 0x64  # the source file of the entries that follow
 N_PEXT = 0x10
 N_TYPE = 0x0E
 N_EXT = 0x01
@@ -123,6 +143,11 @@ N_PBUD = 0xC
 N_INDR = 0xA
 N_WEAK_REF = 0x40
 N_WEAK_DEF = 0x80
+N_ALT_ENTRY = 0x200
+
+# <mach-o/loader.h>, the indirect symbol table
+INDIRECT_SYMBOL_LOCAL = 0x80000000  # these two bits: no symbol's index
+INDIRECT_SYMBOL_ABS = 0x40000000
 
 # <mach-o/compact_unwind_encoding.h>
 UNWIND_ARM64_MODE_FRAMELESS = 0x02000000  # stack size in 16-byte units, bits 12-23; return address in lr

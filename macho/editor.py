@@ -1,7 +1,8 @@
 """Edits a copy of a relocatable object: symbols, relocations and bytes in place; every other byte stays.
 
-The symbol table and its strings only ever grow, so they move to the end of the copy; sections, their order and
-everything that counts by index stay as they are. Linker optimisation hints about changed instructions go.
+The symbol table and its strings only ever grow, so they move to the end of the copy. A section may grow at its end;
+the sections behind it move, in addresses and in the file, and all that counts from them. Linker optimisation hints
+about changed instructions go.
 """
 
 from __future__ import annotations
@@ -12,16 +13,31 @@ from collections.abc import Iterator
 from macho import constants as c
 from macho.reader import MachOFile, Section, Symbols
 from macho.records import (
+    DATA_IN_CODE_ENTRY,
     DYSYMTAB_COMMAND,
     LINKEDIT_DATA_COMMAND,
+    MACH_HEADER_64,
     NLIST_64,
     SECTION_64,
     SEGMENT_COMMAND_64,
     SYMTAB_COMMAND,
 )
-from macho.relocations import Relocations, write_relocations
-from stubgen.binary import Copy, narrow, uleb128
+from macho.relocations import (
+    ARM64_RELOC_ADDEND,
+    ARM64_RELOC_SUBTRACTOR,
+    ARM64_RELOC_UNSIGNED,
+    Relocations,
+    write_relocations,
+)
+from stubgen.binary import Copy, align_up, column, column_bytes, narrow, uleb128
 from stubgen.errors import MalformedInput
+
+_FILE_OFFSETS = {
+    c.LC_SYMTAB: (8, 16),
+    c.LC_DYSYMTAB: (32, 40, 48, 56, 64, 72),
+    **dict.fromkeys(c.LINKEDIT_DATA_COMMANDS, (8,)),
+}
+"""LC_* -> where in the command file offsets lie, in bytes from its start."""
 
 
 class Table:
@@ -46,6 +62,17 @@ class Table:
         """The symbol of relocation *index*; -1 where it names a section."""
         return self.r_word[index] & 0xFFFFFF if self.r_word[index] >> 27 & 1 else -1
 
+    def section(self, index: int) -> int:
+        """The ordinal of the section that relocation *index* names; 0 where it names a symbol or nothing."""
+        if self.symbol(index) >= 0 or self.kind(index) == ARM64_RELOC_ADDEND:
+            return 0
+        return self.r_word[index] & 0xFFFFFF
+
+    def addend(self, index: int) -> int:
+        """The bytes that ARM64_RELOC_ADDEND *index* adds: 24 bits with a sign."""
+        value = self.r_word[index] & 0xFFFFFF
+        return value - ((value & 0x800000) << 1)
+
     def length(self, index: int) -> int:
         """Log2 bytes of what relocation *index* changes."""
         return self.r_word[index] >> 25 & 3
@@ -59,6 +86,12 @@ class Table:
         """Remove relocation *index*."""
         self.dropped.add(index)
         self.changed = True
+
+    def renumber(self, first: int, added: int) -> None:
+        """Count for *added* new symbols in front of what was symbol *first*."""
+        for index in range(len(self)):
+            if self.symbol(index) >= first:
+                self.change(index, kind=self.kind(index), symbol=self.symbol(index) + added)
 
     def finish(self) -> Relocations:
         """What is left."""
@@ -80,6 +113,8 @@ class ObjectEditor(Copy[Section]):
         self.file = file
         self.symbols: Symbols = file.symbols
         self._entries = bytearray(file.symbols.raw)
+        self._locals = bytearray()
+        self._growth: dict[int, bytearray] = {}
         self._changed_addresses: set[int] = set()
         self.tables = list(self._tables())
 
@@ -100,6 +135,35 @@ class ObjectEditor(Copy[Section]):
         self._entries += NLIST_64.pack(self.add_string(name), c.N_UNDF | c.N_EXT, 0, 0, 0)
         return len(self._entries) // NLIST_64.size - 1
 
+    def add_local(self, name: bytes, section: Section, offset: int) -> None:
+        """A new local symbol at byte *offset* of *section*; nothing refers to it."""
+        record = (self.add_string(name), c.N_SECT, section.ordinal, 0, section.header.addr + offset)
+        self._locals += NLIST_64.pack(*record)
+
+    def grow(self, section: Section, content: bytes) -> int:
+        """Byte offset of *content*, which is put at the end of *section*, at a multiple of 4."""
+        added = self._growth.setdefault(section.ordinal, bytearray(-section.header.size % 4))
+        offset = int(section.header.size + len(added))
+        added += content
+        return offset
+
+    def growth_obstacle(self) -> str:
+        """What in the object counts from its sections in a way that :meth:`grow` could not follow; empty if nothing."""
+        for table in self.tables:
+            for index in range(len(table)):
+                alone = index == 0 or table.kind(index - 1) != ARM64_RELOC_SUBTRACTOR
+                if table.section(index) and not (table.kind(index) == ARM64_RELOC_UNSIGNED and alone):
+                    return f"{table.target.name}+{table.r_address[index]:#x} counts from a section"
+        frames = self.file.section("__TEXT,__eh_frame")
+        if frames is not None:
+            relocated = {at for table in self.tables if table.target == frames for at in table.r_address}
+            for start in _frame_starts(bytes(self.file.content(frames))):
+                if start not in relocated:
+                    return f"{frames.name}+{start:#x} says without a relocation how far its function is"
+        if self.file.section("__LLVM,__cg_profile") is not None:
+            return "__LLVM,__cg_profile counts symbols"
+        return ""
+
     def place(self, section: Section, offset: int, size: int) -> int:
         """Where in the file those bytes lie."""
         header = section.header
@@ -113,6 +177,11 @@ class ObjectEditor(Copy[Section]):
 
     def finish(self) -> bytes:
         """The edited copy."""
+        if self._locals:
+            self._insert_locals()
+        moves = self._moves()
+        if moves:
+            self._move_addresses(moves)
         for table in self.tables:
             if table.changed:
                 raw = bytes(write_relocations(table.finish()))
@@ -121,29 +190,135 @@ class ObjectEditor(Copy[Section]):
                 self._recount(table.target, len(raw) // 8)
         if self.strings_grew:
             self._append_symbols()
-        if self._changed_addresses:
-            self._rewrite_hints()
+        if self._changed_addresses or moves:
+            self._rewrite_hints(min(moves, default=1 << 64))
+        for section in sorted(self.file.sections, key=lambda s: s.header.offset, reverse=True):
+            if section.ordinal in self._growth:
+                self._insert(section, moves)
+        if self._growth:
+            self._keep_sections_whole()
         return bytes(self.content)
+
+    def _insert_locals(self) -> None:
+        """Put the new local symbols behind the old ones: the symbols behind them, and what names those, count on."""
+        first = len(self.symbols) if self.file.dysymtab is None else sum(self.file.dysymtab[:2])
+        if first > len(self.symbols):
+            raise MalformedInput(f"{self.file.name}: LC_DYSYMTAB counts more symbols than LC_SYMTAB")
+        added = len(self._locals) // NLIST_64.size
+        self._entries[NLIST_64.size * first : NLIST_64.size * first] = self._locals
+        for table in self.tables:
+            table.renumber(first, added)
+        for command in self.file.commands:
+            if command.cmd == c.LC_DYSYMTAB:
+                record = list(DYSYMTAB_COMMAND.unpack_from(self.content, command.offset))
+                record[3] += added  # nlocalsym, in front of iextdefsym and iundefsym
+                record[4] += added
+                record[6] += added
+                DYSYMTAB_COMMAND.pack_into(self.content, command.offset, *record)
+                start, size = record[14], 4 * record[15]  # indirectsymoff, nindirectsyms
+                raw = self.file.view.bytes(start, size, "the indirect symbol table")
+                special = c.INDIRECT_SYMBOL_LOCAL | c.INDIRECT_SYMBOL_ABS
+                moved = [i + added if i >= first and not i & special else i for i in column("I", raw)]
+                self.content[start : start + size] = column_bytes(array("I", moved))
+
+    def _moves(self) -> dict[int, int]:
+        """Address from which on sections move -> by how many bytes, for each that grows; all alignments hold."""
+        unit = 1 << max(3, *(section.header.align for section in self.file.sections))  # symbols lie at multiples of 8
+        return {
+            section.header.addr + section.header.size: align_up(len(self._growth[section.ordinal]), unit)
+            for section in self.file.sections
+            if section.ordinal in self._growth
+        }
+
+    def _shift(self, section: Section, moves: dict[int, int]) -> int:
+        """By how many bytes *section*'s address grows."""
+        return sum(size for end, size in moves.items() if section.header.addr >= end)
+
+    def _move_addresses(self, moves: dict[int, int]) -> None:
+        """Move the sections behind those that grow, their symbols, and what names a place by a section's address."""
+        shifts = [0, *(self._shift(section, moves) for section in self.file.sections)]
+        for section, place in self._section_headers():
+            record = list(SECTION_64.unpack_from(self.content, place))
+            record[2] += shifts[section.ordinal]
+            record[3] += len(self._growth.get(section.ordinal, b""))
+            SECTION_64.pack_into(self.content, place, *record)
+        for at in range(0, len(self._entries), NLIST_64.size):
+            n_strx, n_type, n_sect, n_desc, n_value = NLIST_64.unpack_from(self._entries, at)
+            if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT and n_sect < len(shifts):
+                NLIST_64.pack_into(self._entries, at, n_strx, n_type, n_sect, n_desc, n_value + shifts[n_sect])
+        for table in self.tables:
+            for index in range(len(table)):
+                shift = shifts[table.section(index)] if table.section(index) < len(shifts) else 0
+                if shift and index not in table.dropped:
+                    size = 1 << table.length(index)
+                    value = int.from_bytes(self.read(table.target, table.r_address[index], size), "little") + shift
+                    narrow(value, 8 * size, "an address", self.file.name)
+                    self.overwrite(table.target, table.r_address[index], value.to_bytes(size, "little"))
+        for command in self.file.commands:
+            if command.cmd == c.LC_DATA_IN_CODE:
+                _, _, start, size = LINKEDIT_DATA_COMMAND.unpack_from(self.content, command.offset)
+                for at in range(start, start + size, DATA_IN_CODE_ENTRY.size):
+                    offset, length, kind = DATA_IN_CODE_ENTRY.unpack_from(self.content, at)
+                    offset += sum(size for end, size in moves.items() if offset >= end)
+                    DATA_IN_CODE_ENTRY.pack_into(self.content, at, offset, length, kind)
+
+    def _insert(self, section: Section, moves: dict[int, int]) -> None:
+        """Put what *section* grows by into the file; everything behind it moves on, by a multiple of all alignments."""
+        end = section.header.offset + section.header.size
+        size = moves[section.header.addr + section.header.size]
+        self.content[end:end] = self._growth[section.ordinal].ljust(size, b"\0")
+
+        def moved(offset: int) -> int:
+            return narrow(offset + size, 32, "a file offset", self.file.name) if offset >= end else offset
+
+        for command in self.file.commands:
+            fields = _FILE_OFFSETS.get(command.cmd, ())
+            for field in fields:
+                at = command.offset + field
+                offset = int.from_bytes(self.content[at : at + 4], "little")
+                self.content[at : at + 4] = moved(offset).to_bytes(4, "little")
+            if command.cmd == c.LC_SEGMENT_64:
+                record = list(SEGMENT_COMMAND_64.unpack_from(self.content, command.offset))
+                inside = record[5] <= section.header.offset < record[5] + record[6]
+                record[4] += size if inside else 0  # vmsize and filesize
+                record[6] += size if inside else 0
+                record[5] = moved(record[5])
+                SEGMENT_COMMAND_64.pack_into(self.content, command.offset, *record)
+        for other, place in self._section_headers():
+            record = list(SECTION_64.unpack_from(self.content, place))
+            record[4] = moved(record[4]) if other.ordinal != section.ordinal else record[4]
+            record[6] = moved(record[6])
+            SECTION_64.pack_into(self.content, place, *record)
+
+    def _keep_sections_whole(self) -> None:
+        """Clear MH_SUBSECTIONS_VIA_SYMBOLS: what a section grew by must stay where its code expects it."""
+        record = list(MACH_HEADER_64.unpack_from(self.content))
+        record[6] &= ~c.MH_SUBSECTIONS_VIA_SYMBOLS
+        MACH_HEADER_64.pack_into(self.content, 0, *record)
+
+    def _section_headers(self) -> Iterator[tuple[Section, int]]:
+        """Every section, and where in the file its header lies."""
+        ordinal = 0
+        for command in self.file.commands:
+            if command.cmd == c.LC_SEGMENT_64:
+                for number in range(SEGMENT_COMMAND_64.unpack_from(self.content, command.offset)[9]):
+                    place = command.offset + SEGMENT_COMMAND_64.size + SECTION_64.size * number
+                    yield self.file.sections[ordinal], place
+                    ordinal += 1
 
     def _recount(self, section: Section, nreloc: int) -> None:
         """Change how many relocations *section* has."""
-        ordinal = 0
-        for command in self.file.commands:
-            if command.cmd != c.LC_SEGMENT_64:
-                continue
-            nsects = SEGMENT_COMMAND_64.unpack_from(self.content, command.offset)[9]
-            if ordinal < section.ordinal <= ordinal + nsects:
-                place = command.offset + SEGMENT_COMMAND_64.size + SECTION_64.size * (section.ordinal - ordinal - 1)
+        for other, place in self._section_headers():
+            if other.ordinal == section.ordinal:
                 record = list(SECTION_64.unpack_from(self.content, place))
                 record[7] = nreloc
                 SECTION_64.pack_into(self.content, place, *record)
-            ordinal += nsects
 
     def _append_symbols(self) -> None:
         """Move symbols and strings to the end; new symbols are undefined ones, which LC_DYSYMTAB counts last."""
         symoff = narrow(self.append(self._entries, 8), 32, "symoff", self.file.name)
         stroff = narrow(self.append(self.strings, 1), 32, "stroff", self.file.name)
-        added = len(self._entries) // NLIST_64.size - len(self.symbols)
+        added = (len(self._entries) - len(self._locals)) // NLIST_64.size - len(self.symbols)
         for command in self.file.commands:
             if command.cmd == c.LC_SYMTAB:
                 counts = symoff, len(self._entries) // NLIST_64.size, stroff, len(self.strings)
@@ -153,8 +328,8 @@ class ObjectEditor(Copy[Section]):
                 record[7] += added
                 DYSYMTAB_COMMAND.pack_into(self.content, command.offset, *record)
 
-    def _rewrite_hints(self) -> None:
-        """Leave out the hints of LC_LINKER_OPTIMIZATION_HINT that are about changed instructions."""
+    def _rewrite_hints(self, limit: int) -> None:
+        """Leave out the hints about changed instructions, and about those from address *limit* on, which move."""
         for command in self.file.commands:
             if command.cmd == c.LC_LINKER_OPTIMIZATION_HINT:
                 _, _, start, size = LINKEDIT_DATA_COMMAND.unpack_from(self.content, command.offset)
@@ -162,7 +337,7 @@ class ObjectEditor(Copy[Section]):
                 kept = b"".join(
                     encoded
                     for encoded, addresses in _hints(raw, f"{self.file.name}: linker optimisation hints")
-                    if not self._changed_addresses.intersection(addresses)
+                    if not self._changed_addresses.intersection(addresses) and max(addresses, default=0) < limit
                 )
                 self.content[start : start + size] = kept.ljust(size, b"\0")
 
@@ -181,3 +356,15 @@ def _hints(raw: bytes, where: str) -> Iterator[tuple[bytes, list[int]]]:
             address, position = uleb128(raw, position, where)
             addresses.append(address)
         yield raw[start:position], addresses
+
+
+def _frame_starts(raw: bytes) -> Iterator[int]:
+    """Where in ``__eh_frame`` each FDE says which function it is about (LSB Core, "Exception Frames")."""
+    position = 0
+    while position + 8 <= len(raw):
+        length = int.from_bytes(raw[position : position + 4], "little")
+        if not length:  # the end
+            return
+        if int.from_bytes(raw[position + 4 : position + 8], "little"):  # 0: a CIE
+            yield position + 8
+        position += 4 + length

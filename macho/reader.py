@@ -137,7 +137,7 @@ class MachOFile:
 
     def __init__(self, data: Any, name: str) -> None:  # Any: Buffer has no name before Python 3.12
         self.name = name
-        self.view = _thin(View(data, name))
+        self.view = thin(View(data, name))
         self.header = self._read_header()
         self.commands = self._read_commands()
         self.segments, self.sections = self._read_segments()
@@ -335,8 +335,13 @@ class MachOFile:
         ]
 
 
-def _thin(view: View) -> View:
-    """The ARM64 slice of a universal file; a thin file as it is."""
+def thin(view: View) -> View:
+    """The ARM64 slice of a universal file; a thin file as it is.
+
+    Raises:
+        MalformedInput: the universal header is broken or cut off.
+        UnsupportedInput: there is no such slice; the message says which there are.
+    """
     magic = int.from_bytes(view.bytes(0, 4, "the Mach-O magic"), "big")
     record = {c.FAT_MAGIC: FAT_ARCH, c.FAT_MAGIC_64: FAT_ARCH_64}.get(magic)
     if record is None:

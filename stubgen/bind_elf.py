@@ -11,6 +11,7 @@ from elf.editor import ObjectEditor, Table
 from elf.reader import Symbols
 from stubgen.image import Image, Kind
 from stubgen.image_elf import ElfImage
+from stubgen.pinned import plain_name
 from stubgen.slots import Binder, BoundObject
 from stubgen.verdicts import Form, Target
 
@@ -294,6 +295,8 @@ class _Run:
         for symbol, (name, target, _) in self.bindable.items():
             if self._owns_slot(symbol, target):
                 self.editor.rename(symbol, self.binder.slot(name, target, target.form, 0))
+            elif target.kind is Kind.FUNCTION and plain_name(name) != name:
+                self.editor.rename(symbol, plain_name(name))
 
     def _function(self, place: _Place) -> bool:
         if place.kind in BRANCHES or place.kind in PLACE_RELATIVE or place.table.target.name == ".eh_frame":

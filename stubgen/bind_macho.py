@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 from macho import constants as c
@@ -10,7 +12,7 @@ from macho import relocations as r
 from macho.editor import ObjectEditor, Table
 from stubgen.image import Image, Kind
 from stubgen.image_macho import MachOImage
-from stubgen.slots import Binder, BoundObject
+from stubgen.slots import LITERAL_PREFIX, Binder, BoundObject
 from stubgen.verdicts import Form, Target
 
 SLOT_LOADS = {
@@ -45,8 +47,34 @@ ADVICE = {
 }
 """Codes that cannot be bound -> why, and what helps."""
 
+KEPT_ADVICE = {
+    r.ARM64_RELOC_PAGE21: "the code is more than 1 MiB, too far from a constant behind it; compile with -mcmodel=large",
+    r.ARM64_RELOC_PAGEOFF12: "what it reaches lies too far into the variable, or at a place that is no multiple of its "
+    "size; compile with -mcmodel=large",
+}
+"""Likewise, for variables that the patch defines too (``--keep-state``)."""
+
+
+class Access(NamedTuple):
+    """An instruction that adds a page offset: which words are meant."""
+
+    mask: int  # the bits that tell it
+    word: int  # and what they are
+    scale: int  # log2 bytes that its immediate counts in
+
+
+ACCESSES = (
+    Access(0xFFC00000, 0x91000000, 0),  # add xd, xn, #imm
+    Access(0xFF800000, 0x3D800000, 4),  # str and ldr, 128-bit SIMD
+    *(Access(0xFB000000, size << 30 | 0x39000000, size) for size in range(4)),  # loads and stores, 8 to 64 bits
+)
+"""Arm ARM C4.1, "Add/subtract (immediate)" and "Load/store register (unsigned immediate)"; the first match counts."""
+
 _ADD = 0x91000000  # add xd, xn, #0 (Arm ARM, ADD (immediate), 64-bit)
 _LOAD = 0xF9400000  # ldr xd, [xn] (Arm ARM, LDR (immediate), 64-bit, unsigned offset)
+_LITERAL = 0x58000000  # ldr xt, label (Arm ARM, LDR (literal), 64-bit)
+_PAGE = 0x90000000  # adrp xd, #0 (Arm ARM, ADRP)
+_LITERAL_REACH = 1 << 20  # bytes; imm19 counts words, signed
 _REGISTERS = 0x3FF  # xd and xn: the same bits in both
 
 
@@ -61,6 +89,7 @@ def bind_object(image: Image, binder: Binder) -> BoundObject:
         return BoundObject(image.name, bytes(image.file.view.data), changed=False)
     run = _Run(editor, binder, bindable)
     for table in editor.tables:
+        run.refuse_other_names(table)
         run.walk(table)
     run.settle_symbols()
     content = editor.finish()
@@ -84,6 +113,43 @@ def _is_undefined(editor: ObjectEditor, index: int) -> bool:
     return editor.symbols.n_type[index] & c.N_TYPE == c.N_UNDF and not editor.symbols.n_value[index]
 
 
+def _is_debug(table: Table) -> bool:
+    return bool(table.target.header.flags & c.S_ATTR_DEBUG) and table.target.name not in UNWIND_SECTIONS
+
+
+class _OtherNames(NamedTuple):
+    """What else than its own symbol may mean a kept variable -> the variable."""
+
+    symbols: dict[int, bytes]  # that begin at or inside it
+    sections: dict[int, bytes]  # ordinals
+
+
+def _other_names(editor: ObjectEditor, bindable: dict[int, tuple[bytes, Target]]) -> _OtherNames:
+    symbols = editor.symbols
+    found = _OtherNames({}, {})
+    kept = {i: name for i, (name, target) in bindable.items() if target.kept and symbols.n_sect[i]}
+    if not kept:
+        return found
+    defined = sorted(
+        (symbols.n_sect[index], symbols.n_value[index], index)
+        for index, n_type in enumerate(symbols.n_type)
+        if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT
+    )
+    places = {index: position for position, (_, _, index) in enumerate(defined)}
+    for owner, name in kept.items():
+        section, start, _ = defined[places[owner]]
+        found.sections[section] = name
+        position = bisect_left(defined, (section, start, 0))
+        while position < len(defined):
+            home, address, index = defined[position]
+            if home != section or (address > start and not symbols.n_desc[index] & c.N_ALT_ENTRY):
+                break
+            if index not in bindable:
+                found.symbols[index] = name
+            position += 1
+    return found
+
+
 class _Run:
     """Binding one object."""
 
@@ -92,6 +158,8 @@ class _Run:
         self.binder = binder
         self.bindable = bindable
         self.slot_symbols: dict[bytes, int] = {}
+        self.literals: dict[tuple[int, bytes], int] = {}
+        self.other_names = _other_names(editor, bindable)
         self.paired: set[bytes] = set()
         self.rules: dict[Kind, Callable[[_Place], bool]] = {
             Kind.FUNCTION: self._function,
@@ -99,10 +167,15 @@ class _Run:
             Kind.THREAD_LOCAL: self._thread_local,
         }
 
+    @cached_property
+    def growth_obstacle(self) -> str:
+        """Why no constant can be put behind the object's code; empty if one can."""
+        return self.editor.growth_obstacle()
+
     def walk(self, table: Table) -> None:
         """Bind every relocation of one section."""
         self.paired = self._paired(table)
-        debug = table.target.header.flags & c.S_ATTR_DEBUG and table.target.name not in UNWIND_SECTIONS
+        debug = _is_debug(table)
         for index in range(len(table)):
             symbol = table.symbol(index)
             if symbol not in self.bindable:
@@ -113,10 +186,39 @@ class _Run:
                 if target.kind is Kind.DATA:  # debug information: nothing there for a linker to find
                     table.drop(index)
             elif not self.rules[target.kind](place):
-                code = place.modifier if place.modifier == r.ARM64_RELOC_SUBTRACTOR else place.kind
-                reason = ADVICE.get(code, "no rule binds this relocation")
-                where = f"{self.editor.file.name}: {table.target.name}+{place.offset:#x}"
-                self.binder.refuse(where, r.NAMES.get(place.kind, f"relocation {place.kind}"), name, reason)
+                self._refuse(table, index, name, self._why_not(place))
+
+    def refuse_other_names(self, table: Table) -> None:
+        """Refuse what may reach a kept variable under another name, or by its section alone.
+
+        An object's symbols keep its variables apart, unless one lies inside another (N_ALT_ENTRY) or two share an
+        address; which one an access means cannot be proven then.
+        """
+        if not self.other_names.sections or _is_debug(table) or table.target.name in UNWIND_SECTIONS:
+            return
+        for index in range(len(table)):
+            symbol = table.symbol(index)
+            by_symbol = self.other_names.symbols.get(symbol)
+            kept = by_symbol or self.other_names.sections.get(table.section(index))
+            if kept is not None:
+                by = "another name of it" if by_symbol else "its section alone"
+                reason = f"{by} is used, so that other variables may be meant; compile with -mno-global-merge"
+                self._refuse(table, index, kept, reason)
+
+    def _refuse(self, table: Table, index: int, name: bytes, reason: str) -> None:
+        where = f"{self.editor.file.name}: {table.target.name}+{table.r_address[index]:#x}"
+        kind = table.kind(index)
+        self.binder.refuse(where, r.NAMES.get(kind, f"relocation {kind}"), name, reason)
+
+    def _why_not(self, place: _Place) -> str:
+        """Why no rule binds *place*, and what helps."""
+        if place.modifier == r.ARM64_RELOC_SUBTRACTOR:
+            return ADVICE[place.modifier]
+        if place.target.kept and place.kind in KEPT_ADVICE:
+            if self.growth_obstacle:
+                return f"no constant can be put behind the code: {self.growth_obstacle}; compile with -mcmodel=large"
+            return KEPT_ADVICE[place.kind]
+        return ADVICE.get(place.kind, "no rule binds this relocation")
 
     def settle_symbols(self) -> None:
         """Leave no undefined symbol behind that only an address could answer; see the twin."""
@@ -142,7 +244,7 @@ class _Run:
     def _address(self, place: _Place) -> bool:
         """Bind a use of the symbol's address."""
         if place.modifier >= 0:
-            return False
+            return place.target.kept and self._kept(place)
         table, section = place.table, place.table.target
         if place.kind == r.ARM64_RELOC_UNSIGNED and table.length(place.number) == 3:
             addend = int.from_bytes(self.editor.read(section, place.offset, 8), "little")
@@ -157,8 +259,51 @@ class _Run:
                 self.editor.overwrite(section, place.offset, (_LOAD | registers).to_bytes(4, "little"))
             self._to_slot(place, PAIRS[place.kind])
         else:
-            return False
+            return place.target.kept and self._kept(place)
         return True
+
+    def _kept(self, place: _Place) -> bool:
+        """Bind a direct access to a variable of the patch's own to the host's.
+
+        ``adrp`` becomes a literal load of the variable's full address, and the page offsets of the accesses behind
+        it become plain offsets: no pairing has to be proven. Mach-O has no relocation for a literal load, so the
+        constant lies at the end of the same section, which the linker then keeps whole.
+        """
+        table, section = place.table, place.table.target
+        word = self.editor.word(section, place.offset)
+        addend = table.addend(place.number - 1) if place.modifier == r.ARM64_RELOC_ADDEND else 0
+        if place.modifier == r.ARM64_RELOC_SUBTRACTOR:
+            return False
+        if place.kind == r.ARM64_RELOC_PAGE21 and word & ~0x1F == _PAGE and not self.growth_obstacle:
+            distance = self._literal(place) - place.offset
+            if distance >= _LITERAL_REACH:
+                return False
+            word = _LITERAL | distance // 4 << 5 | word & 0x1F
+        elif place.kind == r.ARM64_RELOC_PAGEOFF12:
+            scale = next((access.scale for access in ACCESSES if word & access.mask == access.word), None)
+            if scale is None or word >> 10 & 0xFFF:
+                return False
+            immediate, rest = divmod(addend, 1 << scale)
+            if rest or not 0 <= immediate < 1 << 12:
+                return False
+            word |= immediate << 10
+        else:
+            return False
+        self.editor.overwrite(section, place.offset, word.to_bytes(4, "little"))
+        table.drop(place.number)
+        if place.modifier >= 0:
+            table.drop(place.number - 1)
+        self.editor.forget_hints(section, place.offset)
+        return True
+
+    def _literal(self, place: _Place) -> int:
+        """Byte offset, in the section of *place*, of a constant that holds the address of its symbol."""
+        section = place.table.target
+        if (section.ordinal, place.name) not in self.literals:
+            offset = self.editor.grow(section, place.target.value.to_bytes(8, "little"))
+            self.editor.add_local(LITERAL_PREFIX + place.name, section, offset)
+            self.literals[section.ordinal, place.name] = offset
+        return self.literals[section.ordinal, place.name]
 
     def _paired(self, table: Table) -> set[bytes]:
         """The symbols whose page this section uses for nothing but ``adrp``+``add``; see the twin."""

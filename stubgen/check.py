@@ -16,10 +16,11 @@ from stubgen.binary import counted
 from stubgen.errors import InputError, PatchRefusal
 from stubgen.files import read_input
 from stubgen.host import Host, open_host
-from stubgen.image import Candidate, Image, Kind, Role
+from stubgen.image import Candidate, Image, Kind, Reference, Role
 from stubgen.images import open_image
+from stubgen.pinned import split_pin
 from stubgen.slide import Slide
-from stubgen.slots import SLOT_PREFIX, parse_symbol
+from stubgen.slots import parse_symbol, slots_of
 from stubgen.stubs import Stub, find_stubs
 
 PathLike = str | os.PathLike[str]
@@ -57,6 +58,7 @@ def check_patch(
     exports: Sequence[str] = (),
     libraries: Sequence[PathLike] = (),
     overrides: Mapping[str, int] | None = None,
+    pinned: Sequence[str] = (),
 ) -> Checked:
     """Hold a linked patch against its host.
 
@@ -67,6 +69,7 @@ def check_patch(
         exports: names that the builder will look up in the patch.
         libraries: shared libraries that will be loaded and may supply what the patch leaves undefined.
         overrides: name -> runtime address of the function that replaced the host's, from earlier patches.
+        pinned: what the patch leaves to the loader with a version that it pins, as ``name@version``.
 
     Raises:
         InputError: a file is not what it must be.
@@ -83,7 +86,7 @@ def check_patch(
     for library in libraries:
         supplied |= open_image(read_input(library), os.fspath(library)).exports()
     replaced = {name.encode("utf-8", "surrogateescape"): at for name, at in (overrides or {}).items()}
-    question = _Question(opened, image, slide, tuple(exports), supplied, replaced)
+    question = _Question(opened, image, slide, tuple(exports), supplied, replaced, tuple(pinned))
     findings = tuple(finding for check in CHECKS for finding in check(question))
     return Checked(name, findings, question.stubs, question.slide_of_stubs)
 
@@ -110,6 +113,7 @@ class _Question:
     exports: tuple[str, ...]
     supplied: set[bytes]
     overrides: dict[bytes, int]
+    pinned: tuple[str, ...]
 
     @cached_property
     def stubs(self) -> tuple[Stub, ...]:
@@ -117,9 +121,9 @@ class _Question:
 
     @cached_property
     def in_host(self) -> dict[bytes, list[Candidate]]:
-        wanted = {stub.name for stub in self.stubs}
+        wanted = {split_pin(stub.name)[0] for stub in self.stubs}
         wanted.update(item.name for item in self.patch.imports())
-        wanted.update(parse_symbol(symbol)[0] for symbol, _ in self.patch.named(SLOT_PREFIX))
+        wanted.update(split_pin(parse_symbol(symbol)[0])[0] for symbol, _ in slots_of(self.patch))
         return self.host.image.find(wanted)
 
     @cached_property
@@ -127,13 +131,27 @@ class _Question:
         """The slide that most stubs agree on."""
         votes: dict[int, int] = {}
         for stub in self.stubs:
-            for address in self.addresses(stub.name) if stub.name not in self.overrides else ():
+            for address in self.addresses(stub.name) if self.override(stub.name) is None else ():
                 votes[stub.target - address] = votes.get(stub.target - address, 0) + 1
         return max(votes, key=lambda value: votes[value]) if votes else None
 
-    def addresses(self, name: bytes) -> list[int]:
-        """Static addresses of the host's own definitions of *name*."""
-        return [c.address for c in self.in_host.get(name, []) if c.kind is not Kind.IMPORT]
+    def candidates(self, spelling: bytes) -> list[Candidate]:
+        """The host's symbols that *spelling* can mean: ``foo@V1`` means that version alone."""
+        name, version = split_pin(spelling)
+        found = self.in_host.get(name, [])
+        if not version:
+            return found
+        from stubgen.resolve import narrow
+
+        return narrow(Reference(spelling, name, version, False), found)[0]
+
+    def addresses(self, spelling: bytes) -> list[int]:
+        """Static addresses of the host's own definitions of *spelling*."""
+        return [c.address for c in self.candidates(spelling) if c.kind is not Kind.IMPORT]
+
+    def override(self, spelling: bytes) -> int | None:
+        """Where an earlier patch put the function that *spelling* means; None if none replaced it."""
+        return self.overrides.get(split_pin(spelling)[0])
 
     def left_to_loader(self, name: bytes) -> bool:
         """Whether *name* has no stub on purpose: the host imports it, or only the loader knows where it is."""
@@ -179,6 +197,14 @@ def _undefined(question: _Question) -> Iterator[Finding]:
             sound = False
             message = f"{name} is in no library that the patch names or the host loads: dlopen would fail"
             yield Finding("undefined", False, message)
+    imported = {item.name for item in question.patch.imports()}
+    for spelling in question.pinned:  # mold 1.10 makes address 0 of such a name, and says nothing
+        if split_pin(spelling.encode("utf-8", "surrogateescape"))[0] not in imported:
+            sound = False
+            message = (
+                f"{spelling} is not left to the loader: the linker lost it, and a call to it would go to address 0"
+            )
+            yield Finding("undefined", False, message)
     if sound:
         message = f"what is left undefined ({counted(total, 'symbol')}) has a supplier or is weak"
         yield Finding("undefined", True, message if total else "nothing is left undefined")
@@ -192,10 +218,11 @@ def _stubs(question: _Question) -> Iterator[Finding]:
         addresses = question.addresses(stub.name)
         if not stub.name:
             continue  # the symbol table is stripped: nothing says where it should go
-        if stub.name in question.overrides:
-            if stub.target != question.overrides[stub.name]:
+        override = question.override(stub.name)
+        if override is not None:
+            if stub.target != override:
                 sound = False
-                wanted = f"{question.overrides[stub.name]:#x}, where an earlier patch replaced it"
+                wanted = f"{override:#x}, where an earlier patch replaced it"
                 yield Finding("stubs", False, f"{name} branches to {stub.target:#x}, not to {wanted}")
         elif not addresses:
             sound = False
@@ -216,19 +243,19 @@ def _stubs(question: _Question) -> Iterator[Finding]:
 def _slots(question: _Question) -> Iterator[Finding]:
     slide = question.slide.value if question.slide else question.slide_of_stubs
     sound, total = True, 0
-    for symbol, address in question.patch.named(SLOT_PREFIX):
+    for symbol, address in slots_of(question.patch):
         total += 1
         name, addend, descriptor = parse_symbol(symbol)
         raw = question.patch.read_at(address, 16 if descriptor else 8, "a slot")
         value = int.from_bytes(raw[-8:], "little") - addend
         expected = set()
-        for candidate in question.in_host.get(name, []):
+        for candidate in question.candidates(name):
             offset = question.host.image.thread_offset(candidate.address)
             if candidate.kind is Kind.THREAD_LOCAL and offset is not None:
                 expected.add(offset)
             elif slide is not None:
                 expected.add(candidate.address + (0 if candidate.kind is Kind.ABSOLUTE else slide))
-        if slide is not None and name not in question.overrides and value not in expected:
+        if slide is not None and question.override(name) is None and value not in expected:
             sound = False
             title = name.decode("utf-8", "surrogateescape")
             wanted = ", ".join(f"{place:#x}" for place in sorted(expected)) or "nowhere: the host has no such symbol"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from stubgen.binary import column_bytes, progression
 from stubgen.errors import InputError
+from stubgen.pinned import plain_name
 from stubgen.trampoline import descriptor_resolver, encode, template
 from stubgen.verdicts import Form
 
@@ -68,8 +69,11 @@ def emit(
 
     features = host_features | needed.features
     wanted = {"auto": bool(features & BTI), "on": True, "off": False}[bti]
+    names: Sequence[bytes] = resolution.names
+    if resolution.pins:
+        names = [plain_name(name) for name in names]
     return emit_elf(
-        resolution.names,
+        names,
         resolution.addresses,
         slots=slots,
         features=needed.features & ~BTI | (BTI if wanted else 0),

@@ -45,7 +45,7 @@ class Candidate(NamedTuple):
     version: str = ""  # ELF symbol version
     default: bool = True  # of several versions, the one that an unversioned reference means
     exported: bool = False  # the dynamic loader can find it by name
-    file: bytes = b""  # ELF: the source file of a local symbol, where the table says
+    file: bytes = b""  # the source file of a local symbol, where the table says
 
 
 class Code(NamedTuple):
@@ -83,8 +83,9 @@ class Static(NamedTuple):
     thread_local: bool
     local: bool
     hidden: bool = False  # global in its object, and local in what is linked from it
-    file: bytes = b""  # ELF: the source file, where the table says
+    file: bytes = b""  # the source file, where the table or, in Mach-O, debug information says
     obstacle: str = ""  # what in the object speaks against using the host's instead
+    least: int = 0  # bytes that it surely has, where the format does not say how many
 
 
 class Reference(NamedTuple):
@@ -97,6 +98,7 @@ class Reference(NamedTuple):
 
 
 # Patterns are compiled where they are first needed: most patches need none of these.
+_MERGED = rb"_MergedGlobals(\.|\Z)"
 _NUMBERED = rb"\.\d+\Z"
 _RUST = rb"(?s:_?_R[A-Za-z]|.*17h[0-9a-f]{16}E)"
 _THINLTO_SUFFIX = rb"\.llvm\.\d+\Z"
@@ -113,6 +115,8 @@ def state_obstacle(name: bytes, names: Collection[bytes], *, thread_local: bool,
     Compilers number function-local statics anew in every build (``count.0``), and a variable with a dynamic
     initialiser belongs together with its guard, or is set again when the patch is loaded.
     """
+    if re.match(_MERGED, name):
+        return "it is several variables under one name; compile with -mno-global-merge"
     if re.search(_NUMBERED, name):
         return "compilers number such variables anew in each build"
     if name.startswith(b"_ZGV") or b"_ZGV" + name.removeprefix(b"_Z") in names:
@@ -283,6 +287,10 @@ class Image(ABC):
     def branch_targets_guarded(self) -> bool:
         """Whether an indirect branch to an instruction that is no landing pad faults (BTI)."""
         return False
+
+    def room(self, address: int) -> int | None:
+        """Bytes that the variable at virtual *address* can have at most, where the format does not say how many."""
+        return None
 
     def thread_offset(self, value: int) -> int | None:
         """ELF executables: distance in bytes from the thread pointer to the thread-local of symbol value *value*."""

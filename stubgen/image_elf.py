@@ -130,7 +130,7 @@ class ElfImage(Image):
         if kind_code in (c.STT_SECTION, c.STT_FILE) or _is_mapping_symbol(name):
             return None
         section = ""
-        if shndx == c.SHN_ABS:
+        if shndx == table.absolute:
             if name == version.encode():  # a version definition's own symbol
                 return None
             kind: Kind | None = Kind.ABSOLUTE
@@ -205,7 +205,7 @@ class ElfImage(Image):
                 writable = bool(section.header.sh_flags & c.SHF_WRITE) and not section.name.startswith(".data.rel.ro")
             local, thread_local = info >> 4 == c.STB_LOCAL, info & 0xF == c.STT_TLS
             obstacle = state_obstacle(name, names, thread_local=thread_local, initialisers=initialisers)
-            if not obstacle and shndx != c.SHN_COMMON and homes[shndx, table.st_value[index]] > 1:
+            if not obstacle and shndx != table.common and homes[shndx, table.st_value[index]] > 1:
                 obstacle = "it has several names"
             yield Static(
                 name=name,
@@ -222,7 +222,7 @@ class ElfImage(Image):
         """Index of every symbol that is somebody's variable."""
         kinds = (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS)
         for index, info in enumerate(table.st_info):
-            if info & 0xF in kinds and table.st_shndx[index] not in (c.SHN_UNDEF, c.SHN_ABS):
+            if info & 0xF in kinds and table.st_shndx[index] not in (c.SHN_UNDEF, table.absolute):
                 name = table.name(index)
                 # the compiler's pointer for unwinding; labels and anchors
                 if not name.startswith((b"DW.ref.", b".L", b"$")):
@@ -285,7 +285,7 @@ class ElfImage(Image):
         if table is None:
             return
         for index, info in enumerate(table.st_info):
-            if info & 0xF == c.STT_FUNC and table.st_shndx[index] not in (c.SHN_UNDEF, c.SHN_ABS):
+            if info & 0xF == c.STT_FUNC and table.st_shndx[index] not in (c.SHN_UNDEF, table.absolute):
                 section = table.st_shndx[index] if self.file.sections else 0
                 hidden = table.st_other[index] & 3 == c.STV_HIDDEN
                 yield Place(table.name(index), section, table.st_value[index], info >> 4 == c.STB_WEAK, hidden)

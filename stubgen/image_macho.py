@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 from macho import constants as c
@@ -109,7 +112,42 @@ class MachOImage(Image):
         else:
             kind = Kind.DATA
         exported = bool(n_type & c.N_EXT) and not n_type & c.N_PEXT
-        return Candidate(name, address, kind, local, 0, section.name, exported=exported)
+        file = self._source_files.get((name, address), b"") if local and kind is not Kind.FUNCTION else b""
+        return Candidate(name, address, kind, local, 0, section.name, exported=exported, file=file)
+
+    @cached_property
+    def _source_files(self) -> dict[tuple[bytes, int], bytes]:
+        """A linked image's local variables (name, address) -> their source file, as the debugger's entries have it.
+
+        N_SO, once with the whole path or first with the folder, stands in front of its file's entries.
+        """
+        from stubgen.dwarf import full_path
+
+        table = self.file.symbols
+        found: dict[tuple[bytes, int], bytes] = {}
+        file, before = b"", -1
+        for index, n_type in enumerate(table.n_type if table is not None else b""):
+            if n_type not in (c.N_SO, c.N_STSYM, c.N_LCSYM) or table is None:
+                continue
+            name = table.name(index)
+            if n_type == c.N_SO:
+                file = full_path(file if before == index - 1 else b"", name) if name else b""
+                before = index
+            elif file:
+                found[name, table.n_value[index]] = file
+        return found
+
+    def _source_file(self) -> bytes:
+        """The source file of an object, if its debug information says."""
+        if not self._debug_section("debug_info"):
+            return b""
+        from stubgen.dwarf import source_file
+
+        return source_file(self._debug_section)
+
+    def _debug_section(self, name: str) -> bytes:
+        section = self.file.section(f"__DWARF,__{name}"[:24])
+        return b"" if section is None else bytes(self.file.content(section))
 
     def names(self) -> Iterator[bytes]:
         return iter(()) if self.file.symbols is None else self.file.symbols.names()
@@ -140,20 +178,81 @@ class MachOImage(Image):
             return
         names = {name.removeprefix(b"_") for name in table.names()}
         initialisers = any("mod_init_func" in section.name for section in self.file.sections)
+        file = self._source_file()
+        apart = bool(self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS)
+        variables = list(self._variables(table))
+        homes = Counter((table.n_sect[index], table.n_value[index]) for index in variables if table.n_sect[index])
+        for index in variables:
+            n_type, n_sect, section = table.n_type[index], table.n_sect[index], ""
+            thread_local = False
+            if n_sect:
+                section = self.file.sections[n_sect - 1].name
+                kind = self.file.sections[n_sect - 1].header.flags & c.SECTION_TYPE
+                thread_local = kind == c.S_THREAD_LOCAL_VARIABLES
+            name, local, hidden = table.name(index), not n_type & (c.N_EXT | c.N_PEXT), bool(n_type & c.N_PEXT)
+            # C++ names, without the underscore that Mach-O puts before them
+            plain = name.removeprefix(b"_")
+            obstacle = state_obstacle(plain, names, thread_local=thread_local, initialisers=initialisers)
+            if not obstacle and n_sect and not thread_local:
+                if homes[n_sect, table.n_value[index]] > 1:
+                    obstacle = "it has several names"
+                elif table.n_desc[index] & c.N_ALT_ENTRY:
+                    obstacle = "it is part of a larger variable"
+                elif not apart:
+                    obstacle = "its object does not keep variables apart: it lacks MH_SUBSECTIONS_VIA_SYMBOLS"
+            least = 0 if thread_local else self._least_size(table, index)
+            yield Static(name, 0, section != "__DATA,__const", thread_local, local, hidden, file, obstacle, least)
+
+    def _variables(self, table: Symbols) -> Iterator[int]:
+        """Index of every symbol that is somebody's variable."""
         for index, n_type in enumerate(table.n_type):
-            n_sect = table.n_sect[index]
-            if n_type & c.N_STAB or n_type & c.N_TYPE != c.N_SECT or not 0 < n_sect <= len(self.file.sections):
+            n_sect, where = table.n_sect[index], n_type & c.N_TYPE
+            if n_type & c.N_STAB:
                 continue
-            section = self.file.sections[n_sect - 1]
-            kind = section.header.flags & c.SECTION_TYPE
-            thread_local = kind == c.S_THREAD_LOCAL_VARIABLES
-            if section.name.startswith("__DATA,") and (thread_local or kind not in c.THREAD_LOCAL_TYPES):
-                writable = section.name != "__DATA,__const"
-                name, local, hidden = table.name(index), not n_type & (c.N_EXT | c.N_PEXT), bool(n_type & c.N_PEXT)
-                # C++ names, without the underscore that Mach-O puts before them
-                plain = name.removeprefix(b"_")
-                obstacle = state_obstacle(plain, names, thread_local=thread_local, initialisers=initialisers)
-                yield Static(name, 0, writable, thread_local, local, hidden, obstacle=obstacle)
+            if where == c.N_UNDF and n_type & c.N_EXT and table.n_value[index]:  # a common
+                yield index
+            elif where == c.N_SECT and 0 < n_sect <= len(self.file.sections):
+                section = self.file.sections[n_sect - 1]
+                kind = section.header.flags & c.SECTION_TYPE
+                thread_local = kind == c.S_THREAD_LOCAL_VARIABLES
+                variable = section.name.startswith("__DATA,") and (thread_local or kind not in c.THREAD_LOCAL_TYPES)
+                if variable and not table.name(index).startswith((b"ltmp", b"l_")):  # the assembler's, the compiler's
+                    yield index
+
+    def _least_size(self, table: Symbols, index: int) -> int:
+        """Bytes that an object's variable surely has: up to what comes next, less what may have aligned that."""
+        n_sect, start = table.n_sect[index], table.n_value[index]
+        if not n_sect:
+            return start  # a common's size
+        header = self.file.sections[n_sect - 1].header
+        end = self._next_symbol(start)
+        if end is None or not header.addr <= start < header.addr + header.size:
+            return 0
+        if end >= header.addr + header.size:
+            return int(header.addr + header.size - start)
+        return max(end - start - min(end & -end, 1 << header.align) + 1, 0)
+
+    def _next_symbol(self, address: int) -> int | None:
+        """The address of the first symbol behind *address*."""
+        position = bisect_right(self._symbol_addresses, address)
+        return self._symbol_addresses[position] if position < len(self._symbol_addresses) else None
+
+    @cached_property
+    def _symbol_addresses(self) -> list[int]:
+        """The addresses of all defined symbols, ascending, and the ends of all sections."""
+        table = self.file.symbols
+        places = {section.header.addr + section.header.size for section in self.file.sections}
+        if table is not None:
+            places.update(
+                n_value
+                for n_type, n_value in zip(table.n_type, table.n_value, strict=True)
+                if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT
+            )
+        return sorted(places)
+
+    def room(self, address: int) -> int | None:
+        end = self._next_symbol(address)
+        return None if end is None else end - address
 
     def imports(self) -> Iterator[Import]:
         table, dylibs = self.file.symbols, self.file.dylibs

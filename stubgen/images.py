@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from stubgen.binary import View
 from stubgen.errors import MalformedInput, UnsupportedInput
 from stubgen.image import Image
 
 _MACHO_MAGICS = frozenset(
     bytes.fromhex(magic) for magic in ["cffaedfe", "feedfacf", "cefaedfe", "feedface", "cafebabe", "cafebabf"]
 )
+_UNIVERSAL_MAGICS = (bytes.fromhex("cafebabe"), bytes.fromhex("cafebabf"))
 _OTHER_MAGICS = (
     (b"BC\xc0\xde", "LLVM bitcode (an LTO object): recompile it without -flto"),
     (b"\xde\xc0\x17\x0b", "LLVM bitcode (an LTO object): recompile it without -flto"),
@@ -24,6 +26,15 @@ def has_object_magic(data: Any) -> bool:
     """Whether *data* begins like a file of either format."""
     magic = bytes(data[:4])
     return magic == b"\x7fELF" or magic in _MACHO_MAGICS
+
+
+def arm64_slice(data: Any, name: str) -> Any:
+    """The ARM64 half of a universal file, which may be an archive; any other file as it is."""
+    if bytes(data[:4]) not in _UNIVERSAL_MAGICS:
+        return data
+    from macho.reader import thin
+
+    return thin(View(data, name)).data
 
 
 def open_image(data: Any, name: str) -> Image:

@@ -20,6 +20,7 @@ from stubgen.files import read_input, write_output
 from stubgen.image import Kind
 from stubgen.images import open_image
 from stubgen.linkplan import LinkPlan, build_link_plan, linker_os_for_host
+from stubgen.verdicts import Verdict
 
 PathLike = str | os.PathLike[str]
 
@@ -118,6 +119,7 @@ def link_patch(
             exports=exports,
             libraries=options.get("libraries", ()),
             overrides=options.get("overrides"),
+            pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
         )
         try:
             refuse_findings(checked)

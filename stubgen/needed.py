@@ -11,7 +11,7 @@ from stubgen.archive import is_archive, members
 from stubgen.errors import InputError, UsageError
 from stubgen.files import read_input
 from stubgen.image import Image, Reference, Role, Static
-from stubgen.images import has_object_magic, open_image
+from stubgen.images import arm64_slice, has_object_magic, open_image
 
 if TYPE_CHECKING:
     from macho.reader import BuildVersion
@@ -140,7 +140,7 @@ def needed_of(images: Iterable[Image]) -> Needed:
 def _open_objects(path: str | os.PathLike[str]) -> Iterator[tuple[Image, bool]]:
     """Each object at *path*, and whether it is an archive's member."""
     name = os.fspath(path)
-    data = read_input(path)
+    data = arm64_slice(read_input(path), name)
     if not is_archive(data):
         yield _checked(open_image(data, name)), False
         return

@@ -15,6 +15,7 @@ from stubgen.host import Host
 from stubgen.image import Candidate, Kind, Reference, Static, is_rust_name
 from stubgen.names import close_names
 from stubgen.needed import Needed
+from stubgen.pinned import split_pin
 from stubgen.slide import Slide
 from stubgen.trampoline import ADDRESS_LIMIT, WORD
 from stubgen.verdicts import (
@@ -32,6 +33,8 @@ from stubgen.verdicts import (
     TlsPolicy,
     Verdict,
 )
+
+_DEFINED_BY_STUBS = (Kind.FUNCTION, Kind.DATA, Kind.ABSOLUTE)
 
 CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought: each costs a pass over the host's names
 
@@ -71,6 +74,11 @@ class Resolution:
                 used_by=_used_by(self.needed, name),
             )
         yield from self.others
+
+    @property
+    def pins(self) -> bool:
+        """Whether a trampoline's name pins an ELF symbol version; such are renamed in bound copies."""
+        return self.bind and any(reference.version for reference in self.needed.references)
 
     @property
     def problems(self) -> tuple[Decision, ...]:
@@ -203,21 +211,30 @@ class _Resolver:
             elif self.policy.bind and self.policy.keep_state and first.writable:
                 target = Target(Kind.DATA, Form.ADDRESS, self._runtime(pool[0]))
             if target is not None:
-                obstacle = _obstacle(statics, pool)
+                obstacle = _obstacle(statics, pool) or self._growth(statics, pool[0])
                 if not obstacle:
                     self.targets[name] = target._replace(kept=True)
             forwarded = target is not None and not obstacle
             yield Duplicate(_text(name), first.size, first.writable, forwarded, obstacle)
 
+    def _growth(self, statics: Sequence[Static], candidate: Candidate) -> str:
+        """Whether the patch's variable has surely outgrown the host's: Mach-O says no sizes, only what comes next."""
+        least = max(static.least for static in statics)
+        room = self.host.image.room(candidate.address) if least else None
+        if room is None or least <= room:
+            return ""
+        return f"it has grown: the patch's has {least} bytes or more, and the host's at most {room}"
+
     def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
         name = reference.name
         if name in self.overrides:
-            self._override(reference)
+            if self._can_be_named(reference, Kind.FUNCTION):
+                self._override(reference)
             return
         if self._is_linkers_own(name, candidates):
             self._other(reference, Verdict.LINKER, "every linked image has its own, from the linker or start-up code")
             return
-        pool, remark = _narrow(reference, candidates)
+        pool, remark = narrow(reference, candidates)
         if reference.spelling in self.supplied and all(candidate.local for candidate in pool):
             self._other(reference, Verdict.LOADER, f"{self.supplied[reference.spelling]} supplies it")
             return
@@ -238,10 +255,23 @@ class _Resolver:
                 listed,
             )
             return
+        candidate = next((candidate for candidate in pool if candidate.exported), pool[0])
+        if not self._can_be_named(reference, candidate.kind):
+            return
         if remark:
             self.remarks[reference.spelling] = remark
-        candidate = next((candidate for candidate in pool if candidate.exported), pool[0])
         self.rules[candidate.kind](reference, candidate)
+
+    def _can_be_named(self, reference: Reference, kind: Kind) -> bool:
+        """Whether the stub object can define what *reference* means, a *kind*; refuse it if not."""
+        version = split_pin(reference.spelling)[1]
+        absolute = kind is not Kind.FUNCTION and self.policy.data is DataPolicy.ABSOLUTE
+        if not version or kind not in _DEFINED_BY_STUBS or (self.policy.bind and not absolute):
+            return True
+        reason = f"it pins version {version}, and no linker takes a symbol of that name from an object"
+        help_ = "drop --data absolute" if self.policy.bind else "bound copies (link, --bound-dir) call it otherwise"
+        self._other(reference, Verdict.REFUSED, f"{reason}: {help_}")
+        return False
 
     def _is_linkers_own(self, name: bytes, candidates: Sequence[Candidate]) -> bool:
         """Whether each linked image has its own *name*; a symbol with a type and a size is the program's."""
@@ -406,7 +436,7 @@ class _Resolver:
             self.others[position] = self.others[position]._replace(candidates=close)
 
 
-def _narrow(reference: Reference, candidates: Sequence[Candidate]) -> tuple[list[Candidate], str]:
+def narrow(reference: Reference, candidates: Sequence[Candidate]) -> tuple[list[Candidate], str]:
     """The candidates that *reference* can mean, and what was done to find them where it was not the obvious."""
     pool = [candidate for candidate in candidates if candidate.name == reference.name]
     remark = ""
@@ -440,6 +470,8 @@ def _obstacle(statics: Sequence[Static], pool: Sequence[Candidate]) -> str:
     static, candidate = statics[0], pool[0]
     known = is_rust_name(static.name)
     file = f"another file, {_text(candidate.file)}" if candidate.file else "a file that its symbol table does not name"
+    if not candidate.file and static.file.startswith(b"/"):  # a Mach-O object's, from its debug information
+        file += " (compile the host with -g)"
     reasons = (
         (len({c.address for c in pool}) > 1, f"the host has {len(pool)} variables of that name"),
         (len(statics) > 1 and any(s.local for s in statics), "several objects of the patch have one of that name"),
@@ -449,6 +481,11 @@ def _obstacle(statics: Sequence[Static], pool: Sequence[Candidate]) -> str:
             f"its size changed from {candidate.size} to {static.size} bytes",
         ),
         (not known and static.local and not candidate.local, "the host's is visible to other files"),
+        (
+            not known and static.local and bool(candidate.file) and not static.file,
+            f"the host's is from {_text(candidate.file)}, and the patch's object names no file "
+            f"(Mach-O: compile it with -g)",
+        ),
         (
             not known and static.local and (not static.file or static.file != candidate.file),
             f"the host's is from {file}",

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from stubgen.pinned import known_name, plain_name
 from stubgen.verdicts import Form, Target
 
-SLOT_PREFIX = b"__stubgen_slot."
+if TYPE_CHECKING:
+    from stubgen.image import Image
 
+SLOT_PREFIX = b"__stubgen_slot."
+LITERAL_PREFIX = b"__stubgen_literal."
+"""Mach-O: a constant in the bound copy itself, beside the code that loads it."""
 
 _SYMBOL = re.compile(
-    re.escape(SLOT_PREFIX) + rb"(?P<name>.*?)(?P<descriptor>\.tlsdesc)?(?P<addend>[+-]\d+)?\Z", re.DOTALL
+    rb"__stubgen_(?:slot|literal)\.(?P<name>.*?)(?P<descriptor>\.tlsdesc)?(?P<addend>[+-]\d+)?\Z", re.DOTALL
 )
 
 
@@ -22,7 +27,7 @@ def parse_symbol(symbol: bytes) -> tuple[bytes, int, bool]:
     match = _SYMBOL.match(symbol)
     if match is None:
         return symbol, 0, False
-    return match["name"], int(match["addend"] or 0), bool(match["descriptor"])
+    return known_name(match["name"]), int(match["addend"] or 0), bool(match["descriptor"])
 
 
 class Slot(NamedTuple):
@@ -32,6 +37,12 @@ class Slot(NamedTuple):
     form: Form
     value: int  # bytes; a descriptor's second half
     name: bytes  # the host symbol that it stands for
+
+
+def slots_of(image: Image) -> Iterator[tuple[bytes, int]]:
+    """Symbol and virtual address of every constant that bound copies read, in a linked patch."""
+    yield from image.named(SLOT_PREFIX)
+    yield from image.named(LITERAL_PREFIX)
 
 
 class BoundObject(NamedTuple):
@@ -53,7 +64,7 @@ class Binder:
     def slot(self, name: bytes, target: Target, form: Form, addend: int) -> bytes:
         """The symbol of the slot for *name* plus *addend* bytes, which will be in the stub object."""
         mark = b".tlsdesc" if form is Form.DESCRIPTOR else b""
-        symbol = SLOT_PREFIX + name + mark + (b"%+d" % addend if addend else b"")
+        symbol = SLOT_PREFIX + plain_name(name) + mark + (b"%+d" % addend if addend else b"")
         slot = Slot(symbol, form, (target.value + addend) % (1 << 64), name)
         if self.slots.setdefault(symbol, slot) != slot:  # a symbol that is spelled like another one's slot
             self.refuse("the stub object", "the slot's name", name, f"it is also {self.slots[symbol].name!r}'s")

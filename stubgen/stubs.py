@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 from stubgen.binary import column
 from stubgen.image import Code, Image
+from stubgen.pinned import known_name
 from stubgen.trampoline import IMMEDIATE_SHIFT, WORD, decode, template
 
 
 class Stub(NamedTuple):
     """One trampoline in a file."""
 
-    name: bytes  # empty where the symbol table has none
+    name: bytes  # empty where the symbol table has none; foo@V1 where it pins a version
     section: int  # number or ordinal
     address: int  # virtual address; in an ELF object, byte offset into the section
     target: int  # runtime address that it branches to
@@ -34,7 +35,7 @@ def find_stubs(image: Image) -> list[Stub]:
             place = names.get((code.section, code.address + start))
             stubs.append(
                 Stub(
-                    name=place.name if place else b"",
+                    name=known_name(place.name) if place else b"",
                     section=code.section,
                     address=code.address + start,
                     target=target,

@@ -107,7 +107,7 @@ def _read_elf(image: Image, name: str) -> _Found:
     slots: dict[bytes, int] = {}
     for index in range(stop, len(symbols)):
         section = symbols.st_shndx[index]
-        if section == c.SHN_ABS:
+        if section == symbols.absolute:
             continue
         if not 0 < section < len(image.file.sections) or symbols.st_info[index] >> 4 != c.STB_GLOBAL:
             raise VerificationRefusal(f"{name}: {_name(symbols, index)} is neither a stub nor a slot")

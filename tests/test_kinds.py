@@ -90,12 +90,14 @@ class Judged(NamedTuple):
 
     host: Path
     decisions: dict[str, Decision]
+    bound: dict[str, Decision]  # with bound copies
 
 
 def judge(host: Path, patch: Path) -> Judged:
     """Judge *patch* against *host*."""
-    resolution = StubBuilder(host).judge([patch], slide=SLIDE)
-    return Judged(host, {decision.name: decision for decision in resolution.decisions()})
+    builder = StubBuilder(host)
+    plain, bound = (builder.judge([patch], slide=SLIDE, bind=bind).decisions() for bind in (False, True))
+    return Judged(host, *({decision.name: decision for decision in decisions} for decisions in (plain, bound)))
 
 
 def named(kinds: Iterable[Kind]) -> pytest.MarkDecorator:
@@ -175,7 +177,10 @@ def test_a_function_gets_a_trampoline(elf: Judged, kind: Kind) -> None:
 def test_a_versioned_function_is_told_by_its_version(link, name: str, kind: Kind) -> None:
     """The old version of a function often takes other arguments than the new one."""
     judged = link(name)
-    assert elf_addresses(judged.host, str(kind.host_name)) == {check(judged, kind).static_address}
+    bound = judged._replace(decisions=judged.bound)
+    assert elf_addresses(judged.host, str(kind.host_name)) == {check(bound, kind).static_address}
+    if "@" in kind.name:
+        check(judged, Kind(kind.name, "refused", "it pins version V1"))
 
 
 @named([Kind("versioned", "ambiguous", "2 of them"), Kind("versioned@V1", "missing", "no such symbol")])

@@ -227,8 +227,27 @@ VERSIONS = {
 @pytest.mark.parametrize(("host", "wanted", "address"), VERSIONS.values(), ids=list(VERSIONS))
 def test_symbol_versions(judge: Judge, host: list[Sym], wanted: str, address: int) -> None:
     """Taking the wrong version calls a function with another contract."""
-    decision = only(judge(host, [undefined(wanted)]))
+    decision = only(judge(host, [undefined(wanted)], bind=True))
     assert (decision.verdict, decision.static_address, decision.name) == (Verdict.TRAMPOLINE, address, wanted)
+
+
+@pytest.mark.parametrize("options", [{}, {"overrides": {"f": 0x7000}}, {"data": "absolute"}])
+def test_a_pinned_version_needs_a_bound_copy(judge: Judge, options: dict[str, object]) -> None:
+    """Linkers reject a stub that is called f@V1: the user must hear of it before the link, and what helps."""
+    decision = only(judge([Sym("f@V1", F), Sym("f@@V2", F + 8)], [undefined("f@V1")], **options))
+    assert decision.verdict is Verdict.REFUSED
+    assert decision.reason.startswith("it pins version V1, and no linker takes a symbol of that name")
+    assert decision.reason.endswith("bound copies (link, --bound-dir) call it otherwise")
+    assert only(judge([Sym("f@V1", F)], [undefined("f@V1")], bind=True, **options)).verdict is Verdict.TRAMPOLINE
+
+
+def test_pinned_data_is_not_made_absolute(judge: Judge) -> None:
+    """An absolute symbol would have to be called d@V1 as well."""
+    host = [Sym("d@V1", DATA, kind=e.STT_OBJECT)]
+    decision = only(judge(host, [undefined("d@V1")], bind=True, data="absolute"))
+    assert decision.verdict is Verdict.REFUSED
+    assert decision.reason.endswith(": drop --data absolute")
+    assert only(judge(host, [undefined("d@V1")], bind=True)).verdict is Verdict.SLOT
 
 
 def test_a_version_that_the_host_lacks_is_missing(judge: Judge) -> None:

@@ -39,6 +39,8 @@ PACKAGES = {
     "llvm-strip-19": "llvm-19",
     "llvm-lipo-19": "llvm-19",
     "llvm-ar-19": "llvm-19",
+    "llvm-libtool-darwin-19": "llvm-19",
+    "llvm-dwarfdump-19": "llvm-19",
     "llvm-objdump-19": "llvm-19",
     "llvm-nm-19": "llvm-19",
     "mold": "mold",

@@ -64,7 +64,7 @@ def _read_elf(file: ElfFile) -> Loadable:
 
 
 def _elf_definitions(table: ElfSymbols) -> Iterator[tuple[str, int]]:
-    no_place = (elf_c.SHN_UNDEF, elf_c.SHN_ABS)
+    no_place = (elf_c.SHN_UNDEF, table.absolute)
     for index, name in enumerate(table.names()):
         if name and table.st_shndx[index] not in no_place and table.st_info[index] & 0xF != elf_c.STT_TLS:
             yield name.decode(), table.st_value[index]

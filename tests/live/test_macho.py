@@ -16,7 +16,7 @@ from tools import need, need_module, run, zig
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
-from stubgen.errors import LinkerFailed
+from stubgen.errors import LinkerFailed, UnsupportedInput
 from stubgen.link import Linked, link_patch
 
 SLIDE = 0x1_2345 * 0x4000
@@ -345,3 +345,27 @@ def test_universal_host_gives_the_same_stub_as_its_arm64_half(order: tuple[str, 
     stubs = [bytes(StubBuilder(host).build([patch], slide=SLIDE).stub.content) for host in (thin["arm64"], universal)]
     assert stubs[0] == stubs[1]
     assert symbols(thin["arm64"])["_add"] != 0
+
+
+@pytest.mark.parametrize("archiver", [["llvm-ar-19", "rc"], ["llvm-libtool-darwin-19", "-static", "-o"]])
+def test_a_universal_archive_gives_its_arm64_half(archiver: list[str], tmp_path: Path) -> None:
+    """Xcode's static libraries are universal archives; the other half's objects are of no use here."""
+    for target in ("arm64", "x86_64"):
+        tools = lld(f"{target}-apple-macos13.0", ["macos", "13.0", "13.0"])
+        patch = tools.object(folder(tmp_path, target), "patch", PATCH)
+        run([need(archiver[0]), *archiver[1:], tmp_path / target / "patch.a", patch])
+    universal = tmp_path / "patch.a"
+    halves = [tmp_path / target / "patch.a" for target in ("x86_64", "arm64")]
+    run([need("llvm-lipo-19"), "-create", *halves, "-output", universal])
+    host, _ = toolchain("lld").host(tmp_path)
+    builder = StubBuilder(host)
+    options = {"slide": SLIDE, "bind": True, "exports": ["_new_step", "_use_wide"]}
+    thin, whole = (builder.build([path], **options) for path in (tmp_path / "arm64" / "patch.a", universal))
+    assert bytes(thin.stub.content) == bytes(whole.stub.content)
+    assert len(thin.stub.names) == len(CALLS)
+    assert thin.bound is not None
+    assert whole.bound is not None
+    assert [item.content for item in thin.bound.objects] == [item.content for item in whole.bound.objects]
+    run([need("llvm-lipo-19"), "-create", halves[0], "-output", tmp_path / "other.a"])
+    with pytest.raises(UnsupportedInput, match=r"is a universal file without an ARM64 slice .it holds x86-64."):
+        builder.build([tmp_path / "other.a"], **options)

@@ -1,0 +1,564 @@
+"""``--keep-state`` on Mach-O: a patch that defines the host's variables too goes on with the host's values.
+
+Compilers reach a patch's own variables by ``adrp`` and page offset. Linked by ld64.lld and by zig's linker, the patch
+runs beside the host in an emulated processor; the host's side is read from the host's memory.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from live.test_bound_macho import Patched, Running, hints
+from live.test_macho import PATCH_SLIDE, SLIDE, Toolchain, objdump, read, symbols, toolchain
+from tools import need, need_module, run
+
+from macho.reader import MachOFile
+from macho.relocations import ARM64_RELOC_UNSIGNED, r_word
+from stubgen.build import StubBuilder
+from stubgen.capture import Capture
+from stubgen.check import check_patch
+from stubgen.errors import SymbolRefusal
+from stubgen.link import link_patch
+
+VARIABLES = """
+struct Fields { char a; short b; int c; long d; float f; double g; unsigned char h[3]; };
+int counter = 41, zeroed, array[8] = {0, 10, 20, 30, 40, 50, 60, 70};
+struct Fields fields = {1, 2, 3, 4, 5, 6, {7, 8, 9}};
+unsigned char bytes[5] = {1, 2, 3, 4, 5}; signed char small = -3; __int128 wide = 1; int *pointer = &counter;
+__attribute__((visibility("hidden"))) int secret = 7;
+"""
+
+FUNCTIONS = """
+int bump(void) { return ++counter + ++zeroed; }
+int bump_array(int i) { array[3] += 5; return array[i & 7]++; }
+int bump_fields(void) { fields.a++; fields.b--; fields.c += 3; fields.d += 4; fields.f += 1; fields.g += 1;
+                        fields.h[2]++; return (int)fields.d; }
+int bump_bytes(void) { bytes[4] += 10; return bytes[2]; }
+int bump_small(void) { return small -= 2; }
+int bump_wide(void) { wide <<= 70; return (int)(wide >> 64); }
+int bump_through_pointer(void) { return ++*pointer; }
+int bump_secret(void) { return secret *= 2; }
+"""
+
+HOST = f"{VARIABLES} int main(void) {{ return counter + array[1] + fields.c + bytes[0] + small + (int)wide + secret; }}"
+
+NAMES = ("counter", "zeroed", "array", "fields", "bytes", "small", "wide", "pointer", "secret")
+
+
+class Kept(NamedTuple):
+    """A host and its patch, running."""
+
+    patched: Patched
+    running: Running
+
+
+def make(folder: Path, tools: Toolchain, source: str, *options: str, host: str = HOST, suffix: str = "c") -> Patched:
+    """Link *host*, and the patch *source* for it with ``--keep-state``."""
+    undefined = [] if tools.link[1:] == tools.compile[1:] else ["-undefined", "dynamic_lookup"]
+    command = [*tools.link, *undefined, "-o", "host", tools.object(folder, "host-object", host).name]
+    run(command, cwd=folder)
+    compiled = compile_patch(folder, tools, source, *options, suffix=suffix)
+    captured = Capture(command, folder, {}, output="host")
+    anchor = symbols(folder / "host")["_main"] + SLIDE
+    builder = StubBuilder(folder / "host")
+    linked = link_patch(
+        builder, captured, [compiled], folder / "patch.dylib", anchor, keep_state=True, bound_dir=folder / "bound"
+    )
+    return Patched(folder / "host", linked, compiled)
+
+
+def compile_patch(folder: Path, tools: Toolchain, source: str, *options: str, suffix: str = "c") -> Path:
+    """Compile *source* with *options* alone."""
+    path = folder / f"patch.{suffix}"
+    path.write_text(source)
+    run([*tools.compile, *options, "-c", path.name, "-o", "patch.o"], cwd=folder)
+    return folder / "patch.o"
+
+
+def start(patched: Patched) -> Running:
+    """Host and patch in an emulator; the host has no thread-locals that dyld would have to set up."""
+    need_module("unicorn", "unicorn")
+    from examples.demo.emulator import Emulator
+
+    emulator = Emulator()
+    host = emulator.load(patched.host, slide=SLIDE)
+    return Running(emulator, host, emulator.load(patched.linked.output, slide=PATCH_SLIDE))
+
+
+@pytest.fixture(scope="module", params=["lld -O0", "lld -O1", "lld-opcodes -O2", "zig -O1", "zig -O2"])
+def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """Host and patch, made with each toolchain."""
+    need_module("lief", "lief")
+    name, _, option = request.param.partition(" ")
+    patched = make(tmp_path_factory.mktemp(name), toolchain(name), VARIABLES + FUNCTIONS, option)
+    return Kept(patched, start(patched))
+
+
+def memory(kept: Kept, name: str, size: int) -> bytes:
+    """*size* bytes of the host's variable *name*."""
+    emulator, host = kept.running.emulator, kept.running.host
+    words = (emulator.read_word(host.address(name) + at) for at in range(0, size, 8))
+    return b"".join(word.to_bytes(8, "little") for word in words)[:size]
+
+
+def test_direct_accesses_reach_the_hosts_variables(kept: Kept) -> None:
+    """A patch that counts in a variable of its own shows the user a program that forgot everything."""
+    running = kept.running
+    assert running.call("bump") == 42 + 1
+    assert (running.word("counter"), running.word("zeroed")) == (42, 1)
+    assert running.call("bump_array", 3) == 35
+    assert (running.word("array", 3), running.word("array", 4)) == (36, 40)
+    assert running.call("bump_fields") == 8
+    assert struct.unpack("<bxhiqfxxxxd3B", memory(kept, "fields", 35)) == (2, 1, 6, 8, 6, 7, 7, 8, 10)
+    assert running.call("bump_bytes") == 3
+    assert memory(kept, "bytes", 5) == bytes([1, 2, 3, 4, 15])
+    assert running.call("bump_small") == -5
+    assert running.call("bump_wide") == 1 << 6
+    assert int.from_bytes(memory(kept, "wide", 16), "little") == 1 << 70
+    assert running.call("bump_through_pointer") == running.word("counter") == 43
+    assert running.call("bump_secret") == running.word("secret") == 14
+
+
+def test_nothing_of_the_host_is_left_to_the_loader(kept: Kept) -> None:
+    """A rebase adds the patch's slide to a kept variable's address; a bind may find another library's variable."""
+    facts = read(kept.patched.linked.output)
+    assert not facts.rebased
+    assert not re.findall(r"^__\w+\s+__\w+\s+0x", objdump(kept.patched.linked.output, "--rebase"), re.MULTILINE)
+    assert not facts.bound & {f"_{name}" for name in NAMES}
+    assert kept.patched.linked.checked.ok
+    slots = [finding for finding in kept.patched.linked.checked.findings if finding.check == "slots"]
+    assert slots
+    assert int(slots[0].message.split()[0]) >= len(NAMES)
+
+
+def instructions(code: bytes) -> list[tuple[int, str, str]]:
+    """Every word of *code* as Capstone reads it."""
+    import capstone
+
+    disassembler = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)
+    disassembler.skipdata = True
+    return [(at, mnemonic, operands) for at, _, mnemonic, operands in disassembler.disasm_lite(code, 0)]
+
+
+def test_each_access_is_one_instruction_as_before(kept: Kept) -> None:
+    """Another register touched, or code that moved, breaks a function in ways that no call of it need show at once."""
+    import lief
+
+    before = lief.MachO.parse(str(kept.patched.object)).at(0)
+    after = lief.MachO.parse(str(kept.patched.linked.output)).at(0)
+    starts = sorted(s.value for s in before.symbols if s.name.startswith("_bump"))
+    end = before.get_section("__text").size
+    in_host = {value + SLIDE: name for name, value in symbols(kept.patched.host).items()}
+    literals = 0
+    for name in (s.name for s in before.symbols if s.name.startswith("_bump")):
+        start = next(s.value for s in before.symbols if s.name == name)
+        size = min([other for other in starts if other > start], default=end) - start
+        there = next(s.value for s in after.symbols if s.name == name)
+        old = instructions(bytes(before.get_section("__text").content)[start : start + size])
+        new = instructions(bytes(after.get_content_from_virtual_address(there, size)))
+        assert len(old) == len(new)
+        for (_, was, operands), (_, now, changed) in zip(old, new, strict=True):
+            register = operands.partition(",")[0]
+            assert changed.partition(",")[0] == register
+            if was == "adrp" and now == "ldr":
+                literals += 1
+                place = there + int(changed.partition("#")[2], 0)
+                value = int.from_bytes(bytes(after.get_content_from_virtual_address(place, 8)), "little")
+                assert in_host[value].removeprefix("_") in NAMES
+            elif was not in ("adrp", "add", "b.", "cbz"):
+                assert now == was
+    assert literals >= 4
+
+
+LIVE_REGISTERS = r"""
+__asm__(".text\n.globl _mixed\n.p2align 2\n_mixed:\n"
+        " mov x16, #7\n mov x17, #9\n mov x9, #11\n"
+        " adrp x8, _counter@PAGE\n ldr w0, [x8, _counter@PAGEOFF]\n"
+        " adrp x1, _array@PAGE+12\n ldr w2, [x1, _array@PAGEOFF+12]\n"
+        " ldrsw x3, [x1, _array@PAGEOFF+16]\n"
+        " adrp x4, _wide@PAGE\n ldr q0, [x4, _wide@PAGEOFF]\n fmov x4, d0\n"
+        " adrp x5, _small@PAGE\n ldrsb w5, [x5, _small@PAGEOFF]\n"
+        " add x0, x0, x2\n add x0, x0, x3\n add x0, x0, x4\n add w0, w0, w5\n"
+        " add x0, x0, x16\n add x0, x0, x17\n add x0, x0, x9\n ret\n");
+"""
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_scratch_registers_live_across_an_access(name: str, tmp_path: Path) -> None:
+    """Compilers keep values in x16 and x17 in mid-function: whatever replaces an ``adrp`` must not touch them."""
+    source = VARIABLES + LIVE_REGISTERS
+    running = start(make(tmp_path, toolchain(name), source, "-O1"))
+    expected = 41 + 30 + 40 + 1 - 3 + 7 + 9 + 11
+    assert running.call("mixed") == expected
+    running.emulator.write_word(running.host.address("counter"), 0x14_0000_0000 + 1041)  # and zeroed or what lies there
+    assert running.call("mixed") == expected + 1000
+
+
+THROWING = """
+extern "C" { int counter; void thrower(int); }
+struct Guard { ~Guard() { counter += 100; } int value; };
+extern "C" int first(int x) { Guard guard; guard.value = x; counter += x; thrower(x); return counter; }
+extern "C" int second(int x) { try { thrower(x); } catch (int e) { counter += e; } return counter; }
+extern "C" int third(int n) { int a[n]; a[0] = counter; thrower(a[n - 1]); return a[0]; }
+"""
+
+
+def unwinding(image: Path) -> tuple[dict[str, int], set[str]]:
+    """Function -> its compact encoding, less which personality it is; and the functions that have an LSDA."""
+    text = run([need("llvm-objdump-19"), "--macho", "--unwind-info", image])
+    places = {value: name for name, value in symbols(image).items() if name in ("_first", "_second", "_third")}
+    entries = re.findall(r"^ +\[\d+\]: function offset=(0x\w+), encoding(?:\[\d+\])?=(0x\w+)", text, re.MULTILINE)
+    ranges = [(int(offset, 16), int(encoding, 16)) for offset, encoding in entries]
+    dwarf = 0x03000000  # the rest says where in __eh_frame
+    encodings = {
+        places[at]: code & (0x4F000000 if code & 0x0F000000 == dwarf else 0x4FFFFFFF)
+        for at, code in ranges
+        if at in places
+    }
+    inside = [offset for offset, _ in ranges if min(places) < offset <= max(places) and offset not in places]
+    assert not inside, "a function is cut in two"
+    return encodings, {places[int(at, 16)] for at in re.findall(r"function offset=(0x\w+), LSDA offset", text)}
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_functions_with_kept_variables_unwind_as_before(name: str, tmp_path: Path) -> None:
+    """An exception that meets a function without its table ends the program."""
+    need_module("lief", "lief")
+    tools = toolchain(name)
+    host = "int counter = 1; void thrower(int x) { counter += x; } int main(void) { thrower(1); return counter; }"
+    undefined = [] if name == "zig" else ["-undefined", "dynamic_lookup"]
+    command = [*tools.link, *undefined, "-o", "host", tools.object(tmp_path, "host-object", host).name]
+    run(command, cwd=tmp_path)
+    patch = compile_patch(tmp_path, tools, THROWING, "-O1", "-g", suffix="cpp")
+    built = StubBuilder(tmp_path / "host").build([patch], slide=SLIDE, bind=True, keep_state=True, allow_missing=True)
+    assert built.bound is not None
+    (tmp_path / "stub.o").write_bytes(built.stub.content)
+    (tmp_path / "copy.o").write_bytes(built.bound.objects[0].content)
+    assert "_counter" not in places_of(tmp_path / "copy.o")
+    linking = [word if word != "-execute" else "-dylib" for word in tools.link]
+    linking += ["-shared", "-Wl,-undefined,dynamic_lookup"] if name == "zig" else undefined
+    run([*linking, "patch.o", "-o", "before.dylib"], cwd=tmp_path)
+    run([*linking, "copy.o", "stub.o", "-o", "after.dylib"], cwd=tmp_path)
+    before, after = unwinding(tmp_path / "before.dylib"), unwinding(tmp_path / "after.dylib")
+    assert before == after
+    assert len(before[0]) == 3
+    assert before[1] == {"_first", "_second"}
+
+
+def places_of(path: Path) -> set[str]:
+    """The symbols that relocations of the code name."""
+    text = objdump(path, "--reloc").partition("(__TEXT,__text)")[2].partition("Relocation information")[0]
+    return set(re.findall(r"(_\w+)$", text, re.MULTILINE))
+
+
+REFUSALS = {
+    "too far into it": (
+        "int array[9000]; int f(void) { return array[8000]++; } int *g(void) { return array + 3; }",
+        r"__TEXT,__text\+0x\w+: ARM64_RELOC_PAGEOFF12 against _array: what it reaches lies too far.*-mcmodel=large",
+    ),
+    "an odd place": (
+        '__asm__(".text\\nadrp x0, _counter@PAGE+1\\nldr w0, [x0, _counter@PAGEOFF+1]"); int counter;',
+        r"__TEXT,__text\+0x4: ARM64_RELOC_PAGEOFF12 against _counter: .* no multiple of its size",
+    ),
+    "a distance": (
+        '__asm__(".data\\n_here: .long _counter - _here"); int counter;',
+        r"__DATA,__data\+0x0: ARM64_RELOC_(SUBTRACTOR|UNSIGNED) against _counter: how far the host's data is",
+    ),
+    "a part of it by another name": (
+        '__asm__(".data\\n.globl _counter\\n_counter: .long 1\\n.alt_entry _inner\\n_inner: .long 2\\n"'
+        '".text\\nadrp x0, _inner@PAGE\\nldr w0, [x0, _inner@PAGEOFF]\\n");',
+        r"__TEXT,__text\+0x\w+: \w+ against _counter: another name of it is used.*-mno-global-merge",
+    ),
+}
+"""What it is -> (source, how its refusal reads)."""
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_cannot_be_kept_is_refused_with_particulars(name: str, tmp_path: Path) -> None:
+    """An access left as it was would work on a second copy of a variable that the rest keeps: no crash, no sense."""
+    source, pattern = REFUSALS[name]
+    tools = toolchain("lld")
+    host = "int counter = 1, array[9000]; int main(void) { return counter + array[1]; }"
+    run([*tools.link, "-o", "host", tools.object(tmp_path, "host-object", host).name], cwd=tmp_path)
+    patch = compile_patch(tmp_path, tools, source, "-O1")
+    with pytest.raises(SymbolRefusal, match=rf"patch\.o: {pattern}"):
+        StubBuilder(tmp_path / "host").build([patch], slide=SLIDE, bind=True, keep_state=True)
+
+
+@pytest.mark.parametrize("option", ["-mcmodel=large", "-mno-global-merge"])
+def test_the_advised_options_help(option: str, tmp_path: Path) -> None:
+    """Advice that does not help costs the user a build, and trust."""
+    source = "int array[9000]; int f(void) { return array[8000]++ + array[1]; }"
+    host = "int array[9000]; int main(void) { return array[1]; }"
+    if option == "-mcmodel=large":
+        running = start(make(tmp_path, toolchain("lld"), source, "-O1", option, host=host))
+        assert running.call("f") == 0
+        assert running.word("array", 8000) == 1
+    else:
+        merged = "static int one = 1, two = 2; int f(void) { return ++one + ++two; }"
+        assert "__MergedGlobals" in places_of(compile_patch(tmp_path, toolchain("lld"), merged, "-O3"))
+        assert "__MergedGlobals" not in places_of(compile_patch(tmp_path, toolchain("lld"), merged, "-O3", option))
+
+
+def test_a_pointer_by_section_alone_is_refused(tmp_path: Path) -> None:
+    """Older assemblers name a place by its section; whether it lies in a kept variable cannot be told for sure."""
+    tools = toolchain("lld")
+    host = "int counter = 1; int main(void) { return counter; }"
+    run([*tools.link, "-o", "host", tools.object(tmp_path, "host-object", host).name], cwd=tmp_path)
+    patch = compile_patch(tmp_path, tools, "int counter = 1, other = 2; int *where = &other;", "-O1")
+    content = bytearray(patch.read_bytes())
+    file = MachOFile(bytes(content), "patch.o")
+    (section, table) = next(item for item in file.relocations() if item[0].name == "__DATA,__data")
+    assert len(table) == 1
+    word = r_word(section.ordinal, pcrel=False, length=3, extern=False, kind=ARM64_RELOC_UNSIGNED)
+    struct.pack_into("<I", content, section.header.reloff + 4, word)
+    struct.pack_into("<Q", content, section.header.offset + table.r_address[0], section.header.addr + 4)
+    patch.write_bytes(content)
+    reason = r"__DATA,__data\+0x8: ARM64_RELOC_UNSIGNED against _counter: its section alone is used.*-mno-global-merge"
+    with pytest.raises(SymbolRefusal, match=reason):
+        StubBuilder(tmp_path / "host").build([patch], slide=SLIDE, bind=True, keep_state=True)
+    StubBuilder(tmp_path / "host").build([patch], slide=SLIDE, bind=True)
+
+
+STATICS = """
+static int count = 41; static long table[4] = {1, 2, 3, 4};
+int bump_static(int i) { table[i & 3] += 10; return (int)table[i & 3] + ++count; }
+"""
+
+
+def statics(
+    folder: Path, tools: Toolchain, *, name: str = "state.c", host: str = "-g", patch: str = "-g"
+) -> StubBuilder:
+    """A host and the object of a patch for it, from the same file unless *name* says otherwise."""
+    (folder / "state.c").write_text(
+        f"{STATICS} int read_count(void) {{ return count; }} int main(void) {{ return 0; }}"
+    )
+    run([*tools.compile, "-O0", host, "-c", "state.c", "-o", "host.o"], cwd=folder)
+    undefined = [] if tools.link[1:] == tools.compile[1:] else ["-undefined", "dynamic_lookup"]
+    run([*tools.link, *undefined, "-o", "host", "host.o"], cwd=folder)
+    (folder / name).write_text(STATICS)
+    run([*tools.compile, "-O1", patch, "-fno-sanitize=all", "-c", name, "-o", "patch.o"], cwd=folder)
+    return StubBuilder(folder / "host")
+
+
+@pytest.mark.parametrize("dwarf", ["-gdwarf-4", "-gdwarf-5"])
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_static_variables_are_kept_where_debug_information_names_their_file(
+    name: str, dwarf: str, tmp_path: Path
+) -> None:
+    """A static counter is what people watch; only its file tells it from another file's."""
+    tools = toolchain(name)
+    builder = statics(tmp_path, tools, patch=dwarf)
+    command = [*tools.link, *([] if name == "zig" else ["-undefined", "dynamic_lookup"]), "-o", "host", "host.o"]
+    captured = Capture(command, tmp_path, {}, output="host")
+    anchor = symbols(tmp_path / "host")["_main"] + SLIDE
+    patch = tmp_path / "patch.o"
+    linked = link_patch(builder, captured, [patch], tmp_path / "patch.dylib", anchor, keep_state=True)
+    assert {d.name for d in linked.built.resolution.duplicates if d.forwarded} == {"_count", "_table"}
+    running = start(Patched(tmp_path / "host", linked, patch))
+    assert running.call("bump_static", 2) == 13 + 42
+    assert running.call("read_count") == 42
+    assert running.word("table", 4) == 13
+
+
+UNSURE = {
+    "another file": ({"name": "other.c"}, r"the host's is from another file, /.*/state\.c$"),
+    "a patch without": ({"patch": "-g0"}, r"the host's is from /.*/state\.c, and the patch's object names no file"),
+    "a host without": (
+        {"host": "-g0"},
+        r"from a file that its symbol table does not name \(compile the host with -g\)",
+    ),
+    "neither": ({"host": "-g0", "patch": "-g0"}, r"a file that its symbol table does not name$"),
+}
+
+
+@pytest.mark.parametrize("case", UNSURE)
+def test_a_static_variable_of_unknown_origin_is_not_kept(case: str, tmp_path: Path) -> None:
+    """Two files may each have their ``static int count``: writing to the wrong one ruins a stranger's state."""
+    options, reason = UNSURE[case]
+    builder = statics(tmp_path, toolchain("lld"), **options)
+    judged = builder.judge([tmp_path / "patch.o"], slide=SLIDE, bind=True, keep_state=True)
+    found = {duplicate.name: duplicate for duplicate in judged.duplicates}
+    assert not found["_count"].forwarded
+    assert re.search(reason, found["_count"].obstacle)
+
+
+SHARED = """
+extern "C" int counter; template <int step> int add(int x) { counter += step; return counter + x; }
+inline int both(int x) { return counter++ + x; }
+"""
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_inline_functions_of_several_objects_agree(name: str, tmp_path: Path) -> None:
+    """Linkers keep one copy of an inline function; what its copies were changed to must fit together."""
+    tools = toolchain(name)
+    host = "int counter = 41; int main(void) { return counter; }"
+    undefined = [] if name == "zig" else ["-undefined", "dynamic_lookup"]
+    command = [*tools.link, *undefined, "-o", "host", tools.object(tmp_path, "host-object", host).name]
+    run(command, cwd=tmp_path)
+    sources = {
+        "first": SHARED + 'extern "C" { int counter = 41; int one(int x) { return both(x) + add<3>(x); } }',
+        "second": SHARED + 'extern "C" int two(int x) { return both(x) - add<3>(x); }',
+    }
+    objects = []
+    for source, text in sources.items():
+        (tmp_path / f"{source}.cpp").write_text(text)
+        options = ["-O1", "-fno-inline", "-fno-exceptions", "-fno-sanitize=all"]
+        run([*tools.compile, *options, "-c", f"{source}.cpp", "-o", f"{source}.o"], cwd=tmp_path)
+        objects.append(tmp_path / f"{source}.o")
+    assert "__Z4bothi" in symbols_named(objects[0]) & symbols_named(objects[1])
+    captured = Capture(command, tmp_path, {}, output="host")
+    for order in (objects, objects[::-1]):
+        anchor = symbols(tmp_path / "host")["_main"] + SLIDE
+        linked = link_patch(
+            StubBuilder(tmp_path / "host"), captured, order, tmp_path / "patch.dylib", anchor, keep_state=True
+        )
+        running = start(Patched(tmp_path / "host", linked, objects[0]))
+        assert running.call("one", 1) == 42 + 46
+        assert running.call("two", 1) == 46 - 50
+        assert running.word("counter") == 41 + 2 * 4
+
+
+def symbols_named(path: Path) -> set[str]:
+    """The weak definitions of the object at *path*."""
+    shown = run([need("llvm-objdump-19"), "--macho", "--syms", path])
+    return {line.split()[-1] for line in shown.splitlines() if " weak " in line or " w " in line[17:26]}
+
+
+def test_code_too_large_for_a_constant_behind_it_is_refused(tmp_path: Path) -> None:
+    """A literal load reaches 1 MiB; one that wrapped would read whatever lies there."""
+    tools = toolchain("lld")
+    host = "int counter = 1; int main(void) { return counter; }"
+    run([*tools.link, "-o", "host", tools.object(tmp_path, "host-object", host).name], cwd=tmp_path)
+    text = 'int counter = 1; int f(void) {{ return counter++; }} void g(void) {{ __asm__(".zero {0}"); }}'
+    size = len(compile_patch(tmp_path, tools, text.format(0), "-O1").read_bytes())
+    assert size < 4096
+    builder = StubBuilder(tmp_path / "host")
+    code = 24  # bytes without the padding; the first instruction is the adrp
+    for padding, fits in (((1 << 20) - code - 4, True), ((1 << 20) - code, False)):
+        patch = compile_patch(tmp_path, tools, text.format(padding), "-O1")
+        (section,) = (s for s in MachOFile(patch.read_bytes(), "patch.o").sections if s.name == "__TEXT,__text")
+        assert section.header.size == code + padding
+        if fits:
+            assert builder.build([patch], slide=SLIDE, bind=True, keep_state=True).bound is not None
+        else:
+            with pytest.raises(SymbolRefusal, match=r"__text\+0x0: ARM64_RELOC_PAGE21 .* more than 1 MiB.*mcmodel"):
+                builder.build([patch], slide=SLIDE, bind=True, keep_state=True)
+
+
+def test_merged_variables_are_told(tmp_path: Path) -> None:
+    """Variables that the compiler merged have no names left: the user must hear why nothing is kept."""
+    tools = toolchain("lld")
+    source = "static volatile int one = 1, two = 2; int f(void) { return ++one + ++two; }"
+    host = compile_patch(tmp_path, tools, source + "int main(void) { return f(); }", "-O3").rename(tmp_path / "host.o")
+    run([*tools.link, "-o", "host", host], cwd=tmp_path)
+    patch = compile_patch(tmp_path, tools, source, "-O3")
+    judged = StubBuilder(tmp_path / "host").judge([patch], slide=SLIDE, bind=True, keep_state=True)
+    (merged,) = (duplicate for duplicate in judged.duplicates if "Merged" in duplicate.name)
+    assert merged.obstacle == "it is several variables under one name; compile with -mno-global-merge"
+
+
+CXX = """
+namespace { int hidden = 3; } struct K { static int member; static inline int inlined = 5; }; int K::member = 4;
+template <class T> struct V { static T value; }; template <class T> T V<T>::value = 9;
+extern "C" int bump_all() { return ++hidden + ++K::member + ++K::inlined + ++V<int>::value; }
+"""
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_variables_of_cxx_classes_and_templates_are_kept(name: str, tmp_path: Path) -> None:
+    """They are weak, hidden or in no class at all; each is the host's where the host has it."""
+    tools = toolchain(name)
+    options = ["-O1", "-g", "-fno-exceptions", "-fno-sanitize=all"]
+    host = compile_patch(tmp_path, tools, CXX + "int main() { return bump_all(); }", *options, suffix="cpp")
+    host = host.rename(tmp_path / "host.o")
+    command = [*tools.link, *([] if name == "zig" else ["-undefined", "dynamic_lookup"]), "-o", "host", str(host)]
+    run(command, cwd=tmp_path)
+    patch = compile_patch(tmp_path, tools, CXX, *options, suffix="cpp")
+    captured = Capture(command, tmp_path, {}, output="host")
+    anchor = symbols(tmp_path / "host")["_main"] + SLIDE
+    linked = link_patch(
+        StubBuilder(tmp_path / "host"), captured, [patch], tmp_path / "patch.dylib", anchor, keep_state=True
+    )
+    running = start(Patched(tmp_path / "host", linked, patch))
+    assert running.call("bump_all") == 4 + 5 + 6 + 10
+    words = ("_ZN12_GLOBAL__N_16hiddenE", "_ZN1K6memberE", "_ZN1K7inlinedE", "_ZN1VIiE5valueE")
+    assert [running.word(word) for word in words] == [4, 5, 6, 10]
+
+
+def test_commons_are_kept(tmp_path: Path) -> None:
+    """With ``-fcommon`` a variable without a value lies in no section until the link."""
+    text = "int common, *where = &common; int bump_common(void) { return ++common + ++*where; }"
+    host = "int common; int main(void) { return common; }"
+    running = start(make(tmp_path, toolchain("lld"), text, "-O1", "-fcommon", host=host))
+    assert running.call("bump_common") == 1 + 2
+    assert running.word("common") == 2
+
+
+GROWN = {
+    "int": ("int thing[8]", "int thing[16]", False),
+    "as it was": ("int thing[8]", "int thing[8]", True),
+    "smaller": ("int thing[8]", "int thing[5]", True),
+    "a common": ("int thing[8]", "int thing[40]", False),
+    "a byte more": ("char thing[64]", "char thing[65]", False),
+}
+"""What it is -> (the host's variable, the patch's, whether it is kept)."""
+
+
+@pytest.mark.parametrize("neighbours", ["", "int before = 1, after = 2;", "__int128 before = 1, after = 2;"])
+@pytest.mark.parametrize("case", GROWN)
+def test_a_variable_that_outgrew_the_hosts_is_not_kept(case: str, neighbours: str, tmp_path: Path) -> None:
+    """Mach-O says no sizes: the patch would write behind the end of the host's variable, into another."""
+    there, here, expected = GROWN[case]
+    tools = toolchain("lld")
+    host = f"{there} = {{1}}; int other = 5; int main(void) {{ return thing[0] + other; }}"
+    run([*tools.link, "-o", "host", tools.object(tmp_path, "host-object", host).name], cwd=tmp_path)
+    first, _, second = neighbours.partition(",")
+    kind = first.partition(" before")[0]
+    value = ";" if case == "a common" else " = {1};"
+    before, after = (f"{first};", kind + second) if first else ("", "")
+    text = f"{before} {here}{value} {after} int f(void) {{ return thing[1]++; }}"
+    patch = compile_patch(tmp_path, tools, text, "-O1", *(["-fcommon"] if case == "a common" else []))
+    judged = StubBuilder(tmp_path / "host").judge([patch], slide=SLIDE, bind=True, keep_state=True)
+    (found,) = (duplicate for duplicate in judged.duplicates if duplicate.name == "_thing")
+    assert found.forwarded is expected, found.obstacle
+    assert found.obstacle.startswith("it has grown: the patch's has ") is not expected
+
+
+def test_hints_about_kept_variables_are_gone(kept: Kept) -> None:
+    """The linker would follow such a hint and turn the literal load into an address beside the patch."""
+    before, copy = kept.patched.object, next(kept.patched.object.parent.glob("bound/000-*"))
+    texts = []
+    for path in (before, copy):
+        file = MachOFile(path.read_bytes(), path.name)
+        (section,) = (section for section in file.sections if section.name == "__TEXT,__text")
+        texts.append(instructions(bytes(file.content(section))))
+    changed = {old[0] for old, new in zip(*texts, strict=False) if old != new}
+    gone = [hint for hint in hints(before) if changed.intersection(hint[1])]
+    assert hints(copy) == [hint for hint in hints(before) if hint not in gone]
+    assert bool(gone) is bool(hints(before))
+
+
+def test_the_check_reads_every_constant_back(kept: Kept, tmp_path: Path) -> None:
+    """A patch that was linked for another slide works on whatever lies at the old addresses."""
+    import lief
+
+    host, output = kept.patched.host, kept.patched.linked.output
+    universal = lief.MachO.parse(str(output))
+    image = universal.at(0)
+    constants = {symbol.name: symbol.value for symbol in image.symbols if symbol.name.startswith("__stubgen_")}
+    assert {name.rpartition("._")[2] for name in constants} == set(NAMES)
+    assert any(name.startswith("__stubgen_literal._") for name in constants)
+    for name, address in constants.items():
+        content = bytearray(output.read_bytes())
+        content[image.virtual_address_to_offset(address)] ^= 8
+        (tmp_path / "patch.dylib").write_bytes(content)
+        checked = check_patch(tmp_path / "patch.dylib", host, slide=kept.patched.linked.built.resolution.slide)
+        (bad,) = (finding for finding in checked.findings if not finding.ok)
+        assert bad.check == "slots"
+        assert bad.message.startswith(f"_{name.rpartition('._')[2]} is read at ")
