@@ -98,14 +98,16 @@ def field_column(typecode: Literal["H", "I", "Q"], raw: memoryview, record: int,
 
 def string_at(table: BytesLike, offset: int) -> bytes:
     """The NUL-terminated string at byte *offset* of a string table; empty beyond its end."""
-    if not isinstance(table, bytes):
-        rest = bytes(table[offset : offset + 256])
-        end = rest.find(b"\0")
-        if end >= 0:
-            return rest[:end]
-        table, offset = bytes(table[offset:]), 0
-    end = table.find(b"\0", offset)
-    return table[offset:] if end < 0 else table[offset:end]
+    if isinstance(table, bytes):
+        end = table.find(b"\0", offset)
+        return table[offset:] if end < 0 else table[offset:end]
+    size = 256  # bytes; more than most names have
+    while True:
+        piece = bytes(table[offset : offset + size])
+        end = piece.find(b"\0")
+        if end >= 0 or len(piece) < size:
+            return piece if end < 0 else piece[:end]
+        size *= 4
 
 
 class StringTable:
