@@ -133,10 +133,13 @@ fn stub(slide: u64, lean: bool, host: &str, patch: &str, out: &str) -> Outcome<(
     let bytes = std::fs::read(host)?;
     clock.phase("read");
     let file = object::File::parse(&*bytes)?;
+    // The tools stop at a host without a full table; here its dynamic one answers, so that the work is the same.
+    let stripped = file.symbols().nth(1).is_none();
+    let symbols = || if stripped { file.dynamic_symbols() } else { file.symbols() };
     if lean {
         // The least that could do: names stay in the file's bytes, and only functions are kept.
         let mut table: HashMap<&str, Kept> = HashMap::new();
-        for symbol in file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text) {
+        for symbol in symbols().filter(|symbol| symbol.kind() == SymbolKind::Text) {
             table.insert(symbol.name()?, kept(&symbol));
         }
         clock.phase("table");
@@ -144,7 +147,7 @@ fn stub(slide: u64, lean: bool, host: &str, patch: &str, out: &str) -> Outcome<(
     } else {
         // As the tools have it: a table that outlives the file's bytes, to be kept for the next patch.
         let mut table: HashMap<String, Kept> = HashMap::new();
-        for symbol in file.symbols() {
+        for symbol in symbols() {
             if let Ok(name) = symbol.name() {
                 table.insert(name.to_string(), kept(&symbol));
             }
