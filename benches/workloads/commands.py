@@ -47,11 +47,7 @@ def _with_files(bench: Bench) -> Case:
     else:
         bench.absent.append("commands on a linked patch: no linker (Debian: apt-get install lld-19)")
     unit = whole_path.UNIT
-    contenders = [
-        Contender(
-            "python", whole_process(bench, unit.step, [PYTHON, "-c", unit.step]), command=f'python -c "{unit.step}"'
-        )
-    ]
+    contenders = [whole_path.imports(bench)]
     for name, words in commands.items():
         command: Command = [PYTHON, "-m", "stubgen", *words]
         hosted = name in ("build", "check") and whole_path.has_index()

@@ -45,16 +45,13 @@ def case(bench: Bench, workload: str, given: Host, what: str, *, slow: bool = Fa
     """One host: with and without its index, beside the imports alone and beside the object crate."""
     folder = bench.scratch / "whole path"
     folder.mkdir(parents=True, exist_ok=True)
-    contenders = [
-        Contender("python", whole_process(bench, IMPORT, [PYTHON, "-c", IMPORT]), command=f'python -c "{IMPORT}"')
-    ]
+    contenders = [imports(bench)]
     steps = (FRESH, PRESENT, OFF) if has_index() else (COMMAND,)
     contenders += [_ours(bench, given, folder, step, slow) for step in steps]
     if rust.found():
-        program = rust.build()
         for step, options in ((STUB, ()), (LEAN, ("--lean",))):
             out = folder / "rust.o"
-            command: Command = [program, "stub", "--slide", hex(SLIDE), *options, given.path, given.patch, out]
+            command = rust_command(given, out, *options)
             contenders.append(
                 Contender(
                     rust.NAME,
@@ -74,6 +71,16 @@ def case(bench: Bench, workload: str, given: Host, what: str, *, slow: bool = Fa
         contenders=contenders,
         stubs=given.needed,
     )
+
+
+def imports(bench: Bench) -> Contender:
+    """Python with the two libraries that any stub object needs."""
+    return Contender("python", whole_process(bench, IMPORT, [PYTHON, "-c", IMPORT]), command=f'python -c "{IMPORT}"')
+
+
+def rust_command(given: Host, out: Path, *options: str) -> Command:
+    """The Rust peer's command that does the same."""
+    return [rust.build(), "stub", "--slide", hex(SLIDE), *options, given.path, given.patch, out]
 
 
 def build_command(given: Host, out: Path) -> Command:
