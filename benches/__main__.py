@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the suite; exit status 1 when tools that are compared did not do the same."""
     words = sys.argv[1:] if argv is None else list(argv)
     arguments = _parser().parse_args(words)
-    bench_rounds = arguments.rounds or (2 if arguments.quick else 5)
+    bench_rounds = arguments.rounds or (1 if arguments.quick else 5)
     started = datetime.now(UTC)
     folder = arguments.results or ROOT / "benches" / "results" / f"{started:%Y-%m-%d}-{machine.kind()}"
     scratch = arguments.scratch.resolve()

@@ -112,8 +112,9 @@ def write(
         "results.json": json.dumps({"schema": SCHEMA, **about, **_document(rows, outcomes)}, indent=1) + "\n",
         "results.csv": _csv(rows),
         "tables.md": _tables(rows, outcomes, about),
-        "emission.svg": plot(rows),
     }
+    if any(row.workload == "emission" for row in rows):
+        contents["emission.svg"] = plot(rows)
     for name, content in contents.items():
         (folder / name).write_text(content, encoding="utf-8")
     return [folder / name for name in contents]

@@ -56,6 +56,14 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._server.communicate()
 
+    def peak(self) -> int | None:
+        """Bytes that the server has held at most, where the system says so."""
+        try:
+            status = Path(f"/proc/{self._server.pid}/status").read_text()
+        except OSError:
+            return None
+        return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), None)
+
     def ask(self, method: str, params: dict[str, object]) -> float:
         """Seconds until the answer is there.
 
@@ -128,10 +136,11 @@ def _ours(bench: Bench, given: Host, out: Path) -> Contender:
             first = time.perf_counter() - started
             same = [client.ask("build", {**params, "slide": moved[0]}) for _ in range(REPEATS)]
             other = [client.ask("build", {**params, "slide": slide}) for slide in moved[1:]]
+            peak = client.peak()
         return {
             FIRST: Sample(first),
             SAME: Sample(statistics.median(same)),
-            MOVED: Sample(statistics.median(other)),
+            MOVED: Sample(statistics.median(other), peak),
         }
 
     return Contender(OURS, run, work=partial(_work, out), command="python -m stubgen serve")
