@@ -16,6 +16,8 @@ from benches import goals, machine, report
 from benches.equal_work import UnequalWorkError
 from benches.harness import ROOT, Bench, Case, ChildFailedError, Children, Row, measure
 from benches.progress import Progress
+from benches.summary import summaries
+from benches.tables import table
 from benches.workloads import commands, emission, planning, reading, serving, wheels, whole_path
 
 WORKLOADS: dict[str, tuple[str, Callable[[Bench], Iterator[Case]]]] = {
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     measured = measure(bench, case)
                     rows += measured
                     bench.progress.clear()
-                    print(f"\n{case.workload}: {case.title}\n{report.table(*report.case_table(measured))}", flush=True)
+                    print(f"\n{case.workload}: {case.title}\n{table(*report.case_table(measured))}", flush=True)
         except (UnequalWorkError, ChildFailedError) as error:
             bench.progress.clear()
             print(f"error: {error}", file=sys.stderr)
@@ -70,7 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = report.write(folder, rows, outcomes, about)
     told = [outcome for outcome in outcomes if outcome.measured is not None or not (arguments.only or arguments.quick)]
     if told:
-        print(f"\nthe numbers to reach\n{report.table(*report.goal_table(told))}")
+        print(f"\nthe numbers to reach\n{table(*report.goal_table(told))}")
+    for summary in summaries(rows):
+        print(f"\n{summary.title}, in short\n{table(summary.header, summary.lines)}")
     print(f"\n{report.LEGEND}")
     for missing in bench.absent:
         print(f"absent: {missing}")

@@ -12,14 +12,13 @@ from pathlib import Path
 from benches.goals import Outcome
 from benches.harness import Row
 from benches.plot import plot
+from benches.summary import summaries
+from benches.tables import duration, markdown, memory
 
 SCHEMA = 1
 """Of the JSON document; a field that changes its meaning raises it."""
 
 _HEADER = ("tool", "what", "median", "spread", "ratio", "in units of", "peak", "bytes", "stubs/s", "work")
-_LEFT = {"tool", "what", "in units of", "work", "goal", ""}
-"""Columns of words."""
-
 LEGEND = """\
 ratio        a step's time in units of another's, taken round by round; the median of the rounds
 spread       half the distance between the slowest and the fastest round, in units of the median
@@ -28,37 +27,17 @@ work         names that the output defines, and a digest over all (name, target 
 """
 
 
-def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Columns for a terminal."""
-    kept = [number for number in range(len(header)) if any(line[number] for line in lines)]
-    widths = [max(len(cells[number]) for cells in (header, *lines)) for number in kept]
-    shown = []
-    for cells in (header, *lines):
-        pairs = zip(kept, widths, strict=True)
-        words = [cells[n].ljust(w) if header[n] in _LEFT else cells[n].rjust(w) for n, w in pairs]
-        shown.append("  ".join(words).rstrip())
-    return "\n".join(shown)
-
-
-def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """The same for a README."""
-    kept = [number for number in range(len(header)) if any(line[number] for line in lines)]
-    rows = [[cells[number] for number in kept] for cells in (header, *lines)]
-    rows.insert(1, ["---" if header[number] in _LEFT else "--:" for number in kept])
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
-
-
 def case_table(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Header and lines of one case."""
     return _HEADER, [
         (
             row.tool,
             row.step,
-            _duration(row.median),
+            duration(row.median),
             "" if row.spread is None else f"±{row.spread:.0%}",
             "" if row.ratio is None else f"{row.ratio:.2f}x",
             "" if row.ratio is None else row.unit,
-            _memory(row),
+            memory(row),
             "" if row.made is None else f"{row.made:,}",
             "" if row.rate is None else f"{row.rate:,.0f}",
             "" if row.work is None else f"{row.work.names:,} {row.work.digest}",
@@ -79,25 +58,6 @@ def goal_table(outcomes: Sequence[Outcome]) -> tuple[tuple[str, ...], list[tuple
 
 def _unit(unit: str) -> str:
     return unit if unit == "x" else f" {unit}"
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return (
-        f"{seconds * 1000:,.2f} ms"
-        if seconds < 0.1
-        else f"{seconds * 1000:,.0f} ms"
-        if seconds < 1
-        else f"{seconds:,.2f} s"
-    )
-
-
-def _memory(row: Row) -> str:
-    if row.peak is None:
-        return ""
-    multiple = "" if row.peak_multiple is None else f"  {row.peak_multiple:.1f}x"
-    return f"{row.peak / 2**20:,.0f} MiB{multiple}"
 
 
 def write(
@@ -178,6 +138,8 @@ def _tables(rows: Sequence[Row], outcomes: Sequence[Outcome], about: Mapping[str
         if isinstance(known, Mapping):
             parts.append("\n".join(f"- {key}: {value}" for key, value in known.items()))
     parts += [f"Made by `{about.get('command', '')}`.", "## The numbers to reach", markdown(*goal_table(outcomes))]
+    for summary in summaries(rows):
+        parts += [f"## {summary.title}, in short", markdown(summary.header, summary.lines)]
     for workload, group in groupby(rows, key=lambda row: row.workload):
         parts.append(f"## {workload.capitalize()}")
         for case, members in groupby(group, key=lambda row: row.case):
