@@ -33,7 +33,7 @@ WORKLOADS: dict[str, tuple[str, Callable[[Bench], Iterator[Case]]]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the suite; exit status 1 when tools that are compared did not do the same."""
+    """Run the suite; exit status 1 when a tool failed, or did something else than those that it is compared with."""
     words = sys.argv[1:] if argv is None else list(argv)
     arguments = _parser().parse_args(words)
     bench_rounds = arguments.rounds or (1 if arguments.quick else 5)
@@ -50,17 +50,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             children, Progress(sys.stderr), scratch, bench_rounds, quick=arguments.quick, large=arguments.large
         )
         bench.absent.extend(machine.absent())
-        try:
-            for name in arguments.only or WORKLOADS:
-                for case in WORKLOADS[name][1](bench):
+        failed = []
+        for name in arguments.only or WORKLOADS:
+            for case in WORKLOADS[name][1](bench):
+                try:
                     measured = measure(bench, case)
-                    rows += measured
+                except (UnequalWorkError, ChildFailedError) as error:
                     bench.progress.clear()
-                    print(f"\n{case.workload}: {case.title}\n{table(*report.case_table(measured))}", flush=True)
-        except (UnequalWorkError, ChildFailedError) as error:
-            bench.progress.clear()
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+                    print(f"\n{case.workload}: {case.title}\nerror: {error}", flush=True)
+                    failed.append(f"{case.workload}: {case.title}")
+                    continue
+                rows += measured
+                bench.progress.clear()
+                print(f"\n{case.workload}: {case.title}\n{table(*report.case_table(measured))}", flush=True)
     outcomes = goals.outcomes(rows)
     about = {
         "command": shlex.join(["python", "-m", "benches", *_plain(words)]),
@@ -68,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "machine": described,
         "versions": versions,
         "absent": bench.absent,
+        "failed": failed,
     }
     files = report.write(folder, rows, outcomes, about)
     told = [outcome for outcome in outcomes if outcome.measured is not None or not (arguments.only or arguments.quick)]
@@ -78,8 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"\n{report.LEGEND}")
     for missing in bench.absent:
         print(f"absent: {missing}")
+    for title in failed:
+        print(f"FAILED: {title}")
     print(f"written: {', '.join(path.name for path in files)} in {folder}")
-    return 0
+    return 1 if failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:

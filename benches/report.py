@@ -137,6 +137,10 @@ def _tables(rows: Sequence[Row], outcomes: Sequence[Outcome], about: Mapping[str
         known = about.get(name)
         if isinstance(known, Mapping):
             parts.append("\n".join(f"- {key}: {value}" for key, value in known.items()))
+    for title in ("absent", "failed"):
+        listed = about.get(title)
+        if isinstance(listed, list) and listed:
+            parts.append("\n".join([f"{title.capitalize()}:\n", *(f"- {item}" for item in listed)]))
     parts += [f"Made by `{about.get('command', '')}`.", "## The numbers to reach", markdown(*goal_table(outcomes))]
     for summary in summaries(rows):
         parts += [f"## {summary.title}, in short", markdown(summary.header, summary.lines)]

@@ -12,9 +12,12 @@ from typing import NamedTuple
 from benches.harness import PYTHON, Bench, Case
 from benches.hosts import Host, patch_object
 from benches.workloads import whole_path
+from stubgen.image import Kind
 from stubgen.images import open_image
 
 NEEDED = 500
+_CODE = (".text", "__TEXT,__text")
+"""Where functions are chosen: the object crate takes those of ``__TEXT,__text_cold`` for data."""
 
 
 class Wheel(NamedTuple):
@@ -78,17 +81,11 @@ def _host(bench: Bench, library: Path) -> Host:
     """The library, and a patch that calls functions of it that were picked with a fixed seed."""
     bench.progress.say(f"real hosts: choosing functions of {library.parent.name}")
     image = open_image(library.read_bytes(), library.parent.name)
-    places: dict[bytes, int] = {}
-    twice = set()
-    for place in image.functions():
-        known = places.setdefault(place.name, place.address)
-        if known != place.address:
-            twice.add(place.name)
-    ranges = image.executable_ranges()
     usable = sorted(
         name
-        for name, value in places.items()
-        if name and name not in twice and any(start <= value < end for start, end in ranges)
+        for name, candidates in image.find({name for name in image.names() if name}).items()
+        if all(candidate.kind is Kind.FUNCTION and candidate.section in _CODE for candidate in candidates)
+        and len({candidate.address for candidate in candidates}) == 1
     )
     chosen = random.Random(NEEDED).sample(usable, min(NEEDED, len(usable)))
     patch = library.with_name("patch.o")
