@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -41,11 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = arguments.results or ROOT / "benches" / "results" / f"{started:%Y-%m-%d}-{machine.kind()}"
     scratch = arguments.scratch.resolve()
     scratch.mkdir(parents=True, exist_ok=True)
+    for index in scratch.glob("index*"):  # of another version, perhaps
+        shutil.rmtree(index)
     described, versions = machine.describe(), machine.versions()
     for part in (described, versions):
         print("; ".join(f"{name}: {value}" for name, value in part.items()))
     rows: list[Row] = []
-    with Children() as children:
+    with Children({"STUBGEN_CACHE_DIR": str(scratch / "index")}) as children:  # a person's own stays as it is
         bench = Bench(
             children, Progress(sys.stderr), scratch, bench_rounds, quick=arguments.quick, large=arguments.large
         )
@@ -120,4 +123,7 @@ def _plain(words: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -60,9 +60,14 @@ class Child(NamedTuple):
 
 
 class Children:
-    """Starts, times and measures processes; a context, whose end stops the small process that does it."""
+    """Starts, times and measures processes; a context, whose end stops the small process that does it.
 
-    def __init__(self) -> None:
+    Args:
+        environment: variables that each of them is given beside this process's own.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = {**os.environ, **(environment or {})}
         self._folder = Path(tempfile.mkdtemp(prefix="bench-"))
         self._server: subprocess.Popen[str] | None = None
 
@@ -92,7 +97,7 @@ class Children:
         stdout, stderr = self._folder / "stdout", self._folder / "stderr"
         request = {
             "command": words,
-            "environment": {**os.environ, **(environment or {})},
+            "environment": {**self._environment, **(environment or {})},
             "stdout": str(stdout),
             "stderr": str(stderr),
         }
@@ -112,6 +117,7 @@ class Contender:
     tool: str
     run: Callable[[], Mapping[str, Sample]]  # step -> what it took
     prepare: Callable[[], None] = lambda: None  # before each round, not measured
+    settle: Callable[[], None] = lambda: None  # after it: wait for what it left running
     work: Callable[[], Work] | None = None  # what it made, read back once
     size: Callable[[], int] | None = None  # bytes of what it made
     command: str = ""  # as a person would type it
@@ -205,7 +211,9 @@ def measure(bench: Bench, case: Case) -> list[Row]:
             bench.progress.say(f"{case.workload}, {case.title}: {contender.tool}, round {number} of {rounds}")
             contender.prepare()
             gc.collect()
-            for name, sample in contender.run().items():
+            samples = contender.run()
+            contender.settle()
+            for name, sample in samples.items():
                 step = Step(contender.tool, name)
                 owners[step] = contender
                 times.setdefault(step, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 NAME = "object crate"
@@ -22,6 +23,7 @@ def found() -> bool:
     return _CARGO.exists() and _RUSTC.exists() and any(_CRATES.glob("object-*"))
 
 
+@cache
 def build() -> Path:
     """The program, built if its source changed.
 

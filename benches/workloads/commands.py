@@ -31,7 +31,7 @@ def cases(bench: Bench) -> Iterator[Case]:
 def _with_files(bench: Bench) -> Case:
     folder = bench.scratch / "commands"
     folder.mkdir(parents=True, exist_ok=True)
-    given = whole_path.made(bench, "elf", 2_000, 50)
+    given = whole_path.made(bench, "elf", *((2_000, 50) if bench.quick else (200_000, 500)))
     stub, patch = folder / "stub.o", folder / "patch.so"
     bench.children.run(whole_path.build_command(given, stub))
     commands: dict[str, Command] = {
@@ -46,29 +46,19 @@ def _with_files(bench: Bench) -> Case:
         commands["check"] = ["check", patch, "--host", given.path, "--slide", hex(SLIDE)]
     else:
         bench.absent.append("commands on a linked patch: no linker (Debian: apt-get install lld-19)")
-    unit = whole_path.UNIT
     contenders = [whole_path.imports(bench)]
     for name, words in commands.items():
         command: Command = [PYTHON, "-m", "stubgen", *words]
         hosted = name in ("build", "check") and whole_path.has_index()
         states = (FRESH, PRESENT) if hosted else ("",)
-        contenders += [_command(bench, f"{name}, {state}" if state else name, state, command) for state in states]
+        contenders += [
+            whole_path.with_index(bench, given, state, command, f"{name}, " if hosted else name) for state in states
+        ]
     return Case(
-        "commands", f"{given.needed} stubs, host of {given.symbols:,} symbols", "elf", given.symbols, unit, contenders
-    )
-
-
-def _command(bench: Bench, step: str, state: str, command: Command) -> Contender:
-    index = bench.scratch / f"index, commands, {state}"
-    environment = {"STUBGEN_CACHE_DIR": str(index)} if state else {}
-
-    def prepare() -> None:
-        if state == FRESH:
-            shutil.rmtree(index, ignore_errors=True)
-
-    return Contender(
-        OURS,
-        whole_process(bench, step, command, environment),
-        prepare=prepare,
-        command=shown(bench, command, environment),
+        workload="commands",
+        title=f"{given.needed} stubs, host of {given.symbols:,} symbols",
+        format="elf",
+        symbols=given.symbols,
+        unit=whole_path.UNIT,
+        contenders=contenders,
     )

@@ -180,5 +180,5 @@ def _growth(bench: Bench, format_name: str, small: int, large: int) -> Case:
         symbols=large,
         unit=Step(OURS, f"{EMIT}, {small:,}"),
         contenders=[*contenders, memory],
-        rounds=2,
+        rounds=3,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from benches.harness import OURS, PYTHON, Bench, Case, Command, Contender, Sample, Step, shown, whole_process
 from benches.hosts import Host, host, needed_names
 from benches.peers import LIEF, LLVM_NM, MACHOLIB, PYELFTOOLS, Module, rust
+from benches.workloads import whole_path
 from benches.workloads.emission import FORMATS, WHOLE, phases
 
 LIST = "list all symbols"
@@ -25,11 +27,17 @@ def cases(bench: Bench) -> Iterator[Case]:
 
 def _case(bench: Bench, given: Host, names: Path) -> Case:
     find = f"find {given.needed:,} names"
-    contenders = [_timed(bench, OURS, [PYTHON, "-m", "benches.ours", "find", given.path, names], "find", find)]
+    command: Command = [PYTHON, "-m", "benches.ours", "find", given.path, names]
+    contenders = [_timed(bench, OURS, command, "find", find, environment={"STUBGEN_CACHE_DIR": ""})]
+    if whole_path.has_index():
+        environment = {"STUBGEN_CACHE_DIR": str(whole_path.index_folder(bench, whole_path.PRESENT))}
+        indexed = _timed(bench, OURS, command, "find", f"{find}, {whole_path.PRESENT}", environment=environment)
+        indexed.prepare = partial(whole_path.warm_index, bench, given)
+        contenders.append(indexed)
     if rust.found():
-        contenders.append(_timed(bench, rust.NAME, [rust.build(), "list", given.path], "list", LIST, "read"))
+        contenders.append(_timed(bench, rust.NAME, [rust.build(), "list", given.path], "list", LIST, other="read"))
     if LLVM_NM.found():
-        command: Command = [LLVM_NM.program, given.path]
+        command = [LLVM_NM.program, given.path]
         contenders.append(Contender(LLVM_NM.name, whole_process(bench, WHOLE, command), command=shown(bench, command)))
     modules = (PYELFTOOLS if given.format == "elf" else MACHOLIB, LIEF)
     contenders += [_reader(bench, module, given.path) for module in modules if module.found()]
@@ -50,12 +58,21 @@ def _reader(bench: Bench, module: Module, path: Path) -> Contender:
     return contender
 
 
-def _timed(bench: Bench, tool: str, command: Command, phase: str, step: str, other: str | None = None) -> Contender:
+def _timed(
+    bench: Bench,
+    tool: str,
+    command: Command,
+    phase: str,
+    step: str,
+    *,
+    other: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Contender:
     """*command* prints how long *phase*, and *other* before it, took without its start."""
 
     def run() -> dict[str, Sample]:
-        child = bench.children.run(command)
+        child = bench.children.run(command, environment)
         found = phases(child.stdout)
         return {step: Sample(sum(found[phase]) + sum(found[other] if other else []), child.peak)}
 
-    return Contender(tool, run, command=shown(bench, command))
+    return Contender(tool, run, command=shown(bench, command, environment))

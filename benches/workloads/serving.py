@@ -124,10 +124,10 @@ def _case(bench: Bench, given: Host) -> Case:
 
 
 def _ours(bench: Bench, given: Host, out: Path) -> Contender:
-    index = bench.scratch / f"index, {whole_path.PRESENT}"
+    index = whole_path.index_folder(bench, whole_path.PRESENT)
 
     def run() -> dict[str, Sample]:
-        whole_path.warm_index(bench, given, index)
+        whole_path.warm_index(bench, given)
         params = {"host": str(given.path), "objects": [str(given.patch)], "output": str(out)}
         moved = [hex(SLIDE + (number << 16)) for number in range(REPEATS, -1, -1)]  # the last is every tool's
         started = time.perf_counter()

@@ -81,14 +81,15 @@ def _host(bench: Bench, library: Path) -> Host:
     """The library, and a patch that calls functions of it that were picked with a fixed seed."""
     bench.progress.say(f"real hosts: choosing functions of {library.parent.name}")
     image = open_image(library.read_bytes(), library.parent.name)
+    found = image.find({name for name in image.names() if name})
     usable = sorted(
         name
-        for name, candidates in image.find({name for name in image.names() if name}).items()
+        for name, candidates in found.items()
         if all(candidate.kind is Kind.FUNCTION and candidate.section in _CODE for candidate in candidates)
         and len({candidate.address for candidate in candidates}) == 1
     )
     chosen = random.Random(NEEDED).sample(usable, min(NEEDED, len(usable)))
     patch = library.with_name("patch.o")
     patch.write_bytes(patch_object(image.format, chosen))
-    symbols = sum(1 for _ in image.names())
+    symbols = sum(map(len, found.values()))
     return Host(image.format, len(usable), len(chosen), library, patch, symbols)

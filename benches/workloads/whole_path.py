@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 
 from benches.equal_work import Work, work_in
-from benches.harness import OURS, PYTHON, ROOT, Bench, Case, Command, Contender, Step, shown, whole_process
+from benches.harness import (
+    OURS,
+    PYTHON,
+    ROOT,
+    Bench,
+    Case,
+    ChildFailedError,
+    Command,
+    Contender,
+    Step,
+    shown,
+    whole_process,
+)
 from benches.hosts import SLIDE, Host, host
 from benches.peers import rust
 
@@ -17,6 +30,7 @@ IMPORT = "import keystone, capstone"
 UNIT = Step("python", IMPORT)
 FRESH, PRESENT, OFF = "no index yet", "index present", "index off"
 COMMAND = "command"
+_INDEXED = 20_000  # symbols from which a host gets an index
 STUB, LEAN = "the same steps", "the same, borrowing names"
 
 
@@ -90,36 +104,75 @@ def build_command(given: Host, out: Path) -> Command:
 
 
 def _ours(bench: Bench, given: Host, folder: Path, step: str, slow: bool) -> Contender:
-    cache_folder = bench.scratch / f"index, {step}"
-    environment = {"STUBGEN_CACHE_DIR": str(cache_folder)} if step in (FRESH, PRESENT) else {}
     out = folder / "ours.o"
     command = build_command(given, out) + (["--no-cache"] if step == OFF else [])
+    contender = with_index(bench, given, step, command)
+    contender.work, contender.size, contender.slow = partial(_read, out), partial(_size, out), slow
+    return contender
 
-    def prepare() -> None:
-        if step == FRESH:
-            shutil.rmtree(cache_folder, ignore_errors=True)
-        elif step == PRESENT:
-            warm_index(bench, given, cache_folder)
 
-    return Contender(
-        OURS,
-        whole_process(bench, step, command, environment),
-        prepare=prepare,
-        work=partial(_read, out),
-        size=partial(_size, out),
-        command=shown(bench, command, environment),
-        slow=slow,
+def with_index(bench: Bench, given: Host, step: str, command: Command, label: str = "") -> Contender:
+    """*command* where the index of *given* is absent (FRESH), or there (PRESENT), or as it may be."""
+    environment = {"STUBGEN_CACHE_DIR": str(index_folder(bench, step))} if step in (FRESH, PRESENT) else {}
+    contender = Contender(
+        OURS, whole_process(bench, label + step, command, environment), command=shown(bench, command, environment)
     )
+    if step == FRESH:
+        contender.prepare = partial(_forget, bench, given)
+        contender.settle = partial(_wait_for_index, given, index_folder(bench, FRESH))
+    elif step == PRESENT:
+        contender.prepare = partial(warm_index, bench, given)
+    return contender
 
 
-def warm_index(bench: Bench, given: Host, cache_folder: Path) -> None:
+def index_folder(bench: Bench, step: str) -> Path:
+    """Where the commands of such a step have their indexes."""
+    return bench.scratch / f"index, {step}"
+
+
+def warm_index(bench: Bench, given: Host) -> None:
     """Let the host's index be there, from a run that is not measured."""
-    marker = cache_folder / f"made for {given.path.name} {given.path.stat().st_size}"
+    folder = index_folder(bench, PRESENT)
+    marker = folder / f"{given.path.parent.name}, {given.path.name}"
     if not marker.exists():
-        command = build_command(given, bench.scratch / "warm.o")
-        bench.children.run(command, {"STUBGEN_CACHE_DIR": str(cache_folder)})
-        cache_folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        _let_age(given.path)
+        bench.children.run(build_command(given, bench.scratch / "warm.o"), {"STUBGEN_CACHE_DIR": str(folder)})
+        _wait_for_index(given, folder)
+        folder.mkdir(exist_ok=True)
         marker.touch()
+
+
+def _forget(bench: Bench, given: Host) -> None:
+    shutil.rmtree(index_folder(bench, FRESH), ignore_errors=True)
+    _let_age(given.path)
+
+
+def _let_age(path: Path) -> None:
+    """Only a file whose last change is some seconds ago is told apart by its times."""
+    time.sleep(max(0, 3 - (time.time() - path.stat().st_ctime)))
+
+
+def _wait_for_index(given: Host, folder: Path) -> None:
+    """The command writes the index of a large host in the background; nothing is measured beside that."""
+    if given.symbols < _INDEXED or not has_index():
+        return
+    deadline = time.monotonic() + 60
+    while True:
+        before = _listing(folder)
+        time.sleep(0.05)
+        if any(name.endswith(".index") for name, _ in before) and before == _listing(folder):
+            return
+        if time.monotonic() > deadline:
+            raise ChildFailedError(f"no index of {given.path.name} was written within a minute")
+
+
+def _listing(folder: Path) -> set[tuple[str, int]]:
+    """Name and size of each file."""
+    try:
+        return {(path.name, path.stat().st_size) for path in folder.iterdir()}
+    except FileNotFoundError:  # not there yet, or just moved
+        return set()
 
 
 @cache
