@@ -81,15 +81,16 @@ def _host(bench: Bench, library: Path) -> Host:
     """The library, and a patch that calls functions of it that were picked with a fixed seed."""
     bench.progress.say(f"real hosts: choosing functions of {library.parent.name}")
     image = open_image(library.read_bytes(), library.parent.name)
-    found = image.find({name for name in image.names() if name})
-    usable = sorted(
+    names = sorted({place.name for place in image.functions() if place.name})
+    some = random.Random(NEEDED).sample(names, min(4 * NEEDED, len(names)))
+    found = image.find(some)
+    usable = [
         name
-        for name, candidates in found.items()
-        if all(candidate.kind is Kind.FUNCTION and candidate.section in _CODE for candidate in candidates)
-        and len({candidate.address for candidate in candidates}) == 1
-    )
-    chosen = random.Random(NEEDED).sample(usable, min(NEEDED, len(usable)))
+        for name in some
+        if all(candidate.kind is Kind.FUNCTION and candidate.section in _CODE for candidate in found.get(name, ()))
+        and len({candidate.address for candidate in found.get(name, ())}) == 1
+    ]
+    chosen = usable[:NEEDED]
     patch = library.with_name("patch.o")
     patch.write_bytes(patch_object(image.format, chosen))
-    symbols = sum(map(len, found.values()))
-    return Host(image.format, len(usable), len(chosen), library, patch, symbols)
+    return Host(image.format, len(names), len(chosen), library, patch, len(set(image.names())))
