@@ -114,7 +114,6 @@ def _plan(rows: Rows) -> float | None:
 
 def _goals() -> list[Goal]:
     emit, crate, imports = emission.EMIT, rust.NAME, whole_path.UNIT
-    cold = (whole_path.FRESH, whole_path.COMMAND)
     found = []
     for name, title in emission.FORMATS.items():
         million, many = f"{title}, 1M symbols, 1,000 needed", f"{title}, 200k symbols, 500 needed"
@@ -127,7 +126,7 @@ def _goals() -> list[Goal]:
             Goal(
                 f"command, {million}, no index yet, beside the {crate}",
                 1 / 4,
-                _command(name, 1_000, crate, whole_path.STUB, *cold),
+                _command(name, 1_000, crate, whole_path.STUB, whole_path.FRESH),
             ),
             Goal(f"command, {million}, index present, beside the imports", 1.5, warm[0]),
             Goal(f"command, {many}, index present, beside the imports", 1.5, warm[1]),

@@ -192,6 +192,8 @@ class Bench:
     large: bool = False
     absent: list[str] = field(default_factory=list)
     """What could not be measured here, and what would bring it."""
+    indexed: list[Path] = field(default_factory=list)
+    """The hosts whose index is kept ready; the last one's still is."""
 
 
 def measure(bench: Bench, case: Case) -> list[Row]:

@@ -60,7 +60,7 @@ def _emission(rows: Sequence[Row]) -> Summary:
 
 
 def _commands(rows: Sequence[Row]) -> Summary:
-    steps = (whole_path.FRESH, whole_path.PRESENT, whole_path.OFF, whole_path.COMMAND)
+    steps = (whole_path.FRESH, whole_path.PRESENT, whole_path.OFF)
     lines = []
     for case in _cases(rows, "whole path", "real hosts"):
         ours = [case.get((OURS, step)) for step in steps]

@@ -49,7 +49,7 @@ def _with_files(bench: Bench) -> Case:
     contenders = [whole_path.imports(bench)]
     for name, words in commands.items():
         command: Command = [PYTHON, "-m", "stubgen", *words]
-        hosted = name in ("build", "check") and whole_path.has_index()
+        hosted = name in ("build", "check")
         states = (FRESH, PRESENT) if hosted else ("",)
         contenders += [
             whole_path.with_index(bench, given, state, command, f"{name}, " if hosted else name) for state in states

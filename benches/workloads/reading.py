@@ -28,12 +28,11 @@ def cases(bench: Bench) -> Iterator[Case]:
 def _case(bench: Bench, given: Host, names: Path) -> Case:
     find = f"find {given.needed:,} names"
     command: Command = [PYTHON, "-m", "benches.ours", "find", given.path, names]
-    contenders = [_timed(bench, OURS, command, "find", find, environment={"STUBGEN_CACHE_DIR": ""})]
-    if whole_path.has_index():
-        environment = {"STUBGEN_CACHE_DIR": str(whole_path.index_folder(bench, whole_path.PRESENT))}
-        indexed = _timed(bench, OURS, command, "find", f"{find}, {whole_path.PRESENT}", environment=environment)
-        indexed.prepare = partial(whole_path.warm_index, bench, given)
-        contenders.append(indexed)
+    contenders = [_timed(bench, OURS, command, "find", find, environment=whole_path.NO_INDEX)]
+    environment = {"STUBGEN_CACHE_DIR": str(whole_path.index_folder(bench, whole_path.PRESENT))}
+    indexed = _timed(bench, OURS, command, "find", f"{find}, {whole_path.PRESENT}", environment=environment)
+    indexed.prepare = partial(whole_path.warm_index, bench, given)
+    contenders.append(indexed)
     if rust.found():
         contenders.append(_timed(bench, rust.NAME, [rust.build(), "list", given.path], "list", LIST, other="read"))
     if LLVM_NM.found():
