@@ -42,13 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = arguments.results or ROOT / "benches" / "results" / f"{started:%Y-%m-%d}-{machine.kind()}"
     scratch = arguments.scratch.resolve()
     scratch.mkdir(parents=True, exist_ok=True)
-    for index in scratch.glob("index*"):  # of another version, perhaps
-        shutil.rmtree(index)
+    for cache in scratch.glob("cache*"):  # of another version, perhaps
+        shutil.rmtree(cache)
     described, versions = machine.describe(), machine.versions()
     for part in (described, versions):
         print("; ".join(f"{name}: {value}" for name, value in part.items()))
     rows: list[Row] = []
-    with Children({"STUBGEN_CACHE_DIR": str(scratch / "index")}) as children:  # a person's own stays as it is
+    with Children({"STUBGEN_CACHE_DIR": str(scratch / "cache")}) as children:  # a person's own stays as it is
         bench = Bench(
             children, Progress(sys.stderr), scratch, bench_rounds, quick=arguments.quick, large=arguments.large
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -278,9 +279,9 @@ def whole_process(
 
 def shown(bench: Bench, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:
     """*command* as a person would type it, with no path of this machine in it."""
-    words = [f"{name}={value}" for name, value in (environment or {}).items()]
-    words += ["python" if word == PYTHON else f"'{word}'" if " " in str(word) else str(word) for word in command]
-    line = " ".join(words)
+    words = ["python" if word == PYTHON else os.fspath(word) for word in command]
+    assigned = [f"{name}={shlex.quote(value)}" for name, value in (environment or {}).items()]
+    line = " ".join([*assigned, *map(shlex.quote, words)])
     for path, name in ((bench.scratch, "SCRATCH"), (ROOT, ".")):
         line = line.replace(str(path), name)
     return line

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from array import array
@@ -24,6 +25,7 @@ from benches.hosts import host
 from benches.names import mangled, places
 from benches.peers import rust
 from benches.progress import Progress
+from benches.workloads import whole_path
 from macho.reader import BuildVersion
 from stubgen.commands import COMMANDS
 from stubgen.emit import emit_elf, emit_macho
@@ -168,6 +170,35 @@ def test_a_childs_memory_is_its_own(bench: Bench) -> None:
     small = bench.children.run([sys.executable, "-S", "-c", "pass"])
     large = bench.children.run([sys.executable, "-S", "-c", "x = b'x' * (64 << 20)"])
     assert small.peak < 64 << 20 < large.peak < len(held)
+
+
+def test_the_index_is_there_when_it_is_said_to_be(bench: Bench) -> None:
+    """Called cold and found warm, or indexed in the background while another tool is timed: both would be false."""
+    given = host(bench.scratch, "elf", 20_000, 10)
+    case = whole_path.case(bench, "whole path", given, "")
+    fresh, present, off = [contender for contender in case.contenders if contender.tool == OURS]
+
+    def indexes(step: str) -> list[Path]:
+        return list(whole_path.index_folder(bench, step).glob("*.index"))
+
+    for _ in range(2):
+        fresh.prepare()
+        assert not indexes(whole_path.FRESH)
+        assert whole_path.FRESH in fresh.run()
+        fresh.settle()
+        assert len(indexes(whole_path.FRESH)) == 1
+    present.prepare()
+    (index,) = indexes(whole_path.PRESENT)
+    made = index.stat().st_ino
+    present.run()
+    present.prepare()
+    assert index.stat().st_ino == made
+    shutil.rmtree(index.parent)
+    off.prepare()
+    off.run()
+    assert not indexes(whole_path.PRESENT)
+    assert present.command.startswith("STUBGEN_CACHE_DIR=SCRATCH/cache-warm python -m stubgen build --host SCRATCH/")
+    assert off.command.startswith("STUBGEN_CACHE_DIR='' python -m stubgen")
 
 
 def test_absent_peers_are_named(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def with_index(bench: Bench, given: Host, step: str, command: Command, label: st
 
 def index_folder(bench: Bench, step: str) -> Path:
     """Where the commands of such a step have their indexes."""
-    return bench.scratch / f"index, {step}"
+    return bench.scratch / ("cache-warm" if step == PRESENT else "cache-cold")
 
 
 def warm_index(bench: Bench, given: Host) -> None:
