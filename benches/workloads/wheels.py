@@ -81,8 +81,8 @@ def _host(bench: Bench, library: Path) -> Host:
     """The library, and a patch that calls functions of it that were picked with a fixed seed."""
     bench.progress.say(f"real hosts: choosing functions of {library.parent.name}")
     image = open_image(library.read_bytes(), library.parent.name)
-    names = sorted({place.name for place in image.functions() if place.name})
-    some = random.Random(NEEDED).sample(names, min(4 * NEEDED, len(names)))
+    names = sorted(set(image.names()) - {b""})
+    some = random.Random(NEEDED).sample(names, min(8 * NEEDED, len(names)))
     found = image.find(some)
     usable = [
         name
@@ -93,4 +93,4 @@ def _host(bench: Bench, library: Path) -> Host:
     chosen = usable[:NEEDED]
     patch = library.with_name("patch.o")
     patch.write_bytes(patch_object(image.format, chosen))
-    return Host(image.format, len(names), len(chosen), library, patch, len(set(image.names())))
+    return Host(image.format, len(names), len(chosen), library, patch, len(names))
