@@ -104,14 +104,15 @@ def build_command(given: Host, out: Path) -> Command:
 
 def _ours(bench: Bench, given: Host, folder: Path, step: str, slow: bool) -> Contender:
     out = folder / "ours.o"
-    contender = with_index(bench, given, step, build_command(given, out))
+    options: Command = ["--no-cache"] if step == OFF else []
+    contender = with_index(bench, given, step, build_command(given, out) + options)
     contender.work, contender.size, contender.slow = partial(_read, out), partial(_size, out), slow
     return contender
 
 
 def with_index(bench: Bench, given: Host, step: str, command: Command, label: str = "") -> Contender:
-    """*command* where the index of *given* is absent, present or not wanted; another step does not look for one."""
-    environment = {"STUBGEN_CACHE_DIR": str(index_folder(bench, step))} if step in (FRESH, PRESENT) else NO_INDEX
+    """*command* where the index of *given* is absent or present; at another step it looks where it always does."""
+    environment = {"STUBGEN_CACHE_DIR": str(index_folder(bench, step))} if step in (FRESH, PRESENT) else {}
     contender = Contender(
         OURS, whole_process(bench, label + step, command, environment), command=shown(bench, command, environment)
     )
