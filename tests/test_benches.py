@@ -83,12 +83,12 @@ def test_a_quick_run(tmp_path: Path) -> None:
 
 def elf(names: list[bytes], targets: array[int]) -> bytearray:
     """A stub object of ours."""
-    return emit_elf(names, targets).content
+    return bytearray(emit_elf(names, targets).content)
 
 
 def macho(names: list[bytes], targets: array[int]) -> bytearray:
     """A stub object of ours."""
-    return emit_macho(names, targets, BuildVersion(1, 0x000D0000, 0)).content
+    return bytearray(emit_macho(names, targets, BuildVersion(1, 0x000D0000, 0)).content)
 
 
 FORMATS = pytest.mark.parametrize("emit", [elf, macho])
