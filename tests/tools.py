@@ -23,7 +23,8 @@ RUST_TARGET = "aarch64-unknown-linux-gnu"
 
 PACKAGES = {
     "gcc": "gcc",
-    "cargo": "cargo",
+    "cargo": "cargo-web",
+    "rustc": "rustc-web",
     "x86_64-linux-gnu-ld": "binutils-x86-64-linux-gnu",
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu",
@@ -97,6 +98,15 @@ def _rust_sysroot(compiler: str, sysroot: str | None) -> Path | None:
         return None
     folder = Path(sysroot or run([compiler, "--print", "sysroot"]).strip())
     return folder if any(folder.glob(f"lib/rustlib/{RUST_TARGET}/lib/libstd-*.rlib")) else None
+
+
+def rust_peer() -> Path:
+    """The benchmarks' Rust program, built with Debian's own cargo and Debian's copy of the object crate."""
+    from benches.peers import rust
+
+    if not rust.found():
+        _missing(f"the object crate cannot be built ({rust.HINT})")
+    return rust.build()
 
 
 def _missing(reason: str) -> None:

@@ -1,0 +1,104 @@
+"""What of ours is measured inside a running process, in a fresh child: prints ``name value`` lines, as the Rust peer.
+
+::
+
+    python -m benches.ours emit FORMAT COUNT TIMES OUT    emission and verification of COUNT stubs
+    python -m benches.ours import                         what that imports, and nothing else
+    python -m benches.ours find HOST NAMES                the addresses of the names in file NAMES
+    python -m benches.ours plan TOKENS TIMES              the plan for a command of TOKENS arguments
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+
+
+def main(arguments: list[str]) -> None:
+    """Run one of the above."""
+    command, *operands = arguments
+    run: dict[str, Callable[..., None]] = {"emit": _emit, "import": _import, "find": _find, "plan": _plan}
+    run[command](*operands)
+
+
+def _say(name: str, value: float) -> None:
+    print(f"{name} {value:.9f}")
+
+
+def _peak() -> float:
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT)
+
+
+def _import() -> None:
+    import capstone
+    import keystone
+
+    import elf.writer
+    import macho.writer
+    import stubgen.emit
+    import stubgen.verify
+
+    assert all((capstone, keystone, elf.writer, macho.writer, stubgen.emit, stubgen.verify))
+
+
+def _emit(format_name: str, count: str, times: str, out: str) -> None:
+    _import()
+    from benches.names import mangled, places
+    from macho.reader import BuildVersion
+    from stubgen.emit import emit_elf, emit_macho
+    from stubgen.verify import verify
+
+    addresses, _ = places(int(count))
+    names = mangled(int(count), underscore=format_name == "macho")
+    emit = partial(emit_elf, names, addresses)
+    if format_name == "macho":
+        emit = partial(emit_macho, names, addresses, BuildVersion(1, 0x000D0000, 0))
+    _say("peak_input", _peak())
+    for _ in range(int(times)):
+        gc.collect()
+        started = time.perf_counter()
+        stub = emit()
+        emitted = time.perf_counter()
+        Path(out).write_bytes(stub.content)
+        written = time.perf_counter()
+        peak = _peak()
+        resumed = time.perf_counter()
+        verify(stub)
+        _say("emit", emitted - started)
+        _say("write", written - emitted)
+        _say("verify", time.perf_counter() - resumed)
+        del stub
+    _say("peak_emit", peak)
+
+
+def _find(host: str, names: str) -> None:
+    from stubgen.host import open_host
+
+    wanted = Path(names).read_bytes().split()
+    started = time.perf_counter()
+    found = open_host(host).image.find(wanted)
+    _say("find", time.perf_counter() - started)
+    assert len(found) == len(wanted), f"{len(wanted) - len(found)} names are not found"
+
+
+def _plan(tokens: str, times: str) -> None:
+    from benches.commandlines import fat_link
+    from stubgen.linkplan import build_link_plan
+
+    argv = fat_link(int(tokens))
+    for _ in range(int(times)):
+        started = time.perf_counter()
+        plan = build_link_plan(argv, objects=["patch.o"], output="patch.so", directory="/build")
+        _say("plan", time.perf_counter() - started)
+    assert plan.args
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,150 @@
+"""Requests to ``serve``, a process that stays: the first one, the same again, and again after the slide has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from benches.equal_work import Work, work_in
+from benches.harness import OURS, PYTHON, ROOT, Bench, Case, ChildFailedError, Contender, Sample, shown, whole_process
+from benches.hosts import SLIDE, Host
+from benches.peers import rust
+from benches.workloads import whole_path
+
+FIRST, SAME, MOVED = "start and first request", "the same request again", "the same with another slide"
+REPEATS = 10
+_COMMAND = [PYTHON, "-m", "stubgen", "serve"]
+
+
+def cases(bench: Bench) -> Iterator[Case]:
+    """A case a format."""
+    if not _has_serve():
+        bench.absent.append("serve: this version has no such command")
+        return
+    functions, needed = (2_000, 50) if bench.quick else (1_000_000, 1_000)
+    for format_name in ("elf", "macho"):
+        yield _case(bench, whole_path.made(bench, format_name, functions, needed))
+
+
+def _has_serve() -> bool:
+    """Whether this version has the command."""
+    from stubgen.commands import COMMANDS
+
+    return "serve" in COMMANDS
+
+
+class Client:
+    """Asks a server, and waits for the answer; a context, whose end is the server's."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+        self._number = 0
+
+    def __enter__(self) -> Client:
+        self._server = subprocess.Popen(
+            _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=self._environment
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.communicate()
+
+    def peak(self) -> int | None:
+        """Bytes that the server has held at most, where the system says so."""
+        try:
+            status = Path(f"/proc/{self._server.pid}/status").read_text()
+        except OSError:
+            return None
+        return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), None)
+
+    def ask(self, method: str, params: dict[str, object]) -> float:
+        """Seconds until the answer is there.
+
+        Raises:
+            ChildFailedError: it is an error, or none came.
+        """
+        self._number += 1
+        message = {"jsonrpc": "2.0", "id": self._number, "method": method, "params": params}
+        content = json.dumps(message).encode()
+        stdin, stdout = self._server.stdin, self._server.stdout
+        assert stdin is not None
+        assert stdout is not None
+        started = time.perf_counter()
+        stdin.write(b"Content-Length: %d\r\n\r\n%b" % (len(content), content))
+        stdin.flush()
+        answer = _read(stdout)
+        seconds = time.perf_counter() - started
+        if "result" not in answer:
+            raise ChildFailedError(f"serve: {method}: {answer}")
+        return seconds
+
+
+def _read(stream: IO[bytes]) -> dict[str, object]:
+    length = 0
+    while line := stream.readline().strip():
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    answer = json.loads(stream.read(length) or b"{}")
+    return answer if isinstance(answer, dict) else {}
+
+
+def _case(bench: Bench, given: Host) -> Case:
+    folder = bench.scratch / "serve"
+    folder.mkdir(parents=True, exist_ok=True)
+    unit = whole_path.UNIT
+    contenders = [whole_path.imports(bench), _ours(bench, given, folder / "ours.o")]
+    if rust.found():
+        out = folder / "rust.o"
+        command = whole_path.rust_command(given, out)
+        contenders.append(
+            Contender(
+                rust.NAME,
+                whole_process(bench, whole_path.STUB, command),
+                work=partial(_work, out),
+                command=shown(bench, command),
+            )
+        )
+    return Case(
+        workload="serve",
+        title=whole_path.title(given, f"{given.needed:,} needed"),
+        format=given.format,
+        symbols=given.symbols,
+        unit=unit,
+        contenders=contenders,
+        stubs=given.needed,
+    )
+
+
+def _ours(bench: Bench, given: Host, out: Path) -> Contender:
+    index = whole_path.index_folder(bench, whole_path.PRESENT)
+
+    def run() -> dict[str, Sample]:
+        whole_path.warm_index(bench, given)
+        params = {"host": str(given.path), "objects": [str(given.patch)], "output": str(out)}
+        moved = [hex(SLIDE + (number << 16)) for number in range(REPEATS, -1, -1)]  # the last is every tool's
+        started = time.perf_counter()
+        with Client({**os.environ, "STUBGEN_CACHE_DIR": str(index)}) as client:
+            client.ask("build", {**params, "slide": moved[0]})
+            first = time.perf_counter() - started
+            same = [client.ask("build", {**params, "slide": moved[0]}) for _ in range(REPEATS)]
+            other = [client.ask("build", {**params, "slide": slide}) for slide in moved[1:]]
+            peak = client.peak()
+        return {
+            FIRST: Sample(first),
+            SAME: Sample(statistics.median(same)),
+            MOVED: Sample(statistics.median(other), peak),
+        }
+
+    return Contender(OURS, run, work=partial(_work, out), command="python -m stubgen serve")
+
+
+def _work(path: Path) -> Work:
+    return work_in(path.read_bytes())
