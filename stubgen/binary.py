@@ -28,6 +28,9 @@ NAMES_AT_ONCE = 1024
 TABLE_AT_ONCE = 1 << 15
 """Bytes of a string table cut up at a time, likewise."""
 
+MANY = 10_000
+"""Names looked at one by one from which a copy of the table pays."""
+
 FEW = 4
 """Hits in that many bytes up to which each is looked for again; beyond, the strings are walked through."""
 
@@ -193,7 +196,7 @@ class StringTable:
         Raises:
             MalformedInput: the table ends before a name.
         """
-        marked = self._marked(wanted, markers)
+        marked, looked_at = self._marked(wanted, markers), 0
         for first in range(0, len(starts), 4 * NAMES_AT_ONCE):
             chunk = starts[first : first + 4 * NAMES_AT_ONCE]
             try:
@@ -203,7 +206,11 @@ class StringTable:
                 raise MalformedInput(message) from error
             if not before.strip(b"\0"):
                 continue
-            for index in compress(count(), before):
+            places = list(compress(count(), before))
+            looked_at += len(places)
+            if looked_at > MANY:
+                _ = self.content  # from here on names are cut out of a copy
+            for index in places:
                 name = self.at(chunk[index])
                 if name in wanted or any(marker in name for marker in markers):
                     yield first + index
@@ -242,6 +249,8 @@ class StringTable:
                 marks.append(marked.rfind(b"\0", 0, place))
                 place = marked.find(marker, marked.index(b"\0", place))
         beyond = (len(marked) - 2, len(marked) - 1) if self.view else ()  # no name starts there: at() complains
+        if b"" not in names and marked[1:3] == b" \0":  # Mach-O: ld64's nameless symbols are called by that
+            marked[1] = 0
         for place in (*marks, *beyond):
             marked[place] = 1
         return marked

@@ -29,24 +29,58 @@ def slowly(table: bytes, starts: array[int], wanted: set[bytes], markers: list[b
     ends=st.booleans(),
     size=st.integers(2, 40),
     few=st.integers(0, 4),
+    lead=st.sampled_from([b"\0", b" \0", b" ", b"\0\0"]),
+    many=st.sampled_from([0, 10_000]),
 )
-@example(texts=[b"barfoo", b"foo", b"foo"], picks=[3, 8, 12], wanted={b"foo"}, markers=[], ends=True, size=8, few=0)
-@example(texts=[b"a@V", b"b"], picks=[1, 0, 5], wanted={b"b"}, markers=[b"@"], ends=True, size=4, few=0)
-@example(texts=[b"\1\1foo", b"x"], picks=[1, 2, 3], wanted={b"foo", b"x"}, markers=[b"\1"], ends=False, size=3, few=0)
+@example(
+    texts=[b"barfoo", b"foo", b"foo"],
+    picks=[3, 8, 12],
+    wanted={b"foo"},
+    markers=[],
+    ends=True,
+    size=8,
+    few=0,
+    lead=b"\0",
+    many=0,
+)
+@example(
+    texts=[b"a@V", b"b"], picks=[1, 0, 5], wanted={b"b"}, markers=[b"@"], ends=True, size=4, few=0, lead=b"\0", many=0
+)
+@example(
+    texts=[b"\1\1foo", b"x"],
+    picks=[1, 2, 3],
+    wanted={b"foo", b"x"},
+    markers=[b"\1"],
+    ends=False,
+    size=3,
+    few=0,
+    lead=b"\0",
+    many=0,
+)
 def test_find_overlooks_nothing(
-    texts: list[bytes], picks: list[int], wanted: set[bytes], markers: list[bytes], ends: bool, size: int, few: int
+    texts: list[bytes],
+    picks: list[int],
+    wanted: set[bytes],
+    markers: list[bytes],
+    ends: bool,
+    size: int,
+    few: int,
+    lead: bytes,
+    many: int,
 ) -> None:
     """A name that the search overlooks is "missing in the host", though the host has it.
 
     Names may begin inside other strings (linkers merge tails), stand twice in the table, be longer than what is
-    cut up at a time, hold the byte that marks hits, and lack their NUL at the table's end.
+    cut up at a time, hold the byte that marks hits, and lack their NUL at the table's end; Mach-O's
+    tables begin with a space.
     """
-    table = b"\0" + b"\0".join(texts) + (b"\0" if ends else b"")
+    table = lead + b"\0".join(texts) + (b"\0" if ends else b"")
     starts = array("I", [pick % len(table) for pick in picks])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(binary, "TABLE_AT_ONCE", size)
         patch.setattr(binary, "NAMES_AT_ONCE", 7)
         patch.setattr(binary, "FEW", few)
+        patch.setattr(binary, "MANY", many)
         strings = StringTable(memoryview(table), "file")
         assert list(strings.find(starts, wanted, markers)) == slowly(table, starts, wanted, markers)
         assert strings.read(starts) == [table[start:].partition(b"\0")[0] for start in starts]
