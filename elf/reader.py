@@ -77,6 +77,7 @@ class Symbols:
         """What st_shndx reads as for SHN_ABS: where indexes have 32 bits, 0xfff1 may be a section's."""
         self.common = c.SHN_COMMON + beyond
         """Likewise for SHN_COMMON."""
+        self._fileless = 0  # index before which no file symbol is
         self.versions = versions
         """.gnu.version: one VER_NDX_* | VERSYM_HIDDEN a symbol; empty where the file has none."""
 
@@ -144,12 +145,13 @@ class Symbols:
     def file_of(self, index: int) -> bytes:
         """The name of the file symbol before symbol *index*: gABI, "Symbol Table", its file if it is local."""
         step = 4096  # symbols looked through at a time, backwards
-        for stop in range(index, 0, -step):
+        for stop in range(index, self._fileless, -step):
             start = max(stop - step, 0)
             kinds = self.raw[SYM.size * start + 4 : SYM.size * stop : SYM.size].tobytes()
             place = kinds.rfind(c.STB_LOCAL << 4 | c.STT_FILE)
             if place >= 0:
                 return self.name(start + place)
+        self._fileless = max(self._fileless, index)
         return b""
 
 
