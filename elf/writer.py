@@ -12,7 +12,6 @@ from elf import constants as c
 from elf.records import EHDR, NHDR, RELA, SHDR, SYM, Ehdr, Shdr
 from elf.relocations import Relocations, write_relocations
 from stubgen.binary import (
-    BytesLike,
     Column,
     Content,
     Image,
@@ -86,7 +85,9 @@ def write(obj: Object, name: str = "object") -> bytes:
     groups = [obj.local_symbols, *obj.global_symbols]
     strings, st_names = name_table([group.names for group in groups], name)
     packed = [_pack(group, starts) for group, starts in zip(groups, st_names, strict=True)]
-    regions = _regions(obj, Pieces([bytes(SYM.size), *packed]), strings, name)
+    regions = _regions(
+        obj, Pieces([bytes(SYM.size), *(part for pieces in packed for part in pieces.parts)]), strings, name
+    )
     titles = [region.title.encode() for region in regions] + [b".shstrtab"]
     shstrtab, (sh_names,) = name_table([titles], name)
     regions.append(_Region(".shstrtab", _shdr(sh_type=c.SHT_STRTAB), shstrtab))
@@ -192,7 +193,7 @@ def _section_headers(regions: Sequence[_Region], sh_names: Sequence[int], layout
     return b"".join(rows)
 
 
-def _pack(group: SymbolColumns, st_name: array[int]) -> BytesLike:
+def _pack(group: SymbolColumns, st_name: array[int]) -> Pieces:
     """*group* as ``Elf64_Sym`` records."""
     upper = packed_column(((group.st_info, 0), (group.st_other, 8), (group.st_shndx, 16)), len(group))
     return records(st_name, upper, [group.st_value, group.st_size])

@@ -22,7 +22,6 @@ from macho.records import (
 )
 from macho.relocations import Relocations, write_relocations
 from stubgen.binary import (
-    BytesLike,
     Column,
     Content,
     Image,
@@ -92,7 +91,8 @@ def write(obj: Object, name: str = "object") -> bytes:
     """
     groups = [obj.local_symbols, *obj.defined_symbols, obj.undefined_symbols]
     strings, n_strx = name_table([group.names for group in groups], name)
-    symbols = Pieces([_pack(group, starts) for group, starts in zip(groups, n_strx, strict=True)])
+    packed = [_pack(group, starts) for group, starts in zip(groups, n_strx, strict=True)]
+    symbols = Pieces([part for pieces in packed for part in pieces.parts])
     tables = [write_relocations(s.relocations) if s.relocations else b"" for s in obj.sections]
     commands_size = (
         SEGMENT_COMMAND_64.size
@@ -190,7 +190,7 @@ def _commands(obj: Object, layout: Layout, name: str) -> bytes:
     return b"".join(rows)
 
 
-def _pack(group: SymbolColumns, n_strx: array[int]) -> BytesLike:
+def _pack(group: SymbolColumns, n_strx: array[int]) -> Pieces:
     """*group* as ``nlist_64`` records."""
     upper = packed_column(((group.n_type, 0), (group.n_sect, 8), (group.n_desc, 16)), len(group))
     return records(n_strx, upper, [group.n_value])

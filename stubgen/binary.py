@@ -25,6 +25,9 @@ Column = int | Sequence[int]
 NAMES_AT_ONCE = 1024
 """Names handled at a time, so that they are still in the processor's cache for the next step."""
 
+RECORDS_AT_ONCE = 1 << 13
+"""Records packed at a time, likewise."""
+
 TABLE_AT_ONCE = 1 << 15
 """Bytes of a string table cut up at a time, likewise."""
 
@@ -317,27 +320,6 @@ def _each(column: Column, count: int) -> Sequence[int]:
     return [column] * count if isinstance(column, int) else column
 
 
-def records(names: array[int], upper: Column, words: Sequence[Column]) -> memoryview:
-    """Little-endian records that begin with a 4-byte name offset, one for each of *names*.
-
-    Args:
-        names: array ``I``: the offsets.
-        upper: the four bytes behind each, as an integer.
-        words: the 8-byte fields that follow, one column a field.
-    """
-    first = upper << 32 if isinstance(upper, int) else array("Q", [value << 32 for value in upper])
-    columns = [first, *words]
-    packed = array("Q", [column if isinstance(column, int) else 0 for column in columns]) * len(names)
-    for field, column in enumerate(columns):
-        if not isinstance(column, int):
-            packed[field :: len(columns)] = column if isinstance(column, array) else array("Q", column)
-    lower = 0 if sys.byteorder == "little" else 1
-    memoryview(packed).cast("B").cast("I")[lower :: 2 * len(columns)] = memoryview(names)
-    if sys.byteorder == "big":
-        packed.byteswap()
-    return memoryview(packed).cast("B")
-
-
 class Pieces:
     """Bytes that lie one after another in a file and are copied together only there."""
 
@@ -350,8 +332,37 @@ class Pieces:
     def __len__(self) -> int:
         return self.size
 
+    def __bytes__(self) -> bytes:
+        return b"".join(self.parts)
+
 
 Content = BytesLike | Pieces
+
+
+def records(names: array[int], upper: Column, words: Sequence[Column]) -> Pieces:
+    """Little-endian records that begin with a 4-byte name offset, one for each of *names*.
+
+    Args:
+        names: array ``I``: the offsets.
+        upper: the four bytes behind each, as an integer.
+        words: the 8-byte fields that follow, one column a field.
+    """
+    first = upper << 32 if isinstance(upper, int) else array("Q", [value << 32 for value in upper])
+    columns = [column if isinstance(column, int | array) else array("Q", column) for column in (first, *words)]
+    record = array("Q", [column if isinstance(column, int) else 0 for column in columns])
+    lower = 0 if sys.byteorder == "little" else 1
+    parts: list[BytesLike] = []
+    for begin in range(0, len(names), RECORDS_AT_ONCE):
+        chunk = names[begin : begin + RECORDS_AT_ONCE]
+        packed = record * len(chunk)
+        for field, column in enumerate(columns):
+            if isinstance(column, array):
+                packed[field :: len(columns)] = column[begin : begin + RECORDS_AT_ONCE]
+        memoryview(packed).cast("B").cast("I")[lower :: 2 * len(columns)] = memoryview(chunk)
+        if sys.byteorder == "big":
+            packed.byteswap()
+        parts.append(memoryview(packed).cast("B"))
+    return Pieces(parts)
 
 
 def name_table(groups: Sequence[Sequence[bytes]], where: str) -> tuple[Pieces, list[array[int]]]:

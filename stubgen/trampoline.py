@@ -21,7 +21,7 @@ from collections.abc import Collection, Mapping
 from functools import cache, partial
 from typing import ClassVar, NamedTuple
 
-from stubgen.binary import BytesLike, column, column_bytes
+from stubgen.binary import BytesLike, Pieces, column, column_bytes
 from stubgen.errors import Refusal, VerificationRefusal
 
 WORD = 4  # bytes an instruction
@@ -80,7 +80,7 @@ def descriptor_resolver(bti: bool) -> bytes:
     return _assemble((_LANDING_PAD, *_RESOLVER) if bti else _RESOLVER)
 
 
-def encode(addresses: array[int], *, bti: bool = False) -> bytes:
+def encode(addresses: array[int], *, bti: bool = False) -> Pieces:
     """One trampoline for each runtime address (array ``Q``), one after another.
 
     Raises:
@@ -91,7 +91,7 @@ def encode(addresses: array[int], *, bti: bool = False) -> bytes:
         raise Refusal(f"runtime address {max(addresses):#x} is at or above 2^48, where user space ends")
     shape = template(bti)
     stride = len(shape.code)
-    parts = []
+    parts: list[BytesLike] = []
     for first in range(0, len(addresses), CHUNK):
         chunk = raw[8 * first : 8 * (first + CHUNK)]
         count = len(chunk) // 8
@@ -106,7 +106,7 @@ def encode(addresses: array[int], *, bti: bool = False) -> bytes:
             stubs[at + 1 :: stride] = middle.to_bytes(count, "little")
             stubs[at + 2 :: stride] = high.translate(_scattered(fixed[2], 1, 2))
         parts.append(stubs)
-    return b"".join(parts)
+    return Pieces(parts)
 
 
 @cache

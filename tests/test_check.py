@@ -141,7 +141,7 @@ def test_stubs_of_two_slides(bench: Bench) -> None:
 
     host = open_host(bench.host)
     address = host.image.find([b"host_g"])[b"host_g"][0].address
-    right, wrong = encode(array("Q", [SLIDE + address])), encode(array("Q", [SLIDE + 0x10000 + address]))
+    right, wrong = (bytes(encode(array("Q", [SLIDE + at]))) for at in (address, 0x10000 + address))
     place = code.find(right)
     assert place > 0
     code[place : place + len(wrong)] = wrong
