@@ -53,6 +53,37 @@ class Note(NamedTuple):
     content: memoryview
 
 
+class GnuHash(NamedTuple):
+    """DT_GNU_HASH, by which the dynamic loader finds what a file defines."""
+
+    symoffset: int  # index of the first symbol that is in it; those before are undefined or local
+    bloom: array[int]  # 64 bits each
+    shift: int  # bits
+    buckets: array[int]  # index of the first symbol with that hash, modulo their number; 0: none
+    chain: array[int]  # a hash for each symbol from symoffset on; its bit 0 ends a bucket's run
+
+    def candidates(self, name: bytes) -> Iterator[int]:
+        """Index of each symbol whose hash, but for its lowest bit, is that of *name*."""
+        value = 5381
+        for octet in name:
+            value = value * 33 + octet & 0xFFFFFFFF
+        word = self.bloom[(value >> 6) % len(self.bloom)]
+        if not word >> (value & 63) & word >> (value >> self.shift & 63) & 1:
+            return
+        place = self.buckets[value % len(self.buckets)] - self.symoffset
+        while 0 <= place < len(self.chain):
+            entry = self.chain[place]
+            if (entry ^ value) >> 1 == 0:
+                yield place + self.symoffset
+            if entry & 1:
+                return
+            place += 1
+
+
+HASH_PAYS = 20
+"""Symbols a wanted name from which the hash table is faster than to search all: a hash costs that in Python."""
+
+
 class Symbols:
     """A symbol table: a record where one is asked for, columns of equal length where all are.
 
@@ -65,6 +96,7 @@ class Symbols:
         strings: StringTable,
         extended: Sequence[int] = (),
         versions: Sequence[int] = (),
+        gnu_hash: GnuHash | None = None,
     ) -> None:
         self.raw = raw
         """The table itself, ``Elf64_Sym`` after ``Elf64_Sym``."""
@@ -80,6 +112,8 @@ class Symbols:
         self._fileless = 0  # index before which no file symbol is
         self.versions = versions
         """.gnu.version: one VER_NDX_* | VERSYM_HIDDEN a symbol; empty where the file has none."""
+        self.gnu_hash = gnu_hash
+        """For the dynamic symbols, where the file has it."""
 
     def __len__(self) -> int:
         return len(self.raw) // SYM.size
@@ -140,7 +174,21 @@ class Symbols:
 
     def places(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
         """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""
-        return self.strings.find(self.st_name, wanted, markers)
+        hashed = self.gnu_hash is not None and len(wanted) * HASH_PAYS < len(self)
+        if not hashed or any(marker in self.strings.content for marker in markers):
+            return self.strings.find(self.st_name, wanted, markers)
+        return iter(sorted(self._hashed(wanted)))
+
+    def _hashed(self, wanted: Collection[bytes]) -> Iterator[int]:
+        """Index of each symbol whose name is in *wanted*, by the hash table."""
+        assert self.gnu_hash is not None  # noqa: S101  # places() asks only then
+        for index in range(1, min(self.gnu_hash.symoffset, len(self))):
+            if self.name(index) in wanted:
+                yield index
+        for name in wanted:
+            for index in self.gnu_hash.candidates(name):
+                if index < len(self) and self.name(index) == name:
+                    yield index
 
     def file_of(self, index: int) -> bytes:
         """The name of the file symbol before symbol *index*: gABI, "Symbol Table", its file if it is local."""
@@ -267,7 +315,9 @@ class ElfFile:
         if section is not None:
             versions = self.section_of_type(c.SHT_GNU_VERSYM)
             raw_versions = memoryview(b"") if versions is None else self.content(versions)
-            return self._symbols(self.content(section), self._strings_of(section), section, raw_versions)
+            raw = self.content(section)
+            gnu_hash = self._gnu_hash(len(raw) // SYM.size)
+            return self._symbols(raw, self._strings_of(section), section, raw_versions, gnu_hash)
         tags = self._dynamic_tags
         if c.DT_SYMTAB not in tags or c.DT_STRTAB not in tags:
             return None
@@ -276,10 +326,32 @@ class ElfFile:
             self.read_at(tags[c.DT_VERSYM], 2 * count, "DT_VERSYM") if c.DT_VERSYM in tags else memoryview(b"")
         )
         raw = self.read_at(tags[c.DT_SYMTAB], SYM.size * count, "DT_SYMTAB")
-        return self._symbols(raw, memoryview(self._dynamic_strings), None, raw_versions)
+        gnu_hash = self._gnu_hash(count)
+        return self._symbols(raw, memoryview(self._dynamic_strings), None, raw_versions, gnu_hash)
+
+    def _gnu_hash(self, count: int) -> GnuHash | None:
+        """The hash table of the *count* dynamic symbols, if there is a sound one."""
+        start = self._dynamic_tags.get(c.DT_GNU_HASH)
+        if start is None:
+            return None
+        nbuckets, symoffset, bloom_size, shift = column("I", self.read_at(start, 16, "DT_GNU_HASH"))
+        if not nbuckets or not bloom_size or symoffset > count:
+            return None
+        bloom = self.read_at(start + 16, 8 * bloom_size, "DT_GNU_HASH's filter")
+        buckets_at = start + 16 + 8 * bloom_size
+        buckets = self.read_at(buckets_at, 4 * nbuckets, "DT_GNU_HASH buckets")
+        chain_at = buckets_at + 4 * nbuckets
+        hashed = count - symoffset
+        chain = self.read_at(chain_at, 4 * hashed, "the DT_GNU_HASH chains") if hashed else memoryview(b"")
+        return GnuHash(symoffset, column("Q", bloom), shift, column("I", buckets), column("I", chain))
 
     def _symbols(
-        self, raw: memoryview, strings: memoryview, section: Section | None, raw_versions: memoryview | None = None
+        self,
+        raw: memoryview,
+        strings: memoryview,
+        section: Section | None,
+        raw_versions: memoryview | None = None,
+        gnu_hash: GnuHash | None = None,
     ) -> Symbols:
         if len(raw) % SYM.size:
             raise MalformedInput(f"{self.name}: its symbol table is not a whole number of symbols")
@@ -295,7 +367,7 @@ class ElfFile:
         if raw_versions is not None and len(raw_versions) % 2:
             raise MalformedInput(f"{self.name}: its symbol versions are not a whole number of entries")
         versions = column("H", raw_versions) if raw_versions else ()
-        return Symbols(raw, StringTable(strings, self.name), indexes, versions)
+        return Symbols(raw, StringTable(strings, self.name), indexes, versions, gnu_hash)
 
     def _strings_of(self, section: Section) -> memoryview:
         link = section.header.sh_link
