@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from stubgen.stubs import Stub, find_stubs
     from stubgen.verdicts import DataPolicy, Decision, Verdict
     from stubgen.verify import Verified, verify_object
+    from stubgen.workshop import Workshop
 
 _HOMES = {
     "Built": "build",
@@ -48,6 +49,7 @@ _HOMES = {
     "StubgenError": "errors",
     "Verdict": "verdicts",
     "Verified": "verify",
+    "Workshop": "workshop",
     "build_link_plan": "linkplan",
     "check_patch": "check",
     "create_undefined_symbol_stub": "build",
@@ -75,6 +77,7 @@ __all__ = [
     "StubgenError",
     "Verdict",
     "Verified",
+    "Workshop",
     "__version__",
     "build_link_plan",
     "check_patch",

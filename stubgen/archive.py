@@ -29,6 +29,11 @@ def is_archive(data: Any) -> bool:
     return bytes(data[:8]) in (MAGIC, THIN_MAGIC)
 
 
+def is_thin(data: Any) -> bool:
+    """Whether *data* begins like an archive that only names its members."""
+    return bytes(data[:8]) == THIN_MAGIC
+
+
 def members(data: Any, name: str) -> Iterator[Member]:
     """Every member of archive *name* but its symbol index and name table.
 
@@ -37,7 +42,7 @@ def members(data: Any, name: str) -> Iterator[Member]:
         UnreadableInput: a thin archive's member is not where the archive says.
     """
     view = View(data, name)
-    thin = bytes(view.data[:8]) == THIN_MAGIC
+    thin = is_thin(view.data)
     long_names = b""
     position = len(MAGIC)
     while position < len(view):

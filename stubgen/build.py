@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from stubgen.binary import counted
+from stubgen.cancellation import checkpoint
 from stubgen.emit import StubObject, emit
 from stubgen.errors import SymbolRefusal, UsageError
-from stubgen.files import read_input
-from stubgen.host import Host, open_host
-from stubgen.images import open_image
-from stubgen.needed import read_needed
-from stubgen.resolve import Resolution, resolve
+from stubgen.host import Host
+from stubgen.resolve import Resolution
 from stubgen.slide import Slide, slide_from_anchor, slide_from_value
 from stubgen.verdicts import DataPolicy, Decision, Policy, TlsPolicy, Verdict
 from stubgen.verify import Verified, verify
+from stubgen.workshop import Workshop
 
 if TYPE_CHECKING:
     from stubgen.bind import Bound
@@ -69,14 +68,18 @@ class StubBuilder:
         host: the program's file, unstripped.
         build_id: the build id or UUID that the running process reports, in hex, to be held against the file.
         cache: use the host's name index, if somebody made one; see :mod:`stubgen.index`.
+        workshop: where hosts and objects are kept for other builders; by default one of its own.
 
     Raises:
         InputError: the host's file cannot be used.
         BuildIdRefusal: it is another build.
     """
 
-    def __init__(self, host: PathLike, *, build_id: str | None = None, cache: bool = True) -> None:
-        self.host = open_host(host, build_id=build_id, cache=cache)
+    def __init__(
+        self, host: PathLike, *, build_id: str | None = None, cache: bool = True, workshop: Workshop | None = None
+    ) -> None:
+        self.workshop = workshop or Workshop(mapped=True)
+        self.host = self.workshop.host(host, build_id=build_id, cache=cache)
 
     def build(
         self,
@@ -115,13 +118,11 @@ class StubBuilder:
         if not isinstance(aslr_reference, int | None):
             raise UsageError(f"aslr_reference is {aslr_reference!r}; give a number")
         slide = self._slide(aslr_reference, options.get("anchor"), options.get("slide"))
-        supplied = {
-            name: os.fspath(library)
-            for library in options.get("libraries", ())
-            for name in open_image(read_input(library), os.fspath(library)).exports()
-        }
+        supplied = self.workshop.supplied(options.get("libraries", ()))
         roots = [name.encode("utf-8", "surrogateescape") for name in options.get("exports", ())]
-        needed = read_needed(objects, whole_archive=options.get("whole_archive", False), roots=roots)
+        checkpoint()
+        needed = self.workshop.needed(objects, whole_archive=options.get("whole_archive", False), roots=roots)
+        checkpoint()
         overrides = options.get("overrides") or {}
         policy = Policy(
             data=DataPolicy(options.get("data", DataPolicy.AUTO)),
@@ -129,7 +130,7 @@ class StubBuilder:
             bind=options.get("bind", False),
             keep_state=options.get("keep_state", False),
         )
-        return resolve(
+        return self.workshop.resolve(
             needed,
             self.host,
             slide,
@@ -141,11 +142,13 @@ class StubBuilder:
     def emit(self, resolution: Resolution, *, bti: str = "auto") -> Built:
         """The stub object for *resolution*: the phases bind (where it was judged for it), emit and verify."""
         image = self.host.image
+        checkpoint()
         bound = None
         if resolution.bind:
             from stubgen.bind import bind
 
             bound = bind(resolution)
+            checkpoint()
         stub = emit(
             resolution,
             slots=bound.slots if bound else (),
@@ -153,6 +156,7 @@ class StubBuilder:
             bti=bti,
             build_version=image.build_version,
         )
+        checkpoint()
         return Built(self.host, resolution, stub, verify(stub), bound)
 
     def _slide(self, aslr_reference: int | None, anchor: str | None, slide: int | None) -> Slide:

@@ -120,11 +120,11 @@ class _Question:
         return tuple(find_stubs(self.patch))
 
     @cached_property
-    def in_host(self) -> dict[bytes, list[Candidate]]:
+    def in_host(self) -> Mapping[bytes, list[Candidate]]:
         wanted = {split_pin(stub.name)[0] for stub in self.stubs}
         wanted.update(item.name for item in self.patch.imports())
         wanted.update(split_pin(parse_symbol(symbol)[0])[0] for symbol, _ in slots_of(self.patch))
-        return self.host.image.find(wanted)
+        return self.host.find(wanted)
 
     @cached_property
     def slide_of_stubs(self) -> int | None:

@@ -16,7 +16,8 @@
     │   ├── VerificationRefusal      a stub does not decode to what it should be
     │   ├── FieldOverflow            a value does not fit the field that the format gives it
     │   └── PatchRefusal             the linked patch would fail or do nothing
-    └── LinkerFailed             4   the real linker said no
+    ├── LinkerFailed             4   the real linker said no
+    └── Cancelled              130   another thread no longer wants it (see ``stubgen.cancellation``)
 
 A message is one sentence: what is wrong, where (file, section, symbol, offset), and what to do about it
 when there is something to do.
@@ -91,3 +92,9 @@ class LinkerFailed(StubgenError):
     """The real linker could not be run or ended with an error."""
 
     exit_status = 4
+
+
+class Cancelled(StubgenError):
+    """Whoever asked for it no longer wants it; nothing is left half written."""
+
+    exit_status = 130

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import tempfile
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from stubgen.errors import UnreadableInput, UsageError
 
@@ -17,24 +18,39 @@ _DESCRIPTORS = ("/dev/std", "/dev/fd/", "/proc/")
 """Paths that stand for an open file: written to, never replaced."""
 
 
-def read_input(path: str | os.PathLike[str]) -> Buffer:
+_mapping = True
+
+
+def stop_mapping() -> None:
+    """Copy every input from now on, in this process: a mapped file that somebody truncates ends it with SIGBUS."""
+    global _mapping  # noqa: PLW0603  # a signal that ends the process is the process's business
+    _mapping = False
+
+
+def read_input(path: str | os.PathLike[str], *, copied: bool = False) -> Buffer:
     """The bytes of *path*, memory-mapped where the file system allows it.
 
+    Args:
+        path: the file.
+        copied: read them into memory instead, so that they stay what they are whatever happens to the file.
+
     Raises:
-        UnreadableInput: the file is missing, is a directory, or may not be read.
+        UnreadableInput: the file is missing, is a directory, may not be read, or changes while it is copied.
     """
-    return open_input(path)[0]
+    return open_input(path, copied=copied)[0]
 
 
-def open_input(path: str | os.PathLike[str]) -> tuple[Buffer, os.stat_result]:
+def open_input(path: str | os.PathLike[str], *, copied: bool = False) -> tuple[Buffer, os.stat_result]:
     """The bytes of *path*, as :func:`read_input` has them, and the status of that very file.
 
     Raises:
-        UnreadableInput: the file is missing, is a directory, or may not be read.
+        UnreadableInput: as there.
     """
     try:
         with Path(path).open("rb") as file:
             status = os.fstat(file.fileno())
+            if copied or not _mapping:
+                return _copy(file, path), status
             try:
                 return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), status
             except ValueError:  # an empty file cannot be mapped
@@ -47,6 +63,17 @@ def open_input(path: str | os.PathLike[str]) -> tuple[Buffer, os.stat_result]:
         raise UnreadableInput(f"{os.fspath(path)}: is a directory, not a file") from error
     except OSError as error:
         raise UnreadableInput(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
+
+
+def _copy(file: BinaryIO, path: str | os.PathLike[str]) -> bytes:
+    """What is in *file*, if it was the same from the first byte to the last."""
+    before = os.fstat(file.fileno())
+    content = file.read()
+    after = os.fstat(file.fileno())
+    changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+    if changed and stat.S_ISREG(after.st_mode):
+        raise UnreadableInput(f"{os.fspath(path)}: changes while it is read: give it when it is complete")
+    return content
 
 
 def keep_apart(outputs: Mapping[str, str | os.PathLike[str] | None], inputs: Iterable[str | os.PathLike[str]]) -> None:
@@ -92,11 +119,10 @@ def write_output(path: str | os.PathLike[str], content: bytes | bytearray | memo
             target.write_bytes(content)
             return
         final = Path(os.path.realpath(target))
-        handle, temporary = tempfile.mkstemp(prefix=f".{final.name}.", dir=final.parent)
+        temporary = f"{final.parent}/.{final.name}.{os.urandom(4).hex()}"
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(temporary, "xb") as file:  # the umask decides on its mode
                 file.write(content)
-            os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, final)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -104,10 +130,3 @@ def write_output(path: str | os.PathLike[str], content: bytes | bytearray | memo
             raise
     except OSError as error:
         raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
-
-
-def _umask() -> int:
-    """The process's umask; reading it means setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Unpack
 
 from stubgen.bind import write_bound
 from stubgen.build import Built, Options, StubBuilder, describe, refuse_problems
+from stubgen.cancellation import checkpoint, run
 from stubgen.capture import Capture
 from stubgen.check import Checked, check_patch, refuse_findings
 from stubgen.errors import LinkerFailed, PatchRefusal, UsageError
@@ -74,6 +74,7 @@ def link_patch(
 
     Raises:
         LinkerFailed: the linker could not be run or ended with an error; the message has its output.
+        Cancelled: the caller's :class:`~stubgen.cancellation.Cancellation` was called off.
         PatchRefusal: the linked patch is not sound.
         StubgenError: whatever the phases before the link raise.
     """
@@ -84,6 +85,7 @@ def link_patch(
     judged = builder.judge(inputs, aslr_reference, **options)
     refuse_problems(judged, allow_missing=True)
     built = builder.emit(judged, bti=bti)
+    checkpoint()
     special = target.exists() and not target.is_file()  # a device, a named pipe: nothing can be moved there
     try:
         scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=None if special else target.parent)
@@ -128,6 +130,7 @@ def link_patch(
             notes = [f"  {describe(decision)}" for decision in judged.problems if decision.name in complaints.split()]
             raise PatchRefusal("\n".join([str(error).replace(str(linked), os.fspath(output)), *notes])) from error
         replaces = _replaced(linked, built)
+        checkpoint()
         if special:
             target.write_bytes(linked.read_bytes())
         else:
@@ -138,7 +141,7 @@ def link_patch(
 def _replaced(linked: Path, built: Built) -> dict[str, int]:
     """The host's functions that the linked patch defines anew."""
     own = {name for image in built.resolution.needed.images for name in image.definitions()}
-    in_host = built.host.image.find(own)
+    in_host = built.host.find(own)
     places: dict[bytes, set[int]] = {}
     for place in open_image(read_input(linked), str(linked)).functions():
         if place.name in own and any(c.kind is Kind.FUNCTION for c in in_host.get(place.name, ())):
@@ -165,15 +168,7 @@ def _run(command: Sequence[str], captured: Capture) -> str:
     through ``PATH`` ("collect2: cannot find 'ld'").
     """
     try:
-        done = subprocess.run(
-            command,
-            cwd=captured.directory,
-            env={**os.environ, **captured.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
+        done = run(command, captured.directory, {**os.environ, **captured.environment})
     except OSError as error:
         where = "" if captured.directory.is_dir() else f" in {captured.directory}, which is gone"
         raise LinkerFailed(f"{command[0]}: cannot be run{where}: {error.strerror}") from error

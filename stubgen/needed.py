@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from stubgen.archive import is_archive, members
+from stubgen.archive import is_archive, is_thin, members
 from stubgen.errors import InputError, UsageError
 from stubgen.files import read_input
 from stubgen.image import Image, Reference, Role, Static
@@ -41,11 +41,20 @@ class Needed:
         return tuple(image.name for image in self.images)
 
 
+class Opened(NamedTuple):
+    """The objects in one file."""
+
+    images: list[Image]
+    optional: bool  # members of an archive, which count only when something refers to them
+    whole: bool  # all of them lie in the file itself; a thin archive only names other files
+
+
 def read_needed(
     paths: Sequence[str | os.PathLike[str]],
     *,
     whole_archive: bool = False,
     roots: Collection[bytes] = (),
+    opener: Callable[[str | os.PathLike[str]], Opened] | None = None,
 ) -> Needed:
     """What the objects and archives at *paths* need, all taken as one set.
 
@@ -57,6 +66,7 @@ def read_needed(
         paths: relocatable objects and archives.
         whole_archive: every member counts.
         roots: names that count as referred to: what the patch must export.
+        opener: reads one file; by default :func:`open_objects`.
 
     Raises:
         UsageError: there is no object, or nothing refers to any member of the archives.
@@ -67,8 +77,8 @@ def read_needed(
     taken: list[Image] = []
     waiting: list[Image] = []
     for path in paths:
-        for image, in_archive in _open_objects(path):
-            (waiting if in_archive and not whole_archive else taken).append(image)
+        opened = (opener or open_objects)(path)
+        (waiting if opened.optional and not whole_archive else taken).extend(opened.images)
     _search(taken, waiting, roots)
     if not taken and waiting:
         raise UsageError(
@@ -137,18 +147,19 @@ def needed_of(images: Iterable[Image]) -> Needed:
     )
 
 
-def _open_objects(path: str | os.PathLike[str]) -> Iterator[tuple[Image, bool]]:
-    """Each object at *path*, and whether it is an archive's member."""
+def open_objects(path: str | os.PathLike[str], *, copied: bool = False) -> Opened:
+    """The objects at *path*; *copied* into memory, for a process that outlives what others do to the file."""
     name = os.fspath(path)
-    data = arm64_slice(read_input(path), name)
+    data = arm64_slice(read_input(path, copied=copied), name)
     if not is_archive(data):
-        yield _checked(open_image(data, name)), False
-        return
+        return Opened([_checked(open_image(data, name))], optional=False, whole=True)
+    images = []
     for member in members(data, name):
         if has_object_magic(member.content):
-            yield _checked(open_image(member.content, f"{name}({member.name})")), True
+            images.append(_checked(open_image(member.content, f"{name}({member.name})")))
         elif bytes(member.content[:4]) in (b"BC\xc0\xde", b"\xde\xc0\x17\x0b"):
             open_image(member.content, f"{name}({member.name})")  # raises: bitcode hides what it refers to
+    return Opened(images, optional=True, whole=not is_thin(data))
 
 
 def _checked(image: Image) -> Image:

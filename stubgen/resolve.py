@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
@@ -60,6 +60,8 @@ class Resolution:
     duplicates: tuple[Duplicate, ...]
     """The variables that both the patch and the host define."""
     needed: Needed
+    fixed: frozenset[bytes]
+    """Spelling of what stays where it is in every process: absolute values, and what an earlier patch replaced."""
 
     def decisions(self) -> Iterator[Decision]:
         """All verdicts: trampolines, then the others, each in order of first use."""
@@ -74,6 +76,44 @@ class Resolution:
                 used_by=_used_by(self.needed, name),
             )
         yield from self.others
+
+    def moved(self, slide: Slide) -> Resolution | None:
+        """The same verdicts for a process in which the host has another slide.
+
+        None where an address would not be one of user space: then judge anew, and the refusal says which.
+        """
+        distance = slide.value - self.slide.value
+
+        def places(names: Sequence[bytes], addresses: array[int]) -> list[int]:
+            if self.fixed.isdisjoint(names):
+                return [address + distance for address in addresses]
+            pairs = zip(names, addresses, strict=True)
+            return [address if name in self.fixed else address + distance for name, address in pairs]
+
+        def decision(other: Decision) -> Decision:
+            if other.runtime_address is None or other.name.encode("utf-8", "surrogateescape") in self.fixed:
+                return other
+            return other._replace(runtime_address=other.runtime_address + distance)
+
+        def target(name: bytes, aim: Target) -> Target:
+            return (
+                aim if aim.form is not Form.ADDRESS or name in self.fixed else aim._replace(value=aim.value + distance)
+            )
+
+        trampolines = places(self.names, self.addresses)
+        absolutes = places(self.absolute_names, self.absolute_addresses)
+        targets = {name: target(name, aim) for name, aim in self.targets.items()}
+        far = [aim.value for name, aim in targets.items() if aim.form is Form.ADDRESS and name not in self.fixed]
+        if max([*trampolines, *absolutes, *far], default=0) >= ADDRESS_LIMIT:
+            return None
+        return replace(
+            self,
+            slide=slide,
+            addresses=array("Q", trampolines),
+            absolute_addresses=array("Q", absolutes),
+            others=tuple(decision(other) for other in self.others),
+            targets=targets,
+        )
 
     @property
     def pins(self) -> bool:
@@ -160,6 +200,7 @@ class _Resolver:
         self.absolute_addresses = array("Q")
         self.others: list[Decision] = []
         self.missing: list[tuple[Reference, int]] = []
+        self.fixed: set[bytes] = set()
         self.rules = {
             Kind.FUNCTION: self._function,
             Kind.DATA: self._datum,
@@ -171,7 +212,7 @@ class _Resolver:
 
     def run(self) -> Resolution:
         names = {reference.name for reference in self.needed.references}
-        found = self.host.image.find(names.union(static.name for static in self.needed.statics))
+        found = self.host.find(names.union(static.name for static in self.needed.statics))
         for reference in self.needed.references:
             self._judge(reference, found.get(reference.name, []))
         duplicates = tuple(self._duplicates(found))
@@ -189,6 +230,7 @@ class _Resolver:
             bind=self.policy.bind,
             duplicates=duplicates,
             needed=self.needed,
+            fixed=frozenset(self.fixed),
         )
 
     def _duplicates(self, found: Mapping[bytes, Sequence[Candidate]]) -> Iterator[Duplicate]:
@@ -283,6 +325,7 @@ class _Resolver:
     def _override(self, reference: Reference) -> None:
         """An earlier patch replaced the host's function."""
         self.remarks[reference.spelling] = "an earlier patch replaced the host's"
+        self.fixed.add(reference.spelling)
         self.names.append(reference.spelling)
         self.addresses.append(self.overrides[reference.name])
 
@@ -311,6 +354,7 @@ class _Resolver:
         self._place(reference, candidate, self._runtime(candidate))
 
     def _absolute(self, reference: Reference, candidate: Candidate) -> None:
+        self.fixed.add(reference.spelling)
         self._place(reference, candidate, candidate.address)
 
     def _place(self, reference: Reference, candidate: Candidate, address: int) -> None:

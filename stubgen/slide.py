@@ -93,7 +93,7 @@ def _find_anchor(host: Host, anchor: str | None) -> Candidate:
     prefix = "_" if host.image.format == "macho" else ""
     names = [anchor] if anchor is not None else [prefix + name for name in DEFAULT_ANCHORS]
     spellings = [name.encode("utf-8", "surrogateescape") for name in names]
-    found = host.image.find(spellings)
+    found = host.find(spellings)
     for spelling in spellings:
         defined = [c for c in found.get(spelling, []) if c.name == spelling and c.kind is not Kind.IMPORT]
         if not defined:

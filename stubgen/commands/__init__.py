@@ -36,3 +36,5 @@ class Outcome(NamedTuple):
     """Exit status: see ``stubgen.cli.main``."""
     complaint: str = ""
     """Sentences for standard error, one a line."""
+    kind: str = ""
+    """Where ``status`` is not 0: the class in ``stubgen.errors`` that the answer is an instance of."""

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from stubgen.binary import counted
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
+from stubgen.cancellation import checkpoint
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.options import (
     add_build_options,
-    aslr_reference,
     decision_documents,
     duplicate_documents,
     duplicate_notes,
@@ -22,6 +22,7 @@ from stubgen.commands.options import (
 )
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.files import write_output
+from stubgen.workshop import Workshop
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -34,24 +35,25 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the stub object to write")
 
 
-def execute(arguments: argparse.Namespace) -> Outcome:
+def execute(arguments: argparse.Namespace, workshop: Workshop | None = None) -> Outcome:
     """Build, verify and write; nothing is written when a needed symbol is refused."""
     if arguments.keep_state and arguments.bound_dir is None:
         raise UsageError("--keep-state works by bound copies: say where to write them with --bound-dir")
     keep_outputs_apart(arguments)
     options = judge_options(arguments)
     options["bind"] = arguments.bound_dir is not None
-    reference = aslr_reference(arguments)
-    builder = StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache)
-    judged = builder.judge(arguments.objects, reference, **options)
+    builder = StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache, workshop=workshop)
+    judged = builder.judge(arguments.objects, arguments.aslr_reference, **options)
     decisions = decision_documents(judged.decisions()) if arguments.json or arguments.report else []
     verdicts = {"decisions": decisions, "duplicates": duplicate_documents(judged.duplicates)}
+    checkpoint()
     write_report(arguments.report, {"schema": SCHEMA, "command": "build", **verdicts})
     try:
         refuse_problems(judged, allow_missing=arguments.allow_missing)
     except SymbolRefusal as error:
-        return Outcome(verdicts, "", error.exit_status, f"error: {error}")
+        return Outcome(verdicts, "", error.exit_status, f"error: {error}", type(error).__name__)
     built = builder.emit(judged, bti=arguments.bti)
+    checkpoint()
     copies = []
     if built.bound:
         from stubgen.bind import write_bound

@@ -6,10 +6,11 @@ import argparse
 
 from stubgen.check import Checked, check_patch
 from stubgen.commands import Outcome
-from stubgen.commands.options import add_cache_option, address, aslr_reference, overrides, table
-from stubgen.errors import UsageError
-from stubgen.host import Host, open_host
+from stubgen.commands.options import add_cache_option, address, overrides, table
+from stubgen.errors import PatchRefusal, UsageError
+from stubgen.host import Host
 from stubgen.slide import Slide, slide_from_anchor, slide_from_value
+from stubgen.workshop import Workshop
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -17,9 +18,11 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("patch", metavar="PATCH", help="the linked patch")
     parser.add_argument("--host", required=True, metavar="FILE", help="the program that it will be loaded into")
     add_cache_option(parser)
-    parser.add_argument("--aslr-reference", metavar="ADDR", help="hold the stubs against this process")
+    parser.add_argument("--aslr-reference", type=address, metavar="ADDR", help="hold the stubs against this process")
     parser.add_argument("--anchor", metavar="NAME", help="the anchor's symbol (default: whisker_aslr_anchor, main)")
-    parser.add_argument("--slide", metavar="N", help="the slide itself, in bytes, instead of an anchor's address")
+    parser.add_argument(
+        "--slide", type=address, metavar="N", help="the slide itself, in bytes, instead of an anchor's address"
+    )
     parser.add_argument(
         "--override",
         action="append",
@@ -33,14 +36,14 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def execute(arguments: argparse.Namespace) -> Outcome:
+def execute(arguments: argparse.Namespace, workshop: Workshop | None = None) -> Outcome:
     """Every finding; exit status 1 when one speaks against the patch."""
     if arguments.aslr_reference is not None and arguments.slide is not None:
         raise UsageError("give the anchor's runtime address (--aslr-reference) or the slide (--slide), not both")
     if arguments.anchor is not None and arguments.aslr_reference is None:
         raise UsageError("--anchor says nothing without the address at which the process has it: add --aslr-reference")
     replaced = overrides(arguments.override)
-    host = open_host(arguments.host, cache=arguments.cache)
+    host = (workshop or Workshop(mapped=True)).host(arguments.host, cache=arguments.cache)
     checked = check_patch(
         arguments.patch,
         host,
@@ -53,15 +56,16 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     return Outcome(
         check_document(checked),
         "\n".join([f"{arguments.patch}: {verdict}", *check_lines(checked)]),
-        0 if checked.ok else 1,
+        0 if checked.ok else PatchRefusal.exit_status,
+        kind="" if checked.ok else PatchRefusal.__name__,
     )
 
 
 def _slide(arguments: argparse.Namespace, host: Host) -> Slide | None:
     """The slide that the stubs are held against; None: against each other."""
     if arguments.slide is not None:
-        return slide_from_value(host, address(arguments.slide))
-    reference = aslr_reference(arguments)
+        return slide_from_value(host, arguments.slide)
+    reference = arguments.aslr_reference
     return None if reference is None else slide_from_anchor(host, reference, arguments.anchor)
 
 

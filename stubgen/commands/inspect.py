@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from stubgen.binary import counted
 from stubgen.commands import Outcome
 from stubgen.commands.options import table
+from stubgen.errors import Refusal
 from stubgen.files import read_input
 from stubgen.images import open_image
 from stubgen.stubs import find_stubs
@@ -46,7 +47,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     }
     if not stubs:
         matching = f" matching '{arguments.symbol}'" if arguments.symbol is not None else ""
-        return Outcome(document, "", 1, f"{arguments.file}: holds no stub{matching}")
+        return Outcome(document, "", 1, f"{arguments.file}: holds no stub{matching}", Refusal.__name__)
     rows = [
         (f"{stub.address:#x}", "->", f"{stub.target:#x}", "bti" if stub.bti else "", name or "(stripped)")
         for name, stub in stubs

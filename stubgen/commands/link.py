@@ -12,7 +12,6 @@ from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import check_document, check_lines
 from stubgen.commands.options import (
     add_build_options,
-    aslr_reference,
     decision_documents,
     duplicate_documents,
     duplicate_notes,
@@ -22,6 +21,7 @@ from stubgen.commands.options import (
     write_report,
 )
 from stubgen.link import Linked, link_patch
+from stubgen.workshop import Workshop
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -46,17 +46,16 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the patch to write")
 
 
-def execute(arguments: argparse.Namespace) -> Outcome:
+def execute(arguments: argparse.Namespace, workshop: Workshop | None = None) -> Outcome:
     """Link the patch; it appears only when it is sound."""
     keep_outputs_apart(arguments, stub=arguments.stub, override_map=arguments.override_map)
     options = judge_options(arguments)
-    reference = aslr_reference(arguments)
     linked = link_patch(
-        StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache),
+        StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache, workshop=workshop),
         _captured(arguments),
         arguments.objects,
         arguments.output,
-        reference,
+        arguments.aslr_reference,
         bti=arguments.bti,
         extra=arguments.extra,
         stub=arguments.stub,

@@ -33,9 +33,13 @@ def address(text: str) -> int:
 def add_build_options(parser: argparse.ArgumentParser) -> None:
     """The options that say what the stubs are for: ``build`` and ``link`` share them."""
     parser.add_argument("--host", required=True, metavar="FILE", help="the running program's file, unstripped")
-    parser.add_argument("--aslr-reference", metavar="ADDR", help="the anchor's runtime address, from the process")
+    parser.add_argument(
+        "--aslr-reference", type=address, metavar="ADDR", help="the anchor's runtime address, from the process"
+    )
     parser.add_argument("--anchor", metavar="NAME", help="the anchor's symbol (default: whisker_aslr_anchor, main)")
-    parser.add_argument("--slide", metavar="N", help="the slide itself, in bytes, instead of an anchor's address")
+    parser.add_argument(
+        "--slide", type=address, metavar="N", help="the slide itself, in bytes, instead of an anchor's address"
+    )
     parser.add_argument("--build-id", metavar="HEX", help="the build id or UUID that the process reports")
     add_cache_option(parser)
     parser.add_argument(
@@ -94,7 +98,7 @@ def judge_options(arguments: argparse.Namespace) -> Options:
     """What :func:`add_build_options` and ``--export`` say, for the library."""
     return {
         "anchor": arguments.anchor,
-        "slide": None if arguments.slide is None else address(arguments.slide),
+        "slide": arguments.slide,
         "data": arguments.data,
         "libraries": arguments.library,
         "tls": arguments.tls,
@@ -116,11 +120,6 @@ def keep_outputs_apart(arguments: argparse.Namespace, **others: str | None) -> N
     maps = [argument.rpartition("@")[0] for argument in arguments.override]
     extra = getattr(arguments, "extra", [])
     keep_apart(outputs, [arguments.host, *arguments.objects, *arguments.library, *extra, *filter(None, maps)])
-
-
-def aslr_reference(arguments: argparse.Namespace) -> int | None:
-    """``--aslr-reference`` as a number."""
-    return None if arguments.aslr_reference is None else address(arguments.aslr_reference)
 
 
 def overrides(arguments: Iterable[str]) -> dict[str, int]:
