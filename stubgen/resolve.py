@@ -550,7 +550,7 @@ def _describe(candidate: Candidate) -> str:
 
 
 def _used_by(needed: Needed, spelling: bytes) -> tuple[str, ...]:
-    return tuple(needed.inputs[number] for number in needed.users.get(spelling, ()))
+    return tuple([needed.images[number].name for number in needed.users.get(spelling, ())])
 
 
 def _text(name: bytes) -> str:

@@ -21,6 +21,7 @@ COMMANDS = {
     "capture": "run a linker and record its command",
     "captures": "list the recorded linker commands",
     "cache": "show, fill or clear the indexes of large hosts' names",
+    "serve": "run these for another program, with hosts kept open between requests",
 }
 """Command name -> one line for ``--help``; the module of that name beside this file implements it."""
 
