@@ -86,6 +86,10 @@ def keep_apart(outputs: Mapping[str, str | os.PathLike[str] | None], inputs: Ite
     Raises:
         UsageError: they would; the message names both.
     """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UsageError("the folder that this was started in is gone: start it in another one") from error
     taken = {os.path.realpath(path): f"the input {os.fspath(path)}" for path in inputs}
     for option, path in outputs.items():
         if path is None or not os.fspath(path):

@@ -16,6 +16,7 @@ by integer arithmetic, and Capstone decodes each *distinct* word once, against w
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from array import array
 from collections.abc import Collection, Mapping
 from functools import cache, partial
@@ -53,6 +54,10 @@ class Template(NamedTuple):
         return len(self.code) // WORD
 
 
+_KEYSTONE = allocate_lock()
+"""Keystone 0.9.2 registers LLVM's targets whenever it is opened: two threads at once end the process with SIGSEGV."""
+
+
 @cache
 def template(bti: bool) -> Template:
     """The trampoline's instructions as Keystone assembles them."""
@@ -64,8 +69,10 @@ def _assemble(lines: tuple[str, ...]) -> bytes:
     """One instruction a line, as Keystone encodes it."""
     import keystone
 
-    assembler = keystone.Ks(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)
-    encoded, count = assembler.asm("\n".join(lines))
+    with _KEYSTONE:
+        assembler = keystone.Ks(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)
+        encoded, count = assembler.asm("\n".join(lines))
+        del assembler
     if encoded is None or count != len(lines) or len(encoded) != WORD * len(lines):
         raise VerificationRefusal(f"Keystone did not assemble {lines[-1]} and its like to one word an instruction")
     return bytes(encoded)

@@ -44,9 +44,9 @@ class Identity(NamedTuple):
         """The identity of the file at *path*, None where there is none."""
         try:
             status = os.stat(path)
+            real = os.path.realpath(path)
         except (OSError, ValueError):
             return None
-        real = os.path.realpath(path)
         return cls(real, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     def is_settled(self, now: int) -> bool:

@@ -119,12 +119,18 @@ def test_help_lists_every_command() -> None:
 
 
 FORBIDDEN = {
-    "build": (BUILD, ["stubgen.linkplan", "stubgen.capture", "stubgen.check", "macho", "json", "difflib"]),
+    "build": (
+        BUILD,
+        ["stubgen.linkplan", "stubgen.capture", "stubgen.check", "stubgen.serve", "macho", "json", "difflib"],
+    ),
     "verify": (
         ["verify", "stub.o"],
         ["stubgen.host", "stubgen.linkplan", "stubgen.capture", "macho", "json"],
     ),
-    "plan": (["plan", "--object", "a.o", "-o", "p.so", "--", "cc", "-o", "x", "b.o"], ["keystone", "capstone", "elf"]),
+    "plan": (
+        ["plan", "--object", "a.o", "-o", "p.so", "--", "cc", "-o", "x", "b.o"],
+        ["keystone", "capstone", "elf", "stubgen.workshop", "stubgen.serve", "threading"],
+    ),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from stubgen.commands import Outcome
 from stubgen.errors import UsageError
@@ -41,15 +42,10 @@ def _take_standard_streams() -> tuple[int, int]:
     In their places are left /dev/null and standard error, so that a library or a program that prints does not print
     between two frames, and none eats a request.
     """
-    try:
-        incoming, outgoing = os.dup(0), os.dup(1)
-    except OSError as error:
-        raise UsageError("serve needs standard input and standard output") from error
+    if sys.stdin is None or sys.stdout is None:  # closed when Python began; the descriptor may be another file by now
+        raise UsageError("serve needs standard input and standard output, and one of them is closed")
+    incoming, outgoing = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
-    try:
-        os.dup2(2, 1)
-    except OSError:  # started without standard error
-        os.dup2(nothing, 1)
-        os.dup2(nothing, 2)
+    os.dup2(2 if sys.stderr is not None else nothing, 1)
     return incoming, outgoing

@@ -16,7 +16,7 @@ LONGEST_MESSAGE = 1 << 24  # bytes; a request is a few paths
 LONGEST_SKIP = 1 << 30  # bytes; a length above it is not one that anybody means
 
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*\Z", re.DOTALL)
-_HEADER_BEGINS = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]*(:|\Z)")
+_HEADER_BEGINS = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]*(:|\r?\Z)")
 _CHARSET = re.compile(rb'charset[ \t]*=[ \t]*"?([^";\s]*)', re.IGNORECASE)
 _SHAPE = "a frame is 'Content-Length: N', an empty line and N bytes"
 

@@ -128,11 +128,11 @@ class Method:
                 raise _refusal(parameter.name, f"is required by {self.name}", _TYPES[parameter.type][0])
         return argparse.Namespace(command=self.name, json=True, **values)
 
-    def call(self, arguments: argparse.Namespace, workshop: Workshop) -> tuple[dict[str, object], str]:
-        """Run the command.
+    def call(self, arguments: argparse.Namespace, workshop: Workshop) -> dict[str, object]:
+        """The document that the command prints with ``--json``.
 
-        Returns:
-            The document that it prints with ``--json``; what it would say on standard error.
+        What it would say on standard error is in the document as well; a client that does not read the server's
+        standard error must not stop it.
 
         Raises:
             RpcError: the answer is no, or it failed; ``data`` has the document.
@@ -149,7 +149,7 @@ class Method:
         if outcome.status:
             message = (outcome.complaint or outcome.text).removeprefix("error: ")
             raise _answer(outcome.kind, outcome.status, message, document)
-        return document, outcome.complaint
+        return document
 
     def _failure(self, error: StubgenError) -> RpcError:
         name, message = type(error).__name__, str(error)

@@ -301,10 +301,7 @@ class Server:
         """The answer to *job*."""
         try:
             with job.cancellation:
-                document, complaint = job.method.call(job.arguments, self._workshop)
-            for line in complaint.splitlines():
-                _say(f"{job.method.name} {job.id}: {line}")
-            return result(job.id, document)
+                return result(job.id, job.method.call(job.arguments, self._workshop))
         except RpcError as error:
             return failure(job.id, error)
         except BaseException as error:  # a bug must not end the worker
