@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from array import array
+from pathlib import Path
 
 import capstone
 import pytest
@@ -105,3 +108,22 @@ def test_a_cut_stub_is_found() -> None:
     """Code that is not whole stubs must not verify."""
     with pytest.raises(VerificationRefusal, match="16 bytes, not a multiple of 20"):
         decode(bytes(encode(array("Q", [0])))[:16])
+
+
+def test_threads_may_assemble_at_once() -> None:
+    """Keystone in two threads at once ends the process with SIGSEGV, and a server's requests come at once."""
+    program = """
+import threading
+from stubgen import trampoline
+go = threading.Event()
+def work():
+    go.wait()
+    for _ in range(20):
+        trampoline._assemble(trampoline._BRANCH)
+threads = [threading.Thread(target=work) for _ in range(8)]
+[thread.start() for thread in threads]
+go.set()
+[thread.join() for thread in threads]
+"""
+    for _ in range(10):
+        subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parent.parent)

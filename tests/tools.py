@@ -70,6 +70,14 @@ def need_module(name: str, package: str) -> None:
         _missing(f"Python module {name} is not installed (pip install {package})")
 
 
+def need_crate(name: str, package: str) -> Path:
+    """Debian's folder of Rust crates, from which cargo builds offline; skips the test where *name* is not in it."""
+    folder = Path("/usr/share/cargo/registry")
+    if not any(folder.glob(f"{name}-[0-9]*")):
+        _missing(f"Rust's {name} is not installed (Debian: apt-get install {package})")
+    return folder
+
+
 def zig() -> list[str]:
     """The pip-installable toolchain's compiler driver, but for ``cc`` and its arguments."""
     need_module("ziglang", "ziglang")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,9 +138,10 @@ def write_files(folder: Path) -> Path:
 
 
 def age(path: Path, seconds: float = 100.0) -> None:
-    """Make *path* look written *seconds* ago."""
+    """Make *path* look written *seconds* ago, and wait until a workshop would keep it."""
     modified = path.stat().st_mtime_ns - int(seconds * 1e9)
     os.utime(path, ns=(modified, modified))
+    time.sleep(0.03)
 
 
 def build(id_: object, folder: Path, **params: object) -> dict[str, Any]:
