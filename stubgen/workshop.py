@@ -16,6 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 from stubgen.files import read_input
 from stubgen.host import Host, check_build_id, open_host
 from stubgen.images import open_image
+from stubgen.index import Identity
 from stubgen.needed import Needed, Opened, open_objects, read_needed
 from stubgen.resolve import Resolution, resolve
 from stubgen.slide import Slide
@@ -29,30 +30,18 @@ COARSE_TICK = 2_000_000_000  # nanoseconds: file systems that stamp whole second
 SETS = 16  # needed sets, sets of supplied names, verdicts: as many as there are objects being edited in turn
 
 
-class Identity(NamedTuple):
-    """What a file is, as far as can be told without reading it."""
+def _identity(path: PathLike) -> tuple[str, Identity] | None:
+    """The real path of the file at *path* and what tells it from others; None where there is none."""
+    try:
+        return os.path.realpath(path), Identity.of(os.stat(path))
+    except (OSError, ValueError):
+        return None
 
-    path: str  # real
-    device: int
-    inode: int
-    size: int  # bytes
-    modified: int  # nanoseconds since 1970
-    changed: int  # likewise; changes with the mode and the number of links, too
 
-    @classmethod
-    def of(cls, path: PathLike) -> Identity | None:
-        """The identity of the file at *path*, None where there is none."""
-        try:
-            status = os.stat(path)
-            real = os.path.realpath(path)
-        except (OSError, ValueError):
-            return None
-        return cls(real, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-    def is_settled(self, now: int) -> bool:
-        """Whether a write after *now* (nanoseconds since 1970) is sure to change the identity."""
-        last = max(self.modified, self.changed)
-        return now - last > (TICK if self.modified % 1_000_000_000 else COARSE_TICK)
+def is_settled(identity: Identity, now: int) -> bool:
+    """Whether a write after *now* (nanoseconds since 1970) is sure to change *identity*."""
+    last = max(identity.modified, identity.changed)
+    return now - last > (TICK if identity.modified % 1_000_000_000 else COARSE_TICK)
 
 
 Value = TypeVar("Value")
@@ -90,15 +79,16 @@ class _Shelf(Generic[Value]):
 
     def _get(self, key: Hashable, paths: Sequence[PathLike], make: Callable[[], tuple[Value, bool]]) -> Value:
         now = time.time_ns()
-        identities = tuple(Identity.of(path) for path in paths)
+        identities = tuple(_identity(path) for path in paths)
         with self._lock:
             kept = self._kept.pop(key, None)
             if kept is not None and kept[0] == identities:
                 self._kept[key] = kept
                 return kept[1]
         value, keep = make()
-        if keep and all(identity is not None and identity.is_settled(now) for identity in identities):
-            weight = sum(identity.size for identity in identities if identity is not None)
+        known = [identity[1] for identity in identities if identity is not None]
+        if keep and len(known) == len(paths) and all(is_settled(identity, now) for identity in known):
+            weight = sum(identity.size for identity in known)
             with self._lock:
                 self._kept[key] = (identities, value, weight)
                 self._clear()

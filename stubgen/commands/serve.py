@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 
@@ -25,6 +26,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     from stubgen.serve.server import Server
     from stubgen.workshop import Workshop
 
+    gc.enable()  # the command line goes without: it is over before there is anything to collect
     stop_mapping()
     incoming, outgoing = _take_standard_streams()
     return Outcome({}, "", Server(incoming, outgoing, Workshop(hosts=arguments.hosts), workers=arguments.workers).run())

@@ -16,7 +16,7 @@ from stubgen.serve.messages import INVALID_PARAMS, REQUEST_CANCELLED, RpcError, 
 from stubgen.workshop import Workshop
 
 METHODS = ("build", "plan", "link", "check", "inspect", "verify", "captures")
-"""The commands that are methods: all but ``capture``, which runs in front of a linker, and ``serve`` itself."""
+"""The commands that are methods: those that ``capture`` in front of a linker, look after files or serve are not."""
 
 SHARING = frozenset({"build", "link", "check"})
 """The methods that open a host."""
@@ -36,6 +36,7 @@ class Parameter(NamedTuple):
     choices: tuple[str, ...]
     description: str
     destination: str  # its attribute in the namespace that a command executes
+    inverted: bool  # whether true there is false here: --no-cache
 
     def document(self) -> dict[str, object]:
         """What ``initialize`` tells of it."""
@@ -62,7 +63,7 @@ class Parameter(NamedTuple):
         for text in value if isinstance(value, list) else [value]:
             _check_text(self.name, text)
         if self.type != "address":
-            return value
+            return not value if self.inverted else value
         try:
             return address(str(value))
         except UsageError as error:
@@ -182,15 +183,17 @@ def _parameter(action: argparse.Action) -> Parameter:
     """The parameter that an option or positional argument is."""
     flags = [flag for flag in action.option_strings if flag.startswith("--")]
     default = _default(action)
+    inverted = action.nargs == 0 and default is True
     return Parameter(
         name=flags[0].removeprefix("--").replace("-", "_") if flags else action.dest,
         type=_type(action, default),
         required=action.required and action.nargs != argparse.ZERO_OR_MORE,
         positional=not action.option_strings,
-        default=default,
+        default=False if inverted else default,
         choices=tuple(action.choices or ()),
         description=action.help or "",
         destination=action.dest,
+        inverted=inverted,
     )
 
 

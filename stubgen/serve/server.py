@@ -22,6 +22,7 @@ from stubgen import __version__
 from stubgen.cancellation import Cancellation
 from stubgen.commands import SCHEMA
 from stubgen.errors import MalformedInput
+from stubgen.index import build_missing
 from stubgen.serve.frames import LONGEST_MESSAGE, Fault, Frames, frame
 from stubgen.serve.messages import (
     ERRORS,
@@ -134,6 +135,7 @@ class Server:
         ready = {descriptor for descriptor, _ in poller.poll()}
         if self._wake_reader in ready:
             os.read(self._wake_reader, READ)
+            build_missing()  # a host that was met without an index opens faster for the next server
         if self._outgoing in ready:
             self._vanish()
         return self._incoming in ready and self._status is None

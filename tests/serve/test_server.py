@@ -221,7 +221,7 @@ def test_an_answer_is_the_commands_document(
 
 def test_every_method_is_compared() -> None:
     """A method that is in no row above could answer anything."""
-    assert {words[0] for words, _ in SAME.values()} == set(METHODS) == set(COMMANDS) - {"capture", "serve"}
+    assert {words[0] for words, _ in SAME.values()} == set(METHODS) == set(COMMANDS) - {"capture", "cache", "serve"}
 
 
 def test_initialize_tells_every_option_of_every_command() -> None:
@@ -248,6 +248,7 @@ def test_initialize_tells_every_option_of_every_command() -> None:
     assert build_params["data"]["choices"] == ["auto", "absolute", "none"]
     assert (build_params["objects"]["type"], build_params["objects"]["required"]) == ("strings", True)
     assert (build_params["keep_state"]["type"], build_params["keep_state"]["default"]) == ("boolean", False)
+    assert (build_params["no_cache"]["type"], build_params["no_cache"]["default"]) == ("boolean", False)
     assert told["methods"]["plan"]["params"]["argv"]["required"] is False
 
 
@@ -696,6 +697,13 @@ def test_files_rewritten_all_the_time_do_not_kill_it(files: Path) -> None:
         stop.set()
         writer.join()
     assert codes <= {0, -32003}
+
+
+@pytest.mark.parametrize(("told", "cache"), [({}, True), ({"no_cache": False}, True), ({"no_cache": True}, False)])
+def test_an_option_that_says_no_is_true_when_it_is_given(told: dict[str, bool], cache: bool) -> None:
+    """``no_cache: true`` that turned the cache on would be worse than none."""
+    params = {"host": "h", "objects": ["o"], "output": "s", **told}
+    assert Method("build").arguments(params).cache is cache
 
 
 def test_methods_fail_for_an_unknown_type() -> None:
