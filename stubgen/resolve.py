@@ -65,15 +65,17 @@ class Resolution:
 
     def decisions(self) -> Iterator[Decision]:
         """All verdicts: trampolines, then the others, each in order of first use."""
+        titles, users, remarks = self.needed.inputs, self.needed.users, self.remarks
+        distance, usual = self.slide.value, "the host has one function of that name"
         for name, address in zip(self.names, self.addresses, strict=True):
             yield Decision(
-                name=_text(name),
-                verdict=Verdict.TRAMPOLINE,
-                reason=self.remarks.get(name, "the host has one function of that name"),
-                static_address=address - self.slide.value,
-                runtime_address=address,
-                candidates=(),
-                used_by=_used_by(self.needed, name),
+                name.decode("utf-8", "surrogateescape"),
+                Verdict.TRAMPOLINE,
+                remarks.get(name, usual),
+                address - distance,
+                address,
+                (),
+                tuple([titles[number] for number in users.get(name, ())]),
             )
         yield from self.others
 

@@ -10,6 +10,8 @@ import sys
 from stubgen.commands import Outcome
 from stubgen.errors import UsageError
 
+COLLECT_AFTER = 100_000  # objects; a request makes thousands, and nearly all go as it ends, being in no cycle
+
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``serve``."""
@@ -26,7 +28,8 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     from stubgen.serve.server import Server
     from stubgen.workshop import Workshop
 
-    gc.enable()  # the command line goes without: it is over before there is anything to collect
+    gc.enable()  # the command line goes without, because it is over before there is anything to collect
+    gc.set_threshold(COLLECT_AFTER)
     stop_mapping()
     incoming, outgoing = _take_standard_streams()
     return Outcome({}, "", Server(incoming, outgoing, Workshop(hosts=arguments.hosts), workers=arguments.workers).run())
