@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -274,3 +276,25 @@ def test_another_process_is_near_free(tmp_path: Path) -> None:
         times.append(time.perf_counter())
     fastest = min(after - before for before, after in pairwise(times[1:]))
     assert fastest < 0.1  # measured: 0.005 s
+
+
+SURVIVORS = {
+    "a kept host": "host = Workshop().host(path); take = lambda: (host.find([b'f']), host.image.read_at(0x10140, 4, ''))",
+    "an input of the server": "stop_mapping(); data = read_input(path); take = lambda: bytes(data)",
+}
+
+
+@pytest.mark.parametrize("program", SURVIVORS.values(), ids=list(SURVIVORS))
+def test_a_file_truncated_under_a_request_kills_nobody(files: Path, program: str) -> None:
+    """Linkers truncate their output in place: a mapped file would end a process of many requests with SIGBUS."""
+    lines = [
+        "import os, sys",
+        "from stubgen.files import read_input, stop_mapping",
+        "from stubgen.workshop import Workshop",
+        "path = sys.argv[1]",
+        program,
+        "os.truncate(path, 0)",
+        "take()",
+    ]
+    command = [sys.executable, "-c", "\n".join(lines), str(files / "host")]
+    assert subprocess.run(command, check=False, cwd=Path(__file__).parent.parent).returncode == 0
