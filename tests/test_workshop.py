@@ -279,7 +279,7 @@ def test_another_process_is_near_free(tmp_path: Path) -> None:
 
 
 SURVIVORS = {
-    "a kept host": "host = Workshop().host(path); take = lambda: (host.find([b'f']), host.image.read_at(0x10140, 4, ''))",
+    "a kept host": "host = Workshop().host(path); take = lambda: (host.find([b'f']), host.image.read_at(65856, 4, ''))",
     "an input of the server": "stop_mapping(); data = read_input(path); take = lambda: bytes(data)",
 }
 
