@@ -6,6 +6,7 @@ Within a round all tools run in turn, so that a machine whose speed drifts treat
 from __future__ import annotations
 
 import argparse
+import compileall
 import shlex
 import shutil
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from benches import goals, machine, report
 from benches.equal_work import UnequalWorkError
 from benches.harness import ROOT, Bench, Case, ChildFailedError, Children, Row, measure
+from benches.interpreter import bare_python
 from benches.progress import Progress
 from benches.summary import summaries
 from benches.tables import table
@@ -48,11 +50,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     for part in (described, versions):
         print("; ".join(f"{name}: {value}" for name, value in part.items()))
     rows: list[Row] = []
+    for package in ("stubgen", "elf", "macho", "benches"):
+        compileall.compile_dir(ROOT / package, quiet=2)
     with Children({"STUBGEN_CACHE_DIR": str(scratch / "cache")}) as children:  # a person's own stays as it is
+        python = None if arguments.quick else bare_python(scratch)
         bench = Bench(
-            children, Progress(sys.stderr), scratch, bench_rounds, quick=arguments.quick, large=arguments.large
+            children,
+            Progress(sys.stderr),
+            scratch,
+            bench_rounds,
+            str(python or sys.executable),
+            quick=arguments.quick,
+            large=arguments.large,
         )
         bench.absent.extend(machine.absent())
+        if python is None and not arguments.quick:
+            bench.absent.append("a Python of its own: starts are measured in this one, whose import hooks flatter us")
         failed = []
         for name in arguments.only or WORKLOADS:
             for case in WORKLOADS[name][1](bench):

@@ -69,6 +69,7 @@ class Children:
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self._environment = {**os.environ, **(environment or {})}
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled
         self._folder = Path(tempfile.mkdtemp(prefix="bench-"))
         self._server: subprocess.Popen[str] | None = None
 
@@ -189,6 +190,8 @@ class Bench:
     progress: Progress
     scratch: Path
     rounds: int
+    python: str = PYTHON
+    """The Python that what is measured runs in."""
     quick: bool = False
     large: bool = False
     absent: list[str] = field(default_factory=list)
@@ -279,7 +282,7 @@ def whole_process(
 
 def shown(bench: Bench, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:
     """*command* as a person would type it, with no path of this machine in it."""
-    words = ["python" if word == PYTHON else os.fspath(word) for word in command]
+    words = ["python" if word in (PYTHON, bench.python) else os.fspath(word) for word in command]
     assigned = [f"{name}={shlex.quote(value)}" for name, value in (environment or {}).items()]
     line = " ".join([*assigned, *map(shlex.quote, words)])
     for path, name in ((bench.scratch, "SCRATCH"), (ROOT, ".")):

@@ -53,6 +53,7 @@ def _emit(format_name: str, count: str, times: str, out: str) -> None:
     from benches.names import mangled, places
     from macho.reader import BuildVersion
     from stubgen.emit import emit_elf, emit_macho
+    from stubgen.trampoline import forget_words
     from stubgen.verify import verify
 
     addresses, _ = places(int(count))
@@ -69,6 +70,7 @@ def _emit(format_name: str, count: str, times: str, out: str) -> None:
         Path(out).write_bytes(stub.content)
         written = time.perf_counter()
         peak = _peak()
+        forget_words()
         resumed = time.perf_counter()
         verify(stub)
         _say("emit", emitted - started)

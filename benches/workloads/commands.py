@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 
-from benches.harness import OURS, PYTHON, Bench, Case, Command, Contender, shown, whole_process
+from benches.harness import OURS, Bench, Case, Command, Contender, shown, whole_process
 from benches.hosts import SLIDE
 from benches.workloads import planning, whole_path
 from benches.workloads.whole_path import FRESH, PRESENT
@@ -17,7 +17,7 @@ _LINKERS = ("ld.lld-19", "ld.lld", "aarch64-linux-gnu-ld")
 
 def cases(bench: Bench) -> Iterator[Case]:
     """What imports neither Keystone nor Capstone in one case, the rest in another."""
-    version = [PYTHON, "-m", "stubgen", "--version"]
+    version = [bench.python, "-m", "stubgen", "--version"]
     tokens = 100 if bench.quick else TOKENS
     plain = [
         planning.imports(bench),
@@ -33,11 +33,11 @@ def _with_files(bench: Bench) -> Case:
     folder.mkdir(parents=True, exist_ok=True)
     given = whole_path.made(bench, "elf", *((2_000, 50) if bench.quick else (200_000, 500)))
     stub, patch = folder / "stub.o", folder / "patch.so"
-    bench.children.run(whole_path.build_command(given, stub))
+    bench.children.run(whole_path.build_command(bench, given, stub))
     commands: dict[str, Command] = {
         "verify": ["verify", stub],
         "inspect": ["inspect", stub],
-        "build": whole_path.build_command(given, folder / "again.o")[3:],
+        "build": whole_path.build_command(bench, given, folder / "again.o")[3:],
     }
     linker = next((name for name in _LINKERS if shutil.which(name)), None)
     if linker:
@@ -48,7 +48,7 @@ def _with_files(bench: Bench) -> Case:
         bench.absent.append("commands on a linked patch: no linker (Debian: apt-get install lld-19)")
     contenders = [whole_path.imports(bench)]
     for name, words in commands.items():
-        command: Command = [PYTHON, "-m", "stubgen", *words]
+        command: Command = [bench.python, "-m", "stubgen", *words]
         hosted = name in ("build", "check")
         states = (FRESH, PRESENT) if hosted else ("",)
         contenders += [

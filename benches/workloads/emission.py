@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from benches.equal_work import Work, digest, work_in
-from benches.harness import BASELINE, OURS, PYTHON, Bench, Case, Command, Contender, Sample, Step, shown, whole_process
+from benches.harness import BASELINE, OURS, Bench, Case, Command, Contender, Sample, Step, shown, whole_process
 from benches.names import mangled, places
 from benches.peers import CLANG, GNU_AS, assemblers, rust
 
@@ -50,7 +50,7 @@ def _warm(values: list[float]) -> float:
 
 
 def _ours(bench: Bench, format_name: str, count: int, out: Path, label: str = "") -> Contender:
-    command: Command = [PYTHON, "-m", "benches.ours", "emit", format_name, str(count), str(_repeats(count)), out]
+    command: Command = [bench.python, "-m", "benches.ours", "emit", format_name, str(count), str(_repeats(count)), out]
 
     def run() -> dict[str, Sample]:
         found = phases(bench.children.run(command).stdout)
@@ -65,10 +65,10 @@ def _ours(bench: Bench, format_name: str, count: int, out: Path, label: str = ""
 
 def _memory(bench: Bench, format_name: str, count: int, out: Path) -> Contender:
     """Peaks of a child that emits and verifies once; every figure includes the ones before it."""
-    command: Command = [PYTHON, "-m", "benches.ours", "emit", format_name, str(count), "1", out]
+    command: Command = [bench.python, "-m", "benches.ours", "emit", format_name, str(count), "1", out]
 
     def run() -> dict[str, Sample]:
-        idle = bench.children.run([PYTHON, "-m", "benches.ours", "import"])
+        idle = bench.children.run([bench.python, "-m", "benches.ours", "import"])
         child = bench.children.run(command)
         found = phases(child.stdout)
         return {

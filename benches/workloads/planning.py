@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benches.commandlines import fat_link
-from benches.harness import OURS, PYTHON, Bench, Case, Command, Contender, Sample, Step, whole_process
+from benches.harness import OURS, Bench, Case, Command, Contender, Sample, Step, whole_process
 from benches.workloads.emission import _warm, phases
 
 IMPORT = "import argparse, json"
@@ -28,13 +28,15 @@ def cases(bench: Bench) -> Iterator[Case]:
 
 def imports(bench: Bench) -> Contender:
     """Python with what any command line needs."""
-    return Contender("python", whole_process(bench, IMPORT, [PYTHON, "-c", IMPORT]), command=f'python -c "{IMPORT}"')
+    return Contender(
+        "python", whole_process(bench, IMPORT, [bench.python, "-c", IMPORT]), command=f'python -c "{IMPORT}"'
+    )
 
 
 def plan(bench: Bench, tokens: int, step: str) -> Contender:
     """The command for *tokens* tokens."""
     command: Command = [
-        PYTHON,
+        bench.python,
         "-m",
         "stubgen",
         "plan",
@@ -54,7 +56,7 @@ def plan(bench: Bench, tokens: int, step: str) -> Contender:
 
 
 def _call(bench: Bench, tokens: int) -> Contender:
-    command: Command = [PYTHON, "-m", "benches.ours", "plan", str(tokens), "5"]
+    command: Command = [bench.python, "-m", "benches.ours", "plan", str(tokens), "5"]
 
     def run() -> dict[str, Sample]:
         return {CALL: Sample(_warm(phases(bench.children.run(command).stdout)["plan"]))}

@@ -27,7 +27,7 @@ def cases(bench: Bench) -> Iterator[Case]:
 
 def _case(bench: Bench, given: Host, names: Path) -> Case:
     find = f"find {given.needed:,} names"
-    command: Command = [PYTHON, "-m", "benches.ours", "find", given.path, names]
+    command: Command = [bench.python, "-m", "benches.ours", "find", given.path, names]
     contenders = [_timed(bench, OURS, command, "find", find, environment=whole_path.NO_INDEX)]
     environment = {"STUBGEN_CACHE_DIR": str(whole_path.index_folder(bench, whole_path.PRESENT))}
     indexed = _timed(bench, OURS, command, "find", f"{find}, {whole_path.PRESENT}", environment=environment)

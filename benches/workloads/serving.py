@@ -13,43 +13,33 @@ from pathlib import Path
 from typing import IO
 
 from benches.equal_work import Work, work_in
-from benches.harness import OURS, PYTHON, ROOT, Bench, Case, ChildFailedError, Contender, Sample, shown, whole_process
+from benches.harness import OURS, ROOT, Bench, Case, ChildFailedError, Contender, Sample, shown, whole_process
 from benches.hosts import SLIDE, Host
 from benches.peers import rust
 from benches.workloads import whole_path
 
 FIRST, SAME, MOVED = "start and first request", "the same request again", "the same with another slide"
 REPEATS = 10
-_COMMAND = [PYTHON, "-m", "stubgen", "serve"]
 
 
 def cases(bench: Bench) -> Iterator[Case]:
     """A case a format."""
-    if not _has_serve():
-        bench.absent.append("serve: this version has no such command")
-        return
     functions, needed = (2_000, 50) if bench.quick else (1_000_000, 1_000)
     for format_name in ("elf", "macho"):
         yield _case(bench, whole_path.made(bench, format_name, functions, needed))
 
 
-def _has_serve() -> bool:
-    """Whether this version has the command."""
-    from stubgen.commands import COMMANDS
-
-    return "serve" in COMMANDS
-
-
 class Client:
     """Asks a server, and waits for the answer; a context, whose end is the server's."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, python: str, environment: dict[str, str]) -> None:
+        self._command = [python, "-m", "stubgen", "serve"]
         self._environment = environment
         self._number = 0
 
     def __enter__(self) -> Client:
         self._server = subprocess.Popen(
-            _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=self._environment
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=self._environment
         )
         return self
 
@@ -131,7 +121,7 @@ def _ours(bench: Bench, given: Host, out: Path) -> Contender:
         params = {"host": str(given.path), "objects": [str(given.patch)], "output": str(out)}
         moved = [hex(SLIDE + (number << 16)) for number in range(REPEATS, -1, -1)]  # the last is every tool's
         started = time.perf_counter()
-        with Client({**os.environ, "STUBGEN_CACHE_DIR": str(index)}) as client:
+        with Client(bench.python, {**os.environ, "STUBGEN_CACHE_DIR": str(index)}) as client:
             client.ask("build", {**params, "slide": moved[0]})
             first = time.perf_counter() - started
             same = [client.ask("build", {**params, "slide": moved[0]}) for _ in range(REPEATS)]

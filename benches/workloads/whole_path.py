@@ -11,7 +11,6 @@ from pathlib import Path
 from benches.equal_work import Work, work_in
 from benches.harness import (
     OURS,
-    PYTHON,
     Bench,
     Case,
     ChildFailedError,
@@ -88,7 +87,9 @@ def case(bench: Bench, workload: str, given: Host, what: str, *, slow: bool = Fa
 
 def imports(bench: Bench) -> Contender:
     """Python with the two libraries that any stub object needs."""
-    return Contender("python", whole_process(bench, IMPORT, [PYTHON, "-c", IMPORT]), command=f'python -c "{IMPORT}"')
+    return Contender(
+        "python", whole_process(bench, IMPORT, [bench.python, "-c", IMPORT]), command=f'python -c "{IMPORT}"'
+    )
 
 
 def rust_command(given: Host, out: Path, *options: str) -> Command:
@@ -96,16 +97,16 @@ def rust_command(given: Host, out: Path, *options: str) -> Command:
     return [rust.build(), "stub", "--slide", hex(SLIDE), *options, given.path, given.patch, out]
 
 
-def build_command(given: Host, out: Path) -> Command:
+def build_command(bench: Bench, given: Host, out: Path) -> Command:
     """The command that makes the stub object."""
     options: Command = ["--host", given.path, "--slide", hex(SLIDE), "-o", out]
-    return [PYTHON, "-m", "stubgen", "build", *options, given.patch]
+    return [bench.python, "-m", "stubgen", "build", *options, given.patch]
 
 
 def _ours(bench: Bench, given: Host, folder: Path, step: str, slow: bool) -> Contender:
     out = folder / "ours.o"
     options: Command = ["--no-cache"] if step == OFF else []
-    contender = with_index(bench, given, step, build_command(given, out) + options)
+    contender = with_index(bench, given, step, build_command(bench, given, out) + options)
     contender.work, contender.size, contender.slow = partial(_read, out), partial(_size, out), slow
     return contender
 
@@ -135,7 +136,7 @@ def warm_index(bench: Bench, given: Host) -> None:
     if bench.indexed[-1:] != [given.path]:
         shutil.rmtree(folder, ignore_errors=True)
         _let_age(given.path)
-        bench.children.run(build_command(given, bench.scratch / "warm.o"), {"STUBGEN_CACHE_DIR": str(folder)})
+        bench.children.run(build_command(bench, given, bench.scratch / "warm.o"), {"STUBGEN_CACHE_DIR": str(folder)})
         _wait_for_index(given, folder)
         bench.indexed.append(given.path)
 
