@@ -70,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except KeyboardInterrupt:
         return 130
+    except SystemExit as end:  # --help and --version have printed
+        return _put("", int(end.code or 0))
     status = _print(command, outcome, as_json)
     if "stubgen.index" in sys.modules:
         from stubgen.index import build_missing
@@ -89,31 +91,48 @@ def run() -> NoReturn:
 
 
 def _print(command: str, outcome: Outcome, as_json: bool) -> int:
-    """Print *outcome*: data to standard output, words about it to standard error."""
+    """Print *outcome*: data to standard output, and then words about it to standard error, which may be gone."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
-    if outcome.complaint:
-        for line in outcome.complaint.splitlines():
-            sys.stderr.write(f"{PROGRAM}: {line}\n")
-    try:
-        if as_json:
-            import json
+    text = ""
+    if as_json:
+        import json
 
-            document = {"schema": SCHEMA, "command": command, "status": outcome.status, **outcome.document}
-            json.dump(document, sys.stdout, indent=2)
-            sys.stdout.write("\n")
-        elif outcome.text:
-            sys.stdout.write(outcome.text if outcome.text.endswith("\n") else outcome.text + "\n")
+        document = {"schema": SCHEMA, "command": command, "status": outcome.status, **outcome.document}
+        text = json.dumps(document, indent=2) + "\n"
+    elif outcome.text:
+        text = outcome.text if outcome.text.endswith("\n") else outcome.text + "\n"
+    status = _put(text, outcome.status)
+    _complain(outcome.complaint)
+    return status
+
+
+def _put(text: str, status: int) -> int:
+    """Print *text* and what is still buffered; *status*, or another one where that is impossible."""
+    try:
+        if text:
+            sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough
         _give_up_standard_output()
     except (OSError, AttributeError) as error:  # a full disk; no standard output at all, which Python makes None
         _give_up_standard_output()
+        if not text and sys.stdout is None:  # nothing was to be printed
+            return status
         why = error.strerror if isinstance(error, OSError) else "it is closed"
-        sys.stderr.write(f"{PROGRAM}: error: standard output cannot be written: {why}\n")
+        _complain(f"error: standard output cannot be written: {why}")
         return UsageError.exit_status
-    return outcome.status
+    return status
+
+
+def _complain(text: str) -> None:
+    """Tell people, where they listen."""
+    try:
+        for line in text.splitlines():
+            sys.stderr.write(f"{PROGRAM}: {line}\n")
+    except (OSError, ValueError, AttributeError):  # full, closed, or None
+        pass
 
 
 def _give_up_standard_output() -> None:

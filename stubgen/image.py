@@ -155,9 +155,6 @@ class NameIndex(Protocol):
     def places(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
         """Index, in symbol table *number*, of each symbol whose base name may be that of one of *wanted*, ascending."""
 
-    def is_whole(self) -> bool:
-        """Whether it can be believed where it finds nothing."""
-
 
 class Image(ABC):
     """A parsed file of either format."""
@@ -235,11 +232,7 @@ class Image(ABC):
         for candidate in self._search(wanted, (b"@",), wanted.__contains__):
             found.setdefault(candidate.name, []).append(candidate)
         bases: dict[bytes, list[bytes]] = {}
-        lost = wanted - found.keys()
-        if lost and self.index is not None and not self.index.is_whole():
-            self.index = None
-            return self.find(names)
-        for name in sorted(lost):
+        for name in sorted(wanted - found.keys()):
             bases.setdefault(base_name(name), []).append(name)
         if bases:
             for candidate in self._search(bases.keys(), (b"@", b".llvm."), lambda name: base_name(name) in bases):

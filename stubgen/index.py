@@ -9,8 +9,8 @@ names are hashed and the hashes sorted, into a file in the user's cache folder t
 An index is named for the content that it is about: a BLAKE2 digest of the symbol tables and their strings. The build
 id alone would not do, because ``strip`` and ``objcopy`` keep it. That a file still has that content is taken from
 device, inode, size and times alone, as make and git do; where any of them differs the content is hashed again.
-An index only says where to look; the host's own tables say what is there. That a name is nowhere is believed only of an
-index whose checksum is right.
+An index only says where to look; the host's own tables say what is there. That a name is nowhere else is believed
+because the entries have the checksum that was written with them.
 
 Every file is written beside its place and moved there, so several processes may read, write and clear at will.
 """
@@ -70,12 +70,12 @@ class Identity(NamedTuple):
 class Index:
     """An index, mapped into memory."""
 
-    def __init__(self, tables: list[tuple[memoryview, int, int]]) -> None:
-        self._tables = tables  # entries, their CRC-32, symbols in the host's table
+    def __init__(self, tables: list[tuple[memoryview, int]]) -> None:
+        self._tables = tables  # entries, symbols in the host's table
 
     def places(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
         """Index, in symbol table *number*, of each symbol whose base name may be that of one of *wanted*, ascending."""
-        entries, _, symbols = self._tables[number]
+        entries, symbols = self._tables[number]
         total, found = len(entries), set()
         for key in {_key(name) for name in wanted}:
             position = bisect_left(entries, key << 32)
@@ -84,10 +84,6 @@ class Index:
                 found.add(entries[position] & 0xFFFFFFFF)
                 position += 1
         return iter(sorted(place for place in found if place < symbols))
-
-    def is_whole(self) -> bool:
-        """Whether the entries are those that were written."""
-        return all(crc32(entries) == checksum for entries, checksum, _ in self._tables)
 
 
 def _key(name: bytes) -> int:
@@ -126,7 +122,8 @@ def use_index(image: Image, path: str, identity: Identity) -> None:
         return
     with contextlib.suppress(OSError):
         name = _recorded(folder, identity)
-        image.index = None if name is None else _opened(folder / name, image)
+        if name is not None and name.startswith(_build(image)):
+            image.index = _opened(folder / name, image)
     if image.index is None:
         _missing[os.path.abspath(path)] = None
 
@@ -159,10 +156,11 @@ def _opened(path: Path, image: Image) -> Index | None:
     tables = []
     for number, size in enumerate(sizes):
         symbols, entries, checksum = TABLE.unpack_from(content, HEADER.size + number * TABLE.size)
-        if symbols != size or position + 8 * entries > len(content):
+        raw = content[position : position + 8 * entries]
+        if symbols != size or len(raw) != 8 * entries or crc32(raw) != checksum:
             return None
-        tables.append((content[position : position + 8 * entries].cast("Q"), checksum, symbols))
-        position += 8 * entries
+        tables.append((raw.cast("Q"), symbols))
+        position += len(raw)
     if position != len(content):
         return None
     with contextlib.suppress(OSError):
@@ -206,8 +204,12 @@ def _index_name(image: Image) -> str:
         digest.update(b"%d %d\n" % (len(table.raw), len(table.strings.view)))
         digest.update(table.raw)
         digest.update(table.strings.view)
-    build = image.build_id.hex()[:40] if image.build_id else "none"
-    return f"{build}-{digest.hexdigest()}.index"
+    return f"{_build(image)}{digest.hexdigest()}.index"
+
+
+def _build(image: Image) -> str:
+    """How the names of the indexes of such a build begin."""
+    return f"{image.build_id.hex()[:40] if image.build_id else 'none'}-"
 
 
 def _index_content(image: Image) -> bytes:
@@ -276,8 +278,8 @@ def build_missing() -> None:
     if not _missing or not sys.executable or getattr(sys, "frozen", False):  # a bundle's executable is no Python
         return
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    search = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH", ""))))
-    command = [sys.executable, "-m", "stubgen.index", *_missing]
+    search = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH", ""), home)))
+    command = [sys.executable, "-P", "-m", "stubgen.index", *_missing]  # -P: nothing from the working directory
     nowhere = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
     with contextlib.suppress(OSError, NotImplementedError):
         environment = {**os.environ, "PYTHONPATH": search}

@@ -347,3 +347,39 @@ def test_a_closed_standard_output(snapshot: Snapshot) -> None:
     done = subprocess.run(script, check=False, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
     assert done.returncode == 2
     assert done.stderr == "hotpatch-stubgen: error: standard output cannot be written: it is closed\n"
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"])
+@pytest.mark.parametrize(
+    ("arguments", "status"), [([*BUILD, "-o", "stub.o", "--json"], 0), (["build", "--json"], 2)], ids=["built", "usage"]
+)
+def test_nobody_listens_to_standard_error(
+    snapshot: Snapshot, redirection: str, arguments: list[str], status: int
+) -> None:
+    """The answer is the document and the status: words about it that cannot be written must not take them away."""
+    if redirection == "2>/dev/full" and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    snapshot()
+    command = [sys.executable, "-m", "stubgen", *arguments]
+    script = ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *command]
+    done = subprocess.run(script, check=False, stdout=subprocess.PIPE, env={"PYTHONPATH": str(ROOT)})
+    assert done.returncode == status
+    assert json.loads(done.stdout)["status"] == status
+
+
+@pytest.mark.parametrize("options", [["--help"], ["--version"], ["build", "--help"]])
+def test_help_that_cannot_be_printed(options: list[str]) -> None:
+    """A script that asks for the version and gets nothing must see that something is wrong."""
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "stubgen", *options],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={"PYTHONPATH": str(ROOT)},
+        )
+    assert done.returncode == 2
+    assert done.stderr == "hotpatch-stubgen: error: standard output cannot be written: No space left on device\n"
