@@ -10,9 +10,10 @@
 //! lines, for the parts that a program which already runs would spend; process start and exit are the caller's
 //! to measure. Numbers of symbols follow as `name count`.
 
-use object::write::{Mangling, Object, StandardSection, Symbol, SymbolSection};
+use object::write::{Mangling, Object, Relocation, SectionId, StandardSection, Symbol, SymbolSection};
 use object::{
-    Architecture, BinaryFormat, Endianness, FileFlags, Object as _, ObjectSymbol, SymbolFlags, SymbolKind, SymbolScope,
+    Architecture, BinaryFormat, Endianness, FileFlags, Object as _, ObjectSymbol, RelocationEncoding, RelocationKind,
+    SectionKind, SymbolFlags, SymbolKind, SymbolScope,
 };
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
@@ -114,7 +115,37 @@ fn object_of<'a>(format: BinaryFormat, pairs: impl Iterator<Item = (&'a str, u64
             flags: SymbolFlags::None,
         });
     }
+    if format == BinaryFormat::MachO {
+        add_compact_unwind(&mut object, section)?;
+    }
     Ok(object.write()?)
+}
+
+/// An entry for each trampoline: no frame, return address in lr. In ELF one `.eh_frame` entry serves them all.
+fn add_compact_unwind(object: &mut Object, text: SectionId) -> Outcome<()> {
+    const FRAMELESS: u32 = 0x0200_0000; // UNWIND_ARM64_MODE_FRAMELESS
+    let size = trampoline(0).len() as u64;
+    let end = object.append_section_data(text, &[], 4);
+    let start = object.section_symbol(text);
+    let unwind = object.add_section(b"__LD".to_vec(), b"__compact_unwind".to_vec(), SectionKind::Debug);
+    for function in (0..end).step_by(size as usize) {
+        let mut entry = [0; 32];
+        entry[8..12].copy_from_slice(&(size as u32).to_le_bytes());
+        entry[12..16].copy_from_slice(&FRAMELESS.to_le_bytes());
+        let offset = object.append_section_data(unwind, &entry, 8);
+        object.add_relocation(
+            unwind,
+            Relocation {
+                offset,
+                size: 64,
+                kind: RelocationKind::Absolute,
+                encoding: RelocationEncoding::Generic,
+                symbol: start,
+                addend: function as i64,
+            },
+        )?;
+    }
+    Ok(())
 }
 
 /// movz x16, movk x16 three times, br x16.
