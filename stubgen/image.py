@@ -133,6 +133,10 @@ def base_name(name: bytes) -> bytes:
     return re.sub(_THINLTO_SUFFIX, b"", name) if b".llvm." in name else name
 
 
+INDEX_PAYS = 8
+"""Symbols a wanted name from which an index is faster than a search of them all."""
+
+
 class NameTable(Protocol):
     """A symbol table, as a column of names."""
 
@@ -245,7 +249,8 @@ class Image(ABC):
     ) -> Iterator[Candidate]:
         """The symbols with one of *names* that *keep* wants, and likewise those with a marker in their name."""
         for number, table in enumerate(self.symbol_tables):
-            places = table.places(names, markers) if self.index is None else self.index.places(number, names)
+            index = self.index if len(names) * INDEX_PAYS < len(table) else None
+            places = table.places(names, markers) if index is None else index.places(number, names)
             yield from self.candidates(number, places, keep)
 
     @abstractmethod

@@ -18,7 +18,7 @@ from synthetic import BASE, Sym, elf_host, elf_object, macho_host, put, undefine
 from tools import need, run
 
 from elf import constants as e
-from stubgen import index
+from stubgen import image, index
 from stubgen.build import StubBuilder
 from stubgen.cli import main
 from stubgen.host import open_host
@@ -34,6 +34,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv(index.FOLDER_VARIABLE, str(folder))
     monkeypatch.setattr(index, "SMALLEST", 1)
+    monkeypatch.setattr(image, "INDEX_PAYS", 0)
     monkeypatch.setattr(index, "SETTLED", 0.0)
     monkeypatch.setattr(index, "_missing", {})
     return folder
@@ -77,7 +78,9 @@ def test_an_index_finds_what_a_search_finds(tmp_path: Path, defined: list[str], 
         names = [name.encode() for name in wanted] + [b"_" + name.encode() for name in wanted]
         searched, indexed = open_image(content, "host"), open_image(content, "host")
         indexed.index = Whole(indexed, tmp_path).index
-        assert indexed.find(names) == searched.find(names)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(image, "INDEX_PAYS", 0)
+            assert indexed.find(names) == searched.find(names)
 
 
 def test_the_first_command_makes_it_and_the_second_uses_it(cache: Path, tmp_path: Path) -> None:
