@@ -5,13 +5,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from stubgen.binary import StringTable, progression
+from stubgen.binary import column_bytes, progression
 from stubgen.errors import VerificationRefusal
-from stubgen.image import Image, Role
+from stubgen.image import Role
 from stubgen.images import open_image
-from stubgen.trampoline import decode, template
+from stubgen.structure import Structure
+from stubgen.trampoline import ADDRESS_LIMIT, WORD, decode, template
 
 if TYPE_CHECKING:
     from stubgen.emit import StubObject
@@ -62,124 +63,29 @@ def verify_object(data: Any, name: str) -> Verified:
     return Verified(names, _targets(found, name), found.bti, found.slots)
 
 
-class _Found(NamedTuple):
-    """What a stub object holds, its names and its code still unread."""
-
-    strings: StringTable
-    starts: array[int]  # byte offset of each stub's name
-    values: array[int]  # byte offset of each stub in the code
-    code: memoryview
-    bti: bool
-    slots: dict[bytes, int]
-
-
-def _read(data: Any, name: str) -> _Found:
+def _read(data: Any, name: str) -> Structure:
     """The structure of a stub object, checked."""
     image = open_image(data, name)
     if image.role is not Role.OBJECT:
         raise VerificationRefusal(f"{name}: is a linked {image.role.value}, not a stub object; try inspect or check")
-    return _READERS[image.format](image, name)
+    if image.format == "elf":
+        from stubgen.verify_elf import structure
+    else:
+        from stubgen.verify_macho import structure
+    return structure(image, name)
 
 
-def _read_elf(image: Image, name: str) -> _Found:
-    from elf import constants as c
-    from stubgen.image_elf import ElfImage
-
-    assert isinstance(image, ElfImage)  # noqa: S101  # the table below pairs them
-    text, symtab = image.file.section(".text"), image.file.section_of_type(c.SHT_SYMTAB)
-    symbols = image.file.symbols
-    if text is None or symtab is None or symbols is None:
-        raise VerificationRefusal(f"{name}: has no .text or no symbol table: it is not a stub object")
-    if not image.file.section(".note.GNU-stack"):
-        raise VerificationRefusal(f"{name}: has no .note.GNU-stack: the patch would get an executable stack")
-    first = symtab.header.sh_info
-    bti = bool(image.features & c.GNU_PROPERTY_AARCH64_FEATURE_1_BTI)
-    stride = len(template(bti).code)
-    stub = (c.STB_WEAK << 4 | c.STT_FUNC, c.STV_HIDDEN, text.number, stride)
-    stop = len(symbols)
-    while stop > first and symbols.st_shndx[stop - 1] != text.number:
-        stop -= 1
-    columns = (symbols.st_info, symbols.st_other, symbols.st_shndx, symbols.st_size)
-    stray = _first_stray(columns, first, stop, stub)
-    if stray is not None:
-        what = f"{_name(symbols, stray)} is not a weak hidden function of {stride} bytes"
-        raise VerificationRefusal(f"{name}: is not a stub object: {what}")
-    slots: dict[bytes, int] = {}
-    for index in range(stop, len(symbols)):
-        section = symbols.st_shndx[index]
-        if section == symbols.absolute:
-            continue
-        if not 0 < section < len(image.file.sections) or symbols.st_info[index] >> 4 != c.STB_GLOBAL:
-            raise VerificationRefusal(f"{name}: {_name(symbols, index)} is neither a stub nor a slot")
-        content = image.file.content(image.file.sections[section])
-        end = symbols.st_value[index] + symbols.st_size[index]  # a descriptor's offset is its second half
-        if symbols.st_size[index] not in (8, 16) or end > len(content):
-            raise VerificationRefusal(f"{name}: slot {_name(symbols, index)} is not 8 or 16 bytes of its section")
-        slots[symbols.name(index)] = int.from_bytes(content[end - 8 : end], "little")
-    starts, values = symbols.st_name[first:stop], symbols.st_value[first:stop]
-    return _Found(symbols.strings, starts, values, image.file.content(text), bti, slots)
-
-
-def _read_macho(image: Image, name: str) -> _Found:
-    from macho import constants as c
-    from stubgen.image_macho import MachOImage
-
-    assert isinstance(image, MachOImage)  # noqa: S101  # the table below pairs them
-    text, symbols, ranges = image.file.section("__TEXT,__text"), image.file.symbols, image.file.dysymtab
-    if text is None or symbols is None or ranges is None:
-        raise VerificationRefusal(f"{name}: has no __TEXT,__text or no symbol table: it is not a stub object")
-    if not image.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS:
-        raise VerificationRefusal(f"{name}: lacks MH_SUBSECTIONS_VIA_SYMBOLS")
-    first, count = ranges[2], ranges[3]
-    if first + count > len(symbols):
-        raise VerificationRefusal(f"{name}: LC_DYSYMTAB counts more symbols than LC_SYMTAB")
-    stop = first + count
-    while stop > first and symbols.n_sect[stop - 1] != text.ordinal:
-        stop -= 1
-    stub = (c.N_SECT | c.N_EXT | c.N_PEXT, text.ordinal, c.N_WEAK_DEF)
-    stray = _first_stray((symbols.n_type, symbols.n_sect, symbols.n_desc), first, stop, stub)
-    if stray is not None:
-        raise VerificationRefusal(
-            f"{name}: is not a stub object: {_name(symbols, stray)} is not a weak private function in __text"
-        )
-    slots: dict[bytes, int] = {}
-    for index in range(stop, first + count):
-        ordinal = symbols.n_sect[index]
-        if not 0 < ordinal <= len(image.file.sections) or symbols.n_type[index] != c.N_SECT | c.N_EXT | c.N_PEXT:
-            raise VerificationRefusal(f"{name}: {_name(symbols, index)} is neither a stub nor a slot")
-        section = image.file.sections[ordinal - 1]
-        start = symbols.n_value[index] - section.header.addr
-        if not 0 <= start <= section.header.size - 8:
-            raise VerificationRefusal(f"{name}: slot {_name(symbols, index)} is not 8 bytes of its section")
-        slots[symbols.name(index)] = int.from_bytes(image.file.content(section)[start : start + 8], "little")
-    starts, values = symbols.n_strx[first:stop], symbols.n_value[first:stop]
-    return _Found(symbols.strings, starts, values, image.file.content(text), False, slots)
-
-
-_READERS = {"elf": _read_elf, "macho": _read_macho}
-
-
-def _first_stray(columns: Sequence[Sequence[int]], first: int, stop: int, expected: Sequence[int]) -> int | None:
-    """Index of the first symbol whose fields are not *expected*; whole columns are compared at once."""
-    strays = []
-    for column, value in zip(columns, expected, strict=True):
-        held = column[first:stop]
-        if isinstance(held, array):
-            same = held == array(held.typecode, [value]) * len(held)
-        else:
-            same = held.count(value) == len(held)
-        if not same:
-            strays += [index for index, field in enumerate(held, start=first) if field != value][:1]
-    return min(strays, default=None)
-
-
-def _targets(found: _Found, name: str) -> array[int]:
+def _targets(found: Structure, name: str) -> array[int]:
     """Where the stubs go: one symbol a stub, in order, nothing between them; and every stub decodes."""
     stride, count = len(template(found.bti).code), len(found.starts)
     if found.values != progression("Q", count, stride) or len(found.code) != stride * count:
         raise VerificationRefusal(f"{name}: its symbols and its code do not pair up one stub to one name")
-    return decode(found.code, bti=found.bti)
+    targets = decode(found.code, bti=found.bti)
+    raw = bytes(column_bytes(targets))
+    if (raw[6::8] + raw[7::8]).strip(b"\0") or raw[0::8].translate(_BELOW_WORD).strip(b"\0"):
+        odd = next(target for target in targets if target >= ADDRESS_LIMIT or target % WORD)
+        raise VerificationRefusal(f"{name}: a stub branches to {odd:#x}, where no instruction can be")
+    return targets
 
 
-def _name(symbols: Any, index: int) -> str:
-    return str(symbols.name(index).decode("utf-8", "replace"))
+_BELOW_WORD = bytes(octet % WORD for octet in range(256))
