@@ -89,6 +89,15 @@ def column_bytes(values: array[int]) -> memoryview:
     return memoryview(values).cast("B")
 
 
+def same(one: BytesLike, other: BytesLike) -> bool:
+    """Whether two runs of bytes are equal, piece by piece: memoryviews compare byte by byte, copies at once."""
+    if len(one) != len(other):
+        return False
+    views = memoryview(one), memoryview(other)
+    pieces = (slice(start, start + TABLE_AT_ONCE) for start in range(0, len(one), TABLE_AT_ONCE))
+    return all(bytes(views[0][piece]) == bytes(views[1][piece]) for piece in pieces)
+
+
 def field_column(typecode: Literal["H", "I", "Q"], raw: memoryview, record: int, offset: int) -> array[int]:
     """One field of packed little-endian records as an array; only its own bytes are copied.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
+
 from macho import constants as c
 from macho.reader import Section
-from macho.relocations import Relocations, write_relocations
+from macho.records import RELOCATION_INFO
+from macho.relocations import write_relocations
 from macho.unwind import leaf_frames
-from stubgen.binary import progression
+from stubgen.binary import same
 from stubgen.errors import VerificationRefusal
 from stubgen.image import Image
 from stubgen.image_macho import MachOImage
@@ -60,21 +63,21 @@ def structure(image: Image, name: str) -> Structure:
         if start % 8 or not 0 <= start <= home.header.size - 8:
             raise VerificationRefusal(f"{name}: slot {symbol_name(symbols, index)} does not lie in its section")
         slots[symbols.name(index)] = int.from_bytes(file.content(home)[start : start + 8], "little")
-    _check_relocations(image, text, stop - first, name)
     starts, values = symbols.n_strx[first:stop], symbols.n_value[first:stop]
+    _check_unwinding(image, text, values, name)
     return Structure(symbols.strings, starts, values, file.content(text), False, slots)
 
 
-def _check_relocations(image: MachOImage, text: Section, stubs: int, name: str) -> None:
+def _check_unwinding(image: MachOImage, text: Section, values: array[int], name: str) -> None:
     """An unwind entry for each stub, and relocations for those alone; the code begins at address 0."""
     file = image.file
+    entries, wanted = leaf_frames(values, len(template(bti=False).code), text.ordinal)
     unwind = file.section("__LD,__compact_unwind")
-    stride = len(template(bti=False).code)
-    entries, wanted = leaf_frames(progression("Q", stubs, stride), stride, text.ordinal)
-    held = b"" if unwind is None else bytes(file.content(unwind))
-    if text.header.addr or held != bytes(entries):
+    if text.header.addr or not same(b"" if unwind is None else file.content(unwind), entries):
         raise VerificationRefusal(f"{name}: its unwind entries are not those of its code")
-    relocated = {section.name: read for section, read in file.relocations()}
-    read = relocated.pop("__LD,__compact_unwind", Relocations((), ()))
-    if relocated or bytes(write_relocations(read)) != bytes(write_relocations(wanted)):
-        raise VerificationRefusal(f"{name}: has relocations that change something that no linker must change")
+    for section in file.sections:
+        count = len(wanted) if section == unwind else 0
+        start, size = section.header.reloff, RELOCATION_INFO.size * count
+        held = file.view.bytes(start, size, f"the relocations of {section.name}")
+        if section.header.nreloc != count or (count and not same(held, write_relocations(wanted))):
+            raise VerificationRefusal(f"{name}: {section.name} has relocations that it must not have")
