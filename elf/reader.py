@@ -31,8 +31,9 @@ from elf.records import (
     Sym,
 )
 from elf.relocations import Relocations, read_relocations
-from stubgen.binary import StringTable, View, align_up, column, field_column, string_at
+from stubgen.binary import View, align_up, column, field_column
 from stubgen.errors import MalformedInput, UnsupportedInput
+from stubgen.strings import StringTable, string_at
 
 _OUT_OF_BAND = 1 << 32  # above every section's index
 

@@ -11,19 +11,9 @@ from typing import NamedTuple
 from elf import constants as c
 from elf.records import EHDR, NHDR, RELA, SHDR, SYM, Ehdr, Shdr
 from elf.relocations import Relocations, write_relocations
-from stubgen.binary import (
-    Column,
-    Content,
-    Image,
-    Layout,
-    Pieces,
-    Span,
-    name_table,
-    narrow,
-    packed_column,
-    records,
-)
+from stubgen.binary import Column, Content, Image, Layout, Pieces, Span, narrow, packed_column, records
 from stubgen.errors import FieldOverflow
+from stubgen.strings import name_table
 
 
 class Section(NamedTuple):

@@ -38,8 +38,9 @@ from macho.records import (
     SegmentCommand64,
 )
 from macho.relocations import Relocations, read_relocations
-from stubgen.binary import StringTable, View, field_column, string_at, uleb128
+from stubgen.binary import View, field_column, uleb128
 from stubgen.errors import MalformedInput, UnsupportedInput
+from stubgen.strings import StringTable, string_at
 
 
 class Section(NamedTuple):

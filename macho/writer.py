@@ -21,20 +21,9 @@ from macho.records import (
     SegmentCommand64,
 )
 from macho.relocations import Relocations, write_relocations
-from stubgen.binary import (
-    Column,
-    Content,
-    Image,
-    Layout,
-    Pieces,
-    Span,
-    align_up,
-    name_table,
-    narrow,
-    packed_column,
-    records,
-)
+from stubgen.binary import Column, Content, Image, Layout, Pieces, Span, align_up, narrow, packed_column, records
 from stubgen.errors import FieldOverflow
+from stubgen.strings import name_table
 
 
 class Section(NamedTuple):

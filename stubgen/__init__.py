@@ -6,7 +6,7 @@ Each phase is a module of its name and returns one frozen dataclass that the nex
     capture -> linkplan ----------> link -> check      the patch         link.py runs all
 
 ``image`` gives the phases one vocabulary for both formats; ``elf`` and ``macho`` know the formats and nothing
-about stubs; ``binary``, ``errors`` and ``files`` are the floor under all of them.
+about stubs; ``binary``, ``strings``, ``errors`` and ``files`` are the floor under all of them.
 
 In one call::
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable
 
-from stubgen.binary import string_at, uleb128
+from stubgen.binary import uleb128
 from stubgen.errors import MalformedInput
+from stubgen.strings import string_at
 
 _COMPILE_UNIT = 0x11  # DWARF 5, 7.5.3, DW_TAG_compile_unit
 _NAME, _FOLDER, _OFFSETS = 0x03, 0x1B, 0x72  # 7.5.4, DW_AT_name, DW_AT_comp_dir, DW_AT_str_offsets_base

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from macho.reader import BuildVersion
-    from stubgen.binary import StringTable
+    from stubgen.strings import StringTable
 
 
 class Kind(Enum):

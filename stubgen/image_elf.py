@@ -13,7 +13,6 @@ from typing import Any
 from elf import constants as c
 from elf.reader import ElfFile, Symbols
 from elf.records import Sym
-from stubgen.binary import string_at
 from stubgen.errors import UnsupportedInput
 from stubgen.image import (
     Candidate,
@@ -27,6 +26,7 @@ from stubgen.image import (
     Static,
     state_obstacle,
 )
+from stubgen.strings import string_at
 
 
 class ElfImage(Image):

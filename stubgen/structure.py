@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from stubgen.binary import StringTable
+from stubgen.strings import StringTable
 
 
 class Structure(NamedTuple):

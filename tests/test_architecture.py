@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FLOOR = {"binary", "errors", "files"}
+FLOOR = {"binary", "errors", "files", "strings"}
 PHASES = [
     "host",
     "names",
@@ -58,7 +58,7 @@ def test_formats_know_nothing_about_stubs(package: str) -> None:
 def test_the_floor_imports_nothing_above_it() -> None:
     """A floor that reaches up is a cycle."""
     for name in FLOOR:
-        assert imports(ROOT / "stubgen" / f"{name}.py") <= {"stubgen.errors"}
+        assert imports(ROOT / "stubgen" / f"{name}.py") <= {"stubgen.errors", "stubgen.binary"} - {f"stubgen.{name}"}
 
 
 def test_phases_reach_only_backwards() -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stubgen import binary
-from stubgen.binary import StringTable
+from stubgen import strings as module
 from stubgen.errors import MalformedInput
+from stubgen.strings import StringTable
 
 TEXTS = st.lists(st.binary(min_size=0, max_size=6).map(lambda raw: raw.replace(b"\0", b"\1")), max_size=30)
 
@@ -77,10 +77,10 @@ def test_find_overlooks_nothing(
     table = lead + b"\0".join(texts) + (b"\0" if ends else b"")
     starts = array("I", [pick % len(table) for pick in picks])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(binary, "TABLE_AT_ONCE", size)
-        patch.setattr(binary, "NAMES_AT_ONCE", 7)
-        patch.setattr(binary, "FEW", few)
-        patch.setattr(binary, "MANY", many)
+        patch.setattr(module, "TABLE_AT_ONCE", size)
+        patch.setattr(module, "NAMES_AT_ONCE", 7)
+        patch.setattr(module, "FEW", few)
+        patch.setattr(module, "MANY", many)
         strings = StringTable(memoryview(table), "file")
         assert list(strings.find(starts, wanted, markers)) == slowly(table, starts, wanted, markers)
         assert strings.read(starts) == [table[start:].partition(b"\0")[0] for start in starts]
