@@ -21,7 +21,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benches $(BENCH)
 
 clean:
-	rm -rf $(VENV) .demo .bench build/rust-peer .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .demo .bench build/rust-peer .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,7 @@ class Cancellation:
         self, command: Sequence[str], cwd: Path, environment: Mapping[str, str]
     ) -> subprocess.CompletedProcess[bytes]:
         """As :func:`run`, for this cancellation."""
+        import signal
         import subprocess
 
         with self._lock:
@@ -83,6 +84,10 @@ class Cancellation:
             self._program = program
         try:
             output, _ = program.communicate()
+        except BaseException:  # Ctrl-C, or a signal that tidy_at_signals() turned into its like
+            _signal(program, signal.SIGKILL)
+            program.wait()
+            raise
         finally:
             with self._lock:
                 self._program = None
@@ -96,6 +101,39 @@ class Cancellation:
         with self._lock:
             if self._program is program:
                 _signal(program, signal.SIGKILL)
+
+
+class Ended(KeyboardInterrupt):
+    """A signal asked this process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextlib.contextmanager
+def tidy_at_signals() -> Iterator[None]:
+    """In the main thread: while this is entered, SIGTERM and SIGHUP end what is done as Ctrl-C does.
+
+    Temporary folders go, and the linker that runs ends with what it started.
+    """
+    import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _: object) -> None:
+        raise Ended(number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with Cancellation():
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 _current: ContextVar[Cancellation | None] = ContextVar("cancellation", default=None)

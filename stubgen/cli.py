@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             status=error.exit_status,
             complaint=f"error: {error}",
         )
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as error:
+        return 128 + int(getattr(error, "number", 2))  # as the shell has it: 2 is Ctrl-C
     except SystemExit as end:  # --help and --version have printed
         return _put("", int(end.code or 0))
     status = _print(command, outcome, as_json)

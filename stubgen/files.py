@@ -35,7 +35,8 @@ def read_input(path: str | os.PathLike[str], *, copied: bool = False) -> Buffer:
         copied: read them into memory instead, so that they stay what they are whatever happens to the file.
 
     Raises:
-        UnreadableInput: the file is missing, is a directory, may not be read, or changes while it is copied.
+        UnreadableInput: the file is missing, is none (a directory, a device, a named pipe), may not be read, or
+            changes while it is copied.
     """
     return open_input(path, copied=copied)[0]
 
@@ -47,7 +48,7 @@ def open_input(path: str | os.PathLike[str], *, copied: bool = False) -> tuple[B
         UnreadableInput: as there.
     """
     try:
-        with Path(path).open("rb") as file:
+        with _opened(os.fspath(path)) as file:
             status = os.fstat(file.fileno())
             if copied or not _mapping:
                 return _copy(file, path), status
@@ -63,6 +64,28 @@ def open_input(path: str | os.PathLike[str], *, copied: bool = False) -> tuple[B
         raise UnreadableInput(f"{os.fspath(path)}: is a directory, not a file") from error
     except OSError as error:
         raise UnreadableInput(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
+
+
+def _opened(path: str) -> BinaryIO:
+    """The file at *path*, opened without waiting for anybody; what has no end is refused."""
+    if not path:
+        raise UnreadableInput("an empty file name was given")
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)), "rb")
+    mode = os.fstat(file.fileno()).st_mode
+    inherited = os.path.abspath(path).startswith(_DESCRIPTORS)
+    if not (stat.S_ISREG(mode) or (stat.S_ISFIFO(mode) and inherited) or path == os.devnull):
+        file.close()
+        raise UnreadableInput(f"{path}: is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")
+    os.set_blocking(file.fileno(), True)
+    return file
+
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 def _copy(file: BinaryIO, path: str | os.PathLike[str]) -> bytes:
@@ -92,8 +115,10 @@ def keep_apart(outputs: Mapping[str, str | os.PathLike[str] | None], inputs: Ite
         raise UsageError("the folder that this was started in is gone: start it in another one") from error
     taken = {os.path.realpath(path): f"the input {os.fspath(path)}" for path in inputs}
     for option, path in outputs.items():
-        if path is None or not os.fspath(path):
+        if path is None:
             continue
+        if not os.fspath(path):
+            raise UsageError(f"{option} is empty; name a file to write")
         real = os.path.realpath(path)
         if os.path.isdir(real):
             raise UsageError(f"{os.fspath(path)}: is a directory; name a file for {option} to write")

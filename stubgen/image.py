@@ -175,6 +175,9 @@ class Image(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
 
+    intermediate_code = False
+    """ELF: whether an object holds GCC's code for link-time optimisation, alone or beside the machine's."""
+
     @property
     @abstractmethod
     def role(self) -> Role:

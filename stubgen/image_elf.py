@@ -40,6 +40,7 @@ class ElfImage(Image):
 
         self.file: ElfFile = ElfFile(data, name)
         self.features = self.file.features
+        self.intermediate_code = any(section.name.startswith(".gnu.lto_") for section in self.file.sections)
         self._kinds = {
             c.STT_FUNC: Kind.FUNCTION,
             c.STT_OBJECT: Kind.DATA,

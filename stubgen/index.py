@@ -185,7 +185,7 @@ def build_index(path: str | os.PathLike[str]) -> Path | None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / _index_name(image)
-    if not target.is_file():
+    if not target.is_file() or _opened(target, image) is None:
         write_output(target, _index_content(image))
     identity = Identity.of(status)
     time.sleep(max(0.0, min(SETTLED, identity.changed / 1e9 + SETTLED - time.time())))
@@ -251,7 +251,8 @@ def prune(folder: Path, keep: Path | None = None) -> None:
                 words = Path(entry.path).read_bytes().split()
                 stale = not words or os.fsdecode(words[-1]) not in left
             else:  # what a writer left behind that was killed
-                stale = entry.name.startswith(".") and entry.stat().st_mtime < time.time() - 3600
+                left_over = entry.name.startswith(".") or entry.name.endswith(".lock")
+                stale = left_over and entry.stat().st_mtime < time.time() - 3600
             if stale:
                 os.unlink(entry.path)
 
@@ -261,7 +262,7 @@ def clear(folder: Path) -> int:
     held = indexes(folder)
     with contextlib.suppress(FileNotFoundError):
         for entry in list(os.scandir(folder)):
-            if entry.name.endswith((".index", ".host")) or entry.name.startswith("."):
+            if entry.name.endswith((".index", ".host", ".lock")) or entry.name.startswith("."):
                 Path(entry.path).unlink(missing_ok=True)
     return len(held)
 
@@ -292,19 +293,21 @@ _children: list[int] = []
 
 
 def _main(paths: list[str]) -> None:
-    """What the process in the background does: one such process at a time, at the lowest priority."""
+    """What the process in the background does, at the lowest priority: one such process a host."""
     import fcntl
 
     folder = cache_folder()
     if folder is None:
         return
     os.nice(19)
-    with contextlib.suppress(OSError, StubgenError):
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "builder.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for path in paths:
+    for path in paths:
+        with contextlib.suppress(OSError, StubgenError):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _record_path(folder, Identity.of(os.stat(path))).with_suffix(".lock")
+            with open(lock, "w") as held:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 build_index(path)
+                lock.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def link_patch(
         replaces = _replaced(linked, built)
         checkpoint()
         if special:
-            target.write_bytes(linked.read_bytes())
+            write_output(target, linked.read_bytes())
         else:
             os.replace(linked, target)
     return Linked(Path(output), built, plan, tuple(command), messages, checked, replaces)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from stubgen.archive import is_archive, is_thin, members
-from stubgen.errors import InputError, UsageError
+from stubgen.errors import InputError, UnsupportedInput, UsageError
 from stubgen.files import read_input
 from stubgen.image import Image, Reference, Role, Static
 from stubgen.images import arm64_slice, has_object_magic, open_image
@@ -80,6 +80,12 @@ def read_needed(
         opened = (opener or open_objects)(path)
         (waiting if opened.optional and not whole_archive else taken).extend(opened.images)
     _search(taken, waiting, roots)
+    for image in taken:
+        if image.intermediate_code:
+            raise UnsupportedInput(
+                f"{image.name}: holds GCC's intermediate code (an LTO object), which the linker would compile anew "
+                f"instead of linking what is here: recompile it without -flto"
+            )
     if not taken and waiting:
         raise UsageError(
             f"{os.fspath(paths[0])}: nothing refers to any member; name what the patch exports, or take every "

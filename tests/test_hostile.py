@@ -14,6 +14,7 @@ from types import FrameType
 
 import pytest
 from synthetic import BASE, DATA, Sym, elf_host, elf_object, put, undefined
+from tools import need, run
 
 from elf import constants as e
 from elf.reader import ElfFile
@@ -383,3 +384,66 @@ def test_help_that_cannot_be_printed(options: list[str]) -> None:
         )
     assert done.returncode == 2
     assert done.stderr == "hotpatch-stubgen: error: standard output cannot be written: No space left on device\n"
+
+
+def test_inputs_without_an_end(snapshot: Snapshot, tmp_path: Path) -> None:
+    """A named pipe that nobody writes to, or /dev/zero, would hold a command, or all memory, for ever."""
+    snapshot()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path, kind in ((str(pipe), "a named pipe"), ("/dev/zero", "a device")):
+        for command in (
+            ["verify", path],
+            ["inspect", path],
+            ["plan", "--captured", path, "--object", "a.o", "-o", "b"],
+        ):
+            done = subprocess.run(
+                [sys.executable, "-m", "stubgen", *command],
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=20,
+                env={"PYTHONPATH": str(ROOT)},
+            )
+            assert (done.returncode, done.stderr) == (3, f"hotpatch-stubgen: error: {path}: is {kind}, not a file\n")
+
+
+def test_an_inherited_pipe_is_read(snapshot: Snapshot) -> None:
+    """``<(...)`` of a shell and ``/dev/stdin`` have an end: they are files like others."""
+    snapshot()
+    assert main([*BUILD, "-o", "stub.o"]) == 0
+    with open("stub.o", "rb") as content:
+        command = [sys.executable, "-m", "stubgen", "verify", "/dev/stdin"]
+        cat = subprocess.Popen(["cat"], stdin=content, stdout=subprocess.PIPE)
+        done = subprocess.run(
+            command, check=False, stdin=cat.stdout, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+        )
+        assert cat.stdout is not None
+        cat.stdout.close()
+        cat.wait()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "sound" in done.stdout
+
+
+def test_an_empty_file_name(snapshot: Snapshot, capsys: pytest.CaptureFixture[str]) -> None:
+    """A variable that a script forgot to set must be told from a folder."""
+    snapshot()
+    assert main(["inspect", ""]) == 3
+    assert capsys.readouterr().err == "hotpatch-stubgen: error: an empty file name was given\n"
+
+
+@pytest.mark.parametrize("options", [["-flto"], ["-flto", "-ffat-lto-objects"]], ids=["slim", "fat"])
+def test_an_lto_object_of_gcc(tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Its symbols say nothing (slim), or the linker compiles it anew and what was bound is lost (fat)."""
+    compiler = str(need("aarch64-linux-gnu-gcc"))
+    source, patch, host = (tmp_path / name for name in ("patch.c", "patch.o", "host"))
+    source.write_text("int helper(void); int changed(void) { return helper(); }\n")
+    run([compiler, "-fPIC", "-c", *options, source, "-o", patch])
+    source.write_text("int helper(void) { return 1; } int main(void) { return 0; }\n")
+    run([compiler, source, "-o", host])
+    stub = tmp_path / "stub.o"
+    assert main(["build", "--host", str(host), "--slide", "0x5500000000", "-o", str(stub), str(patch)]) == 3
+    complaint = capsys.readouterr().err
+    assert f"{patch}: holds GCC's intermediate code (an LTO object)" in complaint
+    assert "recompile it without -flto" in complaint
+    assert not stub.exists()

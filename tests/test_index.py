@@ -263,6 +263,17 @@ def test_a_broken_index_is_as_good_as_none(cache: Path, tmp_path: Path, damage: 
     }
 
 
+def test_a_broken_index_heals(cache: Path, tmp_path: Path) -> None:
+    """A disk that was full once must not make every later command search the host."""
+    program = put(tmp_path, "host", host("main", "first"))
+    path = index.build_index(program)
+    assert path is not None
+    path.write_bytes(path.read_bytes()[:-3])
+    assert not is_used(program)
+    index.build_index(program)
+    assert is_used(program)
+
+
 @pytest.mark.parametrize("record", [b"", b"\0\xff", b"1", b"1 2 3 4 5 6 ../../etc/passwd\n", b"x" * 10_000])
 def test_a_broken_record_is_as_good_as_none(cache: Path, tmp_path: Path, record: bytes) -> None:
     """The same for the small file that leads to the index."""

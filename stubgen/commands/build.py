@@ -51,7 +51,8 @@ def execute(arguments: argparse.Namespace, workshop: Workshop | None = None) -> 
     try:
         refuse_problems(judged, allow_missing=arguments.allow_missing)
     except SymbolRefusal as error:
-        return Outcome(verdicts, "", error.exit_status, f"error: {error}", type(error).__name__)
+        told = {"error": {"kind": type(error).__name__, "message": str(error)}}
+        return Outcome({**told, **verdicts}, "", error.exit_status, f"error: {error}", type(error).__name__)
     built = builder.emit(judged, bti=arguments.bti)
     checkpoint()
     copies = []

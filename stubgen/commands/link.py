@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stubgen.binary import counted
 from stubgen.build import StubBuilder
+from stubgen.cancellation import tidy_at_signals
 from stubgen.capture import Capture, newest_capture
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import check_document, check_lines
@@ -50,18 +51,19 @@ def execute(arguments: argparse.Namespace, workshop: Workshop | None = None) -> 
     """Link the patch; it appears only when it is sound."""
     keep_outputs_apart(arguments, stub=arguments.stub, override_map=arguments.override_map)
     options = judge_options(arguments)
-    linked = link_patch(
-        StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache, workshop=workshop),
-        _captured(arguments),
-        arguments.objects,
-        arguments.output,
-        arguments.aslr_reference,
-        bti=arguments.bti,
-        extra=arguments.extra,
-        stub=arguments.stub,
-        bound_dir=arguments.bound_dir,
-        **options,
-    )
+    with tidy_at_signals():
+        linked = link_patch(
+            StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache, workshop=workshop),
+            _captured(arguments),
+            arguments.objects,
+            arguments.output,
+            arguments.aslr_reference,
+            bti=arguments.bti,
+            extra=arguments.extra,
+            stub=arguments.stub,
+            bound_dir=arguments.bound_dir,
+            **options,
+        )
     decisions = decision_documents(linked.built.resolution.decisions())
     duplicates = linked.built.resolution.duplicates
     verdicts = {"decisions": decisions, "duplicates": duplicate_documents(duplicates)}

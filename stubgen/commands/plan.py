@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stubgen.commands import Outcome
@@ -21,14 +22,17 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     )
     source = parser.add_argument_group("the captured command")
     source.add_argument("--captured", metavar="PATH", help="a record, or the folder of records with --output-name")
-    source.add_argument("--output-name", metavar="NAME", help="take the newest record of a link that wrote NAME")
+    source.add_argument(
+        "--output-name", metavar="NAME", help="in a folder of records: what the link wrote (default: the host's name)"
+    )
     source.add_argument("--directory", metavar="DIR", help="where the command after -- ran")
     source.add_argument("argv", nargs="*", metavar="ARG", help="the command itself, after --")
     patch = parser.add_argument_group("the patch")
-    patch.add_argument("--object", dest="objects", nargs="+", action="extend", default=[], metavar="OBJ")
-    patch.add_argument("--extra", nargs="+", action="extend", default=[], metavar="OBJ", help="stub.o")
-    patch.add_argument("--export", dest="exports", nargs="+", action="extend", default=[], metavar="SYM")
-    patch.add_argument("-o", "--output", required=True, metavar="OUT")
+    add = partial(patch.add_argument, nargs="+", action="extend", default=[])
+    add("--object", dest="objects", metavar="OBJ", help="the patch's objects; at least one")
+    add("--extra", metavar="OBJ", help="further inputs, before the objects: stub.o")
+    add("--export", dest="exports", metavar="SYM", help="a name that dlsym must find in the patch")
+    patch.add_argument("-o", "--output", required=True, metavar="OUT", help="the patch that the command will write")
     patch.add_argument("--soname", metavar="NAME", help="its name for the loader (default: one made from OUT)")
     patch.add_argument("--host", metavar="FILE", help="drop libraries that are this file")
     patch.add_argument("--os", choices=["macos", "linux", "other"], help="default: what the command says")
@@ -89,9 +93,12 @@ def _captured(
     from stubgen.capture import Capture, newest_capture
 
     if os.path.isdir(arguments.captured):
-        if not arguments.output_name:
-            raise UsageError(f"{arguments.captured}: is a folder; say which link of it with --output-name NAME")
-        capture = newest_capture(arguments.captured, arguments.output_name)
+        name = arguments.output_name or (arguments.host and os.path.basename(arguments.host))
+        if not name:
+            raise UsageError(
+                f"{arguments.captured}: is a folder; say which link of it with --output-name NAME or --host FILE"
+            )
+        capture = newest_capture(arguments.captured, name)
     else:
         capture = Capture.load(arguments.captured)
     return capture.argv, str(capture.directory), capture.response_files, capture.environment
