@@ -98,7 +98,9 @@ def main() -> int:
     """Every part of the protocol once."""
     parser = argparse.ArgumentParser(description="Builds a patch's stubs for several processes.")
     parser.add_argument("--host", required=True, type=os.path.abspath)
-    parser.add_argument("--address", action="append", required=True, help="the anchor's, from a running process")
+    parser.add_argument(
+        "--address", action="append", required=True, help="the anchor's (main's), as a running process reports it"
+    )
     parser.add_argument("--captured", type=os.path.abspath, help="the record of the host's link: link the patch, too")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds to wait for the linker")
     parser.add_argument("--output", type=os.path.abspath, default=os.path.abspath("patch.so"))
@@ -144,4 +146,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except StubgenError as error:  # the answer to a request without which the rest makes no sense
+        sys.exit(f"error {error.code}: {error}")
+    except OSError as error:
+        sys.exit(f"the server cannot be run: {error}")

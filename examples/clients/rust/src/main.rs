@@ -10,7 +10,7 @@ use std::env;
 use std::error::Error;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -135,13 +135,23 @@ fn read_answers(mut output: BufReader<ChildStdout>, pending: &Pending) -> Result
     Ok(())
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [host, addresses, output, objects @ ..] = arguments.as_slice() else {
         return Err("usage: stubgen-client HOST ADDRESS,ADDRESS OUTPUT OBJECT...".into());
     };
     let command = env::var("STUBGEN").unwrap_or_else(|_| "hotpatch-stubgen".to_owned());
-    let mut server = Stubgen::start(&command)?;
+    let mut server = Stubgen::start(&command).map_err(|error| format!("{command}: cannot be run: {error}"))?;
     let told = server.call("initialize", json!({ "protocol": PROTOCOL }))?;
     let methods: Vec<&String> = told["methods"].as_object().into_iter().flat_map(|methods| methods.keys()).collect();
     println!("{} {}: {:?}", told["name"].as_str().unwrap_or_default(), told["version"], methods);
