@@ -150,6 +150,7 @@ INDIRECT_SYMBOL_LOCAL = 0x80000000  # these two bits: no symbol's index
 INDIRECT_SYMBOL_ABS = 0x40000000
 
 # <mach-o/compact_unwind_encoding.h>
+COMPACT_UNWIND_LSDA = 24  # byte offset in it of the language-specific data area's address; 0 without a relocation: none
 UNWIND_ARM64_MODE_FRAMELESS = 0x02000000  # stack size in 16-byte units, bits 12-23; return address in lr
 
 # <mach-o/loader.h>, the binding opcodes of LC_DYLD_INFO: operation in the high nibble

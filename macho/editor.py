@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from macho import constants as c
 from macho.reader import MachOFile, Section, Symbols
 from macho.records import (
+    COMPACT_UNWIND_ENTRY,
     DATA_IN_CODE_ENTRY,
     DYSYMTAB_COMMAND,
     LINKEDIT_DATA_COMMAND,
@@ -162,7 +163,23 @@ class ObjectEditor(Copy[Section]):
                     return f"{frames.name}+{start:#x} says without a relocation how far its function is"
         if self.file.section("__LLVM,__cg_profile") is not None:
             return "__LLVM,__cg_profile counts symbols"
+        if any(section.name.endswith(",__objc_const") for section in self.file.sections):
+            return "ld64.lld crashes over the Objective-C classes of an object whose sections stay whole"
+        if self._has_exception_tables():
+            return "ld64.lld confuses the exception tables of an object whose sections stay whole"
         return ""
+
+    def _has_exception_tables(self) -> bool:
+        """Whether a function has a language-specific data area: landing pads, and what they catch."""
+        if self.file.section("__TEXT,__gcc_except_tab") is not None:
+            return True
+        unwind = self.file.section("__LD,__compact_unwind")
+        if unwind is None:
+            return False
+        raw = self.file.content(unwind)
+        named = {at for table in self.tables if table.target == unwind for at in table.r_address}
+        entries = range(c.COMPACT_UNWIND_LSDA, len(raw) - 7, COMPACT_UNWIND_ENTRY.size)
+        return any(at in named or any(raw[at : at + 8]) for at in entries)
 
     def place(self, section: Section, offset: int, size: int) -> int:
         """Where in the file those bytes lie."""

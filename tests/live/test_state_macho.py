@@ -16,6 +16,7 @@ from live.test_bound_macho import Patched, Running, hints
 from live.test_macho import PATCH_SLIDE, SLIDE, Toolchain, objdump, read, symbols, toolchain
 from tools import need, need_module, run
 
+from macho.constants import MH_SUBSECTIONS_VIA_SYMBOLS
 from macho.reader import MachOFile
 from macho.relocations import ARM64_RELOC_UNSIGNED, r_word
 from stubgen.build import StubBuilder
@@ -199,61 +200,137 @@ def test_scratch_registers_live_across_an_access(name: str, tmp_path: Path) -> N
 
 
 THROWING = """
-extern "C" { int counter; void thrower(int); }
+extern "C" { %s int counter; void thrower(int); }
 struct Guard { ~Guard() { counter += 100; } int value; };
 extern "C" int first(int x) { Guard guard; guard.value = x; counter += x; thrower(x); return counter; }
 extern "C" int second(int x) { try { thrower(x); } catch (int e) { counter += e; } return counter; }
 extern "C" int third(int n) { int a[n]; a[0] = counter; thrower(a[n - 1]); return a[0]; }
+extern "C" int fourth(int x) { try { thrower(x); thrower(2); } catch (long e) { counter -= e; } return counter; }
 """
 
+PASSING = """
+extern "C" { int counter; void thrower(int); }
+extern "C" int fifth(int x) { counter += x; thrower(x); return counter; }
+extern "C" int sixth(int n) { int a[n]; a[0] = counter; thrower(a[n - 1]); return a[0]; }
+"""
+"""Functions that exceptions pass through without a table."""
 
-def unwinding(image: Path) -> tuple[dict[str, int], set[str]]:
-    """Function -> its compact encoding, less which personality it is; and the functions that have an LSDA."""
+FUNCTIONS_UNWOUND = ("first", "second", "third", "fourth", "fifth", "sixth")
+
+
+def unwinding(image: Path) -> tuple[dict[str, int], dict[str, bytes]]:
+    """Function -> its compact encoding, less which personality it is; and -> its exception table."""
     text = run([need("llvm-objdump-19"), "--macho", "--unwind-info", image])
-    places = {value: name for name, value in symbols(image).items() if name in ("_first", "_second", "_third")}
+    starts = symbols(image)
     entries = re.findall(r"^ +\[\d+\]: function offset=(0x\w+), encoding(?:\[\d+\])?=(0x\w+)", text, re.MULTILINE)
-    ranges = [(int(offset, 16), int(encoding, 16)) for offset, encoding in entries]
+    ranges = sorted((int(offset, 16), int(encoding, 16)) for offset, encoding in entries)
+    places = {starts[f"_{name}"]: name for name in FUNCTIONS_UNWOUND if f"_{name}" in starts}
     dwarf = 0x03000000  # the rest says where in __eh_frame
-    encodings = {
-        places[at]: code & (0x4F000000 if code & 0x0F000000 == dwarf else 0x4FFFFFFF)
-        for at, code in ranges
-        if at in places
-    }
-    inside = [offset for offset, _ in ranges if min(places) < offset <= max(places) and offset not in places]
+    encodings = {}
+    for place, name in places.items():
+        code = next(code for at, code in reversed(ranges) if at <= place)  # neighbours may share an entry
+        encodings[name] = code & (0x4F000000 if code & 0x0F000000 == dwarf else 0x4FFFFFFF)
+    inside = [at for at, _ in ranges if at not in starts.values() and min(places) < at <= max(places)]
     assert not inside, "a function is cut in two"
-    return encodings, {places[int(at, 16)] for at in re.findall(r"function offset=(0x\w+), LSDA offset", text)}
+    tables = re.findall(r"function offset=(0x\w+), LSDA offset=(0x\w+)", text)
+    return encodings, {places[int(at, 16)]: exception_table(image, int(table, 16)) for at, table in tables}
 
 
-@pytest.mark.parametrize("name", ["lld", "zig"])
-def test_functions_with_kept_variables_unwind_as_before(name: str, tmp_path: Path) -> None:
-    """An exception that meets a function without its table ends the program."""
-    need_module("lief", "lief")
-    tools = toolchain(name)
+def exception_table(image: Path, address: int) -> bytes:
+    """The table at *address*: all but the types, whose distances depend on the layout (Itanium C++ ABI, LSDA)."""
+    import lief
+
+    universal = lief.MachO.parse(str(image))
+    raw = bytes(universal.at(0).get_content_from_virtual_address(address, 128))
+    assert raw[0] == 0xFF, "landing pads count from the function"
+    end = 2
+    if raw[1] != 0xFF:  # there are types, whose end is given
+        assert raw[2] < 0x80
+        end = 3
+    assert raw[end] == 1, "the call sites are ULEB128"
+    assert raw[end + 1] < 0x80
+    return raw[: end + 2 + raw[end + 1]]
+
+
+def link_both_ways(folder: Path, tools: Toolchain, objects: dict[str, str], *options: str) -> list[str]:
+    """Link *objects* (name -> C++) as they are and as bound copies; the names of those that grew."""
     host = "int counter = 1; void thrower(int x) { counter += x; } int main(void) { thrower(1); return counter; }"
-    undefined = [] if name == "zig" else ["-undefined", "dynamic_lookup"]
-    command = [*tools.link, *undefined, "-o", "host", tools.object(tmp_path, "host-object", host).name]
-    run(command, cwd=tmp_path)
-    patch = compile_patch(tmp_path, tools, THROWING, "-O1", "-g", suffix="cpp")
-    built = StubBuilder(tmp_path / "host").build([patch], slide=SLIDE, bind=True, keep_state=True, allow_missing=True)
+    zig = tools.link[1:] == tools.compile[1:]
+    undefined = [] if zig else ["-undefined", "dynamic_lookup"]
+    run([*tools.link, *undefined, "-o", "host", tools.object(folder, "host-object", host).name], cwd=folder)
+    paths = []
+    for name, text in objects.items():
+        compile_patch(folder, tools, text, *options, suffix="cpp").rename(folder / f"{name}.o")
+        paths.append(folder / f"{name}.o")
+    built = StubBuilder(folder / "host").build(paths, slide=SLIDE, bind=True, keep_state=True, allow_missing=True)
     assert built.bound is not None
-    (tmp_path / "stub.o").write_bytes(built.stub.content)
-    (tmp_path / "copy.o").write_bytes(built.bound.objects[0].content)
-    assert "_counter" not in places_of(tmp_path / "copy.o")
+    assert {d.name for d in built.resolution.duplicates if d.forwarded} == {"_counter"}
+    (folder / "stub.o").write_bytes(built.stub.content)
+    copies = []
+    for path, bound in zip(paths, built.bound.objects, strict=True):
+        copies.append(path.with_suffix(".copy.o"))
+        copies[-1].write_bytes(bound.content)
+        assert "_counter" not in places_of(copies[-1])
     linking = [word if word != "-execute" else "-dylib" for word in tools.link]
-    linking += ["-shared", "-Wl,-undefined,dynamic_lookup"] if name == "zig" else undefined
-    run([*linking, "patch.o", "-o", "before.dylib"], cwd=tmp_path)
-    run([*linking, "copy.o", "stub.o", "-o", "after.dylib"], cwd=tmp_path)
+    linking += ["-shared", "-Wl,-undefined,dynamic_lookup"] if zig else undefined
+    run([*linking, *paths, "-o", "before.dylib"], cwd=folder)
+    run([*linking, *copies, "stub.o", "-o", "after.dylib"], cwd=folder)
+    flags = [MachOFile(copy.read_bytes(), copy.name).header.flags for copy in copies]
+    return [name for name, bits in zip(objects, flags, strict=True) if not bits & MH_SUBSECTIONS_VIA_SYMBOLS]
+
+
+UNWOUND = {
+    "with -mcmodel=large": ({"throwing": THROWING % ""}, ["-mcmodel=large"], []),
+    "with a grown object": ({"passing": PASSING, "throwing": THROWING % "extern"}, [], ["passing"]),
+    "with a grown object behind": ({"throwing": THROWING % "extern", "passing": PASSING}, [], ["passing"]),
+}
+"""What it is -> (objects, options, which of them grow)."""
+
+
+@pytest.mark.parametrize("case", UNWOUND)
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_functions_with_kept_variables_unwind_as_before(name: str, case: str, tmp_path: Path) -> None:
+    """An exception that meets a function without its table, or with another's, ends the program or skips handlers."""
+    need_module("lief", "lief")
+    objects, options, grown = UNWOUND[case]
+    assert link_both_ways(tmp_path, toolchain(name), objects, "-O1", "-g", *options) == grown
     before, after = unwinding(tmp_path / "before.dylib"), unwinding(tmp_path / "after.dylib")
     assert before == after
-    assert len(before[0]) == 3
-    assert before[1] == {"_first", "_second"}
+    assert len(before[0]) == (6 if grown else 4)
+    assert before[1].keys() == {"first", "second", "fourth"}
+    assert len(set(before[1].values())) == 3
+
+
+def test_ld64_lld_confuses_exception_tables(tmp_path: Path) -> None:
+    """Once it does not, objects with such tables need no -mcmodel=large."""
+    need_module("lief", "lief")
+    tools = toolchain("lld")
+    content = bytearray(compile_patch(tmp_path, tools, THROWING % "", "-O1", suffix="cpp").read_bytes())
+    flags = int.from_bytes(content[24:28], "little")
+    content[24:28] = (flags & ~MH_SUBSECTIONS_VIA_SYMBOLS).to_bytes(4, "little")
+    (tmp_path / "whole.o").write_bytes(content)
+    linking = [word if word != "-execute" else "-dylib" for word in tools.link]
+    for name in ("patch", "whole"):
+        run([*linking, "-undefined", "dynamic_lookup", f"{name}.o", "-o", f"{name}.dylib"], cwd=tmp_path)
+    before, after = unwinding(tmp_path / "patch.dylib"), unwinding(tmp_path / "whole.dylib")
+    assert before[0] == after[0]
+    assert before[1].keys() == after[1].keys()
+    assert before[1] != after[1]
 
 
 def places_of(path: Path) -> set[str]:
     """The symbols that relocations of the code name."""
     text = objdump(path, "--reloc").partition("(__TEXT,__text)")[2].partition("Relocation information")[0]
-    return set(re.findall(r"(_\w+)$", text, re.MULTILINE))
+    return set(re.findall(r"(?<=\s)(_[\w.]+)$", text, re.MULTILINE))
 
+
+CLASSES = """
+__attribute__((objc_root_class)) @interface %s { @public int x; } - (int)val; @end
+int counter = 41;
+@implementation Foo - (int)val { return %scounter + x; } @end
+int work(Foo *it) { return [it val]; }
+"""
+"""An Objective-C class; with its name, and what its method does with ``counter``."""
 
 REFUSALS = {
     "too far into it": (
@@ -275,6 +352,29 @@ REFUSALS = {
     ),
 }
 """What it is -> (source, how its refusal reads)."""
+
+
+REFUSED_GROWTH = {
+    "exception tables": ("cpp", THROWING % "", "ld64.lld confuses the exception tables"),
+    "an Objective-C class": ("m", CLASSES % ("Foo", "++"), "ld64.lld crashes over the Objective-C classes"),
+}
+"""What it is -> (suffix, source, why no constant can be put behind its code)."""
+
+
+@pytest.mark.parametrize("name", REFUSED_GROWTH)
+def test_what_cannot_grow_is_refused(name: str, tmp_path: Path) -> None:
+    """A linker that misunderstands an object says nothing: the patch fails when an exception is thrown."""
+    suffix, source, reason = REFUSED_GROWTH[name]
+    tools = toolchain("lld")
+    host = "int counter = 1; void thrower(int x) { counter += x; } int main(void) { return counter; }"
+    run([*tools.link, "-o", "host", tools.object(tmp_path, "host-object", host).name], cwd=tmp_path)
+    builder = StubBuilder(tmp_path / "host")
+    patch = compile_patch(tmp_path, tools, source, "-O1", suffix=suffix)
+    pattern = rf"ARM64_RELOC_PAGE21 against _counter: no constant can be put .*{reason}.*; compile with -mcmodel=large"
+    with pytest.raises(SymbolRefusal, match=pattern):
+        builder.build([patch], slide=SLIDE, bind=True, keep_state=True, allow_missing=True)
+    patch = compile_patch(tmp_path, tools, source, "-O1", "-mcmodel=large", suffix=suffix)
+    assert builder.build([patch], slide=SLIDE, bind=True, keep_state=True, allow_missing=True).bound is not None
 
 
 @pytest.mark.parametrize("name", REFUSALS)
