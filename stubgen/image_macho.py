@@ -25,6 +25,17 @@ from stubgen.image import (
     state_obstacle,
 )
 
+_VARIABLE_TYPES = frozenset({c.S_REGULAR, c.S_ZEROFILL, c.S_GB_ZEROFILL, c.S_THREAD_LOCAL_VARIABLES})
+"""Types of sections that hold variables; the others hold pointers to functions, literals and the like."""
+_TABLES = tuple(
+    f"__DATA,__{name}" for name in ("objc_", "cfstring", "interpose", "llvm_", "asan_", "sancov_", "swift", "auth_")
+)
+"""How sections are called that have no type of their own, and whose content a runtime collects image by image."""
+_NO_VARIABLES = (
+    *(b"ltmp", b"l_"),  # the assembler's, the compiler's
+    *(b"_OBJC_", b"__OBJC_", b"l_OBJC"),  # Objective-C metadata, which lies in __data too
+)
+
 
 class MachOImage(Image):
     """A Mach-O file in the phases' vocabulary."""
@@ -214,9 +225,9 @@ class MachOImage(Image):
             elif where == c.N_SECT and 0 < n_sect <= len(self.file.sections):
                 section = self.file.sections[n_sect - 1]
                 kind = section.header.flags & c.SECTION_TYPE
-                thread_local = kind == c.S_THREAD_LOCAL_VARIABLES
-                variable = section.name.startswith("__DATA,") and (thread_local or kind not in c.THREAD_LOCAL_TYPES)
-                if variable and not table.name(index).startswith((b"ltmp", b"l_")):  # the assembler's, the compiler's
+                variable = section.name.startswith("__DATA,") and kind in _VARIABLE_TYPES
+                tables = section.name.startswith(_TABLES)
+                if variable and not tables and not table.name(index).startswith(_NO_VARIABLES):
                     yield index
 
     def _least_size(self, table: Symbols, index: int) -> int:

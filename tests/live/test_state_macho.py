@@ -662,3 +662,83 @@ def test_the_check_reads_every_constant_back(kept: Kept, tmp_path: Path) -> None
         (bad,) = (finding for finding in checked.findings if not finding.ok)
         assert bad.check == "slots"
         assert bad.message.startswith(f"_{name.rpartition('._')[2]} is read at ")
+
+
+OBJECTIVE_C = """
+__attribute__((objc_root_class)) @interface Foo { @public int x; } - (int)val; - (int)other; @end
+__attribute__((objc_root_class)) @interface Zed + (int)make; @end
+@protocol Able - (int)val; @end
+@interface Foo (More) <Able> @property(readonly) int more; @end
+int counter = 41;
+"""
+
+HOST_CLASSES = """
+@implementation Foo - (int)val { return counter + x; } - (int)other { return 1; } @end
+@implementation Foo (More) - (int)more { return 2; } @end
+@implementation Zed + (int)make { return 3; } @end
+int work(Foo *it) { return [it val] + it.more + [Zed make] + (@protocol(Able) != 0); }
+int main(void) { return work(0); }
+"""
+
+PATCH_CLASSES = """
+@implementation Foo - (int)val { return ++counter + x; } - (int)other { return 4; } @end
+@implementation Foo (More) - (int)more { return 5; } @end
+int work(Foo *it) { return [it other] + it.more + [Zed make] + (@protocol(Able) != 0); }
+"""
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_objective_c_metadata_is_the_patchs_own(name: str, tmp_path: Path) -> None:
+    """A selector or class that is taken from the host's tables is another one: the wrong method runs."""
+    tools = toolchain(name)
+    options = ["-O1", "-g", "-fno-objc-arc", "-fno-sanitize=all", "-mcmodel=large"]
+    host = compile_patch(tmp_path, tools, OBJECTIVE_C + HOST_CLASSES, *options, suffix="m").rename(tmp_path / "host.o")
+    undefined = ["-Wl,-undefined,dynamic_lookup"] if name == "zig" else ["-undefined", "dynamic_lookup"]
+    run([*tools.link, *undefined, "-o", "host", host.name], cwd=tmp_path)
+    patch = compile_patch(tmp_path, tools, OBJECTIVE_C + PATCH_CLASSES, *options, suffix="m")
+    builder = StubBuilder(tmp_path / "host")
+    fresh, kept = (
+        builder.build([patch], slide=SLIDE, bind=True, keep_state=keep, allow_missing=True) for keep in (False, True)
+    )
+    assert [d.name for d in kept.resolution.duplicates] == ["_counter"]
+    assert kept.resolution.duplicates[0].forwarded
+    assert list(kept.resolution.decisions()) == list(fresh.resolution.decisions())
+    assert b"_OBJC_CLASS_$_Zed" in kept.resolution.targets
+    assert fresh.bound is not None
+    assert kept.bound is not None
+    files = [MachOFile(built.bound.objects[0].content, "patch.o") for built in (fresh, kept) if built.bound]
+    metadata = [
+        [
+            (section.name, bytes(file.content(section)), list(table.r_address))
+            for section, table in file.relocations()
+            if "__objc_" in section.name
+        ]
+        for file in files
+    ]
+    assert metadata[0] == metadata[1]
+    assert {"__DATA,__objc_selrefs", "__DATA,__objc_classlist", "__DATA,__objc_const"} <= {n for n, *_ in metadata[0]}
+    copy = tmp_path / "copy.o"
+    copy.write_bytes(kept.bound.objects[0].content)
+    assert "_counter" not in places_of(copy)
+
+
+SECTIONS = {
+    "a section of one's own": ('__attribute__((section("__DATA,mine"))) int thing = 1;', True),
+    "a constructor": ('__attribute__((section("__DATA,__mod_init_func,mod_init_funcs"))) void *thing = 0;', False),
+    "a replacement": ('__attribute__((section("__DATA,__interpose"))) void *thing[2] = {0, 0};', False),
+    "a profile's counter": ('__attribute__((section("__DATA,__llvm_prf_cnts"))) long thing = 0;', False),
+    "a thread-local": ("__thread int thing = 1;", True),
+}
+"""What it is -> (its definition, whether it is somebody's variable)."""
+
+
+@pytest.mark.parametrize("case", SECTIONS)
+def test_only_variables_are_variables(case: str, tmp_path: Path) -> None:
+    """Runtimes read such tables image by image; the host's entry in the place of the patch's is read twice or never."""
+    definition, expected = SECTIONS[case]
+    tools = toolchain("lld")
+    host = compile_patch(tmp_path, tools, f"{definition} int main(void) {{ return 0; }}").rename(tmp_path / "host.o")
+    run([*tools.link, "-undefined", "dynamic_lookup", "-o", "host", host], cwd=tmp_path)
+    patch = compile_patch(tmp_path, tools, definition)
+    judged = StubBuilder(tmp_path / "host").judge([patch], slide=SLIDE, bind=True, keep_state=True)
+    assert [(d.name, d.forwarded) for d in judged.duplicates] == ([("_thing", True)] if expected else [])
