@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from stubgen.numbered import SEVERAL, has_sibling, numbering
+
 if TYPE_CHECKING:
     from macho.reader import BuildVersion
     from stubgen.strings import StringTable
@@ -99,7 +101,6 @@ class Reference(NamedTuple):
 
 # Patterns are compiled where they are first needed: most patches need none of these.
 _MERGED = rb"_MergedGlobals(\.|\Z)"
-_NUMBERED = rb"\.\d+\Z"
 _RUST = rb"(?s:_?_R[A-Za-z]|.*17h[0-9a-f]{16}E)"
 _THINLTO_SUFFIX = rb"\.llvm\.\d+\Z"
 
@@ -112,15 +113,16 @@ def is_rust_name(name: bytes) -> bool:
 def state_obstacle(name: bytes, names: Collection[bytes], *, thread_local: bool, initialisers: bool) -> str:
     """Why a variable of an object with these *names* cannot be told to be the host's; empty if nothing says so.
 
-    Compilers number function-local statics anew in every build (``count.0``), and a variable with a dynamic
-    initialiser belongs together with its guard, or is set again when the patch is loaded.
+    Compilers number function-local statics anew in every build, and a variable with a dynamic initialiser belongs
+    together with its guard, or is set again when the patch is loaded.
     """
     if re.match(_MERGED, name):
         return "it is several variables under one name; compile with -mno-global-merge"
-    if re.search(_NUMBERED, name):
-        return "compilers number such variables anew in each build"
     if name.startswith(b"_ZGV") or b"_ZGV" + name.removeprefix(b"_Z") in names:
         return "it is initialised at first use, under a guard"
+    numbered = numbering(name) or (f"the patch {SEVERAL}" if has_sibling(name, names) else "")
+    if numbered:
+        return numbered
     if thread_local and (b"__tls_guard" in names or b"_ZTH" + name.removeprefix(b"_Z") in names):
         return "thread-locals of its file are initialised at first use, under a guard"
     if not thread_local and initialisers:

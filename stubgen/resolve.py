@@ -15,6 +15,7 @@ from stubgen.host import Host
 from stubgen.image import Candidate, Kind, Reference, Static, is_rust_name
 from stubgen.names import close_names
 from stubgen.needed import Needed
+from stubgen.numbered import SEVERAL, has_sibling_in
 from stubgen.pinned import split_pin
 from stubgen.slide import Slide
 from stubgen.trampoline import ADDRESS_LIMIT, WORD
@@ -255,7 +256,7 @@ class _Resolver:
             elif self.policy.bind and self.policy.keep_state and first.writable:
                 target = Target(Kind.DATA, Form.ADDRESS, self._runtime(pool[0]))
             if target is not None:
-                obstacle = _obstacle(statics, pool) or self._growth(statics, pool[0])
+                obstacle = _obstacle(statics, pool) or self._growth(statics, pool[0]) or self._siblings(name)
                 if not obstacle:
                     self.targets[name] = target._replace(kept=True)
             forwarded = target is not None and not obstacle
@@ -268,6 +269,11 @@ class _Resolver:
         if room is None or least <= room:
             return ""
         return f"it has grown: the patch's has {least} bytes or more, and the host's at most {room}"
+
+    def _siblings(self, name: bytes) -> str:
+        """Whether the host's function has several variables of that name: any of them may be the patch's one."""
+        tables = self.host.image.symbol_tables
+        return f"the host {SEVERAL}" if any(has_sibling_in(name, table.strings.content) for table in tables) else ""
 
     def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
         name = reference.name

@@ -10,8 +10,14 @@ from tools import need, run
 from stubgen.build import StubBuilder
 from stubgen.resolve import Resolution
 
+COMPILERS = {
+    "gcc": ("aarch64-linux-gnu-gcc",),
+    "g++": ("aarch64-linux-gnu-g++",),
+    "clang": ("clang-19", "--target=aarch64-linux-gnu"),
+}
 
-def judge(folder: Path, host: dict[str, str], patch: dict[str, str], *options: str) -> Resolution:
+
+def judge(folder: Path, host: dict[str, str], patch: dict[str, str], *options: str, compiler: str = "") -> Resolution:
     """Judge C or C++ sources as a patch for a host of others, both given as file name -> text."""
     folder.mkdir(exist_ok=True)
     objects = {}
@@ -20,13 +26,13 @@ def judge(folder: Path, host: dict[str, str], patch: dict[str, str], *options: s
             place = folder / role / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
-            compiler = str(need("aarch64-linux-gnu-g++" if name.endswith("cc") else "aarch64-linux-gnu-gcc"))
+            program, *target = COMPILERS[compiler or ("g++" if name.endswith("cc") else "gcc")]
             output = place.with_suffix(".o")
-            run([compiler, "-c", "-O1", "-fPIC", "-fdata-sections", *options, place, "-o", output])
+            run([str(need(program)), *target, "-c", "-O1", "-fPIC", "-fdata-sections", *options, place, "-o", output])
             objects.setdefault(role, []).append(output)
-    program = folder / "program"
-    run([str(need("aarch64-linux-gnu-g++")), *objects["host"], "-o", program])
-    return StubBuilder(program).judge(objects["patch"], slide=0x1000, bind=True, keep_state=True)
+    linked = folder / "program"
+    run([str(need("aarch64-linux-gnu-g++")), *objects["host"], "-o", linked])
+    return StubBuilder(linked).judge(objects["patch"], slide=0x1000, bind=True, keep_state=True)
 
 
 MAIN = "int main(void) { return 0; }"
@@ -119,3 +125,40 @@ def test_what_is_the_hosts_variable(
     for name, obstacle in expected.items():
         assert found[name].obstacle == obstacle
         assert found[name].forwarded is (not obstacle)
+
+
+ONE = "int f(int c) { if (c) { static int n = 5; return n++; } return 0; }"
+TWO = (
+    "int f(int c) { if (c > 5) { static int n = 100; return n++; } if (c) { static int n = 5; return n++; } return 0; }"
+)
+LAMBDA_OF_ONE = "int f(int c) { auto a = [] { static int n = 5; return n++; }; return a(); }"
+NUMBERED = "compilers number such variables anew in each build"
+PATCHS = "the patch has several of that name, which compilers number anew in each build"
+HOSTS = "the host has several of that name, which compilers number anew in each build"
+LAMBDA = "it belongs to a lambda, a block or an unnamed type, which compilers number anew in each build"
+
+FAMILIES = {
+    "one": ("clang", "a.c", ONE, ONE, {"f.n": ""}),
+    "one more in the patch": ("clang", "a.c", ONE, TWO, {"f.n": PATCHS}),
+    "one less in the patch": ("clang", "a.c", TWO, ONE, {"f.n": HOSTS}),
+    "two": ("clang", "a.c", TWO, TWO, {"f.n": PATCHS, "f.n.1": NUMBERED}),
+    "C++: one": ("clang", "a.cc", ONE, ONE, {"_ZZ1fiE1n": ""}),
+    "C++: one more in the patch": ("clang", "a.cc", ONE, TWO, {"_ZZ1fiE1n": PATCHS}),
+    "C++: one less in the patch": ("clang", "a.cc", TWO, ONE, {"_ZZ1fiE1n": HOSTS}),
+    "C++: two": ("clang", "a.cc", TWO, TWO, {"_ZZ1fiE1n": PATCHS, "_ZZ1fiE1n_0": NUMBERED}),
+    "g++: one": ("g++", "a.cc", ONE, ONE, {"_ZZ1fiE1n": ""}),
+    "g++: one more in the patch": ("g++", "a.cc", ONE, TWO, {"_ZZ1fiE1n": PATCHS}),
+    "g++: one less in the patch": ("g++", "a.cc", TWO, ONE, {"_ZZ1fiE1n": HOSTS}),
+    "a lambda": ("clang", "a.cc", LAMBDA_OF_ONE, LAMBDA_OF_ONE, {"_ZZZ1fiENK3$_0clEvE1n": LAMBDA}),
+    "g++: a lambda": ("g++", "a.cc", LAMBDA_OF_ONE, LAMBDA_OF_ONE, {"_ZZZ1fiENKUlvE_clEvE1n": LAMBDA}),
+}
+
+
+@pytest.mark.parametrize(("compiler", "name", "host", "patch", "expected"), FAMILIES.values(), ids=list(FAMILIES))
+def test_statics_of_functions(
+    tmp_path: Path, compiler: str, name: str, host: str, patch: str, expected: dict[str, str]
+) -> None:
+    """A static that somebody puts in front of the old one takes its name: it would go on with the old one's value."""
+    found = {d.name: d for d in judge(tmp_path, {name: f"{host} {MAIN}"}, {name: patch}, compiler=compiler).duplicates}
+    assert {other: found[other].obstacle for other in expected} == expected
+    assert {other for other in expected if found[other].forwarded} == {o for o, why in expected.items() if not why}

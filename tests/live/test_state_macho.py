@@ -742,3 +742,27 @@ def test_only_variables_are_variables(case: str, tmp_path: Path) -> None:
     patch = compile_patch(tmp_path, tools, definition)
     judged = StubBuilder(tmp_path / "host").judge([patch], slide=SLIDE, bind=True, keep_state=True)
     assert [(d.name, d.forwarded) for d in judged.duplicates] == ([("_thing", True)] if expected else [])
+
+
+@pytest.mark.parametrize("suffix", ["c", "cpp"])
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_a_function_that_got_another_static(name: str, suffix: str, tmp_path: Path) -> None:
+    """The new static takes the old one's name; both would begin with what the other was."""
+    source = "int f(int c) { %s if (c) { static int n = 5; return n++; } return 0; }"
+    if suffix == "cpp":
+        source = f'extern "C" {source}'
+    tools, options = toolchain(name), ["-O1", "-g", "-fno-sanitize=all"]
+    old = compile_patch(tmp_path, tools, source % "" + "int main(void) { return f(1); }", *options, suffix=suffix)
+    old.rename(tmp_path / "host.o")
+    command = [*tools.link, *([] if name == "zig" else ["-undefined", "dynamic_lookup"]), "-o", "host", "host.o"]
+    run(command, cwd=tmp_path)
+    added = source % "if (c > 5) { static int n = 100; return n++; }"
+    captured, anchor = Capture(command, tmp_path, {}, output="host"), symbols(tmp_path / "host")["_main"] + SLIDE
+    for text, kept, expected in ((source % "", True, [5, 6]), (added, False, [100, 5])):
+        patch = compile_patch(tmp_path, tools, text, *options, suffix=suffix)
+        output = tmp_path / f"{kept}.dylib"
+        linked = link_patch(StubBuilder(tmp_path / "host"), captured, [patch], output, anchor, keep_state=True)
+        (found,) = linked.built.resolution.duplicates
+        assert found.forwarded is kept
+        running = start(Patched(tmp_path / "host", linked, patch))
+        assert [running.call("f", 9), running.call("f", 1)] == expected
