@@ -77,6 +77,7 @@ PT_DYNAMIC = 2
 PT_INTERP = 3
 PT_NOTE = 4
 PT_TLS = 7
+PT_GNU_RELRO = 0x6474E552  # GNU: read-only once the loader has relocated it
 PF_X = 1
 PF_W = 2
 PF_R = 4

@@ -123,6 +123,7 @@ S_ATTR_DEBUG = 0x02000000
 VM_PROT_READ = 1
 VM_PROT_WRITE = 2
 VM_PROT_EXECUTE = 4
+SG_READ_ONLY = 0x10  # a segment that dyld makes read-only once it has bound it
 
 ZEROFILL_TYPES = frozenset({S_ZEROFILL, S_GB_ZEROFILL, S_THREAD_LOCAL_ZEROFILL})
 """Section types that occupy memory and no bytes of the file."""
@@ -144,6 +145,7 @@ N_INDR = 0xA
 N_WEAK_REF = 0x40
 N_WEAK_DEF = 0x80
 N_ALT_ENTRY = 0x200
+COMMON_ALIGN_SHIFT = 8  # GET_COMM_ALIGN: a common's n_desc holds log2 bytes in bits 8 to 11
 
 # <mach-o/loader.h>, the indirect symbol table
 INDIRECT_SYMBOL_LOCAL = 0x80000000  # these two bits: no symbol's index

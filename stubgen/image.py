@@ -48,6 +48,7 @@ class Candidate(NamedTuple):
     default: bool = True  # of several versions, the one that an unversioned reference means
     exported: bool = False  # the dynamic loader can find it by name
     file: bytes = b""  # the source file of a local symbol, where the table says
+    writable: bool = True  # not in memory that holds constants
 
 
 class Code(NamedTuple):
@@ -88,6 +89,7 @@ class Static(NamedTuple):
     file: bytes = b""  # the source file, where the table or, in Mach-O, debug information says
     obstacle: str = ""  # what in the object speaks against using the host's instead
     least: int = 0  # bytes that it surely has, where the format does not say how many
+    align: int = 1  # bytes: its code may rely on an address that is a multiple
 
 
 class Reference(NamedTuple):
@@ -137,6 +139,16 @@ def base_name(name: bytes) -> bytes:
 
 INDEX_PAYS = 8
 """Symbols a wanted name from which an index is faster than a search of them all."""
+
+
+def alignment_at(offset: int, size: int, section: int) -> int:
+    """The alignment in bytes that code may rely on for a variable of *size* bytes, at *offset* of a section.
+
+    Its type's divides all three: where it lies, its size and how *section* is aligned. Which one it is, no object
+    says of a variable that shares its section; one that was asked for beyond the type's goes unseen.
+    """
+    bits = offset | size | section
+    return bits & -bits
 
 
 class NameTable(Protocol):

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from elf import constants as c
-from elf.reader import ElfFile, Symbols
+from elf.reader import ElfFile, Section, Symbols
 from elf.records import Sym
 from stubgen.errors import UnsupportedInput
 from stubgen.image import (
@@ -24,6 +24,7 @@ from stubgen.image import (
     Reference,
     Role,
     Static,
+    alignment_at,
     state_obstacle,
 )
 from stubgen.strings import string_at
@@ -149,7 +150,20 @@ class ElfImage(Image):
         local = bind == c.STB_LOCAL
         exported = table is self.file.dynamic_symbols and not local
         file = self._source_file(table, index) if local and kind in (Kind.DATA, Kind.THREAD_LOCAL) else b""
-        return Candidate(name, address, kind, local, symbol.st_size, section, version, default, exported, file)
+        writable = kind is not Kind.DATA or self._is_writable(shndx, address)
+        size = symbol.st_size
+        return Candidate(name, address, kind, local, size, section, version, default, exported, file, writable)
+
+    def _is_writable(self, shndx: int, address: int) -> bool:
+        """Whether the datum at *address* of a linked image, in section *shndx*, is no constant."""
+        if any(s.p_type == c.PT_GNU_RELRO and s.p_vaddr <= address < s.p_vaddr + s.p_memsz for s in self.file.segments):
+            return False
+        if shndx < len(self.file.sections):
+            return _holds_variables(self.file.sections[shndx])
+        return any(
+            s.p_type == c.PT_LOAD and s.p_flags & c.PF_W and s.p_vaddr <= address < s.p_vaddr + s.p_memsz
+            for s in self.file.segments
+        )
 
     def _source_file(self, table: Symbols, index: int) -> bytes:
         """The file of a local symbol; only the full table has file symbols."""
@@ -200,10 +214,10 @@ class ElfImage(Image):
         homes = Counter((table.st_shndx[index], table.st_value[index]) for index in variables)
         for index in variables:
             name, shndx, info = table.name(index), table.st_shndx[index], table.st_info[index]
-            writable = True  # a common
+            writable, align = True, table.st_value[index]  # a common
             if shndx < len(self.file.sections):
-                section = self.file.sections[shndx]
-                writable = bool(section.header.sh_flags & c.SHF_WRITE) and not section.name.startswith(".data.rel.ro")
+                writable = _holds_variables(self.file.sections[shndx])
+                align = self._alignment(table, index)
             local, thread_local = info >> 4 == c.STB_LOCAL, info & 0xF == c.STT_TLS
             obstacle = state_obstacle(name, names, thread_local=thread_local, initialisers=initialisers)
             if not obstacle and shndx != table.common and homes[shndx, table.st_value[index]] > 1:
@@ -217,7 +231,16 @@ class ElfImage(Image):
                 hidden=table.st_other[index] & 3 == c.STV_HIDDEN,
                 file=self._source_file(table, index if local else len(table)),
                 obstacle=obstacle,
+                align=max(align, 1),
             )
+
+    def _alignment(self, table: Symbols, index: int) -> int:
+        """What the code of an object may rely on: exact for a variable that has its section to itself."""
+        header = self.file.sections[table.st_shndx[index]].header
+        offset, size = table.st_value[index], table.st_size[index]
+        if not offset and size == header.sh_size:
+            return int(header.sh_addralign)
+        return alignment_at(offset, size, header.sh_addralign)
 
     def _variables(self, table: Symbols) -> Iterator[int]:
         """Index of every symbol that is somebody's variable."""
@@ -308,6 +331,10 @@ class ElfImage(Image):
 def _is_mapping_symbol(name: bytes) -> bool:
     """AAELF64, "Mapping symbols": ``$x`` or ``$d``, alone or before a period; ``$destroy`` is a name like any other."""
     return name in (b"$x", b"$d") or name.startswith((b"$x.", b"$d."))
+
+
+def _holds_variables(section: Section) -> bool:
+    return bool(section.header.sh_flags & c.SHF_WRITE) and not section.name.startswith(".data.rel.ro")
 
 
 def _within(address: int, ranges: list[tuple[int, int]]) -> bool:

@@ -22,6 +22,7 @@ from stubgen.image import (
     Reference,
     Role,
     Static,
+    alignment_at,
     state_obstacle,
 )
 
@@ -124,7 +125,19 @@ class MachOImage(Image):
             kind = Kind.DATA
         exported = bool(n_type & c.N_EXT) and not n_type & c.N_PEXT
         file = self._source_files.get((name, address), b"") if local and kind is not Kind.FUNCTION else b""
-        return Candidate(name, address, kind, local, 0, section.name, exported=exported, file=file)
+        writable = kind is not Kind.DATA or self._is_writable[n_sect - 1]
+        return Candidate(name, address, kind, local, 0, section.name, exported=exported, file=file, writable=writable)
+
+    @cached_property
+    def _is_writable(self) -> list[bool]:
+        """For each section of a linked image whether what is in it are variables and no constants."""
+        segments = [segment for segment in self.file.segments for _ in range(segment.nsects)]
+        return [
+            bool(segment.initprot & c.VM_PROT_WRITE)
+            and not segment.flags & c.SG_READ_ONLY
+            and not section.name.endswith(",__const")
+            for segment, section in zip(segments, self.file.sections, strict=True)
+        ]
 
     @cached_property
     def _source_files(self) -> dict[tuple[bytes, int], bytes]:
@@ -212,7 +225,9 @@ class MachOImage(Image):
                 elif not apart:
                     obstacle = "its object does not keep variables apart: it lacks MH_SUBSECTIONS_VIA_SYMBOLS"
             least = 0 if thread_local else self._least_size(table, index)
-            yield Static(name, 0, section != "__DATA,__const", thread_local, local, hidden, file, obstacle, least)
+            align = 1 if thread_local else self._alignment(table, index)  # of a thread-local it is the descriptor
+            writable = section != "__DATA,__const"
+            yield Static(name, 0, writable, thread_local, local, hidden, file, obstacle, least, align)
 
     def _variables(self, table: Symbols) -> Iterator[int]:
         """Index of every symbol that is somebody's variable."""
@@ -242,6 +257,15 @@ class MachOImage(Image):
         if end >= header.addr + header.size:
             return int(header.addr + header.size - start)
         return max(end - start - min(end & -end, 1 << header.align) + 1, 0)
+
+    def _alignment(self, table: Symbols, index: int) -> int:
+        """What an object's code may rely on: a type is aligned to at most its size, which ends at what comes next."""
+        n_sect, start = table.n_sect[index], table.n_value[index]
+        if not n_sect:
+            return 1 << (table.n_desc[index] >> c.COMMON_ALIGN_SHIFT & 0xF)
+        header, end = self.file.sections[n_sect - 1].header, self._next_symbol(start)
+        most = 1 << max((end or start) - start, 1).bit_length() - 1
+        return min(most, alignment_at(start - header.addr, 0, 1 << header.align))
 
     def _next_symbol(self, address: int) -> int | None:
         """The address of the first symbol behind *address*."""

@@ -256,7 +256,12 @@ class _Resolver:
             elif self.policy.bind and self.policy.keep_state and first.writable:
                 target = Target(Kind.DATA, Form.ADDRESS, self._runtime(pool[0]))
             if target is not None:
-                obstacle = _obstacle(statics, pool) or self._growth(statics, pool[0]) or self._siblings(name)
+                obstacle = (
+                    _obstacle(statics, pool)
+                    or self._growth(statics, pool[0])
+                    or self._misalignment(statics, pool[0], target)
+                    or self._siblings(name)
+                )
                 if not obstacle:
                     self.targets[name] = target._replace(kept=True)
             forwarded = target is not None and not obstacle
@@ -269,6 +274,17 @@ class _Resolver:
         if room is None or least <= room:
             return ""
         return f"it has grown: the patch's has {least} bytes or more, and the host's at most {room}"
+
+    def _misalignment(self, statics: Sequence[Static], candidate: Candidate, target: Target) -> str:
+        """Whether the patch's code may rely on more alignment than the host's variable has: atomics then fault."""
+        align = max(static.align for static in statics)
+        place = target.value if target.form is Form.THREAD_OFFSET else candidate.address
+        if place % align and not candidate.size:
+            room = self.host.image.room(candidate.address)
+            align = min(align, 1 << (room or align).bit_length() - 1)
+        if not place % align:
+            return ""
+        return f"the patch may rely on its being at a multiple of {align} bytes, and the host's is at {place:#x}"
 
     def _siblings(self, name: bytes) -> str:
         """Whether the host's function has several variables of that name: any of them may be the patch's one."""
@@ -528,6 +544,7 @@ def _obstacle(statics: Sequence[Static], pool: Sequence[Candidate]) -> str:
         (len({c.address for c in pool}) > 1, f"the host has {len(pool)} variables of that name"),
         (len(statics) > 1 and any(s.local for s in statics), "several objects of the patch have one of that name"),
         (bool(static.obstacle), static.obstacle),
+        (static.writable and not candidate.writable, "the host's is constant"),
         (
             bool(static.size and candidate.size and static.size != candidate.size),
             f"its size changed from {candidate.size} to {static.size} bytes",

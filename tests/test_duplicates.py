@@ -80,6 +80,16 @@ CASES = {
         {"a.c": "int count[3] = {1};"},
         {"count": "its size changed from 8 to 12 bytes"},
     ),
+    "a constant": (
+        {"a.c": f"const int limit = 7; {MAIN}"},
+        {"a.c": "int limit = 7;"},
+        {"limit": "the host's is constant"},
+    ),
+    "a constant pointer": (
+        {"a.c": f"int count; int *const where = &count; {MAIN}"},
+        {"a.c": "extern int count; int *where = &count;"},
+        {"where": "the host's is constant"},
+    ),
     "numbered": (
         {"a.c": f"int f(void) {{ static int n = 1; return n++; }} {MAIN}"},
         {"a.c": "int f(void) { static int n = 1; return n++; }"},
@@ -162,3 +172,66 @@ def test_statics_of_functions(
     found = {d.name: d for d in judge(tmp_path, {name: f"{host} {MAIN}"}, {name: patch}, compiler=compiler).duplicates}
     assert {other: found[other].obstacle for other in expected} == expected
     assert {other for other in expected if found[other].forwarded} == {o for o, why in expected.items() if not why}
+
+
+@pytest.mark.parametrize("stripped", [False, True])
+def test_constants_without_section_headers(tmp_path: Path, stripped: bool) -> None:
+    """A variable that is bound to a constant of the host faults at the first write."""
+    text = f"int count = 1; const int limit = 7; int *const where = &count; {MAIN}"
+    objects = {}
+    for name, source in (("host", text), ("patch", "int count = 1, limit = 7, *where = &count;")):
+        (tmp_path / "a.c").write_text(source)
+        objects[name] = tmp_path / f"{name}.o"
+        run(
+            [
+                str(need("aarch64-linux-gnu-gcc")),
+                "-c",
+                "-fPIC",
+                "-fdata-sections",
+                tmp_path / "a.c",
+                "-o",
+                objects[name],
+            ]
+        )
+    program = tmp_path / "program"
+    run([str(need("aarch64-linux-gnu-gcc")), "-rdynamic", objects["host"], "-o", program])
+    if stripped:
+        run([str(need("llvm-objcopy-19")), "--strip-sections", program])
+    judged = StubBuilder(program).judge([objects["patch"]], slide=0x1000, bind=True, keep_state=True)
+    assert {d.name: d.obstacle for d in judged.duplicates} == {
+        "count": "",
+        "limit": "the host's is constant",
+        "where": "the host's is constant",
+    }
+
+
+PLACED = """__asm__(".section %s\\n.p2align 3\\n.long 1\\n.globl thing\\n.type thing, %%%s\\n.size thing, 8\\n"
+"thing: .long 1, 2\\n.p2align 3\\n.previous");"""
+BY_FOUR = PLACED % (r"mine, \"aw\"", "object")
+BY_FOUR_OF_THREE = BY_FOUR.replace("thing, 8", "thing, 12").replace("1, 2", "1, 2, 3")
+BY_FOUR_IN_THREAD = PLACED % (r".tdata, \"awT\", %progbits", "tls_object")
+BY_EIGHT = "struct { int a, b; } thing __attribute__((aligned(8))) = {1};"
+SHARED = '__attribute__((section("mine"))) long before = 1; __attribute__((section("mine"))) '
+
+ALIGNED = {
+    "an atomic for a structure": (BY_FOUR, "_Atomic long thing = 1;", 8),
+    "the same structure": (BY_FOUR, "struct { int a, b; } thing __attribute__((aligned(4))) = {1};", 0),
+    "more than its type": (BY_EIGHT, "long thing __attribute__((aligned(1024))) = 1;", 1024),
+    "an atomic where others lie too": (BY_FOUR, SHARED + "_Atomic long thing = 1;", 8),
+    "two halves where others lie too": (BY_FOUR, SHARED + "int thing[2] = {1};", 8),  # nothing says that it is less
+    "three parts where others lie too": (BY_FOUR_OF_THREE, SHARED + "int thing[3] = {1};", 0),
+    "a common": (BY_FOUR, "_Atomic long thing __attribute__((common));", 8),
+    "aligned": (BY_EIGHT, "_Atomic long thing = 1;", 0),
+    "a thread-local": (BY_FOUR_IN_THREAD, "__thread _Atomic long thing = 1;", 8),
+}
+"""What it is -> (the host's, the patch's, what the patch relies on and the host does not keep)."""
+
+
+@pytest.mark.parametrize(("host", "patch", "align"), ALIGNED.values(), ids=list(ALIGNED))
+def test_alignment(tmp_path: Path, host: str, patch: str, align: int) -> None:
+    """An atomic access to an address that is not a multiple of its size faults."""
+    judged = judge(tmp_path, {"a.c": f"{host} {MAIN}"}, {"a.c": patch})
+    (found,) = (d for d in judged.duplicates if d.name == "thing")
+    assert found.forwarded is not bool(align)
+    expected = f"the patch may rely on its being at a multiple of {align} bytes, and the host's is at 0x"
+    assert found.obstacle.startswith(expected) if align else not found.obstacle

@@ -766,3 +766,64 @@ def test_a_function_that_got_another_static(name: str, suffix: str, tmp_path: Pa
         assert found.forwarded is kept
         running = start(Patched(tmp_path / "host", linked, patch))
         assert [running.call("f", 9), running.call("f", 1)] == expected
+
+
+CONSTANTS = {
+    "lld": ([], "__DATA_CONST,__const"),
+    "lld-opcodes": (["-no_data_const"], "__DATA,__const"),
+    "zig": ([], ""),
+}
+"""Toolchain -> (how the host is linked, where constants lie then that hold addresses, if that matters)."""
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_the_hosts_constants_are_not_written(name: str, tmp_path: Path) -> None:
+    """A variable that is bound to a constant of the host faults at the first write."""
+    tools, (options, section) = toolchain(name), CONSTANTS[name]
+    source = "int count = 1; const int limit = 7; int *const where = &count; int main(void) { return 0; }"
+    run([*tools.link, *options, "-o", "host", tools.object(tmp_path, "host-object", source).name], cwd=tmp_path)
+    patch = compile_patch(tmp_path, tools, "int count = 1, limit = 7, *where = &count;")
+    judged = StubBuilder(tmp_path / "host").judge([patch], slide=SLIDE, bind=True, keep_state=True)
+    constant = "the host's is constant"
+    assert {d.name: d.obstacle for d in judged.duplicates} == {"_count": "", "_limit": constant, "_where": constant}
+    assert not section or MachOFile((tmp_path / "host").read_bytes(), "host").section(section)
+
+
+PAIR = "__attribute__((aligned(8))) int before = 1; struct { int a, b; } thing = {1}; int behind = 3;"
+
+ALIGNED = {
+    "an atomic for a structure": (PAIR, "_Atomic long thing = 1;", 8),
+    "where it always was": (PAIR, PAIR, 0),
+    "elsewhere": (PAIR, "int other = 1; struct { int a, b; } thing = {1};", 0),
+    "a common": (PAIR, "_Atomic long thing;", 8),
+    "an int": (
+        "__attribute__((aligned(8))) int before = 1, thing = 2, behind = 3;",
+        "int thing = 1; long other = 2;",
+        0,
+    ),
+    "aligned": ("__attribute__((aligned(8))) struct { int a, b; } thing = {1};", "_Atomic long thing = 1;", 0),
+    "wide": ("long before __attribute__((aligned(16))) = 1, thing[2] = {2, 3};", "__int128 thing = 1;", 16),
+}
+"""What it is -> (the host's, the patch's, what the patch may rely on and the host does not keep)."""
+
+
+@pytest.mark.parametrize("case", ALIGNED)
+def test_alignment(case: str, tmp_path: Path) -> None:
+    """An atomic access to an address that is not a multiple of its size faults."""
+    host, source, align = ALIGNED[case]
+    tools = toolchain("lld")
+    run(
+        [
+            *tools.link,
+            "-o",
+            "host",
+            tools.object(tmp_path, "host-object", f"{host} int main(void) {{ return 0; }}").name,
+        ],
+        cwd=tmp_path,
+    )
+    patch = compile_patch(tmp_path, tools, source, "-O1", *(["-fcommon"] if case == "a common" else []))
+    judged = StubBuilder(tmp_path / "host").judge([patch], slide=SLIDE, bind=True, keep_state=True)
+    (found,) = (duplicate for duplicate in judged.duplicates if duplicate.name == "_thing")
+    assert found.forwarded is not bool(align)
+    expected = f"the patch may rely on its being at a multiple of {align} bytes, and the host's is at 0x"
+    assert found.obstacle.startswith(expected) if align else not found.obstacle
