@@ -110,6 +110,7 @@ VERSION_MIN_PLATFORMS = {
 """What the commands that LC_BUILD_VERSION replaced say of the platform."""
 
 # <mach-o/loader.h>, sections
+MAX_SECTION_ALIGN = 15  # log2 bytes, <mach-o/loader.h> and ld64: MAXSECTALIGN
 SECTION_TYPE = 0x000000FF
 S_REGULAR = 0x0
 S_ZEROFILL = 0x1

@@ -256,7 +256,7 @@ class MachOImage(Image):
             return 0
         if end >= header.addr + header.size:
             return int(header.addr + header.size - start)
-        return max(end - start - min(end & -end, 1 << header.align) + 1, 0)
+        return max(end - start - min(end & -end, 1 << min(header.align, c.MAX_SECTION_ALIGN)) + 1, 0)
 
     def _alignment(self, table: Symbols, index: int) -> int:
         """What an object's code may rely on: a type is aligned to at most its size, which ends at what comes next."""
@@ -265,7 +265,7 @@ class MachOImage(Image):
             return 1 << (table.n_desc[index] >> c.COMMON_ALIGN_SHIFT & 0xF)
         header, end = self.file.sections[n_sect - 1].header, self._next_symbol(start)
         most = 1 << max((end or start) - start, 1).bit_length() - 1
-        return min(most, alignment_at(start - header.addr, 0, 1 << header.align))
+        return min(most, alignment_at(start - header.addr, 0, 1 << min(header.align, c.MAX_SECTION_ALIGN)))
 
     def _next_symbol(self, address: int) -> int | None:
         """The address of the first symbol behind *address*."""

@@ -4,7 +4,7 @@ The numbers count from the top of a function or a file, so one more in front shi
 then another variable's. The first of a family has no number, which only its siblings give away::
 
     clang, C         f.n           f.n.1
-    C++ (Itanium)    _ZZ1fvE1n     _ZZ1fvE1n_0         a lambda: $_0, UlvE_; an unnamed type: Ut_
+    C++ (Itanium)    _ZZ1fvE1n     _ZZ1fvE1n_0         a lambda: $_0, UlvE_; an unnamed type: $_0, Ut_, ._anon_0
     Rust, v0         _RNvNv..3run5COUNT                _RNvNv..3runs_5COUNT
     Rust, legacy     _ZN1t3run5COUNT17h<hash>E         the same but for the hash
 
@@ -59,7 +59,7 @@ def numbering(name: bytes) -> str:
 
 def _itanium_numbering(name: bytes) -> str:
     skeleton, identifiers = _parts(_ITANIUM, name)
-    if re.search(rb"U[lt]", skeleton) or any(identifier.startswith(b"$_") for identifier in identifiers):
+    if re.search(rb"U[lt]", skeleton) or any(identifier.startswith((b"$_", b"._")) for identifier in identifiers):
         return LAMBDA
     if b"Z" in skeleton[3:].replace(b"L_Z", b"").replace(b"LZ", b""):  # less what template arguments name
         return NESTED

@@ -38,6 +38,9 @@ ALONE = {
     "_ZZZ1gvENKUlvE0_clEvE1q": LAMBDA,
     "_ZN1VIUlvE_E5valueE": LAMBDA,
     "_ZZN1gMUt_1fEvE1n": LAMBDA,
+    "_ZZN3$_01fEvE1n": LAMBDA,
+    "_ZZN8._anon_01fEvE1n": LAMBDA,  # GCC
+    "_ZZ1tI8._anon_3EiT_E1k": LAMBDA,
     "_ZZZ1fvEN1A1gEvE1n": NESTED,
     "_ZN1VIZ1gvE1AE5valueE": NESTED,
     "_RNvNvCshQ9zqyQK4ah_1t3run5COUNT": "",
