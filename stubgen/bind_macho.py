@@ -47,10 +47,13 @@ ADVICE = {
 }
 """Codes that cannot be bound -> why, and what helps."""
 
+LARGE = "compile with -mcmodel=large (rustc: -C code-model=large)"
+"""What lets code load each variable's address from the GOT."""
+
 KEPT_ADVICE = {
-    r.ARM64_RELOC_PAGE21: "the code is more than 1 MiB, too far from a constant behind it; compile with -mcmodel=large",
+    r.ARM64_RELOC_PAGE21: f"the code is more than 1 MiB, too far from a constant behind it; {LARGE}",
     r.ARM64_RELOC_PAGEOFF12: "what it reaches lies too far into the variable, or at a place that is no multiple of its "
-    "size; compile with -mcmodel=large",
+    f"size; {LARGE}",
 }
 """Likewise, for variables that the patch defines too (``--keep-state``)."""
 
@@ -216,7 +219,7 @@ class _Run:
             return ADVICE[place.modifier]
         if place.target.kept and place.kind in KEPT_ADVICE:
             if self.growth_obstacle:
-                return f"no constant can be put behind the code: {self.growth_obstacle}; compile with -mcmodel=large"
+                return f"no constant can be put behind the code: {self.growth_obstacle}; {LARGE}"
             return KEPT_ADVICE[place.kind]
         return ADVICE.get(place.kind, "no rule binds this relocation")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from stubgen.numbered import SEVERAL, has_sibling, numbering
+from stubgen.numbered import numbering
 
 if TYPE_CHECKING:
     from macho.reader import BuildVersion
@@ -122,7 +122,7 @@ def state_obstacle(name: bytes, names: Collection[bytes], *, thread_local: bool,
         return "it is several variables under one name; compile with -mno-global-merge"
     if name.startswith(b"_ZGV") or b"_ZGV" + name.removeprefix(b"_Z") in names:
         return "it is initialised at first use, under a guard"
-    numbered = numbering(name) or (f"the patch {SEVERAL}" if has_sibling(name, names) else "")
+    numbered = numbering(name)
     if numbered:
         return numbered
     if thread_local and (b"__tls_guard" in names or b"_ZTH" + name.removeprefix(b"_Z") in names):

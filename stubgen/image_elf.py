@@ -27,6 +27,7 @@ from stubgen.image import (
     alignment_at,
     state_obstacle,
 )
+from stubgen.numbered import SEVERAL, has_sibling
 from stubgen.strings import string_at
 
 
@@ -220,6 +221,8 @@ class ElfImage(Image):
                 align = self._alignment(table, index)
             local, thread_local = info >> 4 == c.STB_LOCAL, info & 0xF == c.STT_TLS
             obstacle = state_obstacle(name, names, thread_local=thread_local, initialisers=initialisers)
+            if not obstacle and has_sibling(name, table):
+                obstacle = f"the patch {SEVERAL}"
             if not obstacle and shndx != table.common and homes[shndx, table.st_value[index]] > 1:
                 obstacle = "it has several names"
             yield Static(

@@ -25,6 +25,7 @@ from stubgen.image import (
     alignment_at,
     state_obstacle,
 )
+from stubgen.numbered import SEVERAL, has_sibling
 
 _VARIABLE_TYPES = frozenset({c.S_REGULAR, c.S_ZEROFILL, c.S_GB_ZEROFILL, c.S_THREAD_LOCAL_VARIABLES})
 """Types of sections that hold variables; the others hold pointers to functions, literals and the like."""
@@ -217,6 +218,8 @@ class MachOImage(Image):
             # C++ names, without the underscore that Mach-O puts before them
             plain = name.removeprefix(b"_")
             obstacle = state_obstacle(plain, names, thread_local=thread_local, initialisers=initialisers)
+            if not obstacle and has_sibling(name, table):
+                obstacle = f"the patch {SEVERAL}"
             if not obstacle and n_sect and not thread_local:
                 if homes[n_sect, table.n_value[index]] > 1:
                     obstacle = "it has several names"

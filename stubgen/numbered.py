@@ -14,8 +14,11 @@ GCC numbers every static of a C function (``n.0``).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from stubgen.image import NameTable
 
 NUMBERED = "compilers number such variables anew in each build"
 LAMBDA = "it belongs to a lambda, a block or an unnamed type, which compilers number anew in each build"
@@ -66,32 +69,33 @@ def _itanium_numbering(name: bytes) -> str:
     return NUMBERED if re.search(b"#(?:" + _DISCRIMINATOR + b")", skeleton) else ""
 
 
-def has_sibling(name: bytes, names: Iterable[bytes]) -> bool:
-    """Whether one of *names* is another one of *name*'s family."""
+def has_sibling(name: bytes, table: NameTable) -> bool:
+    """Whether *table* has another one of *name*'s family."""
     family = _family(name)
-    return family is not None and any(family.marker in other and family.has(other) for other in names)
+    others = set(_others(family, table.strings.content)) if family is not None else set()
+    return bool(others) and next(table.places(others, ()), None) is not None
 
 
-def has_sibling_in(name: bytes, strings: bytes) -> bool:
-    """Whether a string table has another one of *name*'s family."""
-    family = _family(name)
-    return family is not None and any(map(family.has, _strings_with(family.marker, strings)))
-
-
-def _strings_with(marker: bytes, strings: bytes) -> Iterator[bytes]:
-    """The strings that have *marker* in them."""
-    place = strings.find(marker)
+def _others(family: _Family, strings: bytes) -> Iterator[bytes]:
+    """What may be a sibling's name in a string table: linkers let a name begin inside another one's string."""
+    place = strings.find(family.marker)
     while place >= 0:
         end = strings.find(b"\0", place)
         end = len(strings) if end < 0 else end
-        yield strings[strings.rfind(b"\0", 0, place) + 1 : end]
-        place = strings.find(marker, end)
+        string = strings[strings.rfind(b"\0", 0, place) + 1 : end]
+        begin = string.find(family.prefix)
+        while begin >= 0:
+            if family.has(string[begin:]):
+                yield string[begin:]
+            begin = string.find(family.prefix, begin + 1)
+        place = strings.find(family.marker, end)
 
 
 class _Family(NamedTuple):
     """The names that differ in nothing but a number."""
 
     marker: bytes  # is in each of them
+    prefix: bytes  # likewise, and begins it
     has: Callable[[bytes], bool]  # whether a name is in it, and not the one asked about
 
 
@@ -102,12 +106,12 @@ def _family(name: bytes) -> _Family | None:
         parts, tail = _v0(plain)
 
         def differs_in_disambiguators(other: bytes) -> bool:
-            other = _plain(other)
-            there, end = _v0(other) if other.startswith(b"_R") else (None, b"")
-            stripped = there and there._replace(skeleton=re.sub(_DISAMBIGUATOR, b"", there.skeleton))
-            return other != plain and end == tail and stripped == parts
+            there, end = _v0(_plain(other))
+            stripped = there._replace(skeleton=re.sub(_DISAMBIGUATOR, b"", there.skeleton))
+            return other != name and end == tail and stripped == parts
 
-        return _Family(parts.identifiers[-1] if parts.identifiers else plain, differs_in_disambiguators)
+        marker = parts.identifiers[-1] if parts.identifiers else plain
+        return _Family(marker, name[: name.index(b"_R") + 2], differs_in_disambiguators)
     legacy = re.search(_LEGACY, plain)
     if legacy is not None:
         if _THREAD_LOCAL in plain:
@@ -120,8 +124,8 @@ def _family(name: bytes) -> _Family | None:
         pattern, marker = re.escape(plain) + _SUFFIX, plain + b"."
     else:
         return None
-    matches = re.compile(b"_?" + pattern).fullmatch
-    return _Family(marker, lambda other: _plain(other) != plain and matches(other) is not None)
+    matches = re.compile(name[: len(name) - len(plain)] + pattern).fullmatch
+    return _Family(marker, name[: len(name) - len(plain) + 2], lambda other: other != name and bool(matches(other)))
 
 
 def _v0(name: bytes) -> tuple[_Parts, bytes]:

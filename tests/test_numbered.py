@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from tools import need, run, rustc
 
-from stubgen.numbered import LAMBDA, NESTED, NUMBERED, has_sibling, has_sibling_in, numbering
+from macho.reader import Symbols
+from macho.records import NLIST_64
+from stubgen.numbered import LAMBDA, NESTED, NUMBERED, has_sibling, numbering
+from stubgen.strings import StringTable
 
 ALONE = {
     "count": "",
@@ -101,16 +104,31 @@ STRANGERS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "other", "expected"), [(*f, True) for f in FAMILIES] + [(*s, False) for s in STRANGERS]
-)
+CASES = [(*pair, True) for pair in FAMILIES] + [(*pair, False) for pair in STRANGERS]
+
+
+def table(names: list[bytes], *, merged: bytes = b"") -> Symbols:
+    """A symbol table of *names*; the one called *merged* begins inside a longer string, as linkers have it."""
+    strings, raw = b"\0", b""
+    for name in names:
+        if name == merged:
+            strings += b"more." + merged + b"\0"
+            raw += NLIST_64.pack(len(strings) - len(merged) - 1, 0, 0, 0, 0)
+        else:
+            raw += NLIST_64.pack(len(strings), 0, 0, 0, 0)
+            strings += name + b"\0"
+    return Symbols(memoryview(raw), StringTable(memoryview(strings), "a table"))
+
+
+@pytest.mark.parametrize(("name", "other", "expected"), CASES)
 def test_siblings(name: str, other: str, expected: bool) -> None:
     """The first of a family is called like the only one: the others alone show that it may be another's."""
-    names = [b"before", name.encode(), other.encode(), b"behind"]
-    assert has_sibling(name.encode(), names) is expected
-    for strings in (names, names[::-1]):
-        assert has_sibling_in(name.encode(), b"\0".join(strings)) is expected
-    assert not has_sibling(name.encode(), [b"before", name.encode()])
+    asked, there = name.encode(), other.encode()
+    for names in ([b"before", asked, there, b"behind"], [b"before", there, asked, b"behind"]):
+        assert has_sibling(asked, table(names)) is expected
+        assert has_sibling(asked, table(names, merged=there)) is expected
+        assert not has_sibling(asked, table([b"more." + n if n == there else n for n in names]))
+    assert not has_sibling(asked, table([b"before", asked]))
 
 
 RUST = """
@@ -138,7 +156,7 @@ def test_rusts_statics(mangling: str, level: int, tmp_path: Path) -> None:
     run(command, cwd=tmp_path, env={"RUSTC_BOOTSTRAP": "1", "PATH": "/usr/bin:/bin"})
     lines = run([need("llvm-readelf-19"), "-sW", tmp_path / "t.o"]).splitlines()
     names = [line.split()[-1].encode() for line in lines if " OBJECT " in line or " TLS " in line]
-    unsure = {name for name in names if numbering(name) or has_sibling(name, names)}
+    unsure = {name for name in names if numbering(name) or has_sibling(name, table(names))}
     assert len([name for name in unsure if b"COUNT" in name]) == 2
     assert len([name for name in unsure if b"INNER" in name]) == 2
     assert len(unsure) == 4
