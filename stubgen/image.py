@@ -8,8 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from stubgen.numbered import numbering
-
 if TYPE_CHECKING:
     from macho.reader import BuildVersion
     from stubgen.strings import StringTable
@@ -118,6 +116,8 @@ def state_obstacle(name: bytes, names: Collection[bytes], *, thread_local: bool,
     Compilers number function-local statics anew in every build, and a variable with a dynamic initialiser belongs
     together with its guard, or is set again when the patch is loaded.
     """
+    from stubgen.numbered import numbering
+
     if re.match(_MERGED, name):
         return "it is several variables under one name; compile with -mno-global-merge"
     if name.startswith(b"_ZGV") or b"_ZGV" + name.removeprefix(b"_Z") in names:

@@ -27,7 +27,6 @@ from stubgen.image import (
     alignment_at,
     state_obstacle,
 )
-from stubgen.numbered import SEVERAL, has_sibling
 from stubgen.strings import string_at
 
 
@@ -207,6 +206,8 @@ class ElfImage(Image):
         table = self.file.symbols
         if table is None:
             return
+        from stubgen.numbered import SEVERAL, has_sibling
+
         names = set(table.names())
         initialisers = any(
             s.header.sh_size and s.name.startswith((".init_array", ".ctors")) for s in self.file.sections

@@ -25,7 +25,6 @@ from stubgen.image import (
     alignment_at,
     state_obstacle,
 )
-from stubgen.numbered import SEVERAL, has_sibling
 
 _VARIABLE_TYPES = frozenset({c.S_REGULAR, c.S_ZEROFILL, c.S_GB_ZEROFILL, c.S_THREAD_LOCAL_VARIABLES})
 """Types of sections that hold variables; the others hold pointers to functions, literals and the like."""
@@ -201,6 +200,8 @@ class MachOImage(Image):
         table = self.file.symbols
         if table is None:
             return
+        from stubgen.numbered import SEVERAL, has_sibling
+
         names = {name.removeprefix(b"_") for name in table.names()}
         initialisers = any("mod_init_func" in section.name for section in self.file.sections)
         file = self._source_file()

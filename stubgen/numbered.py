@@ -36,6 +36,8 @@ _V0 = rb"C?s[0-9A-Za-z]*_(?=u?\d)|B[0-9A-Za-z]*_|K[a-z]n?[0-9a-f]*_|(?P<length>[
 """Likewise in one of Rust's: disambiguators, back references, constants, identifiers."""
 _BACK_REFERENCE = rb"B[0-9A-Za-z]*_"
 _DISAMBIGUATOR = rb"(?<!C)s[0-9A-Za-z]*_(?=u?#|0)"
+_ITEM = rb"Nv(?:Nt)*C"
+"""How the name of a crate's or module's own variable begins: there is but one of that name."""
 _THREAD_LOCAL = b"__RUST_STD_INTERNAL_VAL"
 """What the standard library's ``thread_local!`` calls its variable, in one of two closures for all variables."""
 _THREAD_LOCAL_TAIL = rb"0(?:s[0-9A-Za-z]*_)?0#\Z"
@@ -104,6 +106,8 @@ def _family(name: bytes) -> _Family | None:
     plain = _plain(name)
     if plain.startswith(b"_R"):
         parts, tail = _v0(plain)
+        if re.match(_ITEM, parts.skeleton[2:].removeprefix(b"NvNCNK" if tail else b"")):
+            return None
 
         def differs_in_disambiguators(other: bytes) -> bool:
             there, end = _v0(_plain(other))

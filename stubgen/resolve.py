@@ -15,7 +15,6 @@ from stubgen.host import Host
 from stubgen.image import Candidate, Kind, Reference, Static, is_rust_name
 from stubgen.names import close_names
 from stubgen.needed import Needed
-from stubgen.numbered import SEVERAL, has_sibling
 from stubgen.pinned import split_pin
 from stubgen.slide import Slide
 from stubgen.trampoline import ADDRESS_LIMIT, WORD
@@ -288,6 +287,8 @@ class _Resolver:
 
     def _siblings(self, name: bytes) -> str:
         """Whether the host's function has several variables of that name: any of them may be the patch's one."""
+        from stubgen.numbered import SEVERAL, has_sibling
+
         tables = self.host.image.symbol_tables
         return f"the host {SEVERAL}" if any(has_sibling(name, table) for table in tables) else ""
 

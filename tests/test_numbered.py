@@ -83,6 +83,7 @@ FAMILIES = [
 ]
 
 STRANGERS = [
+    ("_RNvNtCshQ9_1t3run5COUNT", "_RNvNtCshQ9_1t3runs_5COUNT"),  # a module has but one
     ("f.n", "f.next"),
     ("f.n", "g.n.1"),
     ("n", "n.1"),  # GCC's static of a file, and of a function
