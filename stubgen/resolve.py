@@ -263,6 +263,8 @@ class _Resolver:
                 )
                 if not obstacle:
                     self.targets[name] = target._replace(kept=True)
+            elif first.writable:
+                obstacle = _obstacle(statics, pool)  # what speaks against asking for it; the rest would take a search
             forwarded = target is not None and not obstacle
             yield Duplicate(_text(name), first.size, first.writable, forwarded, obstacle)
 

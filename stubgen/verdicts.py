@@ -124,7 +124,7 @@ class Duplicate(NamedTuple):
     size: int  # bytes; 0 where the format does not say
     writable: bool
     forwarded: bool  # bound copies use the host's after all
-    obstacle: str = ""  # why it is not forwarded although that was wanted
+    obstacle: str = ""  # why it is not forwarded although that was wanted, or why it would not be
 
 
 class Decision(NamedTuple):

@@ -8,6 +8,7 @@ import pytest
 from tools import need, run
 
 from stubgen.build import StubBuilder
+from stubgen.commands.options import duplicate_notes
 from stubgen.resolve import Resolution
 
 COMPILERS = {
@@ -235,3 +236,18 @@ def test_alignment(tmp_path: Path, host: str, patch: str, align: int) -> None:
     assert found.forwarded is not bool(align)
     expected = f"the patch may rely on its being at a multiple of {align} bytes, and the host's is at 0x"
     assert found.obstacle.startswith(expected) if align else not found.obstacle
+
+
+def test_keep_state_is_not_advised_where_it_would_not_help(tmp_path: Path) -> None:
+    """Who follows the advice and gets a fresh counter all the same has lost the state for nothing."""
+    compiler = str(need("aarch64-linux-gnu-gcc"))
+    source = tmp_path / "a.c"
+    source.write_text(
+        "static int plain; int bump(void) { static int calls; plain++; return ++calls; } int main(void) { return bump(); }"
+    )
+    run([compiler, "-O0", source, "-o", tmp_path / "program"])
+    run([compiler, "-O0", "-fPIC", "-fdata-sections", "-c", source, "-o", tmp_path / "a.o"])
+    judged = StubBuilder(tmp_path / "program").judge([tmp_path / "a.o"], slide=0x1000)
+    notes = "\n".join(duplicate_notes(judged.duplicates))
+    assert "plain: the patch has its own copy of 4 bytes, which starts afresh: --keep-state may use the host's" in notes
+    assert "calls.0: the patch has its own copy of 4 bytes, which starts afresh: compilers number" in notes

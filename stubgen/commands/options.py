@@ -179,7 +179,7 @@ def duplicate_notes(duplicates: Iterable[Duplicate]) -> list[str]:
     for duplicate in duplicates:
         if duplicate.writable and not duplicate.forwarded:
             size = f" of {duplicate.size} bytes" if duplicate.size else ""
-            cause = duplicate.obstacle or "--keep-state would use the host's"
+            cause = duplicate.obstacle or "--keep-state may use the host's"
             notes.append(f"note: {duplicate.name}: the patch has its own copy{size}, which starts afresh: {cause}")
     return notes
 
