@@ -243,7 +243,8 @@ def test_keep_state_is_not_advised_where_it_would_not_help(tmp_path: Path) -> No
     compiler = str(need("aarch64-linux-gnu-gcc"))
     source = tmp_path / "a.c"
     source.write_text(
-        "static int plain; int bump(void) { static int calls; plain++; return ++calls; } int main(void) { return bump(); }"
+        "static int plain; int bump(void) { static int calls; plain++; return ++calls; }\n"
+        "int main(void) { return bump(); }\n"
     )
     run([compiler, "-O0", source, "-o", tmp_path / "program"])
     run([compiler, "-O0", "-fPIC", "-fdata-sections", "-c", source, "-o", tmp_path / "a.o"])
