@@ -63,7 +63,7 @@ def plot(rows: Sequence[Row]) -> str:
     every = [point for series in points.values() for point in series] or [(1, 1.0)]
     across = _scale([stubs for stubs, _ in every], _PANEL[0])
     up = _scale([seconds for _, seconds in every], _PANEL[1])
-    width = _LEFT + len(emission.FORMATS) * _PANEL[0] + (len(emission.FORMATS) - 1) * _GAP + 24
+    width = _LEFT + len(emission.FORMATS) * _PANEL[0] + (len(emission.FORMATS) - 1) * _GAP + 48
     height = _TOP + _PANEL[1] + _BOTTOM
     used = [line for line in LINES if any(points[name, line] for name in emission.FORMATS)]
     parts = [
