@@ -64,7 +64,7 @@ class Cancellation:
     def run(
         self, command: Sequence[str], cwd: Path, environment: Mapping[str, str]
     ) -> subprocess.CompletedProcess[bytes]:
-        """As :func:`run`, for this cancellation."""
+        """Run a program to its end, or until it is cancelled; see :func:`run`."""
         import signal
         import subprocess
 
@@ -157,20 +157,7 @@ def run(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> su
         OSError: it cannot be run.
         Cancelled: nobody wants the result any more; the program has been ended.
     """
-    cancellation = _current.get()
-    if cancellation is not None:
-        return cancellation.run(command, cwd, environment)
-    import subprocess
-
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    return (_current.get() or Cancellation()).run(command, cwd, environment)
 
 
 def _signal(program: subprocess.Popen[bytes], number: int) -> None:
