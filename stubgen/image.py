@@ -160,6 +160,9 @@ class NameTable(Protocol):
 
     def __len__(self) -> int: ...
 
+    def name(self, index: int) -> bytes:
+        """The name of symbol *index*."""
+
     def names(self) -> Iterator[bytes]:
         """All names, in the table's order."""
 
@@ -273,6 +276,13 @@ class Image(ABC):
     @abstractmethod
     def names(self) -> Iterator[bytes]:
         """The names of all symbols."""
+
+    def names_with(self, parts: Collection[bytes]) -> list[bytes]:
+        """The names, of those, that have one of *parts* in them."""
+        if not self.symbol_tables or not all(parts):
+            return list(self.names())
+        table = self.symbol_tables[0]
+        return [table.name(index) for index in table.places((), tuple(parts))]
 
     @abstractmethod
     def references(self) -> Iterator[Reference]:

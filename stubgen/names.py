@@ -11,12 +11,18 @@ _RUST_HASHES = rb"17h[0-9a-f]{16}E|Cs[0-9A-Za-z]+_"
 _ENOUGH = 200  # candidates of the first sieve that are looked at closely
 
 
+def halves(name: bytes) -> tuple[bytes, bytes]:
+    """The beginning and the end of *name*, hashes left out: a name that is close to it has one of them."""
+    stem = re.sub(_RUST_HASHES, b"", name)
+    return stem[: len(stem) // 2], stem[len(stem) // 2 :]
+
+
 def close_names(name: bytes, names: Iterable[bytes]) -> tuple[str, ...]:
-    """Up to three of *names* that differ little from *name*; a first sieve keeps this one cheap pass."""
+    """Up to three of *names* that differ little from *name*; at least those with one of its halves in them count."""
     import difflib
 
-    stem = re.sub(_RUST_HASHES, b"", name)
-    head, tail = stem[: len(stem) // 2], stem[len(stem) // 2 :]
+    head, tail = halves(name)
+    stem = head + tail
     likely: dict[str, str] = {}
     for other in names:
         if abs(len(other) - len(name)) > 4 or not (other.startswith(head) or other.endswith(tail)):

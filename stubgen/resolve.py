@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
 from stubgen.image import Candidate, Kind, Reference, Static, is_rust_name
-from stubgen.names import close_names
+from stubgen.names import close_names, halves
 from stubgen.needed import Needed
 from stubgen.pinned import split_pin
 from stubgen.slide import Slide
@@ -36,7 +36,8 @@ from stubgen.verdicts import (
 
 _DEFINED_BY_STUBS = (Kind.FUNCTION, Kind.DATA, Kind.ABSOLUTE)
 
-CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought: each costs a pass over the host's names
+CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought
+FEW_MISSING = 4  # up to which each has the host's names gone through; beyond, one search finds what is like any of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -502,8 +503,12 @@ class _Resolver:
 
     def _explain_missing(self) -> None:
         """Give the first missing symbols the host's names that look most like them."""
-        for reference, position in self.missing[:CLOSE_NAMES_FOR]:
-            close = close_names(reference.name, self.host.image.names())
+        sought = self.missing[:CLOSE_NAMES_FOR]
+        image = self.host.image
+        halved = {part for reference, _ in sought for part in halves(reference.name)}
+        likely = image.names_with(halved) if len(sought) > FEW_MISSING else None
+        for reference, position in sought:
+            close = close_names(reference.name, image.names() if likely is None else likely)
             self.others[position] = self.others[position]._replace(candidates=close)
 
 

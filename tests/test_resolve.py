@@ -10,6 +10,7 @@ import pytest
 from synthetic import BASE, DATA, SIZE, THREAD, Sym, elf_host, elf_object, macho_host, macho_object, put, undefined
 
 from elf import constants as e
+from stubgen import resolve as module
 from stubgen.build import StubBuilder, refuse_problems
 from stubgen.errors import AnchorRefusal, InputError, SymbolRefusal
 from stubgen.resolve import Resolution
@@ -315,3 +316,16 @@ def test_macho_names_keep_their_underscore(tmp_path: Path) -> None:
     patch = put(tmp_path, "patch.o", macho_object(needed=["_foo"]))
     resolution = StubBuilder(host).judge([patch], slide=0x4000)
     assert (resolution.names, list(resolution.addresses)) == ([b"_foo"], [0x4020])
+
+
+@pytest.mark.parametrize("few", [0, 20])
+def test_close_names_of_many_missing_symbols(judge: Judge, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    """A patch for another build misses many; what they are called is found whichever way the names are searched."""
+    monkeypatch.setattr(module, "FEW_MISSING", few)
+    names = [f"the_{word}_function" for word in ("first", "second", "third", "fourth", "fifth", "sixth")]
+    host = [Sym(name, BASE + 4 * number) for number, name in enumerate([*names, "other"])]
+    wanted = [name.replace("function", "functoin") for name in names] + ["f", "completely_different"]
+    judged = judge(host, [undefined(name) for name in wanted])
+    candidates = {decision.name: decision.candidates for decision in judged.others}
+    assert all(name in candidates[wrong] for name, wrong in zip(names, wanted, strict=False))
+    assert candidates["completely_different"] == ()
