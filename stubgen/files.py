@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import stat
@@ -145,7 +146,7 @@ def write_output(path: str | os.PathLike[str], content: bytes | bytearray | memo
         if target.exists() and special:  # /dev/stdout, a named pipe
             if target.is_dir():
                 raise UsageError(f"{target}: is a directory; name a file to write")
-            target.write_bytes(content)
+            _write_special(target, content)
             return
         final = Path(os.path.realpath(target))
         temporary = f"{final.parent}/.{final.name}.{os.urandom(4).hex()}"
@@ -159,3 +160,16 @@ def write_output(path: str | os.PathLike[str], content: bytes | bytearray | memo
             raise
     except OSError as error:
         raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
+
+
+def _write_special(target: Path, content: bytes | bytearray | memoryview) -> None:
+    """Write to a device or a pipe, without waiting for somebody to read from a pipe that nobody reads."""
+    try:
+        handle = os.open(target, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise UsageError(f"{target}: is a named pipe that nobody reads") from error
+        raise
+    with os.fdopen(handle, "wb") as file:
+        os.set_blocking(handle, True)
+        file.write(content)

@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -22,7 +23,7 @@ from elf.records import DYN, EHDR, PHDR, SHDR, VERDEF, VERNAUX, VERNEED
 from stubgen.archive import MAGIC, THIN_MAGIC, members
 from stubgen.binary import uleb128
 from stubgen.cli import main
-from stubgen.errors import MalformedInput
+from stubgen.errors import MalformedInput, UsageError
 from stubgen.files import write_output
 from stubgen.image_elf import ElfImage
 
@@ -447,3 +448,23 @@ def test_an_lto_object_of_gcc(tmp_path: Path, options: list[str], capsys: pytest
     assert f"{patch}: holds GCC's intermediate code (an LTO object)" in complaint
     assert "recompile it without -flto" in complaint
     assert not stub.exists()
+
+
+def test_a_pipe_as_output(tmp_path: Path) -> None:
+    """A pipe with a reader is a place to write to; one without would hold the command, or a server, for ever."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match="is a named pipe that nobody reads"):
+        write_output(pipe, b"content")
+    content = bytes(range(256)) * 4096  # more than a pipe holds
+    with (tmp_path / "out").open("wb") as out:
+        reader = subprocess.Popen(["cat", pipe], stdout=out)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            write_output(pipe, content)
+            break
+        except UsageError:  # cat has not opened it yet
+            time.sleep(0.02)
+    assert reader.wait() == 0
+    assert (tmp_path / "out").read_bytes() == content
