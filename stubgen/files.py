@@ -124,7 +124,8 @@ def keep_apart(outputs: Mapping[str, str | os.PathLike[str] | None], inputs: Ite
         if os.path.isdir(real):
             raise UsageError(f"{os.fspath(path)}: is a directory; name a file for {option} to write")
         folder = os.path.dirname(real)
-        if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        special = os.path.exists(real) and not os.path.isfile(real)  # written to, not replaced: no folder is changed
+        if not special and (not os.path.isdir(folder) or not os.access(folder, os.W_OK)):
             why = "may not be written" if os.path.isdir(folder) else "does not exist"
             raise UsageError(f"{os.fspath(path)}: cannot be written: the folder {folder} {why}")
         if real in taken and not real.startswith("/dev/"):
