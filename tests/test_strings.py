@@ -114,3 +114,20 @@ def test_a_name_beyond_the_table_is_malformed(start: int) -> None:
         list(strings.find(array("I", [1, start]), {b"foo"}))
     with pytest.raises(MalformedInput, match="beyond the end"):
         strings.read(array("I", [1, start]))
+
+
+def test_nothing_is_overlooked_in_a_large_table() -> None:
+    """A host of a million symbols is cut up a thousand times: a name must be found wherever it lies."""
+    names = [b"_ZN%d_%s" % (number, b"x" * (number * 7919 % 90)) for number in range(100_000)]
+    table = b"\0" + b"\0".join(names) + b"\0"
+    starts = array("I", [1])
+    for name in names[:-1]:
+        starts.append(starts[-1] + len(name) + 1)
+    assert len(table) > 100 * module.TABLE_AT_ONCE
+    held = StringTable(memoryview(table), "file")
+    for step in (1, 3, 997):
+        assert list(held.find(starts, set(names[::step]))) == list(range(0, len(names), step))
+    tails = array("I", [start + 3 for start in starts])  # as linkers merge them
+    wanted = {name[3:] for name in names[5::1009]}
+    assert {held.at(tails[index]) for index in held.find(tails, wanted)} == wanted
+    assert held.read(starts) == names
