@@ -131,7 +131,7 @@ def contender(tool: str, seconds: list[float], work: Work | None = None, **optio
         tool,
         lambda: {"step": Sample(next(left), 1 << 20)},
         work=None if work is None else lambda: work,
-        **options,  # type: ignore[arg-type]
+        **options,  # type: ignore[arg-type]  # any of its fields, each of its own type
     )
 
 

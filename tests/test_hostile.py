@@ -322,21 +322,26 @@ def test_an_open_file_is_written_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == b"content"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
-def test_a_full_disk_under_standard_output(snapshot: Snapshot, options: list[str]) -> None:
-    """A log file on a full disk: a sentence and a status, so that nobody takes the cut-off output for the answer."""
-    snapshot()
-    assert main([*BUILD, "-o", "stub.o"]) == 0
+def into_a_full_disk(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What the command answers when its standard output is a file on a full disk."""
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "stubgen", "inspect", "stub.o", *options],
+        return subprocess.run(
+            [sys.executable, "-m", "stubgen", *arguments],
             check=False,
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
             env={"PYTHONPATH": str(ROOT)},
         )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_a_full_disk_under_standard_output(snapshot: Snapshot, options: list[str]) -> None:
+    """A log file on a full disk: a sentence and a status, so that nobody takes the cut-off output for the answer."""
+    snapshot()
+    assert main([*BUILD, "-o", "stub.o"]) == 0
+    done = into_a_full_disk("inspect", "stub.o", *options)
     assert done.returncode == 2
     assert done.stderr == "hotpatch-stubgen: error: standard output cannot be written: No space left on device\n"
 
@@ -374,15 +379,7 @@ def test_help_that_cannot_be_printed(options: list[str]) -> None:
     """A script that asks for the version and gets nothing must see that something is wrong."""
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "stubgen", *options],
-            check=False,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={"PYTHONPATH": str(ROOT)},
-        )
+    done = into_a_full_disk(*options)
     assert done.returncode == 2
     assert done.stderr == "hotpatch-stubgen: error: standard output cannot be written: No space left on device\n"
 
