@@ -40,21 +40,21 @@ def _import() -> None:
     import capstone
     import keystone
 
-    import elf.writer
-    import macho.writer
-    import stubgen.emit
-    import stubgen.verify
+    import stubgen.elf.writer
+    import stubgen.macho.writer
+    import stubgen.stub.emit
+    import stubgen.stub.verify
 
-    assert all((capstone, keystone, elf.writer, macho.writer, stubgen.emit, stubgen.verify))
+    assert all((capstone, keystone, stubgen.elf.writer, stubgen.macho.writer, stubgen.stub.emit, stubgen.stub.verify))
 
 
 def _emit(format_name: str, count: str, times: str, out: str) -> None:
     _import()
     from benches.names import mangled, places
-    from macho.reader import BuildVersion
-    from stubgen.emit import emit_elf, emit_macho
-    from stubgen.trampoline import forget_words
-    from stubgen.verify import verify
+    from stubgen.macho.reader import BuildVersion
+    from stubgen.stub.emit import emit_elf, emit_macho
+    from stubgen.stub.trampoline import forget_words
+    from stubgen.stub.verify import verify
 
     addresses, _ = places(int(count))
     names = mangled(int(count), underscore=format_name == "macho")

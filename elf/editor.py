@@ -9,11 +9,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 
-from elf import constants as c
-from elf.reader import ElfFile, Section, Symbols
-from elf.records import EHDR, SHDR, SYM
-from elf.relocations import Relocations, read_relocations, write_relocations
-from stubgen.binary import Copy
+from stubgen.common.object_copy import ObjectCopy
+from stubgen.elf import constants as c
+from stubgen.elf.reader import ElfFile, Section, Symbols
+from stubgen.elf.records import EHDR, SHDR, SYM
+from stubgen.elf.relocations import Relocations, read_relocations, write_relocations
 from stubgen.errors import MalformedInput, UnsupportedInput
 
 
@@ -55,7 +55,7 @@ class Table:
         )
 
 
-class ObjectEditor(Copy[Section]):
+class ObjectEditor(ObjectCopy[Section]):
     """A copy of an object under edit.
 
     Raises:

@@ -12,8 +12,13 @@ from functools import cached_property
 from struct import Struct
 from typing import Any, NamedTuple
 
-from elf import constants as c
-from elf.records import (
+from stubgen.common.columns import column, field_column
+from stubgen.common.fields import align_up
+from stubgen.common.strings import StringTable, string_at
+from stubgen.common.text import as_text
+from stubgen.common.view import View
+from stubgen.elf import constants as c
+from stubgen.elf.records import (
     DYN,
     EHDR,
     NHDR,
@@ -30,10 +35,8 @@ from elf.records import (
     Shdr,
     Sym,
 )
-from elf.relocations import Relocations, read_relocations
-from stubgen.binary import View, align_up, column, field_column
+from stubgen.elf.relocations import Relocations, read_relocations
 from stubgen.errors import MalformedInput, UnsupportedInput
-from stubgen.strings import StringTable, string_at
 
 _OUT_OF_BAND = 1 << 32  # above every section's index
 
@@ -273,8 +276,7 @@ class ElfFile:
             strings = headers[names_index]
             names = self.view.bytes(strings.sh_offset, strings.sh_size, "the section name table")
         return tuple(
-            Section(string_at(names, shdr.sh_name).decode("utf-8", "surrogateescape"), index, shdr)
-            for index, shdr in enumerate(headers)
+            Section(as_text(string_at(names, shdr.sh_name)), index, shdr) for index, shdr in enumerate(headers)
         )
 
     # sections
@@ -408,7 +410,7 @@ class ElfFile:
 
         def strings(*wanted: int) -> tuple[str, ...]:
             found = (string_at(self._dynamic_strings, value) for tag, value in entries if tag in wanted)
-            return tuple(text.decode("utf-8", "surrogateescape") for text in found)
+            return tuple(as_text(text) for text in found)
 
         return Dynamic(
             needed=strings(c.DT_NEEDED),
@@ -481,7 +483,7 @@ class ElfFile:
             address += fields[-1]
 
     def _dynamic_string(self, offset: int) -> str:
-        return string_at(self._dynamic_strings, offset).decode("utf-8", "surrogateescape")
+        return as_text(string_at(self._dynamic_strings, offset))
 
     def dynamic_relocations(self) -> Iterator[Relocations]:
         """The tables that the dynamic loader applies: DT_RELA and DT_JMPREL."""
@@ -550,7 +552,7 @@ class ElfFile:
         for segment in self.segments:
             if segment.p_type == c.PT_INTERP:
                 raw = self.view.bytes(segment.p_offset, segment.p_filesz, "PT_INTERP")
-                return string_at(raw, 0).decode("utf-8", "surrogateescape")
+                return as_text(string_at(raw, 0))
         return None
 
     def offset_of(self, address: int) -> int | None:

@@ -6,8 +6,9 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from elf.records import RELA
-from stubgen.binary import BytesLike, column, column_bytes
+from stubgen.common.columns import column, column_bytes
+from stubgen.common.view import BytesLike
+from stubgen.elf.records import RELA
 
 R_AARCH64_NONE = 0
 R_AARCH64_ABS64 = 257

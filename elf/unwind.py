@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from struct import pack
 
-from elf import constants as c
-from elf.relocations import R_AARCH64_PREL32, Relocations
-from stubgen.binary import narrow
+from stubgen.common.fields import narrow
+from stubgen.elf import constants as c
+from stubgen.elf.relocations import R_AARCH64_PREL32, Relocations
 
 _CIE = bytes(
     [

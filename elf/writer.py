@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from struct import pack
 from typing import NamedTuple
 
-from elf import constants as c
-from elf.records import EHDR, NHDR, RELA, SHDR, SYM, Ehdr, Shdr
-from elf.relocations import Relocations, write_relocations
-from stubgen.binary import Column, Content, Image, Layout, Pieces, Span, narrow, packed_column, records
+from stubgen.common.columns import Column, Content, Pieces, packed_column, records
+from stubgen.common.fields import narrow
+from stubgen.common.layout import Layout, LayoutWriter, Span
+from stubgen.common.strings import name_table
+from stubgen.elf import constants as c
+from stubgen.elf.records import EHDR, NHDR, RELA, SHDR, SYM, Ehdr, Shdr
+from stubgen.elf.relocations import Relocations, write_relocations
 from stubgen.errors import FieldOverflow
-from stubgen.strings import name_table
 
 
 class Section(NamedTuple):
@@ -97,12 +99,12 @@ def write(obj: Object, name: str = "object") -> bytes:
         offset_bits=64,
     )
 
-    image = Image(layout, name)
-    image.put("header", _header(layout, len(regions)))
+    file = LayoutWriter(layout, name)
+    file.put("header", _header(layout, len(regions)))
     for number, region in enumerate(regions, start=1):
-        image.put(f"section {number}", region.content if _file_size(region) else b"")
-    image.put("section headers", _section_headers(regions, sh_names, layout))
-    return image.finish()
+        file.put(f"section {number}", region.content if _file_size(region) else b"")
+    file.put("section headers", _section_headers(regions, sh_names, layout))
+    return file.finish()
 
 
 def _regions(obj: Object, symtab: Content, strtab: Content, name: str) -> list[_Region]:

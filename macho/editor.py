@@ -10,9 +10,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 
-from macho import constants as c
-from macho.reader import MachOFile, Section, Symbols
-from macho.records import (
+from stubgen.common.columns import column, column_bytes
+from stubgen.common.fields import align_up, narrow
+from stubgen.common.object_copy import ObjectCopy
+from stubgen.common.view import uleb128
+from stubgen.errors import MalformedInput
+from stubgen.macho import constants as c
+from stubgen.macho.reader import MachOFile, Section, Symbols
+from stubgen.macho.records import (
     COMPACT_UNWIND_ENTRY,
     DATA_IN_CODE_ENTRY,
     DYSYMTAB_COMMAND,
@@ -23,15 +28,13 @@ from macho.records import (
     SEGMENT_COMMAND_64,
     SYMTAB_COMMAND,
 )
-from macho.relocations import (
+from stubgen.macho.relocations import (
     ARM64_RELOC_ADDEND,
     ARM64_RELOC_SUBTRACTOR,
     ARM64_RELOC_UNSIGNED,
     Relocations,
     write_relocations,
 )
-from stubgen.binary import Copy, align_up, column, column_bytes, narrow, uleb128
-from stubgen.errors import MalformedInput
 
 _FILE_OFFSETS = {
     c.LC_SYMTAB: (8, 16),
@@ -100,7 +103,7 @@ class Table:
         return Relocations([self.r_address[index] for index in left], [self.r_word[index] for index in left])
 
 
-class ObjectEditor(Copy[Section]):
+class ObjectEditor(ObjectCopy[Section]):
     """A copy of an object under edit.
 
     Raises:

@@ -12,8 +12,13 @@ from functools import cached_property
 from struct import Struct
 from typing import Any, NamedTuple
 
-from macho import constants as c
-from macho.records import (
+from stubgen.common.columns import field_column
+from stubgen.common.strings import StringTable, string_at
+from stubgen.common.text import as_text
+from stubgen.common.view import View, uleb128
+from stubgen.errors import MalformedInput, UnsupportedInput
+from stubgen.macho import constants as c
+from stubgen.macho.records import (
     BUILD_VERSION_COMMAND,
     CHAINED_FIXUPS_HEADER,
     DYLD_INFO_COMMAND,
@@ -37,10 +42,7 @@ from macho.records import (
     Section64,
     SegmentCommand64,
 )
-from macho.relocations import Relocations, read_relocations
-from stubgen.binary import View, field_column, uleb128
-from stubgen.errors import MalformedInput, UnsupportedInput
-from stubgen.strings import StringTable, string_at
+from stubgen.macho.relocations import Relocations, read_relocations
 
 
 class Section(NamedTuple):
@@ -371,4 +373,4 @@ def _check_cpu(cputype: int, cpusubtype: int, name: str) -> None:
 
 def _text(raw: bytes | memoryview) -> str:
     """A NUL-padded name."""
-    return bytes(raw).split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+    return as_text(bytes(raw).split(b"\0", 1)[0])

@@ -6,8 +6,9 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from macho.records import RELOCATION_INFO
-from stubgen.binary import BytesLike, column, column_bytes
+from stubgen.common.columns import column, column_bytes
+from stubgen.common.view import BytesLike
+from stubgen.macho.records import RELOCATION_INFO
 
 ARM64_RELOC_UNSIGNED = 0
 ARM64_RELOC_SUBTRACTOR = 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from array import array
 
-from macho import constants as c
-from macho.records import COMPACT_UNWIND_ENTRY
-from macho.relocations import ARM64_RELOC_UNSIGNED, Relocations, r_word
-from stubgen.binary import BytesLike, column_bytes, progression
+from stubgen.common.columns import column_bytes, progression
+from stubgen.common.view import BytesLike
+from stubgen.macho import constants as c
+from stubgen.macho.records import COMPACT_UNWIND_ENTRY
+from stubgen.macho.relocations import ARM64_RELOC_UNSIGNED, Relocations, r_word
 
 
 def leaf_frames(starts: array[int], function_size: int, text_ordinal: int) -> tuple[BytesLike, Relocations]:

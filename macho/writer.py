@@ -7,9 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from macho import constants as c
-from macho.reader import BuildVersion
-from macho.records import (
+from stubgen.common.columns import Column, Content, Pieces, packed_column, records
+from stubgen.common.fields import align_up, narrow
+from stubgen.common.layout import Layout, LayoutWriter, Span
+from stubgen.common.strings import name_table
+from stubgen.errors import FieldOverflow
+from stubgen.macho import constants as c
+from stubgen.macho.reader import BuildVersion
+from stubgen.macho.records import (
     BUILD_VERSION_COMMAND,
     DYSYMTAB_COMMAND,
     MACH_HEADER_64,
@@ -20,10 +25,7 @@ from macho.records import (
     Section64,
     SegmentCommand64,
 )
-from macho.relocations import Relocations, write_relocations
-from stubgen.binary import Column, Content, Image, Layout, Pieces, Span, align_up, narrow, packed_column, records
-from stubgen.errors import FieldOverflow
-from stubgen.strings import name_table
+from stubgen.macho.relocations import Relocations, write_relocations
 
 
 class Section(NamedTuple):
@@ -104,16 +106,16 @@ def write(obj: Object, name: str = "object") -> bytes:
         offset_bits=32,
     )
 
-    image = Image(layout, name)
-    image.put("header", _header(commands_size))
-    image.put("commands", _commands(obj, layout, name))
+    file = LayoutWriter(layout, name)
+    file.put("header", _header(commands_size))
+    file.put("commands", _commands(obj, layout, name))
     for number, section in enumerate(obj.sections, start=1):
-        image.put(f"section {number}", section.content)
+        file.put(f"section {number}", section.content)
     for number, table in enumerate(tables, start=1):
-        image.put(f"relocations {number}", table)
-    image.put("symbols", symbols)
-    image.put("strings", strings)
-    return image.finish()
+        file.put(f"relocations {number}", table)
+    file.put("symbols", symbols)
+    file.put("strings", strings)
+    return file.finish()
 
 
 def _header(commands_size: int) -> bytes:

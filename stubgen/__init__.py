@@ -1,12 +1,13 @@
 """Makes a hot patch's calls land: ARM64 trampoline objects and link plans for ELF and Mach-O.
 
-Each phase is a module of its name and returns one frozen dataclass that the next one takes::
+Each phase is a package or a module of its name and returns one frozen dataclass that the next one takes::
 
-    host -> needed -> resolve -> emit -> verify        stub.o            build.py runs these
-    capture -> linkplan ----------> link -> check      the patch         link.py runs all
+    host -> resolve -> bind -> stub             stub.o            build.py runs these
+    capture -> linkplan ------> link -> check   the patch         link.py runs all
 
 ``image`` gives the phases one vocabulary for both formats; ``elf`` and ``macho`` know the formats and nothing
-about stubs; ``binary``, ``strings``, ``errors`` and ``files`` are the floor under all of them.
+about stubs; ``symbols`` knows names; ``common`` and ``errors`` are under all of them. docs/architecture.md says who may
+import whom.
 
 In one call::
 
@@ -27,37 +28,37 @@ if TYPE_CHECKING:
     from stubgen.errors import StubgenError
     from stubgen.link import Linked, link_patch
     from stubgen.linkplan import LinkerOs, LinkPlan, build_link_plan, linker_os_for_host
-    from stubgen.resolve import Resolution
-    from stubgen.stubs import Stub, find_stubs
-    from stubgen.verdicts import DataPolicy, Decision, Verdict
-    from stubgen.verify import Verified, verify_object
-    from stubgen.workshop import Workshop
+    from stubgen.resolve.resolver import Resolution
+    from stubgen.resolve.verdicts import DataPolicy, Decision, Verdict
+    from stubgen.session import Session
+    from stubgen.stub.find import Stub, find_stubs
+    from stubgen.stub.verify import Verified, verify_object
 
 _HOMES = {
     "Built": "build",
     "Capture": "capture",
     "Checked": "check",
-    "DataPolicy": "verdicts",
-    "Decision": "verdicts",
+    "DataPolicy": "resolve.verdicts",
+    "Decision": "resolve.verdicts",
     "Finding": "check",
     "LinkPlan": "linkplan",
     "Linked": "link",
     "LinkerOs": "linkplan",
-    "Resolution": "resolve",
-    "Stub": "stubs",
+    "Resolution": "resolve.resolver",
+    "Stub": "stub.find",
     "StubBuilder": "build",
     "StubgenError": "errors",
-    "Verdict": "verdicts",
-    "Verified": "verify",
-    "Workshop": "workshop",
+    "Verdict": "resolve.verdicts",
+    "Verified": "stub.verify",
+    "Session": "session",
     "build_link_plan": "linkplan",
     "check_patch": "check",
     "create_undefined_symbol_stub": "build",
-    "find_stubs": "stubs",
+    "find_stubs": "stub.find",
     "link_patch": "link",
     "linker_os_for_host": "linkplan",
     "newest_capture": "capture",
-    "verify_object": "verify",
+    "verify_object": "stub.verify",
 }
 """Public name -> the module it lives in."""
 
@@ -72,12 +73,12 @@ __all__ = [
     "Linked",
     "LinkerOs",
     "Resolution",
+    "Session",
     "Stub",
     "StubBuilder",
     "StubgenError",
     "Verdict",
     "Verified",
-    "Workshop",
     "__version__",
     "build_link_plan",
     "check_patch",

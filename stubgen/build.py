@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from stubgen.binary import counted
-from stubgen.cancellation import checkpoint
-from stubgen.emit import StubObject, emit
+from stubgen.common.cancellation import checkpoint
+from stubgen.common.text import as_bytes, counted
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.host import Host
-from stubgen.resolve import Resolution
-from stubgen.slide import Slide, slide_from_anchor, slide_from_value
-from stubgen.verdicts import DataPolicy, Decision, Policy, TlsPolicy, Verdict
-from stubgen.verify import Verified, verify
-from stubgen.workshop import Workshop
+from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
+from stubgen.resolve.resolver import Resolution
+from stubgen.resolve.verdicts import DataPolicy, Decision, Policy, TlsPolicy, Verdict
+from stubgen.session import Session
+from stubgen.stub.emit import StubObject, emit
+from stubgen.stub.verify import Verified, verify
 
 if TYPE_CHECKING:
     from stubgen.bind import Bound
@@ -67,8 +67,8 @@ class StubBuilder:
     Args:
         host: the program's file, unstripped.
         build_id: the build id or UUID that the running process reports, in hex, to be held against the file.
-        cache: use the host's name index, if somebody made one; see :mod:`stubgen.index`.
-        workshop: where hosts and objects are kept for other builders; by default one of its own.
+        cache: use the host's name index, if somebody made one; see :mod:`stubgen.host.index`.
+        session: where hosts and objects are kept for other builders; by default one of its own.
 
     Raises:
         InputError: the host's file cannot be used.
@@ -76,10 +76,10 @@ class StubBuilder:
     """
 
     def __init__(
-        self, host: PathLike, *, build_id: str | None = None, cache: bool = True, workshop: Workshop | None = None
+        self, host: PathLike, *, build_id: str | None = None, cache: bool = True, session: Session | None = None
     ) -> None:
-        self.workshop = workshop or Workshop(mapped=True)
-        self.host = self.workshop.host(host, build_id=build_id, cache=cache)
+        self.session = session or Session(mapped=True)
+        self.host = self.session.host(host, build_id=build_id, cache=cache)
 
     def build(
         self,
@@ -118,10 +118,10 @@ class StubBuilder:
         if not isinstance(aslr_reference, int | None):
             raise UsageError(f"aslr_reference is {aslr_reference!r}; give a number")
         slide = self._slide(aslr_reference, options.get("anchor"), options.get("slide"))
-        supplied = self.workshop.supplied(options.get("libraries", ()))
-        roots = [name.encode("utf-8", "surrogateescape") for name in options.get("exports", ())]
+        supplied = self.session.supplied(options.get("libraries", ()))
+        roots = [as_bytes(name) for name in options.get("exports", ())]
         checkpoint()
-        needed = self.workshop.needed(objects, whole_archive=options.get("whole_archive", False), roots=roots)
+        needed = self.session.needed(objects, whole_archive=options.get("whole_archive", False), roots=roots)
         checkpoint()
         overrides = options.get("overrides") or {}
         policy = Policy(
@@ -130,13 +130,13 @@ class StubBuilder:
             bind=options.get("bind", False),
             keep_state=options.get("keep_state", False),
         )
-        return self.workshop.resolve(
+        return self.session.resolve(
             needed,
             self.host,
             slide,
             policy,
             supplied=supplied,
-            overrides={name.encode("utf-8", "surrogateescape"): at for name, at in overrides.items()},
+            overrides={as_bytes(name): at for name, at in overrides.items()},
         )
 
     def emit(self, resolution: Resolution, *, bti: str = "auto") -> Built:

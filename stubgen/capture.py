@@ -121,8 +121,8 @@ class Capture:
         import json
         from pathlib import Path as PathType
 
+        from stubgen.common.files import read_input
         from stubgen.errors import MalformedInput
-        from stubgen.files import read_input
 
         file = PathType(path)
         content = bytes(read_input(file))

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
 
-from stubgen.binary import counted
+from stubgen.common.files import read_input
+from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import InputError, PatchRefusal
-from stubgen.files import read_input
 from stubgen.host import Host, open_host
+from stubgen.host.slide import Slide
 from stubgen.image import Candidate, Image, Kind, Reference, Role
-from stubgen.images import open_image
-from stubgen.pinned import split_pin
-from stubgen.slide import Slide
-from stubgen.slots import parse_symbol, slots_of
-from stubgen.stubs import Stub, find_stubs
+from stubgen.image.opening import open_image
+from stubgen.stub.find import Stub, find_stubs
+from stubgen.stub.slots import parse_symbol, slots_of
+from stubgen.symbols.versions import split_pin
 
 PathLike = str | os.PathLike[str]
 
@@ -85,7 +85,7 @@ def check_patch(
     supplied = set[bytes]()
     for library in libraries:
         supplied |= open_image(read_input(library), os.fspath(library)).exports()
-    replaced = {name.encode("utf-8", "surrogateescape"): at for name, at in (overrides or {}).items()}
+    replaced = {as_bytes(name): at for name, at in (overrides or {}).items()}
     question = _Question(opened, image, slide, tuple(exports), supplied, replaced, tuple(pinned))
     findings = tuple(finding for check in CHECKS for finding in check(question))
     return Checked(name, findings, question.stubs, question.slide_of_stubs)
@@ -141,7 +141,7 @@ class _Question:
         found = self.in_host.get(name, [])
         if not version:
             return found
-        from stubgen.resolve import narrow
+        from stubgen.resolve.resolver import narrow
 
         return narrow(Reference(spelling, name, version, False), found)[0]
 
@@ -186,7 +186,7 @@ def _undefined(question: _Question) -> Iterator[Finding]:
     total = 0
     for item in question.patch.imports():
         total += 1
-        name = item.name.decode("utf-8", "surrogateescape")
+        name = as_text(item.name)
         if item.library is not None or question.left_to_loader(item.name) or item.name in question.supplied:
             continue
         if question.addresses(item.name):
@@ -199,7 +199,7 @@ def _undefined(question: _Question) -> Iterator[Finding]:
             yield Finding("undefined", False, message)
     imported = {item.name for item in question.patch.imports()}
     for spelling in question.pinned:  # mold 1.10 makes address 0 of such a name, and says nothing
-        if split_pin(spelling.encode("utf-8", "surrogateescape"))[0] not in imported:
+        if split_pin(as_bytes(spelling))[0] not in imported:
             sound = False
             message = (
                 f"{spelling} is not left to the loader: the linker lost it, and a call to it would go to address 0"
@@ -214,7 +214,7 @@ def _stubs(question: _Question) -> Iterator[Finding]:
     expected = question.slide.value if question.slide else question.slide_of_stubs
     sound = True
     for stub in question.stubs:
-        name = stub.name.decode("utf-8", "surrogateescape") or f"the stub at {stub.address:#x}"
+        name = as_text(stub.name) or f"the stub at {stub.address:#x}"
         addresses = question.addresses(stub.name)
         if not stub.name:
             continue  # the symbol table is stripped: nothing says where it should go
@@ -257,7 +257,7 @@ def _slots(question: _Question) -> Iterator[Finding]:
                 expected.add(candidate.address + (0 if candidate.kind is Kind.ABSOLUTE else slide))
         if slide is not None and question.override(name) is None and value not in expected:
             sound = False
-            title = name.decode("utf-8", "surrogateescape")
+            title = as_text(name)
             wanted = ", ".join(f"{place:#x}" for place in sorted(expected)) or "nowhere: the host has no such symbol"
             yield Finding("slots", False, f"{title} is read at {value:#x}, but the host's is at {wanted}")
     if sound and total:
@@ -267,7 +267,7 @@ def _slots(question: _Question) -> Iterator[Finding]:
 def _looked_up(question: _Question) -> Iterator[Finding]:
     stubbed = sorted({stub.name for stub in question.stubs if stub.name} & question.patch.looked_up())
     for name in stubbed:
-        message = f"{name.decode('utf-8', 'surrogateescape')} is looked up by the loader although it has a stub"
+        message = f"{as_text(name)} is looked up by the loader although it has a stub"
         yield Finding("lookups", False, message)
     if not stubbed:
         yield Finding("lookups", True, "the loader looks no stub up")
@@ -276,9 +276,7 @@ def _looked_up(question: _Question) -> Iterator[Finding]:
 def _exports(question: _Question) -> Iterator[Finding]:
     if not question.exports:
         return
-    missing = [
-        name for name in question.exports if name.encode("utf-8", "surrogateescape") not in question.patch.exports()
-    ]
+    missing = [name for name in question.exports if as_bytes(name) not in question.patch.exports()]
     for name in missing:
         yield Finding("exports", False, f"{name} cannot be found by dlsym: the patch does not export it")
     if not missing:
@@ -288,7 +286,7 @@ def _exports(question: _Question) -> Iterator[Finding]:
 def _branch_protection(question: _Question) -> Iterator[Finding]:
     if question.patch.format != "elf" or not any(stub.bti for stub in question.stubs):
         return
-    from elf.constants import GNU_PROPERTY_AARCH64_FEATURE_1_BTI as BTI
+    from stubgen.elf.constants import GNU_PROPERTY_AARCH64_FEATURE_1_BTI as BTI
 
     if question.patch.features & BTI:
         yield Finding("bti", True, "the patch keeps the BTI property")

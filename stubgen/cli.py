@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from stubgen import __version__
 from stubgen.commands import COMMANDS, SCHEMA, Outcome
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         namespace = _parser(arguments).parse_args(arguments)
         command = namespace.command
-        outcome = importlib.import_module(f"stubgen.commands.{command}").execute(namespace)
+        outcome = _module_of(command).execute(namespace)
     except StubgenError as error:
         outcome = Outcome(
             document={"error": {"kind": type(error).__name__, "message": str(error)}},
@@ -73,11 +73,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # --help and --version have printed
         return _put("", int(end.code or 0))
     status = _print(command, outcome, as_json)
-    if "stubgen.index" in sys.modules:
-        from stubgen.index import build_missing
+    if "stubgen.host.index" in sys.modules:
+        from stubgen.host.index import build_missing
 
         build_missing()
     return status
+
+
+def _module_of(command: str) -> Any:
+    """The module that implements *command*; ``serve`` runs the others, so it stands above them."""
+    return importlib.import_module("stubgen.serve.command" if command == "serve" else f"stubgen.commands.{command}")
 
 
 def run() -> NoReturn:
@@ -159,5 +164,5 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         )
         if name == named:
             sub.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-            importlib.import_module(f"stubgen.commands.{name}").configure_parser(sub)
+            _module_of(name).configure_parser(sub)
     return parser

@@ -17,7 +17,7 @@
     │   ├── FieldOverflow            a value does not fit the field that the format gives it
     │   └── PatchRefusal             the linked patch would fail or do nothing
     ├── LinkerFailed             4   the real linker said no
-    └── Cancelled              130   another thread no longer wants it (see ``stubgen.cancellation``)
+    └── Cancelled              130   another thread no longer wants it (see ``stubgen.common.cancellation``)
 
 A message is one sentence: what is wrong, where (file, section, symbol, offset), and what to do about it
 when there is something to do.

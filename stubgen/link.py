@@ -12,15 +12,16 @@ from typing import Unpack
 
 from stubgen.bind import write_bound
 from stubgen.build import Built, Options, StubBuilder, describe, refuse_problems
-from stubgen.cancellation import checkpoint, run
 from stubgen.capture import Capture
 from stubgen.check import Checked, check_patch, refuse_findings
+from stubgen.common.cancellation import checkpoint, run
+from stubgen.common.files import read_input, write_output
+from stubgen.common.text import as_text
 from stubgen.errors import LinkerFailed, PatchRefusal, UsageError
-from stubgen.files import read_input, write_output
 from stubgen.image import Kind
-from stubgen.images import open_image
+from stubgen.image.opening import open_image
 from stubgen.linkplan import LinkPlan, build_link_plan, linker_os_for_host
-from stubgen.verdicts import Verdict
+from stubgen.resolve.verdicts import Verdict
 
 PathLike = str | os.PathLike[str]
 
@@ -74,7 +75,7 @@ def link_patch(
 
     Raises:
         LinkerFailed: the linker could not be run or ended with an error; the message has its output.
-        Cancelled: the caller's :class:`~stubgen.cancellation.Cancellation` was called off.
+        Cancelled: the caller's :class:`~stubgen.common.cancellation.Cancellation` was called off.
         PatchRefusal: the linked patch is not sound.
         StubgenError: whatever the phases before the link raise.
     """
@@ -147,9 +148,7 @@ def _replaced(linked: Path, built: Built) -> dict[str, int]:
         if place.name in own and any(c.kind is Kind.FUNCTION for c in in_host.get(place.name, ())):
             places.setdefault(place.name, set()).add(place.address)
     return {  # a static function of the same name elsewhere in the patch: nothing says which one is meant
-        name.decode("utf-8", "surrogateescape"): next(iter(addresses))
-        for name, addresses in places.items()
-        if len(addresses) == 1
+        as_text(name): next(iter(addresses)) for name, addresses in places.items() if len(addresses) == 1
     }
 
 

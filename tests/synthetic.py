@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from elf import constants as e
-from elf import writer as elf_writer
-from elf.records import EHDR, PHDR
-from macho import constants as m
-from macho import writer as macho_writer
-from macho.reader import BuildVersion
+from stubgen.elf import constants as e
+from stubgen.elf import writer as elf_writer
+from stubgen.elf.records import EHDR, PHDR
+from stubgen.macho import constants as m
+from stubgen.macho import writer as macho_writer
+from stubgen.macho.reader import BuildVersion
 
 TEXT, DATA, THREAD = 1, 2, 3
 """Section numbers of the synthetic ELF files; an executable, a writable and a thread-local section."""

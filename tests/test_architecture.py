@@ -1,89 +1,166 @@
-"""The tree keeps its shape: arrows point one way, and elf/ and macho/ stay twins."""
+"""The tree keeps its shape: every module has its place, arrows point one way, and elf/ and macho/ stay twins."""
 
 from __future__ import annotations
 
 import ast
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FLOOR = {"binary", "errors", "files", "strings"}
-PHASES = [
-    "host",
-    "names",
-    "slide",
-    "needed",
-    "verdicts",
-    "resolve",
-    "slots",
-    "bind_elf",
-    "bind_macho",
-    "bind",
-    "emit",
-    "structure",
-    "verify_elf",
-    "verify_macho",
-    "verify",
-    "workshop",
-    "build",
-    "linkplan",
-    "capture",
-    "check",
-    "link",
-]
-"""In the order of the path; a phase may import earlier ones, never later ones."""
+
+LEVELS: tuple[dict[str, str], ...] = (
+    {"errors": ""},
+    {"common": "text aarch64 fields view columns layout object_copy strings files cancellation"},
+    {
+        "elf": "constants records relocations unwind reader writer editor",
+        "macho": "constants records relocations unwind reader writer editor",
+        "symbols": "versions similar numbering",
+    },
+    {"image": ". archive dwarf elf macho opening"},
+    {"host": "index . slide"},
+    {"resolve": "needed verdicts resolver"},
+    {"stub": "trampoline slots emit find structure verify_elf verify_macho verify"},
+    {"bind": "elf macho ."},
+    {"session": ""},
+    {"build": ""},
+    {
+        "linkplan": (
+            "options gnu_options ld64_options driver_options tokens response toolchain edits decisions relocatable "
+            "windows additions plan explain ."
+        ),
+    },
+    {"capture": ""},
+    {"check": ""},
+    {"link": ""},
+    {"commands": ". options build plan check link inspect verify capture captures cache"},
+    {"serve": ". frames messages methods server command"},
+    {"cli": ""},
+    {"__main__": ""},
+)
+"""From the floor up: the packages and modules of ``stubgen/``, and each package's modules in their own order.
+
+A module imports from lower levels and, in its own package, what stands before it. ``.`` is the package's own
+``__init__``, where it imports anything; two packages on one level do not know each other.
+"""
+
+ROOT_MODULE = "stubgen"
+"""``stubgen/__init__.py``: imports any public module when its name is asked for; of it, others import this alone."""
+ROOT_NAMES = frozenset({"__version__"})
 
 
-def imports(path: Path) -> set[str]:
-    """The dotted names of the project's own modules that *path* imports, anywhere in it."""
-    found: set[str] = set()
+def modules() -> dict[str, Path]:
+    """Dotted name, without ``stubgen.`` -> file; a package is called by its own name."""
+    found = {}
+    for folder, folders, files in os.walk(ROOT / "stubgen", followlinks=True):
+        folders[:] = sorted(set(folders) - {"__pycache__"})
+        for file in files:
+            if file.endswith(".py"):
+                parts = Path(folder, file).relative_to(ROOT / "stubgen").with_suffix("").parts
+                found[".".join(parts).removesuffix("__init__").rstrip(".") or ROOT_MODULE] = Path(folder, file)
+    return found
+
+
+MODULES = modules()
+
+
+def places() -> dict[str, tuple[int, str, int]]:
+    """Module -> its level, its package, and where in the package it stands."""
+    found: dict[str, tuple[int, str, int]] = {}
+    for level, packages in enumerate(LEVELS):
+        for package, listed in packages.items():
+            found[package] = (level, package, -1)  # an __init__ that imports nothing
+            for position, name in enumerate(listed.split()):
+                found[package if name == "." else f"{package}.{name}"] = (level, package, position)
+    return found
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The project's own modules that *path* imports, anywhere in it: in functions and for type checkers as well."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import, which this test does not read"
+            base = node.module or ""
+            if base.partition(".")[0] == "stubgen":
+                for alias in node.names:
+                    full = f"{base}.{alias.name}".removeprefix("stubgen.")
+                    if full in MODULES:
+                        yield full
+                    elif base != "stubgen":
+                        yield base.removeprefix("stubgen.")
+                    elif alias.name not in ROOT_NAMES:
+                        yield ROOT_MODULE
         elif isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-    return {name for name in found if name.split(".")[0] in {"stubgen", "elf", "macho"}}
+            for alias in node.names:
+                if alias.name.partition(".")[0] == "stubgen":
+                    yield alias.name.removeprefix("stubgen.")
 
 
-@pytest.mark.parametrize("package", ["elf", "macho"])
-def test_formats_know_nothing_about_stubs(package: str) -> None:
-    """elf/ and macho/ stand on the floor alone, so that they can be understood and reused alone."""
-    allowed = {f"stubgen.{name}" for name in FLOOR}
-    for path in (ROOT / package).glob("*.py"):
-        strangers = {name for name in imports(path) if not name.startswith(package)} - allowed
-        assert not strangers, f"{path.name} imports {strangers}"
+def test_every_module_has_its_place() -> None:
+    """A module that nobody placed may import anything, and soon does."""
+    assert set(places()) == set(MODULES) - {ROOT_MODULE}
 
 
-def test_the_floor_imports_nothing_above_it() -> None:
-    """A floor that reaches up is a cycle."""
-    for name in FLOOR:
-        assert imports(ROOT / "stubgen" / f"{name}.py") <= {"stubgen.errors", "stubgen.binary"} - {f"stubgen.{name}"}
+def reaches_up(importer: str, imported: str) -> bool:
+    """Whether an arrow from *importer* to *imported* points up, or across."""
+    known = places()
+    if imported not in known:
+        return True
+    level, package, position = known[importer]
+    other_level, other_package, other_position = known[imported]
+    if package == other_package:
+        return other_position >= position
+    return other_level >= level
 
 
-def test_phases_reach_only_backwards() -> None:
-    """Each phase takes what the one before returned; nothing reaches forward, and nothing reaches commands."""
-    for number, phase in enumerate(PHASES):
-        home = ROOT / "stubgen" / phase
-        for path in home.glob("*.py") if home.is_dir() else [home.with_suffix(".py")]:
-            used = {name.split(".")[1] for name in imports(path) if name.startswith("stubgen.")}
-            assert not used & set(PHASES[number + 1 :]), f"{path} reaches forward"
-            assert not used & {"commands", "cli", "serve"}, f"{path} reaches the command line"
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {ROOT_MODULE}))
+def test_arrows_point_down(module: str) -> None:
+    """Each part takes what lies below it; an arrow up makes a circle that nobody can understand in pieces."""
+    wrong = sorted({other for other in imports(MODULES[module]) if reaches_up(module, other)})
+    assert not wrong, f"{module} reaches up, or across, to {wrong}"
+
+
+def test_the_test_sees_arrows_that_point_up(tmp_path: Path) -> None:
+    """An import in a function, for type checkers or of a whole package is an arrow like any other."""
+    path = tmp_path / "module.py"
+    for text, module in (
+        ("def f():\n    from stubgen.serve.server import Server\n", "serve.server"),
+        ("def f():\n    import stubgen.commands.link\n", "commands.link"),
+        ("if TYPE_CHECKING:\n    from stubgen import link\n", "link"),
+        ("from stubgen.serve import server as s\n", "serve.server"),
+        ("from stubgen import link_patch\n", ROOT_MODULE),
+    ):
+        path.write_text(text)
+        assert list(imports(path)) == [module]
+        assert reaches_up("stub.trampoline", module)
+    assert not reaches_up("stub.emit", "stub.trampoline")
+    assert reaches_up("stub.trampoline", "stub.emit")
+    assert reaches_up("elf.reader", "macho.reader")
+
+
+def test_the_formats_have_one_import_name() -> None:
+    """PyPI has a package called elf: whatever of ours were called so would break it, or be broken by it."""
+    for folder in ("stubgen", "elf", "macho", "tests", "benches", "examples"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom):
+                    names = [node.module or ""]
+                assert not {name.partition(".")[0] for name in names} & {"elf", "macho"}, path
 
 
 def test_formats_are_twins() -> None:
     """Who knows one knows the other: same modules, and the same public functions in the same order."""
-    assert modules("elf") == modules("macho")
+    assert {path.name for path in (ROOT / "stubgen/elf").glob("*.py")} == {
+        path.name for path in (ROOT / "stubgen/macho").glob("*.py")
+    }
     for module in ("reader.py", "writer.py", "relocations.py", "unwind.py"):
-        elf, macho = functions(ROOT / "elf" / module), functions(ROOT / "macho" / module)
+        elf, macho = functions(ROOT / "stubgen/elf" / module), functions(ROOT / "stubgen/macho" / module)
         common = [name for name in elf if name in macho]
         assert common == [name for name in macho if name in elf], module
         assert len(common) >= {"reader.py": 12, "writer.py": 2, "relocations.py": 3, "unwind.py": 1}[module], common
-
-
-def modules(package: str) -> set[str]:
-    """File names in *package*."""
-    return {path.name for path in (ROOT / package).glob("*.py")}
 
 
 def functions(path: Path) -> list[str]:

@@ -26,8 +26,8 @@ from benches.names import mangled, places
 from benches.peers import rust
 from benches.progress import Progress
 from benches.workloads import whole_path
-from macho.reader import BuildVersion
-from stubgen.emit import emit_elf, emit_macho
+from stubgen.macho.reader import BuildVersion
+from stubgen.stub.emit import emit_elf, emit_macho
 
 SVG = "{http://www.w3.org/2000/svg}"
 TARGETS = array("Q", [0x7B4091FF2C00, 0x7B4091FF2C48, 0x1234_5678_9ABC])

@@ -7,11 +7,11 @@ from hashlib import sha256
 
 import pytest
 
-from macho.reader import BuildVersion
-from stubgen.emit import StubObject, emit_elf, emit_macho
-from stubgen.slots import Slot
-from stubgen.verdicts import Form
-from stubgen.verify import verify
+from stubgen.macho.reader import BuildVersion
+from stubgen.resolve.verdicts import Form
+from stubgen.stub.emit import StubObject, emit_elf, emit_macho
+from stubgen.stub.slots import Slot
+from stubgen.stub.verify import verify
 
 CONSTANTS = [
     Slot(b"__stubgen_slot.a", Form.ADDRESS, 0x123456789ABC, b"a"),

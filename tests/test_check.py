@@ -13,7 +13,7 @@ from stubgen.build import StubBuilder
 from stubgen.check import check_patch, refuse_findings
 from stubgen.errors import InputError, PatchRefusal
 from stubgen.host import open_host
-from stubgen.slide import slide_from_value
+from stubgen.host.slide import slide_from_value
 
 HOST = """
 #include <string.h>
@@ -137,7 +137,7 @@ def test_stubs_for_another_process(bench: Bench) -> None:
 def test_stubs_of_two_slides(bench: Bench) -> None:
     """A stale stub object beside a fresh one: without knowing the slide, they still contradict each other."""
     code = bytearray((bench.folder / "stub.o").read_bytes())
-    from stubgen.trampoline import encode
+    from stubgen.stub.trampoline import encode
 
     host = open_host(bench.host)
     address = host.image.find([b"host_g"])[b"host_g"][0].address

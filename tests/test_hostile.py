@@ -17,15 +17,15 @@ import pytest
 from synthetic import BASE, DATA, Sym, elf_host, elf_object, put, undefined
 from tools import need, run
 
-from elf import constants as e
-from elf.reader import ElfFile
-from elf.records import DYN, EHDR, PHDR, SHDR, VERDEF, VERNAUX, VERNEED
-from stubgen.archive import MAGIC, THIN_MAGIC, members
-from stubgen.binary import uleb128
 from stubgen.cli import main
+from stubgen.common.files import write_output
+from stubgen.common.view import uleb128
+from stubgen.elf import constants as e
+from stubgen.elf.reader import ElfFile
+from stubgen.elf.records import DYN, EHDR, PHDR, SHDR, VERDEF, VERNAUX, VERNEED
 from stubgen.errors import MalformedInput, UsageError
-from stubgen.files import write_output
-from stubgen.image_elf import ElfImage
+from stubgen.image.archive import MAGIC, THIN_MAGIC, members
+from stubgen.image.elf import ElfImage
 
 MAIN = BASE + 0x100
 HOST = elf_host([Sym("main", MAIN), Sym("f", MAIN + 0x40)])

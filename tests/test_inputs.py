@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from synthetic import BASE, Sym, elf_host, elf_object, macho_host, macho_object, put, undefined
 
-from elf import constants as e
-from elf.records import EHDR
 from stubgen.cli import main
+from stubgen.elf import constants as e
+from stubgen.elf.records import EHDR
 
 MAIN = BASE + 0x100
 HOST = elf_host([Sym("main", MAIN), Sym("f", MAIN + 0x40)])

@@ -13,7 +13,7 @@ from benches.harness import PYTHON, Bench, Case
 from benches.hosts import Host, patch_object
 from benches.workloads import whole_path
 from stubgen.image import Kind
-from stubgen.images import open_image
+from stubgen.image.opening import open_image
 
 NEEDED = 500
 _CODE = (".text", "__TEXT,__text")

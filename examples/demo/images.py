@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from struct import Struct, unpack_from
 from typing import NamedTuple
 
-from elf import constants as elf_c
-from elf import relocations as elf_r
-from elf.reader import ElfFile
-from elf.reader import Symbols as ElfSymbols
-from macho import constants as macho_c
-from macho.reader import MachOFile
-from macho.reader import Symbols as MachOSymbols
+from stubgen.elf import constants as elf_c
+from stubgen.elf import relocations as elf_r
+from stubgen.elf.reader import ElfFile
+from stubgen.elf.reader import Symbols as ElfSymbols
+from stubgen.macho import constants as macho_c
+from stubgen.macho.reader import MachOFile
+from stubgen.macho.reader import Symbols as MachOSymbols
 
 
 class Segment(NamedTuple):

@@ -23,7 +23,7 @@ COMMANDS = {
     "cache": "show, fill or clear the indexes of large hosts' names",
     "serve": "run these for another program, with hosts kept open between requests",
 }
-"""Command name -> one line for ``--help``; the module of that name beside this file implements it."""
+"""Command name -> one line for ``--help``; the module of that name implements it, beside this file or in ``serve/``."""
 
 
 class Outcome(NamedTuple):

@@ -6,9 +6,7 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 
-from stubgen.binary import counted
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
-from stubgen.cancellation import checkpoint
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.options import (
     add_build_options,
@@ -20,9 +18,11 @@ from stubgen.commands.options import (
     slide_document,
     write_report,
 )
+from stubgen.common.cancellation import checkpoint
+from stubgen.common.files import write_output
+from stubgen.common.text import counted
 from stubgen.errors import SymbolRefusal, UsageError
-from stubgen.files import write_output
-from stubgen.workshop import Workshop
+from stubgen.session import Session
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -35,14 +35,14 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the stub object to write")
 
 
-def execute(arguments: argparse.Namespace, workshop: Workshop | None = None) -> Outcome:
+def execute(arguments: argparse.Namespace, session: Session | None = None) -> Outcome:
     """Build, verify and write; nothing is written when a needed symbol is refused."""
     if arguments.keep_state and arguments.bound_dir is None:
         raise UsageError("--keep-state works by bound copies: say where to write them with --bound-dir")
     keep_outputs_apart(arguments)
     options = judge_options(arguments)
     options["bind"] = arguments.bound_dir is not None
-    builder = StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache, workshop=workshop)
+    builder = StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache, session=session)
     judged = builder.judge(arguments.objects, arguments.aslr_reference, **options)
     decisions = decision_documents(judged.decisions()) if arguments.json or arguments.report else []
     verdicts = {"decisions": decisions, "duplicates": duplicate_documents(judged.duplicates)}

@@ -20,7 +20,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> Outcome:
     """List the indexes, make one, or remove all."""
-    from stubgen.index import FOLDER_VARIABLE, build_index, cache_folder, clear, indexes
+    from stubgen.host.index import FOLDER_VARIABLE, build_index, cache_folder, clear, indexes
 
     folder = cache_folder()
     if folder is None:

@@ -9,8 +9,8 @@ from stubgen.commands import Outcome
 from stubgen.commands.options import add_cache_option, address, overrides, table
 from stubgen.errors import PatchRefusal, UsageError
 from stubgen.host import Host
-from stubgen.slide import Slide, slide_from_anchor, slide_from_value
-from stubgen.workshop import Workshop
+from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
+from stubgen.session import Session
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -36,14 +36,14 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def execute(arguments: argparse.Namespace, workshop: Workshop | None = None) -> Outcome:
+def execute(arguments: argparse.Namespace, session: Session | None = None) -> Outcome:
     """Every finding; exit status 1 when one speaks against the patch."""
     if arguments.aslr_reference is not None and arguments.slide is not None:
         raise UsageError("give the anchor's runtime address (--aslr-reference) or the slide (--slide), not both")
     if arguments.anchor is not None and arguments.aslr_reference is None:
         raise UsageError("--anchor says nothing without the address at which the process has it: add --aslr-reference")
     replaced = overrides(arguments.override)
-    host = (workshop or Workshop(mapped=True)).host(arguments.host, cache=arguments.cache)
+    host = (session or Session(mapped=True)).host(arguments.host, cache=arguments.cache)
     checked = check_patch(
         arguments.patch,
         host,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from fnmatch import fnmatchcase
 
-from stubgen.binary import counted
 from stubgen.commands import Outcome
 from stubgen.commands.options import table
+from stubgen.common.files import read_input
+from stubgen.common.text import as_text, counted
 from stubgen.errors import Refusal
-from stubgen.files import read_input
-from stubgen.images import open_image
-from stubgen.stubs import find_stubs
+from stubgen.image.opening import open_image
+from stubgen.stub.find import find_stubs
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> Outcome:
     """List name, place and target of every stub; exit status 1 when there is none."""
     image = open_image(read_input(arguments.file), arguments.file)
-    stubs = [(stub.name.decode("utf-8", "surrogateescape"), stub) for stub in find_stubs(image)]
+    stubs = [(as_text(stub.name), stub) for stub in find_stubs(image)]
     if arguments.symbol is not None:
         stubs = [(name, stub) for name, stub in stubs if fnmatchcase(name, arguments.symbol)]
     document = {

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stubgen.binary import counted
 from stubgen.build import StubBuilder
-from stubgen.cancellation import tidy_at_signals
 from stubgen.capture import Capture, newest_capture
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import check_document, check_lines
@@ -21,8 +19,10 @@ from stubgen.commands.options import (
     slide_document,
     write_report,
 )
+from stubgen.common.cancellation import tidy_at_signals
+from stubgen.common.text import counted
 from stubgen.link import Linked, link_patch
-from stubgen.workshop import Workshop
+from stubgen.session import Session
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -47,13 +47,13 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the patch to write")
 
 
-def execute(arguments: argparse.Namespace, workshop: Workshop | None = None) -> Outcome:
+def execute(arguments: argparse.Namespace, session: Session | None = None) -> Outcome:
     """Link the patch; it appears only when it is sound."""
     keep_outputs_apart(arguments, stub=arguments.stub, override_map=arguments.override_map)
     options = judge_options(arguments)
     with tidy_at_signals():
         linked = link_patch(
-            StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache, workshop=workshop),
+            StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache, session=session),
             _captured(arguments),
             arguments.objects,
             arguments.output,

@@ -6,13 +6,15 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
+from stubgen.common.files import keep_apart, read_input
+from stubgen.common.text import as_bytes
 from stubgen.errors import MalformedInput, UsageError
-from stubgen.files import keep_apart, read_input
 
 if TYPE_CHECKING:
     from stubgen.build import Options
-    from stubgen.slide import Slide
-    from stubgen.verdicts import Decision, Duplicate
+    from stubgen.host.slide import Slide
+    from stubgen.resolve.verdicts import Decision, Duplicate
 
 
 def address(text: str) -> int:
@@ -137,8 +139,6 @@ def overrides(arguments: Iterable[str]) -> dict[str, int]:
         path, _, base = argument.rpartition("@")
         if not path:
             raise UsageError(f"--override {argument}: give the map and where that patch is loaded, as MAP@0x7f12340000")
-        from stubgen.slide import UNTAGGED
-
         start = address(base) & UNTAGGED
         if start % 4096:
             raise UsageError(
@@ -152,12 +152,10 @@ def _override_map(path: str, start: int) -> dict[str, int]:
     """What ``link --override-map`` wrote into *path*, for a patch at *start*: name -> static address in the patch."""
     import json
 
-    from stubgen.trampoline import ADDRESS_LIMIT
-
     try:
         functions: dict[str, int] = json.loads(bytes(read_input(path)))["functions"]
         odd = [name for name, offset in functions.items() if type(offset) is not int]
-        "".join(functions).encode("utf-8", "surrogateescape")
+        as_bytes("".join(functions))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MalformedInput(f"{path}: is not an override map, as link --override-map writes it") from error
     if odd:
@@ -215,7 +213,7 @@ def write_report(path: str | None, document: object) -> None:
     if path is not None:
         import json
 
-        from stubgen.files import write_output
+        from stubgen.common.files import write_output
 
         write_output(path, (json.dumps(document, indent=2) + "\n").encode())
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from stubgen.binary import counted
 from stubgen.commands import Outcome
-from stubgen.files import read_input
-from stubgen.verify import verify_object
+from stubgen.common.files import read_input
+from stubgen.common.text import counted
+from stubgen.stub.verify import verify_object
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import re
 import zlib
 from collections.abc import Iterable, Sequence
 
+from stubgen.common.text import as_bytes
 from stubgen.linkplan.decisions import DROPPED, Request
 from stubgen.linkplan.edits import Action, Edit, Verdict
 from stubgen.linkplan.options import Role
@@ -128,5 +129,5 @@ def fresh_name(request: Request) -> str:
     """A name for the loader that differs between patches and is the same for the same request."""
     stem, _, ending = basename(request.output).partition(".")
     text = "\0".join((request.output, *request.extra, *request.objects))
-    mark = zlib.crc32(text.encode("utf-8", "surrogateescape"))
+    mark = zlib.crc32(as_bytes(text))
     return f"{stem}-{mark:08x}.{ending or ('dylib' if request.toolchain.family is Family.LD64 else 'so')}"

@@ -9,6 +9,7 @@ import os as operating_system
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from stubgen.common.text import as_bytes
 from stubgen.errors import UsageError
 from stubgen.linkplan import response
 from stubgen.linkplan.additions import additions, place_inputs, still_there
@@ -42,7 +43,7 @@ class LinkPlan(NamedTuple):
 
         *limit* is in bytes; None asks the system.
         """
-        size = sum(len(argument.encode("utf-8", "surrogateescape")) + 9 for argument in self.args)
+        size = sum(len(as_bytes(argument)) + 9 for argument in self.args)
         if size <= (argument_limit() if limit is None else limit):
             return list(self.args)
         windows = self.os is LinkerOs.OTHER
@@ -185,7 +186,7 @@ def linker_os_for_host(host: StrPath) -> LinkerOs:
     Raises:
         UnreadableInput: the file cannot be read.
     """
-    from stubgen.files import read_input
+    from stubgen.common.files import read_input
 
     magic = bytes(read_input(host)[:4])
     if magic == b"\x7fELF":

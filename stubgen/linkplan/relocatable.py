@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from elf.reader import ElfFile
-from stubgen.files import read_input
+from stubgen.common.files import read_input
+from stubgen.common.text import as_text
+from stubgen.elf.reader import ElfFile
 
 SHT_GROUP = 17
 
@@ -30,7 +31,7 @@ def group_signatures(path: str | os.PathLike[str]) -> list[str]:
     if symbols is None:
         return []
     groups = [section.header.sh_info for section in file.sections if section.header.sh_type == SHT_GROUP]
-    return sorted({symbols.name(index).decode("utf-8", "surrogateescape") for index in groups} - {""})
+    return sorted({as_text(symbols.name(index)) for index in groups} - {""})
 
 
 def localize_command(

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from stubgen.common.text import as_bytes, as_text
 from stubgen.errors import MalformedInput, UnreadableInput
 
 Splitter = Callable[[str], list[str]]
@@ -165,7 +166,7 @@ def write(path: str | os.PathLike[str], arguments: Iterable[str], *, windows: bo
     quote = quote_windows if windows else quote_gnu
     text = "".join(quote(argument) + "\n" for argument in arguments)
     with open(path, "wb") as file:
-        file.write(text.encode("utf-8", "surrogateescape"))
+        file.write(as_bytes(text))
 
 
 def read(path: str | os.PathLike[str], split: Splitter) -> list[str]:
@@ -181,7 +182,7 @@ def read(path: str | os.PathLike[str], split: Splitter) -> list[str]:
         raise UnreadableInput(f"{path}: the response file cannot be read: {error.strerror}") from error
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):  # Windows tools write UTF-16; LLVM reads it
         return split(content.decode("utf-16", "replace"))
-    return split(content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape"))
+    return split(as_text(content.removeprefix(b"\xef\xbb\xbf")))
 
 
 def expand(

@@ -5,7 +5,7 @@
     bytes -> frames -> messages -> methods -> server        answers go the other way
 
 ``frames`` knows where a message ends, ``messages`` what JSON-RPC says of it, ``methods`` makes a command's options
-its parameters, and ``server`` runs requests in threads that share one workshop.
+its parameters, and ``server`` runs requests in threads that share one session.
 
 It is written here because the libraries for it do half of it: python-lsp-jsonrpc logs a frame that it cannot read
 and goes on, so its client waits for ever; jsonrpcserver has neither frames nor cancellation; and both would be

@@ -8,12 +8,12 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from stubgen.cancellation import checkpoint
 from stubgen.commands import COMMANDS, SCHEMA, Outcome
 from stubgen.commands.options import address
+from stubgen.common.cancellation import checkpoint
 from stubgen.errors import Cancelled, StubgenError, UsageError
 from stubgen.serve.messages import INVALID_PARAMS, REQUEST_CANCELLED, RpcError, kind, status_code
-from stubgen.workshop import Workshop
+from stubgen.session import Session
 
 METHODS = ("build", "plan", "link", "check", "inspect", "verify", "captures")
 """The commands that are methods: those that ``capture`` in front of a linker, look after files or serve are not."""
@@ -129,7 +129,7 @@ class Method:
                 raise _refusal(parameter.name, f"is required by {self.name}", _TYPES[parameter.type][0])
         return argparse.Namespace(command=self.name, json=True, **values)
 
-    def call(self, arguments: argparse.Namespace, workshop: Workshop) -> dict[str, object]:
+    def call(self, arguments: argparse.Namespace, session: Session) -> dict[str, object]:
         """The document that the command prints with ``--json``.
 
         What it would say on standard error is in the document as well; a client that does not read the server's
@@ -141,7 +141,7 @@ class Method:
         try:
             checkpoint()
             execute = self._module.execute
-            outcome: Outcome = execute(arguments, workshop) if self.name in SHARING else execute(arguments)
+            outcome: Outcome = execute(arguments, session) if self.name in SHARING else execute(arguments)
         except Cancelled as error:
             raise RpcError(REQUEST_CANCELLED, str(error)) from error
         except StubgenError as error:

@@ -1,4 +1,4 @@
-"""Runs requests in threads that share one workshop, until the client has no more.
+"""Runs requests in threads that share one session, until the client has no more.
 
 The main thread reads, one thread writes, and neither waits for the threads that work: so a client can always
 cancel, and a client that does not read its answers holds up nobody's build.
@@ -19,10 +19,10 @@ from types import FrameType
 from typing import Any
 
 from stubgen import __version__
-from stubgen.cancellation import Cancellation
 from stubgen.commands import SCHEMA
+from stubgen.common.cancellation import Cancellation
 from stubgen.errors import MalformedInput
-from stubgen.index import build_missing
+from stubgen.host.index import build_missing
 from stubgen.serve.frames import LONGEST_MESSAGE, Fault, Frames, frame
 from stubgen.serve.messages import (
     ERRORS,
@@ -41,7 +41,7 @@ from stubgen.serve.messages import (
     result,
 )
 from stubgen.serve.methods import METHODS, Method
-from stubgen.workshop import Workshop
+from stubgen.session import Session
 
 PROTOCOL = 1
 """Version of the protocol; what an older client would misunderstand raises it."""
@@ -70,14 +70,14 @@ class Server:
     Args:
         incoming: file descriptor of the requests.
         outgoing: file descriptor of the answers.
-        workshop: what is kept between requests.
+        session: what is kept between requests.
         workers: how many requests run at a time.
     """
 
-    def __init__(self, incoming: int, outgoing: int, workshop: Workshop, *, workers: int) -> None:
+    def __init__(self, incoming: int, outgoing: int, session: Session, *, workers: int) -> None:
         self._incoming = incoming
         self._outgoing = outgoing
-        self._workshop = workshop
+        self._session = session
         self._workers = workers
         self._methods = {name: Method(name) for name in METHODS}
         self._frames = Frames()
@@ -303,7 +303,7 @@ class Server:
         """The answer to *job*."""
         try:
             with job.cancellation:
-                return result(job.id, job.method.call(job.arguments, self._workshop))
+                return result(job.id, job.method.call(job.arguments, self._session))
         except RpcError as error:
             return failure(job.id, error)
         except BaseException as error:  # a bug must not end the worker

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tools import linker_folder, need, run
 
-from elf import reader
-from elf.reader import ElfFile
+from stubgen.elf import reader
+from stubgen.elf.reader import ElfFile
 
 SOURCE = """
 #include <stdio.h>

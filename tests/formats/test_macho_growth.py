@@ -10,10 +10,10 @@ from typing import NamedTuple
 import pytest
 from tools import need, need_module, run
 
-from macho import constants as c
-from macho.editor import ObjectEditor
-from macho.reader import MachOFile
-from macho.relocations import ARM64_RELOC_UNSIGNED, r_word
+from stubgen.macho import constants as c
+from stubgen.macho.editor import ObjectEditor
+from stubgen.macho.reader import MachOFile
+from stubgen.macho.relocations import ARM64_RELOC_UNSIGNED, r_word
 
 SOURCE = """
 struct Guard { ~Guard(); int value; };

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tools import need, run
 
-from elf import constants as c
-from elf.reader import ElfFile
-from stubgen.image_elf import ElfImage
+from stubgen.elf import constants as c
+from stubgen.elf.reader import ElfFile
+from stubgen.image.elf import ElfImage
 
 COUNT = 0xFFFF + 80
 """Variables, each in its section."""

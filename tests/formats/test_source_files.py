@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from synthetic import Sym, elf_object
 
-from elf import constants as c
-from elf.reader import ElfFile
+from stubgen.elf import constants as c
+from stubgen.elf.reader import ElfFile
 
 
 def test_the_file_symbol_before_a_local_names_its_file() -> None:

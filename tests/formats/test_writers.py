@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from elf import constants as e
-from elf import writer as elf_writer
-from elf.reader import ElfFile
-from elf.relocations import R_AARCH64_ABS64, R_AARCH64_CALL26, Relocations
-from macho import constants as m
-from macho import writer as macho_writer
-from macho.reader import BuildVersion, MachOFile
-from macho.relocations import ARM64_RELOC_BRANCH26, ARM64_RELOC_UNSIGNED, r_word
-from macho.relocations import Relocations as MachORelocations
-from stubgen.binary import Image, Layout, Span, narrow
+from stubgen.common.fields import narrow
+from stubgen.common.layout import Layout, LayoutWriter, Span
+from stubgen.elf import constants as e
+from stubgen.elf import writer as elf_writer
+from stubgen.elf.reader import ElfFile
+from stubgen.elf.relocations import R_AARCH64_ABS64, R_AARCH64_CALL26, Relocations
 from stubgen.errors import FieldOverflow
+from stubgen.macho import constants as m
+from stubgen.macho import writer as macho_writer
+from stubgen.macho.reader import BuildVersion, MachOFile
+from stubgen.macho.relocations import ARM64_RELOC_BRANCH26, ARM64_RELOC_UNSIGNED, r_word
+from stubgen.macho.relocations import Relocations as MachORelocations
 
 VERSION = BuildVersion(1, 0x000D0000, 0)
 
@@ -149,13 +150,13 @@ def test_layout_and_bytes_must_agree() -> None:
     layout = Layout([("a", Span(4)), ("b", Span(4, 8))], "file", offset_bits=32)
     assert (layout.offset("b"), layout.size) == (8, 12)
     with pytest.raises(RuntimeError, match="wrote 3 bytes of a where the layout planned 4 bytes of a"):
-        Image(layout, "file").put("a", b"abc")
+        LayoutWriter(layout, "file").put("a", b"abc")
     with pytest.raises(RuntimeError, match="planned 4 bytes of a"):
-        Image(layout, "file").put("b", b"abcd")
-    image = Image(layout, "file")
-    image.put("a", b"abcd")
+        LayoutWriter(layout, "file").put("b", b"abcd")
+    file = LayoutWriter(layout, "file")
+    file.put("a", b"abcd")
     with pytest.raises(RuntimeError, match="never wrote b"):
-        image.finish()
+        file.finish()
 
 
 def test_offsets_that_do_not_fit_are_errors() -> None:

@@ -15,8 +15,8 @@ from stubgen.build import StubBuilder
 from stubgen.capture import Capture
 from stubgen.check import check_patch
 from stubgen.errors import PatchRefusal, SymbolRefusal
+from stubgen.host.slide import slide_from_value
 from stubgen.link import link_patch
-from stubgen.slide import slide_from_value
 
 LINKERS = {"gnu": "bfd", "lld": "lld", "mold": "mold"}
 

@@ -16,14 +16,14 @@ from live.test_bound_macho import Patched, Running, hints
 from live.test_macho import PATCH_SLIDE, SLIDE, Toolchain, objdump, read, symbols, toolchain
 from tools import need, need_module, run
 
-from macho.constants import MH_SUBSECTIONS_VIA_SYMBOLS
-from macho.reader import MachOFile
-from macho.relocations import ARM64_RELOC_UNSIGNED, r_word
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
 from stubgen.check import check_patch
 from stubgen.errors import SymbolRefusal
 from stubgen.link import link_patch
+from stubgen.macho.constants import MH_SUBSECTIONS_VIA_SYMBOLS
+from stubgen.macho.reader import MachOFile
+from stubgen.macho.relocations import ARM64_RELOC_UNSIGNED, r_word
 
 VARIABLES = """
 struct Fields { char a; short b; int c; long d; float f; double g; unsigned char h[3]; };

@@ -138,7 +138,7 @@ def write_files(folder: Path) -> Path:
 
 
 def age(path: Path, seconds: float = 100.0) -> None:
-    """Make *path* look written *seconds* ago, and wait until a workshop would keep it."""
+    """Make *path* look written *seconds* ago, and wait until a session would keep it."""
     modified = path.stat().st_mtime_ns - int(seconds * 1e9)
     os.utime(path, ns=(modified, modified))
     time.sleep(0.03)

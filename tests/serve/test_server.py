@@ -364,7 +364,9 @@ def lasting() -> Iterator[Talk]:
 
 def test_a_bug_is_an_answer(files: Path) -> None:
     """A traceback between two frames would be the end of the conversation."""
-    put(files, "sitecustomize.py", b"import stubgen.verify\nstubgen.verify.verify_object = lambda *_: 1 / 0\n")
+    put(
+        files, "sitecustomize.py", b"import stubgen.stub.verify\nstubgen.stub.verify.verify_object = lambda *_: 1 / 0\n"
+    )
     program = [sys.executable, "-m", "stubgen", "serve"]
     done = subprocess.run(
         program,
@@ -381,7 +383,7 @@ def test_a_bug_is_an_answer(files: Path) -> None:
 
 
 NOISE = b"""
-import os, stubgen.verify as v
+import os, stubgen.stub.verify as v
 real = v.verify_object
 def noisy(*arguments):
     print("python", flush=True)

@@ -1,0 +1,84 @@
+"""The bind phase: copies of the patch's objects that reach what only an address can reach.
+
+A call reaches the host through a trampoline. Everything else that names a host symbol, a load through the GOT,
+a pointer in the patch's own data, a thread-local, is rewritten in a *bound copy* of the object: the instruction
+stays, the relocation turns to an 8-byte constant (a *slot*) in the stub object, or the value is written in place
+and the relocation goes. It asks nothing of the linker, where absolute symbols go wrong in half of them: GNU ld
+turns a hidden SHN_ABS GOT entry into R_AARCH64_RELATIVE, and the Mach-O linkers relax the load to PC-relative.
+An address taken in a bound copy is the host's own, so function pointers compare equal.
+
+The rules, one row a relocation code, are tables in ``bind_elf`` and ``bind_macho``. What no row covers is
+refused by its number; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from stubgen.common.files import write_output
+from stubgen.common.text import counted
+from stubgen.errors import SymbolRefusal, UsageError
+from stubgen.image import Image, Kind
+from stubgen.resolve.resolver import Resolution
+from stubgen.resolve.verdicts import Form, Target
+from stubgen.stub.slots import Binder, BoundObject, Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Every object of the patch, bound, and the slots that they need."""
+
+    objects: tuple[BoundObject, ...]
+    slots: tuple[Slot, ...]
+
+
+def bind(resolution: Resolution) -> Bound:
+    """Bound copies of the objects that *resolution* is about.
+
+    Raises:
+        SymbolRefusal: a reference cannot be expressed; a line for each names object, section, offset,
+            relocation and symbol, and what would help.
+        InputError: an object's relocations are broken or in an unknown form.
+    """
+    functions = {
+        name: Target(Kind.FUNCTION, Form.ADDRESS, address)
+        for name, address in zip(resolution.names, resolution.addresses, strict=True)
+    }
+    binder = Binder({**functions, **resolution.targets})
+    objects = tuple(_bind_object(image, binder) for image in resolution.needed.images)
+    if binder.refusals:
+        lines = [f"{counted(len(binder.refusals), 'reference')} to the host cannot be bound"]
+        raise SymbolRefusal("\n".join([*lines, *(f"  {refusal}" for refusal in binder.refusals)]))
+    return Bound(objects, tuple(binder.slots.values()))
+
+
+def write_bound(bound: Bound, folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """Write every bound copy into *folder*, which is made; the originals stay as they are.
+
+    Returns:
+        (input, an archive's member as ``archive(member)``; its copy) for each, in link order.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{os.fspath(folder)}: cannot be written: {error.strerror}") from error
+    copies = []
+    for number, item in enumerate(bound.objects):
+        base = re.sub(r"[^\w.+-]", "_", os.path.basename(item.name).rstrip(")"))
+        path = os.path.join(folder, f"{number:03d}-{base}")
+        write_output(path, item.content)
+        copies.append((item.name, path))
+    return copies
+
+
+def _bind_object(image: Image, binder: Binder) -> BoundObject:
+    if image.format == "elf":
+        from stubgen.bind.elf import bind_object
+    else:
+        from stubgen.bind.macho import bind_object
+    return bind_object(image, binder)

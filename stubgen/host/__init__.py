@@ -1,0 +1,83 @@
+"""The host phase: the running program's file, checked to be one and to be the right one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from stubgen.common.files import open_input
+from stubgen.errors import BuildIdRefusal, InputError, UsageError
+from stubgen.host.index import Identity, use_index
+from stubgen.image import Candidate, Image, Role
+from stubgen.image.opening import open_image
+
+REMEMBERED = 16
+"""Sets of names whose places a host remembers; a link asks for four: the anchor's, the patch's own, two checks'."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The program that the patch is loaded into."""
+
+    path: str
+    image: Image
+    _found: dict[frozenset[bytes], Mapping[bytes, list[Candidate]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def find(self, bases: Collection[bytes]) -> Mapping[bytes, list[Candidate]]:
+        """What :meth:`Image.find` finds; the same question is asked again for every further process."""
+        question = frozenset(bases)
+        found = self._found.get(question)
+        if found is None:
+            found = self.image.find(question)
+            for oldest in list(self._found)[: 1 - REMEMBERED]:  # several threads may be here
+                self._found.pop(oldest, None)
+            self._found[question] = found
+        return found
+
+
+def open_host(
+    path: str | os.PathLike[str], *, build_id: str | None = None, cache: bool = True, copied: bool = False
+) -> Host:
+    """Open the host's file.
+
+    Args:
+        path: an executable, shared library or bundle.
+        build_id: the build id (ELF) or UUID (Mach-O) that the running process reports, in hex; dashes and
+            case do not matter.
+        cache: use the host's name index from the user's cache folder, if it is there.
+        copied: hold it in memory, for a process that outlives what others do to the file.
+
+    Raises:
+        InputError: the file is no such thing, or has no symbols to look in.
+        BuildIdRefusal: it is another build than the one that runs.
+        UsageError: *build_id* is not hexadecimal.
+    """
+    name = os.fspath(path)
+    data, status = open_input(path, copied=copied)
+    image = open_image(data, name)
+    if image.role is Role.OBJECT:
+        raise InputError(f"{name}: is a relocatable object; the host must be a linked program or library")
+    if not image.has_symbols:
+        raise InputError(f"{name}: is stripped: it has no symbols; give the unstripped file of the same build")
+    if build_id is not None:
+        check_build_id(image, build_id)
+    if cache:
+        use_index(image, name, Identity.of(status))
+    return Host(name, image)
+
+
+def check_build_id(image: Image, expected: str) -> None:
+    """Refuse *image* unless it is the build that runs; see :func:`open_host`."""
+    try:
+        wanted = bytes.fromhex(expected.replace("-", ""))
+    except ValueError as error:
+        raise UsageError(f"build id '{expected}' is not hexadecimal") from error
+    if image.build_id is None:
+        raise BuildIdRefusal(f"{image.name}: has no build id, so it cannot be told to be build {wanted.hex()}")
+    if image.build_id != wanted:
+        raise BuildIdRefusal(
+            f"{image.name}: is build {image.build_id.hex()}, but the process runs build {wanted.hex()}"
+        )

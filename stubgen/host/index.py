@@ -1,0 +1,314 @@
+"""The name index: where in a large host's symbol tables a name is, without a pass over them.
+
+A host of a million symbols takes a quarter of a second to search, on every save. So once, in the background, its
+names are hashed and the hashes sorted, into a file in the user's cache folder that later commands map into memory::
+
+    <device>-<inode>.host              size, times and content digest of a host that was looked at
+    <build id>-<digest>.index          per symbol table: crc32(base name) << 32 | symbol index, ascending
+
+An index is named for the content that it is about: a BLAKE2 digest of the symbol tables and their strings. The build
+id alone would not do, because ``strip`` and ``objcopy`` keep it. That a file still has that content is taken from
+device, inode, size and times alone, as make and git do; where any of them differs the content is hashed again.
+An index only says where to look; the host's own tables say what is there. That a name is nowhere else is believed
+because the entries have the checksum that was written with them.
+
+Every file is written beside its place and moved there, so several processes may read, write and clear at will.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import sys
+import time
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
+
+from stubgen.common.files import open_input, write_output
+from stubgen.errors import StubgenError
+from stubgen.image import base_name
+from stubgen.image.opening import open_image
+
+if TYPE_CHECKING:
+    from stubgen.image import Image
+
+VERSION = 1
+"""Of both files' form; another version's are not read, and age out."""
+MAGIC = b"STUBGENi" if sys.byteorder == "little" else b"STUBGENI"
+HEADER = Struct("=8sII")  # magic, version, tables
+TABLE = Struct("=QQQ")  # symbols in the host's table, entries in the index, the entries' CRC-32
+SMALLEST = 20_000
+"""Symbols from which a host gets an index; to search fewer takes no longer than to open one."""
+LIMIT = 1 << 30
+"""Bytes that all indexes together may take; the least recently used go first."""
+SETTLED = 2.0
+"""Seconds after its last change from which a file's times vouch for its content: clocks of file systems are coarse."""
+FOLDER_VARIABLE = "STUBGEN_CACHE_DIR"
+
+
+class Identity(NamedTuple):
+    """What says that a file is still the same one, without reading it."""
+
+    device: int
+    inode: int
+    size: int  # bytes
+    modified: int  # nanoseconds
+    changed: int  # nanoseconds: also by cp -p, touch -d and renaming
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Identity:
+        """From ``fstat``."""
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+class Index:
+    """An index, mapped into memory."""
+
+    def __init__(self, tables: list[tuple[memoryview, int]]) -> None:
+        self._tables = tables  # entries, symbols in the host's table
+
+    def places(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
+        """Index, in symbol table *number*, of each symbol whose base name may be that of one of *wanted*, ascending."""
+        entries, symbols = self._tables[number]
+        total, found = len(entries), set()
+        for key in {_key(name) for name in wanted}:
+            position = bisect_left(entries, key << 32)
+            end = (key + 1) << 32
+            while position < total and entries[position] < end:
+                found.add(entries[position] & 0xFFFFFFFF)
+                position += 1
+        return iter(sorted(place for place in found if place < symbols))
+
+
+def _key(name: bytes) -> int:
+    """What a symbol is found by: its name without version and ThinLTO suffix."""
+    return crc32(base_name(name.partition(b"@")[0] or name))
+
+
+def cache_folder() -> Path | None:
+    """Where indexes live: ``STUBGEN_CACHE_DIR``, else the platform's cache folder; None if there is no place.
+
+    An empty ``STUBGEN_CACHE_DIR`` means no cache.
+    """
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named is not None:
+        return Path(os.path.abspath(named)) if named else None
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):  # XDG Base Directory Specification: a relative one is ignored
+        home = os.path.expanduser("~")
+        if not os.path.isabs(home):
+            return None
+        base = os.path.join(home, "Library/Caches" if sys.platform == "darwin" else ".cache")
+    return Path(base, "hotpatch-stubgen")
+
+
+_missing: dict[str, None] = {}
+"""The hosts that this process opened and found no index for, by absolute path."""
+
+
+def use_index(image: Image, path: str, identity: Identity) -> None:
+    """Give *image*, the file at *path*, its index if there is a sound one; else remember that it has none.
+
+    Never an error: an index is worth time, not an answer.
+    """
+    folder = cache_folder()
+    if folder is None or sum(map(len, image.symbol_tables)) < SMALLEST:
+        return
+    with contextlib.suppress(OSError):
+        name = _recorded(folder, identity)
+        if name is not None and name.startswith(_build(image)):
+            image.index = _opened(folder / name, image)
+    if image.index is None:
+        _missing[os.path.abspath(path)] = None
+
+
+def _record_path(folder: Path, identity: Identity) -> Path:
+    return folder / f"{identity.device:x}-{identity.inode:x}.host"
+
+
+def _recorded(folder: Path, identity: Identity) -> str | None:
+    """The name of the index of the file with *identity*, if the record of it is about that very file."""
+    words = _record_path(folder, identity).read_bytes().split()
+    expected = [b"%d" % part for part in (VERSION, *identity)]
+    return os.path.basename(os.fsdecode(words[-1])) if words[:-1] == expected else None
+
+
+def _opened(path: Path, image: Image) -> Index | None:
+    """The index at *path*, if its structure is sound and fits *image*."""
+    with path.open("rb") as file:
+        try:
+            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except ValueError:  # empty
+            return None
+    if len(content) < HEADER.size:
+        return None
+    magic, version, count = HEADER.unpack_from(content, 0)
+    sizes = [len(table) for table in image.symbol_tables]
+    position = HEADER.size + count * TABLE.size
+    if magic != MAGIC or version != VERSION or count != len(sizes) or len(content) < position:
+        return None
+    tables = []
+    for number, size in enumerate(sizes):
+        symbols, entries, checksum = TABLE.unpack_from(content, HEADER.size + number * TABLE.size)
+        raw = content[position : position + 8 * entries]
+        if symbols != size or len(raw) != 8 * entries or crc32(raw) != checksum:
+            return None
+        tables.append((raw.cast("Q"), symbols))
+        position += len(raw)
+    if position != len(content):
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # used just now: the last to go
+    return Index(tables)
+
+
+def build_index(path: str | os.PathLike[str]) -> Path | None:
+    """Write the index of the host at *path*, where that is worth it, and the record that leads to it.
+
+    Returns:
+        The index's file; None where there is no cache folder, or the host has too few symbols.
+
+    Raises:
+        InputError: the host's file cannot be used.
+        OSError: the cache folder cannot be written.
+    """
+    folder = cache_folder()
+    data, status = open_input(path)
+    image = open_image(data, os.fspath(path))
+    if folder is None or sum(map(len, image.symbol_tables)) < SMALLEST:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / _index_name(image)
+    if not target.is_file() or _opened(target, image) is None:
+        write_output(target, _index_content(image))
+    identity = Identity.of(status)
+    time.sleep(max(0.0, min(SETTLED, identity.changed / 1e9 + SETTLED - time.time())))
+    if Identity.of(os.stat(path)) == identity:  # else it was changed meanwhile
+        record = " ".join(map(str, (VERSION, *identity, target.name)))
+        write_output(_record_path(folder, identity), f"{record}\n".encode())
+    prune(folder, keep=target)
+    return target
+
+
+def _index_name(image: Image) -> str:
+    from hashlib import blake2b
+
+    digest = blake2b(digest_size=20)
+    for table in image.symbol_tables:
+        digest.update(b"%d %d\n" % (len(table.raw), len(table.strings.view)))
+        digest.update(table.raw)
+        digest.update(table.strings.view)
+    return f"{_build(image)}{digest.hexdigest()}.index"
+
+
+def _build(image: Image) -> str:
+    """How the names of the indexes of such a build begin."""
+    return f"{image.build_id.hex()[:40] if image.build_id else 'none'}-"
+
+
+def _index_content(image: Image) -> bytes:
+    head, entries = [], []
+    for table in image.symbol_tables:
+        names = list(table.names())
+        plain = b"@" not in table.strings.content and b".llvm." not in table.strings.content
+        keys = map(crc32 if plain else _key, names)
+        pairs = [key << 32 | place for place, (key, name) in enumerate(zip(keys, names, strict=True)) if name]
+        column = array("Q", sorted(pairs)).tobytes()
+        head.append(TABLE.pack(len(table), len(pairs), crc32(column)))
+        entries.append(column)
+    return b"".join([HEADER.pack(MAGIC, VERSION, len(head)), *head, *entries])
+
+
+def indexes(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    """The indexes in *folder*, the least recently used first."""
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            with contextlib.suppress(OSError):  # cleared meanwhile
+                if entry.name.endswith(".index"):
+                    found.append((Path(entry.path), entry.stat()))
+    return sorted(found, key=lambda item: (item[1].st_mtime_ns, item[0].name))
+
+
+def prune(folder: Path, keep: Path | None = None) -> None:
+    """Remove the least recently used indexes until the rest take no more than ``LIMIT``, and what leads nowhere."""
+    held = indexes(folder)
+    total = sum(status.st_size for _, status in held)
+    for path, status in held:
+        if total > LIMIT and path != keep:
+            total -= status.st_size
+            path.unlink(missing_ok=True)
+    left = {path.name for path, _ in indexes(folder)}
+    for entry in list(os.scandir(folder)):
+        with contextlib.suppress(OSError):
+            if entry.name.endswith(".host"):
+                words = Path(entry.path).read_bytes().split()
+                stale = not words or os.fsdecode(words[-1]) not in left
+            else:  # what a writer left behind that was killed
+                left_over = entry.name.startswith(".") or entry.name.endswith(".lock")
+                stale = left_over and entry.stat().st_mtime < time.time() - 3600
+            if stale:
+                os.unlink(entry.path)
+
+
+def clear(folder: Path) -> int:
+    """Remove every index and every record; the number of indexes that there were."""
+    held = indexes(folder)
+    with contextlib.suppress(FileNotFoundError):
+        for entry in list(os.scandir(folder)):
+            if entry.name.endswith((".index", ".host", ".lock")) or entry.name.startswith("."):
+                Path(entry.path).unlink(missing_ok=True)
+    return len(held)
+
+
+def build_missing() -> None:
+    """Start a process in the background that indexes the hosts that had no index; never an error.
+
+    The answer is out by then, and the process gives way to others: nobody waits for it.
+    """
+    for child in list(_children):
+        with contextlib.suppress(OSError):
+            if os.waitpid(child, os.WNOHANG)[0]:
+                _children.remove(child)
+    if not _missing or not sys.executable or getattr(sys, "frozen", False):  # a bundle's executable is no Python
+        return
+    home = str(Path(os.path.abspath(__file__)).parents[2])
+    search = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH", ""), home)))
+    command = [sys.executable, "-P", "-m", "stubgen.host.index", *_missing]  # -P: nothing from the working directory
+    nowhere = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
+    with contextlib.suppress(OSError, NotImplementedError):
+        environment = {**os.environ, "PYTHONPATH": search}
+        _children.append(os.posix_spawn(command[0], command, environment, file_actions=nowhere, setsid=True))
+    _missing.clear()
+
+
+_children: list[int] = []
+"""Process ids of such processes, still to be waited for."""
+
+
+def _main(paths: list[str]) -> None:
+    """What the process in the background does, at the lowest priority: one such process a host."""
+    import fcntl
+
+    folder = cache_folder()
+    if folder is None:
+        return
+    os.nice(19)
+    for path in paths:
+        with contextlib.suppress(OSError, StubgenError):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _record_path(folder, Identity.of(os.stat(path))).with_suffix(".lock")
+            with open(lock, "w") as held:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                build_index(path)
+                lock.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

@@ -1,0 +1,113 @@
+"""The slide: how far the loader moved the host, from one symbol's runtime address.
+
+::
+
+    slide           = aslr_reference - anchor's static address
+    runtime address = static address + slide
+
+A wrong anchor is the most common silent failure of hot-patching, so whatever cannot be right is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
+from stubgen.common.text import as_bytes, as_text
+from stubgen.errors import AnchorRefusal, UsageError
+from stubgen.host import Host
+from stubgen.image import Candidate, Kind
+from stubgen.symbols.similar import close_names
+
+DEFAULT_ANCHORS = ("whisker_aslr_anchor", "main")
+"""Tried in this order: Whisker's anchor, then Dioxus's; Mach-O spells them with a leading underscore."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slide:
+    """The distance between the host's static and runtime addresses, and where it comes from."""
+
+    value: int  # bytes
+    anchor: str | None  # None: the slide itself was given
+    static_address: int  # the anchor's, in the file
+    runtime_address: int  # the anchor's, in the process, untagged
+
+
+def slide_from_anchor(host: Host, aslr_reference: int, anchor: str | None = None) -> Slide:
+    """The slide that puts the anchor at *aslr_reference*.
+
+    Args:
+        host: the program.
+        aslr_reference: the anchor's runtime address as the process reports it; its top byte is dropped.
+        anchor: the anchor's name as the symbol table spells it; by default the first of
+            ``DEFAULT_ANCHORS`` that the host defines.
+
+    Raises:
+        AnchorRefusal: the anchor is missing or ambiguous, or the slide cannot be right.
+    """
+    if aslr_reference == 0:
+        raise AnchorRefusal("the anchor's runtime address is 0: the process did not report it")
+    runtime = aslr_reference & UNTAGGED
+    candidate = _find_anchor(host, anchor)
+    name = as_text(candidate.name)
+    if runtime < candidate.address:
+        raise AnchorRefusal(
+            f"{host.path}: anchor {name} is at {candidate.address:#x} in the file, but {runtime:#x} was reported "
+            f"for it, which is below: another symbol's address, or another build of the host"
+        )
+    what = f"anchor {name} at {runtime:#x} gives slide {runtime - candidate.address:#x}"
+    value = _checked(host, runtime - candidate.address, what, anchored=True)
+    return Slide(value, name, candidate.address, runtime)
+
+
+def slide_from_value(host: Host, value: int) -> Slide:
+    """A slide that the caller knows.
+
+    Raises:
+        AnchorRefusal: it cannot be right.
+    """
+    if value < 0:
+        raise UsageError(f"the slide is {value}; loaders only move programs up")
+    return Slide(_checked(host, value, f"the given slide is {value:#x}", anchored=False), None, 0, value)
+
+
+def _checked(host: Host, value: int, what: str, *, anchored: bool) -> int:
+    image = host.image
+    if value % image.page_size:
+        cause = ": the address belongs to another symbol or another build of the host" if anchored else ""
+        raise AnchorRefusal(
+            f"{host.path}: {what}, which is not a multiple of the page size ({image.page_size:#x}){cause}"
+        )
+    if value and not image.position_independent:
+        raise AnchorRefusal(
+            f"{host.path}: {what}, but this program is not position-independent and always runs at its static addresses"
+        )
+    if value >= ADDRESS_LIMIT:
+        raise AnchorRefusal(f"{host.path}: {what}, beyond user space (2^48)")
+    return value
+
+
+def _find_anchor(host: Host, anchor: str | None) -> Candidate:
+    prefix = "_" if host.image.format == "macho" else ""
+    names = [anchor] if anchor is not None else [prefix + name for name in DEFAULT_ANCHORS]
+    spellings = [as_bytes(name) for name in names]
+    found = host.find(spellings)
+    for spelling in spellings:
+        defined = [c for c in found.get(spelling, []) if c.name == spelling and c.kind is not Kind.IMPORT]
+        if not defined:
+            continue
+        places = sorted({candidate.address for candidate in defined})
+        name = as_text(spelling)
+        if len(places) > 1:
+            listed = ", ".join(f"{place:#x}" for place in places)
+            raise AnchorRefusal(f"{host.path}: anchor {name} has {len(places)} definitions, at {listed}")
+        if defined[0].kind in (Kind.THREAD_LOCAL, Kind.ABSOLUTE):
+            raise AnchorRefusal(f"{host.path}: anchor {name} is {defined[0].kind.value}: it does not slide")
+        return defined[0]
+    hint = f"; did you mean _{anchor}?" if anchor and prefix and not anchor.startswith("_") else ""
+    if anchor and not hint:
+        close = close_names(spellings[0], host.image.names())
+        hint = f"; close names: {', '.join(close)}" if close else ""
+    if not host.image.has_full_symbols:
+        hint += "; its full symbol table is stripped: give the unstripped file of the same build"
+    raise AnchorRefusal(f"{host.path}: defines no anchor called {' or '.join(names)}{hint}")

@@ -1,0 +1,328 @@
+"""What is in a file, in one vocabulary for both formats: what the phases see instead of ELF and Mach-O."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from stubgen.common.strings import NameTable
+    from stubgen.macho.reader import BuildVersion
+
+
+class Kind(Enum):
+    """What a symbol is, as far as a caller is concerned."""
+
+    FUNCTION = "function"
+    DATA = "data"
+    THREAD_LOCAL = "thread-local"
+    IFUNC = "ifunc"
+    IMPORT = "import"
+    ABSOLUTE = "absolute"
+
+
+class Role(Enum):
+    """What a file is for."""
+
+    OBJECT = "object"
+    EXECUTABLE = "executable"
+    LIBRARY = "shared library"
+    BUNDLE = "bundle"
+
+
+class Candidate(NamedTuple):
+    """One symbol that may be what a name means."""
+
+    name: bytes  # without its version, with its ThinLTO suffix
+    address: int  # static virtual address; 0 for an import
+    kind: Kind
+    local: bool  # not visible outside its translation unit
+    size: int  # bytes; 0 where the format does not say
+    section: str
+    version: str = ""  # ELF symbol version
+    default: bool = True  # of several versions, the one that an unversioned reference means
+    exported: bool = False  # the dynamic loader can find it by name
+    file: bytes = b""  # the source file of a local symbol, where the table says
+    writable: bool = True  # not in memory that holds constants
+
+
+class Code(NamedTuple):
+    """A run of instructions."""
+
+    section: int  # number or ordinal; 0 where section headers are stripped
+    address: int  # virtual address of the first byte; in an ELF object, 0
+    content: memoryview
+
+
+class Place(NamedTuple):
+    """Where a named function begins."""
+
+    name: bytes
+    section: int  # as in Code
+    address: int  # virtual address; in an ELF object, byte offset into the section
+    weak: bool
+    hidden: bool  # ELF: hidden visibility; Mach-O: private extern
+
+
+class Import(NamedTuple):
+    """A name that a linked image leaves to the dynamic loader."""
+
+    name: bytes
+    weak: bool
+    library: str | None  # the library that the linker found it in, where the image says so
+
+
+class Static(NamedTuple):
+    """A variable that an object defines."""
+
+    name: bytes
+    size: int  # bytes; 0 where the format does not say
+    writable: bool
+    thread_local: bool
+    local: bool
+    hidden: bool = False  # global in its object, and local in what is linked from it
+    file: bytes = b""  # the source file, where the table or, in Mach-O, debug information says
+    obstacle: str = ""  # what in the object speaks against using the host's instead
+    least: int = 0  # bytes that it surely has, where the format does not say how many
+    align: int = 1  # bytes: its code may rely on an address that is a multiple
+
+
+class Reference(NamedTuple):
+    """One name that an object uses and does not define."""
+
+    spelling: bytes  # as the object has it; the stub must be spelled the same
+    name: bytes  # without the version
+    version: str  # ELF: the version that the object pins with .symver
+    weak: bool
+
+
+# Patterns are compiled where they are first needed: most patches need none of these.
+_MERGED = rb"_MergedGlobals(\.|\Z)"
+_RUST = rb"(?s:_?_R[A-Za-z]|.*17h[0-9a-f]{16}E)"
+_THINLTO_SUFFIX = rb"\.llvm\.\d+\Z"
+
+
+def is_rust_name(name: bytes) -> bool:
+    """Whether *name* is mangled by rustc: unique in a program, with the crate and module in it."""
+    return re.match(_RUST, name) is not None
+
+
+def state_obstacle(name: bytes, names: Collection[bytes], *, thread_local: bool, initialisers: bool) -> str:
+    """Why a variable of an object with these *names* cannot be told to be the host's; empty if nothing says so.
+
+    Compilers number function-local statics anew in every build, and a variable with a dynamic initialiser belongs
+    together with its guard, or is set again when the patch is loaded.
+    """
+    from stubgen.symbols.numbering import numbering
+
+    if re.match(_MERGED, name):
+        return "it is several variables under one name; compile with -mno-global-merge"
+    if name.startswith(b"_ZGV") or b"_ZGV" + name.removeprefix(b"_Z") in names:
+        return "it is initialised at first use, under a guard"
+    numbered = numbering(name)
+    if numbered:
+        return numbered
+    if thread_local and (b"__tls_guard" in names or b"_ZTH" + name.removeprefix(b"_Z") in names):
+        return "thread-locals of its file are initialised at first use, under a guard"
+    if not thread_local and initialisers:
+        return "its file runs initialisers when the patch is loaded, which may set it again"
+    return ""
+
+
+def base_name(name: bytes) -> bytes:
+    """*name* without LLVM's ThinLTO suffix ``.llvm.<digits>``."""
+    return re.sub(_THINLTO_SUFFIX, b"", name) if b".llvm." in name else name
+
+
+INDEX_PAYS = 8
+"""Symbols a wanted name from which an index is faster than a search of them all."""
+
+
+def alignment_at(offset: int, size: int, section: int) -> int:
+    """The alignment in bytes that code may rely on for a variable of *size* bytes, at *offset* of a section.
+
+    Its type's divides all three: where it lies, its size and how *section* is aligned. Which one it is, no object
+    says of a variable that shares its section; one that was asked for beyond the type's goes unseen.
+    """
+    bits = offset | size | section
+    return bits & -bits
+
+
+class NameIndex(Protocol):
+    """Knows where names are without a pass over the table."""
+
+    def places(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
+        """Index, in symbol table *number*, of each symbol whose base name may be that of one of *wanted*, ascending."""
+
+
+class Image(ABC):
+    """A parsed file of either format."""
+
+    format: str  # "elf" or "macho"
+    page_size: int  # bytes; every slide is a multiple of it
+    features = 0
+    """ELF: GNU_PROPERTY_AARCH64_FEATURE_1_* bits."""
+    build_version: BuildVersion | None = None
+    """Mach-O: platform and minimum OS."""
+    libc = ""
+    """ELF: "glibc", "musl", "android", or "" where nothing tells."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    intermediate_code = False
+    """ELF: whether an object holds GCC's code for link-time optimisation, alone or beside the machine's."""
+
+    @property
+    @abstractmethod
+    def role(self) -> Role:
+        """What the file is for."""
+
+    @property
+    @abstractmethod
+    def build_id(self) -> bytes | None:
+        """``.note.gnu.build-id`` or LC_UUID."""
+
+    @property
+    @abstractmethod
+    def install_name(self) -> str | None:
+        """DT_SONAME or LC_ID_DYLIB."""
+
+    @property
+    @abstractmethod
+    def needed_libraries(self) -> tuple[str, ...]:
+        """DT_NEEDED or LC_LOAD_DYLIB and its kin."""
+
+    @property
+    @abstractmethod
+    def position_independent(self) -> bool:
+        """Whether the loader may slide it."""
+
+    @property
+    @abstractmethod
+    def has_symbols(self) -> bool:
+        """Whether there is any symbol table to look in."""
+
+    @property
+    @abstractmethod
+    def has_full_symbols(self) -> bool:
+        """Whether the symbol table is there that also names static functions."""
+
+    index: NameIndex | None = None
+    """Where names are, if somebody looked before."""
+
+    @property
+    @abstractmethod
+    def symbol_tables(self) -> Sequence[NameTable]:
+        """The symbol tables to look in, the full one first."""
+
+    @abstractmethod
+    def candidates(self, number: int, places: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
+        """What the symbols at *places* of symbol table *number* are, where they are something to refer to.
+
+        Only those whose name, without its version, *keep* wants.
+        """
+
+    def find(self, names: Collection[bytes]) -> dict[bytes, list[Candidate]]:
+        """What each of *names* may mean, in the file's order.
+
+        A symbol of exactly that name, a version (``name@V``) aside; where there is none, one that differs from it
+        in nothing but LLVM's ThinLTO suffix.
+        """
+        found: dict[bytes, list[Candidate]] = {}
+        wanted = frozenset(names)
+        for candidate in self._search(wanted, (b"@",), wanted.__contains__):
+            found.setdefault(candidate.name, []).append(candidate)
+        bases: dict[bytes, list[bytes]] = {}
+        for name in sorted(wanted - found.keys()):
+            bases.setdefault(base_name(name), []).append(name)
+        if bases:
+            for candidate in self._search(bases.keys(), (b"@", b".llvm."), lambda name: base_name(name) in bases):
+                for name in bases[base_name(candidate.name)]:
+                    found.setdefault(name, []).append(candidate)
+        return found
+
+    def _search(
+        self, names: Collection[bytes], markers: Sequence[bytes], keep: Callable[[bytes], bool]
+    ) -> Iterator[Candidate]:
+        """The symbols with one of *names* that *keep* wants, and likewise those with a marker in their name."""
+        for number, table in enumerate(self.symbol_tables):
+            index = self.index if len(names) * INDEX_PAYS < len(table) else None
+            places = table.places(names, markers) if index is None else index.places(number, names)
+            yield from self.candidates(number, places, keep)
+
+    @abstractmethod
+    def names(self) -> Iterator[bytes]:
+        """The names of all symbols."""
+
+    def names_with(self, parts: Collection[bytes]) -> list[bytes]:
+        """The names, of those, that have one of *parts* in them."""
+        if not self.symbol_tables or not all(parts):
+            return list(self.names())
+        table = self.symbol_tables[0]
+        return [table.name(index) for index in table.places((), tuple(parts))]
+
+    @abstractmethod
+    def references(self) -> Iterator[Reference]:
+        """What an object uses and does not define."""
+
+    @abstractmethod
+    def definitions(self) -> Iterator[bytes]:
+        """The names that an object defines for other objects."""
+
+    @abstractmethod
+    def statics(self) -> Iterator[Static]:
+        """The named variables that an object defines, local ones too."""
+
+    @abstractmethod
+    def imports(self) -> Iterator[Import]:
+        """What a linked image leaves to the dynamic loader."""
+
+    @abstractmethod
+    def exports(self) -> set[bytes]:
+        """The names under which the dynamic loader can find something in a linked image."""
+
+    @abstractmethod
+    def looked_up(self) -> set[bytes]:
+        """The names that the dynamic loader looks up when it loads a linked image."""
+
+    @property
+    def branch_targets_guarded(self) -> bool:
+        """Whether an indirect branch to an instruction that is no landing pad faults (BTI)."""
+        return False
+
+    def room(self, address: int) -> int | None:
+        """Bytes that the variable at virtual *address* can have at most, where the format does not say how many."""
+        return None
+
+    def thread_offset(self, value: int) -> int | None:
+        """ELF executables: distance in bytes from the thread pointer to the thread-local of symbol value *value*."""
+        return None
+
+    @property
+    def has_text_relocations(self) -> bool:
+        """Whether the dynamic loader would have to write to code."""
+        return False
+
+    @abstractmethod
+    def code(self) -> Iterator[Code]:
+        """Every executable section, or segment where sections are stripped."""
+
+    @abstractmethod
+    def functions(self) -> Iterator[Place]:
+        """Every named place in executable sections."""
+
+    @abstractmethod
+    def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
+        """Name and virtual address of every defined symbol of a linked image whose name begins with *prefix*."""
+
+    @abstractmethod
+    def executable_ranges(self) -> list[tuple[int, int]]:
+        """First and one-past-last virtual address of each executable segment."""
+
+    @abstractmethod
+    def read_at(self, address: int, size: int, what: str) -> memoryview:
+        """*size* bytes at virtual *address*."""

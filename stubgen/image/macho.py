@@ -1,0 +1,346 @@
+"""A Mach-O file in the phases' vocabulary. Twin of ``image_elf``."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from typing import Any
+
+from stubgen.errors import UnsupportedInput
+from stubgen.image import (
+    Candidate,
+    Code,
+    Image,
+    Import,
+    Kind,
+    Place,
+    Reference,
+    Role,
+    Static,
+    alignment_at,
+    state_obstacle,
+)
+from stubgen.macho import constants as c
+from stubgen.macho.reader import MachOFile, Symbols
+from stubgen.macho.records import Nlist64
+
+_VARIABLE_TYPES = frozenset({c.S_REGULAR, c.S_ZEROFILL, c.S_GB_ZEROFILL, c.S_THREAD_LOCAL_VARIABLES})
+"""Types of sections that hold variables; the others hold pointers to functions, literals and the like."""
+_TABLES = tuple(
+    f"__DATA,__{name}" for name in ("objc_", "cfstring", "interpose", "llvm_", "asan_", "sancov_", "swift", "auth_")
+)
+"""How sections are called that have no type of their own, and whose content a runtime collects image by image."""
+_NO_VARIABLES = (
+    *(b"ltmp", b"l_"),  # the assembler's, the compiler's
+    *(b"_OBJC_", b"__OBJC_", b"l_OBJC"),  # Objective-C metadata, which lies in __data too
+)
+
+
+class MachOImage(Image):
+    """A Mach-O file in the phases' vocabulary."""
+
+    format = "macho"
+    page_size = 16384  # Apple's ARM64 kernels
+
+    def __init__(self, data: Any, name: str) -> None:
+        super().__init__(name)
+
+        self.file: MachOFile = MachOFile(data, name)
+        self.build_version = self.file.build_version
+        self._roles = {
+            c.MH_OBJECT: Role.OBJECT,
+            c.MH_EXECUTE: Role.EXECUTABLE,
+            c.MH_DYLIB: Role.LIBRARY,
+            c.MH_BUNDLE: Role.BUNDLE,
+        }
+
+    @property
+    def role(self) -> Role:
+        filetype = self.file.header.filetype
+        if filetype not in self._roles:
+            kind = {c.MH_DSYM: "a dSYM", c.MH_DYLIB_STUB: "a dylib stub"}.get(
+                filetype, f"a Mach-O file of type {filetype}"
+            )
+            raise UnsupportedInput(f"{self.name}: is {kind}, neither a program nor an object")
+        return self._roles[filetype]
+
+    @property
+    def build_id(self) -> bytes | None:
+        return self.file.build_id
+
+    @property
+    def install_name(self) -> str | None:
+        return self.file.install_name
+
+    @property
+    def needed_libraries(self) -> tuple[str, ...]:
+        return tuple(dylib.name for dylib in self.file.dylibs)
+
+    @property
+    def position_independent(self) -> bool:
+        return self.role is not Role.EXECUTABLE or bool(self.file.header.flags & c.MH_PIE)
+
+    @property
+    def has_symbols(self) -> bool:
+        return self.file.symbols is not None and len(self.file.symbols) > 0
+
+    @property
+    def has_full_symbols(self) -> bool:
+        return self.file.symbols is not None
+
+    @property
+    def symbol_tables(self) -> list[Symbols]:
+        return [] if self.file.symbols is None else [self.file.symbols]
+
+    def candidates(self, number: int, places: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
+        table = self.symbol_tables[number]
+        for index in places:
+            symbol = table.entry(index)
+            name = table.strings.at(symbol.n_strx)
+            candidate = self._candidate(symbol, name) if keep(name) else None
+            if candidate is not None:
+                yield candidate
+
+    def _candidate(self, symbol: Nlist64, name: bytes) -> Candidate | None:
+        n_type, address, n_sect = symbol.n_type, symbol.n_value, symbol.n_sect
+        if n_type & c.N_STAB or not name:
+            return None
+        local = not n_type & c.N_EXT and not n_type & c.N_PEXT
+        where = n_type & c.N_TYPE
+        if where in (c.N_UNDF, c.N_PBUD, c.N_INDR):
+            return Candidate(name, 0, Kind.IMPORT, False, 0, "")
+        if where == c.N_ABS:
+            return Candidate(name, address, Kind.ABSOLUTE, local, 0, "") if address else None
+        if not 0 < n_sect <= len(self.file.sections) or address == 0:
+            return None
+        section = self.file.sections[n_sect - 1]
+        flags = section.header.flags
+        if flags & c.SECTION_TYPE in c.THREAD_LOCAL_TYPES:
+            kind = Kind.THREAD_LOCAL
+        elif flags & (c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS):
+            kind = Kind.FUNCTION
+        else:
+            kind = Kind.DATA
+        exported = bool(n_type & c.N_EXT) and not n_type & c.N_PEXT
+        file = self._source_files.get((name, address), b"") if local and kind is not Kind.FUNCTION else b""
+        writable = kind is not Kind.DATA or self._is_writable[n_sect - 1]
+        return Candidate(name, address, kind, local, 0, section.name, exported=exported, file=file, writable=writable)
+
+    @cached_property
+    def _is_writable(self) -> list[bool]:
+        """For each section of a linked image whether what is in it are variables and no constants."""
+        segments = [segment for segment in self.file.segments for _ in range(segment.nsects)]
+        return [
+            bool(segment.initprot & c.VM_PROT_WRITE)
+            and not segment.flags & c.SG_READ_ONLY
+            and not section.name.endswith(",__const")
+            for segment, section in zip(segments, self.file.sections, strict=True)
+        ]
+
+    @cached_property
+    def _source_files(self) -> dict[tuple[bytes, int], bytes]:
+        """A linked image's local variables (name, address) -> their source file, as the debugger's entries have it.
+
+        N_SO, once with the whole path or first with the folder, stands in front of its file's entries.
+        """
+        from stubgen.image.dwarf import full_path
+
+        table = self.file.symbols
+        found: dict[tuple[bytes, int], bytes] = {}
+        file, before = b"", -1
+        for index, n_type in enumerate(table.n_type if table is not None else b""):
+            if n_type not in (c.N_SO, c.N_STSYM, c.N_LCSYM) or table is None:
+                continue
+            name = table.name(index)
+            if n_type == c.N_SO:
+                file = full_path(file if before == index - 1 else b"", name) if name else b""
+                before = index
+            elif file:
+                found[name, table.n_value[index]] = file
+        return found
+
+    def _source_file(self) -> bytes:
+        """The source file of an object, if its debug information says."""
+        if not self._debug_section("debug_info"):
+            return b""
+        from stubgen.image.dwarf import source_file
+
+        return source_file(self._debug_section)
+
+    def _debug_section(self, name: str) -> bytes:
+        section = self.file.section(f"__DWARF,__{name}"[:24])
+        return b"" if section is None else bytes(self.file.content(section))
+
+    def names(self) -> Iterator[bytes]:
+        return iter(()) if self.file.symbols is None else self.file.symbols.names()
+
+    def references(self) -> Iterator[Reference]:
+        table = self.file.symbols
+        if table is None:
+            return
+        for index, n_type in enumerate(table.n_type):
+            if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_UNDF and not table.n_value[index]:
+                name = table.name(index)
+                yield Reference(name, name, "", bool(table.n_desc[index] & c.N_WEAK_REF))
+
+    def definitions(self) -> Iterator[bytes]:
+        table = self.file.symbols
+        if table is None:
+            return
+        for index, n_type in enumerate(table.n_type):
+            if n_type & c.N_STAB or not n_type & c.N_EXT:
+                continue
+            common = n_type & c.N_TYPE == c.N_UNDF and table.n_value[index]
+            if common or n_type & c.N_TYPE in (c.N_SECT, c.N_ABS, c.N_INDR):
+                yield table.name(index)
+
+    def statics(self) -> Iterator[Static]:
+        table = self.file.symbols
+        if table is None:
+            return
+        from stubgen.symbols.numbering import SEVERAL, has_sibling
+
+        names = {name.removeprefix(b"_") for name in table.names()}
+        initialisers = any("mod_init_func" in section.name for section in self.file.sections)
+        file = self._source_file()
+        apart = bool(self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS)
+        variables = list(self._variables(table))
+        homes = Counter((table.n_sect[index], table.n_value[index]) for index in variables if table.n_sect[index])
+        for index in variables:
+            n_type, n_sect, section = table.n_type[index], table.n_sect[index], ""
+            thread_local = False
+            if n_sect:
+                section = self.file.sections[n_sect - 1].name
+                kind = self.file.sections[n_sect - 1].header.flags & c.SECTION_TYPE
+                thread_local = kind == c.S_THREAD_LOCAL_VARIABLES
+            name, local, hidden = table.name(index), not n_type & (c.N_EXT | c.N_PEXT), bool(n_type & c.N_PEXT)
+            # C++ names, without the underscore that Mach-O puts before them
+            plain = name.removeprefix(b"_")
+            obstacle = state_obstacle(plain, names, thread_local=thread_local, initialisers=initialisers)
+            if not obstacle and has_sibling(name, table):
+                obstacle = f"the patch {SEVERAL}"
+            if not obstacle and n_sect and not thread_local:
+                if homes[n_sect, table.n_value[index]] > 1:
+                    obstacle = "it has several names"
+                elif table.n_desc[index] & c.N_ALT_ENTRY:
+                    obstacle = "it is part of a larger variable"
+                elif not apart:
+                    obstacle = "its object does not keep variables apart: it lacks MH_SUBSECTIONS_VIA_SYMBOLS"
+            least = 0 if thread_local else self._least_size(table, index)
+            align = 1 if thread_local else self._alignment(table, index)  # of a thread-local it is the descriptor
+            writable = section != "__DATA,__const"
+            yield Static(name, 0, writable, thread_local, local, hidden, file, obstacle, least, align)
+
+    def _variables(self, table: Symbols) -> Iterator[int]:
+        """Index of every symbol that is somebody's variable."""
+        for index, n_type in enumerate(table.n_type):
+            n_sect, where = table.n_sect[index], n_type & c.N_TYPE
+            if n_type & c.N_STAB:
+                continue
+            if where == c.N_UNDF and n_type & c.N_EXT and table.n_value[index]:  # a common
+                yield index
+            elif where == c.N_SECT and 0 < n_sect <= len(self.file.sections):
+                section = self.file.sections[n_sect - 1]
+                kind = section.header.flags & c.SECTION_TYPE
+                variable = section.name.startswith("__DATA,") and kind in _VARIABLE_TYPES
+                tables = section.name.startswith(_TABLES)
+                if variable and not tables and not table.name(index).startswith(_NO_VARIABLES):
+                    yield index
+
+    def _least_size(self, table: Symbols, index: int) -> int:
+        """Bytes that an object's variable surely has: up to what comes next, less what may have aligned that."""
+        n_sect, start = table.n_sect[index], table.n_value[index]
+        if not n_sect:
+            return start  # a common's size
+        header = self.file.sections[n_sect - 1].header
+        end = self._next_symbol(start)
+        if end is None or not header.addr <= start < header.addr + header.size:
+            return 0
+        if end >= header.addr + header.size:
+            return int(header.addr + header.size - start)
+        return max(end - start - min(end & -end, 1 << min(header.align, c.MAX_SECTION_ALIGN)) + 1, 0)
+
+    def _alignment(self, table: Symbols, index: int) -> int:
+        """What an object's code may rely on: a type is aligned to at most its size, which ends at what comes next."""
+        n_sect, start = table.n_sect[index], table.n_value[index]
+        if not n_sect:
+            return 1 << (table.n_desc[index] >> c.COMMON_ALIGN_SHIFT & 0xF)
+        header, end = self.file.sections[n_sect - 1].header, self._next_symbol(start)
+        most = 1 << max((end or start) - start, 1).bit_length() - 1
+        return min(most, alignment_at(start - header.addr, 0, 1 << min(header.align, c.MAX_SECTION_ALIGN)))
+
+    def _next_symbol(self, address: int) -> int | None:
+        """The address of the first symbol behind *address*."""
+        position = bisect_right(self._symbol_addresses, address)
+        return self._symbol_addresses[position] if position < len(self._symbol_addresses) else None
+
+    @cached_property
+    def _symbol_addresses(self) -> list[int]:
+        """The addresses of all defined symbols, ascending, and the ends of all sections."""
+        table = self.file.symbols
+        places = {section.header.addr + section.header.size for section in self.file.sections}
+        if table is not None:
+            places.update(
+                n_value
+                for n_type, n_value in zip(table.n_type, table.n_value, strict=True)
+                if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT
+            )
+        return sorted(places)
+
+    def room(self, address: int) -> int | None:
+        end = self._next_symbol(address)
+        return None if end is None else end - address
+
+    def imports(self) -> Iterator[Import]:
+        table, dylibs = self.file.symbols, self.file.dylibs
+        if table is None:
+            return
+        for index, n_type in enumerate(table.n_type):
+            if n_type & c.N_STAB or n_type & c.N_TYPE != c.N_UNDF:
+                continue
+            ordinal = table.n_desc[index] >> 8  # two-level namespace: 1 for the first dylib
+            library = dylibs[ordinal - 1].name if 0 < ordinal <= len(dylibs) else None
+            yield Import(table.name(index), bool(table.n_desc[index] & c.N_WEAK_REF), library)
+
+    def exports(self) -> set[bytes]:
+        table = self.file.symbols
+        if table is None:
+            return set()
+        return {
+            table.name(index)
+            for index, n_type in enumerate(table.n_type)
+            if not n_type & (c.N_STAB | c.N_PEXT) and n_type & c.N_EXT and n_type & c.N_TYPE != c.N_UNDF
+        }
+
+    def looked_up(self) -> set[bytes]:
+        return self.file.bound_names()
+
+    def code(self) -> Iterator[Code]:
+        for section in self.file.sections:
+            if section.header.flags & (c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS):
+                yield Code(section.ordinal, section.header.addr, self.file.content(section))
+
+    def functions(self) -> Iterator[Place]:
+        table = self.file.symbols
+        if table is None:
+            return
+        for index, n_type in enumerate(table.n_type):
+            if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT:
+                weak = bool(table.n_desc[index] & c.N_WEAK_DEF)
+                hidden = bool(n_type & c.N_PEXT)
+                yield Place(table.name(index), table.n_sect[index], table.n_value[index], weak, hidden)
+
+    def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
+        table = self.file.symbols
+        if table is not None and prefix in table.strings.content:
+            for index, name in enumerate(table.names()):
+                if name.startswith(prefix) and table.n_type[index] & c.N_TYPE == c.N_SECT:
+                    yield name, table.n_value[index]
+
+    def executable_ranges(self) -> list[tuple[int, int]]:
+        return self.file.executable_ranges()
+
+    def read_at(self, address: int, size: int, what: str) -> memoryview:
+        return self.file.read_at(address, size, what)

@@ -1,0 +1,61 @@
+"""Opens a file of either format; only the format that the file has is imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stubgen.common.view import View
+from stubgen.errors import MalformedInput, UnsupportedInput
+from stubgen.image import Image
+
+_MACHO_MAGICS = frozenset(
+    bytes.fromhex(magic) for magic in ["cffaedfe", "feedfacf", "cefaedfe", "feedface", "cafebabe", "cafebabf"]
+)
+_UNIVERSAL_MAGICS = (bytes.fromhex("cafebabe"), bytes.fromhex("cafebabf"))
+_OTHER_MAGICS = (
+    (b"BC\xc0\xde", "LLVM bitcode (an LTO object): recompile it without -flto"),
+    (b"\xde\xc0\x17\x0b", "LLVM bitcode (an LTO object): recompile it without -flto"),
+    (b"!<arch>\n", "an archive, not a linked program or library"),
+    (b"!<thin>\n", "an archive, not a linked program or library"),
+    (b"MZ", "a Windows program; Windows is not handled"),
+    (b"\0asm", "WebAssembly, whose code cannot be patched by address"),
+)
+
+
+def has_object_magic(data: Any) -> bool:
+    """Whether *data* begins like a file of either format."""
+    magic = bytes(data[:4])
+    return magic == b"\x7fELF" or magic in _MACHO_MAGICS
+
+
+def arm64_slice(data: Any, name: str) -> Any:
+    """The ARM64 half of a universal file, which may be an archive; any other file as it is."""
+    if bytes(data[:4]) not in _UNIVERSAL_MAGICS:
+        return data
+    from stubgen.macho.reader import thin
+
+    return thin(View(data, name)).data
+
+
+def open_image(data: Any, name: str) -> Image:
+    """Parse *data*, the content of file *name*.
+
+    Raises:
+        MalformedInput: it is empty, cut off or of no known format.
+        UnsupportedInput: it is a file of another machine or kind; the message says which.
+    """
+    magic = bytes(data[:8])
+    if not magic:
+        raise MalformedInput(f"{name}: is empty")
+    if magic[:4] == b"\x7fELF":
+        from stubgen.image.elf import ElfImage
+
+        return ElfImage(data, name)
+    if magic[:4] in _MACHO_MAGICS:
+        from stubgen.image.macho import MachOImage
+
+        return MachOImage(data, name)
+    for prefix, what in _OTHER_MAGICS:
+        if magic.startswith(prefix):
+            raise UnsupportedInput(f"{name}: is {what}")
+    raise MalformedInput(f"{name}: is neither an ELF nor a Mach-O file")

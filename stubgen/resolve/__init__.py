@@ -1,0 +1,1 @@
+"""What the patch needs, and what becomes of each symbol."""

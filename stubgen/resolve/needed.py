@@ -1,0 +1,174 @@
+"""The needed phase: what the patch's objects refer to and none of them defines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from stubgen.common.files import read_input
+from stubgen.errors import InputError, UnsupportedInput, UsageError
+from stubgen.image import Image, Reference, Role, Static
+from stubgen.image.archive import is_archive, is_thin, members
+from stubgen.image.opening import arm64_slice, has_object_magic, open_image
+
+if TYPE_CHECKING:
+    from stubgen.macho.reader import BuildVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """The names that something outside the patch must supply."""
+
+    format: str  # "elf" or "macho"
+    references: tuple[Reference, ...]
+    """In order of first use; weak only where every use is."""
+    users: dict[bytes, list[int]]
+    """Spelling -> indexes into ``images`` of the objects that use it."""
+    images: tuple[Image, ...]
+    """The objects that were read; an archive's member is called ``archive(member)``."""
+    features: int
+    """ELF: GNU_PROPERTY_AARCH64_FEATURE_1_* bits that any object carries."""
+    platforms: tuple[BuildVersion, ...]
+    """Mach-O: the objects' distinct platforms and minimum OS versions."""
+    statics: tuple[Static, ...]
+    """The variables that the objects define themselves."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of ``images``."""
+        return tuple(image.name for image in self.images)
+
+
+class Opened(NamedTuple):
+    """The objects in one file."""
+
+    images: list[Image]
+    optional: bool  # members of an archive, which count only when something refers to them
+    whole: bool  # all of them lie in the file itself; a thin archive only names other files
+
+
+def read_needed(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    whole_archive: bool = False,
+    roots: Collection[bytes] = (),
+    opener: Callable[[str | os.PathLike[str]], Opened] | None = None,
+) -> Needed:
+    """What the objects and archives at *paths* need, all taken as one set.
+
+    Archives are searched as lld does: a member counts once something refers to a name that it defines, in
+    whichever order the files are given. An ``.rlib``'s metadata and other members that are not objects are
+    skipped.
+
+    Args:
+        paths: relocatable objects and archives.
+        whole_archive: every member counts.
+        roots: names that count as referred to: what the patch must export.
+        opener: reads one file; by default :func:`open_objects`.
+
+    Raises:
+        UsageError: there is no object, or nothing refers to any member of the archives.
+        InputError: a file is not a relocatable ARM64 object or archive, or the formats are mixed.
+    """
+    if not paths:
+        raise UsageError("no patch object was given")
+    taken: list[Image] = []
+    waiting: list[Image] = []
+    for path in paths:
+        opened = (opener or open_objects)(path)
+        (waiting if opened.optional and not whole_archive else taken).extend(opened.images)
+    _search(taken, waiting, roots)
+    for image in taken:
+        if image.intermediate_code:
+            raise UnsupportedInput(
+                f"{image.name}: holds GCC's intermediate code (an LTO object), which the linker would compile anew "
+                f"instead of linking what is here: recompile it without -flto"
+            )
+    if not taken and waiting:
+        raise UsageError(
+            f"{os.fspath(paths[0])}: nothing refers to any member; name what the patch exports, or take every "
+            f"member with --whole-archive"
+        )
+    return needed_of(taken)
+
+
+def _search(taken: list[Image], waiting: list[Image], roots: Collection[bytes]) -> None:
+    """Move from *waiting* to *taken* the members that something taken refers to, until none is left to move."""
+    if not waiting:
+        return
+    homes: dict[bytes, Image] = {}
+    for image in waiting:
+        for name in image.definitions():
+            homes.setdefault(name, image)
+    defined = {name for image in taken for name in image.definitions()}
+    wanted = [*roots, *(r.name for image in taken for r in image.references() if not r.weak)]
+    chosen: set[int] = set()
+    while wanted:
+        name = wanted.pop()
+        member = homes.get(name)
+        if name in defined or member is None or id(member) in chosen:
+            continue
+        chosen.add(id(member))
+        defined.update(member.definitions())
+        wanted += [reference.name for reference in member.references() if not reference.weak]
+    taken += [image for image in waiting if id(image) in chosen]
+
+
+def needed_of(images: Iterable[Image]) -> Needed:
+    """What already opened objects need."""
+    first: dict[bytes, Reference] = {}
+    users: dict[bytes, list[int]] = {}
+    defined: set[bytes] = set()
+    held: list[Image] = []
+    formats: dict[str, str] = {}
+    platforms: dict[BuildVersion, None] = {}
+    features = 0
+    for number, image in enumerate(images):
+        held.append(image)
+        formats.setdefault(image.format, image.name)
+        features |= image.features
+        if image.build_version is not None:
+            platforms[image.build_version] = None
+        defined.update(image.definitions())
+        for reference in image.references():
+            known = first.get(reference.spelling)
+            if known is None or (known.weak and not reference.weak):
+                first[reference.spelling] = reference
+            users.setdefault(reference.spelling, []).append(number)
+    if not held:
+        raise InputError("the archives hold no object")
+    if len(formats) > 1:
+        elf, macho = formats["elf"], formats["macho"]
+        raise InputError(f"{macho}: is a Mach-O object, but {elf} is an ELF object: they cannot be linked together")
+    return Needed(
+        format=next(iter(formats)),
+        references=tuple(r for r in first.values() if r.name not in defined),
+        users=users,
+        images=tuple(held),
+        features=features,
+        platforms=tuple(platforms),
+        statics=tuple(static for image in held for static in image.statics()),
+    )
+
+
+def open_objects(path: str | os.PathLike[str], *, copied: bool = False) -> Opened:
+    """The objects at *path*; *copied* into memory, for a process that outlives what others do to the file."""
+    name = os.fspath(path)
+    data = arm64_slice(read_input(path, copied=copied), name)
+    if not is_archive(data):
+        return Opened([_checked(open_image(data, name))], optional=False, whole=True)
+    images = []
+    for member in members(data, name):
+        if has_object_magic(member.content):
+            images.append(_checked(open_image(member.content, f"{name}({member.name})")))
+        elif bytes(member.content[:4]) in (b"BC\xc0\xde", b"\xde\xc0\x17\x0b"):
+            open_image(member.content, f"{name}({member.name})")  # raises: bitcode hides what it refers to
+    return Opened(images, optional=True, whole=not is_thin(data))
+
+
+def _checked(image: Image) -> Image:
+    if image.role is not Role.OBJECT:
+        raise InputError(f"{image.name}: is a linked {image.role.value}; a patch is made of relocatable objects")
+    return image

@@ -1,0 +1,135 @@
+"""What a needed symbol can become, and the tables and policies that decide it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from stubgen.image import Kind
+
+
+class Verdict(Enum):
+    """What a needed symbol becomes."""
+
+    TRAMPOLINE = "trampoline"  # a weak hidden function in the stub object
+    SLOT = "slot"  # bound copies read its address from a constant in the stub object
+    ABSOLUTE = "absolute"  # a weak absolute symbol in the stub object
+    REFUSED = "refused"  # the host has it, but nothing right can be made of it
+    TLS = "tls"  # thread-local: bound copies are forwarded to the host's, else refused
+    LOADER = "loader"  # left undefined: the dynamic loader finds it where the host does
+    LINKER = "linker"  # left undefined: every linked image has its own
+    AMBIGUOUS = "ambiguous"  # several symbols of that name
+    WEAK_NULL = "weak-null"  # a weak reference that nothing answers: left undefined, null at run time
+    MISSING = "missing"  # a strong reference that nothing answers
+
+
+_PROBLEMS = frozenset({Verdict.REFUSED, Verdict.AMBIGUOUS, Verdict.MISSING})
+
+
+class Form(Enum):
+    """What a bound copy finds in a symbol's slot."""
+
+    ADDRESS = "address"  # 8 bytes: the runtime address
+    THREAD_OFFSET = "thread offset"  # 8 bytes: what to add to the thread pointer
+    DESCRIPTOR = "descriptor"  # 16 bytes: a TLS descriptor, {resolver, thread offset}
+
+
+class Target(NamedTuple):
+    """What a reference in a bound copy means."""
+
+    kind: Kind  # FUNCTION, DATA or THREAD_LOCAL
+    form: Form
+    value: int  # runtime address or thread offset, in bytes
+    kept: bool = False  # the patch defines it too, and uses the host's instead
+
+
+class DataPolicy(Enum):
+    """How references to the host's data are answered (``--data``)."""
+
+    AUTO = "auto"  # absolute where the target's usual linker and loader are right, else refused
+    ABSOLUTE = "absolute"  # always absolute
+    NONE = "none"  # always refused
+
+
+ABSOLUTE_VISIBILITY = {("elf", "android"): "hidden", ("elf", "glibc"): "default"}
+"""(format, C library) -> visibility under which an absolute symbol reads the right address.
+
+Android: the NDK links with lld only, which resolves a hidden SHN_ABS symbol at link time; bionic adds the load
+bias to an exported one. glibc: GNU ld turns a hidden one into R_AARCH64_RELATIVE, and glibc leaves an exported
+one alone. musl adds the load base to either, and the Mach-O linkers relax the load to a PC-relative address.
+"""
+
+IMAGE_NAMES = {
+    "elf": frozenset(
+        b"""
+        _GLOBAL_OFFSET_TABLE_ _DYNAMIC _PROCEDURE_LINKAGE_TABLE_ __dso_handle __TMC_END__ __GNU_EH_FRAME_HDR
+        _IO_stdin_used _init _fini _start
+        """.split()
+    ),
+    "macho": frozenset(
+        b"""
+        __mh_execute_header __mh_dylib_header __mh_bundle_header ___dso_handle dyld_stub_binder
+        """.split()
+    ),
+}
+"""Names that the linker or the start-up objects define anew in each linked image."""
+PROVIDED_NAMES = {
+    "elf": frozenset(
+        b"""
+        __ehdr_start __executable_start __bss_start __bss_start__ __bss_end__ _bss_end__ __end__ _end end _edata
+        edata _etext etext __data_start data_start __preinit_array_start __preinit_array_end __init_array_start
+        __init_array_end __fini_array_start __fini_array_end __rela_iplt_start __rela_iplt_end
+        """.split()
+    ),
+    "macho": frozenset(),
+}
+"""Likewise, unless the program defines them itself: linker scripts only PROVIDE them, without a size."""
+LINKER_PREFIXES = {
+    "elf": (b"__start_", b"__stop_"),
+    "macho": (b"section$start$", b"section$end$", b"segment$start$", b"segment$end$", b"_objc_msgSend$"),
+}
+"""Likewise: the bounds of the image's own sections and segments, and ld64's selector stubs."""
+
+
+class TlsPolicy(Enum):
+    """How thread-locals of a host that is a shared library are answered (``--tls``)."""
+
+    AUTO = "auto"  # refused: their offset from the thread pointer differs from process to process
+    LOADER = "loader"  # left undefined for the dynamic loader, which finds those that the host exports
+
+
+class Policy(NamedTuple):
+    """How the caller wants symbols answered."""
+
+    data: DataPolicy = DataPolicy.AUTO
+    tls: TlsPolicy = TlsPolicy.AUTO
+    bind: bool = False  # the patch will be linked from bound copies, which reach data and thread-locals everywhere
+    keep_state: bool = False  # bound copies use the host's writable variables where patch and host both define them
+
+
+class Duplicate(NamedTuple):
+    """A variable that the patch defines and the host has too; the patch's starts afresh, which surprises people."""
+
+    name: str
+    size: int  # bytes; 0 where the format does not say
+    writable: bool
+    forwarded: bool  # bound copies use the host's after all
+    obstacle: str = ""  # why it is not forwarded although that was wanted, or why it would not be
+
+
+class Decision(NamedTuple):
+    """What one needed symbol becomes, for a person or a report."""
+
+    name: str
+    verdict: Verdict
+    reason: str
+    static_address: int | None  # in the host's file
+    runtime_address: int | None  # in the process
+    candidates: tuple[str, ...]  # ambiguous: every definition; missing: close names
+    used_by: tuple[str, ...]  # the objects that refer to it
+    forwarded: bool = False  # thread-local, and bound copies reach the host's variable
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether the patch cannot work like this."""
+        return self.verdict in _PROBLEMS or (self.verdict is Verdict.TLS and not self.forwarded)

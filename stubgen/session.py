@@ -1,0 +1,216 @@
+"""Keeps what several builds have in common: hosts open, patch objects parsed, symbols judged.
+
+Everything is held against its file before it is used again, so a build from a session is the build that would
+be made without one. A further process with the same program differs by its slide alone, and costs next to
+nothing. Threads may share a session.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from _thread import allocate_lock
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from stubgen.common.files import read_input
+from stubgen.host import Host, check_build_id, open_host
+from stubgen.host.index import Identity
+from stubgen.host.slide import Slide
+from stubgen.image.opening import open_image
+from stubgen.resolve.needed import Needed, Opened, open_objects, read_needed
+from stubgen.resolve.resolver import Resolution, resolve
+from stubgen.resolve.verdicts import Policy
+
+PathLike = str | os.PathLike[str]
+
+TICK = 20_000_000  # nanoseconds
+"""File systems stamp files by a clock that ticks, at most this slowly; two writes in one tick look like one."""
+COARSE_TICK = 2_000_000_000  # nanoseconds: file systems that stamp whole seconds, or every second one
+SETS = 16  # needed sets, sets of supplied names, verdicts: as many as there are objects being edited in turn
+
+
+def _identity(path: PathLike) -> tuple[str, Identity] | None:
+    """The real path of the file at *path* and what tells it from others; None where there is none."""
+    try:
+        return os.path.realpath(path), Identity.of(os.stat(path))
+    except (OSError, ValueError):
+        return None
+
+
+def is_settled(identity: Identity, now: int) -> bool:
+    """Whether a write after *now* (nanoseconds since 1970) is sure to change *identity*."""
+    last = max(identity.modified, identity.changed)
+    return now - last > (TICK if identity.modified % 1_000_000_000 else COARSE_TICK)
+
+
+Value = TypeVar("Value")
+
+
+class _Shelf(Generic[Value]):
+    """Values made from files: the last used ones, up to a number and a weight."""
+
+    def __init__(self, number: int, weight: int | None = None) -> None:
+        self._number = number
+        self._weight = weight
+        self._lock = allocate_lock()
+        self._making: dict[Hashable, _Making] = {}
+        self._kept: dict[Hashable, tuple[Hashable, Value, int]] = {}  # the last used at the end
+
+    def get(self, key: Hashable, paths: Sequence[PathLike], make: Callable[[], tuple[Value, bool]]) -> Value:
+        """The value of *key*, made once where several threads ask.
+
+        Args:
+            key: what tells it from others.
+            paths: the files that it is made from.
+            make: makes it, and says whether it may be kept.
+        """
+        with self._lock:
+            making = self._making.setdefault(key, _Making())
+            making.askers += 1
+        try:
+            with making.lock:
+                return self._get(key, paths, make)
+        finally:
+            with self._lock:
+                making.askers -= 1
+                if not making.askers:
+                    self._making.pop(key, None)
+
+    def _get(self, key: Hashable, paths: Sequence[PathLike], make: Callable[[], tuple[Value, bool]]) -> Value:
+        now = time.time_ns()
+        identities = tuple(_identity(path) for path in paths)
+        with self._lock:
+            kept = self._kept.pop(key, None)
+            if kept is not None and kept[0] == identities:
+                self._kept[key] = kept
+                return kept[1]
+        value, keep = make()
+        known = [identity[1] for identity in identities if identity is not None]
+        if keep and len(known) == len(paths) and all(is_settled(identity, now) for identity in known):
+            weight = sum(identity.size for identity in known)
+            with self._lock:
+                self._kept[key] = (identities, value, weight)
+                self._clear()
+        return value
+
+    def _clear(self) -> None:
+        """Drop the longest unused values beyond the limits; the newest one stays."""
+        for key in list(self._kept)[:-1]:
+            total = sum(weight for _, _, weight in self._kept.values())
+            if len(self._kept) <= self._number and (self._weight is None or total <= self._weight):
+                break
+            del self._kept[key]
+
+    def __contains__(self, value: object) -> bool:
+        """Whether this very object is kept."""
+        return any(kept is value for _, kept, _ in list(self._kept.values()))
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+class _Making:
+    """A value that some thread makes, and how many wait for it."""
+
+    def __init__(self) -> None:
+        self.lock = allocate_lock()
+        self.askers = 0
+
+
+class _Judged(NamedTuple):
+    """A resolution, and everything but the slide that it depends on."""
+
+    needed: Needed
+    host: Host
+    policy: Policy
+    supplied: Mapping[bytes, str]
+    resolution: Resolution
+
+
+class Session:
+    """Opens hosts and reads objects, and has them ready the next time.
+
+    Args:
+        hosts: how many hosts are kept.
+        object_bytes: how many bytes of objects, archives and libraries are kept, by their size on disk.
+        mapped: map files instead of copying them. A mapped file that somebody truncates ends the process, so
+            this is for a process that is over before anybody could.
+    """
+
+    def __init__(self, *, hosts: int = 4, object_bytes: int = 1 << 28, mapped: bool = False) -> None:
+        self._copied = not mapped
+        self._hosts = _Shelf[Host](hosts)
+        self._objects = _Shelf[Opened](1 << 12, object_bytes)
+        self._needed = _Shelf[Needed](SETS, object_bytes)
+        self._supplied = _Shelf[Mapping[bytes, str]](SETS, object_bytes)
+        self._judged: list[_Judged] = []  # the last used at the end
+
+    def host(self, path: PathLike, *, build_id: str | None = None, cache: bool = True) -> Host:
+        """The host at *path*, as :func:`~stubgen.host.open_host` opens it."""
+        name = os.fspath(path)
+        host = self._hosts.get((name, cache), [name], lambda: (open_host(name, cache=cache, copied=self._copied), True))
+        if build_id is not None:
+            check_build_id(host.image, build_id)
+        return host
+
+    def needed(
+        self, paths: Sequence[PathLike], *, whole_archive: bool = False, roots: Collection[bytes] = ()
+    ) -> Needed:
+        """What the objects and archives at *paths* need, as :func:`~stubgen.resolve.needed.read_needed` says."""
+        names = [os.fspath(path) for path in paths]
+
+        def read() -> tuple[Needed, bool]:
+            read: list[Opened] = []
+
+            def opener(path: PathLike) -> Opened:
+                read.append(self._opened(path))
+                return read[-1]
+
+            needed = read_needed(names, whole_archive=whole_archive, roots=roots, opener=opener)
+            return needed, all(opened.whole for opened in read)
+
+        return self._needed.get((tuple(names), whole_archive, tuple(roots)), names, read)
+
+    def _opened(self, path: PathLike) -> Opened:
+        def read() -> tuple[Opened, bool]:
+            opened = open_objects(path, copied=self._copied)
+            return opened, opened.whole
+
+        return self._objects.get(os.fspath(path), [path], read)
+
+    def supplied(self, libraries: Sequence[PathLike]) -> Mapping[bytes, str]:
+        """The names that *libraries* export, each with its library; of two, the last one."""
+        names = tuple(os.fspath(library) for library in libraries)
+
+        def read() -> tuple[Mapping[bytes, str], bool]:
+            images = [open_image(read_input(name, copied=self._copied), name) for name in names]
+            return {export: image.name for image in images for export in image.exports()}, True
+
+        return self._supplied.get(names, names, read)
+
+    def resolve(
+        self,
+        needed: Needed,
+        host: Host,
+        slide: Slide,
+        policy: Policy,
+        *,
+        supplied: Mapping[bytes, str],
+        overrides: Mapping[bytes, int],
+    ) -> Resolution:
+        """The verdicts, as :func:`~stubgen.resolve.resolver.resolve` says; known ones are moved to *slide*."""
+        if overrides:  # addresses of one process
+            return resolve(needed, host, slide, policy, supplied=supplied, overrides=overrides)
+        question = (needed, host, supplied)
+        for judged in self._judged[::-1]:
+            known = (judged.needed, judged.host, judged.supplied)
+            if judged.policy == policy and all(a is b for a, b in zip(known, question, strict=True)):
+                moved = judged.resolution.moved(slide)
+                if moved is not None:
+                    return moved
+        resolution = resolve(needed, host, slide, policy, supplied=supplied)
+        if needed in self._needed and host in self._hosts:
+            held = [j for j in self._judged if j.needed in self._needed and j.host in self._hosts]
+            self._judged = [*held[1 - SETS :], _Judged(needed, host, policy, supplied, resolution)]
+        return resolution

@@ -1,0 +1,78 @@
+"""Finds stubs again: in a stub object, in what ``ld -r`` made of it, or in a linked patch.
+
+The search starts from the code, not from the symbol table, so it also finds stubs whose names are stripped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from stubgen.common.aarch64 import WORD
+from stubgen.common.columns import column
+from stubgen.image import Code, Image
+from stubgen.stub.trampoline import IMMEDIATE_SHIFT, decode, template
+from stubgen.symbols.versions import known_name
+
+
+class Stub(NamedTuple):
+    """One trampoline in a file."""
+
+    name: bytes  # empty where the symbol table has none; foo@V1 where it pins a version
+    section: int  # number or ordinal
+    address: int  # virtual address; in an ELF object, byte offset into the section
+    target: int  # runtime address that it branches to
+    bti: bool
+    weak: bool
+    hidden: bool
+
+
+def find_stubs(image: Image) -> list[Stub]:
+    """Every trampoline in *image*, by section and address."""
+    names = {(place.section, place.address): place for place in image.functions()}
+    stubs = []
+    for code in image.code():
+        for start, bti, target in _decoded(code):
+            place = names.get((code.section, code.address + start))
+            stubs.append(
+                Stub(
+                    name=known_name(place.name) if place else b"",
+                    section=code.section,
+                    address=code.address + start,
+                    target=target,
+                    bti=bti,
+                    weak=bool(place and place.weak),
+                    hidden=bool(place and place.hidden),
+                )
+            )
+    return stubs
+
+
+def _decoded(code: Code) -> list[tuple[int, bool, int]]:
+    """Byte offset, landing pad and target of each trampoline in *code*; Capstone runs once, not once a stub."""
+    found, matches = [], list(_matches(code))
+    for bti in (False, True):
+        starts = [start for start, padded in matches if padded is bti]
+        size = len(template(bti).code)
+        targets = decode(b"".join([code.content[start : start + size] for start in starts]), bti=bti)
+        found += [(start, bti, target) for start, target in zip(starts, targets, strict=True)]
+    return sorted(found)
+
+
+def _matches(code: Code) -> Iterator[tuple[int, bool]]:
+    """Byte offset of each trampoline in *code*, and whether a landing pad begins it."""
+    shape = template(bti=True)
+    words = [int.from_bytes(shape.code[at : at + WORD], "little") for at in range(0, len(shape.code), WORD)]
+    pad, moves, branch = words[0], words[1:5], shape.code[-WORD:]
+    fixed = ~(0xFFFF << IMMEDIATE_SHIFT)
+    raw = bytes(code.content)
+    held = column("I", raw[: len(raw) // WORD * WORD])
+    position = raw.find(branch)
+    while position >= 0:
+        index = position // WORD
+        if position % WORD == 0 and index >= 4:
+            before = held[index - 4 : index]
+            if all(word & fixed == move for word, move in zip(before, moves, strict=True)):
+                padded = index >= 5 and held[index - 5] == pad
+                yield (index - (5 if padded else 4)) * WORD, padded
+        position = raw.find(branch, position + 1)

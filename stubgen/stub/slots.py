@@ -1,0 +1,77 @@
+"""Slots: the constants in the stub object that bound copies read, and the book that is kept of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from stubgen.common.text import as_text
+from stubgen.resolve.verdicts import Form, Target
+from stubgen.symbols.versions import known_name, plain_name
+
+if TYPE_CHECKING:
+    from stubgen.image import Image
+
+SLOT_PREFIX = b"__stubgen_slot."
+LITERAL_PREFIX = b"__stubgen_literal."
+"""Mach-O: a constant in the bound copy itself, beside the code that loads it."""
+
+_SYMBOL = re.compile(
+    rb"__stubgen_(?:slot|literal)\.(?P<name>.*?)(?P<descriptor>\.tlsdesc)?(?P<addend>[+-]\d+)?\Z", re.DOTALL
+)
+
+
+def parse_symbol(symbol: bytes) -> tuple[bytes, int, bool]:
+    """What the symbol of a slot says: the host symbol, the bytes added to it, whether it is a TLS descriptor."""
+    match = _SYMBOL.match(symbol)
+    if match is None:
+        return symbol, 0, False
+    return known_name(match["name"]), int(match["addend"] or 0), bool(match["descriptor"])
+
+
+class Slot(NamedTuple):
+    """A constant in the stub object."""
+
+    symbol: bytes
+    form: Form
+    value: int  # bytes; a descriptor's second half
+    name: bytes  # the host symbol that it stands for
+
+
+def slots_of(image: Image) -> Iterator[tuple[bytes, int]]:
+    """Symbol and virtual address of every constant that bound copies read, in a linked patch."""
+    yield from image.named(SLOT_PREFIX)
+    yield from image.named(LITERAL_PREFIX)
+
+
+class BoundObject(NamedTuple):
+    """One object of the patch."""
+
+    name: str  # the file, an archive's member as archive(member)
+    content: bytes
+    changed: bool  # whether it differs from the original
+
+
+@dataclass
+class Binder:
+    """What one run of the bind phase collects: the slots, and the places that cannot be expressed."""
+
+    targets: Mapping[bytes, Target]
+    slots: dict[bytes, Slot] = field(default_factory=dict)
+    refusals: list[str] = field(default_factory=list)
+
+    def slot(self, name: bytes, target: Target, form: Form, addend: int) -> bytes:
+        """The symbol of the slot for *name* plus *addend* bytes, which will be in the stub object."""
+        mark = b".tlsdesc" if form is Form.DESCRIPTOR else b""
+        symbol = SLOT_PREFIX + plain_name(name) + mark + (b"%+d" % addend if addend else b"")
+        slot = Slot(symbol, form, (target.value + addend) % (1 << 64), name)
+        if self.slots.setdefault(symbol, slot) != slot:  # a symbol that is spelled like another one's slot
+            self.refuse("the stub object", "the slot's name", name, f"it is also {self.slots[symbol].name!r}'s")
+        return symbol
+
+    def refuse(self, place: str, relocation: str, name: bytes, reason: str) -> None:
+        """Note a place that cannot be expressed."""
+        symbol = as_text(name)
+        self.refusals.append(f"{place}: {relocation} against {symbol}: {reason}")

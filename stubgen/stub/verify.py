@@ -1,0 +1,92 @@
+"""The verify phase: from the finished bytes, every stub is where it should be and branches where it should."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stubgen.common.aarch64 import ADDRESS_LIMIT, WORD
+from stubgen.common.columns import column_bytes, progression
+from stubgen.errors import VerificationRefusal
+from stubgen.image import Role
+from stubgen.image.opening import open_image
+from stubgen.stub.structure import Structure
+from stubgen.stub.trampoline import decode, template
+
+if TYPE_CHECKING:
+    from stubgen.stub.emit import StubObject
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was found in a sound stub object."""
+
+    names: Sequence[bytes]
+    targets: array[int]  # runtime addresses that the stubs branch to, as Capstone reads them
+    bti: bool
+    slots: dict[bytes, int]
+    """Slot's symbol -> the constant in it."""
+
+
+def verify(stub: StubObject) -> Verified:
+    """Read *stub*'s bytes back and hold them against what it should define.
+
+    Raises:
+        VerificationRefusal: a name or a target differs; the message says which.
+        MalformedInput: the object's structure is broken.
+    """
+    found = _read(stub.content, "the stub object")
+    if not found.strings.holds(found.starts, stub.names):
+        raise VerificationRefusal("the stub object defines other names than it should")
+    verified = Verified(stub.names, _targets(found, "the stub object"), found.bti, found.slots)
+    if verified.targets != stub.addresses:
+        pairs = zip(verified.names, verified.targets, stub.addresses, strict=True)
+        name, target, address = next(pair for pair in pairs if pair[1] != pair[2])
+        raise VerificationRefusal(f"{name.decode(errors='replace')} branches to {target:#x}, not to {address:#x}")
+    if verified.slots != {slot.symbol: slot.value for slot in stub.slots}:
+        raise VerificationRefusal("the stub object holds other constants than it should")
+    return verified
+
+
+def verify_object(data: Any, name: str) -> Verified:
+    """Check the structure of a stub object and decode every stub in it.
+
+    Raises:
+        VerificationRefusal: something is not as a stub object has it; the message says what.
+        MalformedInput: the object's structure is broken.
+    """
+    found = _read(data, name)
+    names = found.strings.read(found.starts)
+    if len(set(names)) != len(names):
+        raise VerificationRefusal(f"{name}: defines a name twice")
+    return Verified(names, _targets(found, name), found.bti, found.slots)
+
+
+def _read(data: Any, name: str) -> Structure:
+    """The structure of a stub object, checked."""
+    image = open_image(data, name)
+    if image.role is not Role.OBJECT:
+        raise VerificationRefusal(f"{name}: is a linked {image.role.value}, not a stub object; try inspect or check")
+    if image.format == "elf":
+        from stubgen.stub.verify_elf import structure
+    else:
+        from stubgen.stub.verify_macho import structure
+    return structure(image, name)
+
+
+def _targets(found: Structure, name: str) -> array[int]:
+    """Where the stubs go: one symbol a stub, in order, nothing between them; and every stub decodes."""
+    stride, count = len(template(found.bti).code), len(found.starts)
+    if found.values != progression("Q", count, stride) or len(found.code) != stride * count:
+        raise VerificationRefusal(f"{name}: its symbols and its code do not pair up one stub to one name")
+    targets = decode(found.code, bti=found.bti)
+    raw = bytes(column_bytes(targets))
+    if (raw[6::8] + raw[7::8]).strip(b"\0") or raw[0::8].translate(_BELOW_WORD).strip(b"\0"):
+        odd = next(target for target in targets if target >= ADDRESS_LIMIT or target % WORD)
+        raise VerificationRefusal(f"{name}: a stub branches to {odd:#x}, where no instruction can be")
+    return targets
+
+
+_BELOW_WORD = bytes(octet % WORD for octet in range(256))

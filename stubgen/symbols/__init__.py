@@ -1,0 +1,1 @@
+"""What names say: versions, numbering, likeness."""

@@ -1,0 +1,167 @@
+"""Names that compilers number: several statics of one function, lambdas, closures and unnamed types.
+
+The numbers count from the top of a function or a file, so one more in front shifts those behind it, and the old name is
+then another variable's. The first of a family has no number, which only its siblings give away::
+
+    clang, C         f.n           f.n.1
+    C++ (Itanium)    _ZZ1fvE1n     _ZZ1fvE1n_0         a lambda: $_0, UlvE_; an unnamed type: $_0, Ut_, ._anon_0
+    Rust, v0         _RNvNv..3run5COUNT                _RNvNv..3runs_5COUNT
+    Rust, legacy     _ZN1t3run5COUNT17h<hash>E         the same but for the hash
+
+GCC numbers every static of a C function (``n.0``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from stubgen.common.strings import NameTable
+
+NUMBERED = "compilers number such variables anew in each build"
+LAMBDA = "it belongs to a lambda, a block or an unnamed type, which compilers number anew in each build"
+SEVERAL = "has several of that name, which compilers number anew in each build"
+NESTED = "it belongs to a class or function inside a function, which compilers number anew in each build"
+
+# Patterns are compiled where they are first needed: most patches need none of these.
+_SUFFIX = rb"\.\d+\Z"
+_BLOCK = rb"_block_invoke(?:_\d+)?(?:\.|\Z)"
+_LEGACY = rb"17h[0-9a-f]{16}E"
+_ITANIUM = rb"L_?Z|L[a-z]+n?\d+E|S[0-9A-Z]*_|T\d*_|A\d+_|_\d|__\d+_|(?P<length>[1-9]\d*)"
+"""What holds digits in an Itanium name: literals, substitutions, array types, discriminators, identifiers."""
+_DISCRIMINATOR = rb"_\d|__\d+_"
+_V0 = rb"C?s[0-9A-Za-z]*_(?=u?\d)|B[0-9A-Za-z]*_|K[a-z]n?[0-9a-f]*_|(?P<length>[1-9]\d*)_?"
+"""Likewise in one of Rust's: disambiguators, back references, constants, identifiers."""
+_BACK_REFERENCE = rb"B[0-9A-Za-z]*_"
+_DISAMBIGUATOR = rb"(?<!C)s[0-9A-Za-z]*_(?=u?#|0)"
+_ITEM = rb"Nv(?:Nt)*C"
+"""How the name of a crate's or module's own variable begins: there is but one of that name."""
+_THREAD_LOCAL = b"__RUST_STD_INTERNAL_VAL"
+"""What the standard library's ``thread_local!`` calls its variable, in one of two closures for all variables."""
+_THREAD_LOCAL_TAIL = rb"0(?:s[0-9A-Za-z]*_)?0#\Z"
+
+
+class _Parts(NamedTuple):
+    """A mangled name, taken apart."""
+
+    skeleton: bytes  # the name with # for each identifier
+    identifiers: list[bytes]
+
+
+def numbering(name: bytes) -> str:
+    """Why *name* alone says that its variable is numbered anew in each build; empty if it does not."""
+    name = _plain(name)
+    if re.search(_SUFFIX, name):
+        return NUMBERED
+    if re.search(_BLOCK, name):
+        return LAMBDA
+    if name.startswith(b"_R"):
+        return NUMBERED if re.search(_DISAMBIGUATOR, _v0(name)[0].skeleton) else ""
+    return _itanium_numbering(name) if name.startswith(b"_Z") and not re.search(_LEGACY, name) else ""
+
+
+def _itanium_numbering(name: bytes) -> str:
+    skeleton, identifiers = _parts(_ITANIUM, name)
+    if re.search(rb"U[lt]", skeleton) or any(identifier.startswith((b"$_", b"._")) for identifier in identifiers):
+        return LAMBDA
+    if b"Z" in skeleton[3:].replace(b"L_Z", b"").replace(b"LZ", b""):  # less what template arguments name
+        return NESTED
+    return NUMBERED if re.search(b"#(?:" + _DISCRIMINATOR + b")", skeleton) else ""
+
+
+def has_sibling(name: bytes, table: NameTable) -> bool:
+    """Whether *table* has another one of *name*'s family."""
+    family = _family(name)
+    others = set(_others(family, table.strings.content)) if family is not None else set()
+    return bool(others) and next(table.places(others, ()), None) is not None
+
+
+def _others(family: _Family, strings: bytes) -> Iterator[bytes]:
+    """What may be a sibling's name in a string table: linkers let a name begin inside another one's string."""
+    place = strings.find(family.marker)
+    while place >= 0:
+        end = strings.find(b"\0", place)
+        end = len(strings) if end < 0 else end
+        string = strings[strings.rfind(b"\0", 0, place) + 1 : end]
+        begin = string.find(family.prefix)
+        while begin >= 0:
+            if family.has(string[begin:]):
+                yield string[begin:]
+            begin = string.find(family.prefix, begin + 1)
+        place = strings.find(family.marker, end)
+
+
+class _Family(NamedTuple):
+    """The names that differ in nothing but a number."""
+
+    marker: bytes  # is in each of them
+    prefix: bytes  # likewise, and begins it
+    has: Callable[[bytes], bool]  # whether a name is in it, and not the one asked about
+
+
+def _family(name: bytes) -> _Family | None:
+    """The family of a variable that may be a function's; None for others."""
+    plain = _plain(name)
+    if plain.startswith(b"_R"):
+        parts, tail = _v0(plain)
+        if re.match(_ITEM, parts.skeleton[2:].removeprefix(b"NvNCNK" if tail else b"")):
+            return None
+
+        def differs_in_disambiguators(other: bytes) -> bool:
+            there, end = _v0(_plain(other))
+            stripped = there._replace(skeleton=re.sub(_DISAMBIGUATOR, b"", there.skeleton))
+            return other != name and end == tail and stripped == parts
+
+        marker = parts.identifiers[-1] if parts.identifiers else plain
+        return _Family(marker, name[: name.index(b"_R") + 2], differs_in_disambiguators)
+    legacy = re.search(_LEGACY, plain)
+    if legacy is not None:
+        if _THREAD_LOCAL in plain:
+            return None
+        head = plain[: legacy.start()]
+        pattern, marker = re.escape(head) + _LEGACY + re.escape(plain[legacy.end() :]), head
+    elif plain.startswith(b"_ZZ"):
+        pattern, marker = re.escape(plain) + b"(?:" + _DISCRIMINATOR + b")", plain + b"_"
+    elif b"." in plain and not plain.startswith(b"_Z"):
+        pattern, marker = re.escape(plain) + _SUFFIX, plain + b"."
+    else:
+        return None
+    matches = re.compile(name[: len(name) - len(plain)] + pattern).fullmatch
+    return _Family(marker, name[: len(name) - len(plain) + 2], lambda other: other != name and bool(matches(other)))
+
+
+def _v0(name: bytes) -> tuple[_Parts, bytes]:
+    """A Rust name's parts, less what ``thread_local!`` adds to the name of a variable, and that."""
+    parts = _parts(_V0, name)
+    parts = parts._replace(skeleton=re.sub(_BACK_REFERENCE, b"B_", parts.skeleton))  # they count bytes
+    tail = re.search(_THREAD_LOCAL_TAIL, parts.skeleton) if parts.identifiers[-1:] == [_THREAD_LOCAL] else None
+    if tail is None:
+        return parts, b""
+    return _Parts(parts.skeleton[: tail.start()], parts.identifiers[:-1]), tail[0]
+
+
+def _parts(pattern: bytes, name: bytes) -> _Parts:
+    skeleton, identifiers, position = b"", [], 0
+    matches = re.compile(pattern).match
+    while position < len(name):
+        match = matches(name, position)
+        if match is None:
+            end = position + 1
+        else:
+            end = match.end()
+            length = int(match["length"] or 0)
+            if length and end + length <= len(name):
+                identifiers.append(name[end : end + length])
+                skeleton += b"#"
+                position = end + length
+                continue
+        skeleton += name[position:end]
+        position = end
+    return _Parts(skeleton, identifiers)
+
+
+def _plain(name: bytes) -> bytes:
+    """*name* without the underscore that Mach-O puts before mangled ones."""
+    return name[1:] if name.startswith((b"__Z", b"__R")) else name

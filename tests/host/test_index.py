@@ -1,0 +1,411 @@
+"""The index says where a name is faster than a search, never otherwise than one; and it is never in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from synthetic import BASE, Sym, elf_host, elf_object, macho_host, put, undefined
+from tools import need, run
+
+from stubgen import image
+from stubgen.build import StubBuilder
+from stubgen.cli import main
+from stubgen.elf import constants as e
+from stubgen.host import index, open_host
+from stubgen.image import Image
+from stubgen.image.opening import open_image
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of its own, in which the smallest host is worth an index that vouches at once."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv(index.FOLDER_VARIABLE, str(folder))
+    monkeypatch.setattr(index, "SMALLEST", 1)
+    monkeypatch.setattr(image, "INDEX_PAYS", 0)
+    monkeypatch.setattr(index, "SETTLED", 0.0)
+    monkeypatch.setattr(index, "_missing", {})
+    return folder
+
+
+def host(*names: str) -> bytes:
+    """A program that defines *names*, one instruction each."""
+    return elf_host([Sym(name, BASE + 4 * number) for number, name in enumerate(names)])
+
+
+def is_used(path: str) -> bool:
+    """Whether a host's index was found when it was opened."""
+    return open_host(path).image.index is not None
+
+
+PARTS = st.sampled_from(["f", "g", "ff", "gf", "_ZN1fE"])
+SUFFIXES = st.sampled_from(["", "", "", "@V1", "@@V2", ".llvm.1", ".llvm.22", ".llvm.x", "@", ".llvm.1@@V2"])
+NAMES = st.builds(str.__add__, PARTS, SUFFIXES)
+
+
+class Whole:
+    """An index in memory, of what ``build_index`` would write."""
+
+    def __init__(self, image: Image, folder: Path) -> None:
+        path = folder / "x.index"
+        path.write_bytes(index._index_content(image))
+        opened = index._opened(path, image)
+        assert opened is not None
+        self.index = opened
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(defined=st.lists(NAMES, min_size=1, max_size=12), wanted=st.lists(NAMES, min_size=1, max_size=6))
+def test_an_index_finds_what_a_search_finds(tmp_path: Path, defined: list[str], wanted: list[str]) -> None:
+    """A verdict must not depend on whether somebody has been here before: versions, suffixes and doubles included."""
+    symbols = [
+        Sym(name, BASE + 4 * number, bind=e.STB_LOCAL if number % 2 else e.STB_GLOBAL)
+        for number, name in enumerate(defined)
+    ]
+    for content in (elf_host(symbols), macho_host({"_" + s.name: s.value for s in symbols})):
+        names = [name.encode() for name in wanted] + [b"_" + name.encode() for name in wanted]
+        searched, indexed = open_image(content, "host"), open_image(content, "host")
+        indexed.index = Whole(indexed, tmp_path).index
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(image, "INDEX_PAYS", 0)
+            assert indexed.find(names) == searched.find(names)
+
+
+def test_the_first_command_makes_it_and_the_second_uses_it(cache: Path, tmp_path: Path) -> None:
+    """From the user's end: nothing to set up, and nothing to wait for."""
+    names = [f"function_{number}" for number in range(25_000)]
+    program = put(tmp_path, "host", host(*names))
+    patch = put(tmp_path, "patch.o", elf_object([undefined("function_7"), undefined("function_4999")]))
+    environment = {**os.environ, index.FOLDER_VARIABLE: str(cache)}
+    command = [sys.executable, "-m", "stubgen", "build", "--host", program, "--slide", "0x1000"]
+    run([*command, "-o", tmp_path / "first.o", patch], cwd=ROOT, env=environment)
+    deadline = time.monotonic() + 30
+    while not list(cache.glob("*.host")) and time.monotonic() < deadline:  # the process in the background
+        time.sleep(0.05)
+    assert len(list(cache.glob("*.index"))) == 1
+    assert is_used(program)
+    run([*command, "-o", tmp_path / "second.o", patch], cwd=ROOT, env=environment)
+    assert (tmp_path / "first.o").read_bytes() == (tmp_path / "second.o").read_bytes()
+
+
+def test_the_background_runs_nothing_from_the_working_directory(cache: Path, tmp_path: Path) -> None:
+    """A command must not run what lies in the folder that it was called in, not even after it has answered."""
+    program = put(tmp_path, "host", host(*(f"function_{number}" for number in range(25_000))))
+    patch = put(tmp_path, "patch.o", elf_object([undefined("function_7")]))
+    trap = tmp_path / "folder"
+    (trap / "stubgen/host").mkdir(parents=True)
+    for name in ("stubgen/__init__.py", "stubgen/host/__init__.py", "stubgen/host/index.py", "mmap.py", "tempfile.py"):
+        (trap / name).write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')\n")
+    environment = {**os.environ, index.FOLDER_VARIABLE: str(cache), "PYTHONPATH": str(ROOT)}
+    call = f"import sys; sys.argv[0] = 'stubgen'; sys.path.insert(0, {str(ROOT)!r}); import stubgen.cli as c; c.run()"
+    options = ["build", "--host", program, "--slide", "0x1000", "-o", str(tmp_path / "stub.o"), patch]
+    run([sys.executable, "-P", "-c", call, *options], cwd=trap, env=environment)
+    deadline = time.monotonic() + 30
+    while not list(cache.glob("*.host")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(cache.glob("*.host"))
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_record_of_another_build_is_not_believed(cache: Path, tmp_path: Path) -> None:
+    """On images with clamped times two builds of one size may share device, inode and times; their ids differ."""
+    compiler = str(need("aarch64-linux-gnu-gcc"))
+    source = tmp_path / "host.c"
+    source.write_text("int visible(void) { return 1; }\n")
+    library = tmp_path / "host.so"
+    run([compiler, "-shared", "-fPIC", "-Wl,--build-id", source, "-o", library])
+    index.build_index(library)
+    assert is_used(str(library))
+    (record,) = cache.glob("*.host")
+    (made,) = cache.glob("*.index")
+    other = made.with_name("0" * 40 + made.name[40:])
+    made.rename(other)
+    record.write_text(record.read_text().replace(made.name, other.name))
+    assert not is_used(str(library))
+
+
+def test_small_hosts_have_none(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search of a few thousand names takes no longer than to open an index; the cache is for the others."""
+    monkeypatch.setattr(index, "SMALLEST", 20_000)
+    program = put(tmp_path, "host", host("main"))
+    assert index.build_index(program) is None
+    assert not is_used(program)
+    assert not index._missing
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("how", ["replaced", "in place", "in place, same size, times set back"])
+def test_a_changed_host_is_not_taken_for_the_old_one(cache: Path, tmp_path: Path, how: str) -> None:
+    """The index of an older build would send the patch's calls into the middle of other functions."""
+    program = put(tmp_path, "host", host("main", "first"))
+    index.build_index(program)
+    assert is_used(program)
+    before = os.stat(program)
+    changed = host("main", "extra", "second") if how != "in place, same size, times set back" else host("main", "other")
+    if how == "replaced":
+        os.replace(put(tmp_path, "new", changed), program)
+    else:
+        Path(program).write_bytes(changed)
+        os.utime(program, ns=(before.st_atime_ns, before.st_mtime_ns))
+    opened = open_host(program).image
+    assert opened.index is None
+    assert opened.find([b"first"]) == {}
+    index.build_index(program)
+    assert is_used(program)
+    assert len(list(cache.glob("*.index"))) == 2
+
+
+def test_a_host_that_changes_while_it_is_read_is_not_vouched_for(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A linker may still be writing: what was read must not be recorded as what the file is."""
+    program = put(tmp_path, "host", host("main", "first"))
+    content = index._index_content
+
+    def meanwhile(image: Image) -> bytes:
+        os.replace(put(tmp_path, "new", host("main", "second")), program)
+        return content(image)
+
+    monkeypatch.setattr(index, "_index_content", meanwhile)
+    index.build_index(program)
+    assert not is_used(program)
+    assert not list(cache.glob("*.host"))
+
+
+def test_a_fresh_file_is_vouched_for_only_when_its_clock_has_moved(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two writes within one tick of the file system's clock have the same times."""
+    monkeypatch.setattr(index, "SETTLED", 0.4)
+    program = put(tmp_path, "host", host("main"))
+    index.build_index(program)
+    assert time.time() - os.stat(program).st_ctime >= 0.4
+
+
+def test_a_stripped_copy_is_another_host(cache: Path, tmp_path: Path) -> None:
+    """Strip keeps the build id: by that alone the stripped file would be searched at the full one's places."""
+    compiler = str(need("aarch64-linux-gnu-gcc"))
+    source = tmp_path / "host.c"
+    source.write_text(
+        "int visible(void) { return 1; }\nstatic int hidden(void) { return 2; }\nint (*p)(void) = hidden;\n"
+    )
+    full, bare = tmp_path / "full.so", tmp_path / "bare.so"
+    run([compiler, "-shared", "-fPIC", "-Wl,--build-id", source, "-o", full])
+    run([str(need("llvm-strip-19")), "-x", full, "-o", bare])
+    assert open_host(full).image.build_id == open_host(bare).image.build_id
+    for path in (full, bare):
+        index.build_index(path)
+        assert is_used(str(path))
+    assert set(open_host(full).image.find([b"hidden", b"visible"])) == {b"hidden", b"visible"}
+    assert set(open_host(bare).image.find([b"hidden", b"visible"])) == {b"visible"}
+
+
+def test_a_copy_shares_the_index(cache: Path, tmp_path: Path) -> None:
+    """Deploying the host somewhere else costs one reading of it, not another index."""
+    content = host("main", "first")
+    index.build_index(put(tmp_path, "host", content))
+    copy = put(tmp_path, "copy", content)
+    assert not is_used(copy)
+    index.build_index(copy)
+    assert is_used(copy)
+    assert len(list(cache.glob("*.index"))) == 1
+
+
+def spoilt(content: bytes) -> dict[str, bytes]:
+    """An index, broken in every way that a disk or a person might."""
+    head = index.HEADER.size
+    return {
+        "empty": b"",
+        "one byte": content[:1],
+        "cut in the header": content[: head - 1],
+        "cut in the tables": content[: head + 3],
+        "cut in the entries": content[:-8],
+        "longer": content + bytes(8),
+        "zeros": bytes(len(content)),
+        "another version": content[:8] + struct.pack("=I", 99) + content[12:],
+        "another magic": b"x" + content[1:],
+        "more tables": content[:12] + struct.pack("=I", 1 << 30) + content[16:],
+        "more symbols": content[:head] + struct.pack("=Q", 1 << 40) + content[head + 8 :],
+        "more entries": content[: head + 8] + struct.pack("=Q", 1 << 60) + content[head + 16 :],
+        "entries are zeros": content[: head + index.TABLE.size] + bytes(len(content) - head - index.TABLE.size),
+        "entries lead beyond the table": content[: head + index.TABLE.size]
+        + b"".join(
+            struct.pack("=Q", word | 0xFFFFFFFF)
+            for (word,) in struct.iter_unpack("=Q", content[head + index.TABLE.size :])
+        ),
+    }
+
+
+@pytest.mark.parametrize("damage", list(spoilt(bytes(64))))
+def test_a_broken_index_is_as_good_as_none(cache: Path, tmp_path: Path, damage: str) -> None:
+    """Whatever became of the cache, the answer is the one without it, and never an error."""
+    program = put(tmp_path, "host", host("main", "first", "second"))
+    path = index.build_index(program)
+    assert path is not None
+    path.write_bytes(spoilt(path.read_bytes())[damage])
+    image = open_host(program).image
+    assert image.index is None
+    assert {name: found[0].address for name, found in image.find([b"main", b"second", b"third"]).items()} == {
+        b"main": BASE,
+        b"second": BASE + 8,
+    }
+
+
+def test_a_broken_index_heals(cache: Path, tmp_path: Path) -> None:
+    """A disk that was full once must not make every later command search the host."""
+    program = put(tmp_path, "host", host("main", "first"))
+    path = index.build_index(program)
+    assert path is not None
+    path.write_bytes(path.read_bytes()[:-3])
+    assert not is_used(program)
+    index.build_index(program)
+    assert is_used(program)
+
+
+@pytest.mark.parametrize("record", [b"", b"\0\xff", b"1", b"1 2 3 4 5 6 ../../etc/passwd\n", b"x" * 10_000])
+def test_a_broken_record_is_as_good_as_none(cache: Path, tmp_path: Path, record: bytes) -> None:
+    """The same for the small file that leads to the index."""
+    program = put(tmp_path, "host", host("main"))
+    index.build_index(program)
+    (path,) = cache.glob("*.host")
+    path.write_bytes(record)
+    assert not is_used(program)
+
+
+def test_a_record_leads_nowhere_outside_the_folder(cache: Path, tmp_path: Path) -> None:
+    """A path in a record is a name in the cache folder, wherever it points."""
+    program = put(tmp_path, "host", host("main"))
+    target = index.build_index(program)
+    assert target is not None
+    outside = tmp_path / "outside.index"
+    target.rename(outside)
+    (path,) = cache.glob("*.host")
+    words = path.read_text().split()
+    path.write_text(" ".join([*words[:-1], str(outside)]))
+    assert not is_used(program)
+
+
+@pytest.mark.parametrize("place", ["a file", "no permission", "nowhere"])
+def test_without_a_place_there_is_no_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sandbox without a home folder builds patches like any other."""
+    if place == "a file":
+        cache.write_text("")
+    elif place == "no permission":
+        monkeypatch.setenv(index.FOLDER_VARIABLE, "/proc/cache")  # where nobody can make a folder
+    else:
+        monkeypatch.setenv(index.FOLDER_VARIABLE, "")
+    program = put(tmp_path, "host", host("main", "first"))
+    patch = put(tmp_path, "patch.o", elf_object([undefined("first")]))
+    assert main(["build", "--host", program, "--slide", "0", "-o", str(tmp_path / "stub.o"), patch]) == 0
+    assert main(["cache", "--build", program]) == 2
+    complaint = capsys.readouterr().err
+    assert "cannot be written" in complaint or "there is no cache folder" in complaint
+    assert "Traceback" not in complaint
+
+
+def test_the_platforms_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative XDG_CACHE_HOME is ignored, as its specification asks; so is a home that is none."""
+    monkeypatch.delenv(index.FOLDER_VARIABLE)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("HOME", "/home/user")
+    for variable, expected in (
+        ("", "/home/user/.cache"),
+        ("relative", "/home/user/.cache"),
+        ("/var/cache/user", "/var/cache/user"),
+    ):
+        monkeypatch.setenv("XDG_CACHE_HOME", variable)
+        assert index.cache_folder() == Path(expected, "hotpatch-stubgen")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert index.cache_folder() == Path("/home/user/Library/Caches/hotpatch-stubgen")
+
+
+def test_no_cache_neither_reads_nor_makes_one(cache: Path, tmp_path: Path) -> None:
+    """``--no-cache`` is what a build farm asks for; no process may be left behind then."""
+    program = put(tmp_path, "host", host("main", "first"))
+    patch = put(tmp_path, "patch.o", elf_object([undefined("first")]))
+    assert main(["build", "--no-cache", "--host", program, "--slide", "0", "-o", str(tmp_path / "stub.o"), patch]) == 0
+    assert not index._missing
+    assert StubBuilder(program, cache=False).host.image.index is None
+    assert not cache.exists()
+
+
+def test_the_cache_is_bounded(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every build of a large program leaves an index; without a bound they would fill the disk."""
+    programs = [put(tmp_path, f"host{number}", host("main", f"only_in_{number}")) for number in range(4)]
+    first = index.build_index(programs[0])
+    assert first is not None
+    monkeypatch.setattr(index, "LIMIT", 3 * first.stat().st_size)
+    for program in programs[1:3]:
+        index.build_index(program)
+    os.utime(first, (1, 1))
+    assert is_used(programs[0])  # which makes it the most recently used
+    index.build_index(programs[3])
+    assert [is_used(program) for program in programs] == [True, False, True, True]
+    assert len(list(cache.glob("*.index"))) == len(list(cache.glob("*.host"))) == 3
+
+
+def test_what_killed_writers_left_goes(cache: Path, tmp_path: Path) -> None:
+    """A writer that was killed leaves its temporary file; another one's that still writes must stay."""
+    cache.mkdir()
+    old, fresh = cache / ".x.index.abc", cache / ".y.index.def"
+    old.write_text("")
+    fresh.write_text("")
+    os.utime(old, (1, 1))
+    index.build_index(put(tmp_path, "host", host("main")))
+    assert not old.exists()
+    assert fresh.exists()
+
+
+def test_several_processes_at_once(cache: Path, tmp_path: Path) -> None:
+    """A parallel build starts many patches together; each must get a whole index or none."""
+    names = [f"function_{number}" for number in range(25_000)]
+    program = put(tmp_path, "host", host(*names))
+    environment = {**os.environ, index.FOLDER_VARIABLE: str(cache)}
+    commands: Sequence[Sequence[str]] = (
+        [sys.executable, "-m", "stubgen", "cache", "--build", program],
+        [sys.executable, "-m", "stubgen.host.index", program],
+        [sys.executable, "-m", "stubgen", "cache", "--clear"],
+        [sys.executable, "-m", "stubgen", "cache", "--build", program],
+        [sys.executable, "-m", "stubgen", "cache", "--json"],
+    )
+    running = [subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) for command in commands]
+    outputs = [process.communicate(timeout=60)[0] for process in running]
+    assert [process.returncode for process in running] == [0] * len(commands)
+    json.loads(outputs[-1])
+    image = open_host(program).image
+    assert image.find([b"function_24999"])[b"function_24999"][0].address == BASE + 4 * 24_999
+    index.build_index(program)
+    assert is_used(program)
+
+
+def test_the_command_shows_fills_and_clears(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is on somebody's disk must be theirs to see and to remove."""
+    program = put(tmp_path, "host", host("main"))
+    assert main(["cache"]) == 0
+    assert "0 indexes" in capsys.readouterr().out
+    assert main(["cache", "--build", program]) == 0
+    assert "indexed" in capsys.readouterr().out
+    assert main(["cache", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["folder"] == str(cache)
+    assert [entry["name"] for entry in document["indexes"]] == [path.name for path in cache.glob("*.index")]
+    assert main(["cache", "--clear"]) == 0
+    assert "removed 1 index" in capsys.readouterr().out
+    assert not list(cache.iterdir())
+    assert main(["cache", "--build", str(tmp_path / "nothing")]) == 3
+    assert "no such file" in capsys.readouterr().err
