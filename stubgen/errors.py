@@ -17,6 +17,9 @@
     │   ├── FieldOverflow            a value does not fit the field that the format gives it
     │   └── PatchRefusal             the linked patch would fail or do nothing
     ├── LinkerFailed             4   the real linker said no
+    ├── SystemFailure            5   the machine cannot do it; the request and the inputs may be right
+    │   ├── OutputFailure            an output cannot be written: the disk is full, or failed
+    │   └── BrokenLibrary            Keystone or Capstone cannot be loaded, or does not do what it must
     └── Cancelled              130   another thread no longer wants it (see ``stubgen.common.cancellation``)
 
 A message is one sentence: what is wrong, where (file, section, symbol, offset), and what to do about it
@@ -92,6 +95,20 @@ class LinkerFailed(StubgenError):
     """The real linker could not be run or ended with an error."""
 
     exit_status = 4
+
+
+class SystemFailure(StubgenError):
+    """The machine cannot do it, although the request and the inputs may be right."""
+
+    exit_status = 5
+
+
+class OutputFailure(SystemFailure):
+    """An output cannot be written: the disk is full, or failed."""
+
+
+class BrokenLibrary(SystemFailure):
+    """Keystone or Capstone cannot be loaded, or does not do what it must."""
 
 
 class Cancelled(StubgenError):
