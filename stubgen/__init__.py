@@ -13,7 +13,10 @@ In one call::
 
     content = stubgen.create_undefined_symbol_stub("app", ["patch.o"], aslr_reference=0x5500000c54)
 
-Names below are imported when they are first used, because people run this on every save.
+What ``dir(stubgen)`` lists is the library: its names, parameters and exceptions follow Semantic Versioning. Everything
+else, modules and their paths included, may change with any release.
+
+Names are imported when they are first used, because people run this on every save.
 """
 
 from __future__ import annotations
@@ -23,61 +26,127 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # as typing has it, without importing typing at each captured link
 if TYPE_CHECKING:
     from stubgen.build import Built, StubBuilder, create_undefined_symbol_stub
-    from stubgen.capture import Capture, newest_capture
+    from stubgen.capture import Capture, newest_capture, read_captures
     from stubgen.check import Checked, Finding, check_patch
-    from stubgen.errors import StubgenError
+    from stubgen.common.cancellation import Cancellation
+    from stubgen.errors import (
+        AnchorRefusal,
+        BrokenLibrary,
+        BuildIdRefusal,
+        Cancelled,
+        FieldOverflow,
+        InputError,
+        LinkerFailed,
+        MalformedInput,
+        OutputFailure,
+        PatchRefusal,
+        PlanRefusal,
+        Refusal,
+        StubgenError,
+        SymbolRefusal,
+        SystemFailure,
+        UnreadableInput,
+        UnsupportedInput,
+        UsageError,
+        VerificationRefusal,
+    )
+    from stubgen.host import Host, open_host
+    from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
+    from stubgen.image import Image
+    from stubgen.image.opening import open_image
     from stubgen.link import Linked, link_patch
-    from stubgen.linkplan import LinkerOs, LinkPlan, build_link_plan, linker_os_for_host
+    from stubgen.linkplan import Action, Edit, LinkerOs, LinkPlan, build_link_plan, linker_os_for_host
+    from stubgen.options import BtiPolicy, Options
     from stubgen.resolve.resolver import Resolution
-    from stubgen.resolve.verdicts import DataPolicy, Decision, Verdict
+    from stubgen.resolve.verdicts import DataPolicy, Decision, TlsPolicy, Verdict
     from stubgen.session import Session
     from stubgen.stub.find import Stub, find_stubs
     from stubgen.stub.verify import Verified, verify_object
 
 _HOMES = {
-    "Built": "build",
-    "Capture": "capture",
-    "Checked": "check",
-    "DataPolicy": "resolve.verdicts",
-    "Decision": "resolve.verdicts",
-    "Finding": "check",
-    "LinkPlan": "linkplan",
-    "Linked": "link",
-    "LinkerOs": "linkplan",
-    "Resolution": "resolve.resolver",
-    "Stub": "stub.find",
-    "StubBuilder": "build",
-    "StubgenError": "errors",
-    "Verdict": "resolve.verdicts",
-    "Verified": "stub.verify",
-    "Session": "session",
-    "build_link_plan": "linkplan",
-    "check_patch": "check",
-    "create_undefined_symbol_stub": "build",
-    "find_stubs": "stub.find",
-    "link_patch": "link",
-    "linker_os_for_host": "linkplan",
-    "newest_capture": "capture",
-    "verify_object": "stub.verify",
+    "build": ("Built", "StubBuilder", "create_undefined_symbol_stub"),
+    "capture": ("Capture", "newest_capture", "read_captures"),
+    "check": ("Checked", "Finding", "check_patch"),
+    "common.cancellation": ("Cancellation",),
+    "errors": (
+        "AnchorRefusal",
+        "BrokenLibrary",
+        "BuildIdRefusal",
+        "Cancelled",
+        "FieldOverflow",
+        "InputError",
+        "LinkerFailed",
+        "MalformedInput",
+        "OutputFailure",
+        "PatchRefusal",
+        "PlanRefusal",
+        "Refusal",
+        "StubgenError",
+        "SymbolRefusal",
+        "SystemFailure",
+        "UnreadableInput",
+        "UnsupportedInput",
+        "UsageError",
+        "VerificationRefusal",
+    ),
+    "host": ("Host", "open_host"),
+    "host.slide": ("Slide", "slide_from_anchor", "slide_from_value"),
+    "image": ("Image",),
+    "image.opening": ("open_image",),
+    "link": ("Linked", "link_patch"),
+    "linkplan": ("Action", "Edit", "LinkPlan", "LinkerOs", "build_link_plan", "linker_os_for_host"),
+    "options": ("BtiPolicy", "Options"),
+    "resolve.resolver": ("Resolution",),
+    "resolve.verdicts": ("DataPolicy", "Decision", "TlsPolicy", "Verdict"),
+    "session": ("Session",),
+    "stub.find": ("Stub", "find_stubs"),
+    "stub.verify": ("Verified", "verify_object"),
 }
-"""Public name -> the module it lives in."""
+"""Module -> the public names that it defines."""
 
 __all__ = [
+    "Action",
+    "AnchorRefusal",
+    "BrokenLibrary",
+    "BtiPolicy",
+    "BuildIdRefusal",
     "Built",
+    "Cancellation",
+    "Cancelled",
     "Capture",
     "Checked",
     "DataPolicy",
     "Decision",
+    "Edit",
+    "FieldOverflow",
     "Finding",
+    "Host",
+    "Image",
+    "InputError",
     "LinkPlan",
     "Linked",
+    "LinkerFailed",
     "LinkerOs",
+    "MalformedInput",
+    "Options",
+    "OutputFailure",
+    "PatchRefusal",
+    "PlanRefusal",
+    "Refusal",
     "Resolution",
     "Session",
+    "Slide",
     "Stub",
     "StubBuilder",
     "StubgenError",
+    "SymbolRefusal",
+    "SystemFailure",
+    "TlsPolicy",
+    "UnreadableInput",
+    "UnsupportedInput",
+    "UsageError",
     "Verdict",
+    "VerificationRefusal",
     "Verified",
     "__version__",
     "build_link_plan",
@@ -87,14 +156,27 @@ __all__ = [
     "link_patch",
     "linker_os_for_host",
     "newest_capture",
+    "open_host",
+    "open_image",
+    "read_captures",
+    "slide_from_anchor",
+    "slide_from_value",
     "verify_object",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, imported yet or not."""
+    return __all__
 
 
 def __getattr__(name: str) -> object:
     """The public object *name*, from its module."""
     from importlib import import_module
 
-    if name not in _HOMES:
-        raise AttributeError(f"module 'stubgen' has no attribute '{name}'")
-    return getattr(import_module(f"stubgen.{_HOMES[name]}"), name)
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"stubgen.{module}"), name)
+    if name == "errors":  # a module of public names alone
+        return import_module("stubgen.errors")
+    raise AttributeError(f"module 'stubgen' has no attribute '{name}'")

@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from stubgen.common.cancellation import checkpoint
 from stubgen.common.text import as_bytes, counted
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.host import Host
 from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
+from stubgen.options import BtiPolicy, BuildOptions, Options, PathLike, choice, flag, number, paths, read_options
 from stubgen.resolve.resolver import Resolution
-from stubgen.resolve.verdicts import DataPolicy, Decision, Policy, TlsPolicy, Verdict
+from stubgen.resolve.verdicts import Decision, Policy, Verdict
 from stubgen.session import Session
 from stubgen.stub.emit import StubObject, emit
 from stubgen.stub.verify import Verified, verify
 
 if TYPE_CHECKING:
     from stubgen.bind import Bound
-
-PathLike = str | os.PathLike[str]
-
-
-class Options(TypedDict, total=False):
-    """How a patch's symbols are answered; every one may be left out."""
-
-    anchor: str | None
-    """The anchor's name; by default ``whisker_aslr_anchor``, else ``main``."""
-    slide: int | None
-    """The slide in bytes, instead of an anchor's address."""
-    data: DataPolicy | str
-    """How references to the host's data are answered without bound copies."""
-    libraries: Sequence[PathLike]
-    """Shared libraries that the patch links; what they export is left to the loader."""
-    bind: bool
-    """Make bound copies of the objects, which reach the host's data and thread-locals; link those instead."""
-    tls: TlsPolicy | str
-    """How thread-locals of a host that is a shared library are answered."""
-    keep_state: bool
-    """Bound copies use the host's writable variables where patch and host both define them."""
-    overrides: Mapping[str, int] | None
-    """Name -> runtime address of the function that replaced the host's, from earlier patches."""
-    whole_archive: bool
-    """Take every member of archives, not only those that something refers to."""
-    exports: Sequence[str]
-    """Names that the patch must export; archives are searched for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +59,7 @@ class StubBuilder:
         objects: Sequence[PathLike],
         aslr_reference: int | None = None,
         *,
-        bti: str = "auto",
+        bti: BtiPolicy | str = BtiPolicy.AUTO,
         allow_missing: bool = False,
         **options: Unpack[Options],
     ) -> Built:
@@ -97,49 +70,49 @@ class StubBuilder:
             aslr_reference: the anchor's runtime address, as the process reports it.
             bti: "auto", "on" or "off".
             allow_missing: leave symbols that the host does not have undefined instead of refusing.
-            options: see :class:`Options`.
+            options: see :class:`~stubgen.options.Options`.
 
         Raises:
-            UsageError: neither or both of *aslr_reference* and the slide are given.
+            UsageError: neither or both of *aslr_reference* and the slide are given; an option is unknown or is not
+                what it must be.
             AnchorRefusal: the slide cannot be right.
             SymbolRefusal: a needed symbol is missing, ambiguous or cannot be expressed.
             InputError: an object cannot be used.
         """
-        judged = self.judge(objects, aslr_reference, **options)
-        refuse_problems(judged, allow_missing=allow_missing)
-        return self.emit(judged, bti=bti)
+        lenient = flag("allow_missing", allow_missing)
+        policy = choice(BtiPolicy, "bti", bti)
+        judged = self._judge("build", objects, aslr_reference, options)
+        refuse_problems(judged, allow_missing=lenient)
+        return self.emit(judged, bti=policy)
 
     def judge(
         self, objects: Sequence[PathLike], aslr_reference: int | None = None, **options: Unpack[Options]
     ) -> Resolution:
         """The verdicts alone: the phases up to resolve, with :meth:`build`'s arguments."""
-        if isinstance(objects, str | os.PathLike):
-            raise UsageError(f"objects is the one path {os.fspath(objects)}; give a list of paths")
-        if not isinstance(aslr_reference, int | None):
-            raise UsageError(f"aslr_reference is {aslr_reference!r}; give a number")
-        slide = self._slide(aslr_reference, options.get("anchor"), options.get("slide"))
-        supplied = self.session.supplied(options.get("libraries", ()))
-        roots = [as_bytes(name) for name in options.get("exports", ())]
+        return self._judge("judge", objects, aslr_reference, options)
+
+    def _judge(
+        self, caller: str, objects: Sequence[PathLike], aslr_reference: int | None, options: Mapping[str, object]
+    ) -> Resolution:
+        wanted = read_options(caller, options)
+        inputs, reference = paths("objects", objects), number("aslr_reference", aslr_reference)
+        slide = self._slide(reference, wanted)
+        supplied = self.session.supplied(wanted.libraries)
         checkpoint()
-        needed = self.session.needed(objects, whole_archive=options.get("whole_archive", False), roots=roots)
+        roots = [as_bytes(name) for name in wanted.exports]
+        needed = self.session.needed(inputs, whole_archive=wanted.whole_archive, roots=roots)
         checkpoint()
-        overrides = options.get("overrides") or {}
-        policy = Policy(
-            data=DataPolicy(options.get("data", DataPolicy.AUTO)),
-            tls=TlsPolicy(options.get("tls", TlsPolicy.AUTO)),
-            bind=options.get("bind", False),
-            keep_state=options.get("keep_state", False),
-        )
+        policy = Policy(data=wanted.data, tls=wanted.tls, bind=wanted.bind, keep_state=wanted.keep_state)
         return self.session.resolve(
             needed,
             self.host,
             slide,
             policy,
             supplied=supplied,
-            overrides={as_bytes(name): at for name, at in overrides.items()},
+            overrides={as_bytes(name): at for name, at in wanted.overrides.items()},
         )
 
-    def emit(self, resolution: Resolution, *, bti: str = "auto") -> Built:
+    def emit(self, resolution: Resolution, *, bti: BtiPolicy | str = BtiPolicy.AUTO) -> Built:
         """The stub object for *resolution*: the phases bind (where it was judged for it), emit and verify."""
         image = self.host.image
         checkpoint()
@@ -153,13 +126,14 @@ class StubBuilder:
             resolution,
             slots=bound.slots if bound else (),
             host_features=image.features,
-            bti=bti,
+            bti=choice(BtiPolicy, "bti", bti).value,
             build_version=image.build_version,
         )
         checkpoint()
         return Built(self.host, resolution, stub, verify(stub), bound)
 
-    def _slide(self, aslr_reference: int | None, anchor: str | None, slide: int | None) -> Slide:
+    def _slide(self, aslr_reference: int | None, wanted: BuildOptions) -> Slide:
+        anchor, slide = wanted.anchor, wanted.slide
         if (aslr_reference is None) == (slide is None):
             raise UsageError("give either the anchor's runtime address (--aslr-reference) or the slide (--slide)")
         if slide is not None:
@@ -176,7 +150,7 @@ def create_undefined_symbol_stub(
     aslr_reference: int | None = None,
     *,
     build_id: str | None = None,
-    bti: str = "auto",
+    bti: BtiPolicy | str = BtiPolicy.AUTO,
     allow_missing: bool = False,
     **options: Unpack[Options],
 ) -> bytes:
@@ -190,7 +164,7 @@ def refuse_problems(resolution: Resolution, *, allow_missing: bool = False) -> N
     """Raise for the symbols with which the patch cannot work.
 
     Raises:
-        SymbolRefusal: there are any; its message has a line for each.
+        SymbolRefusal: there are any; its message has a line for each, and it holds them as ``decisions``.
     """
     problems = [
         decision for decision in resolution.problems if not (allow_missing and decision.verdict is Verdict.MISSING)
@@ -200,7 +174,7 @@ def refuse_problems(resolution: Resolution, *, allow_missing: bool = False) -> N
         lines += [f"  {describe(decision)}" for decision in problems]
         if any(decision.verdict is Verdict.MISSING for decision in problems):
             lines.append("  a library on the patch's own link line may supply what is missing: name it with --library")
-        raise SymbolRefusal("\n".join(lines))
+        raise SymbolRefusal("\n".join(lines), problems)
 
 
 def describe(decision: Decision) -> str:

@@ -14,16 +14,15 @@ from pathlib import PurePath
 
 from stubgen.common.files import read_input
 from stubgen.common.text import as_bytes, as_text, counted
-from stubgen.errors import InputError, PatchRefusal
+from stubgen.errors import InputError, PatchRefusal, UsageError
 from stubgen.host import Host, open_host
 from stubgen.host.slide import Slide
 from stubgen.image import Candidate, Image, Kind, Reference, Role
 from stubgen.image.opening import open_image
+from stubgen.options import PathLike, addresses, names, paths
 from stubgen.stub.find import Stub, find_stubs
 from stubgen.stub.slots import parse_symbol, slots_of
 from stubgen.symbols.versions import split_pin
-
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,15 @@ def check_patch(
 
     Raises:
         InputError: a file is not what it must be.
+        UsageError: an argument is not what it must be.
     """
+    if not isinstance(slide, Slide | None):
+        raise UsageError(f"slide is {slide!r}; give a Slide, which slide_from_anchor and slide_from_value make")
+    wanted, replaced, beside = (
+        names("exports", exports),
+        addresses("overrides", overrides),
+        paths("libraries", libraries),
+    )
     opened = host if isinstance(host, Host) else open_host(host)
     name = os.fspath(patch)
     image = open_image(read_input(patch), name)
@@ -83,10 +90,10 @@ def check_patch(
     if image.format != opened.image.format:
         raise InputError(f"{name}: is of another format ({image.format}) than the host ({opened.image.format})")
     supplied = set[bytes]()
-    for library in libraries:
-        supplied |= open_image(read_input(library), os.fspath(library)).exports()
-    replaced = {as_bytes(name): at for name, at in (overrides or {}).items()}
-    question = _Question(opened, image, slide, tuple(exports), supplied, replaced, tuple(pinned))
+    for library in beside:
+        supplied |= open_image(read_input(library), library).exports()
+    by_name = {as_bytes(name): at for name, at in replaced.items()}
+    question = _Question(opened, image, slide, wanted, supplied, by_name, names("pinned", pinned))
     findings = tuple(finding for check in CHECKS for finding in check(question))
     return Checked(name, findings, question.stubs, question.slide_of_stubs)
 
@@ -95,12 +102,12 @@ def refuse_findings(checked: Checked) -> None:
     """Raise when something speaks against the patch.
 
     Raises:
-        PatchRefusal: its message has a line for each finding.
+        PatchRefusal: its message has a line for each finding that does, and it holds all as ``findings``.
     """
     bad = [finding for finding in checked.findings if not finding.ok]
     if bad:
         lines = [f"  {finding.check}: {finding.message}" for finding in bad]
-        raise PatchRefusal("\n".join([f"{checked.patch}: the linked patch is not sound", *lines]))
+        raise PatchRefusal("\n".join([f"{checked.patch}: the linked patch is not sound", *lines]), checked.findings)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from stubgen import __version__
 from stubgen.commands import COMMANDS, SCHEMA, Outcome
-from stubgen.errors import StubgenError, UsageError
+from stubgen.errors import OutputFailure, StubgenError, UsageError
 
 PROGRAM = "hotpatch-stubgen"
 
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is its answer.
 
     0 done; 1 the answer is no; 2 the command line is wrong; 3 an input cannot be read or is malformed;
-    4 the linker failed.
+    4 the linker failed; 5 the machine cannot: a full disk, a broken library.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
@@ -127,7 +127,7 @@ def _put(text: str, status: int) -> int:
             return status
         why = error.strerror if isinstance(error, OSError) else "it is closed"
         _complain(f"error: standard output cannot be written: {why}")
-        return UsageError.exit_status
+        return OutputFailure.exit_status
     return status
 
 

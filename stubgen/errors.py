@@ -28,6 +28,11 @@ when there is something to do.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False  # as typing has it, without importing typing where a link is captured
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 
 class StubgenError(Exception):
     """The root: catch this to catch everything that is not a bug."""
@@ -74,6 +79,11 @@ class BuildIdRefusal(Refusal):
 class SymbolRefusal(Refusal):
     """At least one needed symbol is missing, ambiguous or cannot be expressed."""
 
+    def __init__(self, message: str, decisions: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.decisions = tuple(decisions)
+        """The verdicts (``stubgen.Decision``) that speak against the patch, in order of first use."""
+
 
 class PlanRefusal(Refusal):
     """Hot-patching cannot work for the captured link command."""
@@ -90,11 +100,27 @@ class FieldOverflow(Refusal):
 class PatchRefusal(Refusal):
     """The linked patch would fail to load, or would load and do nothing."""
 
+    def __init__(self, message: str, findings: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
+        """Every finding (``stubgen.Finding``) about the patch; those whose ``ok`` is false speak against it."""
+
 
 class LinkerFailed(StubgenError):
     """The real linker could not be run or ended with an error."""
 
     exit_status = 4
+
+    def __init__(
+        self, message: str, *, command: Sequence[str] = (), status: int | None = None, output: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.command = tuple(command)
+        """What was run, the program first."""
+        self.status = status
+        """The linker's exit status, a signal's number negative; None where it did not run."""
+        self.output = output
+        """What it printed, on both streams."""
 
 
 class SystemFailure(StubgenError):

@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import Unpack
 
 from stubgen.bind import write_bound
-from stubgen.build import Built, Options, StubBuilder, describe, refuse_problems
+from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.capture import Capture
 from stubgen.check import Checked, check_patch, refuse_findings
 from stubgen.common.cancellation import checkpoint, run
-from stubgen.common.files import read_input, write_output
+from stubgen.common.files import cannot_be_written, read_input, write_output
 from stubgen.common.text import as_text
 from stubgen.errors import LinkerFailed, PatchRefusal, UsageError
 from stubgen.image import Kind
 from stubgen.image.opening import open_image
 from stubgen.linkplan import LinkPlan, build_link_plan, linker_os_for_host
+from stubgen.options import BtiPolicy, Options, PathLike, choice, paths, read_options
 from stubgen.resolve.verdicts import Verdict
-
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def link_patch(
     output: PathLike,
     aslr_reference: int | None = None,
     *,
-    bti: str = "auto",
+    bti: BtiPolicy | str = BtiPolicy.AUTO,
     extra: Sequence[PathLike] = (),
     stub: PathLike | None = None,
     bound_dir: PathLike | None = None,
@@ -71,27 +70,30 @@ def link_patch(
         stub: where to keep the stub object; by default it is gone after the link.
         bound_dir: where to keep the bound copies; a Mach-O patch with debug information names them, so that
             without it two links differ and a debugger finds nothing.
-        options: see :class:`~stubgen.build.Options`; ``bind`` is always on.
+        options: see :class:`~stubgen.options.Options`; ``bind`` is always on, and cannot be turned off.
 
     Raises:
-        LinkerFailed: the linker could not be run or ended with an error; the message has its output.
+        LinkerFailed: the linker could not be run or ended with an error; the message has its output, and so has
+            ``output``.
         Cancelled: the caller's :class:`~stubgen.common.cancellation.Cancellation` was called off.
         PatchRefusal: the linked patch is not sound.
         StubgenError: whatever the phases before the link raise.
     """
     target = Path(os.path.realpath(output))  # beside what a symbolic link leads to, so that it can be moved there
-    inputs = list(objects)
-    options["bind"] = True
-    exports = options.get("exports", ())
+    inputs, further = paths("objects", objects), paths("extra", extra)
+    if options.setdefault("bind", True) is not True:
+        raise UsageError("link_patch links bound copies of the objects, always: leave out bind")
+    wanted = read_options("link_patch", options)
+    policy = choice(BtiPolicy, "bti", bti)
     judged = builder.judge(inputs, aslr_reference, **options)
     refuse_problems(judged, allow_missing=True)
-    built = builder.emit(judged, bti=bti)
+    built = builder.emit(judged, bti=policy)
     checkpoint()
     special = target.exists() and not target.is_file()  # a device, a named pipe: nothing can be moved there
     try:
         scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=None if special else target.parent)
     except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
+        raise cannot_be_written(target, error) from error
     with scratch as folder:
         stub_path = Path(os.path.abspath(stub)) if stub is not None else Path(folder, "stub.o")
         write_output(stub_path, built.stub.content)
@@ -102,8 +104,8 @@ def link_patch(
             captured.argv,
             objects=[copy for _, copy in copies],
             output=linked,
-            extra=[str(stub_path), *(os.path.abspath(path) for path in extra)],
-            exports=exports,
+            extra=[str(stub_path), *(os.path.abspath(path) for path in further)],
+            exports=wanted.exports,
             os=linker_os_for_host(builder.host.path),
             host=os.path.abspath(builder.host.path),
             directory=captured.directory,
@@ -114,14 +116,15 @@ def link_patch(
         command = plan.command(folder)
         messages = _run(command, captured)
         if not linked.is_file():
-            raise LinkerFailed(f"{command[0]}: said nothing was wrong, but wrote no {target.name}\n{messages}".rstrip())
+            message = f"{command[0]}: said nothing was wrong, but wrote no {target.name}\n{messages}".rstrip()
+            raise LinkerFailed(message, command=command, status=0, output=messages)
         checked = check_patch(
             linked,
             builder.host,
             slide=judged.slide,
-            exports=exports,
-            libraries=options.get("libraries", ()),
-            overrides=options.get("overrides"),
+            exports=wanted.exports,
+            libraries=wanted.libraries,
+            overrides=wanted.overrides,
             pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
         )
         try:
@@ -129,7 +132,8 @@ def link_patch(
         except PatchRefusal as error:
             complaints = " ".join(finding.message for finding in checked.findings if not finding.ok)
             notes = [f"  {describe(decision)}" for decision in judged.problems if decision.name in complaints.split()]
-            raise PatchRefusal("\n".join([str(error).replace(str(linked), os.fspath(output)), *notes])) from error
+            lines = [str(error).replace(str(linked), os.fspath(output)), *notes]
+            raise PatchRefusal("\n".join(lines), checked.findings) from error
         replaces = _replaced(linked, built)
         checkpoint()
         if special:
@@ -170,9 +174,10 @@ def _run(command: Sequence[str], captured: Capture) -> str:
         done = run(command, captured.directory, {**os.environ, **captured.environment})
     except OSError as error:
         where = "" if captured.directory.is_dir() else f" in {captured.directory}, which is gone"
-        raise LinkerFailed(f"{command[0]}: cannot be run{where}: {error.strerror}") from error
+        raise LinkerFailed(f"{command[0]}: cannot be run{where}: {error.strerror}", command=command) from error
     messages = done.stdout.decode("utf-8", "replace").strip()
     if done.returncode:
         status = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
-        raise LinkerFailed(f"{command[0]}: ended with {status}\n{messages}".rstrip())
+        message = f"{command[0]}: ended with {status}\n{messages}".rstrip()
+        raise LinkerFailed(message, command=command, status=done.returncode, output=messages)
     return messages

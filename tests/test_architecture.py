@@ -24,6 +24,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"resolve": "needed verdicts resolver"},
     {"stub": "trampoline slots emit find structure verify_elf verify_macho verify"},
     {"bind": "elf macho ."},
+    {"options": ""},
     {"session": ""},
     {"build": ""},
     {

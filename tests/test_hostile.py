@@ -342,7 +342,7 @@ def test_a_full_disk_under_standard_output(snapshot: Snapshot, options: list[str
     snapshot()
     assert main([*BUILD, "-o", "stub.o"]) == 0
     done = into_a_full_disk("inspect", "stub.o", *options)
-    assert done.returncode == 2
+    assert done.returncode == 5
     assert done.stderr == "hotpatch-stubgen: error: standard output cannot be written: No space left on device\n"
 
 
@@ -352,7 +352,7 @@ def test_a_closed_standard_output(snapshot: Snapshot) -> None:
     command = [sys.executable, "-m", "stubgen", *BUILD, "-o", "stub.o"]
     script = ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *command]
     done = subprocess.run(script, check=False, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
-    assert done.returncode == 2
+    assert done.returncode == 5
     assert done.stderr == "hotpatch-stubgen: error: standard output cannot be written: it is closed\n"
 
 
@@ -380,7 +380,7 @@ def test_help_that_cannot_be_printed(options: list[str]) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
     done = into_a_full_disk(*options)
-    assert done.returncode == 2
+    assert done.returncode == 5
     assert done.stderr == "hotpatch-stubgen: error: standard output cannot be written: No space left on device\n"
 
 

@@ -17,9 +17,9 @@ import os
 import re
 from dataclasses import dataclass
 
-from stubgen.common.files import write_output
+from stubgen.common.files import cannot_be_written, write_output
 from stubgen.common.text import counted
-from stubgen.errors import SymbolRefusal, UsageError
+from stubgen.errors import SymbolRefusal
 from stubgen.image import Image, Kind
 from stubgen.resolve.resolver import Resolution
 from stubgen.resolve.verdicts import Form, Target
@@ -61,12 +61,13 @@ def write_bound(bound: Bound, folder: str | os.PathLike[str]) -> list[tuple[str,
         (input, an archive's member as ``archive(member)``; its copy) for each, in link order.
 
     Raises:
-        UsageError: the folder cannot be written.
+        UsageError: the folder may not be written.
+        OutputFailure: the disk is full, or failed.
     """
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{os.fspath(folder)}: cannot be written: {error.strerror}") from error
+        raise cannot_be_written(folder, error) from error
     copies = []
     for number, item in enumerate(bound.objects):
         base = re.sub(r"[^\w.+-]", "_", os.path.basename(item.name).rstrip(")"))

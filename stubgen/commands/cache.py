@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from stubgen.commands import Outcome
+from stubgen.common.files import cannot_be_written
 from stubgen.errors import UsageError
 
 
@@ -32,7 +33,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         if arguments.build is not None:
             return _built(folder, arguments.build, build_index(arguments.build))
     except OSError as error:
-        raise UsageError(f"{folder}: cannot be written: {error.strerror}") from error
+        raise cannot_be_written(folder, error) from error
     held = indexes(folder)
     document = {
         "folder": str(folder),

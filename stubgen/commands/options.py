@@ -12,8 +12,8 @@ from stubgen.common.text import as_bytes
 from stubgen.errors import MalformedInput, UsageError
 
 if TYPE_CHECKING:
-    from stubgen.build import Options
     from stubgen.host.slide import Slide
+    from stubgen.options import Options
     from stubgen.resolve.verdicts import Decision, Duplicate
 
 

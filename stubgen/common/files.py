@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from stubgen.errors import UnreadableInput, UsageError
+from stubgen.errors import OutputFailure, StubgenError, UnreadableInput, UsageError
 
 Buffer = bytes | mmap.mmap
 
@@ -133,6 +133,20 @@ def keep_apart(outputs: Mapping[str, str | os.PathLike[str] | None], inputs: Ite
         taken[real] = f"what {option} writes"
 
 
+_FAILED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What the machine says when it cannot; the others say that the path is wrong, or somebody else's."""
+
+
+def cannot_be_written(path: str | os.PathLike[str], error: OSError) -> StubgenError:
+    """The error for an output that the system refused to write, to be raised from *error*.
+
+    A full disk is nobody's mistake on the command line: :class:`OutputFailure`; a folder that is missing or that may
+    not be written is: :class:`UsageError`.
+    """
+    kind = OutputFailure if error.errno in _FAILED else UsageError
+    return kind(f"{os.fspath(path)}: cannot be written: {error.strerror}")
+
+
 def write_output(path: str | os.PathLike[str], content: bytes | bytearray | memoryview) -> None:
     """Write *content* to *path* so that the file is either complete or as it was before.
 
@@ -140,6 +154,7 @@ def write_output(path: str | os.PathLike[str], content: bytes | bytearray | memo
 
     Raises:
         UsageError: the folder is missing or may not be written.
+        OutputFailure: the disk is full, or failed.
     """
     target = Path(path)
     try:
@@ -160,7 +175,7 @@ def write_output(path: str | os.PathLike[str], content: bytes | bytearray | memo
                 os.unlink(temporary)
             raise
     except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
+        raise cannot_be_written(target, error) from error
 
 
 def _write_special(target: Path, content: bytes | bytearray | memoryview) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from stubgen.common.files import read_input
 from stubgen.common.view import View
 from stubgen.errors import MalformedInput, UnsupportedInput
 from stubgen.image import Image
@@ -37,13 +39,21 @@ def arm64_slice(data: Any, name: str) -> Any:
     return thin(View(data, name)).data
 
 
-def open_image(data: Any, name: str) -> Image:
-    """Parse *data*, the content of file *name*.
+def open_image(source: Any, name: str | None = None) -> Image:
+    """What is in a program, library, bundle or object of either format.
+
+    Args:
+        source: the file's path (``str`` or ``os.PathLike``), or its content: anything with the buffer protocol.
+        name: what complaints call it; by default the path.
 
     Raises:
+        UnreadableInput: there is no such file, or it may not be read.
         MalformedInput: it is empty, cut off or of no known format.
         UnsupportedInput: it is a file of another machine or kind; the message says which.
     """
+    data = read_input(source) if isinstance(source, str | os.PathLike) else source
+    if name is None:
+        name = "the file" if data is source else os.fspath(source)
     magic = bytes(data[:8])
     if not magic:
         raise MalformedInput(f"{name}: is empty")

@@ -31,8 +31,9 @@ ERRORS = {
     -32002: "the request contradicts itself or lacks something",
     -32003: "a file cannot be read or is malformed",
     -32004: "the linker failed",
+    -32005: "the machine cannot: a disk is full, Keystone or Capstone is broken",
 }
-"""Code -> what it means; the last four are the commands' exit statuses."""
+"""Code -> what it means; the last five are the commands' exit statuses."""
 
 
 class RpcError(Exception):

@@ -72,10 +72,10 @@ def test_a_link_that_is_ended_leaves_nothing(project: Path, number: signal.Signa
 
 
 @pytest.mark.parametrize(
-    ("output", "complaint"),
-    [("", "-o is empty; name a file to write"), ("/dev/full", "cannot be written: No space left on device")],
+    ("output", "status", "complaint"),
+    [("", 2, "-o is empty; name a file to write"), ("/dev/full", 5, "cannot be written: No space left on device")],
 )
-def test_an_output_that_cannot_be(project: Path, output: str, complaint: str) -> None:
+def test_an_output_that_cannot_be(project: Path, output: str, status: int, complaint: str) -> None:
     """One sentence and a document, and no traceback that reads like a bug."""
     done = subprocess.run(
         link("captured", output, "--json"),
@@ -84,6 +84,6 @@ def test_an_output_that_cannot_be(project: Path, output: str, complaint: str) ->
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    assert done.returncode == 2
+    assert done.returncode == status
     assert complaint in json.loads(done.stdout)["error"]["message"]
     assert "Traceback" not in done.stderr
