@@ -29,8 +29,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"build": ""},
     {
         "linkplan": (
-            "options gnu_options ld64_options driver_options tokens response toolchain edits decisions relocatable "
-            "windows additions plan explain ."
+            "every_image options gnu_options ld64_options driver_options tokens response toolchain edits decisions "
+            "relocatable windows additions plan explain ."
         ),
     },
     {"capture": ""},

@@ -1,0 +1,57 @@
+"""What every linked image has of its own: start-up objects, and libraries that are linked into each image by design.
+
+They are the one exception to the rule that the host comes first: two images that each have them are as their makers
+meant it, and an image without them is broken.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import NamedTuple
+
+
+class EveryImage(Enum):
+    """What kind of file it is that every image has."""
+
+    START_UP = "start-up code"
+    RUNTIME = "run-time library"
+
+
+class Row(NamedTuple):
+    """Files by the pattern of their name, and why each image has them."""
+
+    pattern: str
+    kind: EveryImage
+    why: str
+
+
+ROWS = (
+    Row(r"crt[in]\.o", EveryImage.START_UP, "the prologue and epilogue of the image's own _init and _fini"),
+    Row(
+        r"(?:clang_rt\.)?crt(?:begin|end)(?:S|_so)?(?:-[\w-]+)?\.o",
+        EveryImage.START_UP,
+        "__dso_handle, by which __cxa_finalize knows the image, and the frame of its exception tables",
+    ),
+    Row(r"swiftrt\.o", EveryImage.START_UP, "registers the image's own Swift metadata"),
+    Row(r"ldc_rt\.dso\.o", EveryImage.START_UP, "registers the image's own D modules"),
+    Row(r"libgcc\.a", EveryImage.RUNTIME, "arithmetic that the compiler calls; hidden, and without state"),
+    Row(
+        r"libclang_rt\.(?:builtins|osx|ios|iossim|cc_kext)(?:-[\w-]+)?\.a|libcompiler_rt\.a",
+        EveryImage.RUNTIME,
+        "arithmetic that the compiler calls; hidden, and without state",
+    ),
+    Row(
+        r"lib(?:c|pthread)_nonshared\.a",
+        EveryImage.RUNTIME,
+        "glibc's functions that must know which image calls them: atexit, at_quick_exit, pthread_atfork",
+    ),
+    Row(r"libssp_nonshared\.a", EveryImage.RUNTIME, "musl's and MinGW's __stack_chk_fail_local, hidden in each image"),
+)
+"""The table; the first row that matches a base name counts."""
+
+
+def of_every_image(path: str) -> Row | None:
+    """The row for the file at *path*; None for one that only the host's own link has."""
+    name = path.replace("\\", "/").rpartition("/")[2]
+    return next((row for row in ROWS if re.fullmatch(row.pattern, name)), None)
