@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from stubgen.common.files import read_input
 from stubgen.errors import InputError, UnsupportedInput, UsageError
-from stubgen.image import Image, Reference, Role, Static
+from stubgen.image import Candidate, Image, Reference, Role, Static
 from stubgen.image.archive import is_archive, is_thin, members
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
 
 if TYPE_CHECKING:
     from stubgen.macho.reader import BuildVersion
+
+
+class Borrowed(NamedTuple):
+    """A member of an archive of the host's link that became an object of the patch, less what the host has of it."""
+
+    name: str  # libfoo.a(foo.o)
+    path: str  # the same with the archive's path
+    wanted: tuple[str, ...]  # the names for which it was taken
+    stepped_back: tuple[str, ...]  # names that it defines and that are the host's nevertheless
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,10 @@ class Needed:
     """Mach-O: the objects' distinct platforms and minimum OS versions."""
     statics: tuple[Static, ...]
     """The variables that the objects define themselves."""
+    borrowed: tuple[Borrowed, ...] = ()
+    """The last of ``images``, if they are from archives of the host's link."""
+    located: Mapping[bytes, Candidate] = field(default_factory=dict)
+    """Spelling -> where in the host it is, for references of borrowed members that no name of the host's answers."""
 
     @property
     def inputs(self) -> tuple[str, ...]:

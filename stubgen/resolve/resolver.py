@@ -297,6 +297,10 @@ class _Resolver:
 
     def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
         name = reference.name
+        located = self.needed.located.get(name)
+        if located is not None:
+            self.rules[located.kind](reference, located)
+            return
         if name in self.overrides:
             if self._can_be_named(reference, Kind.FUNCTION):
                 self._override(reference)
@@ -393,7 +397,8 @@ class _Resolver:
         if self.policy.data is DataPolicy.NONE:
             self._refuse(reference, candidate, f"it is {what}, and --data none refuses all data")
         elif self.policy.bind and self.policy.data is DataPolicy.AUTO:
-            self.targets[reference.spelling] = Target(Kind.DATA, Form.ADDRESS, address)
+            kept = reference.name in self.needed.located
+            self.targets[reference.spelling] = Target(Kind.DATA, Form.ADDRESS, address, kept)
             reason = f"it is {what}: bound copies read its address from a slot"
             self._other(reference, Verdict.SLOT, reason, static=candidate.address, runtime=address)
         elif self.host.image.format == "macho" or (self.policy.data is DataPolicy.AUTO and self.visibility is None):

@@ -1,0 +1,201 @@
+"""The borrow phase: what the patch needs and the host lacks, taken from the archives of the host's link.
+
+A function that ``--gc-sections`` took away, or a template that nobody instantiated, is still in the archive that the
+host was linked with. The linker must not look for it there: it would take the whole member, with a second copy of
+what the host has of it. Here each member becomes an object of what the host lacks, and what refers to the rest of it
+refers to the host: its state, its counters and the identity of its constants are the host's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from stubgen.common.cancellation import checkpoint
+from stubgen.common.files import read_input
+from stubgen.common.text import as_text, counted
+from stubgen.errors import InputError, SymbolRefusal
+from stubgen.host import Host
+from stubgen.image import Image
+from stubgen.image.archive import is_archive, members
+from stubgen.image.opening import arm64_slice, has_object_magic, open_image
+from stubgen.resolve.needed import Borrowed, Needed, needed_of
+from stubgen.resolve.verdicts import IMAGE_NAMES, LINKER_PREFIXES, PROVIDED_NAMES
+
+
+class Library(NamedTuple):
+    """A library of the host's link."""
+
+    path: str
+    archive: bool  # else a shared library, which keeps what it has to itself
+
+
+class Home(NamedTuple):
+    """Where a name is defined."""
+
+    library: Library
+    member: Image | None  # None in a shared library
+    title: str
+
+
+def borrow(
+    needed: Needed, host: Host, libraries: Sequence[Library], *, supplied: Mapping[bytes, str] | None = None
+) -> Needed:
+    """*needed* with the members of archives that have what the host lacks.
+
+    Args:
+        needed: what the patch needs.
+        host: the running program.
+        libraries: those of the host's link, in its order: of two that define a name the first one counts.
+        supplied: names that shared libraries have, as for the resolve phase.
+
+    Raises:
+        SymbolRefusal: a member cannot be had without a second copy of something of the host's; a line for each
+            says which and why.
+        InputError: an archive cannot be used.
+    """
+    lacking = [name for name in _strong(needed) if not _is_linkers_own(needed.format, name)]
+    found = host.find({reference.name for reference in needed.references} | {v.name for v in needed.statics})
+    lacking = [name for name in lacking if not found.get(name) and name not in (supplied or {})]
+    if not lacking or not any(library.archive for library in libraries):
+        return needed
+    if needed.format != "elf":
+        return _without_macho(needed, lacking, libraries)
+    return _Borrowing(needed, host, libraries, supplied or {}).run(lacking)
+
+
+def _strong(needed: Needed) -> Iterator[bytes]:
+    return (reference.name for reference in needed.references if not reference.weak)
+
+
+def _is_linkers_own(format_: str, name: bytes) -> bool:
+    return (
+        name in IMAGE_NAMES[format_] or name in PROVIDED_NAMES[format_] or name.startswith(LINKER_PREFIXES[format_])
+    )
+
+
+class _Borrowing:
+    """One run of the phase over ELF members."""
+
+    def __init__(
+        self, needed: Needed, host: Host, libraries: Sequence[Library], supplied: Mapping[bytes, str]
+    ) -> None:
+        from stubgen.borrow.elf import HostSymbols, Member
+
+        self.make = Member
+        self.needed = needed
+        self.symbols = HostSymbols(host)
+        self.supplied = supplied
+        self.homes = Homes(libraries)
+        self.defined = {name for image in needed.images for name in image.definitions()}
+        self.members: dict[int, Member] = {}  # by the identity of its image
+
+    def run(self, lacking: Iterable[bytes]) -> Needed:
+        waiting = list(lacking)
+        asked: set[bytes] = set()
+        while waiting:
+            name = waiting.pop(0)
+            if name in asked:
+                continue
+            asked.add(name)
+            home = self.homes.find(name)
+            if home is None or home.member is None:
+                continue
+            checkpoint()
+            member = self.members.get(id(home.member))
+            if member is None:
+                member = self.make(home.member, home.title, self.symbols, self.defined)
+                self.members[id(home.member)] = member
+            member.want(name)
+            new = [n for n, weak in member.undefined.items() if not weak and n not in member.located]
+            self.symbols.learn(new)
+            waiting += [n for n in new if n not in asked and self._is_lacking(n)]
+        refusals = [line for member in self.members.values() for line in member.refusals]
+        if refusals:
+            lines = [f"{counted(len(refusals), 'reference')} of archive members cannot be the host's", *refusals]
+            raise SymbolRefusal("\n  ".join(lines))
+        return self._joined()
+
+    def _is_lacking(self, name: bytes) -> bool:
+        return not (
+            name in self.defined
+            or name in self.supplied
+            or self.symbols.has(name)
+            or _is_linkers_own(self.needed.format, name)
+        )
+
+    def _joined(self) -> Needed:
+        if not self.members:
+            return self.needed
+        images = list(self.needed.images)
+        borrowed = []
+        located = {}
+        for member in self.members.values():
+            images.append(open_image(member.content(), member.title))
+            borrowed.append(
+                Borrowed(
+                    member.title,
+                    member.image.name,
+                    tuple(map(as_text, member.wanted)),
+                    tuple(as_text(name) for name in sorted(member.stepped_back)),
+                )
+            )
+            located.update(member.located)
+        return replace(needed_of(images), borrowed=tuple(borrowed), located=located)
+
+
+class Homes:
+    """Which library has a name first."""
+
+    def __init__(self, libraries: Sequence[Library]) -> None:
+        self._waiting = list(libraries)
+        self._homes: dict[bytes, Home] = {}
+
+    def find(self, name: bytes) -> Home | None:
+        """The first library that defines *name*; libraries are read until one does."""
+        while name not in self._homes and self._waiting:
+            self._read(self._waiting.pop(0))
+        return self._homes.get(name)
+
+    def _read(self, library: Library) -> None:
+        if not library.archive:
+            home = Home(library, None, library.path)
+            for name in open_image(read_input(library.path), library.path).exports():
+                self._homes.setdefault(name, home)
+            return
+        for image, title in archive_images(library.path):
+            home = Home(library, image, title)
+            for name in image.definitions():
+                self._homes.setdefault(name, home)
+
+
+def archive_images(path: str) -> Iterator[tuple[Image, str]]:
+    """The objects in the archive, or object, at *path*, each with what it is called: ``libfoo.a(foo.o)``."""
+    data = arm64_slice(read_input(path), path)
+    if not is_archive(data):
+        yield open_image(data, path), os.path.basename(path)
+        return
+    for member in members(data, path):
+        if has_object_magic(member.content):
+            try:
+                image = open_image(member.content, f"{path}({member.name})")
+            except InputError:
+                continue  # another machine's: linkers pass over it
+            yield image, f"{os.path.basename(path)}({member.name})"
+
+
+def _without_macho(needed: Needed, lacking: Sequence[bytes], libraries: Sequence[Library]) -> Needed:
+    """Refuse what only an archive has: members of Mach-O archives are not borrowed."""
+    homes = Homes([library for library in libraries if library.archive])
+    lines = [
+        f"  {as_text(name)}: {home.title} has it, and the host was linked without it"
+        for name in lacking
+        if (home := homes.find(name)) is not None
+    ]
+    if lines:
+        text = f"{counted(len(lines), 'needed symbol')} would come from archives, whose Mach-O members are not taken apart"
+        advice = "  keep them in the host: link it without -dead_strip, or with -u NAME"
+        raise SymbolRefusal("\n".join([text, *lines, advice]))
+    return needed

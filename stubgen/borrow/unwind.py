@@ -1,0 +1,87 @@
+"""``.eh_frame`` by the entry: which belong to which section of code, and a table of some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from stubgen.borrow.object import Piece, Relocation
+from stubgen.common.view import BytesLike
+from stubgen.elf.reader import ElfFile
+from stubgen.elf.relocations import Relocations
+from stubgen.errors import MalformedInput
+
+
+class Frame(NamedTuple):
+    """A frame description entry and the common information entry that it goes on from (LSB Core, "DWARF Extensions")."""
+
+    section: int  # the .eh_frame that it is in
+    start: int  # byte offset
+    end: int
+    cie_start: int
+    cie_end: int
+    code: int  # index of the relocation that says where its function begins
+    relocations: Sequence[int]  # indexes of all relocations of both
+
+
+def frames(content: BytesLike, section: int, table: Relocations | None, name: str) -> Iterator[Frame]:
+    """Every frame description entry of a relocatable ``.eh_frame``.
+
+    Raises:
+        MalformedInput: the entries do not fit, or one does not say which function it is about.
+    """
+    at = {} if table is None else {offset: index for index, offset in enumerate(table.r_offset)}
+    ends: dict[int, int] = {}
+    position = 0
+    while position + 4 <= len(content):
+        length = int.from_bytes(content[position : position + 4], "little")
+        if not length:
+            break
+        end = position + 4 + length
+        if length == 0xFFFFFFFF or length < 4 or end > len(content):
+            raise MalformedInput(f"{name}: .eh_frame+{position:#x}: an entry does not fit")
+        back = int.from_bytes(content[position + 4 : position + 8], "little")
+        if not back:
+            ends[position] = end
+        else:
+            cie = position + 4 - back
+            if cie not in ends or position + 8 not in at:
+                raise MalformedInput(f"{name}: .eh_frame+{position:#x}: an entry does not say whose it is")
+            both = (*range(cie, ends[cie]), *range(position, end))
+            yield Frame(
+                section, position, end, cie, ends[cie], at[position + 8], tuple([at[offset] for offset in both if offset in at])
+            )
+        position = end
+
+
+def join_frames(
+    live: Sequence[Frame],
+    file: ElfFile,
+    tables: Mapping[int, Relocations],
+    relocation: Callable[[int, int], Relocation],
+) -> list[Piece]:
+    """A ``.eh_frame`` of the entries *live* for each one that any of them is from."""
+    pieces = []
+    for number in sorted({frame.section for frame in live}):
+        section = file.sections[number]
+        content, table = file.content(section), tables[number]
+        at = {offset: index for index, offset in enumerate(table.r_offset)}
+        made, relocations = bytearray(), []
+        cies: dict[int, int] = {}
+
+        def add(start: int, end: int) -> int:
+            place = len(made)
+            for offset in range(start, end):
+                if offset in at:
+                    moved = relocation(number, at[offset])  # noqa: B023  # called in this round alone
+                    relocations.append((place + offset - start, *moved[1:]))  # noqa: B023
+            made.extend(content[start:end])  # noqa: B023
+            return place
+
+        for frame in sorted(set(f for f in live if f.section == number), key=lambda f: f.start):
+            if frame.cie_start not in cies:
+                cies[frame.cie_start] = add(frame.cie_start, frame.cie_end)
+            place = add(frame.start, frame.end)
+            made[place + 4 : place + 8] = (place + 4 - cies[frame.cie_start]).to_bytes(4, "little")
+        pieces.append(Piece(number, section.name, section.header, bytes(made), relocations))
+    return pieces
