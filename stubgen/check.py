@@ -33,6 +33,8 @@ class Finding:
     check: str
     ok: bool
     message: str
+    names: tuple[str, ...] = ()
+    """Symbols that the message is about, where something speaks against them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +194,11 @@ def _undefined(question: _Question) -> Iterator[Finding]:
         if question.addresses(item.name):
             sound = False
             message = f"{name} is left to the loader although the host defines it: its stub is not in the link"
-            yield Finding("undefined", False, message)
+            yield Finding("undefined", False, message, (name,))
         elif not item.weak:
             sound = False
             message = f"{name} is in no library that the patch names or the host loads: dlopen would fail"
-            yield Finding("undefined", False, message)
+            yield Finding("undefined", False, message, (name,))
     imported = {item.name for item in question.patch.imports()}
     for spelling in question.pinned:  # mold 1.10 makes address 0 of such a name, and says nothing
         if split_pin(as_bytes(spelling))[0] not in imported:
@@ -204,7 +206,7 @@ def _undefined(question: _Question) -> Iterator[Finding]:
             message = (
                 f"{spelling} is not left to the loader: the linker lost it, and a call to it would go to address 0"
             )
-            yield Finding("undefined", False, message)
+            yield Finding("undefined", False, message, (spelling,))
     if sound:
         message = f"what is left undefined ({counted(total, 'symbol')}) has a supplier or is weak"
         yield Finding("undefined", True, message if total else "nothing is left undefined")
@@ -223,14 +225,15 @@ def _stubs(question: _Question) -> Iterator[Finding]:
             if stub.target != override:
                 sound = False
                 wanted = f"{override:#x}, where an earlier patch replaced it"
-                yield Finding("stubs", False, f"{name} branches to {stub.target:#x}, not to {wanted}")
+                yield Finding("stubs", False, f"{name} branches to {stub.target:#x}, not to {wanted}", (name,))
         elif not addresses:
             sound = False
-            yield Finding("stubs", False, f"{name} is a stub, but the host has no symbol of that name")
+            yield Finding("stubs", False, f"{name} is a stub, but the host has no symbol of that name", (name,))
         elif expected is None or stub.target - expected not in addresses:
             sound = False
             wanted = ", ".join(f"{address + (expected or 0):#x}" for address in addresses)
-            yield Finding("stubs", False, f"{name} branches to {stub.target:#x}, but the host's is at {wanted}")
+            message = f"{name} branches to {stub.target:#x}, but the host's is at {wanted}"
+            yield Finding("stubs", False, message, (name,))
     if expected is not None and expected % question.host.image.page_size:
         sound = False
         message = f"they agree on slide {expected:#x}, which is not a multiple of the page size"
@@ -259,7 +262,8 @@ def _slots(question: _Question) -> Iterator[Finding]:
             sound = False
             title = as_text(name)
             wanted = ", ".join(f"{place:#x}" for place in sorted(expected)) or "nowhere: the host has no such symbol"
-            yield Finding("slots", False, f"{title} is read at {value:#x}, but the host's is at {wanted}")
+            message = f"{title} is read at {value:#x}, but the host's is at {wanted}"
+            yield Finding("slots", False, message, (title,))
     if sound and total:
         yield Finding("slots", True, f"{counted(total, 'slot')} found, each with what the host has there")
 
@@ -268,7 +272,7 @@ def _looked_up(question: _Question) -> Iterator[Finding]:
     stubbed = sorted({stub.name for stub in question.stubs if stub.name} & question.patch.looked_up())
     for name in stubbed:
         message = f"{as_text(name)} is looked up by the loader although it has a stub"
-        yield Finding("lookups", False, message)
+        yield Finding("lookups", False, message, (as_text(name),))
     if not stubbed:
         yield Finding("lookups", True, "the loader looks no stub up")
 
@@ -278,7 +282,7 @@ def _exports(question: _Question) -> Iterator[Finding]:
         return
     missing = [name for name in question.exports if as_bytes(name) not in question.patch.exports()]
     for name in missing:
-        yield Finding("exports", False, f"{name} cannot be found by dlsym: the patch does not export it")
+        yield Finding("exports", False, f"{name} cannot be found by dlsym: the patch does not export it", (name,))
     if not missing:
         yield Finding("exports", True, f"{', '.join(question.exports)} can be found by dlsym")
 
