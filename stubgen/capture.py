@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import NoReturn
 
+    from stubgen.linkplan import CapturedCommand
+
 SCHEMA = 1
 """Version of the record; a field that changes its meaning raises it."""
 
@@ -109,6 +111,12 @@ class Capture:
         self.output = output
         self.response_files = {name: PathType(copy) for name, copy in (response_files or {}).items()}
         self.path = path
+
+    def command(self) -> CapturedCommand:
+        """What a link plan is made from."""
+        from stubgen.linkplan import CapturedCommand
+
+        return CapturedCommand(self.argv, self.directory, self.response_files, self.environment)
 
     @classmethod
     def load(cls, path: str | Path) -> Capture:

@@ -20,7 +20,7 @@ from stubgen.common.text import as_text
 from stubgen.errors import LinkerFailed, PatchRefusal, UsageError
 from stubgen.image import Kind
 from stubgen.image.opening import open_image
-from stubgen.linkplan import LinkPlan, build_link_plan, linker_os_for_host
+from stubgen.linkplan import LinkPlan, PatchRequest, linker_os_for_host, plan_link
 from stubgen.resolve.verdicts import Verdict
 
 PathLike = str | os.PathLike[str]
@@ -98,19 +98,16 @@ def link_patch(
         assert built.bound is not None  # noqa: S101  # judged for it
         copies = write_bound(built.bound, Path(folder, "bound") if bound_dir is None else os.path.abspath(bound_dir))
         linked = Path(folder, target.name)
-        plan = build_link_plan(
-            captured.argv,
+        request = PatchRequest(
             objects=[copy for _, copy in copies],
             output=linked,
-            extra=[str(stub_path), *(os.path.abspath(path) for path in extra)],
+            extra=[stub_path, *(os.path.abspath(path) for path in extra)],
             exports=exports,
             os=linker_os_for_host(builder.host.path),
             host=os.path.abspath(builder.host.path),
-            directory=captured.directory,
             soname=_fresh_name(target, built, inputs),
-            response_files=captured.response_files,
-            environment=captured.environment,
         )
+        plan = plan_link(captured.command(), request)
         command = plan.command(folder)
         messages = _run(command, captured)
         if not linked.is_file():
@@ -127,8 +124,8 @@ def link_patch(
         try:
             refuse_findings(checked)
         except PatchRefusal as error:
-            complaints = " ".join(finding.message for finding in checked.findings if not finding.ok)
-            notes = [f"  {describe(decision)}" for decision in judged.problems if decision.name in complaints.split()]
+            named = {name for finding in checked.findings if not finding.ok for name in finding.names}
+            notes = [f"  {describe(decision)}" for decision in judged.problems if decision.name in named]
             raise PatchRefusal("\n".join([str(error).replace(str(linked), os.fspath(output)), *notes])) from error
         replaces = _replaced(linked, built)
         checkpoint()

@@ -28,8 +28,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"build": ""},
     {
         "linkplan": (
-            "options gnu_options ld64_options driver_options tokens response toolchain edits decisions relocatable "
-            "windows additions plan explain ."
+            "options gnu_options ld64_options driver_options tokens response plan request toolchain relocatable edits "
+            "decisions additions windows explain ."
         ),
     },
     {"capture": ""},

@@ -39,7 +39,7 @@ class Item(NamedTuple):
     """Its operands; for an input, the input itself."""
     linker: bool
     """True: the linker's own, not the driver's."""
-    dangling: bool
+    incomplete: bool
     """True: the command ended before its last operand."""
 
 
@@ -54,6 +54,14 @@ class Tokens(NamedTuple):
     items: list[Item]
     owner: list[int]
     """Word -> index of its item."""
+
+    def step(self, position: int) -> tuple[int, range]:
+        """From the argument at *position*: (the next step's argument, the words that this step carries).
+
+        ``-Xlinker`` and the argument after it are one step; every other argument is one by itself.
+        """
+        end = position + 2 if self.shapes[position] is Shape.PREFIX else position + 1
+        return end, range(self.first_word[position], self.first_word[end])
 
 
 LIST_PREFIX = "-Wl,"
@@ -112,13 +120,13 @@ def _tokenize_driver(state: _State, driver: Grammar) -> None:
             if option is not None and option.form.optional and position < count:
                 following = 0 if is_option(arguments[position]) else following
             last = min(position + following, count)
-            dangling = last < position + following
+            incomplete = last < position + following
             while position < last:
                 state.argument(Shape.WHOLE)
                 words.append(state.word(arguments[position]))
                 values.append(arguments[position])
                 position += 1
-            state.item(option, words, values, linker=False, dangling=dangling)
+            state.item(option, words, values, linker=False, incomplete=incomplete)
 
 
 def is_option(argument: str) -> bool:
@@ -162,11 +170,11 @@ class _State:
         self._items.append(Item(option, [word], values, False, False))
 
     def item(
-        self, option: Option | None, words: list[int], values: list[str], *, linker: bool, dangling: bool = False
+        self, option: Option | None, words: list[int], values: list[str], *, linker: bool, incomplete: bool = False
     ) -> Item:
         """Add an item that owns *words*."""
         index = len(self._items)
-        item = Item(option, words, values, linker, dangling)
+        item = Item(option, words, values, linker, incomplete)
         self._items.append(item)
         for word in words:
             self._owner[word] = index
@@ -196,10 +204,10 @@ class _State:
         self._open = item if operands else None
 
     def finish(self) -> Tokens:
-        """The tokens; an option that still waits is dangling."""
+        """The tokens; an option that still waits is incomplete."""
         if self._open is not None:
             index = self._owner[self._open.words[0]]
-            self._items[index] = self._open._replace(dangling=True)
+            self._items[index] = self._open._replace(incomplete=True)
         self._first_word.append(len(self._words))
         return Tokens(self.arguments, self._shapes, self._first_word, self._words, self._items, self._owner)
 
