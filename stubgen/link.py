@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
@@ -21,7 +21,8 @@ from stubgen.errors import LinkerFailed, PatchRefusal, UsageError
 from stubgen.image import Kind
 from stubgen.image.opening import open_image
 from stubgen.linkplan import LinkPlan, PatchRequest, linker_os_for_host, plan_link
-from stubgen.resolve.verdicts import Verdict
+from stubgen.linkplan.request import path_list
+from stubgen.resolve.verdicts import Decision, Verdict
 
 PathLike = str | os.PathLike[str]
 
@@ -80,7 +81,7 @@ def link_patch(
         StubgenError: whatever the phases before the link raise.
     """
     target = Path(os.path.realpath(output))  # beside what a symbolic link leads to, so that it can be moved there
-    inputs = list(objects)
+    inputs, further = list(path_list("objects", objects)), path_list("extra", extra)
     options["bind"] = True
     exports = options.get("exports", ())
     judged = builder.judge(inputs, aslr_reference, **options)
@@ -101,7 +102,7 @@ def link_patch(
         request = PatchRequest(
             objects=[copy for _, copy in copies],
             output=linked,
-            extra=[stub_path, *(os.path.abspath(path) for path in extra)],
+            extra=[stub_path, *(os.path.abspath(path) for path in further)],
             exports=exports,
             os=linker_os_for_host(builder.host.path),
             host=os.path.abspath(builder.host.path),
@@ -121,12 +122,7 @@ def link_patch(
             overrides=options.get("overrides"),
             pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
         )
-        try:
-            refuse_findings(checked)
-        except PatchRefusal as error:
-            named = {name for finding in checked.findings if not finding.ok for name in finding.names}
-            notes = [f"  {describe(decision)}" for decision in judged.problems if decision.name in named]
-            raise PatchRefusal("\n".join([str(error).replace(str(linked), os.fspath(output)), *notes])) from error
+        _refuse_findings(replace(checked, patch=os.fspath(output)), judged.problems)
         replaces = _replaced(linked, built)
         checkpoint()
         if special:
@@ -134,6 +130,20 @@ def link_patch(
         else:
             os.replace(linked, target)
     return Linked(Path(output), built, plan, tuple(command), messages, checked, replaces)
+
+
+def _refuse_findings(checked: Checked, problems: Iterable[Decision]) -> None:
+    """Raise when something speaks against the patch, and add what was known of the symbols before the link.
+
+    Raises:
+        PatchRefusal: its message has a line for each finding and for each of the *problems* that one is about.
+    """
+    try:
+        refuse_findings(checked)
+    except PatchRefusal as error:
+        named = {name for finding in checked.findings if not finding.ok for name in finding.names}
+        notes = [f"  {describe(decision)}" for decision in problems if decision.name in named]
+        raise PatchRefusal("\n".join([str(error), *notes])) from error
 
 
 def _replaced(linked: Path, built: Built) -> dict[str, int]:

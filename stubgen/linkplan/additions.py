@@ -39,23 +39,21 @@ class Additions(NamedTuple):
 
     options: Sequence[Edit]
     inputs: Sequence[Edit]
-    output: Sequence[Edit]
+    output: Edit
 
 
 def additions(context: Context, kept: Sequence[KeptOption]) -> Additions:
     """What the patch's link needs beside the options that are *kept*."""
     output = _added(["-o", context.request.output], "the patch")
-    return Additions([*_kind_of_output(context, kept), *_sdk(context, kept)], patch_inputs(context.request), [output])
+    return Additions([*_kind_of_output(context, kept), *_sdk(context, kept)], patch_inputs(context.request), output)
 
 
 def with_additions(edits: Sequence[Edit], added: Additions, context: Context, kept: Sequence[KeptOption]) -> list[Edit]:
     """The *edits* of the captured arguments with what is added: behind them, but for inputs whose order matters."""
-    at = _input_position(edits, context, kept)
-    return (
-        [*edits[:at], *added.inputs, *edits[at:], *added.options, *added.output]
-        if at is not None
-        else [*edits, *added.options, *added.inputs, *added.output]
-    )
+    first = _input_position(edits, context, kept)
+    if first is None:
+        return [*edits, *added.options, *added.inputs, added.output]
+    return [*edits[:first], *added.inputs, *edits[first:], *added.options, added.output]
 
 
 def _added(arguments: Iterable[str], why: str) -> Edit:
@@ -76,7 +74,6 @@ def _kind_of_output(context: Context, kept: Sequence[KeptOption]) -> list[Edit]:
     if context.os is LinkerOs.OTHER:
         return []
     apple = toolchain.family is Family.LD64
-    export = ["-exported_symbol", "{}"] if apple else ["--export-dynamic-symbol={}"]
     name = [("-install_name" if apple else "-soname"), request.soname or fresh_name(context)]
     return [
         _added([_shared(toolchain)], "a patch is a shared library"),
@@ -84,7 +81,11 @@ def _kind_of_output(context: Context, kept: Sequence[KeptOption]) -> list[Edit]:
             _unresolved(context), "what stub.o does not define, libraries that the host loaded will", toolchain
         ),
         *(
-            _for_linker([word.replace("{}", symbol) for word in export], "exported as asked for", toolchain)
+            _for_linker(
+                ["-exported_symbol", symbol] if apple else [f"--export-dynamic-symbol={symbol}"],
+                "exported as asked for",
+                toolchain,
+            )
             for symbol in _exports(context, kept)
         ),
         _for_linker(name, "a name that no loaded library has", toolchain),

@@ -1,14 +1,14 @@
 """What becomes of each option and input: the rules.
 
 An option's role (from the option tables) settles nearly everything: :data:`DROPPED` says which roles go and why.
-The functions in :data:`DECISIONS` are for the roles whose fate depends on the operand or on the request.
+The functions in :data:`DECISIONS` are for the roles where the operand or the request decides.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from stubgen.errors import PlanRefusal, UsageError
@@ -33,6 +33,8 @@ class Context(NamedTuple):
     """What it ran in."""
     host_names: frozenset[str]
     """File names, sonames and install names of the host."""
+    host_libraries: frozenset[str]
+    """What stands behind ``-l`` where it finds one of them."""
     search: tuple[str, ...]
     """Operands of its ``-L``, in order."""
     captured_shared: bool
@@ -64,6 +66,7 @@ def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Co
         directory=captured.directory,
         environment=os.environ if captured.environment is None else captured.environment,
         host_names=frozenset(names),
+        host_libraries=frozenset(library for name in names for library in _library_names(name)),
         search=tuple(search),
         captured_shared=shared,
     )
@@ -122,6 +125,14 @@ INPUT_ENDINGS = frozenset(_INPUT_ENDINGS.split())
 """Endings, in whichever case, of file names that are inputs wherever they stand."""
 VERSIONED_LIBRARY = r"(?i:\.so\.[0-9A-Za-z_.-]+$)"
 """``libc.so.6`` is one as well."""
+
+
+def _library_names(file: str) -> Iterator[str]:
+    """What stands behind ``-l`` where it finds *file*: ``libx.so.1`` is x, ``libx.1.dylib`` is x and x.1."""
+    parts = file.removeprefix("lib").split(".") if file.startswith("lib") else []
+    for count in range(1, len(parts)):
+        if parts[count].startswith(("so", "dylib", "a", "tbd")) or (count == 1 and parts[-1].endswith("dylib")):
+            yield ".".join(parts[:count])
 
 
 def refuse_other_links(tokens: Tokens, context: Context) -> None:
@@ -226,9 +237,7 @@ def _decide_library(item: Item, context: Context) -> Verdict:
         return KEPT
     if context.toolchain.family is Family.LD64 and name.endswith(".o"):  # ld64 reads -lcrt1.o as an object's name
         return HOST_INPUT
-    if any(_is_library_file(file, name) for file in context.host_names):
-        return BACK_EDGE
-    return KEPT
+    return BACK_EDGE if name in context.host_libraries else KEPT
 
 
 def _in_workspace(file: str, context: Context) -> bool:
@@ -241,14 +250,6 @@ def _in_workspace(file: str, context: Context) -> bool:
             workspace = os.path.realpath(context.directory)
             return os.path.commonpath((workspace, os.path.realpath(path))) == workspace
     return False
-
-
-def _is_library_file(file: str, name: str) -> bool:
-    """Say whether *file* is what ``-lNAME`` finds."""
-    stem, dot, ending = file.partition(".")
-    if stem == f"lib{name}" and dot:
-        return ending.startswith(("so", "dylib", "a", "tbd")) or ending.endswith("dylib")
-    return file.startswith(f"lib{name}.") and file[len(name) + 4 :].startswith(("so", "dylib", "a", "tbd"))
 
 
 def _decide_library_file(item: Item, context: Context) -> Verdict:
@@ -276,4 +277,4 @@ DECISIONS: Mapping[Role, Callable[[Item, Context], Verdict]] = {
     Role.SYMBOLS_FILE: _decide_symbols_file,
     Role.KEYWORD: _decide_keyword,
 }
-"""Roles whose fate depends on the operand or on the context."""
+"""Roles where the operand or the request decides."""

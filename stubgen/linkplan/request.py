@@ -77,9 +77,9 @@ class PatchRequest(_PatchRequest):
         check_keywords("a patch request", wishes, PatchRequest._fields, required=("objects", "output"))
         request = super().__new__(
             cls,
-            objects=_list("objects", wishes["objects"], "path", _path),
+            objects=path_list("objects", wishes["objects"]),
             output=_path("output", wishes["output"]),
-            extra=_list("extra", wishes.get("extra", ()), "path", _path),
+            extra=path_list("extra", wishes.get("extra", ())),
             exports=_list("exports", wishes.get("exports", ()), "name", _name),
             os=_linker_os(wishes.get("os")),
             host=_optional(_path, "host", wishes.get("host")),
@@ -173,6 +173,15 @@ def check_keywords(
     for name in required:
         if name not in given:
             raise UsageError(f"{name} is missing; {what} needs {' and '.join(required)}")
+
+
+def path_list(name: str, value: object) -> tuple[str, ...]:
+    """The paths in *value*, which the caller gave as *name*.
+
+    Raises:
+        UsageError: it is a single path, or holds something else.
+    """
+    return _list(name, value, "path", _path)
 
 
 def _list(name: str, value: object, kind: str, check: Callable[[str, object], T]) -> tuple[T, ...]:

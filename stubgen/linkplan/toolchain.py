@@ -101,24 +101,24 @@ BARE_METAL = ("-none-eabi", "-none-elf", "-unknown-none", "-none-eabihf", "xtens
 
 IOS_LIKE = ("ios", "tvos", "watchos", "xros", "visionos", "iphoneos", "appletvos")
 
-_LD64_SIGNS = (
+_LD64_ONLY = (
     "-arch -dylib -dynamiclib -framework -platform_version -macosx_version_min -ios_version_min "
     "-iphoneos_version_min -syslibroot -install_name -dead_strip -headerpad_max_install_names "
     "-search_paths_first -exported_symbols_list -undefined -force_load -all_load -lSystem -stdlib=libc++ "
     "-weak_framework -no_pie -bundle -dylib_install_name -compatibility_version -current_version"
 )
-LD64_SIGNS = frozenset(_LD64_SIGNS.split())
+LD64_ONLY = frozenset(_LD64_ONLY.split())
 """Options that only Apple's linker and the drivers for it have."""
 
-_GNU_SIGNS = (
+_GNU_ONLY = (
     "--as-needed --no-as-needed -soname --eh-frame-hdr --build-id --hash-style=gnu --hash-style=both -z "
     "--start-group --end-group --gc-sections --no-undefined -Bstatic -Bdynamic -Bsymbolic -dynamic-linker "
     "--dynamic-linker --whole-archive --export-dynamic -znoexecstack -rdynamic -static-libgcc"
 )
-GNU_SIGNS = frozenset(_GNU_SIGNS.split())
+GNU_ONLY = frozenset(_GNU_ONLY.split())
 """Options that only GNU-style linkers and the drivers for them have."""
 
-UNSUPPORTED_SIGNS = {
+FOREIGN_OPTIONS = {
     "-bexpall": "AIX",
     "-bnoipath": "AIX",
     "-b32": "AIX",
@@ -129,7 +129,7 @@ UNSUPPORTED_SIGNS = {
 }
 """Options that only the linkers of other systems have -> what those link."""
 
-UNSUPPORTED_PATHS = {"/usr/ccs/bin/": "Solaris and HP-UX"}
+FOREIGN_PATHS = {"/usr/ccs/bin/": "Solaris and HP-UX"}
 
 
 class Dialect(Enum):
@@ -401,8 +401,8 @@ def _target(program: str, argv: Sequence[str]) -> str:
     _, found, rest = text.partition("\n--target=")
     if found:
         return rest.partition("\n")[0]
-    for sign, target in TARGET_SIGNS:
-        if sign in text:
+    for part, target in IMPLIED_TARGETS:
+        if part in text:
             return target
     _, found, rest = text.replace("\\", "/").partition("/rustlib/")  # rustc keeps a target's libraries there
     if found:
@@ -411,7 +411,7 @@ def _target(program: str, argv: Sequence[str]) -> str:
     return prefix if "-" in prefix else ""
 
 
-TARGET_SIGNS = (
+IMPLIED_TARGETS = (
     ("simulator-version-min=", "apple-ios-simulator"),
     ("simulator_version_min", "apple-ios-simulator"),
     ("Simulator.platform/", "apple-ios-simulator"),
@@ -462,7 +462,7 @@ def _linker_family(program: str, arguments: Sequence[str], target: str, os: Link
     if "XcodeDefault.xctoolchain" in program or "-apple-darwin" in program:
         return Family.LD64
     for word in arguments:
-        said = _said_by(word)
+        said = _family_from_option(word)
         if said is not None:
             return said
     if os is not None:
@@ -470,16 +470,16 @@ def _linker_family(program: str, arguments: Sequence[str], target: str, os: Link
     return Family.LD64 if sys.platform == "darwin" else Family.GNU
 
 
-def _said_by(word: str) -> Family | None:
+def _family_from_option(word: str) -> Family | None:
     """What one argument says of the linker's family: by name, or because only one family has the option."""
     if word.startswith(("-fuse-ld=", "--ld-path=")):
         name = basename(word.partition("=")[2])
         family = family_of(name) or family_of(f"ld.{name}")
         return family if family in (Family.GNU, Family.LD64) else None
     for piece in word[4:].split(",") if word.startswith("-Wl,") else (word,):
-        if piece in LD64_SIGNS:
+        if piece in LD64_ONLY:
             return Family.LD64
-        if piece in GNU_SIGNS:
+        if piece in GNU_ONLY:
             return Family.GNU
     return None
 
@@ -518,8 +518,8 @@ def _refuse_unpatchable(program: str, arguments: Sequence[str], family: Family, 
         raise PlanRefusal(
             f"{target or program}: links a static program without a dynamic loader, so nothing there can load a patch"
         )
-    system = next((UNSUPPORTED_SIGNS[word] for word in arguments if word in UNSUPPORTED_SIGNS), "") or next(
-        (system for path, system in UNSUPPORTED_PATHS.items() if program.startswith(path)), ""
+    system = next((FOREIGN_OPTIONS[word] for word in arguments if word in FOREIGN_OPTIONS), "") or next(
+        (system for path, system in FOREIGN_PATHS.items() if program.startswith(path)), ""
     )
     if system:
         raise PlanRefusal(
