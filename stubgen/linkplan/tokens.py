@@ -114,19 +114,11 @@ def _tokenize_driver(state: _State, driver: Grammar) -> None:
         elif not following:
             state.alone(argument, option, [] if value is None else [value])
         else:
-            state.argument(Shape.WHOLE)
-            words = [state.word(argument)]
-            values = [] if value is None else [value]
-            if option is not None and option.form.optional and position < count:
-                following = 0 if is_option(arguments[position]) else following
-            last = min(position + following, count)
-            incomplete = last < position + following
-            while position < last:
-                state.argument(Shape.WHOLE)
-                words.append(state.word(arguments[position]))
-                values.append(arguments[position])
-                position += 1
-            state.item(option, words, values, linker=False, incomplete=incomplete)
+            if option is not None and option.form.optional and position < count and is_option(arguments[position]):
+                following = 0
+            operands = arguments[position : position + following]
+            state.with_operands(argument, option, value, operands, incomplete=len(operands) < following)
+            position += len(operands)
 
 
 def is_option(argument: str) -> bool:
@@ -168,6 +160,16 @@ class _State:
         self._words.append(argument)
         self._owner.append(len(self._items))
         self._items.append(Item(option, [word], values, False, False))
+
+    def with_operands(
+        self, argument: str, option: Option | None, value: str | None, operands: Sequence[str], *, incomplete: bool
+    ) -> None:
+        """Add an option of the driver with the arguments after it that are its *operands*; *value* it holds itself."""
+        words = []
+        for text in (argument, *operands):
+            self.argument(Shape.WHOLE)
+            words.append(self.word(text))
+        self.item(option, words, [*([] if value is None else [value]), *operands], linker=False, incomplete=incomplete)
 
     def item(
         self, option: Option | None, words: list[int], values: list[str], *, linker: bool, incomplete: bool = False
