@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
 
+from stubgen.common.arguments import StrPath, name_list, path_list
 from stubgen.common.files import read_input
 from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import InputError, PatchRefusal, UsageError
@@ -19,7 +20,7 @@ from stubgen.host import Host, open_host
 from stubgen.host.slide import Slide
 from stubgen.image import Candidate, Image, Kind, Reference, Role
 from stubgen.image.opening import open_image
-from stubgen.options import PathLike, addresses, names, paths
+from stubgen.options import addresses
 from stubgen.stub.find import Stub, find_stubs
 from stubgen.stub.slots import parse_symbol, slots_of
 from stubgen.symbols.versions import split_pin
@@ -32,6 +33,8 @@ class Finding:
     check: str
     ok: bool
     message: str
+    names: tuple[str, ...] = ()
+    """Symbols that the message is about, where something speaks against them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,12 @@ class Checked:
 
 
 def check_patch(
-    patch: PathLike,
-    host: PathLike | Host,
+    patch: StrPath,
+    host: StrPath | Host,
     *,
     slide: Slide | None = None,
     exports: Sequence[str] = (),
-    libraries: Sequence[PathLike] = (),
+    libraries: Sequence[StrPath] = (),
     overrides: Mapping[str, int] | None = None,
     pinned: Sequence[str] = (),
 ) -> Checked:
@@ -76,11 +79,8 @@ def check_patch(
     """
     if not isinstance(slide, Slide | None):
         raise UsageError(f"slide is {slide!r}; give a Slide, which slide_from_anchor and slide_from_value make")
-    wanted, replaced, beside = (
-        names("exports", exports),
-        addresses("overrides", overrides),
-        paths("libraries", libraries),
-    )
+    wanted, beside = name_list("exports", exports), path_list("libraries", libraries)
+    replaced = addresses("overrides", overrides)
     opened = host if isinstance(host, Host) else open_host(host)
     name = os.fspath(patch)
     image = open_image(read_input(patch), name)
@@ -93,7 +93,7 @@ def check_patch(
     for library in beside:
         supplied |= open_image(read_input(library), library).exports()
     by_name = {as_bytes(name): at for name, at in replaced.items()}
-    question = _Question(opened, image, slide, wanted, supplied, by_name, names("pinned", pinned))
+    question = _Question(opened, image, slide, wanted, supplied, by_name, name_list("pinned", pinned))
     findings = tuple(finding for check in CHECKS for finding in check(question))
     return Checked(name, findings, question.stubs, question.slide_of_stubs)
 
@@ -199,11 +199,11 @@ def _undefined(question: _Question) -> Iterator[Finding]:
         if question.addresses(item.name):
             sound = False
             message = f"{name} is left to the loader although the host defines it: its stub is not in the link"
-            yield Finding("undefined", False, message)
+            yield Finding("undefined", False, message, (name,))
         elif not item.weak:
             sound = False
             message = f"{name} is in no library that the patch names or the host loads: dlopen would fail"
-            yield Finding("undefined", False, message)
+            yield Finding("undefined", False, message, (name,))
     imported = {item.name for item in question.patch.imports()}
     for spelling in question.pinned:  # mold 1.10 makes address 0 of such a name, and says nothing
         if split_pin(as_bytes(spelling))[0] not in imported:
@@ -211,7 +211,7 @@ def _undefined(question: _Question) -> Iterator[Finding]:
             message = (
                 f"{spelling} is not left to the loader: the linker lost it, and a call to it would go to address 0"
             )
-            yield Finding("undefined", False, message)
+            yield Finding("undefined", False, message, (spelling,))
     if sound:
         message = f"what is left undefined ({counted(total, 'symbol')}) has a supplier or is weak"
         yield Finding("undefined", True, message if total else "nothing is left undefined")
@@ -230,14 +230,15 @@ def _stubs(question: _Question) -> Iterator[Finding]:
             if stub.target != override:
                 sound = False
                 wanted = f"{override:#x}, where an earlier patch replaced it"
-                yield Finding("stubs", False, f"{name} branches to {stub.target:#x}, not to {wanted}")
+                yield Finding("stubs", False, f"{name} branches to {stub.target:#x}, not to {wanted}", (name,))
         elif not addresses:
             sound = False
-            yield Finding("stubs", False, f"{name} is a stub, but the host has no symbol of that name")
+            yield Finding("stubs", False, f"{name} is a stub, but the host has no symbol of that name", (name,))
         elif expected is None or stub.target - expected not in addresses:
             sound = False
             wanted = ", ".join(f"{address + (expected or 0):#x}" for address in addresses)
-            yield Finding("stubs", False, f"{name} branches to {stub.target:#x}, but the host's is at {wanted}")
+            message = f"{name} branches to {stub.target:#x}, but the host's is at {wanted}"
+            yield Finding("stubs", False, message, (name,))
     if expected is not None and expected % question.host.image.page_size:
         sound = False
         message = f"they agree on slide {expected:#x}, which is not a multiple of the page size"
@@ -266,7 +267,8 @@ def _slots(question: _Question) -> Iterator[Finding]:
             sound = False
             title = as_text(name)
             wanted = ", ".join(f"{place:#x}" for place in sorted(expected)) or "nowhere: the host has no such symbol"
-            yield Finding("slots", False, f"{title} is read at {value:#x}, but the host's is at {wanted}")
+            message = f"{title} is read at {value:#x}, but the host's is at {wanted}"
+            yield Finding("slots", False, message, (title,))
     if sound and total:
         yield Finding("slots", True, f"{counted(total, 'slot')} found, each with what the host has there")
 
@@ -275,7 +277,7 @@ def _looked_up(question: _Question) -> Iterator[Finding]:
     stubbed = sorted({stub.name for stub in question.stubs if stub.name} & question.patch.looked_up())
     for name in stubbed:
         message = f"{as_text(name)} is looked up by the loader although it has a stub"
-        yield Finding("lookups", False, message)
+        yield Finding("lookups", False, message, (as_text(name),))
     if not stubbed:
         yield Finding("lookups", True, "the loader looks no stub up")
 
@@ -285,7 +287,7 @@ def _exports(question: _Question) -> Iterator[Finding]:
         return
     missing = [name for name in question.exports if as_bytes(name) not in question.patch.exports()]
     for name in missing:
-        yield Finding("exports", False, f"{name} cannot be found by dlsym: the patch does not export it")
+        yield Finding("exports", False, f"{name} cannot be found by dlsym: the patch does not export it", (name,))
     if not missing:
         yield Finding("exports", True, f"{', '.join(question.exports)} can be found by dlsym")
 
