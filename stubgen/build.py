@@ -103,6 +103,8 @@ class StubBuilder:
         roots = [as_bytes(name) for name in wanted.exports]
         needed = self.session.needed(inputs, whole_archive=wanted.whole_archive, roots=roots)
         checkpoint()
+        needed = self.session.borrowed(needed, self.host, wanted.archives, supplied)
+        checkpoint()
         policy = Policy(data=wanted.data, tls=wanted.tls, bind=wanted.bind, keep_state=wanted.keep_state)
         return self.session.resolve(
             needed,

@@ -143,6 +143,7 @@ class Session:
         self._hosts = _Shelf[Host](hosts)
         self._objects = _Shelf[Opened](1 << 12, object_bytes)
         self._needed = _Shelf[Needed](SETS, object_bytes)
+        self._borrowed = _Shelf[tuple[Needed, object]](SETS, object_bytes)
         self._supplied = _Shelf[Mapping[bytes, str]](SETS, object_bytes)
         self._judged: list[_Judged] = []  # the last used at the end
 
@@ -178,6 +179,22 @@ class Session:
             return opened, opened.whole
 
         return self._objects.get(os.fspath(path), [path], read)
+
+    def borrowed(
+        self, needed: Needed, host: Host, archives: Sequence[PathLike], supplied: Mapping[bytes, str]
+    ) -> Needed:
+        """*needed* with what *archives* have and the host lacks, as :func:`~stubgen.borrow.borrow` says."""
+        names = tuple(os.fspath(path) for path in archives)
+        if not names:
+            return needed
+
+        def take() -> tuple[tuple[Needed, object], bool]:
+            from stubgen.borrow import borrow
+
+            answer = borrow(needed, host, names, supplied=supplied)
+            return (answer, (needed, host, supplied)), True  # held, so that their identities stay theirs
+
+        return self._borrowed.get((id(needed), id(host), id(supplied), names), names, take)[0]
 
     def supplied(self, libraries: Sequence[PathLike]) -> Mapping[bytes, str]:
         """The names that *libraries* export, each with its library; of two, the last one."""

@@ -22,6 +22,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"image": ". archive dwarf elf macho opening"},
     {"host": "index . slide"},
     {"resolve": "needed verdicts resolver"},
+    {"borrow": "object unwind elf ."},
     {"stub": "trampoline slots emit find structure verify_elf verify_macho verify"},
     {"bind": "elf macho ."},
     {"options": ""},

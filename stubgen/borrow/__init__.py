@@ -13,42 +13,37 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from stubgen.borrow.elf import HostSymbols, Member
 from stubgen.common.cancellation import checkpoint
 from stubgen.common.files import read_input
 from stubgen.common.text import as_text, counted
-from stubgen.errors import InputError, SymbolRefusal
+from stubgen.errors import SymbolRefusal, UnsupportedInput
 from stubgen.host import Host
-from stubgen.image import Image
+from stubgen.image import Image, Role
 from stubgen.image.archive import is_archive, members
+from stubgen.image.elf import ElfImage
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
 from stubgen.resolve.needed import Borrowed, Needed, needed_of
 from stubgen.resolve.verdicts import IMAGE_NAMES, LINKER_PREFIXES, PROVIDED_NAMES
 
 
-class Library(NamedTuple):
-    """A library of the host's link."""
-
-    path: str
-    archive: bool  # else a shared library, which keeps what it has to itself
-
-
 class Home(NamedTuple):
     """Where a name is defined."""
 
-    library: Library
-    member: Image | None  # None in a shared library
-    title: str
+    member: Image | None  # None: in a shared library
+    title: str  # libfoo.a(foo.o)
 
 
 def borrow(
-    needed: Needed, host: Host, libraries: Sequence[Library], *, supplied: Mapping[bytes, str] | None = None
+    needed: Needed, host: Host, archives: Sequence[str], *, supplied: Mapping[bytes, str] | None = None
 ) -> Needed:
     """*needed* with the members of archives that have what the host lacks.
 
     Args:
         needed: what the patch needs.
         host: the running program.
-        libraries: those of the host's link, in its order: of two that define a name the first one counts.
+        archives: those of the host's link, in its order: of two that define a name the first one counts. A shared
+            library among them keeps what it exports to itself.
         supplied: names that shared libraries have, as for the resolve phase.
 
     Raises:
@@ -59,11 +54,11 @@ def borrow(
     lacking = [name for name in _strong(needed) if not _is_linkers_own(needed.format, name)]
     found = host.find({reference.name for reference in needed.references} | {v.name for v in needed.statics})
     lacking = [name for name in lacking if not found.get(name) and name not in (supplied or {})]
-    if not lacking or not any(library.archive for library in libraries):
+    if not lacking or not archives:
         return needed
     if needed.format != "elf":
-        return _without_macho(needed, lacking, libraries)
-    return _Borrowing(needed, host, libraries, supplied or {}).run(lacking)
+        return _without_macho(needed, lacking, archives)
+    return _Borrowing(needed, host, archives, supplied or {}).run(lacking)
 
 
 def _strong(needed: Needed) -> Iterator[bytes]:
@@ -71,24 +66,17 @@ def _strong(needed: Needed) -> Iterator[bytes]:
 
 
 def _is_linkers_own(format_: str, name: bytes) -> bool:
-    return (
-        name in IMAGE_NAMES[format_] or name in PROVIDED_NAMES[format_] or name.startswith(LINKER_PREFIXES[format_])
-    )
+    return name in IMAGE_NAMES[format_] or name in PROVIDED_NAMES[format_] or name.startswith(LINKER_PREFIXES[format_])
 
 
 class _Borrowing:
     """One run of the phase over ELF members."""
 
-    def __init__(
-        self, needed: Needed, host: Host, libraries: Sequence[Library], supplied: Mapping[bytes, str]
-    ) -> None:
-        from stubgen.borrow.elf import HostSymbols, Member
-
-        self.make = Member
+    def __init__(self, needed: Needed, host: Host, archives: Sequence[str], supplied: Mapping[bytes, str]) -> None:
         self.needed = needed
         self.symbols = HostSymbols(host)
         self.supplied = supplied
-        self.homes = Homes(libraries)
+        self.homes = Homes(archives)
         self.defined = {name for image in needed.images for name in image.definitions()}
         self.members: dict[int, Member] = {}  # by the identity of its image
 
@@ -101,12 +89,12 @@ class _Borrowing:
                 continue
             asked.add(name)
             home = self.homes.find(name)
-            if home is None or home.member is None:
+            if home is None or not isinstance(home.member, ElfImage):
                 continue
             checkpoint()
             member = self.members.get(id(home.member))
             if member is None:
-                member = self.make(home.member, home.title, self.symbols, self.defined)
+                member = Member(home.member, home.title, self.symbols, self.defined)
                 self.members[id(home.member)] = member
             member.want(name)
             new = [n for n, weak in member.undefined.items() if not weak and n not in member.located]
@@ -147,32 +135,32 @@ class _Borrowing:
 
 
 class Homes:
-    """Which library has a name first."""
+    """Which file has a name first."""
 
-    def __init__(self, libraries: Sequence[Library]) -> None:
-        self._waiting = list(libraries)
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._waiting = list(paths)
         self._homes: dict[bytes, Home] = {}
 
     def find(self, name: bytes) -> Home | None:
-        """The first library that defines *name*; libraries are read until one does."""
+        """Where *name* is defined first; files are read until one does."""
         while name not in self._homes and self._waiting:
             self._read(self._waiting.pop(0))
         return self._homes.get(name)
 
-    def _read(self, library: Library) -> None:
-        if not library.archive:
-            home = Home(library, None, library.path)
-            for name in open_image(read_input(library.path), library.path).exports():
-                self._homes.setdefault(name, home)
-            return
-        for image, title in archive_images(library.path):
-            home = Home(library, image, title)
-            for name in image.definitions():
+    def _read(self, path: str) -> None:
+        for image, title in objects_in(path):
+            is_object = image.role is Role.OBJECT
+            home = Home(image if is_object else None, title)
+            for name in image.definitions() if is_object else image.exports():
                 self._homes.setdefault(name, home)
 
 
-def archive_images(path: str) -> Iterator[tuple[Image, str]]:
-    """The objects in the archive, or object, at *path*, each with what it is called: ``libfoo.a(foo.o)``."""
+def objects_in(path: str) -> Iterator[tuple[Image, str]]:
+    """The objects in the archive at *path*, each with what it is called, ``libfoo.a(foo.o)``; or the file itself.
+
+    Raises:
+        InputError: the archive is broken, or the file is none and no object and no library either.
+    """
     data = arm64_slice(read_input(path), path)
     if not is_archive(data):
         yield open_image(data, path), os.path.basename(path)
@@ -181,21 +169,22 @@ def archive_images(path: str) -> Iterator[tuple[Image, str]]:
         if has_object_magic(member.content):
             try:
                 image = open_image(member.content, f"{path}({member.name})")
-            except InputError:
+            except UnsupportedInput:
                 continue  # another machine's: linkers pass over it
             yield image, f"{os.path.basename(path)}({member.name})"
 
 
-def _without_macho(needed: Needed, lacking: Sequence[bytes], libraries: Sequence[Library]) -> Needed:
+def _without_macho(needed: Needed, lacking: Sequence[bytes], archives: Sequence[str]) -> Needed:
     """Refuse what only an archive has: members of Mach-O archives are not borrowed."""
-    homes = Homes([library for library in libraries if library.archive])
+    homes = Homes(archives)
+    found = {name: homes.find(name) for name in lacking}
     lines = [
         f"  {as_text(name)}: {home.title} has it, and the host was linked without it"
-        for name in lacking
-        if (home := homes.find(name)) is not None
+        for name, home in found.items()
+        if home is not None and home.member is not None
     ]
     if lines:
-        text = f"{counted(len(lines), 'needed symbol')} would come from archives, whose Mach-O members are not taken apart"
+        text = f"{counted(len(lines), 'needed symbol')} would come from Mach-O archives, which are not taken apart"
         advice = "  keep them in the host: link it without -dead_strip, or with -u NAME"
         raise SymbolRefusal("\n".join([text, *lines, advice]))
     return needed

@@ -51,7 +51,7 @@ OWN = (".gcc_except_table",)
 class HostSymbol(NamedTuple):
     """A defined symbol of the host's full table."""
 
-    index: int
+    place: int  # in the table
     value: int
     size: int  # bytes
     kind: int  # STT_*
@@ -117,7 +117,7 @@ class HostSymbols:
 
     def file_of(self, symbol: HostSymbol) -> bytes:
         """The source file of a local symbol; empty where the table does not say."""
-        return b"" if self.table is None else self.table.file_of(symbol.index)
+        return b"" if self.table is None else self.table.file_of(symbol.place)
 
 
 @dataclass(slots=True)
@@ -263,23 +263,32 @@ class Member:
             return Fate()
         if not named or (header.sh_flags & SHF_MERGE and constant):
             return Fate()
-        present = [(index, name, self._places(index, name)) for index, name in named]
-        strong = [name for index, name, places in present if places and self._is_strong(index)]
-        if not any(places for _, _, places in present):
+        places = {index: self._places(index, name) for index, name in named}
+        present = {index: set(bases) for index, bases in places.items() if bases}
+        if not present:
             return Fate(unsure=self._why_unseen(section))
-        common = set.intersection(*(set(places) for _, _, places in present if places))
-        absent = [index for index, _, places in present if not places and not self._is_local(index)]
-        bases = {base for base in common if self._has_content(section, base)} if not absent else set()
+        return self._judge_places(section, present, whole=all(places[i] or self._is_local(i) for i in places))
+
+    def _judge_places(self, section: Section, present: Mapping[int, set[int]], *, whole: bool) -> Fate:
+        """What the host has of a section of which it has symbols.
+
+        Args:
+            section: a section of the member.
+            present: its symbols that the host has -> where each may put the section.
+            whole: the host has all of its global symbols.
+        """
+        strong = [self.symbols.name(index) for index in present if self._is_strong(index)]
+        common = set.intersection(*present.values()) if whole else set()
+        bases = {base for base in common if self._has_content(section, base)}
         if len(bases) == 1:
-            firmly = bool(strong) or any(places and self._is_local(index) for index, _, places in present)
-            return Fate(base=bases.pop(), firmly=firmly)
+            return Fate(base=bases.pop(), firmly=bool(strong) or any(map(self._is_local, present)))
         if strong:
             return Fate(
                 unsure=f"the host's {as_text(strong[0])} is another one: the archive was built anew since the host was "
                 f"linked, or the host has its own; relink the host"
             )
-        if len(bases) > 1 and not constant:
-            first = as_text(next(name for _, name, places in present if places))
+        if len(bases) > 1 and not _is_constant(section):
+            first = as_text(self.symbols.name(next(iter(present))))
             return Fate(unsure=f"the host has {len(bases)} of {first}, and nothing tells which one is this member's")
         return Fate()
 
@@ -340,9 +349,13 @@ class Member:
         file = self.symbols.file_of(named[0][0])
         if file and file in self.host.files:
             return ""
-        return "" if not self._may_be_in_host() else (
-            f"the host's symbol table does not name the local symbols of this member, among which is its variable "
-            f"{as_text(named[0][1])}: link the host without -x and --discard-all"
+        return (
+            ""
+            if not self._may_be_in_host()
+            else (
+                f"the host's symbol table does not name the local symbols of this member, among which is its variable "
+                f"{as_text(named[0][1])}: link the host without -x and --discard-all"
+            )
         )
 
     def _may_be_in_host(self) -> bool:
@@ -551,8 +564,8 @@ class Member:
         for index, name in self._named.get(shndx, ()):
             if self.symbols.st_value[index] == offset:
                 return as_text(name)
-        name = self.file.sections[shndx].name if shndx < len(self.file.sections) else "?"
-        return f"{name}+{offset:#x}"
+        section = self.file.sections[shndx].name if shndx < len(self.file.sections) else "?"
+        return f"{section}+{offset:#x}"
 
     # what is written
 

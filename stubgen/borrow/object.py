@@ -37,7 +37,7 @@ class Piece(NamedTuple):
 class PieceSymbol(NamedTuple):
     """A symbol to write."""
 
-    index: int  # of the source
+    number: int  # of the source
     name: bytes
     record: Sym
 
@@ -85,23 +85,20 @@ def write_object(
         raise UnsupportedInput(f"{file.name}: {count} sections of it are needed, more than a small object can have")
     signatures = {group: signature for group, signature in groups.values() if group in present}
     table = _symbol_table(len(file.sections), symbols, undefined, numbers, signatures)
-    headers: list[tuple[str, list[int]]] = [("", [0] * 9)]
+    headers: list[tuple[str, tuple[int, ...]]] = [("", (0,) * 9)]
     content = bytearray(EHDR.size)
 
     def put(name: str, sh_type: int, flags: int, raw: BytesLike, size: int, *rest: int) -> None:
         link, info, align, entsize = rest
         content.extend(bytes(align_up(len(content), max(align, 1)) - len(content)))
-        headers.append((name, [sh_type, flags, 0, len(content), size, link, info, align, entsize]))
+        headers.append((name, (sh_type, flags, 0, len(content), size, link, info, align, entsize)))
         content.extend(raw)
 
     symtab = count - 3
     for group in present:
-        words = [GRP_COMDAT]
-        for piece in pieces:
-            if piece.number in groups and groups[piece.number][0] == group:
-                words.append(numbers[piece.number])
-        raw = column_bytes(array("I", words))
-        put(".group", SHT_GROUP, 0, raw, len(raw), symtab, table.of_group[group], 4, 4)
+        members = [numbers[number] for number in numbers if number in groups and groups[number][0] == group]
+        words = column_bytes(array("I", [GRP_COMDAT, *members]))
+        put(".group", SHT_GROUP, 0, words, len(words), symtab, table.of_group[group], 4, 4)
     for piece in pieces:
         header = piece.header
         flags = header.sh_flags & ~SHF_LINK_ORDER
@@ -112,7 +109,7 @@ def write_object(
     for piece in pieces:
         if piece.relocations:
             rows = piece.relocations
-            raw = write_relocations(
+            rela = write_relocations(
                 Relocations(
                     [row[0] for row in rows],
                     [table.by_name[row[3]] if row[3] else table.of_source[row[2]] for row in rows],
@@ -121,19 +118,19 @@ def write_object(
                 )
             )
             home = numbers[piece.number]
-            put(f".rela{piece.name}", c.SHT_RELA, c.SHF_INFO_LINK, raw, len(raw), symtab, home, 8, 24)
-    raw = b"".join(table.records)
-    put(".symtab", c.SHT_SYMTAB, 0, raw, len(raw), symtab + 1, table.locals, 8, SYM.size)
+            put(f".rela{piece.name}", c.SHT_RELA, c.SHF_INFO_LINK, rela, len(rela), symtab, home, 8, 24)
+    records = b"".join(table.records)
+    put(".symtab", c.SHT_SYMTAB, 0, records, len(records), symtab + 1, table.locals, 8, SYM.size)
     put(".strtab", c.SHT_STRTAB, 0, table.strings, len(table.strings), 0, 0, 1, 0)
     names, starts = bytearray(b"\0"), []
-    for name, _ in [*headers[1:], (".shstrtab", [])]:
+    for name, _ in [*headers[1:], (".shstrtab", ())]:
         starts.append(len(names))
         names += name.encode("utf-8", "surrogateescape") + b"\0"
     put(".shstrtab", c.SHT_STRTAB, 0, names, len(names), 0, 0, 1, 0)
     content.extend(bytes(align_up(len(content), 8) - len(content)))
     start = len(content)
-    for name_at, (_, header) in zip([0, *starts], headers, strict=True):
-        content += SHDR.pack(name_at, *header)
+    for name_at, (_, fields) in zip([0, *starts], headers, strict=True):
+        content += SHDR.pack(name_at, *fields)
     ehdr = file.header._replace(
         e_shoff=start, e_shnum=narrow(len(headers), 16, "sections", file.name), e_shstrndx=len(headers) - 1, e_phoff=0
     )

@@ -13,7 +13,7 @@ from stubgen.errors import MalformedInput
 
 
 class Frame(NamedTuple):
-    """A frame description entry and the common information entry that it goes on from (LSB Core, "DWARF Extensions")."""
+    """A frame description entry, and the common information entry behind it (LSB Core, "DWARF Extensions")."""
 
     section: int  # the .eh_frame that it is in
     start: int  # byte offset
@@ -48,9 +48,8 @@ def frames(content: BytesLike, section: int, table: Relocations | None, name: st
             if cie not in ends or position + 8 not in at:
                 raise MalformedInput(f"{name}: .eh_frame+{position:#x}: an entry does not say whose it is")
             both = (*range(cie, ends[cie]), *range(position, end))
-            yield Frame(
-                section, position, end, cie, ends[cie], at[position + 8], tuple([at[offset] for offset in both if offset in at])
-            )
+            used = tuple([at[offset] for offset in both if offset in at])
+            yield Frame(section, position, end, cie, ends[cie], at[position + 8], used)
         position = end
 
 
@@ -61,27 +60,33 @@ def join_frames(
     relocation: Callable[[int, int], Relocation],
 ) -> list[Piece]:
     """A ``.eh_frame`` of the entries *live* for each one that any of them is from."""
-    pieces = []
-    for number in sorted({frame.section for frame in live}):
-        section = file.sections[number]
-        content, table = file.content(section), tables[number]
-        at = {offset: index for index, offset in enumerate(table.r_offset)}
-        made, relocations = bytearray(), []
-        cies: dict[int, int] = {}
+    return [
+        _joined([frame for frame in live if frame.section == number], file, tables[number], relocation)
+        for number in sorted({frame.section for frame in live})
+    ]
 
-        def add(start: int, end: int) -> int:
-            place = len(made)
-            for offset in range(start, end):
-                if offset in at:
-                    moved = relocation(number, at[offset])  # noqa: B023  # called in this round alone
-                    relocations.append((place + offset - start, *moved[1:]))  # noqa: B023
-            made.extend(content[start:end])  # noqa: B023
-            return place
 
-        for frame in sorted(set(f for f in live if f.section == number), key=lambda f: f.start):
-            if frame.cie_start not in cies:
-                cies[frame.cie_start] = add(frame.cie_start, frame.cie_end)
-            place = add(frame.start, frame.end)
-            made[place + 4 : place + 8] = (place + 4 - cies[frame.cie_start]).to_bytes(4, "little")
-        pieces.append(Piece(number, section.name, section.header, bytes(made), relocations))
-    return pieces
+def _joined(
+    live: Sequence[Frame], file: ElfFile, table: Relocations, relocation: Callable[[int, int], Relocation]
+) -> Piece:
+    """One of them."""
+    number = live[0].section
+    section = file.sections[number]
+    content, made = file.content(section), bytearray()
+    relocations: list[Relocation] = []
+    at = {offset: index for index, offset in enumerate(table.r_offset)}
+
+    def add(start: int, end: int) -> int:
+        place = len(made)
+        moved = [(offset, relocation(number, at[offset])) for offset in range(start, end) if offset in at]
+        relocations.extend((place + offset - start, *rest[1:]) for offset, rest in moved)
+        made.extend(content[start:end])
+        return place
+
+    cies: dict[int, int] = {}
+    for frame in sorted(live, key=lambda frame: frame.start):
+        if frame.cie_start not in cies:
+            cies[frame.cie_start] = add(frame.cie_start, frame.cie_end)
+        place = add(frame.start, frame.end)
+        made[place + 4 : place + 8] = (place + 4 - cies[frame.cie_start]).to_bytes(4, "little")
+    return Piece(number, section.name, section.header, bytes(made), relocations)

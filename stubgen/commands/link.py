@@ -11,6 +11,8 @@ from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import check_document, check_lines
 from stubgen.commands.options import (
     add_build_options,
+    borrowed_documents,
+    borrowed_lines,
     decision_documents,
     duplicate_documents,
     duplicate_notes,
@@ -74,6 +76,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         "stubs": len(linked.built.stub.names),
         **slide_document(linked.built.resolution.slide),
         **verdicts,
+        "borrowed": borrowed_documents(linked.built.resolution.needed),
         "replaces": linked.replaces,
         "link_command": list(linked.command),
         "directory": str(linked.plan.directory) if linked.plan.directory else None,
@@ -96,6 +99,7 @@ def _text(linked: Linked) -> str:
     lines = [
         f"{linked.output}: {linked.output.stat().st_size} bytes, {counted(len(resolution.names), 'stub')}, "
         f"slide {resolution.slide.value:#x}",
+        *borrowed_lines(resolution.needed),
         *check_lines(linked.checked),
     ]
     kept = [duplicate.name for duplicate in resolution.duplicates if duplicate.forwarded]

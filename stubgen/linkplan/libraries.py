@@ -220,6 +220,8 @@ class _Reader:
         return self._file(path, f"{option if option.startswith('-') else '-l'}{name} in {folder}", whole=whole)
 
     def _input(self, name: str, *, whole: bool) -> Meaning | None:
+        if not self.lazy and name.endswith(".o"):  # nearly every input; 20,000 files are not opened in vain
+            return None
         path = self.search.path(name)
         if not os.path.isfile(path):
             return None
@@ -303,7 +305,7 @@ def script_words(path: str) -> list[str]:
     return words
 
 
-def archives_of(meanings: Iterable[Meaning]) -> tuple[LibraryFile, ...]:
+def libraries_in(meanings: Iterable[Meaning]) -> tuple[LibraryFile, ...]:
     """The libraries, each once, in the order in which the linker comes to them; those of every image are left out."""
     found: dict[str, LibraryFile] = {}
     for meaning in meanings:

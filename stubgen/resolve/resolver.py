@@ -217,7 +217,11 @@ class _Resolver:
         names = {reference.name for reference in self.needed.references}
         found = self.host.find(names.union(static.name for static in self.needed.statics))
         for reference in self.needed.references:
-            self._judge(reference, found.get(reference.name, []))
+            located = self.needed.located.get(reference.name)
+            if located is not None:
+                self.rules[located.kind](reference, located)
+            else:
+                self._judge(reference, found.get(reference.name, []))
         duplicates = tuple(self._duplicates(found))
         self._explain_missing()
         return Resolution(
@@ -297,10 +301,6 @@ class _Resolver:
 
     def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
         name = reference.name
-        located = self.needed.located.get(name)
-        if located is not None:
-            self.rules[located.kind](reference, located)
-            return
         if name in self.overrides:
             if self._can_be_named(reference, Kind.FUNCTION):
                 self._override(reference)
