@@ -23,6 +23,7 @@ from stubgen.image.opening import open_image
 from stubgen.options import addresses
 from stubgen.stub.find import Stub, find_stubs
 from stubgen.stub.slots import parse_symbol, slots_of
+from stubgen.symbols.placed import placed
 from stubgen.symbols.versions import split_pin
 
 
@@ -144,6 +145,10 @@ class _Question:
 
     def candidates(self, spelling: bytes) -> list[Candidate]:
         """The host's symbols that *spelling* can mean: ``foo@V1`` means that version alone."""
+        place = placed(spelling)
+        if place is not None:
+            kind = Kind.THREAD_LOCAL if place.thread_local else Kind.DATA
+            return [Candidate(spelling, place.value, kind, True, 0, "")]
         name, version = split_pin(spelling)
         found = self.in_host.get(name, [])
         if not version:

@@ -23,6 +23,7 @@ from stubgen.errors import MalformedInput, UnsupportedInput
 from stubgen.host import Host
 from stubgen.image import Candidate, Kind
 from stubgen.image.elf import ElfImage
+from stubgen.symbols.placed import placed_name
 
 CHUNK = 4096
 """Bytes of a host's section that are named together: an ``adrp`` and what follows it mean one page of the section."""
@@ -552,8 +553,9 @@ class Member:
 
     def _locate(self, shndx: int, offset: int, base: int, kind: Kind, addend: int) -> Target:
         """A new undefined name for byte *offset* of a section that the host has at *base*."""
-        name = f"{self.title}:{self._label(shndx, offset)}#{shndx}".replace("@", "_").encode()
         address = base + offset
+        thread_local = kind is Kind.THREAD_LOCAL
+        name = placed_name(f"{self.title}:{self._label(shndx, offset)}", address, thread_local=thread_local)
         known = Candidate(name, address, kind, True, 0, self.file.sections[shndx].name, exported=False)
         self.located[name] = known
         self.undefined[name] = False
