@@ -74,14 +74,13 @@ class HostSymbols:
         return self.image.file.symbols or self.image.file.dynamic_symbols
 
     @cached_property
-    def files(self) -> frozenset[bytes]:
-        """The names of all file symbols: the files whose local symbols the linker kept."""
+    def keeps_locals(self) -> bool:
+        """Whether the linker kept local symbols: with ``-x`` all three drop the files' names with them."""
         table = self.table
         if table is None:
-            return frozenset()
-        return frozenset(
-            table.name(index) for index, info in enumerate(table.st_info) if info == c.STB_LOCAL << 4 | c.STT_FILE
-        )
+            return False
+        files = (index for index, info in enumerate(table.st_info) if info == c.STB_LOCAL << 4 | c.STT_FILE)
+        return any(table.name(index) for index in files)
 
     def learn(self, names: Collection[bytes]) -> None:
         """Look *names* up, all in one pass."""
@@ -347,8 +346,7 @@ class Member:
         named = self._named[section.number]
         if _is_constant(section) or any(not self._is_local(index) for index, _ in named):
             return ""
-        file = self.symbols.file_of(named[0][0])
-        if file and file in self.host.files:
+        if self.host.keeps_locals:
             return ""
         return (
             ""
