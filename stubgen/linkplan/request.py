@@ -150,7 +150,7 @@ class CapturedCommand(_CapturedCommand):
             cls,
             argv=_list("argv", argv, "word", _word),
             directory=_optional(_path, "directory", directory),
-            response_files=_mapping("response_files", response_files or {}, "path", _path),
+            response_files=_mapping("response_files", {} if response_files is None else response_files, "path", _path),
             environment=None if environment is None else _mapping("environment", environment, "text", _word),
         )
 
