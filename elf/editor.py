@@ -113,8 +113,8 @@ class ObjectEditor(ObjectCopy[Section]):
         self._entries += SYM.pack(self.add_string(name), info, c.STV_HIDDEN, c.SHN_UNDEF, 0, 0)
         return len(self._entries) // SYM.size - 1
 
-    def place(self, section: Section, offset: int, size: int) -> int:
-        """Where in the file those bytes lie."""
+    def file_offset(self, section: Section, offset: int, size: int) -> int:
+        """Byte offset in the file of those bytes."""
         header = section.header
         if header.sh_type == c.SHT_NOBITS or offset + size > header.sh_size:
             raise MalformedInput(f"{self.file.name}: a relocation at {offset:#x} lies outside {section.name}")

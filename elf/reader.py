@@ -176,7 +176,7 @@ class Symbols:
         """All names, in the table's order."""
         return self.strings.names(self.st_name)
 
-    def places(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
+    def find_indexes(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
         """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""
         hashed = self.gnu_hash is not None and len(wanted) * HASH_PAYS < len(self)
         if not hashed or any(marker in self.strings.content for marker in markers):
@@ -185,7 +185,7 @@ class Symbols:
 
     def _hashed(self, wanted: Collection[bytes]) -> Iterator[int]:
         """Index of each symbol whose name is in *wanted*, by the hash table."""
-        assert self.gnu_hash is not None  # noqa: S101  # places() asks only then
+        assert self.gnu_hash is not None  # noqa: S101  # find_indexes() asks only then
         for index in range(1, min(self.gnu_hash.symoffset, len(self))):
             if self.name(index) in wanted:
                 yield index

@@ -184,8 +184,8 @@ class ObjectEditor(ObjectCopy[Section]):
         entries = range(c.COMPACT_UNWIND_LSDA, len(raw) - 7, COMPACT_UNWIND_ENTRY.size)
         return any(at in named or any(raw[at : at + 8]) for at in entries)
 
-    def place(self, section: Section, offset: int, size: int) -> int:
-        """Where in the file those bytes lie."""
+    def file_offset(self, section: Section, offset: int, size: int) -> int:
+        """Byte offset in the file of those bytes."""
         header = section.header
         if header.flags & c.SECTION_TYPE in c.ZEROFILL_TYPES or offset + size > header.size:
             raise MalformedInput(f"{self.file.name}: a relocation at {offset:#x} lies outside {section.name}")

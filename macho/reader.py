@@ -125,7 +125,7 @@ class Symbols:
         """All names, in the table's order."""
         return self.strings.names(self.n_strx)
 
-    def places(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
+    def find_indexes(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
         """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""
         return self.strings.find(self.n_strx, wanted, markers)
 

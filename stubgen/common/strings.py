@@ -239,5 +239,5 @@ class NameTable(Protocol):
     def names(self) -> Iterator[bytes]:
         """All names, in the table's order."""
 
-    def places(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
+    def find_indexes(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
         """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""
