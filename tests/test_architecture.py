@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS: tuple[dict[str, str], ...] = (
     {"errors": ""},
-    {"common": "text aarch64 fields view columns layout object_copy strings files cancellation"},
+    {"common": "text aarch64 fields view record columns layout object_copy strings files cancellation"},
     {
         "elf": "constants records relocations unwind reader writer editor",
         "macho": "constants records relocations unwind reader writer editor",

@@ -81,32 +81,32 @@ def test_hostile_archives(content: bytes, sentence: str) -> None:
 def with_dynamic(records: bytes, *entries: tuple[int, int]) -> bytes:
     """A host with a dynamic table of *entries*, and *records* at virtual address 0x100000."""
     content = bytearray(HOST) + bytes(-len(HOST) % 8)
-    header = list(EHDR.unpack_from(content))
+    header = list(EHDR.struct.unpack_from(content))
     segments = content[header[5] : header[5] + header[10] * PHDR.size]
     start = len(content)
-    table = b"".join(DYN.pack(*entry) for entry in (*entries, (e.DT_NULL, 0)))
+    table = b"".join(DYN.struct.pack(*entry) for entry in (*entries, (e.DT_NULL, 0)))
     content += records + table
     size = len(records) + len(table)
-    segments += PHDR.pack(e.PT_LOAD, e.PF_R, start, 0x100000, 0x100000, size, size, 1)
+    segments += PHDR.struct.pack(e.PT_LOAD, e.PF_R, start, 0x100000, 0x100000, size, size, 1)
     at = start + len(records)
-    segments += PHDR.pack(e.PT_DYNAMIC, e.PF_R, at, 0x100000 + len(records), 0, len(table), len(table), 8)
+    segments += PHDR.struct.pack(e.PT_DYNAMIC, e.PF_R, at, 0x100000 + len(records), 0, len(table), len(table), 8)
     header[5], header[10] = len(content), len(segments) // PHDR.size
-    EHDR.pack_into(content, 0, *header)
+    EHDR.struct.pack_into(content, 0, *header)
     return bytes(content + segments)
 
 
 ENDLESS = 1 << 60
 NEEDS, DEFINITIONS = (e.DT_VERNEED, 0x100000), (e.DT_VERDEF, 0x100000)
-ONE_ENTRY = VERNAUX.pack(0, 0, 2, 0, 0)
+ONE_ENTRY = VERNAUX.struct.pack(0, 0, 2, 0, 0)
 
 
 def test_version_lists_end_where_they_say() -> None:
     """A count of versions that no file could hold kept the host from ever being opened."""
-    raw = VERNEED.pack(1, 65535, 0, VERNEED.size, 0) + ONE_ENTRY
+    raw = VERNEED.struct.pack(1, 65535, 0, VERNEED.size, 0) + ONE_ENTRY
     needs = ElfFile(with_dynamic(raw, NEEDS, (e.DT_VERNEEDNUM, ENDLESS)), "host").dynamic
     assert needs is not None
     assert needs.version_needs == {2: ("", "")}
-    raw = VERDEF.pack(1, 0, 3, 1, 0, VERDEF.size, 0) + bytes(8)
+    raw = VERDEF.struct.pack(1, 0, 3, 1, 0, VERDEF.size, 0) + bytes(8)
     definitions = ElfFile(with_dynamic(raw, DEFINITIONS, (e.DT_VERDEFNUM, ENDLESS)), "host").dynamic
     assert definitions is not None
     assert definitions.version_definitions == {3: ""}
@@ -123,15 +123,15 @@ def test_version_lists_that_overlap_are_malformed() -> None:
 def retyped(changes: dict[int, tuple[int, dict[int, int]]]) -> bytes:
     """A host in which each section of a type has become one of another, with other header fields."""
     content = bytearray(elf_host([Sym("main", MAIN), Sym("f", MAIN + 0x40)], features=1))
-    header = EHDR.unpack_from(content)
+    header = EHDR.struct.unpack_from(content)
     for number in range(header[12]):
         at = header[6] + SHDR.size * number
-        fields = list(SHDR.unpack_from(content, at))
+        fields = list(SHDR.struct.unpack_from(content, at))
         if fields[1] in changes:
             fields[1], others = changes[fields[1]]
             for field, value in others.items():
                 fields[field] = value
-            SHDR.pack_into(content, at, *fields)
+            SHDR.struct.pack_into(content, at, *fields)
     return bytes(content)
 
 
