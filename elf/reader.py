@@ -113,7 +113,7 @@ class Symbols:
         """What st_shndx reads as for SHN_ABS: where indexes have 32 bits, 0xfff1 may be a section's."""
         self.common = c.SHN_COMMON + beyond
         """Likewise for SHN_COMMON."""
-        self._fileless = 0  # index before which no file symbol is
+        self._file = (-1, 0)  # index of a file symbol, -1 for none, and one up to which no other follows it
         self.versions = versions
         """.gnu.version: one VER_NDX_* | VERSYM_HIDDEN a symbol; empty where the file has none."""
         self.gnu_hash = gnu_hash
@@ -195,16 +195,24 @@ class Symbols:
                     yield index
 
     def file_of(self, index: int) -> bytes:
-        """The name of the file symbol before symbol *index*: gABI, "Symbol Table", its file if it is local."""
+        """The name of the file symbol before symbol *index*: gABI, "Symbol Table", its file if it is local.
+
+        Who asks in ascending order has the table looked through once.
+        """
+        file, seen = self._file if self._file[0] < index else (-1, 0)
         step = 4096  # symbols looked through at a time, backwards
-        for stop in range(index, self._fileless, -step):
-            start = max(stop - step, 0)
-            kinds = self.raw[SYM.size * start + SYM.offset("st_info") : SYM.size * stop : SYM.size].tobytes()
-            place = kinds.rfind(c.STB_LOCAL << 4 | c.STT_FILE)
-            if place >= 0:
-                return self.name(start + place)
-        self._fileless = max(self._fileless, index)
-        return b""
+        for stop in range(index, seen, -step):
+            start = max(stop - step, seen)
+            found = self._infos(start, stop).rfind(c.STB_LOCAL << 4 | c.STT_FILE)
+            if found >= 0:
+                file = start + found
+                break
+        self._file = file, max(index, seen)
+        return self.name(file) if file >= 0 else b""
+
+    def _infos(self, start: int, stop: int) -> bytes:
+        """The st_info of each symbol from *start* up to *stop*."""
+        return self.raw[SYM.size * start + SYM.offset("st_info") : SYM.size * stop : SYM.size].tobytes()
 
 
 class Dynamic(NamedTuple):
