@@ -79,12 +79,7 @@ def write(obj: Object, name: str = "object") -> bytes:
     """
     groups = [obj.local_symbols, *obj.global_symbols]
     strings, st_names = name_table([group.names for group in groups], name)
-    parts: list[BytesLike] = [bytes(SYM.size)]  # gABI: symbol 0 is all zero
-    first = 1
-    for group, starts in zip(groups, st_names, strict=True):
-        parts += _pack(group, starts, first, name).parts
-        first += len(group)
-    regions = _regions(obj, Pieces(parts), strings, name)
+    regions = _regions(obj, _symbols(groups, st_names, name), strings, name)
     titles = [region.title.encode() for region in regions] + [b".shstrtab"]
     shstrtab, (sh_names,) = name_table([titles], name)
     regions.append(_Region(".shstrtab", _shdr(sh_type=c.SHT_STRTAB), shstrtab))
@@ -190,7 +185,12 @@ def _section_headers(regions: Sequence[_Region], sh_names: Sequence[int], layout
     return b"".join(rows)
 
 
-def _pack(group: SymbolColumns, st_name: array[int], first: int, name: str) -> Pieces:
-    """*group* as ``Elf64_Sym`` records; its first symbol has index *first*."""
-    columns = (group.st_info, group.st_other, group.st_shndx, group.st_value, group.st_size)
-    return records(SYM, st_name, columns, symbol_labels(group.names, first, name))
+def _symbols(groups: Sequence[SymbolColumns], st_names: Sequence[array[int]], name: str) -> Pieces:
+    """*groups* as ``Elf64_Sym`` records, behind the null symbol."""
+    parts: list[BytesLike] = [bytes(SYM.size)]
+    first = 1  # index of the group's first symbol
+    for group, starts in zip(groups, st_names, strict=True):
+        columns = (group.st_info, group.st_other, group.st_shndx, group.st_value, group.st_size)
+        parts += records(SYM, starts, columns, symbol_labels(group.names, first, name)).parts
+        first += len(group)
+    return Pieces(parts)

@@ -87,28 +87,15 @@ def write(obj: Object, name: str = "object") -> bytes:
     """
     groups = [obj.local_symbols, *obj.defined_symbols, obj.undefined_symbols]
     strings, n_strx = name_table([group.names for group in groups], name)
-    parts: list[BytesLike] = []
-    first = 0
-    for group, starts in zip(groups, n_strx, strict=True):
-        parts += _pack(group, starts, first, name).parts
-        first += len(group)
-    symbols = Pieces(parts)
+    symbols = _symbols(groups, n_strx, name)
     tables = [
         write_relocations(s.relocations, f"{name}: {s.segname},{s.sectname}") if s.relocations else b""
         for s in obj.sections
     ]
-    commands_size = (
-        SEGMENT_COMMAND_64.size
-        + SECTION_64.size * len(obj.sections)
-        + BUILD_VERSION_COMMAND.size
-        + SYMTAB_COMMAND.size
-        + DYSYMTAB_COMMAND.size
-    )
-
     layout = Layout(
         [
             ("header", Span(MACH_HEADER_64.size)),
-            ("commands", Span(commands_size)),
+            ("commands", Span(_commands_size(obj))),
             *((f"section {i}", Span(len(s.content), 1 << s.align)) for i, s in enumerate(obj.sections, start=1)),
             *((f"relocations {i}", Span(len(table), 8)) for i, table in enumerate(tables, start=1)),
             ("symbols", Span(len(symbols), 8)),
@@ -119,7 +106,7 @@ def write(obj: Object, name: str = "object") -> bytes:
     )
 
     file = LayoutWriter(layout, name)
-    file.put("header", _header(commands_size, name))
+    file.put("header", _header(_commands_size(obj), name))
     file.put("commands", _commands(obj, layout, name))
     for number, section in enumerate(obj.sections, start=1):
         file.put(f"section {number}", section.content)
@@ -128,6 +115,12 @@ def write(obj: Object, name: str = "object") -> bytes:
     file.put("symbols", symbols)
     file.put("strings", strings)
     return file.finish()
+
+
+def _commands_size(obj: Object) -> int:
+    """Bytes of the load commands."""
+    others = (SEGMENT_COMMAND_64, BUILD_VERSION_COMMAND, SYMTAB_COMMAND, DYSYMTAB_COMMAND)
+    return SECTION_64.size * len(obj.sections) + sum(record.size for record in others)
 
 
 def _header(commands_size: int, name: str) -> bytes:
@@ -241,7 +234,12 @@ def _symbol_tables(obj: Object, layout: Layout, name: str) -> tuple[bytes, bytes
     )
 
 
-def _pack(group: SymbolColumns, n_strx: array[int], first: int, name: str) -> Pieces:
-    """*group* as ``nlist_64`` records; its first symbol has index *first*."""
-    columns = (group.n_type, group.n_sect, group.n_desc, group.n_value)
-    return records(NLIST_64, n_strx, columns, symbol_labels(group.names, first, name))
+def _symbols(groups: Sequence[SymbolColumns], n_strx: Sequence[array[int]], name: str) -> Pieces:
+    """*groups* as ``nlist_64`` records."""
+    parts: list[BytesLike] = []
+    first = 0  # index of the group's first symbol
+    for group, starts in zip(groups, n_strx, strict=True):
+        columns = (group.n_type, group.n_sect, group.n_desc, group.n_value)
+        parts += records(NLIST_64, starts, columns, symbol_labels(group.names, first, name)).parts
+        first += len(group)
+    return Pieces(parts)

@@ -40,7 +40,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"cli": ""},
     {"__main__": ""},
 )
-"""From the floor up: the packages and modules of ``stubgen/``, and each package's modules in their own order.
+"""From the bottom up: the packages and modules of ``stubgen/``, and each package's modules in their own order.
 
 A module imports from lower levels and, in its own package, what stands before it. ``.`` is the package's own
 ``__init__``, where it imports anything; two packages on one level do not know each other.

@@ -90,7 +90,7 @@ class Record(Generic[RowT]):
         byte_order: ``<`` little-endian, ``>`` big-endian.
     """
 
-    __slots__ = ("fields", "row", "size", "struct")
+    __slots__ = ("_texts", "fields", "row", "size", "struct")
 
     def __init__(self, row: type[RowT], byte_order: str = "<") -> None:
         codes = {name: _CODES[annotation] for name, annotation in row.__annotations__.items()}
@@ -104,6 +104,7 @@ class Record(Generic[RowT]):
             fields.append(Field(name, code, offset, struct.calcsize(byte_order + code)))
             offset += fields[-1].size
         self.fields = tuple(fields)
+        self._texts = [(field, index) for index, field in enumerate(fields) if field.code == _CODES["Bytes16"]]
 
     def offset(self, name: str) -> int:
         """Bytes from the record's start to field *name*."""
@@ -131,25 +132,26 @@ class Record(Generic[RowT]):
         Raises:
             FieldOverflow: a value does not fit its field.
         """
-        raw = bytearray(self.size)
-        self.write_into(raw, 0, row, where)
-        return bytes(raw)
+        for field, index in self._texts:  # which struct would cut
+            value = row[index]
+            if len(value) > field.size:
+                told = f"{field.name} '{as_text(value)}' is {len(value)} bytes; the field holds {field.size}"
+                raise FieldOverflow(f"{where}: {told}")
+        try:
+            return self.struct.pack(*row)
+        except struct.error:
+            for field, value in zip(self.fields, row, strict=True):
+                if isinstance(value, int):
+                    narrow(value, 8 * field.size, field.name, where, signed=field.code.islower())
+            raise
 
     def write_into(self, content: bytearray, offset: int, row: RowT, where: str) -> None:
         """Overwrite the record at byte *offset* of *content*, which has it whole; *where* names it in the complaint.
 
         Raises:
-            FieldOverflow: a value does not fit its field.
+            FieldOverflow: a value does not fit its field; nothing is written.
         """
-        for field, value in zip(self.fields, row, strict=True):
-            if isinstance(value, bytes):  # which struct would cut
-                if len(value) > field.size:
-                    raise FieldOverflow(
-                        f"{where}: {field.name} '{as_text(value)}' is {len(value)} bytes; the field holds {field.size}"
-                    )
-            else:
-                narrow(value, 8 * field.size, field.name, where, signed=field.code.islower())
-        self.struct.pack_into(content, offset, *row)
+        content[offset : offset + self.size] = self.pack(row, where)
 
     def _row(self, values: tuple[Any, ...]) -> RowT:
         return tuple.__new__(self.row, values)
