@@ -54,7 +54,11 @@ def test_a_link_that_is_ended_leaves_nothing(project: Path, number: signal.Signa
     """An editor that cancels a build ends it by a signal: a folder a save, and a linker that goes on, would pile up."""
     before = set(os.listdir(project))
     process = subprocess.Popen(
-        link("slow", "patch.so"), env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
+        link("slow", "patch.so"),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        # Shells have background jobs ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # there are no threads
     )
     deadline = time.monotonic() + 60
     while not (project / "child.pid").exists() and time.monotonic() < deadline:
