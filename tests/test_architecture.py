@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS: tuple[dict[str, str], ...] = (
     {"errors": ""},
-    {"common": "text aarch64 arguments fields view columns layout object_copy strings files cancellation"},
+    {"common": "text aarch64 arguments fields view record columns layout object_copy strings files cancellation"},
     {
         "elf": "constants records relocations unwind reader writer editor",
         "macho": "constants records relocations unwind reader writer editor",
@@ -42,7 +42,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"cli": ""},
     {"__main__": ""},
 )
-"""From the floor up: the packages and modules of ``stubgen/``, and each package's modules in their own order.
+"""From the bottom up: the packages and modules of ``stubgen/``, and each package's modules in their own order.
 
 A module imports from lower levels and, in its own package, what stands before it. ``.`` is the package's own
 ``__init__``, where it imports anything; two packages on one level do not know each other.

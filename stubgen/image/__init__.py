@@ -154,7 +154,7 @@ def alignment_at(offset: int, size: int, section: int) -> int:
 class NameIndex(Protocol):
     """Knows where names are without a pass over the table."""
 
-    def places(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
+    def find_indexes(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
         """Index, in symbol table *number*, of each symbol whose base name may be that of one of *wanted*, ascending."""
 
 
@@ -251,7 +251,7 @@ class Image(ABC):
         """The symbols with one of *names* that *keep* wants, and likewise those with a marker in their name."""
         for number, table in enumerate(self.symbol_tables):
             index = self.index if len(names) * INDEX_PAYS < len(table) else None
-            places = table.places(names, markers) if index is None else index.places(number, names)
+            places = table.find_indexes(names, markers) if index is None else index.find_indexes(number, names)
             yield from self.candidates(number, places, keep)
 
     @abstractmethod
@@ -263,7 +263,7 @@ class Image(ABC):
         if not self.symbol_tables or not all(parts):
             return list(self.names())
         table = self.symbol_tables[0]
-        return [table.name(index) for index in table.places((), tuple(parts))]
+        return [table.name(index) for index in table.find_indexes((), tuple(parts))]
 
     @abstractmethod
     def references(self) -> Iterator[Reference]:

@@ -75,7 +75,7 @@ def has_sibling(name: bytes, table: NameTable) -> bool:
     """Whether *table* has another one of *name*'s family."""
     family = _family(name)
     others = set(_others(family, table.strings.content)) if family is not None else set()
-    return bool(others) and next(table.places(others, ()), None) is not None
+    return bool(others) and next(table.find_indexes(others, ()), None) is not None
 
 
 def _others(family: _Family, strings: bytes) -> Iterator[bytes]:
