@@ -92,7 +92,7 @@ class HostSymbols:
         index = self.image.index
         number = 0
         self._has.update(name for name, candidates in self.image.find(wanted).items() if candidates)
-        places = table.places(wanted, ()) if index is None else index.places(number, wanted)
+        places = table.find_indexes(wanted, ()) if index is None else index.find_indexes(number, wanted)
         for place in places:
             symbol = table.entry(place)
             kind = symbol.st_info & 0xF

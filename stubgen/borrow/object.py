@@ -47,7 +47,7 @@ class _Symbols:
 
     def __init__(self) -> None:
         self.strings = bytearray(b"\0")
-        self.records = [SYM.pack(0, 0, 0, 0, 0, 0)]
+        self.records = [Sym(0, 0, 0, 0, 0, 0)]
         self.of_source: dict[int, int] = {}
         self.by_name: dict[bytes, int] = {}
         self.of_group: dict[int, int] = {}
@@ -58,7 +58,7 @@ class _Symbols:
         if name:
             start = len(self.strings)
             self.strings += name + b"\0"
-        self.records.append(SYM.pack(start, info, other, shndx, value, size))
+        self.records.append(Sym(start, info, other, shndx, value, size))
         return len(self.records) - 1
 
 
@@ -119,7 +119,7 @@ def write_object(
             )
             home = numbers[piece.number]
             put(f".rela{piece.name}", c.SHT_RELA, c.SHF_INFO_LINK, rela, len(rela), symtab, home, 8, 24)
-    records = b"".join(table.records)
+    records = b"".join(SYM.pack(record, file.name) for record in table.records)
     put(".symtab", c.SHT_SYMTAB, 0, records, len(records), symtab + 1, table.locals, 8, SYM.size)
     put(".strtab", c.SHT_STRTAB, 0, table.strings, len(table.strings), 0, 0, 1, 0)
     names, starts = bytearray(b"\0"), []
@@ -130,11 +130,11 @@ def write_object(
     content.extend(bytes(align_up(len(content), 8) - len(content)))
     start = len(content)
     for name_at, (_, fields) in zip([0, *starts], headers, strict=True):
-        content += SHDR.pack(name_at, *fields)
+        content += SHDR.pack(Shdr(name_at, *fields), file.name)
     ehdr = file.header._replace(
         e_shoff=start, e_shnum=narrow(len(headers), 16, "sections", file.name), e_shstrndx=len(headers) - 1, e_phoff=0
     )
-    content[: EHDR.size] = EHDR.pack(*ehdr)
+    content[: EHDR.size] = EHDR.pack(ehdr, file.name)
     return bytes(content)
 
 
