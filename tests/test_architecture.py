@@ -30,8 +30,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"build": ""},
     {
         "linkplan": (
-            "every_image options gnu_options ld64_options driver_options tokens response plan request toolchain "
-            "relocatable edits decisions additions windows explain ."
+            "every_image options gnu_options ld64_options driver_options library_file tokens response plan request "
+            "toolchain libraries relocatable edits decisions own_folders additions windows explain ."
         ),
     },
     {"capture": ""},

@@ -16,7 +16,8 @@ from stubgen.common.arguments import check_keywords
 from stubgen.linkplan.additions import additions, kept_options, with_additions
 from stubgen.linkplan.decisions import decide_all, make_context, refuse_other_links, search_of
 from stubgen.linkplan.edits import edits_of, make_plan
-from stubgen.linkplan.libraries import LibraryFile, libraries_in, read_libraries
+from stubgen.linkplan.libraries import libraries_in, read_libraries
+from stubgen.linkplan.library_file import LibraryFile
 from stubgen.linkplan.plan import Action, Edit, LinkerOs, LinkPlan, linker_os_for_host
 from stubgen.linkplan.request import CapturedCommand, PatchRequest, PatchWishes, PlanWishes
 from stubgen.linkplan.tokens import tokenize

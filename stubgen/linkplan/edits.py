@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from stubgen.linkplan.libraries import LibraryFile
+from stubgen.linkplan.library_file import LibraryFile
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import Action, Edit, LinkPlan
 from stubgen.linkplan.request import PatchRequest

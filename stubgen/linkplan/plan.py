@@ -8,11 +8,8 @@ from typing import NamedTuple
 
 from stubgen.common.text import as_bytes
 from stubgen.linkplan import response
+from stubgen.linkplan.library_file import LibraryFile
 from stubgen.linkplan.options import Role
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from stubgen.linkplan.libraries import LibraryFile
 
 StrPath = str | os.PathLike[str]
 
