@@ -7,6 +7,7 @@ counts from such a section is a place in the host then, also where no symbol nam
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +22,7 @@ from stubgen.elf.reader import ElfFile, Section, Symbols
 from stubgen.elf.relocations import Relocations, read_relocations
 from stubgen.errors import MalformedInput, UnsupportedInput
 from stubgen.host import Host
-from stubgen.image import Candidate, Kind
+from stubgen.image import Candidate, Kind, is_rust_name
 from stubgen.image.elf import ElfImage
 from stubgen.symbols.placed import placed_name
 
@@ -66,7 +67,9 @@ class HostSymbols:
         assert isinstance(host.image, ElfImage)  # noqa: S101  # borrow() pairs them
         self.image = host.image
         self._known: dict[bytes, list[HostSymbol]] = {}
+        self._locals: dict[int, frozenset[tuple[bytes, int]]] = {}
         self._has: set[bytes] = set()
+        self._imports: set[bytes] = set()
 
     @cached_property
     def table(self) -> Symbols | None:
@@ -76,11 +79,7 @@ class HostSymbols:
     @cached_property
     def keeps_locals(self) -> bool:
         """Whether the linker kept local symbols: with ``-x`` all three drop the files' names with them."""
-        table = self.table
-        if table is None:
-            return False
-        files = (index for index, info in enumerate(table.st_info) if info == c.STB_LOCAL << 4 | c.STT_FILE)
-        return any(table.name(index) for index in files)
+        return self.table is not None and any(self.table.name(index) for index in self._file_places)
 
     def learn(self, names: Collection[bytes]) -> None:
         """Look *names* up, all in one pass."""
@@ -91,7 +90,11 @@ class HostSymbols:
         found: dict[bytes, list[HostSymbol]] = {name: [] for name in wanted}
         index = self.image.index
         number = 0
-        self._has.update(name for name, candidates in self.image.find(wanted).items() if candidates)
+        for name, candidates in self.image.find(wanted).items():
+            if candidates:
+                self._has.add(name)
+            if any(candidate.kind is Kind.IMPORT for candidate in candidates):
+                self._imports.add(name)
         places = table.find_indexes(wanted, ()) if index is None else index.find_indexes(number, wanted)
         for place in places:
             symbol = table.entry(place)
@@ -114,6 +117,39 @@ class HostSymbols:
         """Whether the host defines *name*, or imports it: then a library of its has it."""
         self.find(name)
         return name in self._has
+
+    def imports(self, name: bytes) -> bool:
+        """Whether a library of the host has it."""
+        self.find(name)
+        return name in self._imports
+
+    @cached_property
+    def _file_places(self) -> list[int]:
+        """Where the file symbols are, ascending: each begins the local symbols of one object."""
+        table = self.table
+        kind = c.STB_LOCAL << 4 | c.STT_FILE
+        return [] if table is None else [index for index, info in enumerate(table.st_info) if info == kind]
+
+    def object_of(self, symbol: HostSymbol) -> int:
+        """Which object a local symbol is from: equal for those of one; -1 where the table does not say."""
+        place = bisect_right(self._file_places, symbol.place) - 1
+        return place if place >= 0 else -1
+
+    def locals_of(self, number: int) -> frozenset[tuple[bytes, int]]:
+        """Name and size of the local functions and variables of object *number*."""
+        known = self._locals.get(number)
+        if known is None:
+            places = [*self._file_places, len(self.table or ())]
+            table, found = self.table, set()
+            if table is not None and number >= 0:
+                for index in range(places[number] + 1, places[number + 1]):
+                    info = table.st_info[index]
+                    if info >> 4 != c.STB_LOCAL:
+                        break
+                    if info & 0xF in (c.STT_FUNC, c.STT_OBJECT, c.STT_TLS):
+                        found.add((table.name(index), table.st_size[index]))
+            known = self._locals[number] = frozenset(found)
+        return known
 
     def file_of(self, symbol: HostSymbol) -> bytes:
         """The source file of a local symbol; empty where the table does not say."""
@@ -267,7 +303,13 @@ class Member:
         present = {index: set(bases) for index, bases in places.items() if bases}
         if not present:
             return Fate(unsure=self._why_unseen(section))
-        return self._judge_places(section, present, whole=all(places[i] or self._is_local(i) for i in places))
+        return self._judge_places(
+            section, present, whole=all(places[index] or self._may_be_unnamed(index) for index in places)
+        )
+
+    def _may_be_unnamed(self, index: int) -> bool:
+        """Whether the host's table may lack the member's symbol *index* although what it names is there."""
+        return self._is_local(index) and not self.host.keeps_locals
 
     def _judge_places(self, section: Section, present: Mapping[int, set[int]], *, whole: bool) -> Fate:
         """What the host has of a section of which it has symbols.
@@ -275,22 +317,41 @@ class Member:
         Args:
             section: a section of the member.
             present: its symbols that the host has -> where each may put the section.
-            whole: the host has all of its global symbols.
+            whole: the host has all of its symbols.
         """
-        strong = [self.symbols.name(index) for index in present if self._is_strong(index)]
+        telling = [index for index in present if self._is_telling(index)]
         common = set.intersection(*present.values()) if whole else set()
         bases = {base for base in common if self._has_content(section, base)}
         if len(bases) == 1:
-            return Fate(base=bases.pop(), firmly=bool(strong) or any(map(self._is_local, present)))
-        if strong:
+            if telling or not all(map(self._is_local, present)) or self._is_vouched_for:
+                return Fate(base=bases.pop(), firmly=bool(telling))
+            return self._perhaps(section, "another file may have one just like it, and nothing says whose it is")
+        if telling:
             return Fate(
-                unsure=f"the host's {as_text(strong[0])} is another one: the archive was built anew since the host was "
-                f"linked, or the host has its own; relink the host"
+                unsure=f"the host's {as_text(self.symbols.name(telling[0]))} is another one: the archive was built anew "
+                f"since the host was linked, or the host has its own; relink the host"
             )
-        if len(bases) > 1 and not _is_constant(section):
-            first = as_text(self.symbols.name(next(iter(present))))
-            return Fate(unsure=f"the host has {len(bases)} of {first}, and nothing tells which one is this member's")
-        return Fate()
+        return self._perhaps(section, f"the host has {len(bases)} like it") if len(bases) > 1 else Fate()
+
+    def _perhaps(self, section: Section, reason: str) -> Fate:
+        """The fate of a section that the host may have or not: a second copy of a constant does no harm."""
+        return Fate() if _is_constant(section) else Fate(unsure=reason)
+
+    def _is_telling(self, index: int) -> bool:
+        """Whether no other object of a program can have symbol *index*: rustc's names, and strong global ones."""
+        if self._is_local(index):
+            return is_rust_name(self.symbols.name(index))
+        return self._is_strong(index)
+
+    @cached_property
+    def _is_vouched_for(self) -> bool:
+        """Whether the host has a section of the member that can be no other object's."""
+        return any(
+            any(self._is_telling(index) and not self._is_local(index) for index, _ in named)
+            and self._is_allocated(number)
+            and self.fate(number).firmly
+            for number, named in self._named.items()
+        )
 
     def _is_local(self, index: int) -> bool:
         return self.symbols.st_info[index] >> 4 == c.STB_LOCAL
@@ -300,24 +361,45 @@ class Member:
 
     def _places(self, index: int, name: bytes) -> list[int]:
         """Where the member's symbol *index* may put its section in the host: bases."""
+        value = self.symbols.st_value[index]
+        return sorted({found.value - value for found in self._same(index, name)})
+
+    def _same(self, index: int, name: bytes) -> list[HostSymbol]:
+        """The host's symbols that may be the member's symbol *index*.
+
+        A linker makes global symbols local where they are hidden or not exported: GNU ld puts them behind the
+        file symbol without a name, lld and mold among those of their file. What is local in another file is not it.
+        """
         symbol = self.symbols.entry(index)
-        found = self.host.find(name)
-        if not found:
-            return []
         thread_local = symbol.st_info & 0xF == c.STT_TLS
-        found = [h for h in found if (h.kind == c.STT_TLS) is thread_local]
+        found = [known for known in self.host.find(name) if (known.kind == c.STT_TLS) is thread_local]
         if self._is_local(index):
-            file = self.symbols.file_of(index)
-            found = [
-                h
-                for h in found
-                if h.local
-                and (not h.size or not symbol.st_size or h.size == symbol.st_size)
-                and (not file or self.host.file_of(h) in (b"", file))
-            ]
-        elif any(not h.local for h in found):
-            found = [h for h in found if not h.local]
-        return sorted({h.value - symbol.st_value for h in found})
+            return [known for known in found if known.local and self._is_from_here(known, index)]
+        seen = [known for known in found if not known.local]
+        if seen or name.startswith((b"_Z", b"_R")):
+            return seen or found
+        return [known for known in found if self.host.file_of(known) in (b"", *self._files)]
+
+    def _is_from_here(self, known: HostSymbol, index: int) -> bool:
+        """Whether the host's local symbol *known* may be the member's *index*, by its size and the object around it."""
+        if known.size != self.symbols.st_size[index]:
+            return False
+        number = self.host.object_of(known)
+        if number < 0 or not self._files:
+            return True
+        return self.host.file_of(known) in (b"", self.symbols.file_of(index)) and (
+            self.host.file_of(known) == b"" or self.host.locals_of(number) <= self._sized
+        )
+
+    @cached_property
+    def _files(self) -> frozenset[bytes]:
+        kind = c.STB_LOCAL << 4 | c.STT_FILE
+        return frozenset(self.symbols.name(index) for index, info in enumerate(self.symbols.st_info) if info == kind)
+
+    @cached_property
+    def _sized(self) -> frozenset[tuple[bytes, int]]:
+        """Name and size of every symbol of the member."""
+        return frozenset((name, self.symbols.st_size[index]) for named in self._named.values() for index, name in named)
 
     def _has_content(self, section: Section, base: int) -> bool:
         """Whether the host has the section's bytes at *base*, but for the fields that a linker fills in."""
@@ -346,15 +428,11 @@ class Member:
         named = self._named[section.number]
         if _is_constant(section) or any(not self._is_local(index) for index, _ in named):
             return ""
-        if self.host.keeps_locals:
+        if self.host.keeps_locals or not self._may_be_in_host():
             return ""
         return (
-            ""
-            if not self._may_be_in_host()
-            else (
-                f"the host's symbol table does not name the local symbols of this member, among which is its variable "
-                f"{as_text(named[0][1])}: link the host without -x and --discard-all"
-            )
+            f"the host's symbol table does not name the local symbols of this member, among which is its variable "
+            f"{as_text(named[0][1])}: link the host without -x and --discard-all"
         )
 
     def _may_be_in_host(self) -> bool:
@@ -370,7 +448,7 @@ class Member:
         name = self.symbols.name(index)
         if name.startswith(b"DW.ref."):
             return False
-        return name in self.defined or self.host.has(name)
+        return name in self.defined or self.host.imports(name) or bool(self._same(index, name))
 
     # what is taken
 
