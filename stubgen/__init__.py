@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from stubgen.errors import StubgenError
     from stubgen.link import Linked, link_patch
     from stubgen.linkplan import LinkerOs, LinkPlan, build_link_plan, linker_os_for_host
-    from stubgen.resolve.resolver import Resolution
+    from stubgen.resolve.resolution import Resolution
     from stubgen.resolve.verdicts import DataPolicy, Decision, Verdict
     from stubgen.session import Session
     from stubgen.stub.find import Stub, find_stubs
@@ -44,7 +44,7 @@ _HOMES = {
     "LinkPlan": "linkplan",
     "Linked": "link",
     "LinkerOs": "linkplan",
-    "Resolution": "resolve.resolver",
+    "Resolution": "resolve.resolution",
     "Stub": "stub.find",
     "StubBuilder": "build",
     "StubgenError": "errors",

@@ -12,8 +12,8 @@ from stubgen.common.text import as_bytes, counted
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.host import Host
 from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
-from stubgen.resolve.resolver import Resolution
-from stubgen.resolve.verdicts import DataPolicy, Decision, Policy, TlsPolicy, Verdict
+from stubgen.resolve.resolution import Resolution
+from stubgen.resolve.verdicts import BoundPolicy, DataPolicy, Decision, Policy, TlsPolicy, Verdict
 from stubgen.session import Session
 from stubgen.stub.emit import StubObject, emit
 from stubgen.stub.verify import Verified, verify
@@ -124,17 +124,11 @@ class StubBuilder:
         needed = self.session.needed(objects, whole_archive=options.get("whole_archive", False), roots=roots)
         checkpoint()
         overrides = options.get("overrides") or {}
-        policy = Policy(
-            data=DataPolicy(options.get("data", DataPolicy.AUTO)),
-            tls=TlsPolicy(options.get("tls", TlsPolicy.AUTO)),
-            bind=options.get("bind", False),
-            keep_state=options.get("keep_state", False),
-        )
         return self.session.resolve(
             needed,
             self.host,
             slide,
-            policy,
+            _policy(options),
             supplied=supplied,
             overrides={as_bytes(name): at for name, at in overrides.items()},
         )
@@ -144,13 +138,14 @@ class StubBuilder:
         image = self.host.image
         checkpoint()
         bound = None
-        if resolution.bind:
+        if resolution.bound_targets is not None:
             from stubgen.bind import bind
 
             bound = bind(resolution)
             checkpoint()
         stub = emit(
-            resolution,
+            resolution.stubs,
+            resolution.needed,
             slots=bound.slots if bound else (),
             host_features=image.features,
             bti=bti,
@@ -168,6 +163,14 @@ class StubBuilder:
             return slide_from_value(self.host, slide)
         assert aslr_reference is not None  # noqa: S101  # the first check leaves no other case
         return slide_from_anchor(self.host, aslr_reference, anchor)
+
+
+def _policy(options: Options) -> Policy:
+    data = DataPolicy(options.get("data", DataPolicy.AUTO))
+    tls = TlsPolicy(options.get("tls", TlsPolicy.AUTO))
+    if options.get("bind", False):
+        return BoundPolicy(data, tls, options.get("keep_state", False))
+    return Policy(data, tls)
 
 
 def create_undefined_symbol_stub(

@@ -21,9 +21,9 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {"image": ". archive dwarf elf macho opening"},
     {"host": "index . slide"},
-    {"resolve": "needed verdicts resolver"},
+    {"resolve": "needed verdicts candidates keep_state resolution resolver"},
     {"stub": "trampoline slots emit find structure verify_elf verify_macho verify"},
-    {"bind": "elf macho ."},
+    {"bind": "run elf macho ."},
     {"session": ""},
     {"build": ""},
     {

@@ -180,7 +180,7 @@ def test_many_local_variables() -> None:
     file = Sym("big.c", 0, e.STT_FILE, e.STB_LOCAL, e.SHN_ABS)
     statics = [Sym(f"v{n}", 8 * n + 8, e.STT_OBJECT, e.STB_LOCAL, DATA) for n in range(30_000)]
     image = ElfImage(elf_object([file, *statics]), "big.o")
-    assert {static.file for static in image.statics()} == {b"big.c"}
+    assert {variable.file for variable in image.variables()} == {b"big.c"}
     found = image.find({static.name.encode() for static in statics})
     assert {candidate.file for candidates in found.values() for candidate in candidates} == {b"big.c"}
 
@@ -191,7 +191,7 @@ def test_each_variable_has_its_own_file() -> None:
     for number, name in enumerate(("a.c", "b.c"), 1):
         symbols.append(Sym(name, 0, e.STT_FILE, e.STB_LOCAL, e.SHN_ABS))
         symbols += [Sym(f"{v}{number}", 16 * number, e.STT_OBJECT, e.STB_LOCAL, DATA) for v in "xy"]
-    found = {static.name: static.file for static in ElfImage(elf_object(symbols), "x.o").statics()}
+    found = {v.name: v.file for v in ElfImage(elf_object(symbols), "x.o").variables()}
     assert found == {b"early": b"", b"x1": b"a.c", b"y1": b"a.c", b"x2": b"b.c", b"y2": b"b.c"}
 
 
