@@ -140,6 +140,12 @@ def test_the_test_sees_arrows_that_point_up(tmp_path: Path) -> None:
     assert reaches_up("elf.reader", "macho.reader")
 
 
+def test_keep_state_is_judged_in_one_place() -> None:
+    """A second place that judges names lets a variable be kept here and refused there: the patch then has two of it."""
+    judges = {module for module, path in MODULES.items() if "symbols.numbering" in imports(path)}
+    assert judges == {"resolve.keep_state"}
+
+
 def test_the_formats_have_one_import_name() -> None:
     """PyPI has a package called elf: whatever of ours were called so would break it, or be broken by it."""
     for folder in ("stubgen", "elf", "macho", "tests", "benches", "examples"):

@@ -144,7 +144,7 @@ class _Resolver(ABC):
         """What to do about a name that pins a version, which the stub object cannot define; empty if it can."""
 
     @abstractmethod
-    def _address(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
+    def _answer_data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
         """Answer a reference to host data, *what*, that is at runtime *address*; ``--data none`` is dealt with."""
 
     @abstractmethod
@@ -292,7 +292,7 @@ class _Resolver(ABC):
         if self.policy.data is DataPolicy.NONE:
             self._refuse(reference, candidate, f"it is {what}, and --data none refuses all data")
         else:
-            self._address(reference, candidate, address, what)
+            self._answer_data(reference, candidate, address, what)
 
     def _absolute_symbol(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
         """Answer a reference to host data by an absolute symbol, where that is right or was asked for."""
@@ -401,7 +401,7 @@ class _StubResolver(_Resolver):
     def _pin_refusal(self, kind: Kind) -> str:
         return "bound copies (link, --bound-dir) call it otherwise"
 
-    def _address(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
+    def _answer_data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
         self._absolute_symbol(reference, candidate, address, what)
 
     def _thread_local(self, reference: Reference, candidate: Candidate) -> None:
@@ -441,7 +441,7 @@ class _BoundResolver(_Resolver):
         absolute = kind is not Kind.FUNCTION and self.policy.data is DataPolicy.ABSOLUTE
         return "drop --data absolute" if absolute else ""
 
-    def _address(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
+    def _answer_data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
         if self.policy.data is DataPolicy.ABSOLUTE:
             self._absolute_symbol(reference, candidate, address, what)
             return
