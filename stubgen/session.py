@@ -19,7 +19,8 @@ from stubgen.host.index import Identity
 from stubgen.host.slide import Slide
 from stubgen.image.opening import open_image
 from stubgen.resolve.needed import Needed, Opened, open_objects, read_needed
-from stubgen.resolve.resolver import Resolution, resolve
+from stubgen.resolve.resolution import Resolution
+from stubgen.resolve.resolver import resolve
 from stubgen.resolve.verdicts import Policy
 
 PathLike = str | os.PathLike[str]

@@ -21,10 +21,10 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {"image": ". archive dwarf elf macho opening"},
     {"host": "index . slide"},
-    {"resolve": "needed verdicts resolver"},
+    {"resolve": "needed verdicts candidates keep_state resolution resolver"},
     {"borrow": "object unwind elf ."},
     {"stub": "trampoline slots emit find structure verify_elf verify_macho verify"},
-    {"bind": "elf macho ."},
+    {"bind": "run elf macho ."},
     {"options": ""},
     {"session": ""},
     {"build": ""},
@@ -140,6 +140,12 @@ def test_the_test_sees_arrows_that_point_up(tmp_path: Path) -> None:
     assert not reaches_up("stub.emit", "stub.trampoline")
     assert reaches_up("stub.trampoline", "stub.emit")
     assert reaches_up("elf.reader", "macho.reader")
+
+
+def test_keep_state_is_judged_in_one_place() -> None:
+    """A second place that judges names lets a variable be kept here and refused there: the patch then has two of it."""
+    judges = {module for module, path in MODULES.items() if "symbols.numbering" in imports(path)}
+    assert judges == {"resolve.keep_state"}
 
 
 def test_the_formats_have_one_import_name() -> None:

@@ -194,7 +194,7 @@ def test_many_local_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         looked_through = 0
 
         def judge(image: ElfImage = image, statics: list[Sym] = statics) -> None:
-            assert {static.file for static in image.statics()} == {b"big.c"}
+            assert {variable.file for variable in image.variables()} == {b"big.c"}
             found = image.find({static.name.encode() for static in statics})
             assert {candidate.file for candidates in found.values() for candidate in candidates} == {b"big.c"}
 
@@ -209,7 +209,7 @@ def test_each_variable_has_its_own_file() -> None:
     for number, name in enumerate(("a.c", "b.c"), 1):
         symbols.append(Sym(name, 0, e.STT_FILE, e.STB_LOCAL, e.SHN_ABS))
         symbols += [Sym(f"{v}{number}", 16 * number, e.STT_OBJECT, e.STB_LOCAL, DATA) for v in "xy"]
-    found = {static.name: static.file for static in ElfImage(elf_object(symbols), "x.o").statics()}
+    found = {v.name: v.file for v in ElfImage(elf_object(symbols), "x.o").variables()}
     assert found == {b"early": b"", b"x1": b"a.c", b"y1": b"a.c", b"x2": b"b.c", b"y2": b"b.c"}
 
 

@@ -24,7 +24,7 @@ from stubgen.common.files import read_input
 from stubgen.elf import constants as e
 from stubgen.errors import AnchorRefusal, BuildIdRefusal, Cancelled, UnreadableInput
 from stubgen.host.index import Identity
-from stubgen.resolve.resolver import Resolution
+from stubgen.resolve.resolution import Resolution
 from stubgen.session import is_settled
 
 HOST = [
@@ -56,9 +56,10 @@ def files(tmp_path: Path) -> Path:
 
 def told(resolution: Resolution) -> tuple[object, ...]:
     """Everything that a resolution says."""
-    columns = (resolution.names, list(resolution.addresses))
-    absolutes = (resolution.absolute_names, list(resolution.absolute_addresses), resolution.absolute_visibility)
-    rest = (resolution.remarks, resolution.targets, resolution.bind, resolution.duplicates, resolution.slide)
+    stubs = resolution.stubs
+    columns = (stubs.spellings, stubs.names, list(stubs.addresses), stubs.remarks)
+    absolutes = (stubs.absolute_names, list(stubs.absolute_addresses), stubs.absolute_visibility)
+    rest = (resolution.bound_targets, resolution.shared_variables, resolution.slide)
     return (list(resolution.decisions()), *columns, *absolutes, *rest)
 
 

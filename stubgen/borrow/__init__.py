@@ -19,7 +19,7 @@ from stubgen.common.files import read_input
 from stubgen.common.text import as_text, counted
 from stubgen.errors import SymbolRefusal, UnsupportedInput
 from stubgen.host import Host
-from stubgen.image import Image, Role
+from stubgen.image import FileType, Image
 from stubgen.image.archive import is_archive, members
 from stubgen.image.elf import ElfImage
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
@@ -52,7 +52,7 @@ def borrow(
         InputError: an archive cannot be used.
     """
     lacking = [name for name in _strong(needed) if not _is_linkers_own(needed.format, name)]
-    found = host.find({reference.name for reference in needed.references} | {v.name for v in needed.statics})
+    found = host.find({reference.name for reference in needed.references} | {v.name for v in needed.variables})
     lacking = [name for name in lacking if not found.get(name) and name not in (supplied or {})]
     if not lacking or not archives:
         return needed
@@ -149,7 +149,7 @@ class Homes:
 
     def _read(self, path: str) -> None:
         for image, title in objects_in(path):
-            is_object = image.role is Role.OBJECT
+            is_object = image.file_type is FileType.OBJECT
             home = Home(image if is_object else None, title)
             for name in image.definitions() if is_object else image.exports():
                 self._homes.setdefault(name, home)

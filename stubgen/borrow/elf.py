@@ -22,8 +22,9 @@ from stubgen.elf.reader import ElfFile, Section, Symbols
 from stubgen.elf.relocations import Relocations, read_relocations
 from stubgen.errors import MalformedInput, UnsupportedInput
 from stubgen.host import Host
-from stubgen.image import Candidate, Kind, is_rust_name
+from stubgen.image import Candidate, Kind
 from stubgen.image.elf import ElfImage
+from stubgen.symbols.numbering import is_rust_name
 from stubgen.symbols.placed import placed_name
 
 CHUNK = 4096
@@ -328,8 +329,8 @@ class Member:
             return self._perhaps(section, "another file may have one just like it, and nothing says whose it is")
         if telling:
             return Fate(
-                unsure=f"the host's {as_text(self.symbols.name(telling[0]))} is another one: the archive was built anew "
-                f"since the host was linked, or the host has its own; relink the host"
+                unsure=f"the host's {as_text(self.symbols.name(telling[0]))} is another one: the archive was built "
+                f"anew since the host was linked, or the host has its own; relink the host"
             )
         return self._perhaps(section, f"the host has {len(bases)} like it") if len(bases) > 1 else Fate()
 

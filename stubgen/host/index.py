@@ -32,8 +32,8 @@ from zlib import crc32
 
 from stubgen.common.files import open_input, write_output
 from stubgen.errors import StubgenError
-from stubgen.image import base_name
 from stubgen.image.opening import open_image
+from stubgen.symbols.versions import base_name
 
 if TYPE_CHECKING:
     from stubgen.image import Image
