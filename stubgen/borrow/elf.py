@@ -326,6 +326,8 @@ class Member:
         if len(bases) == 1:
             if telling or not all(map(self._is_local, present)) or self._is_vouched_for:
                 return Fate(base=bases.pop(), firmly=bool(telling))
+            if not self._has_entrance:
+                return Fate()
             return self._perhaps(section, "another file may have one just like it, and nothing says whose it is")
         if telling:
             return Fate(
@@ -333,6 +335,18 @@ class Member:
                 f"anew since the host was linked, or the host has its own; relink the host"
             )
         return self._perhaps(section, f"the host has {len(bases)} like it") if len(bases) > 1 else Fate()
+
+    @cached_property
+    def _has_entrance(self) -> bool:
+        """Whether anything can have kept a section of it in the host: a global symbol, or the section itself."""
+        return any(
+            section.header.sh_flags & SHF_GNU_RETAIN or section.name.startswith((*CONSTRUCTORS, *DESTRUCTORS))
+            for section in self.file.sections
+        ) or any(
+            not self._is_local(index) and self._same(index, name)
+            for named in self._named.values()
+            for index, name in named
+        )
 
     def _perhaps(self, section: Section, reason: str) -> Fate:
         """The fate of a section that the host may have or not: a second copy of a constant does no harm."""
@@ -689,6 +703,7 @@ class Member:
 SHT_GROUP = 17
 GRP_COMDAT = 1
 SHF_MERGE = 0x10
+SHF_GNU_RETAIN = 0x200000
 
 
 def _is_constant(section: Section) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from stubgen.errors import PlanRefusal, UsageError
 from stubgen.linkplan.edits import KEPT, Verdict
-from stubgen.linkplan.libraries import Meaning, Search, read_libraries
+from stubgen.linkplan.libraries import Meaning, Search, read_libraries, runtime_archives
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import LinkerOs
 from stubgen.linkplan.request import PatchRequest
@@ -46,6 +46,8 @@ class Context(NamedTuple):
     """The driver was told to link no library by itself."""
     static_runtimes: frozenset[str] = frozenset()
     """Options that put the language's run-time libraries into the host: ``-static-libstdc++``."""
+    runtimes: tuple[Meaning, ...] = ()
+    """What those options stand for."""
 
 
 def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Context:
@@ -66,7 +68,8 @@ def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Co
             shared = True
     names.discard("")
     captured = line.captured
-    meanings = read_libraries(tokens.items, search_of(tokens.items, line, request.search))
+    where, options = search_of(tokens.items, line, request.search), static_runtimes(tokens)
+    meanings = read_libraries(tokens.items, where)
     return Context(
         request=request.run_in(captured.directory),
         toolchain=line.toolchain,
@@ -79,11 +82,17 @@ def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Co
         captured_shared=shared,
         libraries={id(tokens.items[index]): meaning for index, meaning in meanings.items()},
         no_default_libraries=not {"-nodefaultlibs", "-nostdlib"}.isdisjoint(line.arguments),
-        static_runtimes=frozenset(
-            tokens.words[item.words[0]]
-            for item in tokens.items
-            if item.option is not None and item.option.name == STATIC_RUNTIME
-        ),
+        static_runtimes=options,
+        runtimes=tuple(runtime_archives(options, where)),
+    )
+
+
+def static_runtimes(tokens: Tokens) -> frozenset[str]:
+    """The options that put a language's run-time library into the host: ``-static-libstdc++``."""
+    return frozenset(
+        tokens.words[item.words[0]]
+        for item in tokens.items
+        if item.option is not None and item.option.name == STATIC_RUNTIME
     )
 
 

@@ -115,7 +115,7 @@ class _Reader:
             if option.role is Role.LIBRARY:
                 static = self.state.static or (option.name == "-hidden-l")
                 whole = self.state.whole or everything
-                yield from self._numbered(index, self._library(value, option.name, static=static, whole=whole))
+                yield from self._numbered(index, self.library(value, option.name, static=static, whole=whole))
             elif option.role is Role.FRAMEWORK:
                 path = self.search.framework(value.partition(",")[0])
                 if path is not None:
@@ -148,7 +148,8 @@ class _Reader:
         elif name == "pop-state" and self.stack:
             self.state = self.stack.pop()
 
-    def _library(self, name: str, option: str, *, static: bool, whole: bool) -> Meaning | None:
+    def library(self, name: str, option: str, *, static: bool, whole: bool) -> Meaning | None:
+        """What ``-lNAME`` stands for."""
         found = self.search.library(name, static=static)
         if found is None:
             return None
@@ -202,7 +203,7 @@ class _Reader:
     def _script_word(self, word: str, script: str, *, whole: bool) -> Meaning | None:
         """What *word* of a linker script names: ``-lNAME``, or a file (GNU ld manual, "File Commands")."""
         if word.startswith("-l"):
-            return self._library(word[2:], "-l", static=self.state.static, whole=whole)
+            return self.library(word[2:], "-l", static=self.state.static, whole=whole)
         rooted = word.lstrip("=") if word.startswith("=") else word.removeprefix("$SYSROOT")
         candidates = [root + rooted for root in self.search.roots if os.path.isabs(rooted)]
         inside = any(os.path.realpath(script).startswith(os.path.realpath(root) + os.sep) for root in self.search.roots)
@@ -239,6 +240,18 @@ def script_words(path: str) -> list[str]:
         inside = text[match.end() : position - 1].replace("AS_NEEDED", " ")
         words += [word.strip('"') for word in re.split(r"[\s,()]+", inside) if word]
     return words
+
+
+RUNTIMES = {"-static-libstdc++": ("stdc++", "c++"), "-static-libgcc": ("gcc_eh",)}
+"""Driver's option -> the libraries that it links as archives; clang has its own C++ library or GCC's."""
+
+
+def runtime_archives(options: Iterable[str], search: Search) -> list[Meaning]:
+    """The archives that the driver's *options* bring into the host."""
+    reader = _Reader(search)
+    names = [name for option in options for name in RUNTIMES.get(option, (option.removeprefix("-static-lib"),))]
+    found = (reader.library(name, "-l", static=True, whole=False) for name in names)
+    return [meaning for meaning in found if meaning is not None]
 
 
 def libraries_in(meanings: Iterable[Meaning]) -> tuple[LibraryFile, ...]:
