@@ -11,16 +11,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stubgen.borrow.elf import HostSymbols, Member
 from stubgen.common.cancellation import checkpoint
 from stubgen.common.files import read_input
 from stubgen.common.text import as_text, counted
-from stubgen.errors import SymbolRefusal, UnsupportedInput
+from stubgen.errors import MalformedInput, SymbolRefusal, UnsupportedInput
 from stubgen.host import Host
 from stubgen.image import FileType, Image
-from stubgen.image.archive import is_archive, members
+from stubgen.image.archive import is_archive, members, members_at, symbol_index
 from stubgen.image.elf import ElfImage
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
 from stubgen.resolve.needed import Borrowed, Needed, needed_of
@@ -139,20 +139,39 @@ class Homes:
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._waiting = list(paths)
-        self._homes: dict[bytes, Home] = {}
+        self._homes: dict[bytes, Home | tuple[str, Any, int]] = {}  # an archive that was read by its index: where in it
+        self._opened: dict[tuple[str, int], Home] = {}
 
     def find(self, name: bytes) -> Home | None:
         """Where *name* is defined first; files are read until one does."""
         while name not in self._homes and self._waiting:
             self._read(self._waiting.pop(0))
-        return self._homes.get(name)
+        home = self._homes.get(name)
+        return self._open(*home) if isinstance(home, tuple) and not isinstance(home, Home) else home
 
     def _read(self, path: str) -> None:
+        data = arm64_slice(read_input(path), path)
+        index = symbol_index(data, path) if is_archive(data) else None
+        if index is not None:
+            for name, position in index.items():
+                self._homes.setdefault(name, (path, data, position))
+            return
         for image, title in objects_in(path):
             is_object = image.file_type is FileType.OBJECT
             home = Home(image if is_object else None, title)
             for name in image.definitions() if is_object else image.exports():
                 self._homes.setdefault(name, home)
+
+    def _open(self, path: str, data: Any, position: int) -> Home:
+        known = self._opened.get((path, position))
+        if known is None:
+            member = members_at(data, path, (position,)).get(position)
+            if member is None:
+                raise MalformedInput(f"{path}: its index of symbols names a member that is not there")
+            title = f"{os.path.basename(path)}({member.name})"
+            image = open_image(member.content, f"{path}({member.name})")
+            known = self._opened[path, position] = Home(image, title)
+        return known
 
 
 def objects_in(path: str) -> Iterator[tuple[Image, str]]:
@@ -166,12 +185,17 @@ def objects_in(path: str) -> Iterator[tuple[Image, str]]:
         yield open_image(data, path), os.path.basename(path)
         return
     for member in members(data, path):
-        if has_object_magic(member.content):
+        if is_archive(member.content):
+            inner = f"{path}({member.name})"
+            nested = [item for item in members(member.content, inner) if has_object_magic(item.content)]
+        else:
+            nested = [member] if has_object_magic(member.content) else []
+        for item in nested:
             try:
-                image = open_image(member.content, f"{path}({member.name})")
+                image = open_image(item.content, f"{path}({item.name})")
             except UnsupportedInput:
                 continue  # another machine's: linkers pass over it
-            yield image, f"{os.path.basename(path)}({member.name})"
+            yield image, f"{os.path.basename(path)}({item.name})"
 
 
 def _without_macho(needed: Needed, lacking: Sequence[bytes], archives: Sequence[str]) -> Needed:
