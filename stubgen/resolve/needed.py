@@ -48,6 +48,11 @@ class Needed:
     located: Mapping[bytes, Candidate] = field(default_factory=dict)
     """Spelling -> where in the host it is, for references of borrowed members that no name of the host's answers."""
 
+    def is_used_by_borrowed(self, spelling: bytes) -> bool:
+        """Whether a borrowed member refers to it, which may reach it without the GOT, as if it were near."""
+        first = len(self.images) - len(self.borrowed)
+        return any(number >= first for number in self.users.get(spelling, ()))
+
     @property
     def inputs(self) -> tuple[str, ...]:
         """The names of ``images``."""

@@ -446,11 +446,11 @@ class _BoundResolver(_Resolver):
         return "drop --data absolute" if absolute else ""
 
     def _answer_data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
-        located = reference.name in self.needed.located  # which the member may reach as if it were its own
-        if self.policy.data is DataPolicy.ABSOLUTE and not located:
+        borrowed = self.needed.is_used_by_borrowed(reference.spelling)
+        if self.policy.data is DataPolicy.ABSOLUTE and not borrowed:
             self._absolute_symbol(reference, candidate, address, what)
             return
-        self.targets[reference.spelling] = Target(Kind.DATA, SlotKind.ADDRESS, address, kept=located)
+        self.targets[reference.spelling] = Target(Kind.DATA, SlotKind.ADDRESS, address, kept=borrowed)
         reason = f"it is {what}: bound copies read its address from a slot"
         self._other(reference, Verdict.SLOT, reason, static=candidate.address, runtime=address)
 
