@@ -24,8 +24,8 @@ from stubgen.errors import MalformedInput, UnsupportedInput
 from stubgen.host import Host
 from stubgen.image import Candidate, Kind
 from stubgen.image.elf import ElfImage
-from stubgen.symbols.numbering import is_rust_name
 from stubgen.symbols.placed import placed_name
+from stubgen.symbols.rust import is_rust_name
 
 CHUNK = 4096
 """Bytes of a host's section that are named together: an ``adrp`` and what follows it mean one page of the section."""

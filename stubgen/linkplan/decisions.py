@@ -42,6 +42,8 @@ class Context(NamedTuple):
     """It already linked a shared library."""
     libraries: Mapping[int, Meaning] = {}
     """Item, by its identity -> what the library that it names stands for, where its file was found."""
+    no_cxx_library: bool = False
+    """It was told to leave out the C++ one."""
     no_default_libraries: bool = False
     """The driver was told to link no library by itself."""
     static_runtimes: frozenset[str] = frozenset()
@@ -81,6 +83,7 @@ def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Co
         search=tuple(search),
         captured_shared=shared,
         libraries={id(tokens.items[index]): meaning for index, meaning in meanings.items()},
+        no_cxx_library="-nostdlib++" in line.arguments,
         no_default_libraries=not {"-nodefaultlibs", "-nostdlib"}.isdisjoint(line.arguments),
         static_runtimes=options,
         runtimes=tuple(runtime_archives(options, where)),

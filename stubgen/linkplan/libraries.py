@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from stubgen.linkplan.every_image import of_every_image
@@ -29,7 +31,8 @@ class Meaning(NamedTuple):
     """Of a script that names such archives: the arguments for what it names besides."""
 
 
-class Search(NamedTuple):
+@dataclass(frozen=True)
+class Search:
     """Where a linker looks for libraries."""
 
     folders: tuple[str, ...]
@@ -47,21 +50,40 @@ class Search(NamedTuple):
 
     def library(self, name: str, *, static: bool) -> tuple[str, str] | None:
         """The file that ``-lNAME`` means, and the folder that it was found in."""
-        for folder in self.folders:
-            for file in self._spellings(name, static=static):
-                path = self.path(os.path.join(folder, file))
-                if os.path.isfile(path):
-                    return path, folder
-        return None
-
-    def _spellings(self, name: str, *, static: bool) -> tuple[str, ...]:
         if name.startswith(":"):
-            return (name[1:],)
-        if self.family is Family.LD64:
-            if name.endswith(".o"):
-                return (name,)
-            return (f"lib{name}.tbd", f"lib{name}.dylib", f"lib{name}.so", f"lib{name}.a")
-        return (f"lib{name}.a",) if static else (f"lib{name}.so", f"lib{name}.a")
+            file, place = name[1:], next(iter(self._folders_of(name[1:])), None)
+        elif self.family is Family.LD64 and name.endswith(".o"):
+            file, place = name, next(iter(self._folders_of(name)), None)
+        else:
+            endings = (".a",) if static else (".tbd", ".dylib", ".so", ".a") if self._is_apple else (".so", ".a")
+            found = [(place, f"lib{name}{end}") for end in endings for place in self._folders_of(f"lib{name}{end}")[:1]]
+            place, file = min(found, key=lambda item: item[0]) if found else (None, "")  # the first of a folder stays
+        if place is None:
+            return None
+        return self.path(os.path.join(self.folders[place], file)), self.folders[place]
+
+    @property
+    def _is_apple(self) -> bool:
+        return self.family is Family.LD64
+
+    def _folders_of(self, file: str) -> list[int]:
+        """The numbers of the folders that *file* is in, ascending."""
+        return self._files.get(file, [])
+
+    @cached_property
+    def _files(self) -> dict[str, list[int]]:
+        """File name -> the numbers of the folders that it is in: each folder is listed once."""
+        found: dict[str, list[int]] = {}
+        listed: dict[str, list[str]] = {}
+        for number, folder in enumerate(self.folders):
+            if folder not in listed:
+                try:
+                    listed[folder] = os.listdir(self.path(folder) or ".")
+                except OSError:
+                    listed[folder] = []
+                for file in listed[folder]:
+                    found.setdefault(file, []).append(number)
+        return found
 
     def framework(self, name: str) -> str | None:
         """The binary of framework *name*."""
@@ -115,7 +137,10 @@ class _Reader:
             if option.role is Role.LIBRARY:
                 static = self.state.static or (option.name == "-hidden-l")
                 whole = self.state.whole or everything
-                yield from self._numbered(index, self.library(value, option.name, static=static, whole=whole))
+                meaning = self.library(value, option.name, static=static, whole=whole)
+                if meaning is None and static and of_every_image(f"lib{value}.a") is None:
+                    meaning = Meaning((), archive=True)  # found elsewhere or not, it can be nothing else
+                yield from self._numbered(index, meaning)
             elif option.role is Role.FRAMEWORK:
                 path = self.search.framework(value.partition(",")[0])
                 if path is not None:
