@@ -16,6 +16,7 @@ from stubgen.resolve.resolver import Resolution
 from stubgen.resolve.verdicts import DataPolicy, Decision, Policy, TlsPolicy, Verdict
 from stubgen.session import Session
 from stubgen.stub.emit import StubObject, emit
+from stubgen.stub.facts import LibraryFacts
 from stubgen.stub.verify import Verified, verify
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class StubBuilder:
     Args:
         host: the program's file, unstripped.
         build_id: the build id or UUID that the running process reports, in hex, to be held against the file.
-        cache: use the host's name index, if somebody made one; see :mod:`stubgen.host.index`.
+        cache: use the user's cache folder: the host's name index, if somebody made one (:mod:`stubgen.host.index`), and
+            what is known about Keystone and Capstone (:mod:`stubgen.stub.facts`).
         session: where hosts and objects are kept for other builders; by default one of its own.
 
     Raises:
@@ -80,6 +82,7 @@ class StubBuilder:
     ) -> None:
         self.session = session or Session(mapped=True)
         self.host = self.session.host(host, build_id=build_id, cache=cache)
+        self.facts = LibraryFacts.of_user(cache=cache)
 
     def build(
         self,
@@ -155,9 +158,10 @@ class StubBuilder:
             host_features=image.features,
             bti=bti,
             build_version=image.build_version,
+            facts=self.facts,
         )
         checkpoint()
-        return Built(self.host, resolution, stub, verify(stub), bound)
+        return Built(self.host, resolution, stub, verify(stub, self.facts), bound)
 
     def _slide(self, aslr_reference: int | None, anchor: str | None, slide: int | None) -> Slide:
         if (aslr_reference is None) == (slide is None):

@@ -123,6 +123,7 @@ def link_patch(
             libraries=options.get("libraries", ()),
             overrides=options.get("overrides"),
             pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
+            facts=builder.facts,
         )
         try:
             refuse_findings(checked)

@@ -11,6 +11,7 @@ from stubgen.errors import PatchRefusal, UsageError
 from stubgen.host import Host
 from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
 from stubgen.session import Session
+from stubgen.stub.facts import LibraryFacts
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +52,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         exports=arguments.export,
         libraries=arguments.library,
         overrides=replaced,
+        facts=LibraryFacts.of_user(cache=arguments.cache),
     )
     verdict = "sound" if checked.ok else "not sound"
     return Outcome(
