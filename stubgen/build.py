@@ -16,7 +16,6 @@ from stubgen.resolve.resolver import Resolution
 from stubgen.resolve.verdicts import DataPolicy, Decision, Policy, TlsPolicy, Verdict
 from stubgen.session import Session
 from stubgen.stub.emit import StubObject, emit
-from stubgen.stub.facts import LibraryFacts
 from stubgen.stub.verify import Verified, verify
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class StubBuilder:
     ) -> None:
         self.session = session or Session(mapped=True)
         self.host = self.session.host(host, build_id=build_id, cache=cache)
-        self.facts = LibraryFacts.of_user(cache=cache)
+        self.facts = self.session.facts(cache=cache)
 
     def build(
         self,

@@ -21,6 +21,7 @@ from stubgen.image.opening import open_image
 from stubgen.resolve.needed import Needed, Opened, open_objects, read_needed
 from stubgen.resolve.resolver import Resolution, resolve
 from stubgen.resolve.verdicts import Policy
+from stubgen.stub.facts import LibraryFacts
 
 PathLike = str | os.PathLike[str]
 
@@ -145,6 +146,7 @@ class Session:
         self._needed = _Shelf[Needed](SETS, object_bytes)
         self._supplied = _Shelf[Mapping[bytes, str]](SETS, object_bytes)
         self._judged: list[_Judged] = []  # the last used at the end
+        self._facts: dict[bool, LibraryFacts] = {}
 
     def host(self, path: PathLike, *, build_id: str | None = None, cache: bool = True) -> Host:
         """The host at *path*, as :func:`~stubgen.host.open_host` opens it."""
@@ -153,6 +155,10 @@ class Session:
         if build_id is not None:
             check_build_id(host.image, build_id)
         return host
+
+    def facts(self, *, cache: bool = True) -> LibraryFacts:
+        """What is known about Keystone and Capstone; with *cache* off, from this session alone."""
+        return self._facts.setdefault(cache, self._facts.get(cache) or LibraryFacts.of_user(cache=cache))
 
     def needed(
         self, paths: Sequence[PathLike], *, whole_archive: bool = False, roots: Collection[bytes] = ()

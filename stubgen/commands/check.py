@@ -11,7 +11,6 @@ from stubgen.errors import PatchRefusal, UsageError
 from stubgen.host import Host
 from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
 from stubgen.session import Session
-from stubgen.stub.facts import LibraryFacts
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +43,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     if arguments.anchor is not None and arguments.aslr_reference is None:
         raise UsageError("--anchor says nothing without the address at which the process has it: add --aslr-reference")
     replaced = overrides(arguments.override)
-    host = (session or Session(mapped=True)).host(arguments.host, cache=arguments.cache)
+    session = session or Session(mapped=True)
+    host = session.host(arguments.host, cache=arguments.cache)
     checked = check_patch(
         arguments.patch,
         host,
@@ -52,7 +52,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         exports=arguments.export,
         libraries=arguments.library,
         overrides=replaced,
-        facts=LibraryFacts.of_user(cache=arguments.cache),
+        facts=session.facts(cache=arguments.cache),
     )
     verdict = "sound" if checked.ok else "not sound"
     return Outcome(

@@ -31,12 +31,12 @@ def confirm_encoding(facts: LibraryFacts | None = None) -> None:
     Raises:
         BrokenLibrary: it is installed and cannot be loaded, or assembles other words.
     """
-    if facts is not None and facts.fresh:
-        agreed = _agrees.__wrapped__()
-    else:
-        agreed = (facts is not None and facts.keystone_agrees()) or _agrees()
-    if agreed and facts is not None and not facts.keystone_agrees():
-        facts.keystone_agreed()
+    if facts is None:
+        _agrees()
+    elif not facts.keystone_agrees():
+        agrees = _agrees.__wrapped__() if facts.fresh else _agrees()
+        if agrees:
+            facts.keystone_agreed()
 
 
 @cache

@@ -88,11 +88,11 @@ def identity(library: Library) -> bytes | None:
 
 def _origin(library: Library) -> str | None:
     """The file that ``import`` would run for it, as ``importlib.util`` finds it, which takes long to import."""
-    for finder in sys.meta_path:
-        find = getattr(finder, "find_spec", None)
-        spec = find(library.package, None) if find else None
-        if spec is not None:
-            return spec.origin if spec.has_location else None
+    with contextlib.suppress(ImportError):
+        for finder in sys.meta_path:
+            spec = finder.find_spec(library.package, None)
+            if spec is not None:
+                return spec.origin if spec.has_location else None
     return None
 
 
