@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from stubgen.common.aarch64 import WORD
@@ -16,6 +16,7 @@ from stubgen.stub.trampoline import (
     IMMEDIATE_SHIFT,
     IMMEDIATES,
     LANDING_PAD,
+    LANDING_PAD_NUMBER,
     MOVES,
     WORD_NUMBERS,
     Instruction,
@@ -72,22 +73,44 @@ def _without(numbers: Iterable[int], known: Sequence[int]) -> list[int]:
 
 def _read_words(numbers: Sequence[int]) -> None:
     """Hold what Capstone reads against what belongs there."""
-    expected = [_instruction(number) for number in numbers]
-    words = [instruction.word | immediate << IMMEDIATE_SHIFT for instruction, immediate in expected]
-    for (mnemonic, operands), word, (instruction, immediate) in zip(_texts(words), words, expected, strict=True):
-        with broken(CAPSTONE, f"cannot be understood where it reads {word:#010x}"):
-            read = _meaning(mnemonic, operands)
-        if read != (instruction.meaning, immediate):
-            stands = f"'{mnemonic} {operands}'" if mnemonic else "nothing"
+    words = [_word(number) for number in numbers]
+    texts = _texts(words)
+    with broken(CAPSTONE, "prints what nobody understands"):
+        read = [_meaning(mnemonic, operands) for mnemonic, operands in texts]
+    for number, found in zip(numbers, read, strict=True):
+        if found != (_FIXED_MEANINGS.get(number) or (_MOVE_MEANINGS[number >> _IMMEDIATE_BITS], number % IMMEDIATES)):
+            raise _misread(numbers, words, texts, read)
+
+
+def _misread(
+    numbers: Sequence[int], words: Sequence[int], texts: Sequence[tuple[str, str]], read: Sequence[tuple[str, int]]
+) -> BrokenLibrary:
+    """The complaint about the first word that Capstone reads as something else."""
+    for number, word, text, found in zip(numbers, words, texts, read, strict=True):
+        instruction, immediate = _instruction(number)
+        if found != (instruction.meaning, immediate):
+            stands = f"'{' '.join(text).strip()}'" if text[0] else "nothing"
             meant = f"'{instruction.meaning}' with immediate {immediate:#x}"
-            raise BrokenLibrary(f"Capstone reads {word:#010x} as {stands}, not as {meant}: {CAPSTONE.advice}")
+            return BrokenLibrary(f"Capstone reads {word:#010x} as {stands}, not as {meant}: {CAPSTONE.advice}")
+    raise AssertionError("a word is misread, and none is")
 
 
 def _instruction(number: int) -> tuple[Instruction, int]:
     """Which word it is that has *number*: the instruction and its immediate."""
-    if number >= BRANCH_NUMBER:
-        return (BRANCH if number == BRANCH_NUMBER else LANDING_PAD), 0
-    return MOVES[number // IMMEDIATES], number % IMMEDIATES
+    fixed = _FIXED.get(number)
+    return (fixed, 0) if fixed is not None else (MOVES[number >> _IMMEDIATE_BITS], number % IMMEDIATES)
+
+
+def _word(number: int) -> int:
+    """The word that has *number*."""
+    instruction, immediate = _instruction(number)
+    return instruction.word | immediate << IMMEDIATE_SHIFT
+
+
+_IMMEDIATE_BITS = IMMEDIATES.bit_length() - 1
+_FIXED = {BRANCH_NUMBER: BRANCH, LANDING_PAD_NUMBER: LANDING_PAD}
+_FIXED_MEANINGS = {number: (instruction.meaning, 0) for number, instruction in _FIXED.items()}
+_MOVE_MEANINGS = [instruction.meaning for instruction in MOVES]
 
 
 def text_of(word: int) -> str:
@@ -100,7 +123,7 @@ def text_of(word: int) -> str:
     return f"{mnemonic} {operands}".strip()
 
 
-def _texts(words: Sequence[int]) -> Iterator[tuple[str, str]]:
+def _texts(words: Sequence[int]) -> list[tuple[str, str]]:
     """Mnemonic and operands of each of *words*; empty where Capstone knows none.
 
     Raises:
@@ -113,7 +136,7 @@ def _texts(words: Sequence[int]) -> Iterator[tuple[str, str]]:
         texts = [("", "")] * len(words)
         for address, _, mnemonic, operands in disassembler.disasm_lite(bytes(column_bytes(array("I", words))), 0):
             texts[address // WORD] = ("", "") if mnemonic.startswith(".") else (mnemonic, operands)
-    return iter(texts)
+    return texts
 
 
 _OPERATIONS = {
