@@ -31,6 +31,7 @@ ERRORS = {
     -32002: "the request contradicts itself or lacks something",
     -32003: "a file cannot be read or is malformed",
     -32004: "the linker failed",
+    -32005: "the machine cannot do it",
 }
 """Code -> what it means; the last four are the commands' exit statuses."""
 
