@@ -33,7 +33,7 @@ ERRORS = {
     -32004: "the linker failed",
     -32005: "the machine cannot do it",
 }
-"""Code -> what it means; the last four are the commands' exit statuses."""
+"""Code -> what it means; the last five are the commands' exit statuses."""
 
 
 class RpcError(Exception):
