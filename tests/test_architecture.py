@@ -15,7 +15,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"errors": ""},
     {
         "common": (
-            "text cache aarch64 arguments row fields view record columns layout object_copy strings files cancellation"
+            "text arguments cache aarch64 row fields view record columns layout object_copy strings files cancellation"
         )
     },
     {
