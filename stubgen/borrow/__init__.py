@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from stubgen.borrow.elf import HostSymbols, Member
 from stubgen.common.cancellation import checkpoint
 from stubgen.common.files import read_input
+from stubgen.common.row import Row
 from stubgen.common.text import as_text, counted
 from stubgen.errors import MalformedInput, SymbolRefusal, UnsupportedInput
 from stubgen.host import Host
@@ -27,7 +27,7 @@ from stubgen.resolve.needed import Borrowed, Needed, needed_of
 from stubgen.resolve.verdicts import IMAGE_NAMES, LINKER_PREFIXES, PROVIDED_NAMES
 
 
-class Home(NamedTuple):
+class Home(Row):
     """Where a name is defined."""
 
     member: Image | None  # None: in a shared library
@@ -131,7 +131,7 @@ class _Borrowing:
                 )
             )
             located.update(member.located)
-        return replace(needed_of(images), borrowed=tuple(borrowed), located=located)
+        return needed_of(images)._replace(borrowed=tuple(borrowed), located=located)
 
 
 class Homes:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 from stubgen.borrow.object import Piece, PieceSymbol, write_object
 from stubgen.borrow.unwind import Frame, frames, join_frames
+from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.elf import constants as c
 from stubgen.elf import relocations as r
@@ -51,7 +50,7 @@ OWN = (".gcc_except_table",)
 """Names of read-only sections that count from the code they belong to, so that each image has its own."""
 
 
-class HostSymbol(NamedTuple):
+class HostSymbol(Row):
     """A defined symbol of the host's full table."""
 
     place: int  # in the table
@@ -157,8 +156,7 @@ class HostSymbols:
         return b"" if self.table is None else self.table.file_of(symbol.place)
 
 
-@dataclass(slots=True)
-class Fate:
+class Fate(Row):
     """What the host has of one section of a member."""
 
     base: int | None = None
@@ -169,7 +167,7 @@ class Fate:
     """Why it cannot be told whether, or where, the host has it."""
 
 
-class Target(NamedTuple):
+class Target(Row):
     """What a relocation of a member means."""
 
     section: int  # of the member; 0: elsewhere
@@ -178,7 +176,6 @@ class Target(NamedTuple):
     addend: int
 
 
-@dataclass
 class Member:
     """One archive member under a look.
 
@@ -187,21 +184,23 @@ class Member:
         title: how it is called in names and reports: ``libfoo.a(foo.o)``.
         host: the host's symbols.
         defined: names that the patch's own objects define: they come before the member's, as the host's do.
+
+    Raises:
+        InputError: it has no symbols, or its relocations are broken or in a form that is not handled.
     """
 
-    image: ElfImage
-    title: str
-    host: HostSymbols
-    defined: Collection[bytes]
-    wanted: list[bytes] = field(default_factory=list)
-    """The names for which it is taken."""
-    stepped_back: dict[bytes, None] = field(default_factory=dict)
-    """The names that it defines and the host, or the patch, has."""
-    located: dict[bytes, Candidate] = field(default_factory=dict)
-    """Spelling of a new undefined symbol -> where in the host that is."""
-    refusals: dict[str, None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
+    def __init__(self, image: ElfImage, title: str, host: HostSymbols, defined: Collection[bytes]) -> None:
+        self.image = image
+        self.title = title
+        self.host = host
+        self.defined = defined
+        self.wanted: list[bytes] = []
+        """The names for which it is taken."""
+        self.stepped_back: dict[bytes, None] = {}
+        """The names that it defines and the host, or the patch, has."""
+        self.located: dict[bytes, Candidate] = {}
+        """Spelling of a new undefined symbol -> where in the host that is."""
+        self.refusals: dict[str, None] = {}
         self.file: ElfFile = self.image.file
         symbols = self.file.symbols
         if symbols is None:

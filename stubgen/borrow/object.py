@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from stubgen.common.columns import column_bytes
 from stubgen.common.fields import align_up, narrow
+from stubgen.common.row import Row
 from stubgen.common.view import BytesLike
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile
@@ -24,7 +24,7 @@ SHF_GROUP = 0x200
 SHF_LINK_ORDER = 0x80
 
 
-class Piece(NamedTuple):
+class Piece(Row):
     """A section to write."""
 
     number: int  # of the source
@@ -34,7 +34,7 @@ class Piece(NamedTuple):
     relocations: Sequence[Relocation]
 
 
-class PieceSymbol(NamedTuple):
+class PieceSymbol(Row):
     """A symbol to write."""
 
     number: int  # of the source

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from stubgen.borrow.object import Piece, Relocation
+from stubgen.common.row import Row
 from stubgen.common.view import BytesLike
 from stubgen.elf.reader import ElfFile
 from stubgen.elf.relocations import Relocations
 from stubgen.errors import MalformedInput
 
 
-class Frame(NamedTuple):
+class Frame(Row):
     """A frame description entry, and the common information entry behind it (LSB Core, "DWARF Extensions")."""
 
     section: int  # the .eh_frame that it is in

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from stubgen.common.files import read_input
@@ -86,11 +86,11 @@ def _read(view: View, entry: _Entry) -> Member:
         return Member(entry.title, view.bytes(entry.start, entry.size, f"member {entry.title}"))
     if "\0" in entry.title:
         raise MalformedInput(f"{view.name}: a member's name has a NUL byte in it: the archive is corrupt")
-    path = Path(view.name).parent / entry.title
+    path = os.path.join(os.path.dirname(view.name), entry.title)
     content = read_input(path)
     if not entry.nested:
         return Member(entry.title, content)
-    inner = View(content, str(path))
+    inner = View(content, path)
     for candidate in _entries(inner):
         if candidate.position == entry.nested:
             return _read(inner, candidate)

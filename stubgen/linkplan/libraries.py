@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
+from stubgen.common.row import Row
 from stubgen.linkplan.every_image import of_every_image
 from stubgen.linkplan.library_file import FileKind, LibraryFile, file_kind
 from stubgen.linkplan.options import Role
@@ -20,7 +19,7 @@ from stubgen.linkplan.tokens import Item
 from stubgen.linkplan.toolchain import Family
 
 
-class Meaning(NamedTuple):
+class Meaning(Row):
     """What an argument that names a library stands for."""
 
     files: tuple[LibraryFile, ...]
@@ -31,18 +30,28 @@ class Meaning(NamedTuple):
     """Of a script that names such archives: the arguments for what it names besides."""
 
 
-@dataclass(frozen=True)
 class Search:
-    """Where a linker looks for libraries."""
+    """Where a linker looks for libraries.
 
-    folders: tuple[str, ...]
-    """The command's ``-L`` first, then those of driver and linker, in order."""
-    frameworks: tuple[str, ...]
-    directory: str
-    """Where the command ran."""
-    roots: tuple[str, ...]
-    """``--sysroot``, ``-syslibroot``."""
-    family: Family
+    Args:
+        folders: the command's ``-L`` first, then those of driver and linker, in order.
+        frameworks: the same for frameworks.
+        directory: where the command ran.
+        roots: ``--sysroot``, ``-syslibroot``.
+        family: the linker's.
+    """
+
+    def __init__(
+        self,
+        *,
+        folders: tuple[str, ...],
+        frameworks: tuple[str, ...],
+        directory: str,
+        roots: tuple[str, ...],
+        family: Family,
+    ) -> None:
+        self.folders, self.frameworks = folders, frameworks
+        self.directory, self.roots, self.family = directory, roots, family
 
     def path(self, name: str) -> str:
         """*name* as a path here."""
@@ -104,7 +113,7 @@ STATIC = ("-Bstatic", "-dn", "-non_shared", "-static")
 DYNAMIC = ("-Bdynamic", "-dy", "-call_shared")
 
 
-class _State(NamedTuple):
+class _State(Row):
     """What options in front of a library say of it."""
 
     static: bool = False

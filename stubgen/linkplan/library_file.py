@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+
+from stubgen.common.row import Row
 
 
 class FileKind(Enum):
@@ -15,7 +16,7 @@ class FileKind(Enum):
     SCRIPT = "linker script"
 
 
-class LibraryFile(NamedTuple):
+class LibraryFile(Row):
     """A library of the host's link that is a file here."""
 
     path: str

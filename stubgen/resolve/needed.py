@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from stubgen.common.files import read_input
+from stubgen.common.row import Row
 from stubgen.errors import InputError, UnsupportedInput, UsageError
 from stubgen.image import Candidate, FileType, Image, Reference, Variable
 from stubgen.image.archive import is_archive, is_thin, members
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stubgen.macho.reader import BuildVersion
 
 
-class Borrowed(NamedTuple):
+class Borrowed(Row):
     """A member of an archive of the host's link that became an object of the patch, less what the host has of it."""
 
     name: str  # libfoo.a(foo.o)
@@ -26,8 +26,7 @@ class Borrowed(NamedTuple):
     stepped_back: tuple[str, ...]  # names that it defines and that are the host's nevertheless
 
 
-@dataclass(frozen=True, slots=True)
-class Needed:
+class Needed(Row):
     """The names that something outside the patch must supply."""
 
     format: str  # "elf" or "macho"
@@ -45,7 +44,7 @@ class Needed:
     """The variables that the objects define themselves."""
     borrowed: tuple[Borrowed, ...] = ()
     """The last of ``images``, if they are from archives of the host's link."""
-    located: Mapping[bytes, Candidate] = field(default_factory=dict)
+    located: Mapping[bytes, Candidate] = {}
     """Spelling -> where in the host it is, for references of borrowed members that no name of the host's answers."""
 
     def is_used_by_borrowed(self, spelling: bytes) -> bool:
@@ -59,7 +58,7 @@ class Needed:
         return tuple(image.name for image in self.images)
 
 
-class Opened(NamedTuple):
+class Opened(Row):
     """The objects in one file."""
 
     images: list[Image]

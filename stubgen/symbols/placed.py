@@ -8,12 +8,13 @@ symbol value. So whoever checks a linked patch against the host can tell whether
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+from stubgen.common.row import Row
 
 _PLACED = re.compile(rb"#(?P<tls>tls)?0x(?P<value>[0-9a-f]+)\Z")
 
 
-class Placed(NamedTuple):
+class Placed(Row):
     """What such a name says."""
 
     value: int  # static virtual address; of a thread-local its symbol value
