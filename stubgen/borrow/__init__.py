@@ -54,7 +54,7 @@ def borrow(
     lacking = [name for name in _strong(needed) if not _is_linkers_own(needed.format, name)]
     found = host.find({reference.name for reference in needed.references} | {v.name for v in needed.variables})
     lacking = [name for name in lacking if not found.get(name) and name not in (supplied or {})]
-    if not lacking or not archives:
+    if not lacking or not archives or not host.image.has_full_symbols:  # stripped: all seems to be lacking
         return needed
     if needed.format != "elf":
         return _without_macho(needed, lacking, archives)
@@ -94,6 +94,7 @@ class _Borrowing:
             checkpoint()
             member = self.members.get(id(home.member))
             if member is None:
+                refuse_intermediate(home.member, home.title, name)
                 member = Member(home.member, home.title, self.symbols, self.defined)
                 self.members[id(home.member)] = member
             member.want(name)
@@ -132,6 +133,19 @@ class _Borrowing:
             )
             located.update(member.located)
         return needed_of(images)._replace(borrowed=tuple(borrowed), located=located)
+
+
+def refuse_intermediate(image: ElfImage, title: str, name: bytes) -> None:
+    """Refuse a member that the host's linker compiled anew: what is in it is not what is in the host.
+
+    Raises:
+        SymbolRefusal: it holds code for link-time optimisation.
+    """
+    if image.intermediate_code or image.file.section(".llvm.lto") is not None:
+        raise SymbolRefusal(
+            f"{as_text(name)}: {title} has it, but was compiled with -flto, so that the host has other code of it: "
+            f"build the library without -flto"
+        )
 
 
 class Homes:

@@ -146,8 +146,9 @@ class HostSymbols:
                     info = table.st_info[index]
                     if info >> 4 != c.STB_LOCAL:
                         break
-                    if info & 0xF in (c.STT_FUNC, c.STT_OBJECT, c.STT_TLS):
-                        found.add((table.name(index), table.st_size[index]))
+                    name = table.name(index)
+                    if info & 0xF in (c.STT_FUNC, c.STT_OBJECT, c.STT_TLS) and not name.startswith((b".L", b"$")):
+                        found.add((name, table.st_size[index]))
             known = self._locals[number] = frozenset(found)
         return known
 
@@ -394,6 +395,11 @@ class Member:
             return seen or found
         return [known for known in found if self.host.file_of(known) in (b"", *self._files)]
 
+    def _namesakes(self, index: int, name: bytes) -> list[HostSymbol]:
+        """The host's local symbols of that name, from a file of the name that the member's symbol *index* is from."""
+        file = self.symbols.file_of(index)
+        return [known for known in self.host.find(name) if known.local and self.host.file_of(known) in (b"", file)]
+
     def _is_from_here(self, known: HostSymbol, index: int) -> bool:
         """Whether the host's local symbol *known* may be the member's *index*, by its size and the object around it."""
         if known.size != self.symbols.st_size[index]:
@@ -440,20 +446,17 @@ class Member:
     def _why_unseen(self, section: Section) -> str:
         """Why it is not sure that the host lacks *section*, none of whose symbols it has; empty if it is."""
         named = self._named[section.number]
-        if _is_constant(section) or any(not self._is_local(index) for index, _ in named):
+        if _is_constant(section):
             return ""
-        if self.host.keeps_locals or not self._may_be_in_host():
-            return ""
-        return (
-            f"the host's symbol table does not name the local symbols of this member, among which is its variable "
-            f"{as_text(named[0][1])}: link the host without -x and --discard-all"
-        )
-
-    def _may_be_in_host(self) -> bool:
-        """Whether any global name of the member is the host's; for a question that :attr:`is_in_host` depends on."""
-        return any(
-            self._is_strong(index) and self.host.find(name) for named in self._named.values() for index, name in named
-        )
+        if not self.host.keeps_locals:
+            return (
+                f"the host's symbol table does not name local symbols, so nobody can tell whether the host has the "
+                f"variable {as_text(named[0][1])}: link the host without -x and --discard-all, and do not strip it"
+            )
+        for index, name in named:
+            if self._is_local(index) and self._has_entrance and self._namesakes(index, name):
+                return f"the host's {as_text(name)} of that file is another one, in size or in what is beside it"
+        return ""
 
     def steps_back(self, index: int) -> bool:
         """Whether the member's definition *index* gives way to the host's, or the patch's, of that name."""

@@ -279,7 +279,7 @@ def test_state_that_the_hosts_symbols_do_not_name_is_refused(tmp_path: Path) -> 
     program = make(tmp_path, COUNTER, {"libfoo.a": "foo.o"}, link, flags=SECTIONS)
     with LiveHost(program.path) as live, pytest.raises(SymbolRefusal) as caught:
         program.link(live)
-    assert "libfoo.a(foo.o): count: the host's symbol table does not name the local symbols" in str(caught.value)
+    assert "libfoo.a(foo.o): count: the host's symbol table does not name local symbols" in str(caught.value)
 
 
 def test_a_counter_of_another_file_of_that_name_is_not_taken(tmp_path: Path) -> None:
@@ -300,3 +300,85 @@ def test_a_counter_of_another_file_of_that_name_is_not_taken(tmp_path: Path) -> 
         assert live.tell("call 0") == "call 7"
         assert program.answers(live) == "patch 107"
         assert live.tell("call 0") == "call 8"
+
+
+CONSTRUCTED = {
+    "foo.c": """
+static int count;
+__attribute__((constructor)) static void enlist(void) { count += 1000; }
+int foo_add(int by) { count += by; return count; }
+int foo_get(void) { return count; }
+""",
+    "entry.c": COUNTER["entry.c"],
+    "patch.c": COUNTER["patch.c"],
+}
+
+
+@every_linker
+def test_a_constructor_that_the_host_ran_is_not_run_again(tmp_path: Path, linker: str) -> None:
+    """A member that the host has in part: its constructor would set up the host's state a second time."""
+    link = "entry.o -L. -lfoo -Wl,--gc-sections"
+    program = make(tmp_path, CONSTRUCTED, {"libfoo.a": "foo.o"}, link, linker=linker, flags=SECTIONS)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 1003"
+        linked = program.link(live)
+        assert live.patch(linked.output) == "patch 1103"
+    assert "enlist" not in names_in(linked.output)
+
+
+def test_a_constructor_that_nobody_can_tell_about_is_refused(tmp_path: Path) -> None:
+    """Without local symbols nobody can tell whether the host ran it: it must not run on a guess."""
+    sources = {**CONSTRUCTED, "foo.c": CONSTRUCTED["foo.c"].replace("static int", "int")}
+    link = "entry.o -L. -lfoo -Wl,--gc-sections,-x"
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o"}, link, flags=SECTIONS)
+    with LiveHost(program.path) as live, pytest.raises(SymbolRefusal) as caught:
+        program.link(live)
+    assert "libfoo.a(foo.o): enlist: it is run when the member is loaded" in str(caught.value)
+
+
+def test_a_new_members_constructor_runs_once(tmp_path: Path) -> None:
+    """A member that the host does not have at all is set up when the patch is loaded, as the full build would."""
+    sources = {**CONSTRUCTED, "entry.c": "long host_entry(long a) { return a; }"}
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o"}, "entry.o -L. -lfoo", flags=SECTIONS)
+    with LiveHost(program.path) as live:
+        assert program.answers(live) == "patch 1100"
+
+
+def test_a_thread_local_of_a_library_host_is_refused_by_name(tmp_path: Path) -> None:
+    """Its offset differs from process to process: the patch would write to another thread-local."""
+    sources = {
+        "foo.c": """
+static __thread int depth;
+int foo_add(int by) { depth += by; return depth; }
+int foo_get(void) { return depth; }
+""",
+        "patch.c": COUNTER["patch.c"],
+    }
+    make(
+        tmp_path, {**sources, "entry.c": COUNTER["entry.c"]}, {"libfoo.a": "foo.o"}, "entry.o -L. -lfoo", flags=SECTIONS
+    )
+    gcc = str(need("aarch64-linux-gnu-gcc"))
+    run([gcc, "-shared", "entry.o", "-L.", "-lfoo", "-Wl,--gc-sections", "-o", "library.so"], cwd=tmp_path)
+    builder = StubBuilder(tmp_path / "library.so")
+    archives = [tmp_path / "libfoo.a"]
+    if "foo_get" in names_in(tmp_path / "library.so"):  # a library exports all that it has: take it away
+        (tmp_path / "map").write_text("{ global: host_entry; local: *; };")
+        options = ["-Wl,--gc-sections", "-Wl,--version-script=map"]
+        run([gcc, "-shared", "entry.o", "-L.", "-lfoo", *options, "-o", "library.so"], cwd=tmp_path)
+        builder = StubBuilder(tmp_path / "library.so")
+    with pytest.raises(SymbolRefusal) as caught:
+        builder.build([tmp_path / "patch.o"], slide=0x5500000000, bind=True, archives=archives)
+    assert "libfoo.a(foo.o):depth" in str(caught.value)
+    assert "tls: it is thread-local in a shared library" in str(caught.value)
+
+
+def test_an_archive_in_an_archive_and_thin_ones_of_thin_ones(tmp_path: Path) -> None:
+    """GNU ar puts the members of an archive into a thin one by their place in it."""
+    program = make(tmp_path, COUNTER, {"libfoo.a": "foo.o"}, "entry.o -L. -lfoo -Wl,--gc-sections", flags=SECTIONS)
+    ar = need("aarch64-linux-gnu-ar")
+    run([ar, "rcsT", "outer.a", "libfoo.a"], cwd=tmp_path)
+    run([ar, "rcS", "boxed.a", "libfoo.a"], cwd=tmp_path)
+    for name in ("outer.a", "boxed.a"):
+        builder = StubBuilder(program.path)
+        built = builder.build([tmp_path / "patch.o"], slide=0x5500000000, bind=True, archives=[tmp_path / name])
+        assert [member.wanted for member in built.resolution.needed.borrowed] == [("foo_get",)]
