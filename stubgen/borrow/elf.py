@@ -21,8 +21,9 @@ from stubgen.elf.reader import ElfFile, Section, Symbols
 from stubgen.elf.relocations import Relocations, read_relocations
 from stubgen.errors import MalformedInput, UnsupportedInput
 from stubgen.host import Host
-from stubgen.image import Candidate, Kind
+from stubgen.image import Candidate, Kind, Reference
 from stubgen.image.elf import ElfImage
+from stubgen.resolve.candidates import meaning
 from stubgen.symbols.placed import placed_name
 from stubgen.symbols.rust import is_rust_name
 
@@ -91,7 +92,7 @@ class HostSymbols:
         index = self.image.index
         number = 0
         for name, candidates in self.image.find(wanted).items():
-            if candidates:
+            if meaning(Reference(name, name, "", weak=False), candidates).candidates:
                 self._has.add(name)
             if any(candidate.kind is Kind.IMPORT for candidate in candidates):
                 self._imports.add(name)
