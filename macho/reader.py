@@ -21,6 +21,10 @@ from stubgen.macho import constants as c
 from stubgen.macho.records import (
     BUILD_VERSION_COMMAND,
     CHAINED_FIXUPS_HEADER,
+    CODE_LIMIT_64,
+    CS_BLOB_INDEX,
+    CS_CODE_DIRECTORY,
+    CS_SUPER_BLOB,
     DYLD_INFO_COMMAND,
     DYLIB_COMMAND,
     DYSYMTAB_COMMAND,
@@ -74,6 +78,15 @@ class Dylib(NamedTuple):
 
     cmd: int  # LC_LOAD_DYLIB and its kin
     name: str
+
+
+class CodeDirectory(NamedTuple):
+    """The part of a code signature that has the hashes of the file's pages (CS_CodeDirectory)."""
+
+    hash_type: int  # CS_HASHTYPE_*
+    page_size: int  # bytes; 0: one page as long as the file
+    limit: int  # bytes of the file, or slice, that are signed
+    hashes: tuple[bytes, ...]  # one a page
 
 
 class Symbols:
@@ -299,6 +312,27 @@ class MachOFile:
                 return BuildVersion(c.VERSION_MIN_PLATFORMS[command.cmd], version, sdk)
         return None
 
+    @cached_property
+    def code_directories(self) -> tuple[CodeDirectory, ...] | None:
+        """What LC_CODE_SIGNATURE signs; None where there is no signature."""
+        command = self._command(c.LC_CODE_SIGNATURE)
+        if command is None:
+            return None
+        _, _, offset, size = self._unpack(LINKEDIT_DATA_COMMAND, command, "LC_CODE_SIGNATURE")
+        view = self.view.slice(offset, size, "the code signature")
+        magic, _, count = view.unpack(CS_SUPER_BLOB, 0, "the code signature's header")
+        if magic != c.CSMAGIC_EMBEDDED_SIGNATURE:
+            raise MalformedInput(f"{self.name}: its code signature begins with {magic:#x}, which is none")
+        found = []
+        for number in range(count):
+            at = CS_SUPER_BLOB.size + number * CS_BLOB_INDEX.size
+            _, start = view.unpack(CS_BLOB_INDEX, at, "the code signature's index")
+            if bytes(view.bytes(start, 4, "a blob of the code signature")) == c.CSMAGIC_CODEDIRECTORY.to_bytes(
+                4, "big"
+            ):
+                found.append(_code_directory(view, start))
+        return tuple(found)
+
     def _command(self, cmd: int) -> Command | None:
         return next((command for command in self.commands if command.cmd == cmd), None)
 
@@ -336,6 +370,18 @@ class MachOFile:
             for segment in self.segments
             if segment.initprot & c.VM_PROT_EXECUTE
         ]
+
+
+def _code_directory(view: View, start: int) -> CodeDirectory:
+    """The code directory at byte *start* of a code signature."""
+    what = "a code directory"
+    fields = view.unpack(CS_CODE_DIRECTORY, start, what)
+    _, _, version, _, hashes_at, _, _, count, limit, hash_size, hash_type, _, page_bits, _ = fields
+    if version >= c.CS_SUPPORTSCODELIMIT64:
+        limit = view.unpack(CODE_LIMIT_64, start + 56, what)[0] or limit
+    raw = bytes(view.bytes(start + hashes_at, count * hash_size, f"the hashes of {what}"))
+    hashes = tuple(raw[at : at + hash_size] for at in range(0, len(raw), max(hash_size, 1)))
+    return CodeDirectory(hash_type, 1 << page_bits if 0 < page_bits < 32 else 0, limit, hashes)
 
 
 def thin(view: View) -> View:
