@@ -130,6 +130,8 @@ SG_READ_ONLY = 0x10  # a segment that dyld makes read-only once it has bound it
 
 ZEROFILL_TYPES = frozenset({S_ZEROFILL, S_GB_ZEROFILL, S_THREAD_LOCAL_ZEROFILL})
 """Section types that occupy memory and no bytes of the file."""
+LITERAL_TYPES = frozenset({0x2, 0x3, 0x4, 0x5, 0xE})
+"""Section types whose equal entries linkers merge: strings, pointers to them, and constants of 4, 8 and 16 bytes."""
 THREAD_LOCAL_TYPES = frozenset({S_THREAD_LOCAL_REGULAR, S_THREAD_LOCAL_ZEROFILL, S_THREAD_LOCAL_VARIABLES})
 
 # <mach-o/nlist.h>

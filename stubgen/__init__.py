@@ -27,7 +27,7 @@ TYPE_CHECKING = False  # as typing has it, without importing typing at each capt
 if TYPE_CHECKING:
     from stubgen.build import Built, StubBuilder, create_undefined_symbol_stub
     from stubgen.capture import Capture, newest_capture, read_captures
-    from stubgen.check import Checked, Finding, check_patch
+    from stubgen.check import Checked, check_patch
     from stubgen.common.cancellation import Cancellation
     from stubgen.errors import (
         AnchorRefusal,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         UsageError,
         VerificationRefusal,
     )
+    from stubgen.finding import Finding
     from stubgen.host import Host, open_host
     from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
     from stubgen.image import Image
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "build": ("Built", "StubBuilder", "create_undefined_symbol_stub"),
     "capture": ("Capture", "newest_capture", "read_captures"),
-    "check": ("Checked", "Finding", "check_patch"),
+    "check": ("Checked", "check_patch"),
     "common.cancellation": ("Cancellation",),
     "errors": (
         "AnchorRefusal",
@@ -89,6 +90,7 @@ _HOMES = {
         "UsageError",
         "VerificationRefusal",
     ),
+    "finding": ("Finding",),
     "host": ("Host", "open_host"),
     "host.slide": ("Slide", "slide_from_anchor", "slide_from_value"),
     "image": ("Image",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
@@ -17,11 +17,15 @@ from stubgen.check import Checked, check_patch, refuse_findings
 from stubgen.common.cancellation import checkpoint, run
 from stubgen.common.files import cannot_be_written, read_input, write_output
 from stubgen.common.text import as_text
-from stubgen.errors import LinkerFailed, PatchRefusal, UsageError
+from stubgen.errors import InputError, LinkerFailed, PatchRefusal, UsageError
 from stubgen.image import Kind
 from stubgen.image.opening import open_image
 from stubgen.linkplan import LinkPlan, build_link_plan, linker_os_for_host
+from stubgen.linkplan.map_option import library_folders, library_query, map_option
 from stubgen.options import BtiPolicy, Options, PathLike, choice, paths, read_options
+from stubgen.origin.account import Inputs, LinkInput
+from stubgen.origin.sources import Source
+from stubgen.resolve.needed import open_objects
 from stubgen.resolve.verdicts import Verdict
 
 
@@ -114,7 +118,7 @@ def link_patch(
             environment=captured.environment,
         )
         command = plan.command(folder)
-        messages = _run(command, captured)
+        messages, link_map = _run_with_map(command, plan, captured, folder)
         if not linked.is_file():
             message = f"{command[0]}: said nothing was wrong, but wrote no {target.name}\n{messages}".rstrip()
             raise LinkerFailed(message, command=command, status=0, output=messages)
@@ -126,6 +130,10 @@ def link_patch(
             libraries=wanted.libraries,
             overrides=wanted.overrides,
             pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
+            inputs=Inputs(
+                tuple(_link_inputs(built, stub_path, copies, further)), link_map, plan.directory or os.getcwd()
+            ),
+            find_library=_library_finder(plan, captured),
         )
         try:
             refuse_findings(checked)
@@ -141,6 +149,62 @@ def link_patch(
         else:
             os.replace(linked, target)
     return Linked(Path(output), built, plan, tuple(command), messages, checked, replaces)
+
+
+def _link_inputs(
+    built: Built, stub_path: Path, copies: Sequence[tuple[str, str]], further: Sequence[str]
+) -> Iterator[LinkInput]:
+    """What the command gives to the linker: stub object, bound copies, and what the caller named besides."""
+    yield LinkInput(stub_path.name, str(stub_path), Source.STUB, open_image(built.stub.content, stub_path.name))
+    bound = built.bound.objects if built.bound else ()
+    for item, (name, path) in zip(bound, copies, strict=True):
+        yield LinkInput(name, path, Source.OBJECT, open_image(item.content, name))
+    for extra in further:
+        try:
+            opened = open_objects(extra)
+        except InputError:  # a library, a linker script
+            continue
+        for image in opened.images:
+            yield LinkInput(image.name, os.path.abspath(extra), Source.OBJECT, image)
+
+
+def _run_with_map(command: Sequence[str], plan: LinkPlan, captured: Capture, folder: str) -> tuple[str, str | None]:
+    """What the linker prints, and its map file's text; None where it writes none."""
+    path = Path(folder, "link.map")
+    option = map_option(plan.args, plan.os, str(path))
+    try:
+        messages = _run([*command, *option], captured)
+    except LinkerFailed as error:
+        if not option or (str(path) not in error.output and "map" not in error.output.lower()):
+            raise
+        messages = _run(command, captured)  # a linker that knows no map file said so
+    try:
+        return messages, path.read_text("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return messages, None
+
+
+def _library_finder(plan: LinkPlan, captured: Capture) -> Callable[[str], str | None]:
+    """Finds the file of a library that the patch needs, where the linker or the driver looks for it."""
+
+    def find(name: str) -> str | None:
+        directory = plan.directory or os.getcwd()
+        if os.path.isabs(name) and os.path.isfile(name):
+            return name
+        base = os.path.basename(name)
+        stem = base.partition(".so")[0] + ".so"
+        for folder in library_folders(plan.args, directory):
+            for candidate in dict.fromkeys((base, stem)):
+                if os.path.isfile(os.path.join(folder, candidate)):
+                    return os.path.join(folder, candidate)
+        query = library_query(plan.args, plan.os, base)
+        try:
+            found = _run(query, captured).splitlines()[-1:] if query else []
+        except LinkerFailed:
+            found = []
+        return found[0] if found and os.path.isfile(found[0]) else None
+
+    return find
 
 
 def _replaced(linked: Path, built: Built) -> dict[str, int]:

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LEVELS: tuple[dict[str, str], ...] = (
-    {"errors": ""},
+    {"errors": "", "finding": ""},
     {"common": "text aarch64 fields view columns layout object_copy strings files cancellation"},
     {
         "elf": "constants records relocations unwind reader writer editor",
@@ -30,10 +30,10 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "linkplan": (
             "every_image options gnu_options ld64_options driver_options tokens response toolchain edits decisions "
-            "relocatable windows additions plan explain ."
+            "relocatable windows additions plan explain map_option ."
         ),
     },
-    {"capture": ""},
+    {"capture": "", "origin": "symbols sources link_map elf macho account findings", "loading": "elf macho ."},
     {"check": ""},
     {"link": ""},
     {"commands": ". options build plan check link inspect verify capture captures cache"},
