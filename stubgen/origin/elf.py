@@ -22,11 +22,13 @@ def symbols(image: ElfImage) -> Iterator[Symbol]:
     if table is None:
         return
     tls = next((s.p_vaddr for s in file.segments if s.p_type == c.PT_TLS), 0)
-    source = b""
+    source, forced = b"", False
     for index, info in enumerate(table.st_info):
         kind, bind, shndx = info & 0xF, info >> 4, table.st_shndx[index]
         if kind == c.STT_FILE:
             source = table.name(index)
+            # GNU ld takes the visibility from hidden symbols that it makes local, and puts a nameless file before them
+            forced = not source
         if shndx == c.SHN_UNDEF or kind in _NO_DEFINITIONS:
             continue
         name = table.name(index).partition(b"@")[0] or table.name(index)
@@ -42,7 +44,7 @@ def symbols(image: ElfImage) -> Iterator[Symbol]:
             address=table.st_value[index] + (tls if kind == c.STT_TLS else 0),
             size=table.st_size[index],
             kind=_KINDS.get(kind, plain),
-            static=bind == c.STB_LOCAL and not hidden,
+            static=bind == c.STB_LOCAL and not hidden and not forced,
             weak=bind == c.STB_WEAK,
             exported=bind != c.STB_LOCAL and not hidden,
             file=source if bind == c.STB_LOCAL else b"",
