@@ -56,7 +56,17 @@ if TYPE_CHECKING:
     from stubgen.image import Image
     from stubgen.image.opening import open_image
     from stubgen.link import Linked, link_patch
-    from stubgen.linkplan import Action, Edit, LinkerOs, LinkPlan, build_link_plan, linker_os_for_host
+    from stubgen.linkplan import (
+        Action,
+        CapturedCommand,
+        Edit,
+        LinkerOs,
+        LinkPlan,
+        PatchRequest,
+        build_link_plan,
+        linker_os_for_host,
+        plan_link,
+    )
     from stubgen.options import BtiPolicy, Options
     from stubgen.resolve.resolver import Resolution
     from stubgen.resolve.verdicts import DataPolicy, Decision, TlsPolicy, Verdict
@@ -96,7 +106,17 @@ _HOMES = {
     "image": ("Image",),
     "image.opening": ("open_image",),
     "link": ("Linked", "link_patch"),
-    "linkplan": ("Action", "Edit", "LinkPlan", "LinkerOs", "build_link_plan", "linker_os_for_host"),
+    "linkplan": (
+        "Action",
+        "CapturedCommand",
+        "Edit",
+        "LinkPlan",
+        "LinkerOs",
+        "PatchRequest",
+        "build_link_plan",
+        "linker_os_for_host",
+        "plan_link",
+    ),
     "options": ("BtiPolicy", "Options"),
     "resolve.resolver": ("Resolution",),
     "resolve.verdicts": ("DataPolicy", "Decision", "TlsPolicy", "Verdict"),
@@ -116,6 +136,7 @@ __all__ = [
     "Cancellation",
     "Cancelled",
     "Capture",
+    "CapturedCommand",
     "Checked",
     "DataPolicy",
     "Decision",
@@ -133,6 +154,7 @@ __all__ = [
     "Options",
     "OutputFailure",
     "PatchRefusal",
+    "PatchRequest",
     "PlanRefusal",
     "Refusal",
     "Resolution",
@@ -160,6 +182,7 @@ __all__ = [
     "newest_capture",
     "open_host",
     "open_image",
+    "plan_link",
     "read_captures",
     "slide_from_anchor",
     "slide_from_value",

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
+from stubgen.common.arguments import StrPath, choice, flag, number, optional, path_list
 from stubgen.common.cancellation import checkpoint
 from stubgen.common.text import as_bytes, counted
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.host import Host
 from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
-from stubgen.options import BtiPolicy, BuildOptions, Options, PathLike, choice, flag, number, paths, read_options
+from stubgen.options import BtiPolicy, BuildOptions, Options, read_options
 from stubgen.resolve.resolver import Resolution
 from stubgen.resolve.verdicts import Decision, Policy, Verdict
 from stubgen.session import Session
@@ -49,14 +50,14 @@ class StubBuilder:
     """
 
     def __init__(
-        self, host: PathLike, *, build_id: str | None = None, cache: bool = True, session: Session | None = None
+        self, host: StrPath, *, build_id: str | None = None, cache: bool = True, session: Session | None = None
     ) -> None:
         self.session = session or Session(mapped=True)
         self.host = self.session.host(host, build_id=build_id, cache=cache)
 
     def build(
         self,
-        objects: Sequence[PathLike],
+        objects: Sequence[StrPath],
         aslr_reference: int | None = None,
         *,
         bti: BtiPolicy | str = BtiPolicy.AUTO,
@@ -86,16 +87,16 @@ class StubBuilder:
         return self.emit(judged, bti=policy)
 
     def judge(
-        self, objects: Sequence[PathLike], aslr_reference: int | None = None, **options: Unpack[Options]
+        self, objects: Sequence[StrPath], aslr_reference: int | None = None, **options: Unpack[Options]
     ) -> Resolution:
         """The verdicts alone: the phases up to resolve, with :meth:`build`'s arguments."""
         return self._judge("judge", objects, aslr_reference, options)
 
     def _judge(
-        self, caller: str, objects: Sequence[PathLike], aslr_reference: int | None, options: Mapping[str, object]
+        self, caller: str, objects: Sequence[StrPath], aslr_reference: int | None, options: Mapping[str, object]
     ) -> Resolution:
         wanted = read_options(caller, options)
-        inputs, reference = paths("objects", objects), number("aslr_reference", aslr_reference)
+        inputs, reference = path_list("objects", objects), optional(number, "aslr_reference", aslr_reference)
         slide = self._slide(reference, wanted)
         supplied = self.session.supplied(wanted.libraries)
         checkpoint()
@@ -145,8 +146,8 @@ class StubBuilder:
 
 
 def create_undefined_symbol_stub(
-    host: PathLike,
-    objects: Sequence[PathLike],
+    host: StrPath,
+    objects: Sequence[StrPath],
     aslr_reference: int | None = None,
     *,
     build_id: str | None = None,

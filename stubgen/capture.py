@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import NoReturn
 
+    from stubgen.linkplan import CapturedCommand
+
 SCHEMA = 1
 """Version of the record; a field that changes its meaning raises it."""
 
@@ -55,7 +57,7 @@ ENVIRONMENT = (
 DEPTH = "STUBGEN_CAPTURE_DEPTH"
 """Set to the number of captures around this one, so that a real linker that leads back here ends."""
 
-DEEPEST = 4
+MAX_DEPTH = 4
 """A driver under capture may run a captured linker, and a wrapper may add one of each; more is a loop."""
 
 NOT_LINKING = frozenset(
@@ -63,7 +65,7 @@ NOT_LINKING = frozenset(
 )
 """With one of these, a compiler driver links nothing; to a linker, some of them mean other things."""
 
-LATEST = 253_370_764_800  # seconds since 1970
+MAX_TIME = 253_370_764_800  # seconds since 1970
 """The year 9999 begins: no record is from later."""
 
 RECORD_SUFFIX = ".link.json"
@@ -110,6 +112,12 @@ class Capture:
         self.response_files = {name: PathType(copy) for name, copy in (response_files or {}).items()}
         self.path = path
 
+    def command(self) -> CapturedCommand:
+        """What a link plan is made from."""
+        from stubgen.linkplan import CapturedCommand
+
+        return CapturedCommand(self.argv, self.directory, self.response_files, self.environment)
+
     @classmethod
     def load(cls, path: str | Path) -> Capture:
         """The record in the file *path*.
@@ -138,7 +146,7 @@ class Capture:
                 argv=[_text(word) for word in record["argv"]],
                 directory=_text(record["directory"]),
                 environment={_variable(name): _text(value) for name, value in record["environment"].items()},
-                time=_moment(record["time"]),
+                time=_timestamp(record["time"]),
                 output=_text(record["output"]),
                 response_files={
                     _text(name): file.parent / _text(copy) for name, copy in record["response_files"].items()
@@ -175,10 +183,10 @@ def _number(value: object) -> int | float:
     return value
 
 
-def _moment(value: object) -> float:
+def _timestamp(value: object) -> float:
     """Seconds since 1970 that a calendar has a date for; NaN is none."""
     number = _number(value)
-    if not 0 <= number < LATEST:
+    if not 0 <= number < MAX_TIME:
         raise ValueError(number)
     return float(number)
 
@@ -399,7 +407,7 @@ def linker_main(argv: Sequence[str] | None = None) -> NoReturn:
     real = os.environ.get("STUBGEN_REAL_LINKER", "")
     folder = os.environ.get("STUBGEN_CAPTURE_DIR", "")
     if not real:
-        _stop("set STUBGEN_REAL_LINKER to the linker that this one stands in front of")
+        _exit_with_error("set STUBGEN_REAL_LINKER to the linker that this one stands in front of")
     command = _real_command(real)
     full = [*command, *arguments]
     if not links(full):
@@ -407,7 +415,7 @@ def linker_main(argv: Sequence[str] | None = None) -> NoReturn:
     if folder:
         warn_if_unrecorded(full, folder)
     else:
-        _say("warning: STUBGEN_CAPTURE_DIR is not set, so this link is not recorded")
+        _print_error("warning: STUBGEN_CAPTURE_DIR is not set, so this link is not recorded")
     become(full)
 
 
@@ -416,7 +424,7 @@ def warn_if_unrecorded(argv: Sequence[str], folder: str | Path) -> str | None:
     try:
         return record(argv, folder)
     except Exception as error:  # recording must never break the user's build, whatever fails
-        _say(f"warning: this link is not recorded: {error}")
+        _print_error(f"warning: this link is not recorded: {error}")
         return None
 
 
@@ -438,10 +446,12 @@ def become(argv: Sequence[str]) -> NoReturn:
     """
     program = _find(argv[0])
     if program is None:
-        _stop(f"{argv[0]}: no such linker; STUBGEN_REAL_LINKER must name one")
+        _exit_with_error(f"{argv[0]}: no such linker; STUBGEN_REAL_LINKER must name one")
     depth = os.environ.get(DEPTH, "0")
-    if _is_this_executable(program) or not depth.isdigit() or int(depth) >= DEEPEST:
-        _stop(f"{program}: leads back to this capture executable; STUBGEN_REAL_LINKER must name the real linker")
+    if _is_this_executable(program) or not depth.isdigit() or int(depth) >= MAX_DEPTH:
+        _exit_with_error(
+            f"{program}: leads back to this capture executable; STUBGEN_REAL_LINKER must name the real linker"
+        )
     environment = {**os.environ, DEPTH: str(int(depth) + 1)}
     sys.stdout.flush()
     sys.stderr.flush()
@@ -452,7 +462,7 @@ def become(argv: Sequence[str]) -> NoReturn:
 
         sys.exit(subprocess.call(list(argv), executable=program, env=environment))
     except OSError as error:
-        _stop(f"{program}: cannot be run: {error.strerror}")
+        _exit_with_error(f"{program}: cannot be run: {error.strerror}")
 
 
 def _find(program: str) -> str | None:
@@ -474,12 +484,12 @@ def _is_this_executable(program: str) -> bool:
         return False
 
 
-def _say(sentence: str) -> None:
+def _print_error(sentence: str) -> None:
     sys.stderr.write(f"hotpatch-stubgen-linker: {sentence}\n")
 
 
-def _stop(sentence: str) -> NoReturn:
-    _say(f"error: {sentence}")
+def _exit_with_error(sentence: str) -> NoReturn:
+    _print_error(f"error: {sentence}")
     sys.stderr.flush()
     sys.exit(4)
 

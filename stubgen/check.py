@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
 
+from stubgen.common.arguments import StrPath, name_list, path_list
 from stubgen.common.files import read_input
 from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import InputError, PatchRefusal, UsageError
@@ -21,7 +22,7 @@ from stubgen.host.slide import Slide
 from stubgen.image import Candidate, Image, Kind, Reference, Role
 from stubgen.image.opening import open_image
 from stubgen.loading import loading_findings
-from stubgen.options import PathLike, addresses, names, paths
+from stubgen.options import addresses
 from stubgen.origin.account import Account, Inputs, LinkInput, make_account, names_in
 from stubgen.origin.findings import constructor_findings, origin_findings
 from stubgen.origin.sources import Source
@@ -38,7 +39,7 @@ class Checked:
     findings: tuple[Finding, ...]
     stubs: tuple[Stub, ...]
     slide: int | None  # the one that all stubs agree on; None without stubs
-    account: Account  # where everything in the patch comes from
+    account: Account | None = None  # where everything in the patch comes from
 
     @property
     def ok(self) -> bool:
@@ -47,17 +48,17 @@ class Checked:
 
 
 def check_patch(
-    patch: PathLike,
-    host: PathLike | Host,
+    patch: StrPath,
+    host: StrPath | Host,
     *,
     slide: Slide | None = None,
     exports: Sequence[str] = (),
-    libraries: Sequence[PathLike] = (),
+    libraries: Sequence[StrPath] = (),
     overrides: Mapping[str, int] | None = None,
     pinned: Sequence[str] = (),
-    objects: Sequence[PathLike] = (),
-    stub: PathLike | None = None,
-    link_map: PathLike | None = None,
+    objects: Sequence[StrPath] = (),
+    stub: StrPath | None = None,
+    link_map: StrPath | None = None,
     inputs: Inputs | None = None,
     find_library: Callable[[str], str | None] | None = None,
 ) -> Checked:
@@ -84,12 +85,9 @@ def check_patch(
     """
     if not isinstance(slide, Slide | None):
         raise UsageError(f"slide is {slide!r}; give a Slide, which slide_from_anchor and slide_from_value make")
-    wanted, replaced, beside = (
-        names("exports", exports),
-        addresses("overrides", overrides),
-        paths("libraries", libraries),
-    )
-    known = inputs if inputs is not None else _read_inputs(paths("objects", objects), stub, link_map)
+    wanted, beside = name_list("exports", exports), path_list("libraries", libraries)
+    replaced = addresses("overrides", overrides)
+    known = inputs if inputs is not None else _read_inputs(path_list("objects", objects), stub, link_map)
     opened = host if isinstance(host, Host) else open_host(host)
     name = os.fspath(patch)
     image = open_image(read_input(patch), name)
@@ -101,12 +99,12 @@ def check_patch(
     given = {library: open_image(read_input(library), library) for library in beside}
     by_name = {as_bytes(name): at for name, at in replaced.items()}
     finder = find_library or (lambda _: None)
-    question = _Question(opened, image, slide, wanted, given, by_name, names("pinned", pinned), known, finder)
+    question = _Question(opened, image, slide, wanted, given, by_name, name_list("pinned", pinned), known, finder)
     findings = tuple(finding for check in CHECKS for finding in check(question))
     return Checked(name, findings, question.stubs, question.slide_of_stubs, question.account)
 
 
-def _read_inputs(objects: Sequence[str], stub: PathLike | None, link_map: PathLike | None) -> Inputs:
+def _read_inputs(objects: Sequence[str], stub: StrPath | None, link_map: StrPath | None) -> Inputs:
     """What the caller knows of the link that made the patch."""
     files = [(path, Source.OBJECT) for path in objects]
     files += [(os.fspath(stub), Source.STUB)] if stub is not None else []
@@ -271,11 +269,11 @@ def _undefined(question: _Question) -> Iterator[Finding]:
         if question.addresses(item.name):
             sound = False
             message = f"{name} is left to the loader although the host defines it: its stub is not in the link"
-            yield Finding("undefined", False, message)
+            yield Finding("undefined", False, message, (name,))
         elif not item.weak and question.supplier(item.name, question.patch.needed_libraries) is None:
             sound = False
             message = f"{name} is in no library that the patch names or the host loads: dlopen would fail"
-            yield Finding("undefined", False, message)
+            yield Finding("undefined", False, message, (name,))
     imported = {item.name for item in question.patch.imports()}
     for spelling in question.pinned:  # mold 1.10 makes address 0 of such a name, and says nothing
         if split_pin(as_bytes(spelling))[0] not in imported:
@@ -283,7 +281,7 @@ def _undefined(question: _Question) -> Iterator[Finding]:
             message = (
                 f"{spelling} is not left to the loader: the linker lost it, and a call to it would go to address 0"
             )
-            yield Finding("undefined", False, message)
+            yield Finding("undefined", False, message, (spelling,))
     if sound:
         message = f"what is left undefined ({counted(total, 'symbol')}) has a supplier or is weak"
         yield Finding("undefined", True, message if total else "nothing is left undefined")
@@ -334,14 +332,15 @@ def _stubs(question: _Question) -> Iterator[Finding]:
             if stub.target != override:
                 sound = False
                 wanted = f"{override:#x}, where an earlier patch replaced it"
-                yield Finding("stubs", False, f"{name} branches to {stub.target:#x}, not to {wanted}")
+                yield Finding("stubs", False, f"{name} branches to {stub.target:#x}, not to {wanted}", (name,))
         elif not addresses:
             sound = False
-            yield Finding("stubs", False, f"{name} is a stub, but the host has no symbol of that name")
+            yield Finding("stubs", False, f"{name} is a stub, but the host has no symbol of that name", (name,))
         elif expected is None or stub.target - expected not in addresses:
             sound = False
             wanted = ", ".join(f"{address + (expected or 0):#x}" for address in addresses)
-            yield Finding("stubs", False, f"{name} branches to {stub.target:#x}, but the host's is at {wanted}")
+            message = f"{name} branches to {stub.target:#x}, but the host's is at {wanted}"
+            yield Finding("stubs", False, message, (name,))
     if expected is not None and expected % question.host.image.page_size:
         sound = False
         message = f"they agree on slide {expected:#x}, which is not a multiple of the page size"
@@ -370,7 +369,8 @@ def _slots(question: _Question) -> Iterator[Finding]:
             sound = False
             title = as_text(name)
             wanted = ", ".join(f"{place:#x}" for place in sorted(expected)) or "nowhere: the host has no such symbol"
-            yield Finding("slots", False, f"{title} is read at {value:#x}, but the host's is at {wanted}")
+            message = f"{title} is read at {value:#x}, but the host's is at {wanted}"
+            yield Finding("slots", False, message, (title,))
     if sound and total:
         yield Finding("slots", True, f"{counted(total, 'slot')} found, each with what the host has there")
 
@@ -379,7 +379,7 @@ def _looked_up(question: _Question) -> Iterator[Finding]:
     stubbed = sorted({stub.name for stub in question.stubs if stub.name} & question.patch.looked_up())
     for name in stubbed:
         message = f"{as_text(name)} is looked up by the loader although it has a stub"
-        yield Finding("lookups", False, message)
+        yield Finding("lookups", False, message, (as_text(name),))
     if not stubbed:
         yield Finding("lookups", True, "the loader looks no stub up")
 
@@ -389,7 +389,7 @@ def _exports(question: _Question) -> Iterator[Finding]:
         return
     missing = [name for name in question.exports if as_bytes(name) not in question.patch.exports()]
     for name in missing:
-        yield Finding("exports", False, f"{name} cannot be found by dlsym: the patch does not export it")
+        yield Finding("exports", False, f"{name} cannot be found by dlsym: the patch does not export it", (name,))
     if not missing:
         yield Finding("exports", True, f"{', '.join(question.exports)} can be found by dlsym")
 

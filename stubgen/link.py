@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
@@ -14,19 +14,20 @@ from stubgen.bind import write_bound
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.capture import Capture
 from stubgen.check import Checked, check_patch, refuse_findings
+from stubgen.common.arguments import StrPath, choice, path_list
 from stubgen.common.cancellation import checkpoint, run
 from stubgen.common.files import cannot_be_written, read_input, write_output
 from stubgen.common.text import as_text
 from stubgen.errors import InputError, LinkerFailed, PatchRefusal, UsageError
 from stubgen.image import Kind
 from stubgen.image.opening import open_image
-from stubgen.linkplan import LinkPlan, build_link_plan, linker_os_for_host
+from stubgen.linkplan import LinkPlan, PatchRequest, linker_os_for_host, plan_link
 from stubgen.linkplan.map_option import library_folders, library_query, map_option
-from stubgen.options import BtiPolicy, Options, PathLike, choice, paths, read_options
+from stubgen.options import BtiPolicy, Options, read_options
 from stubgen.origin.account import Inputs, LinkInput
 from stubgen.origin.sources import Source
 from stubgen.resolve.needed import open_objects
-from stubgen.resolve.verdicts import Verdict
+from stubgen.resolve.verdicts import Decision, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +49,14 @@ class Linked:
 def link_patch(
     builder: StubBuilder,
     captured: Capture,
-    objects: Sequence[PathLike],
-    output: PathLike,
+    objects: Sequence[StrPath],
+    output: StrPath,
     aslr_reference: int | None = None,
     *,
     bti: BtiPolicy | str = BtiPolicy.AUTO,
-    extra: Sequence[PathLike] = (),
-    stub: PathLike | None = None,
-    bound_dir: PathLike | None = None,
+    extra: Sequence[StrPath] = (),
+    stub: StrPath | None = None,
+    bound_dir: StrPath | None = None,
     **options: Unpack[Options],
 ) -> Linked:
     """Link a patch that is sound, from bound copies of its objects; the output appears only when it is.
@@ -84,7 +85,7 @@ def link_patch(
         StubgenError: whatever the phases before the link raise.
     """
     target = Path(os.path.realpath(output))  # beside what a symbolic link leads to, so that it can be moved there
-    inputs, further = paths("objects", objects), paths("extra", extra)
+    inputs, further = path_list("objects", objects), path_list("extra", extra)
     if options.setdefault("bind", True) is not True:
         raise UsageError("link_patch links bound copies of the objects, always: leave out bind")
     wanted = read_options("link_patch", options)
@@ -104,19 +105,16 @@ def link_patch(
         assert built.bound is not None  # noqa: S101  # judged for it
         copies = write_bound(built.bound, Path(folder, "bound") if bound_dir is None else os.path.abspath(bound_dir))
         linked = Path(folder, target.name)
-        plan = build_link_plan(
-            captured.argv,
+        request = PatchRequest(
             objects=[copy for _, copy in copies],
             output=linked,
-            extra=[str(stub_path), *(os.path.abspath(path) for path in further)],
+            extra=[stub_path, *(os.path.abspath(path) for path in further)],
             exports=wanted.exports,
             os=linker_os_for_host(builder.host.path),
             host=os.path.abspath(builder.host.path),
-            directory=captured.directory,
             soname=_fresh_name(target, built, inputs),
-            response_files=captured.response_files,
-            environment=captured.environment,
         )
+        plan = plan_link(captured.command(), request)
         command = plan.command(folder)
         messages, link_map = _run_with_map(command, plan, captured, folder)
         if not linked.is_file():
@@ -135,13 +133,7 @@ def link_patch(
             ),
             find_library=_library_finder(plan, captured),
         )
-        try:
-            refuse_findings(checked)
-        except PatchRefusal as error:
-            complaints = " ".join(finding.message for finding in checked.findings if not finding.ok)
-            notes = [f"  {describe(decision)}" for decision in judged.problems if decision.name in complaints.split()]
-            lines = [str(error).replace(str(linked), os.fspath(output)), *notes]
-            raise PatchRefusal("\n".join(lines), checked.findings) from error
+        _refuse_findings(replace(checked, patch=os.fspath(output)), judged.problems)
         replaces = _replaced(linked, built)
         checkpoint()
         if special:
@@ -207,6 +199,20 @@ def _library_finder(plan: LinkPlan, captured: Capture) -> Callable[[str], str | 
     return find
 
 
+def _refuse_findings(checked: Checked, problems: Iterable[Decision]) -> None:
+    """Raise when something speaks against the patch, and add what was known of the symbols before the link.
+
+    Raises:
+        PatchRefusal: its message has a line for each finding and for each of the *problems* that one is about.
+    """
+    try:
+        refuse_findings(checked)
+    except PatchRefusal as error:
+        named = {name for finding in checked.findings if not finding.ok for name in finding.names}
+        notes = [f"  {describe(decision)}" for decision in problems if decision.name in named]
+        raise PatchRefusal("\n".join([str(error), *notes]), checked.findings) from error
+
+
 def _replaced(linked: Path, built: Built) -> dict[str, int]:
     """The host's functions that the linked patch defines anew."""
     own = {name for image in built.resolution.needed.images for name in image.definitions()}
@@ -220,7 +226,7 @@ def _replaced(linked: Path, built: Built) -> dict[str, int]:
     }
 
 
-def _fresh_name(target: Path, built: Built, inputs: Sequence[PathLike]) -> str:
+def _fresh_name(target: Path, built: Built, inputs: Sequence[StrPath]) -> str:
     """The patch's soname: another one for every content, or the loader returns the patch that it already has."""
     digest = hashlib.sha256(built.stub.content)
     for path in inputs:

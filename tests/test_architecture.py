@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS: tuple[dict[str, str], ...] = (
     {"errors": "", "finding": ""},
-    {"common": "text aarch64 fields view columns layout object_copy strings files cancellation"},
+    {"common": "text aarch64 arguments fields view columns layout object_copy strings files cancellation"},
     {
         "elf": "constants records relocations unwind reader writer editor",
         "macho": "constants records relocations unwind reader writer editor",
@@ -29,8 +29,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"build": ""},
     {
         "linkplan": (
-            "every_image options gnu_options ld64_options driver_options tokens response toolchain edits decisions "
-            "relocatable windows additions plan explain map_option ."
+            "every_image options gnu_options ld64_options driver_options tokens response plan request toolchain "
+            "relocatable edits decisions additions windows explain map_option ."
         ),
     },
     {"capture": "", "origin": "symbols sources link_map elf macho account findings", "loading": "elf macho ."},

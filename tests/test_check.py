@@ -10,10 +10,12 @@ import pytest
 from tools import SYSROOT, need, run
 
 from stubgen.build import StubBuilder
-from stubgen.check import check_patch, refuse_findings
+from stubgen.check import Checked, Finding, check_patch, refuse_findings
 from stubgen.errors import InputError, PatchRefusal
 from stubgen.host import open_host
 from stubgen.host.slide import slide_from_value
+from stubgen.link import _refuse_findings
+from stubgen.resolve.verdicts import Decision, Verdict
 
 HOST = """
 #include <string.h>
@@ -84,6 +86,9 @@ def failing(bench: Bench, patch: Path, **options: object) -> str:
     """The complaints about *patch*."""
     checked = check_patch(patch, bench.host, **options)  # type: ignore[arg-type]
     assert not checked.ok
+    for finding in checked.findings:
+        if not finding.ok and finding.check in ("undefined", "stubs", "slots", "lookups", "exports"):
+            assert finding.message.startswith(finding.names), finding
     with pytest.raises(PatchRefusal) as caught:
         refuse_findings(checked)
     return str(caught.value)
@@ -209,3 +214,25 @@ def test_a_large_library_goes_through_every_check() -> None:
     if not library.exists():
         need("aarch64-linux-gnu-gcc")
     assert check_patch(library, SYSROOT / "lib" / "libc.so.6").stubs == ()
+
+
+def test_a_refused_link_says_what_was_known_of_the_symbols() -> None:
+    """The close names of a typo are shown beside it; those of a symbol called "it" are not."""
+    findings = (
+        Finding("back-edge", False, "it loads the host itself: it needs libhost.so; drop that from the link"),
+        Finding("undefined", False, "host_ff is in no library that the patch names", ("host_ff",)),
+        Finding("undefined", True, "what is left undefined has a supplier", ("loads",)),
+    )
+    problems = [
+        Decision(name, Verdict.MISSING, "the host has no such symbol", None, None, (close,), ())
+        for name, close in (("it", "id"), ("host_ff", "host_f"), ("loads", "load"))
+    ]
+    with pytest.raises(PatchRefusal) as caught:
+        _refuse_findings(Checked("patch.so", findings, (), None), problems)
+    assert str(caught.value).splitlines() == [
+        "patch.so: the linked patch is not sound",
+        "  back-edge: it loads the host itself: it needs libhost.so; drop that from the link",
+        "  undefined: host_ff is in no library that the patch names",
+        "  host_ff: missing: the host has no such symbol; close names: host_f",
+    ]
+    _refuse_findings(Checked("patch.so", findings[2:], (), None), problems)

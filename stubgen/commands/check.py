@@ -83,7 +83,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
 
 def write_map(path: str | None, checked: Checked, command: str) -> None:
     """Write the account as JSON where ``--map`` asks for it."""
-    if path is not None:
+    if path is not None and checked.account is not None:
         document = {"schema": SCHEMA, "command": command, "patch": checked.patch, **account_document(checked.account)}
         write_report(path, document)
 
@@ -107,7 +107,7 @@ def check_document(checked: Checked) -> dict[str, object]:
             {"check": f.check, "ok": f.ok, "note": f.note, "message": f.message, "names": list(f.names)}
             for f in checked.findings
         ],
-        "account": account_document(checked.account),
+        "account": account_document(checked.account) if checked.account else None,
     }
 
 

@@ -12,7 +12,7 @@ from stubgen.commands import Outcome
 from stubgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from stubgen.linkplan import CapturedCommand
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -48,46 +48,47 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> Outcome:
     """Plan, and print the plan in the form that was asked for."""
-    from stubgen.linkplan import LinkerOs, build_link_plan
-    from stubgen.linkplan.explain import document, explain, shell_line
+    from stubgen.linkplan import PatchRequest, plan_link
+    from stubgen.linkplan.plan import document
 
     if arguments.keep_global and not arguments.relocatable:
         raise UsageError("--keep-global is for --relocatable; a shared library's symbols are chosen with --export")
-    argv, directory, response_files, environment = _captured(arguments)
-    plan = build_link_plan(
-        argv,
+    captured = _captured(arguments)
+    request = PatchRequest(
         objects=arguments.objects,
         output=arguments.output,
         extra=arguments.extra,
         exports=arguments.exports,
-        os=None if arguments.os is None else LinkerOs(arguments.os),
+        os=arguments.os,
         host=arguments.host,
-        directory=directory,
-        relocatable=arguments.relocatable,
         soname=arguments.soname,
-        response_files=response_files,
+        relocatable=arguments.relocatable,
         keep_global=arguments.keep_global,
         objcopy=arguments.objcopy,
-        environment=environment,
     )
+    plan = plan_link(captured, request)
     if arguments.explain:
+        from stubgen.linkplan.explain import explain
+
         colour, width = _terminal()
         text = explain(plan, colour=colour, width=width)
     elif arguments.shell:
+        from stubgen.linkplan.explain import shell_line
+
         text = shell_line(plan)
     else:
         text = "\n".join(plan.args)
     return Outcome(document(plan), text, complaint="\n".join(f"warning: {word}" for word in plan.warnings))
 
 
-def _captured(
-    arguments: argparse.Namespace,
-) -> tuple[list[str], str | None, dict[str, Path], dict[str, str] | None]:
-    """(command, where it ran, its response files, its environment) from the record or from the command line."""
+def _captured(arguments: argparse.Namespace) -> CapturedCommand:
+    """The command of the record, or of the command line."""
     if arguments.captured is None:
         if not arguments.argv:
             raise UsageError("give the captured command: --captured FILE, or the command itself after --")
-        return arguments.argv, arguments.directory, {}, None
+        from stubgen.linkplan import CapturedCommand
+
+        return CapturedCommand(arguments.argv, directory=arguments.directory)
     if arguments.argv or arguments.directory:
         raise UsageError("--captured holds the command and its folder; leave out --directory and what follows --")
     from stubgen.capture import Capture, newest_capture
@@ -98,10 +99,8 @@ def _captured(
             raise UsageError(
                 f"{arguments.captured}: is a folder; say which link of it with --output-name NAME or --host FILE"
             )
-        capture = newest_capture(arguments.captured, name)
-    else:
-        capture = Capture.load(arguments.captured)
-    return capture.argv, str(capture.directory), capture.response_files, capture.environment
+        return newest_capture(arguments.captured, name).command()
+    return Capture.load(arguments.captured).command()
 
 
 def _terminal() -> tuple[bool, int]:

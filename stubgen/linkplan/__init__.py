@@ -1,13 +1,94 @@
 """From the command that linked the host to the command that links the patch.
 
-``build_link_plan`` is the whole of it: ``toolchain`` says which program runs and how it reads its arguments,
-``response`` unfolds response files, ``tokens`` takes the arguments apart by the option tables, ``decisions`` says
-what becomes of each, ``additions`` what a patch needs besides, ``edits`` puts both into one account, ``plan`` runs
-them in this order, and ``explain`` prints the outcome.
+:func:`plan_link` is the whole of it, step by step: ``request`` holds what it is made from, ``toolchain`` says which
+program runs and how it reads its arguments, ``response`` unfolds response files, ``tokens`` takes the arguments apart
+by the option tables, ``decisions`` says what becomes of each, ``edits`` puts that into one account, ``additions`` adds
+what a patch needs besides, ``plan`` is the outcome and ``explain`` prints it. Everything that no rule names stays as
+it was and where it was.
 """
 
-from stubgen.linkplan.edits import Action, Edit
-from stubgen.linkplan.plan import LinkPlan, build_link_plan, linker_os_for_host
-from stubgen.linkplan.toolchain import LinkerOs
+from __future__ import annotations
 
-__all__ = ["Action", "Edit", "LinkPlan", "LinkerOs", "build_link_plan", "linker_os_for_host"]
+from collections.abc import Sequence
+from typing import Unpack
+
+from stubgen.common.arguments import check_keywords
+from stubgen.linkplan.additions import additions, kept_options, with_additions
+from stubgen.linkplan.decisions import decide_all, make_context, refuse_other_links
+from stubgen.linkplan.edits import edits_of, make_plan
+from stubgen.linkplan.plan import Action, Edit, LinkerOs, LinkPlan, linker_os_for_host
+from stubgen.linkplan.request import CapturedCommand, PatchRequest, PatchWishes, PlanWishes
+from stubgen.linkplan.tokens import tokenize
+from stubgen.linkplan.toolchain import CommandLine, Family, read_command
+
+__all__ = [
+    "Action",
+    "CapturedCommand",
+    "Edit",
+    "LinkPlan",
+    "LinkerOs",
+    "PatchRequest",
+    "PatchWishes",
+    "PlanWishes",
+    "build_link_plan",
+    "linker_os_for_host",
+    "plan_link",
+]
+
+
+def build_link_plan(argv: Sequence[str], **wishes: Unpack[PlanWishes]) -> LinkPlan:
+    """The command that links the patch, from the one that linked the host: :func:`plan_link` in one call.
+
+    Args:
+        argv: the captured command, **the program first**, wrappers in front of it allowed. The plan's ``args``
+            start with the program too.
+        wishes: the keywords of :class:`PatchRequest` and the others of :class:`CapturedCommand`; ``objects`` and
+            ``output`` are needed.
+
+    Raises:
+        PlanRefusal: hot-patching cannot work for what the command links.
+        UsageError: the command names no linker, or only compiles; a keyword is unknown or its value is wrong.
+        MalformedInput: a response file includes itself.
+        UnreadableInput: a response file exists and cannot be read.
+    """
+    known = (*PatchRequest._fields, *CapturedCommand._fields[1:])
+    check_keywords("build_link_plan", wishes, known, required=("objects", "output"))
+    captured = CapturedCommand(
+        argv,
+        directory=wishes.pop("directory", None),
+        response_files=wishes.pop("response_files", None),
+        environment=wishes.pop("environment", None),
+    )
+    patch: PatchWishes = wishes  # what is left
+    return plan_link(captured, PatchRequest(**patch))
+
+
+def plan_link(captured: CapturedCommand, request: PatchRequest) -> LinkPlan:
+    """The command that links the patch, from the one that linked the host.
+
+    Raises:
+        PlanRefusal: hot-patching cannot work for what the command links.
+        UsageError: the command names no linker, or only compiles.
+        MalformedInput: a response file includes itself.
+        UnreadableInput: a response file exists and cannot be read.
+    """
+    line = read_command(captured, request.os)
+    if line.toolchain.family is Family.MSVC:
+        from stubgen.linkplan.windows import plan_windows
+
+        return plan_windows(line, request)
+    return _plan_unix(line, request)
+
+
+def _plan_unix(line: CommandLine, request: PatchRequest) -> LinkPlan:
+    """The plan of a compiler driver's command, or of a GNU-style or ld64-style linker's."""
+    toolchain = line.toolchain
+    driver = toolchain.driver_grammar() if toolchain.driver else None
+    tokens = tokenize(line.arguments, driver, toolchain.linker_grammar())
+    context = make_context(tokens, line, request)
+    refuse_other_links(tokens, context)
+    verdicts = decide_all(tokens.items, context)
+    kept = kept_options(tokens, verdicts)
+    added = additions(context, kept)
+    edits = with_additions(edits_of(tokens, verdicts, line), added, context, kept)
+    return make_plan(line, request, edits)

@@ -1,83 +1,131 @@
-"""What a patch's link needs that the host's had not, in the order in which it is added."""
+"""What a patch's link needs that the host's had not, and where in the command it stands."""
 
 from __future__ import annotations
 
 import re
 import zlib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from stubgen.common.text import as_bytes
-from stubgen.linkplan.decisions import DROPPED, Request
-from stubgen.linkplan.edits import Action, Edit, Verdict
+from stubgen.linkplan.decisions import Context
+from stubgen.linkplan.edits import Verdict
 from stubgen.linkplan.options import Role
+from stubgen.linkplan.plan import Action, Edit, LinkerOs
+from stubgen.linkplan.request import PatchRequest
 from stubgen.linkplan.tokens import Tokens
-from stubgen.linkplan.toolchain import Dialect, Family, LinkerOs, Toolchain, apple_sdk, basename
+from stubgen.linkplan.toolchain import Dialect, Family, Toolchain, apple_sdk, basename
 
 
-def still_there(tokens: Tokens, verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
-    """(name, first operand) of every option that stays."""
+class KeptOption(NamedTuple):
+    """An option of the captured command that stays."""
+
+    name: str
+    operand: str
+    """Its first one; ``""`` without any."""
+
+
+def kept_options(tokens: Tokens, verdicts: Sequence[Verdict]) -> list[KeptOption]:
+    """Every option that stays, in order."""
     return [
-        (item.option.name, item.values[0] if item.values else "")
-        for item, (stays, _) in zip(tokens.items, verdicts, strict=True)
-        if stays and item.option is not None
+        KeptOption(item.option.name, item.values[0] if item.values else "")
+        for item, verdict in zip(tokens.items, verdicts, strict=True)
+        if verdict.stays and item.option is not None
     ]
 
 
-def additions(request: Request, present: Sequence[tuple[str, str]]) -> list[Edit]:
-    """What the patch's link needs, in order."""
-    apple = request.toolchain.family is Family.LD64
-    driver = request.toolchain.driver
-    edits: list[Edit] = []
+class Additions(NamedTuple):
+    """What the patch's link needs, in the order in which it is added."""
 
-    def add(arguments: Iterable[str], why: str) -> None:
-        edits.append(Edit(Action.ADDED, (), tuple(arguments), why))
-
-    def add_for_linker(arguments: Sequence[str], why: str) -> None:
-        add(through_driver(arguments, request.toolchain.dialect) if driver else arguments, why)
-
-    if request.relocatable:
-        add(["-r", "-nostdlib"] if driver else ["-r"], "merge everything into one object")
-    elif request.os is not LinkerOs.OTHER:
-        add([_shared(request.toolchain)], "a patch is a shared library")
-        add_for_linker(_unresolved(request), "what stub.o does not define, libraries that the host loaded will")
-        for name in _exports(request, present):
-            add_for_linker(
-                ["-exported_symbol", name] if apple else [f"--export-dynamic-symbol={name}"], "exported as asked for"
-            )
-        option = "-install_name" if apple else "-soname"
-        add_for_linker([option, request.soname or fresh_name(request)], "a name that no loaded library has")
-    if apple and not _has_sdk(request, present):
-        sdk = apple_sdk(request.toolchain, request.environment)
-        if sdk:
-            add(["-isysroot" if driver else "-syslibroot", sdk], "the SDK that xcrun names; the command has none")
-    edits += inputs(request)
-    add(["-o", request.output], "the patch")
-    return edits
+    options: Sequence[Edit]
+    inputs: Sequence[Edit]
+    output: Edit
 
 
-def inputs(request: Request) -> list[Edit]:
+def additions(context: Context, kept: Sequence[KeptOption]) -> Additions:
+    """What the patch's link needs beside the options that are *kept*."""
+    output = _added(["-o", context.request.output], "the patch")
+    return Additions([*_kind_of_output(context, kept), *_sdk(context, kept)], patch_inputs(context.request), output)
+
+
+def with_additions(edits: Sequence[Edit], added: Additions, context: Context, kept: Sequence[KeptOption]) -> list[Edit]:
+    """The *edits* of the captured arguments with what is added: behind them, but for inputs whose order matters."""
+    first = _input_position(edits, context, kept)
+    if first is None:
+        return [*edits, *added.options, *added.inputs, added.output]
+    return [*edits[:first], *added.inputs, *edits[first:], *added.options, added.output]
+
+
+def _added(arguments: Iterable[str], why: str) -> Edit:
+    return Edit(Action.ADDED, (), tuple(arguments), why)
+
+
+def patch_inputs(request: PatchRequest) -> list[Edit]:
     """The stub object and the patch's own objects."""
-    edits = [Edit(Action.ADDED, (), (path,), "asked for") for path in request.extra]
-    return edits + [Edit(Action.ADDED, (), (path,), "an object of the patch") for path in request.objects]
+    edits = [_added((path,), "asked for") for path in request.extra]
+    return edits + [_added((path,), "an object of the patch") for path in request.objects]
 
 
-def place_inputs(edits: list[Edit], added: list[Edit], request: Request, present: Sequence[tuple[str, str]]) -> None:
-    """Move the patch's inputs out of *added* to where the host's first one stood in *edits*, if order matters.
+def _kind_of_output(context: Context, kept: Sequence[KeptOption]) -> list[Edit]:
+    """The options that make the output what it is: a merged object, or a shared library of a name of its own."""
+    request, toolchain = context.request, context.toolchain
+    if request.relocatable:
+        return [_added(["-r", "-nostdlib"] if toolchain.driver else ["-r"], "merge everything into one object")]
+    if context.os is LinkerOs.OTHER:
+        return []
+    apple = toolchain.family is Family.LD64
+    name = [("-install_name" if apple else "-soname"), request.soname or fresh_name(context)]
+    return [
+        _added([_shared(toolchain)], "a patch is a shared library"),
+        _for_linker(
+            _unresolved(context), "what stub.o does not define, libraries that the host loaded will", toolchain
+        ),
+        *(
+            _for_linker(
+                ["-exported_symbol", symbol] if apple else [f"--export-dynamic-symbol={symbol}"],
+                "exported as asked for",
+                toolchain,
+            )
+            for symbol in _exports(context, kept)
+        ),
+        _for_linker(name, "a name that no loaded library has", toolchain),
+    ]
+
+
+def _for_linker(arguments: Sequence[str], why: str, toolchain: Toolchain) -> Edit:
+    """Linker *arguments*, handed through the driver where there is one."""
+    return _added(through_driver(arguments, toolchain.dialect) if toolchain.driver else arguments, why)
+
+
+def _sdk(context: Context, kept: Sequence[KeptOption]) -> list[Edit]:
+    """The SDK that an Apple command lacks, if anything names one."""
+    toolchain = context.toolchain
+    if toolchain.family is not Family.LD64 or _has_sdk(context, kept):
+        return []
+    sdk = apple_sdk(toolchain, context.environment)
+    if not sdk:
+        return []
+    return [
+        _added(
+            ["-isysroot" if toolchain.driver else "-syslibroot", sdk], "the SDK that xcrun names; the command has none"
+        )
+    ]
+
+
+def _input_position(edits: Sequence[Edit], context: Context, kept: Sequence[KeptOption]) -> int | None:
+    """Index in *edits* of the host's first input, if the patch's must stand there; None: they may come last.
 
     GNU ld takes from a static archive, and under --as-needed from a shared library, only what an input in front
     of it asked for: behind the libraries that the command keeps, the patch's objects would get nothing from them.
     """
-    formats = any(name in ("-b", "--format") for name, _ in present)  # the next inputs would be read as something else
-    if request.toolchain.family is not Family.GNU or request.os is LinkerOs.OTHER or formats:
-        return
-    host_inputs = [n for n, edit in enumerate(edits) if edit.action in CHANGED and DROPPED[Role.INPUT] in edit.why]
-    if host_inputs and any(_links_a_library(edit) for edit in edits[host_inputs[0] :]):
-        moved = inputs(request)
-        added[:] = [item for item in added if item not in moved]
-        edits[host_inputs[0] : host_inputs[0]] = moved
-
-
-CHANGED = (Action.DROPPED, Action.REPLACED)
+    formats = any(name in ("-b", "--format") for name, _ in kept)  # the next inputs would be read as something else
+    if context.toolchain.family is not Family.GNU or context.os is LinkerOs.OTHER or formats:
+        return None
+    input_role = Role.INPUT
+    first = next((index for index, edit in enumerate(edits) if input_role in edit.dropped_roles), None)
+    if first is None or not any(_links_a_library(edit) for edit in edits[first:]):
+        return None
+    return first
 
 
 def _links_a_library(edit: Edit) -> bool:
@@ -92,30 +140,30 @@ def _shared(toolchain: Toolchain) -> str:
     return "-dylib" if toolchain.family is Family.LD64 and not toolchain.driver else "-shared"
 
 
-def _unresolved(request: Request) -> list[str]:
+def _unresolved(context: Context) -> list[str]:
     """The directive that lets undefined symbols through, as the linker at hand spells it."""
-    if request.toolchain.family is Family.LD64:
+    if context.toolchain.family is Family.LD64:
         return ["-undefined", "dynamic_lookup"]
-    if request.toolchain.dialect is Dialect.ZIG:  # zig's driver rejects --unresolved-symbols
+    if context.toolchain.dialect is Dialect.ZIG:  # zig's driver rejects --unresolved-symbols
         return ["-z", "undefs"]
     return ["--unresolved-symbols=ignore-all"]
 
 
-def _has_sdk(request: Request, present: Sequence[tuple[str, str]]) -> bool:
+def _has_sdk(context: Context, kept: Sequence[KeptOption]) -> bool:
     """Say whether the command or its environment names an SDK, or zig brings its own."""
-    named = any(name in ("-isysroot", "-syslibroot", "--sysroot", "-sdk") for name, _ in present)
-    return named or "SDKROOT" in request.environment or request.toolchain.dialect is Dialect.ZIG
+    named = any(name in ("-isysroot", "-syslibroot", "--sysroot", "-sdk") for name, _ in kept)
+    return named or "SDKROOT" in context.environment or context.toolchain.dialect is Dialect.ZIG
 
 
-def _exports(request: Request, present: Sequence[tuple[str, str]]) -> list[str]:
+def _exports(context: Context, kept: Sequence[KeptOption]) -> list[str]:
     """The exports that need an option.
 
     zig's driver has none, and exports every symbol of default visibility without one.
     """
-    if request.toolchain.dialect is Dialect.ZIG:
+    if context.toolchain.dialect is Dialect.ZIG:
         return []
-    exported = {value for name, value in present if name in ("-exported_symbol", "--export-dynamic-symbol")}
-    return [name for name in request.exports if name not in exported]
+    exported = {value for name, value in kept if name in ("-exported_symbol", "--export-dynamic-symbol")}
+    return [name for name in context.request.exports if name not in exported]
 
 
 def through_driver(arguments: Sequence[str], dialect: Dialect = Dialect.COMMON) -> list[str]:
@@ -125,9 +173,10 @@ def through_driver(arguments: Sequence[str], dialect: Dialect = Dialect.COMMON) 
     return ["-Wl," + ",".join(arguments)]
 
 
-def fresh_name(request: Request) -> str:
+def fresh_name(context: Context) -> str:
     """A name for the loader that differs between patches and is the same for the same request."""
+    request = context.request
     stem, _, ending = basename(request.output).partition(".")
     text = "\0".join((request.output, *request.extra, *request.objects))
     mark = zlib.crc32(as_bytes(text))
-    return f"{stem}-{mark:08x}.{ending or ('dylib' if request.toolchain.family is Family.LD64 else 'so')}"
+    return f"{stem}-{mark:08x}.{ending or ('dylib' if context.toolchain.family is Family.LD64 else 'so')}"

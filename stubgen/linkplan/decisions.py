@@ -1,66 +1,49 @@
 """What becomes of each option and input: the rules.
 
 An option's role (from the option tables) settles nearly everything: :data:`DROPPED` says which roles go and why.
-The functions in :data:`DECISIONS` are for the roles whose fate depends on the operand or on the request.
+The functions in :data:`DECISIONS` are for the roles where the operand or the request decides.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from stubgen.errors import PlanRefusal, UsageError
-from stubgen.linkplan.edits import Verdict
+from stubgen.linkplan.edits import KEPT, Verdict
 from stubgen.linkplan.options import Role
+from stubgen.linkplan.plan import LinkerOs
+from stubgen.linkplan.request import PatchRequest
 from stubgen.linkplan.tokens import Item, Tokens
-from stubgen.linkplan.toolchain import Family, LinkerOs, Toolchain, basename
-
-StrPath = str | os.PathLike[str]
+from stubgen.linkplan.toolchain import CommandLine, Family, Toolchain, basename
 
 
-class Request(NamedTuple):
-    """What the caller asked for, in the form that the rules need."""
+class Context(NamedTuple):
+    """All that the rules go by: what the caller wishes, and what the captured command says."""
 
-    objects: tuple[str, ...]
-    output: str
-    extra: tuple[str, ...]
-    exports: tuple[str, ...]
-    directory: str | None
-    relocatable: bool
-    soname: str | None
+    request: PatchRequest
+    """Its paths are spelled for the folder where the command ran."""
     toolchain: Toolchain
     os: LinkerOs
+    directory: str | None
+    """Where the captured command ran."""
+    environment: Mapping[str, str]
+    """What it ran in."""
     host_names: frozenset[str]
     """File names, sonames and install names of the host."""
+    host_libraries: frozenset[str]
+    """What stands behind ``-l`` where it finds one of them."""
     search: tuple[str, ...]
-    """Operands of ``-L``, in order."""
+    """Operands of its ``-L``, in order."""
     captured_shared: bool
-    """The captured command already linked a shared library."""
-    environment: Mapping[str, str]
-    """What the captured command ran in."""
+    """It already linked a shared library."""
 
 
-def make_request(
-    tokens: Tokens,
-    toolchain: Toolchain,
-    *,
-    linker_os: LinkerOs,
-    objects: Sequence[StrPath],
-    output: StrPath,
-    extra: Sequence[StrPath],
-    exports: Sequence[str],
-    host: StrPath | None,
-    directory: str | None,
-    relocatable: bool,
-    soname: str | None,
-    environment: Mapping[str, str],
-) -> Request:
+def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Context:
     """The caller's wishes, and what the captured command says of the host."""
-    names = set()
-    if host is not None:
-        names.add(basename(os.fspath(host)))
+    names = set() if request.host is None else {basename(request.host)}
     shared = False
     search: list[str] = []
     output_role, identity_role, shared_role = Role.OUTPUT, Role.IDENTITY, Role.SHARED
@@ -75,29 +58,18 @@ def make_request(
         elif role is shared_role:
             shared = True
     names.discard("")
-    return Request(
-        objects=tuple(placed(path, directory) for path in objects),
-        output=placed(output, directory),
-        extra=tuple(placed(path, directory) for path in extra),
-        exports=tuple(exports),
-        directory=directory,
-        relocatable=relocatable,
-        soname=soname,
-        toolchain=toolchain,
-        os=linker_os,
+    captured = line.captured
+    return Context(
+        request=request.run_in(captured.directory),
+        toolchain=line.toolchain,
+        os=request.os or line.toolchain.os,
+        directory=captured.directory,
+        environment=os.environ if captured.environment is None else captured.environment,
         host_names=frozenset(names),
+        host_libraries=frozenset(library for name in names for library in _library_names(name)),
         search=tuple(search),
         captured_shared=shared,
-        environment=environment,
     )
-
-
-def placed(path: StrPath, directory: str | None) -> str:
-    """*path* as the command must spell it when it runs in *directory*."""
-    text = os.fspath(path)
-    if directory is None or os.path.isabs(text):
-        return text
-    return os.path.abspath(text)
 
 
 DROPPED: Mapping[Role, str] = {
@@ -127,13 +99,23 @@ RELOCATABLE_DROPPED: Mapping[Role, str] = {
 }
 """Roles that go as well when the result is one object."""
 
-KEPT: Verdict = (True, "")
-"""No rule names it."""
+DROPS: Mapping[Role, Verdict] = {role: Verdict(False, why, (role,)) for role, why in DROPPED.items()}
+"""Role that always goes -> the verdict on it."""
+RELOCATABLE_DROPS: Mapping[Role, Verdict] = {
+    role: Verdict(False, why, (role,)) for role, why in RELOCATABLE_DROPPED.items()
+}
+"""Role that goes as well when the result is one object -> the verdict on it."""
 
-GONE: Mapping[Role, Verdict] = {role: (False, why) for role, why in DROPPED.items()}
-"""Role -> the verdict on it."""
+HOST_INPUT = DROPS[Role.INPUT]
+"""An object or archive of the host, under whatever option or name."""
 
-BACK_EDGE = "is the host: the patch would depend on it and load it again"
+BACK_EDGE = Verdict(False, "is the host: the patch would depend on it and load it again")
+INCOMPLETE = Verdict(False, "its operand is missing, so it would swallow the next argument")
+NO_RESPONSE_FILE = Verdict(True, "a response file that is not there")
+NO_INPUT_NAME = Verdict(True, "not the name of an object, archive or library")
+LIBRARY_LAYOUT = Verdict(True, "lays out a shared library")
+EXECUTABLE_LAYOUT = Verdict(False, "lays out an executable")
+HOST_SYMBOLS = Verdict(False, "gives the host's link-time addresses, which are not its runtime addresses")
 
 _INPUT_ENDINGS = (
     "o obj a lib rlib rmeta lo la bc tbd dylib so dll sl bundle res def ld lds lnk ltrans "
@@ -145,10 +127,18 @@ VERSIONED_LIBRARY = r"(?i:\.so\.[0-9A-Za-z_.-]+$)"
 """``libc.so.6`` is one as well."""
 
 
-def refuse_other_links(tokens: Tokens, request: Request) -> None:
+def _library_names(file: str) -> Iterator[str]:
+    """What stands behind ``-l`` where it finds *file*: ``libx.so.1`` is x, ``libx.1.dylib`` is x and x.1."""
+    parts = file.removeprefix("lib").split(".") if file.startswith("lib") else []
+    for count in range(1, len(parts)):
+        if parts[count].startswith(("so", "dylib", "a", "tbd")) or (count == 1 and parts[-1].endswith("dylib")):
+            yield ".".join(parts[:count])
+
+
+def refuse_other_links(tokens: Tokens, context: Context) -> None:
     """Refuse a command that links nothing, or only an executable that no library can be loaded into."""
     static = None
-    dynamic = request.captured_shared
+    dynamic = context.captured_shared
     compile_role, static_role, relocatable_role = Role.COMPILE, Role.STATIC, Role.RELOCATABLE
     for item in tokens.items:
         if item.option is None:
@@ -170,58 +160,58 @@ def refuse_other_links(tokens: Tokens, request: Request) -> None:
         )
 
 
-def decide_all(items: Sequence[Item], request: Request) -> list[Verdict]:
+def decide_all(items: Sequence[Item], context: Context) -> list[Verdict]:
     """What becomes of each item; an option whose role alone decides is looked at once."""
-    settled: dict[int, Verdict] = {}  # by identity: a driver and a linker may call two options by one name
+    by_option: dict[int, Verdict] = {}  # by identity: a driver and a linker may call two options by one name
     verdicts: list[Verdict] = []
     for item in items:
         option = item.option
-        verdict = settled.get(id(option)) if option is not None and not item.dangling else None
+        verdict = by_option.get(id(option)) if option is not None and not item.incomplete else None
         if verdict is None:
-            verdict = _decide(item, request)
-            if option is not None and not item.dangling and option.role not in DECISIONS:
-                settled[id(option)] = verdict
+            verdict = _decide(item, context)
+            if option is not None and not item.incomplete and option.role not in DECISIONS:
+                by_option[id(option)] = verdict
         verdicts.append(verdict)
     return verdicts
 
 
-def _decide(item: Item, request: Request) -> Verdict:
+def _decide(item: Item, context: Context) -> Verdict:
     """What becomes of one option or input."""
     option = item.option
     if option is None:
-        return _decide_unlisted(item, request)
-    if item.dangling:
-        return (False, "its operand is missing, so it would swallow the next argument")
+        return _decide_unlisted(item, context)
+    if item.incomplete:
+        return INCOMPLETE
     role = option.role
-    if request.relocatable and role in RELOCATABLE_DROPPED:
-        return (False, RELOCATABLE_DROPPED[role])
-    verdict = GONE.get(role)
+    if context.request.relocatable and role in RELOCATABLE_DROPS:
+        return RELOCATABLE_DROPS[role]
+    verdict = DROPS.get(role)
     if verdict is not None:
         return verdict
     decide = DECISIONS.get(role)
-    return KEPT if decide is None else decide(item, request)
+    return KEPT if decide is None else decide(item, context)
 
 
-def _decide_keyword(item: Item, request: Request) -> Verdict:
+def _decide_keyword(item: Item, context: Context) -> Verdict:
     """``-z WORD``: the word has a role of its own."""
-    toolchain = request.toolchain
+    toolchain = context.toolchain
     grammar = toolchain.linker_grammar() if item.linker else toolchain.driver_grammar()
-    return GONE.get(grammar.keywords.get(item.values[0], Role.PLAIN), KEPT)
+    return DROPS.get(grammar.keywords.get(item.values[0], Role.PLAIN), KEPT)
 
 
-def _decide_unlisted(item: Item, request: Request) -> Verdict:
+def _decide_unlisted(item: Item, context: Context) -> Verdict:
     """An input, or an option that no table names."""
     if not item.values:
         return KEPT
     text = item.values[0]
     if text.startswith("@"):
-        return (True, "a response file that is not there")
+        return NO_RESPONSE_FILE
     if _is_input_name(text):
-        return (False, BACK_EDGE if basename(text) in request.host_names else DROPPED[Role.INPUT])
-    forwarded = item.linker and request.toolchain.driver
-    if _is_file(text, request) or (("/" in text or "\\" in text) and not forwarded):
-        return (False, DROPPED[Role.INPUT])
-    return (True, "not the name of an object, archive or library")
+        return BACK_EDGE if basename(text) in context.host_names else HOST_INPUT
+    forwarded = item.linker and context.toolchain.driver
+    if _is_file(text, context) or (("/" in text or "\\" in text) and not forwarded):
+        return HOST_INPUT
+    return NO_INPUT_NAME
 
 
 def _is_input_name(text: str) -> bool:
@@ -231,69 +221,55 @@ def _is_input_name(text: str) -> bool:
     return ".so." in text.lower() and re.search(VERSIONED_LIBRARY, text) is not None
 
 
-def _is_file(name: str, request: Request) -> bool:
-    return os.path.isfile(os.path.join(request.directory or "", name))
+def _is_file(name: str, context: Context) -> bool:
+    return os.path.isfile(os.path.join(context.directory or "", name))
 
 
-def _decide_library(item: Item, request: Request) -> Verdict:
+def _decide_library(item: Item, context: Context) -> Verdict:
     """``-lNAME``: stays, unless it is the host, an object in disguise or an archive of the workspace."""
     name = item.values[0]
     if name.startswith(":"):
         file = name[1:]
-        if file in request.host_names:
-            return (False, BACK_EDGE)
-        if _in_workspace(file, request):
-            return (False, DROPPED[Role.INPUT])
+        if file in context.host_names:
+            return BACK_EDGE
+        if _in_workspace(file, context):
+            return HOST_INPUT
         return KEPT
-    if request.toolchain.family is Family.LD64 and name.endswith(".o"):  # ld64 reads -lcrt1.o as an object's name
-        return (False, DROPPED[Role.INPUT])
-    if any(_is_library_file(file, name) for file in request.host_names):
-        return (False, BACK_EDGE)
-    return KEPT
+    if context.toolchain.family is Family.LD64 and name.endswith(".o"):  # ld64 reads -lcrt1.o as an object's name
+        return HOST_INPUT
+    return BACK_EDGE if name in context.host_libraries else KEPT
 
 
-def _in_workspace(file: str, request: Request) -> bool:
+def _in_workspace(file: str, context: Context) -> bool:
     """Say whether the first search folder that holds *file* lies inside the folder where the build ran."""
-    if request.directory is None:
+    if context.directory is None:
         return False
-    for folder in request.search:
-        path = os.path.join(request.directory, folder, file)
+    for folder in context.search:
+        path = os.path.join(context.directory, folder, file)
         if os.path.isfile(path):
-            workspace = os.path.realpath(request.directory)
+            workspace = os.path.realpath(context.directory)
             return os.path.commonpath((workspace, os.path.realpath(path))) == workspace
     return False
 
 
-def _is_library_file(file: str, name: str) -> bool:
-    """Say whether *file* is what ``-lNAME`` finds."""
-    stem, dot, ending = file.partition(".")
-    if stem == f"lib{name}" and dot:
-        return ending.startswith(("so", "dylib", "a", "tbd")) or ending.endswith("dylib")
-    return file.startswith(f"lib{name}.") and file[len(name) + 4 :].startswith(("so", "dylib", "a", "tbd"))
+def _decide_library_file(item: Item, context: Context) -> Verdict:
+    return BACK_EDGE if basename(item.values[0]) in context.host_names else KEPT
 
 
-def _decide_library_file(item: Item, request: Request) -> Verdict:
-    return (False, BACK_EDGE) if basename(item.values[0]) in request.host_names else KEPT
-
-
-def _decide_framework(item: Item, request: Request) -> Verdict:
+def _decide_framework(item: Item, context: Context) -> Verdict:
     name = item.values[0].partition(",")[0]
-    return (False, BACK_EDGE) if name in request.host_names else KEPT
+    return BACK_EDGE if name in context.host_names else KEPT
 
 
-def _decide_layout(item: Item, request: Request) -> Verdict:
-    if request.captured_shared:
-        return (True, "lays out a shared library")
-    return (False, "lays out an executable")
+def _decide_layout(item: Item, context: Context) -> Verdict:
+    return LIBRARY_LAYOUT if context.captured_shared else EXECUTABLE_LAYOUT
 
 
-def _decide_symbols_file(item: Item, request: Request) -> Verdict:
-    if _is_file(item.values[0], request):
-        return (False, "gives the host's link-time addresses, which are not its runtime addresses")
-    return KEPT
+def _decide_symbols_file(item: Item, context: Context) -> Verdict:
+    return HOST_SYMBOLS if _is_file(item.values[0], context) else KEPT
 
 
-DECISIONS: Mapping[Role, Callable[[Item, Request], Verdict]] = {
+DECISIONS: Mapping[Role, Callable[[Item, Context], Verdict]] = {
     Role.LIBRARY: _decide_library,
     Role.LIBRARY_FILE: _decide_library_file,
     Role.FRAMEWORK: _decide_framework,
@@ -301,4 +277,4 @@ DECISIONS: Mapping[Role, Callable[[Item, Request], Verdict]] = {
     Role.SYMBOLS_FILE: _decide_symbols_file,
     Role.KEYWORD: _decide_keyword,
 }
-"""Roles whose fate depends on the operand or on the request."""
+"""Roles where the operand or the request decides."""

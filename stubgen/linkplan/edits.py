@@ -1,50 +1,40 @@
-"""What became of every captured argument, worked out from what became of every option."""
+"""What became of every captured argument, worked out from what became of every option; and the plan made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import Enum
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from stubgen.linkplan.response import Expansion, ResponseFile
+from stubgen.linkplan.options import Role
+from stubgen.linkplan.plan import Action, Edit, LinkPlan
+from stubgen.linkplan.request import PatchRequest
+from stubgen.linkplan.response import ResponseFile
 from stubgen.linkplan.tokens import Shape, Tokens, render
-
-Verdict = tuple[bool, str]
-"""(stays, why)."""
+from stubgen.linkplan.toolchain import CommandLine
 
 
-class Action(Enum):
-    """What became of some arguments."""
+class Verdict(NamedTuple):
+    """What becomes of one option or input."""
 
-    KEPT = "kept"
-    DROPPED = "dropped"
-    REPLACED = "replaced"
-    ADDED = "added"
-
-
-class Edit(NamedTuple):
-    """What became of some consecutive arguments, and why.
-
-    All ``before`` in order are the captured command; all ``after`` in order are the planned one.
-    """
-
-    action: Action
-    before: tuple[str, ...]
-    """The captured arguments; empty when added."""
-    after: tuple[str, ...]
-    """The planned arguments; empty when dropped."""
+    stays: bool
     why: str
-    """Empty: no rule names it."""
+    """For people."""
+    dropped_roles: tuple[Role, ...] = ()
+    """The role for which it goes; none: it stays, or goes for another reason."""
 
 
-def edits_of(tokens: Tokens, verdicts: Sequence[Verdict], expansion: Expansion, start: int) -> list[Edit]:
-    """What became of every captured argument behind the program, in order."""
+KEPT = Verdict(True, "")
+"""No rule names it."""
+
+
+def edits_of(tokens: Tokens, verdicts: Sequence[Verdict], line: CommandLine) -> list[Edit]:
+    """What became of every captured argument, the program's and those in front of it first, in order."""
     owner, items, first_word = tokens.owner, tokens.items, tokens.first_word
-    after = render(tokens, [verdicts[index][0] for index in owner])
-    file_of = expansion.file_of[start:]
+    after = render(tokens, [verdicts[index].stays for index in owner])
+    files, file_of = line.expansion.files, line.expansion.file_of[line.toolchain.arguments :]
     arguments, shapes = tokens.arguments, tokens.shapes
     whole, kept, dropped = Shape.WHOLE, Action.KEPT, Action.DROPPED  # an enum's members are slow to look up
-    edits: list[Edit] = []
+    edits = list(line.toolchain.edits)
     position = 0
     count = len(arguments)
     while position < count:
@@ -54,77 +44,117 @@ def edits_of(tokens: Tokens, verdicts: Sequence[Verdict], expansion: Expansion, 
             end = position
             while end < count and file_of[end] == file:
                 end += 1
-            edits.append(_response_edit(expansion.files[file], tokens, after, verdicts, position, end))
+            edits.append(_response_edit(files[file], _span(tokens, after, verdicts, position, end)))
         elif shapes[position] is whole and len(items[index].words) == 1:  # nearly every argument
             end = position + 1
-            stays, why = verdicts[index]
+            stays, why, roles = verdicts[index]
             argument = (arguments[position],)
-            edits.append(Edit(kept, argument, argument, why) if stays else Edit(dropped, argument, (), why))
+            edits.append(Edit(kept, argument, argument, why) if stays else Edit(dropped, argument, (), why, roles))
         else:
             end = _end_of_item(tokens, position)
-            edits.append(_edit(tokens, after, verdicts, position, end))
+            edits.append(_edit(_span(tokens, after, verdicts, position, end)))
         position = end
     return edits
 
 
 def _end_of_item(tokens: Tokens, position: int) -> int:
     """The argument after the last one that belongs wholly to the item at argument *position*."""
-    owners = _owners(tokens, position)
-    end = position + 2 if tokens.shapes[position] is Shape.PREFIX else position + 1
-    if len(owners) != 1:
+    owner = tokens.owner
+    end, words = tokens.step(position)
+    index = owner[words[0]]
+    if any(owner[word] != index for word in words):  # a -Wl, list of several items
         return end
-    last = tokens.items[next(iter(owners))].words[-1]
-    while end < len(tokens.arguments) and tokens.first_word[end] <= last and _owners(tokens, end) == owners:
-        end += 2 if tokens.shapes[end] is Shape.PREFIX else 1
+    last = tokens.items[index].words[-1]
+    while words[-1] < last:
+        following, words = tokens.step(end)
+        if any(owner[word] != index for word in words):
+            break
+        end = following
     return end
 
 
-def _owners(tokens: Tokens, position: int) -> set[int]:
-    """Items that own words of the argument at *position* (of the one after it, for ``-Xlinker``)."""
-    if tokens.shapes[position] is Shape.PREFIX:
-        position += 1
-    return set(tokens.owner[tokens.first_word[position] : tokens.first_word[position + 1]])
+class _Span(NamedTuple):
+    """Consecutive arguments that one edit is about."""
+
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    verdicts: Iterable[Verdict]
+    """What becomes of the items that have words in it, in order."""
+
+    def why(self, *, stays: bool) -> str:
+        """The reasons of the items that stay, or of those that go."""
+        return "; ".join(dict.fromkeys(v.why for v in self.verdicts if v.stays is stays and v.why))
+
+    def dropped_roles(self) -> tuple[Role, ...]:
+        """The roles of the items that go."""
+        return tuple(dict.fromkeys(role for verdict in self.verdicts for role in verdict.dropped_roles))
 
 
-def _edit(
-    tokens: Tokens,
-    after: Sequence[tuple[str, ...]],
-    verdicts: Sequence[Verdict],
-    position: int,
-    end: int,
-) -> Edit:
-    """The edit of arguments *position* to *end*."""
-    before = tuple(tokens.arguments[position:end])
-    result = tuple(argument for rest in after[position:end] for argument in rest)
+def _span(
+    tokens: Tokens, after: Sequence[tuple[str, ...]], verdicts: Sequence[Verdict], position: int, end: int
+) -> _Span:
+    """The arguments *position* to *end*."""
     owners = tokens.owner[tokens.first_word[position] : tokens.first_word[end]]
-    stays = result == before
-    reasons = dict.fromkeys(verdicts[owner][1] for owner in owners if verdicts[owner][0] is stays)
-    action = Action.KEPT if stays else Action.REPLACED if result else Action.DROPPED
-    return Edit(action, before, result, "; ".join(reason for reason in reasons if reason))
-
-
-def _response_edit(
-    file: ResponseFile,
-    tokens: Tokens,
-    after: Sequence[tuple[str, ...]],
-    verdicts: Sequence[Verdict],
-    position: int,
-    end: int,
-) -> Edit:
-    """The edit of a response file whose arguments are *position* to *end*."""
-    before = tuple(tokens.arguments[position:end])
-    result = tuple(argument for rest in after[position:end] for argument in rest)
-    if result == before and not file.copied:
-        return Edit(Action.KEPT, (file.text,), (file.text,), "a response file with nothing to change")
-    reasons = dict.fromkeys(
-        why
-        for owner in tokens.owner[tokens.first_word[position] : tokens.first_word[end]]
-        for stays, why in (verdicts[owner],)
-        if why and not stays
+    return _Span(
+        before=tuple(tokens.arguments[position:end]),
+        after=tuple(argument for rest in after[position:end] for argument in rest),
+        verdicts={id(verdicts[owner]): verdicts[owner] for owner in owners}.values(),  # nearly all are one constant
     )
-    if not result:
-        return Edit(Action.DROPPED, (file.text,), (), "; ".join(reasons) or "an empty response file")
-    why = f"{len(before) - len(result)} of its {len(before)} arguments go: " + "; ".join(reasons)
-    if result == before:
-        why = "the file may be gone when the patch is linked; these are its arguments"
-    return Edit(Action.REPLACED, (file.text,), result, why)
+
+
+def _edit(span: _Span) -> Edit:
+    """The edit of arguments of the command line itself."""
+    before, after, _ = span
+    if after == before:
+        return Edit(Action.KEPT, before, after, span.why(stays=True))
+    action = Action.REPLACED if after else Action.DROPPED
+    return Edit(action, before, after, span.why(stays=False), span.dropped_roles())
+
+
+def _response_edit(file: ResponseFile, span: _Span) -> Edit:
+    """The edit of a response file."""
+    text, (before, after, _) = (file.text,), span
+    if after == before:
+        if not file.copied:
+            return Edit(Action.KEPT, text, text, "a response file with nothing to change")
+        return Edit(
+            Action.REPLACED, text, after, "the file may be gone when the patch is linked; these are its arguments"
+        )
+    why, roles = span.why(stays=False), span.dropped_roles()
+    if not after:
+        return Edit(Action.DROPPED, text, (), why or "an empty response file", roles)
+    why = f"{len(before) - len(after)} of its {len(before)} arguments go: {why}"
+    return Edit(Action.REPLACED, text, after, why, roles)
+
+
+def make_plan(line: CommandLine, request: PatchRequest, edits: Sequence[Edit]) -> LinkPlan:
+    """The plan that *edits* amount to."""
+    args = tuple(argument for edit in edits for argument in edit.after)
+    localize: tuple[str, ...] = ()
+    if request.keep_global:
+        from stubgen.linkplan.relocatable import localize_command
+
+        inputs = [*request.extra, *request.objects]
+        localize = localize_command(request.output, request.keep_global, inputs, objcopy=request.objcopy)
+    return LinkPlan(
+        args=args,
+        output=request.output,
+        edits=tuple(edits),
+        directory=line.captured.directory,
+        warnings=tuple(_warnings(line, args)),
+        os=request.os or line.toolchain.os,
+        fixed=line.toolchain.fixed,
+        localize=localize,
+    )
+
+
+def _warnings(line: CommandLine, args: Iterable[str]) -> Iterable[str]:
+    """What could not be known of a command that became *args*."""
+    missing = line.expansion.missing
+    passed_on = frozenset(args) if missing else frozenset()
+    for text in missing:
+        if text in passed_on:
+            yield f"{text}: no such response file, so the plan passes it on unread; it may name objects of the host"
+    target = line.toolchain.target
+    if "mingw" in target or "windows" in target:
+        yield f"{target}: hot patches for Windows are not supported; the plan is a guess"

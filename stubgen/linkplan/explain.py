@@ -1,11 +1,10 @@
-"""Prints a plan: as a table that a person takes in at a glance, as a shell line, as a JSON document."""
+"""Prints a plan: as a table that a person takes in at a glance, as a shell line."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from stubgen.linkplan.edits import Action
-from stubgen.linkplan.plan import LinkPlan
+from stubgen.linkplan.plan import Action, LinkPlan
 
 COLOURS = {
     Action.KEPT: "2",
@@ -64,24 +63,3 @@ def shell_line(plan: LinkPlan) -> str:
     if plan.directory is None:
         return command
     return f"(cd {shlex.quote(str(plan.directory))} && {command})"
-
-
-def document(plan: LinkPlan) -> dict[str, object]:
-    """The plan as a JSON document."""
-    return {
-        "args": list(plan.args),
-        "output": str(plan.output),
-        "os": plan.os.value,
-        "directory": None if plan.directory is None else str(plan.directory),
-        "localize": list(plan.localize),
-        "warnings": list(plan.warnings),
-        "edits": [
-            {
-                "action": edit.action.value,
-                "before": list(edit.before),
-                "after": list(edit.after),
-                "why": edit.why,
-            }
-            for edit in plan.edits
-        ],
-    }

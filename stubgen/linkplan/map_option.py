@@ -9,7 +9,8 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 
-from stubgen.linkplan.toolchain import Dialect, Family, LinkerOs, Toolchain, find_toolchain, program_name
+from stubgen.linkplan.plan import LinkerOs
+from stubgen.linkplan.toolchain import Dialect, Family, find_toolchain, program_name
 
 WITHOUT_MAP = frozenset({"wild", "ld.wild"})
 """Linkers that write none."""
@@ -23,7 +24,7 @@ def map_option(args: Sequence[str], linker_os: LinkerOs, path: str) -> list[str]
     if linker_os is LinkerOs.OTHER:
         return []
     toolchain = find_toolchain(args, os=linker_os)
-    if toolchain.dialect is Dialect.ZIG or program_name(toolchain.front[-1]) in WITHOUT_MAP:
+    if toolchain.dialect is Dialect.ZIG or program_name(args[toolchain.arguments - 1]) in WITHOUT_MAP:
         return []
     words = ["-map", path] if toolchain.family is Family.LD64 else [f"-Map={path}"]
     if not toolchain.driver:
@@ -54,11 +55,11 @@ def library_folders(args: Sequence[str], directory: str) -> Iterator[str]:
 
 def library_query(args: Sequence[str], linker_os: LinkerOs, name: str) -> list[str]:
     """A command that prints where a compiler driver has the library *name*; empty for anything but gcc and clang."""
-    toolchain: Toolchain = find_toolchain(args, os=linker_os)
+    toolchain = find_toolchain(args, os=linker_os)
     if not toolchain.driver or toolchain.dialect is not Dialect.COMMON:
         return []
     target = [word for word in args if word.startswith(("--target=", "--sysroot="))]
     for option in ("-target", "--sysroot"):
         if option in args[:-1]:
             target += [option, args[args.index(option) + 1]]
-    return [*toolchain.front, *target, f"-print-file-name={name}"]
+    return [*args[: toolchain.arguments], *target, f"-print-file-name={name}"]

@@ -1,8 +1,8 @@
 """What an option table says, and how one is looked up.
 
 A table is rows of ``(role, form, names)`` with the names in one string, so that a reader sees which options
-belong together and an import costs a fraction of a millisecond. The three tables are
-``driver_options.DRIVER``, ``gnu_options.GNU`` and ``ld64_options.LD64``.
+belong together and an import costs a fraction of a millisecond. The tables are
+``ROWS`` in ``driver_options``, ``gnu_options`` and ``ld64_options``.
 """
 
 from __future__ import annotations

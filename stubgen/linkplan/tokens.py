@@ -39,7 +39,7 @@ class Item(NamedTuple):
     """Its operands; for an input, the input itself."""
     linker: bool
     """True: the linker's own, not the driver's."""
-    dangling: bool
+    incomplete: bool
     """True: the command ended before its last operand."""
 
 
@@ -54,6 +54,14 @@ class Tokens(NamedTuple):
     items: list[Item]
     owner: list[int]
     """Word -> index of its item."""
+
+    def step(self, position: int) -> tuple[int, range]:
+        """From the argument at *position*: (the next step's argument, the words that this step carries).
+
+        ``-Xlinker`` and the argument after it are one step; every other argument is one by itself.
+        """
+        end = position + 2 if self.shapes[position] is Shape.PREFIX else position + 1
+        return end, range(self.first_word[position], self.first_word[end])
 
 
 LIST_PREFIX = "-Wl,"
@@ -106,19 +114,11 @@ def _tokenize_driver(state: _State, driver: Grammar) -> None:
         elif not following:
             state.alone(argument, option, [] if value is None else [value])
         else:
-            state.argument(Shape.WHOLE)
-            words = [state.word(argument)]
-            values = [] if value is None else [value]
-            if option is not None and option.form.optional and position < count:
-                following = 0 if is_option(arguments[position]) else following
-            last = min(position + following, count)
-            dangling = last < position + following
-            while position < last:
-                state.argument(Shape.WHOLE)
-                words.append(state.word(arguments[position]))
-                values.append(arguments[position])
-                position += 1
-            state.item(option, words, values, linker=False, dangling=dangling)
+            if option is not None and option.form.optional and position < count and is_option(arguments[position]):
+                following = 0
+            operands = arguments[position : position + following]
+            state.with_operands(argument, option, value, operands, incomplete=len(operands) < following)
+            position += len(operands)
 
 
 def is_option(argument: str) -> bool:
@@ -161,12 +161,22 @@ class _State:
         self._owner.append(len(self._items))
         self._items.append(Item(option, [word], values, False, False))
 
+    def with_operands(
+        self, argument: str, option: Option | None, value: str | None, operands: Sequence[str], *, incomplete: bool
+    ) -> None:
+        """Add an option of the driver with the arguments after it that are its *operands*; *value* it holds itself."""
+        words = []
+        for text in (argument, *operands):
+            self.argument(Shape.WHOLE)
+            words.append(self.word(text))
+        self.item(option, words, [*([] if value is None else [value]), *operands], linker=False, incomplete=incomplete)
+
     def item(
-        self, option: Option | None, words: list[int], values: list[str], *, linker: bool, dangling: bool = False
+        self, option: Option | None, words: list[int], values: list[str], *, linker: bool, incomplete: bool = False
     ) -> Item:
         """Add an item that owns *words*."""
         index = len(self._items)
-        item = Item(option, words, values, linker, dangling)
+        item = Item(option, words, values, linker, incomplete)
         self._items.append(item)
         for word in words:
             self._owner[word] = index
@@ -196,10 +206,10 @@ class _State:
         self._open = item if operands else None
 
     def finish(self) -> Tokens:
-        """The tokens; an option that still waits is dangling."""
+        """The tokens; an option that still waits is incomplete."""
         if self._open is not None:
             index = self._owner[self._open.words[0]]
-            self._items[index] = self._open._replace(dangling=True)
+            self._items[index] = self._open._replace(incomplete=True)
         self._first_word.append(len(self._words))
         return Tokens(self.arguments, self._shapes, self._first_word, self._words, self._items, self._owner)
 

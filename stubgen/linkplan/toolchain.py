@@ -12,18 +12,11 @@ from enum import Enum
 from typing import NamedTuple
 
 from stubgen.errors import PlanRefusal, UsageError
+from stubgen.linkplan import response
 from stubgen.linkplan.options import Grammar
-
-
-class LinkerOs(Enum):
-    """The system that the patch is linked for, as far as a linker command depends on it."""
-
-    MACOS = "macos"
-    """macOS and the iOS simulator: ld64-style linkers."""
-    LINUX = "linux"
-    """Linux and Android: GNU-style linkers."""
-    OTHER = "other"
-    """Windows-style commands: inputs and output are stripped, nothing is added but the new ones."""
+from stubgen.linkplan.plan import Action, Edit, LinkerOs
+from stubgen.linkplan.request import CapturedCommand
+from stubgen.linkplan.response import Expansion
 
 
 class Family(Enum):
@@ -108,24 +101,24 @@ BARE_METAL = ("-none-eabi", "-none-elf", "-unknown-none", "-none-eabihf", "xtens
 
 IOS_LIKE = ("ios", "tvos", "watchos", "xros", "visionos", "iphoneos", "appletvos")
 
-_LD64_SIGNS = (
+_LD64_ONLY = (
     "-arch -dylib -dynamiclib -framework -platform_version -macosx_version_min -ios_version_min "
     "-iphoneos_version_min -syslibroot -install_name -dead_strip -headerpad_max_install_names "
     "-search_paths_first -exported_symbols_list -undefined -force_load -all_load -lSystem -stdlib=libc++ "
     "-weak_framework -no_pie -bundle -dylib_install_name -compatibility_version -current_version"
 )
-LD64_SIGNS = frozenset(_LD64_SIGNS.split())
+LD64_ONLY = frozenset(_LD64_ONLY.split())
 """Options that only Apple's linker and the drivers for it have."""
 
-_GNU_SIGNS = (
+_GNU_ONLY = (
     "--as-needed --no-as-needed -soname --eh-frame-hdr --build-id --hash-style=gnu --hash-style=both -z "
     "--start-group --end-group --gc-sections --no-undefined -Bstatic -Bdynamic -Bsymbolic -dynamic-linker "
     "--dynamic-linker --whole-archive --export-dynamic -znoexecstack -rdynamic -static-libgcc"
 )
-GNU_SIGNS = frozenset(_GNU_SIGNS.split())
+GNU_ONLY = frozenset(_GNU_ONLY.split())
 """Options that only GNU-style linkers and the drivers for them have."""
 
-UNSUPPORTED_SIGNS = {
+FOREIGN_OPTIONS = {
     "-bexpall": "AIX",
     "-bnoipath": "AIX",
     "-b32": "AIX",
@@ -136,7 +129,7 @@ UNSUPPORTED_SIGNS = {
 }
 """Options that only the linkers of other systems have -> what those link."""
 
-UNSUPPORTED_PATHS = {"/usr/ccs/bin/": "Solaris and HP-UX"}
+FOREIGN_PATHS = {"/usr/ccs/bin/": "Solaris and HP-UX"}
 
 
 class Dialect(Enum):
@@ -152,10 +145,8 @@ class Dialect(Enum):
 class Toolchain(NamedTuple):
     """What the first arguments of a command are."""
 
-    front: tuple[str, ...]
-    """Arguments in front that stay, the program itself last (``ccache clang``, ``zig cc``)."""
-    edits: tuple[tuple[str, str, str], ...]
-    """(argument, "kept" or "dropped" or "added", why) for each of them and for those that go."""
+    edits: tuple[Edit, ...]
+    """What becomes of the program and of each argument in front of it (``ccache clang``, ``zig cc``)."""
     arguments: int
     """Index of the first argument after them."""
     driver: bool
@@ -165,6 +156,16 @@ class Toolchain(NamedTuple):
     dialect: Dialect
     target: str
     """The target's name as far as the arguments say it, or ``""``."""
+
+    @property
+    def fixed(self) -> int:
+        """How many arguments :attr:`edits` leave, which must stand first."""
+        return sum(len(edit.after) for edit in self.edits)
+
+    @property
+    def os(self) -> LinkerOs:
+        """What the linker's family links for."""
+        return _OS_OF_FAMILY.get(self.family, LinkerOs.LINUX)
 
     def linker_grammar(self) -> Grammar:
         """The linker's own option table."""
@@ -181,6 +182,42 @@ class Toolchain(NamedTuple):
         from stubgen.linkplan import driver_options
 
         return driver_options.grammar()
+
+
+_OS_OF_FAMILY = {Family.MSVC: LinkerOs.OTHER, Family.LD64: LinkerOs.MACOS}
+
+
+class CommandLine(NamedTuple):
+    """A captured command as its program reads it."""
+
+    captured: CapturedCommand
+    expansion: Expansion
+    """Without response files."""
+    toolchain: Toolchain
+
+    @property
+    def arguments(self) -> list[str]:
+        """The arguments behind the program."""
+        return self.expansion.arguments[self.toolchain.arguments :]
+
+
+def read_command(captured: CapturedCommand, os: LinkerOs | None = None) -> CommandLine:
+    """Unfold *captured*'s response files by the rules of the program that it runs; *os* as in :func:`find_toolchain`.
+
+    Raises:
+        UsageError: no argument is a linker or a compiler driver.
+        PlanRefusal: hot-patching cannot work for what the command links.
+        MalformedInput: a response file includes itself.
+        UnreadableInput: a response file exists and cannot be read.
+    """
+    expansion = response.expand(captured.argv, directory=captured.directory, copies=captured.response_files)
+    toolchain = find_toolchain(expansion.arguments, os=os)
+    if toolchain.family is Family.MSVC and expansion.files:  # the program is known now, and quotes in its own way
+        expansion = response.expand(
+            captured.argv, directory=captured.directory, copies=captured.response_files, windows=True
+        )
+        toolchain = find_toolchain(expansion.arguments, os=os)
+    return CommandLine(captured, expansion, toolchain)
 
 
 def basename(path: str) -> str:
@@ -232,35 +269,37 @@ def find_toolchain(argv: Sequence[str], *, os: LinkerOs | None = None) -> Toolch
         if zig:
             raise UsageError(f"zig {program}: is no link command; zig cc, zig c++ and zig ld.lld are")
         family = Family.DRIVER  # by its options
-    front = [text for text, action, _ in edits if action != "dropped"]
-    front.append(program)
-    edits.append((program, "kept", "the program that links"))
+    edits.append(_kept(program, "the program that links"))
     at += 1
     if zig and at < len(argv) and argv[at] == "--":  # cargo-zigbuild: `zig cc -- ARGS`
-        front.append("--")
-        edits.append(("--", "kept", "ends the wrapper's own options"))
+        edits.append(_kept("--", "ends the wrapper's own options"))
         at += 1
     if family is Family.FLAVOR:
-        if at + 1 < len(argv) and argv[at] in ("-flavor", "--flavor"):
-            flavor = argv[at + 1].lower()
-            if flavor not in FLAVORS:
-                known = ", ".join(FLAVORS)
-                raise UsageError(f"-flavor {argv[at + 1]}: lld has no such flavor; it has {known}")
-            family = FLAVORS[flavor]
-            for text in argv[at : at + 2]:
-                front.append(text)
-                edits.append((text, "kept", "lld must see its flavor first"))
-            at += 2
-        else:
-            family = Family.ANY_LD
+        family, words = _flavor(argv[at : at + 2])
+        edits += [_kept(word, "lld must see its flavor first") for word in words]
+        at += len(words)
     arguments = argv[at:]
     driver = family is Family.DRIVER
     # Not from VAR=value: rustc's PATH names the folder of the machine that compiles.
     target = _target(program, [word for word in argv[:at] if not _is_assignment(word)] + [*arguments])
     if family in (Family.DRIVER, Family.ANY_LD):
         family = _linker_family(program, arguments, target, os)
-    _refuse_hopeless(program, arguments, family, target)
-    return Toolchain(tuple(front), tuple(edits), at, driver, family, _dialect(program, zig=zig), target)
+    _refuse_unpatchable(program, arguments, family, target)
+    return Toolchain(tuple(edits), at, driver, family, _dialect(program, zig=zig), target)
+
+
+def _kept(word: str, why: str) -> Edit:
+    return Edit(Action.KEPT, (word,), (word,), why)
+
+
+def _flavor(arguments: Sequence[str]) -> tuple[Family, Sequence[str]]:
+    """(what lld's first *arguments* make of it, those of them that say so)."""
+    if len(arguments) < 2 or arguments[0] not in ("-flavor", "--flavor"):
+        return Family.ANY_LD, ()
+    family = FLAVORS.get(arguments[1].lower())
+    if family is None:
+        raise UsageError(f"-flavor {arguments[1]}: lld has no such flavor; it has {', '.join(FLAVORS)}")
+    return family, arguments
 
 
 def _dialect(program: str, *, zig: bool) -> Dialect:
@@ -270,22 +309,23 @@ def _dialect(program: str, *, zig: bool) -> Dialect:
     return Dialect.SWIFT if name.startswith("swiftc") else Dialect.COMMON
 
 
-def _walk_wrappers(argv: Sequence[str]) -> tuple[list[tuple[str, str, str]], int, bool]:
+def _walk_wrappers(argv: Sequence[str]) -> tuple[list[Edit], int, bool]:
     """What stands in front of the program: (edits, the program's index, it is a zig sub-command)."""
-    edits: list[tuple[str, str, str]] = []
+    edits: list[Edit] = []
     position = 0
     while position < len(argv):
         word = argv[position]
         zig = _zig_words(argv, position)
         if zig:
-            edits += [(text, "kept", KEPT_WRAPPERS["zig"]) for text in argv[position : position + zig]]
+            edits += [_kept(text, KEPT_WRAPPERS["zig"]) for text in argv[position : position + zig]]
             return edits, position + zig, True
         if family_of(word) is not None:
             return edits, position, False
         if _is_assignment(word):
-            if not any(text == "env" for text, _, _ in edits):
-                edits.append(("env", "added", "VAR=value in front of a program is the shell's; env does the same"))
-            edits.append((word, "kept", KEPT_WRAPPERS["env"]))
+            if not any("env" in edit.after for edit in edits):
+                why = "VAR=value in front of a program is the shell's; env does the same"
+                edits.append(Edit(Action.ADDED, (), ("env",), why))
+            edits.append(_kept(word, KEPT_WRAPPERS["env"]))
             position += 1
             continue
         found = _program_after(argv, position)
@@ -294,23 +334,23 @@ def _walk_wrappers(argv: Sequence[str]) -> tuple[list[tuple[str, str, str]], int
                 return edits, position, False
             raise UsageError(f"{word}: not a linker or compiler driver that this tool knows")
         wrapper = argv[position:found]
-        action, why = _wrapper_fate(wrapper)
-        edits += [(text, action, why) for text in wrapper]
+        stays, why = _judge_wrapper(wrapper)
+        edits += [_kept(text, why) if stays else Edit(Action.DROPPED, (text,), (), why) for text in wrapper]
         position = found
     raise UsageError("the captured command names no linker or compiler driver")
 
 
-def _wrapper_fate(wrapper: Sequence[str]) -> tuple[str, str]:
-    """(action, why) for a wrapper with its own arguments."""
+def _judge_wrapper(wrapper: Sequence[str]) -> tuple[bool, str]:
+    """(it stays, why) for a wrapper with its own arguments."""
     names = [program_name(word) for word in wrapper]
     for name in names:
         if name in DROPPED_WRAPPERS:
-            return "dropped", DROPPED_WRAPPERS[name]
+            return False, DROPPED_WRAPPERS[name]
     if names[0] in KEPT_WRAPPERS:
-        return "kept", KEPT_WRAPPERS[names[0]]
+        return True, KEPT_WRAPPERS[names[0]]
     if "--" in wrapper:  # its own options may name the full build's outputs
-        return "dropped", "a wrapper around the real linker"
-    return "kept", "runs the program that follows"
+        return False, "a wrapper around the real linker"
+    return True, "runs the program that follows"
 
 
 def _zig_words(argv: Sequence[str], position: int) -> int:
@@ -361,8 +401,8 @@ def _target(program: str, argv: Sequence[str]) -> str:
     _, found, rest = text.partition("\n--target=")
     if found:
         return rest.partition("\n")[0]
-    for sign, target in TARGET_SIGNS:
-        if sign in text:
+    for part, target in IMPLIED_TARGETS:
+        if part in text:
             return target
     _, found, rest = text.replace("\\", "/").partition("/rustlib/")  # rustc keeps a target's libraries there
     if found:
@@ -371,7 +411,7 @@ def _target(program: str, argv: Sequence[str]) -> str:
     return prefix if "-" in prefix else ""
 
 
-TARGET_SIGNS = (
+IMPLIED_TARGETS = (
     ("simulator-version-min=", "apple-ios-simulator"),
     ("simulator_version_min", "apple-ios-simulator"),
     ("Simulator.platform/", "apple-ios-simulator"),
@@ -422,7 +462,7 @@ def _linker_family(program: str, arguments: Sequence[str], target: str, os: Link
     if "XcodeDefault.xctoolchain" in program or "-apple-darwin" in program:
         return Family.LD64
     for word in arguments:
-        said = _said_by(word)
+        said = _family_from_option(word)
         if said is not None:
             return said
     if os is not None:
@@ -430,16 +470,16 @@ def _linker_family(program: str, arguments: Sequence[str], target: str, os: Link
     return Family.LD64 if sys.platform == "darwin" else Family.GNU
 
 
-def _said_by(word: str) -> Family | None:
+def _family_from_option(word: str) -> Family | None:
     """What one argument says of the linker's family: by name, or because only one family has the option."""
     if word.startswith(("-fuse-ld=", "--ld-path=")):
         name = basename(word.partition("=")[2])
         family = family_of(name) or family_of(f"ld.{name}")
         return family if family in (Family.GNU, Family.LD64) else None
     for piece in word[4:].split(",") if word.startswith("-Wl,") else (word,):
-        if piece in LD64_SIGNS:
+        if piece in LD64_ONLY:
             return Family.LD64
-        if piece in GNU_SIGNS:
+        if piece in GNU_ONLY:
             return Family.GNU
     return None
 
@@ -461,7 +501,7 @@ _FAMILY_OF_TARGET = (
 )
 
 
-def _refuse_hopeless(program: str, arguments: Sequence[str], family: Family, target: str) -> None:
+def _refuse_unpatchable(program: str, arguments: Sequence[str], family: Family, target: str) -> None:
     """Refuse what no hot patch can be loaded into."""
     if family is Family.WASM:
         raise PlanRefusal(
@@ -478,8 +518,8 @@ def _refuse_hopeless(program: str, arguments: Sequence[str], family: Family, tar
         raise PlanRefusal(
             f"{target or program}: links a static program without a dynamic loader, so nothing there can load a patch"
         )
-    system = next((UNSUPPORTED_SIGNS[word] for word in arguments if word in UNSUPPORTED_SIGNS), "") or next(
-        (system for path, system in UNSUPPORTED_PATHS.items() if program.startswith(path)), ""
+    system = next((FOREIGN_OPTIONS[word] for word in arguments if word in FOREIGN_OPTIONS), "") or next(
+        (system for path, system in FOREIGN_PATHS.items() if program.startswith(path)), ""
     )
     if system:
         raise PlanRefusal(

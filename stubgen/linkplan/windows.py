@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from stubgen.linkplan.decisions import DROPPED, KEPT, StrPath, placed
-from stubgen.linkplan.edits import Action, Edit, Verdict
+from stubgen.linkplan.additions import patch_inputs
+from stubgen.linkplan.decisions import DROPS, HOST_INPUT
+from stubgen.linkplan.edits import KEPT, Verdict, edits_of, make_plan
 from stubgen.linkplan.options import Grammar, Role
-from stubgen.linkplan.tokens import Tokens, tokenize
-from stubgen.linkplan.toolchain import Toolchain
+from stubgen.linkplan.plan import Action, Edit, LinkPlan
+from stubgen.linkplan.request import PatchRequest
+from stubgen.linkplan.tokens import tokenize
+from stubgen.linkplan.toolchain import CommandLine
 
 OUTPUTS = ("out:", "implib:", "pdb:", "map:", "manifestfile:", "pgd:", "ilk:", "wholearchive:")
+"""Options, behind ``/`` or ``-`` and in whichever case, that go: they name files of the full build."""
 
 
-def plan_windows(
-    plain: Sequence[str],
-    toolchain: Toolchain,
-    objects: Sequence[StrPath],
-    extra: Sequence[StrPath],
-    output: StrPath,
-    directory: str | None,
-) -> tuple[Tokens, list[Verdict], list[Edit]]:
-    """A Windows-style command: inputs and output go, nothing is added but the new ones."""
-    arguments = plain[toolchain.arguments :]
-    tokens = tokenize(arguments, None, Grammar("Windows-style linker", ()))
-    verdicts: list[Verdict] = []
-    for argument in arguments:
-        if (
-            argument[:1] in "/-" and "/" not in argument[1:].partition(":")[0]
-        ):  # a path from a Unix host starts with a slash as well
-            goes = argument[1:].lower().startswith(OUTPUTS)
-            verdicts.append((False, DROPPED[Role.OUTPUT]) if goes else KEPT)
-        else:
-            verdicts.append((False, DROPPED[Role.INPUT]) if not argument.startswith("@") else KEPT)
-    added = [Edit(Action.ADDED, (), (placed(path, directory),), "asked for") for path in extra]
-    added += [Edit(Action.ADDED, (), (placed(path, directory),), "an object of the patch") for path in objects]
-    added.append(Edit(Action.ADDED, (), (f"/OUT:{placed(output, directory)}",), "the patch"))
-    return tokens, verdicts, added
+def plan_windows(line: CommandLine, request: PatchRequest) -> LinkPlan:
+    """The plan of a Windows-style command."""
+    tokens = tokenize(line.arguments, None, Grammar("Windows-style linker", ()))
+    edits = edits_of(tokens, [_decide(argument) for argument in line.arguments], line)
+    wanted = request.run_in(line.captured.directory)
+    output = Edit(Action.ADDED, (), (f"/OUT:{wanted.output}",), "the patch")
+    return make_plan(line, request, [*edits, *patch_inputs(wanted), output])
+
+
+def _decide(argument: str) -> Verdict:
+    """What becomes of one argument."""
+    name = argument[1:].partition(":")[0]
+    if argument[:1] in "/-" and "/" not in name:  # a path from a Unix host starts with a slash as well
+        return DROPS[Role.OUTPUT] if argument[1:].lower().startswith(OUTPUTS) else KEPT
+    return KEPT if argument.startswith("@") else HOST_INPUT

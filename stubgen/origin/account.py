@@ -117,8 +117,9 @@ def make_account(
     """
     found = list(_reader(image).symbols(image))
     sections = list(_reader(image).sections(image))
-    pieces = [] if inputs.link_map is None else read_link_map(inputs.link_map, {name for name, *_ in sections})
-    ledger = _Ledger(image, inputs, pieces, frozenset(stubs), {name for name, *_, merged in sections if merged})
+    pieces = [] if inputs.link_map is None else read_link_map(inputs.link_map, {section[0] for section in sections})
+    names, merged = {name for name, *_ in sections}, {section[0] for section in sections if section[3]}
+    ledger = _Ledger(image, inputs, pieces, frozenset(stubs), names, merged)
     definitions = []
     for symbol in found:
         name = known_name(symbol.name).partition(b"@")[0]
@@ -166,7 +167,8 @@ class _Ledger:
     inputs: Inputs
     pieces: Sequence[Piece]
     stubs: frozenset[int]
-    merged: Collection[str]
+    sections: Collection[str]  # their names
+    merged: Collection[str]  # those whose content the linker merges
     _origins: dict[tuple[str, str], Origin] = field(default_factory=dict)
 
     @cached_property
@@ -199,7 +201,7 @@ class _Ledger:
             return self._stub()
         if symbol.name.startswith(SLOT_PREFIX):
             return self._stub()
-        if not symbol.static and sources.is_linker_name(symbol.name) and symbol.name not in self.by_name:
+        if self._is_linkers_mark(symbol):
             return self._at(symbol, Source.START_UP) or LINKER
         piece = self.piece(symbol.section, symbol.address)
         if piece is not None:
@@ -207,6 +209,18 @@ class _Ledger:
             if origin != LINKER:
                 return origin
         return self._by_name(symbol) or self._by_tables(symbol, inside=piece is not None)
+
+    def _is_linkers_mark(self, symbol: Symbol) -> bool:
+        """Whether *symbol* marks a place by a name of the linker's, where the next piece may be anybody's.
+
+        A function called ``end`` or a variable called ``__start_time`` has a size, or no section of its name.
+        """
+        if symbol.static or symbol.name in self.by_name or not sources.is_linker_name(symbol.name):
+            return False
+        encapsulated = symbol.name.startswith((b"__start_", b"__stop_"))
+        if encapsulated and as_text(symbol.name).split("_", 3)[3] not in self.sections:
+            return False
+        return not symbol.size and (symbol.kind is not Kind.FUNCTION or self.image.format != "elf")
 
     def _at(self, symbol: Symbol, source: Source) -> Origin | None:
         """The origin of what lies where *symbol* does, if it is of that kind."""

@@ -67,20 +67,26 @@ def object_sections(image: ElfImage) -> Iterator[str]:
 
 
 def constructors(image: ElfImage) -> Iterator[Constructor]:
-    """What the dynamic loader calls once it has loaded the image, in order: DT_INIT, DT_INIT_ARRAY."""
-    file = image.file
-    tags = file.dynamic.tags if file.dynamic else {}
-    if c.DT_INIT in tags:
-        yield Constructor(tags[c.DT_INIT], tags[c.DT_INIT])
-    start, size = tags.get(c.DT_INIT_ARRAY, 0), tags.get(c.DT_INIT_ARRAYSZ, 0)
-    if not size:
-        return
+    """What the dynamic loader calls: DT_INIT, DT_INIT_ARRAY, and at the end DT_FINI_ARRAY, DT_FINI."""
+    tags = image.file.dynamic.tags if image.file.dynamic else {}
+    for at_end, single, table, table_size in (
+        (False, c.DT_INIT, c.DT_INIT_ARRAY, c.DT_INIT_ARRAYSZ),
+        (True, c.DT_FINI, c.DT_FINI_ARRAY, c.DT_FINI_ARRAYSZ),
+    ):
+        if tags.get(single):
+            yield Constructor(tags[single], tags[single], at_end)
+        if tags.get(table_size):
+            yield from _array(image.file, tags.get(table, 0), tags[table_size], at_end=at_end)
+
+
+def _array(file: ElfFile, start: int, size: int, *, at_end: bool) -> Iterator[Constructor]:
+    """The functions to which the pointers at virtual address *start* lead, *size* bytes of them."""
     relocated = _relocated(file, start, start + size)
-    raw = file.read_at(start, size // 8 * 8, "DT_INIT_ARRAY")
+    raw = file.read_at(start, size // 8 * 8, "an array of initialisers")
     for at in range(0, len(raw), 8):
         address = relocated.get(start + at, int.from_bytes(raw[at : at + 8], "little"))
         if address not in (0, (1 << 64) - 1):
-            yield Constructor(start + at, address)
+            yield Constructor(start + at, address, at_end)
 
 
 def _relocated(file: ElfFile, start: int, end: int) -> dict[int, int]:

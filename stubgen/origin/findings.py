@@ -49,20 +49,24 @@ def origin_findings(
 
 
 def constructor_findings(account: Account) -> Iterator[Finding]:
-    """What runs when the patch is loaded."""
+    """What runs when the patch is loaded or unloaded."""
     for item in account.initializers:
         name = as_text(item.name) or f"the function at {item.constructor.address:#x}"
-        source = item.origin.source
-        if source in FOREIGN:
-            message = f"{name} of {item.origin} would run when the patch is loaded; it is not the patch's own"
-            yield Finding("constructors", False, message, (as_text(item.name),))
+        names = (as_text(item.name),) if item.name else ()
+        source, when = item.origin.source, "unloaded" if item.constructor.at_end else "loaded"
+        if source is Source.STUB:
+            message = f"the host's {name} would run again when the patch is {when}"
+            yield Finding("constructors", False, message, names)
+        elif source in FOREIGN:
+            message = f"{name} of {item.origin} would run when the patch is {when}; it is not the patch's own"
+            yield Finding("constructors", False, message, names)
         elif source in UNKNOWN:
-            message = f"{name} would run when the patch is loaded, and has no known origin"
-            yield Finding("constructors", False, message, (as_text(item.name),))
-        elif source in (Source.OBJECT, Source.UNTOLD):
+            message = f"{name} would run when the patch is {when}, and has no known origin"
+            yield Finding("constructors", False, message, names)
+        elif source in (Source.OBJECT, Source.UNTOLD) and not item.constructor.at_end:
             of = f" of {item.origin}" if source is Source.OBJECT else ""
             message = f"{name}{of} runs when the patch is loaded"
-            yield Finding("constructors", True, message, (as_text(item.name),), note=True)
+            yield Finding("constructors", True, message, names, note=True)
 
 
 def _overridden(account: Account) -> Iterator[Finding]:

@@ -23,10 +23,11 @@ class Symbol(NamedTuple):
 
 
 class Constructor(NamedTuple):
-    """A function that the loader calls."""
+    """A function that the loader calls when it loads the image, or unloads it."""
 
     place: int  # virtual address of the pointer to it; where there is none, its own
     address: int  # virtual address
+    at_end: bool = False  # when it unloads it
 
 
 class Target(NamedTuple):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from stubgen.errors import PlanRefusal, UsageError
-from stubgen.linkplan import Action, LinkerOs, LinkPlan, build_link_plan, linker_os_for_host
+from stubgen.linkplan import Action, LinkerOs, LinkPlan, build_link_plan, decisions, linker_os_for_host
+from stubgen.linkplan.options import Role
 
 GCC = "aarch64-linux-gnu-gcc"
 APPLE = "clang -target arm64-apple-macos12"
@@ -386,3 +387,35 @@ def test_a_missing_sdk_comes_from_xcrun(
     (tmp_path / "xcrun").chmod(0o755)
     made = plan(command, environment={"PATH": str(tmp_path), **environment})
     assert [edit.after for edit in made.edits if "xcrun" in edit.why] == ([added] if added else [])
+
+
+def test_edits_say_for_which_roles_something_went() -> None:
+    """A program that asks what became of inputs or outputs needs no sentence for that, which may change."""
+    made = plan(f"{GCC} x.o -o out -Wl,-soname,a,--gc-sections,-z,now -lm -lself -L", host="libself.so")
+    assert {shlex.join(edit.before): edit.dropped_roles for edit in made.edits if edit.before} == {
+        GCC: (),
+        "x.o": (Role.INPUT,),
+        "-o out": (Role.OUTPUT,),
+        "-Wl,-soname,a,--gc-sections,-z,now": (Role.IDENTITY, Role.STRIP),
+        "-lm": (),
+        "-lself": (),
+        "-L": (),
+    }
+
+
+def test_a_reasons_words_move_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever corrects a sentence must not change where the patch's objects stand, behind whose libraries they link."""
+    command = f"{GCC} -shared-libgcc x.o -lm"
+    before = plan(command).args
+    reworded = decisions.HOST_INPUT._replace(why="goes")
+    monkeypatch.setattr(decisions, "HOST_INPUT", reworded)
+    after = plan(command)
+    assert "goes" in {edit.why for edit in after.edits}
+    assert after.args == before
+
+
+def test_libraries_are_known_by_every_name_that_finds_the_host() -> None:
+    """``-lx`` and ``-lx.1`` both find ``libx.1.dylib``: a patch that links either loads the host again."""
+    words = "-lx -lx.1 -lx.1.2 -l1 -lxx -l dylib"
+    assert kept(f"{APPLE} {words}", host="/x/libx.1.dylib").endswith("-lx.1.2 -l1 -lxx -l dylib")
+    assert kept(f"{GCC} {words}", host="/x/libx.so.1") == "-lx.1 -lx.1.2 -l1 -lxx -l dylib"

@@ -1,0 +1,168 @@
+"""What a plan is made from: the command that linked the host, and what the caller wishes of the patch's link.
+
+Both check what they are given when they are made, because a wrong value would give a plan that looks right: the
+single name ``"f"`` for a list of names exports every letter of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple, Required, Self, TypedDict, Unpack
+
+from stubgen.common.arguments import (
+    StrPath,
+    a_name,
+    check_keywords,
+    choice,
+    flag,
+    listed,
+    mapping,
+    name_list,
+    optional,
+    path,
+    path_list,
+    word,
+)
+from stubgen.errors import UsageError
+from stubgen.linkplan.plan import LinkerOs
+
+
+class PatchWishes(TypedDict, total=False):
+    """The keywords of :class:`PatchRequest`."""
+
+    objects: Required[Sequence[StrPath]]
+    """The patch's objects; at least one."""
+    output: Required[StrPath]
+    """The patch."""
+    extra: Sequence[StrPath]
+    """Objects that come before the patch's: ``stub.o``."""
+    exports: Sequence[str]
+    """Symbols that the patch must export, as the linker spells them."""
+    os: LinkerOs | str | None
+    """What to link for, or the value of it; None: what the command says, else the system that this runs on."""
+    host: StrPath | None
+    """The host's file; a library of that name is a back-edge and goes. The captured output counts as well."""
+    soname: str | None
+    """The patch's name for the loader; None: one made from the output and the objects."""
+    relocatable: bool
+    """Merge everything into one relocatable object instead."""
+    keep_global: Sequence[str]
+    """With *relocatable*, the only symbols that stay global; none given: all do."""
+    objcopy: StrPath
+    """The program that makes the others local; by default ``llvm-objcopy``, and GNU's does as well."""
+
+
+class PlanWishes(PatchWishes, total=False):
+    """The keywords of :func:`stubgen.build_link_plan`: those of both objects that it makes."""
+
+    directory: StrPath | None
+    """As in :class:`CapturedCommand`, and so are the others."""
+    response_files: Mapping[str, StrPath] | None
+    environment: Mapping[str, str] | None
+
+
+class _PatchRequest(NamedTuple):
+    objects: tuple[str, ...]
+    output: str
+    extra: tuple[str, ...]
+    exports: tuple[str, ...]
+    os: LinkerOs | None
+    host: str | None
+    soname: str | None
+    relocatable: bool
+    keep_global: tuple[str, ...]
+    objcopy: str
+
+
+class PatchRequest(_PatchRequest):
+    """What the caller wishes of the patch's link; :class:`PatchWishes` says what each keyword means.
+
+    Raises:
+        UsageError: a keyword is unknown or missing, or its value is not what it must be.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, **wishes: Unpack[PatchWishes]) -> Self:
+        """Check the *wishes*."""
+        check_keywords("a patch request", wishes, PatchRequest._fields, required=("objects", "output"))
+        request = super().__new__(
+            cls,
+            objects=path_list("objects", wishes["objects"]),
+            output=path("output", wishes["output"]),
+            extra=path_list("extra", wishes.get("extra", ())),
+            exports=name_list("exports", wishes.get("exports", ())),
+            os=optional(partial(choice, LinkerOs), "os", wishes.get("os")),
+            host=optional(path, "host", wishes.get("host")),
+            soname=optional(a_name, "soname", wishes.get("soname")),
+            relocatable=flag("relocatable", wishes.get("relocatable", False)),
+            keep_global=name_list("keep_global", wishes.get("keep_global", ())),
+            objcopy=path("objcopy", wishes.get("objcopy", "llvm-objcopy")),
+        )
+        if not request.objects:
+            raise UsageError("a patch needs at least one object; name the rebuilt ones")
+        if request.keep_global and not request.relocatable:
+            raise UsageError("keep_global is for relocatable; a shared library's symbols are chosen with exports")
+        return request
+
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, object]]:
+        """For copies and pickles: the class takes keywords alone."""
+        return (), self._asdict()
+
+    def run_in(self, directory: str | None) -> Self:
+        """The request as a command that runs in *directory* must spell it: relative names become absolute ones."""
+        if directory is None:
+            return self
+        return self._replace(
+            objects=tuple(_absolute(each) for each in self.objects),
+            output=_absolute(self.output),
+            extra=tuple(_absolute(each) for each in self.extra),
+        )
+
+
+def _absolute(text: str) -> str:
+    """The path *text*, from the folder of this process; an absolute one stays as it is written."""
+    return text if os.path.isabs(text) else os.path.abspath(text)
+
+
+class _CapturedCommand(NamedTuple):
+    argv: tuple[str, ...]
+    directory: str | None
+    response_files: Mapping[str, str]
+    environment: Mapping[str, str] | None
+
+
+class CapturedCommand(_CapturedCommand):
+    """The command that linked the host.
+
+    Args:
+        argv: its words, **the program first**, wrappers in front of it allowed.
+        directory: where it ran. Response files are looked up from there, and relative names of objects and output
+            become absolute ones, because the plan must run there.
+        response_files: name after the ``@`` -> a copy that the capture kept.
+        environment: what it ran in; None: this process's. An Apple command without an SDK gets the one that
+            ``xcrun`` names, unless ``SDKROOT`` does.
+
+    Raises:
+        UsageError: one of them is not what it must be.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        argv: Sequence[str],
+        directory: StrPath | None = None,
+        response_files: Mapping[str, StrPath] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Check the arguments."""
+        return super().__new__(
+            cls,
+            argv=listed("argv", argv, "word", word),
+            directory=optional(path, "directory", directory),
+            response_files=mapping("response_files", response_files or {}, "paths", path),
+            environment=None if environment is None else mapping("environment", environment, "texts", word),
+        )
