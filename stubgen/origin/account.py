@@ -325,10 +325,15 @@ class _Ledger:
         return tuple(Share(*item) for item in total.most_common())
 
     def _with_section(self, name: str) -> Iterable[Origin]:
-        """The inputs that have a section from which linkers make *name*: itself, or one that it begins."""
+        """The inputs that have a section from which linkers make *name*.
+
+        ELF: ``.rodata.str`` of ``.rodata.str1.8``. Mach-O: ``__DATA_CONST`` has what was ``__DATA``'s.
+        """
+        segment, comma, title = name.partition(",")
+        wanted = title if comma else segment
         for item in self.inputs.files:
             own = _reader(item.image).object_sections(item.image)
-            if any(section == name or section.startswith(f"{name}.") for section in own):
+            if any(section.rpartition(",")[2].startswith(wanted) for section in own):
                 yield Origin(item.source, item.name)
 
     def initializers(self, definitions: Sequence[Definition]) -> Iterable[Initializer]:
