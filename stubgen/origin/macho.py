@@ -78,7 +78,7 @@ def constructors(image: MachOImage) -> Iterator[Constructor]:
 def target(image: MachOImage, symbol: Symbol) -> Target | None:
     """The instructions of an object's function *symbol*, and which of them the linker may change."""
     section = image.file.section(symbol.section)
-    end = image.room(symbol.address)
+    end = image.maximum_size(symbol.address)
     if section is None or end is None or not section.header.flags & c.S_ATTR_PURE_INSTRUCTIONS:
         return None
     start = section.header.addr
