@@ -20,6 +20,7 @@ from stubgen.finding import Finding
 from stubgen.host import Host, open_host
 from stubgen.host.slide import Slide
 from stubgen.image import Candidate, FileType, Image, Kind, Reference
+from stubgen.image.archive import is_archive
 from stubgen.image.opening import open_image
 from stubgen.loading import loading_findings
 from stubgen.options import addresses
@@ -72,8 +73,8 @@ def check_patch(
         libraries: shared libraries that will be loaded and may supply what the patch leaves undefined.
         overrides: name -> runtime address of the function that replaced the host's, from earlier patches.
         pinned: what the patch leaves to the loader with a version that it pins, as ``name@version``.
-        objects: the objects that the patch was linked from, bound copies or originals: with them everything else in
-            the patch has to be accounted for.
+        objects: the objects that the patch was linked from, bound copies or originals, and the archives that the
+            linker searched: with them everything in the patch has to be accounted for.
         stub: the stub object that it was linked with.
         link_map: the map file that the linker wrote; relative names in it are taken from the present folder.
         inputs: instead of these three, the inputs as :func:`stubgen.link_patch` knows them.
@@ -109,8 +110,14 @@ def _read_inputs(objects: Sequence[str], stub: StrPath | None, link_map: StrPath
     files = [(path, Source.OBJECT) for path in objects]
     files += [(os.fspath(stub), Source.STUB)] if stub is not None else []
     text = None if link_map is None else bytes(read_input(link_map)).decode("utf-8", "surrogateescape")
-    held = [LinkInput(path, path, source, open_image(read_input(path), path)) for path, source in files]
-    return Inputs(tuple(held), text, os.getcwd())
+    held, archives = [], []
+    for path, source in files:
+        content = read_input(path)
+        if is_archive(content):
+            archives.append(path)
+        else:
+            held.append(LinkInput(path, path, source, open_image(content, path)))
+    return Inputs(tuple(held), text, os.getcwd(), tuple(archives))
 
 
 def refuse_findings(checked: Checked) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
@@ -22,7 +23,7 @@ from stubgen.errors import InputError, LinkerFailed, PatchRefusal, UsageError
 from stubgen.image import Kind
 from stubgen.image.opening import open_image
 from stubgen.linkplan import LinkPlan, PatchRequest, linker_os_for_host, plan_link
-from stubgen.linkplan.map_option import library_folders, library_query, map_option
+from stubgen.linkplan.map_option import ZIG_VERBOSE, library_folders, library_query, map_option, told_by_zig
 from stubgen.options import BtiPolicy, Options, read_options
 from stubgen.origin.account import Inputs, LinkInput
 from stubgen.origin.sources import Source
@@ -116,7 +117,7 @@ def link_patch(
         )
         plan = plan_link(captured.command(), request)
         command = plan.command(folder)
-        messages, link_map = _run_with_map(command, plan, captured, folder)
+        messages, link_map, archives = _run_with_map(command, plan, captured, folder)
         if not linked.is_file():
             message = f"{command[0]}: said nothing was wrong, but wrote no {target.name}\n{messages}".rstrip()
             raise LinkerFailed(message, command=command, status=0, output=messages)
@@ -129,7 +130,10 @@ def link_patch(
             overrides=wanted.overrides,
             pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
             inputs=Inputs(
-                tuple(_link_inputs(built, stub_path, copies, further)), link_map, plan.directory or os.getcwd()
+                tuple(_link_inputs(built, stub_path, copies, further)),
+                link_map,
+                plan.directory or os.getcwd(),
+                archives,
             ),
             find_library=_library_finder(plan, captured),
         )
@@ -160,20 +164,23 @@ def _link_inputs(
             yield LinkInput(image.name, os.path.abspath(extra), Source.OBJECT, image)
 
 
-def _run_with_map(command: Sequence[str], plan: LinkPlan, captured: Capture, folder: str) -> tuple[str, str | None]:
-    """What the linker prints, and its map file's text; None where it writes none."""
+def _run_with_map(
+    command: Sequence[str], plan: LinkPlan, captured: Capture, folder: str
+) -> tuple[str, str | None, tuple[str, ...]]:
+    """What the linker prints; its map file's text, None where it writes none; the archives that zig adds."""
     path = Path(folder, "link.map")
     option = map_option(plan.args, plan.os, str(path))
     try:
-        messages = _run([*command, *option], captured)
+        printed = _run([*command, *option], captured, {} if option else ZIG_VERBOSE)
     except LinkerFailed as error:
-        if not option or (str(path) not in error.output and "map" not in error.output.lower()):
+        if not option or not re.search(rf"-[Mm]ap\b|{re.escape(str(path))}", error.output):
             raise
-        messages = _run(command, captured)  # a linker that knows no map file said so
+        printed = _run(command, captured)  # a linker that knows no map file said so
+    messages, archives = (printed, ()) if option else told_by_zig(printed)
     try:
-        return messages, path.read_text("utf-8", "surrogateescape")
+        return messages, path.read_text("utf-8", "surrogateescape"), archives
     except FileNotFoundError:
-        return messages, None
+        return messages, None, archives
 
 
 def _library_finder(plan: LinkPlan, captured: Capture) -> Callable[[str], str | None]:
@@ -234,14 +241,14 @@ def _fresh_name(target: Path, built: Built, inputs: Sequence[StrPath]) -> str:
     return f"{target.stem}.{digest.hexdigest()[:12]}{target.suffix}"
 
 
-def _run(command: Sequence[str], captured: Capture) -> str:
-    """What the linker prints.
+def _run(command: Sequence[str], captured: Capture, variables: Mapping[str, str] | None = None) -> str:
+    """What the linker prints; *variables* are set besides.
 
     The captured variables are laid over the present ones and nothing is cleared: drivers look for their linker
     through ``PATH`` ("collect2: cannot find 'ld'").
     """
     try:
-        done = run(command, captured.directory, {**os.environ, **captured.environment})
+        done = run(command, captured.directory, {**os.environ, **captured.environment, **(variables or {})})
     except OSError as error:
         where = "" if captured.directory.is_dir() else f" in {captured.directory}, which is gone"
         raise LinkerFailed(f"{command[0]}: cannot be run{where}: {error.strerror}", command=command) from error

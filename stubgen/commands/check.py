@@ -43,7 +43,8 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="OBJ",
-        help="an object that it was linked from: with all of them, what else is in it has to be accounted for",
+        help="an object that it was linked from, or an archive that was searched: with all of them, everything in it "
+        "has to be accounted for",
     )
     parser.add_argument("--stub", metavar="FILE", help="the stub object that it was linked with")
     parser.add_argument("--link-map", metavar="FILE", help="the map file that its linker wrote")
@@ -71,7 +72,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         stub=arguments.stub,
         link_map=arguments.link_map,
     )
-    write_map(arguments.map, checked, "check")
+    write_map(arguments.map, checked, "check", arguments.patch)
     verdict = "sound" if checked.ok else "not sound"
     return Outcome(
         check_document(checked),
@@ -81,10 +82,10 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     )
 
 
-def write_map(path: str | None, checked: Checked, command: str) -> None:
+def write_map(path: str | None, checked: Checked, command: str, patch: str) -> None:
     """Write the account as JSON where ``--map`` asks for it."""
     if path is not None and checked.account is not None:
-        document = {"schema": SCHEMA, "command": command, "patch": checked.patch, **account_document(checked.account)}
+        document = {"schema": SCHEMA, "command": command, "patch": patch, **account_document(checked.account)}
         write_report(path, document)
 
 

@@ -69,7 +69,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     shared = linked.built.resolution.shared_variables
     verdicts = {"decisions": decisions, "duplicates": shared_variable_documents(shared)}
     write_report(arguments.report, {"schema": SCHEMA, "command": "link", **verdicts})
-    write_map(arguments.map, linked.checked, "link")
+    write_map(arguments.map, linked.checked, "link", str(linked.output))
     write_report(arguments.override_map, {"schema": SCHEMA, "functions": linked.replaces})
     document = {
         "output": str(linked.output),

@@ -1,6 +1,6 @@
-"""How a linker is asked for a map file, and where a planned command's libraries are found.
+"""How a linker is asked what it takes from where, and where a planned command's libraries are found.
 
-Both are for the link that runs, and in no plan that anybody reads: a map goes into a temporary folder.
+This is for the link that runs, and in no plan that anybody reads: a map goes into a temporary folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def map_option(args: Sequence[str], linker_os: LinkerOs, path: str) -> list[str]
     if linker_os is LinkerOs.OTHER:
         return []
     toolchain = find_toolchain(args, os=linker_os)
-    if toolchain.dialect is Dialect.ZIG or program_name(args[toolchain.arguments - 1]) in WITHOUT_MAP:
+    zig = toolchain.driver and toolchain.dialect is Dialect.ZIG
+    if zig or program_name(args[toolchain.arguments - 1]) in WITHOUT_MAP:
         return []
     words = ["-map", path] if toolchain.family is Family.LD64 else [f"-Map={path}"]
     if not toolchain.driver:
@@ -32,6 +33,21 @@ def map_option(args: Sequence[str], linker_os: LinkerOs, path: str) -> list[str]
     if toolchain.dialect is Dialect.SWIFT or "," in path:
         return [word for option in words for word in ("-Xlinker", option)]
     return ["-Wl," + ",".join(words)]
+
+
+ZIG_VERBOSE = {"ZIG_VERBOSE_LINK": "1"}
+"""What makes zig's driver print the linker's command, which is the one thing that it tells of its own archives."""
+
+
+def told_by_zig(messages: str) -> tuple[str, tuple[str, ...]]:
+    """What zig's driver printed without the linker's command, and the archives that this names."""
+    rest, archives = [], []
+    for line in messages.splitlines():
+        if line.startswith(("ld.lld ", "zig ld ", "lld ")):
+            archives += re.findall(r"(?:\A|(?<= ))(/\S+\.a)(?= |\Z)", line)
+        else:
+            rest.append(line)
+    return "\n".join(rest), tuple(archives)
 
 
 def library_folders(args: Sequence[str], directory: str) -> Iterator[str]:

@@ -41,6 +41,8 @@ class Inputs:
     """The text of the linker's map file."""
     directory: str = ""
     """Where the linker ran: the map's relative names begin there."""
+    archives: tuple[str, ...] = ()
+    """Without a map: the archives that the linker searched."""
 
 
 class Definition(NamedTuple):
@@ -303,7 +305,29 @@ class _Ledger:
             return Origin(Source.RUNTIME)
         if not self.inputs.files:
             return Origin(Source.UNTOLD)
-        return Origin(Source.UNKNOWN)
+        return self._in_archives(symbol) or Origin(Source.UNKNOWN)
+
+    def _in_archives(self, symbol: Symbol) -> Origin | None:
+        """The archive's member that defines *symbol*; of two, what the linker came upon first."""
+        if symbol.static:
+            return self.archived.get((symbol.name, symbol.file))
+        return self.archived.get((symbol.name, None))
+
+    @cached_property
+    def archived(self) -> dict[tuple[bytes, bytes | None], Origin]:
+        """Name, for a local symbol also its file, -> the member of the archives that defines it."""
+        from stubgen.common.files import read_input
+        from stubgen.image.archive import members
+        from stubgen.image.opening import has_object_magic, open_image
+
+        found: dict[tuple[bytes, bytes | None], Origin] = {}
+        for path in self.inputs.archives:
+            for member in members(read_input(path), path):
+                if has_object_magic(member.content):
+                    origin = self._of_file(path, member.name)
+                    for symbol in symbols_of(open_image(member.content, f"{path}({member.name})")):
+                        found.setdefault((symbol.name, symbol.file if symbol.static else None), origin)
+        return found
 
     def shares(self, name: str, size: int, by_symbols: Counter[Origin]) -> tuple[Share, ...]:
         """What of section *name* comes from where."""

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile
-from stubgen.elf.relocations import R_AARCH64_ABS64, R_AARCH64_RELATIVE
+from stubgen.elf.relocations import R_AARCH64_ABS64, R_AARCH64_PREL64, R_AARCH64_RELATIVE
 from stubgen.image import Kind
 from stubgen.image.elf import ElfImage
 from stubgen.origin.symbols import Constructor, Symbol, Target
 
 _KINDS = {c.STT_FUNC: Kind.FUNCTION, c.STT_GNU_IFUNC: Kind.FUNCTION, c.STT_TLS: Kind.THREAD_LOCAL}
+_DOUBLEWORDS = (R_AARCH64_ABS64, R_AARCH64_PREL64)
 _NO_DEFINITIONS = (c.STT_SECTION, c.STT_FILE)
 
 
@@ -107,14 +108,16 @@ def target(image: ElfImage, symbol: Symbol) -> Target | None:
     """The instructions of an object's function *symbol*, and which of them the linker may change."""
     file = image.file
     for section in file.sections:
-        if section.name == symbol.section and symbol.size and section.header.sh_type == c.SHT_PROGBITS:
+        header = section.header
+        code = header.sh_flags & c.SHF_EXECINSTR and header.sh_type == c.SHT_PROGBITS
+        if section.name == symbol.section and symbol.size and code:
             content = file.content(section)[symbol.address : symbol.address + symbol.size]
             changed = set[int]()
             for table, relocations in file.relocations():
                 if table.header.sh_info == section.number:
-                    for offset in relocations.r_offset:
+                    for offset, kind in zip(relocations.r_offset, relocations.kind, strict=True):
                         at = offset - symbol.address
-                        changed.update((at & ~3, at + 4 & ~3) if at & 3 else (at,))
+                        changed.update((at & ~3, at + 4 & ~3) if at & 3 or kind in _DOUBLEWORDS else (at,))
             if len(content) == symbol.size:
                 return Target(bytes(content), frozenset(changed))
     return None

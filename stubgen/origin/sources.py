@@ -36,7 +36,8 @@ class Origin(NamedTuple):
 
     def __str__(self) -> str:
         """``checkout.o``, ``libfoo.a(foo.o)``, or the kind of source where no file is known."""
-        return f"{self.file}({self.member})" if self.member else self.file or self.source.value
+        member = self.member.rpartition("/")[2]  # zig names members by their path in its cache
+        return f"{self.file}({member})" if member else self.file or self.source.value
 
 
 LINKER = Origin(Source.LINKER)
