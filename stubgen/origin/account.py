@@ -126,9 +126,14 @@ def make_account(
     for symbol in found:
         name = known_name(symbol.name).partition(b"@")[0]
         definitions.append(Definition(symbol, ledger.origin(symbol), tuple(in_host.get(name, ()))))
+    initializers = tuple(ledger.initializers(definitions))
     by_section: dict[str, Counter[Origin]] = {}
     for definition in definitions:
         by_section.setdefault(definition.symbol.section, Counter())[definition.origin] += 0
+    for item in initializers:  # an array of pointers has no symbols
+        for name, address, size, _ in sections:
+            if address <= item.constructor.place < address + size:
+                by_section.setdefault(name, Counter())[item.origin] += 0
     accounts = tuple(
         SectionAccount(name, address, size, ledger.shares(name, size, by_section.get(name, Counter())))
         for name, address, size, _ in sections
@@ -136,7 +141,7 @@ def make_account(
     return Account(
         tuple(definitions),
         accounts,
-        tuple(ledger.initializers(definitions)),
+        initializers,
         inputs,
         bool(pieces),
         image.has_full_symbols,
@@ -172,6 +177,8 @@ class _Ledger:
     sections: Collection[str]  # their names
     merged: Collection[str]  # those whose content the linker merges
     _origins: dict[tuple[str, str], Origin] = field(default_factory=dict)
+    member_sections: dict[Origin, set[str]] = field(default_factory=dict)
+    taken: dict[Origin, None] = field(default_factory=dict)  # members of the archives that are in the patch
 
     @cached_property
     def by_section(self) -> dict[str, tuple[list[int], list[Piece]]]:
@@ -309,9 +316,10 @@ class _Ledger:
 
     def _in_archives(self, symbol: Symbol) -> Origin | None:
         """The archive's member that defines *symbol*; of two, what the linker came upon first."""
-        if symbol.static:
-            return self.archived.get((symbol.name, symbol.file))
-        return self.archived.get((symbol.name, None))
+        origin = self.archived.get((symbol.name, symbol.file if symbol.static else None))
+        if origin is not None:
+            self.taken[origin] = None
+        return origin
 
     @cached_property
     def archived(self) -> dict[tuple[bytes, bytes | None], Origin]:
@@ -325,7 +333,9 @@ class _Ledger:
             for member in members(read_input(path), path):
                 if has_object_magic(member.content):
                     origin = self._of_file(path, member.name)
-                    for symbol in symbols_of(open_image(member.content, f"{path}({member.name})")):
+                    image = open_image(member.content, f"{path}({member.name})")
+                    self.member_sections[origin] = set(_reader(image).object_sections(image))
+                    for symbol in symbols_of(image):
                         found.setdefault((symbol.name, symbol.file if symbol.static else None), origin)
         return found
 
@@ -359,6 +369,9 @@ class _Ledger:
             own = _reader(item.image).object_sections(item.image)
             if any(section.rpartition(",")[2].startswith(wanted) for section in own):
                 yield Origin(item.source, item.name)
+        for origin in self.taken:
+            if any(section.rpartition(",")[2].startswith(wanted) for section in self.member_sections.get(origin, ())):
+                yield origin
 
     def initializers(self, definitions: Sequence[Definition]) -> Iterable[Initializer]:
         """What runs when the patch is loaded."""

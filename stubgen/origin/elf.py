@@ -38,7 +38,7 @@ def symbols(image: ElfImage) -> Iterator[Symbol]:
         section = file.sections[shndx] if shndx < len(file.sections) else None
         flags = section.header.sh_flags if section else 0
         plain = Kind.FUNCTION if flags & c.SHF_EXECINSTR else Kind.ABSOLUTE if shndx == table.absolute else Kind.DATA
-        hidden = table.st_other[index] & 3 == c.STV_HIDDEN
+        hidden = table.st_other[index] & 3 in (c.STV_INTERNAL, c.STV_HIDDEN)  # GCC's TLS wrappers are internal
         yield Symbol(
             name=name,
             section=section.name if section else "",

@@ -116,17 +116,25 @@ def _second_copies(account: Account) -> Iterator[Finding]:
 def _is_the_hosts(definition: Definition) -> bool:
     """Whether the host has the very thing that an archive's member defines too.
 
-    A name that only its own file sees is the host's where the file and what it is are the same: another static of the
-    same name is nobody's business. A constant has no state.
+    A name that only its own file sees is the host's where file, kind and size are the same: another static of the same
+    name is nobody's business, and a constant has no state. What other objects see is the host's also where the host
+    has it as local, as mold makes everything in a program that is not exported.
     """
     symbol = definition.symbol
     for candidate in definition.host:
         if candidate.kind in (Kind.IMPORT, Kind.ABSOLUTE):
             continue
-        same = candidate.kind is symbol.kind and candidate.size in (symbol.size, 0)
+        same = candidate.kind is symbol.kind
         if symbol.static:
             state = symbol.writable and candidate.writable and symbol.kind in (Kind.DATA, Kind.THREAD_LOCAL)
-            if state and same and candidate.local and candidate.file == symbol.file:
+            if (
+                state
+                and same
+                and candidate.size == symbol.size
+                and candidate.local
+                and symbol.file
+                and candidate.file == symbol.file
+            ):
                 return True
         elif not candidate.local or same:
             return True
