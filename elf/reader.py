@@ -80,14 +80,14 @@ class GnuHash(NamedTuple):
         word = self.bloom[(value >> 6) % len(self.bloom)]
         if not word >> (value & 63) & word >> (value >> self.shift & 63) & 1:
             return
-        place = self.buckets[value % len(self.buckets)] - self.symoffset
-        while 0 <= place < len(self.chain):
-            entry = self.chain[place]
+        position = self.buckets[value % len(self.buckets)] - self.symoffset
+        while 0 <= position < len(self.chain):
+            entry = self.chain[position]
             if (entry ^ value) >> 1 == 0:
-                yield place + self.symoffset
+                yield position + self.symoffset
             if entry & 1:
                 return
-            place += 1
+            position += 1
 
 
 HASH_PAYS = 20

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from stubgen.resolve.resolution import Resolution
     from stubgen.resolve.verdicts import DataPolicy, Decision, TlsPolicy, Verdict
     from stubgen.session import Session
+    from stubgen.stub.facts import LibraryFacts
     from stubgen.stub.find import Stub, find_stubs
     from stubgen.stub.verify import Verified, verify_object
 
@@ -121,6 +122,7 @@ _HOMES = {
     "resolve.resolution": ("Resolution",),
     "resolve.verdicts": ("DataPolicy", "Decision", "TlsPolicy", "Verdict"),
     "session": ("Session",),
+    "stub.facts": ("LibraryFacts",),
     "stub.find": ("Stub", "find_stubs"),
     "stub.verify": ("Verified", "verify_object"),
 }
@@ -146,6 +148,7 @@ __all__ = [
     "Host",
     "Image",
     "InputError",
+    "LibraryFacts",
     "LinkPlan",
     "Linked",
     "LinkerFailed",

@@ -41,7 +41,8 @@ class StubBuilder:
     Args:
         host: the program's file, unstripped.
         build_id: the build id or UUID that the running process reports, in hex, to be held against the file.
-        cache: use the host's name index, if somebody made one; see :mod:`stubgen.host.index`.
+        cache: use the user's cache folder: the host's name index, if somebody made one (:mod:`stubgen.host.index`), and
+            what is known about Keystone and Capstone (:mod:`stubgen.stub.facts`).
         session: where hosts and objects are kept for other builders; by default one of its own.
 
     Raises:
@@ -54,6 +55,7 @@ class StubBuilder:
     ) -> None:
         self.session = session or Session(mapped=True)
         self.host = self.session.host(host, build_id=build_id, cache=cache)
+        self.facts = self.session.facts(cache=cache)
 
     def build(
         self,
@@ -129,9 +131,10 @@ class StubBuilder:
             host_features=image.features,
             bti=choice(BtiPolicy, "bti", bti).value,
             build_version=image.build_version,
+            facts=self.facts,
         )
         checkpoint()
-        return Built(self.host, resolution, stub, verify(stub), bound)
+        return Built(self.host, resolution, stub, verify(stub, self.facts), bound)
 
     def _slide(self, aslr_reference: int | None, wanted: BuildOptions) -> Slide:
         anchor, slide = wanted.anchor, wanted.slide

@@ -27,6 +27,7 @@ from stubgen.options import addresses
 from stubgen.origin.account import Account, Inputs, LinkInput, make_account, names_in
 from stubgen.origin.findings import constructor_findings, origin_findings
 from stubgen.origin.sources import Source
+from stubgen.stub.facts import LibraryFacts
 from stubgen.stub.find import Stub, find_stubs
 from stubgen.stub.slots import parse_symbol, slots_of
 from stubgen.symbols.versions import split_pin
@@ -62,6 +63,7 @@ def check_patch(
     link_map: StrPath | None = None,
     inputs: Inputs | None = None,
     find_library: Callable[[str], str | None] | None = None,
+    facts: LibraryFacts | None = None,
 ) -> Checked:
     """Hold a linked patch against its host.
 
@@ -79,6 +81,7 @@ def check_patch(
         link_map: the map file that the linker wrote; relative names in it are taken from the present folder.
         inputs: instead of these three, the inputs as :func:`stubgen.link_patch` knows them.
         find_library: finds the file of a library that the patch or the host needs, by the name that it has there.
+        facts: what is known about Capstone from earlier commands.
 
     Raises:
         InputError: a file is not what it must be.
@@ -100,7 +103,8 @@ def check_patch(
     given = {library: open_image(read_input(library), library) for library in beside}
     by_name = {as_bytes(name): at for name, at in replaced.items()}
     finder = find_library or (lambda _: None)
-    question = _Question(opened, image, slide, wanted, given, by_name, name_list("pinned", pinned), known, finder)
+    kept = name_list("pinned", pinned)
+    question = _Question(opened, image, slide, wanted, given, by_name, kept, known, finder, facts)
     findings = tuple(finding for check in CHECKS for finding in check(question))
     return Checked(name, findings, question.stubs, question.slide_of_stubs, question.account)
 
@@ -145,10 +149,11 @@ class _Question:
     pinned: tuple[str, ...]
     inputs: Inputs
     find_library: Callable[[str], str | None]
+    facts: LibraryFacts | None
 
     @cached_property
     def stubs(self) -> tuple[Stub, ...]:
-        return tuple(find_stubs(self.patch))
+        return tuple(find_stubs(self.patch, self.facts))
 
     @cached_property
     def in_host(self) -> Mapping[bytes, list[Candidate]]:

@@ -136,6 +136,7 @@ def link_patch(
                 archives,
             ),
             find_library=_library_finder(plan, captured),
+            facts=builder.facts,
         )
         _refuse_findings(replace(checked, patch=os.fspath(output)), judged.problems)
         replaces = _replaced(linked, built)

@@ -22,6 +22,7 @@ from stubgen.resolve.needed import Needed, Opened, open_objects, read_needed
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.resolver import resolve
 from stubgen.resolve.verdicts import Policy
+from stubgen.stub.facts import LibraryFacts
 
 PathLike = str | os.PathLike[str]
 
@@ -153,6 +154,7 @@ class Session:
         self._needed = FileCache[Needed](SETS, object_bytes)
         self._supplied = FileCache[Mapping[bytes, str]](SETS, object_bytes)
         self._resolutions: list[_KnownResolution] = []  # the last used at the end
+        self._facts: dict[bool, LibraryFacts] = {}
 
     def host(self, path: PathLike, *, build_id: str | None = None, cache: bool = True) -> Host:
         """The host at *path*, as :func:`~stubgen.host.open_host` opens it."""
@@ -161,6 +163,10 @@ class Session:
         if build_id is not None:
             check_build_id(host.image, build_id)
         return host
+
+    def facts(self, *, cache: bool = True) -> LibraryFacts:
+        """What is known about Keystone and Capstone; with *cache* off, from this session alone."""
+        return self._facts.setdefault(cache, self._facts.get(cache) or LibraryFacts.of_user(cache=cache))
 
     def needed(
         self, paths: Sequence[PathLike], *, whole_archive: bool = False, roots: Collection[bytes] = ()

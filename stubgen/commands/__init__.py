@@ -20,7 +20,7 @@ COMMANDS = {
     "verify": "decode every stub of a stub object and check the object's structure",
     "capture": "run a linker and record its command",
     "captures": "list the recorded linker commands",
-    "cache": "show, fill or clear the indexes of large hosts' names",
+    "cache": "show, fill or clear what is kept between commands: indexes of large hosts' names, facts about libraries",
     "serve": "run these for another program, with hosts kept open between requests",
 }
 """Command name -> one line for ``--help``; the module of that name implements it, beside this file or in ``serve/``."""

@@ -60,7 +60,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     given = [arguments.patch, arguments.host, *arguments.library, *arguments.object]
     keep_apart({"--map": arguments.map}, [*given, *filter(None, (arguments.stub, arguments.link_map))])
     replaced = overrides(arguments.override)
-    host = (session or Session(mapped=True)).host(arguments.host, cache=arguments.cache)
+    session = session or Session(mapped=True)
+    host = session.host(arguments.host, cache=arguments.cache)
     checked = check_patch(
         arguments.patch,
         host,
@@ -71,6 +72,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         objects=arguments.object,
         stub=arguments.stub,
         link_map=arguments.link_map,
+        facts=session.facts(cache=arguments.cache),
     )
     write_map(arguments.map, checked, "check", arguments.patch)
     verdict = "sound" if checked.ok else "not sound"

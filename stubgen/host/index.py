@@ -30,6 +30,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
+from stubgen.common.cache import cache_folder, finished_name
 from stubgen.common.files import open_input, write_output
 from stubgen.errors import StubgenError
 from stubgen.image.opening import open_image
@@ -49,7 +50,6 @@ LIMIT = 1 << 30
 """Bytes that all indexes together may take; the least recently used go first."""
 SETTLED = 2.0
 """Seconds after its last change from which a file's times vouch for its content: clocks of file systems are coarse."""
-FOLDER_VARIABLE = "STUBGEN_CACHE_DIR"
 
 
 class Identity(NamedTuple):
@@ -89,23 +89,6 @@ class Index:
 def _key(name: bytes) -> int:
     """What a symbol is found by: its name without version and ThinLTO suffix."""
     return crc32(base_name(name.partition(b"@")[0] or name))
-
-
-def cache_folder() -> Path | None:
-    """Where indexes live: ``STUBGEN_CACHE_DIR``, else the platform's cache folder; None if there is no place.
-
-    An empty ``STUBGEN_CACHE_DIR`` means no cache.
-    """
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named is not None:
-        return Path(os.path.abspath(named)) if named else None
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):  # XDG Base Directory Specification: a relative one is ignored
-        home = os.path.expanduser("~")
-        if not os.path.isabs(home):
-            return None
-        base = os.path.join(home, "Library/Caches" if sys.platform == "darwin" else ".cache")
-    return Path(base, "hotpatch-stubgen")
 
 
 _missing: dict[str, None] = {}
@@ -231,7 +214,7 @@ def indexes(folder: Path) -> list[tuple[Path, os.stat_result]]:
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             with contextlib.suppress(OSError):  # cleared meanwhile
-                if entry.name.endswith(".index"):
+                if entry.name.endswith(".index") and _is_own(entry.name) and finished_name(entry.name) == entry.name:
                     found.append((Path(entry.path), entry.stat()))
     return sorted(found, key=lambda item: (item[1].st_mtime_ns, item[0].name))
 
@@ -247,24 +230,33 @@ def prune(folder: Path, keep: Path | None = None) -> None:
     left = {path.name for path, _ in indexes(folder)}
     for entry in list(os.scandir(folder)):
         with contextlib.suppress(OSError):
+            if not _is_own(entry.name) or entry.name in left:
+                continue
             if entry.name.endswith(".host"):
                 words = Path(entry.path).read_bytes().split()
                 stale = not words or os.fsdecode(words[-1]) not in left
             else:  # what a writer left behind that was killed
-                left_over = entry.name.startswith(".") or entry.name.endswith(".lock")
-                stale = left_over and entry.stat().st_mtime < time.time() - 3600
+                stale = entry.stat().st_mtime < time.time() - 3600
             if stale:
                 os.unlink(entry.path)
 
 
 def clear(folder: Path) -> int:
     """Remove every index and every record; the number of indexes that there were."""
-    held = indexes(folder)
+    held = [path for path, _ in indexes(folder)]
     with contextlib.suppress(FileNotFoundError):
         for entry in list(os.scandir(folder)):
-            if entry.name.endswith((".index", ".host", ".lock")) or entry.name.startswith("."):
+            if _is_own(entry.name) and not entry.is_dir(follow_symlinks=False):
                 Path(entry.path).unlink(missing_ok=True)
     return len(held)
+
+
+def _is_own(name: str) -> bool:
+    """Whether *name* is one that this module gives to a file."""
+    import re
+
+    own = r"(?:none|[0-9a-f]{1,40})-[0-9a-f]{40}\.index|[0-9a-f]+-[0-9a-f]+\.(?:host|lock)"
+    return re.fullmatch(own, finished_name(name)) is not None
 
 
 def build_missing() -> None:
