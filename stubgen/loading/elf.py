@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from stubgen.common.text import counted
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile
-from stubgen.elf.relocations import R_AARCH64_NONE
+from stubgen.elf.relocations import R_AARCH64_NONE, R_AARCH64_TLS_TPREL64
 from stubgen.finding import Finding
 from stubgen.image import Image
 from stubgen.image.elf import ElfImage
@@ -108,19 +108,33 @@ def _title(file: ElfFile, address: int) -> str:
 
 
 def _static_tls(patch: ElfFile, host: ElfImage) -> Iterator[Finding]:
-    tags = patch.dynamic.tags if patch.dynamic else {}
-    if not tags.get(c.DT_FLAGS, 0) & c.DF_STATIC_TLS:
-        return
     size = sum(segment.p_memsz for segment in patch.segments if segment.p_type == c.PT_TLS)
-    what = (
-        f"it needs {counted(size, 'byte')} of static TLS (-ftls-model=initial-exec)" if size else "it has DF_STATIC_TLS"
-    )
+    if not size or not _wants_static_tls(patch):
+        return
+    what = f"it needs {counted(size, 'byte')} of static TLS (-ftls-model=initial-exec)"
     if host.libc in ("android", "musl"):
         message = f"{what}, which {host.libc} gives to no library that is loaded later"
         yield Finding("static TLS", False, message)
     else:
         message = f"{what}: glibc keeps some for libraries that are loaded later, and fails when that is used up"
         yield Finding("static TLS", True, message, note=True)
+
+
+def _wants_static_tls(patch: ElfFile) -> bool:
+    """Whether the patch's own block must lie at a constant distance from the thread pointer.
+
+    lld and mold say so by DF_STATIC_TLS; GNU ld 2.40 leaves the flag out, so the relocations are asked.
+    """
+    tags, table = patch.dynamic.tags if patch.dynamic else {}, patch.dynamic_symbols
+    if tags.get(c.DT_FLAGS, 0) & c.DF_STATIC_TLS:
+        return True
+    for relocations in patch.dynamic_relocations():
+        for kind, symbol in zip(relocations.kind, relocations.symbol, strict=True):
+            if kind == R_AARCH64_TLS_TPREL64:
+                own = not symbol or table is None or table.entry(symbol).st_shndx != c.SHN_UNDEF
+                if own:
+                    return True
+    return False
 
 
 def _versions(patch: ElfFile, host: ElfFile, libraries: Mapping[str, Image]) -> Iterator[Finding]:
