@@ -9,11 +9,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from stubgen.common.columns import column, field_column
 from stubgen.common.fields import align_up
 from stubgen.common.record import Record, RowT
+from stubgen.common.row import Row
 from stubgen.common.strings import StringTable, string_at
 from stubgen.common.text import as_text
 from stubgen.common.view import View
@@ -47,7 +48,7 @@ from stubgen.errors import MalformedInput, UnsupportedInput
 _OUT_OF_BAND = 1 << 32  # above every section's index
 
 
-class Section(NamedTuple):
+class Section(Row):
     """A section: its name and its header."""
 
     name: str
@@ -55,7 +56,7 @@ class Section(NamedTuple):
     header: Shdr
 
 
-class Note(NamedTuple):
+class Note(Row):
     """One entry of a note section or segment (gABI chapter 5, "Note Section")."""
 
     owner: bytes
@@ -63,7 +64,7 @@ class Note(NamedTuple):
     content: memoryview
 
 
-class GnuHash(NamedTuple):
+class GnuHash(Row):
     """DT_GNU_HASH, by which the dynamic loader finds what a file defines."""
 
     symoffset: int  # index of the first symbol that is in it; those before are undefined or local
@@ -221,7 +222,7 @@ class Symbols:
         return self.raw[SYM.size * start + SYM.offset("st_info") : SYM.size * stop : SYM.size].tobytes()
 
 
-class Dynamic(NamedTuple):
+class Dynamic(Row):
     """The dynamic table's entries that we use."""
 
     needed: tuple[str, ...]  # DT_NEEDED, in order

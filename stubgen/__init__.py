@@ -5,6 +5,7 @@ Each phase is a package or a module of its name and returns one frozen dataclass
     host -> resolve -> bind -> stub             stub.o            build.py runs these
     capture -> linkplan ------> link -> check   the patch         link.py runs all
 
+``origin`` and ``loading`` say what is in a linked patch and what loaders make of it; check.py asks both.
 ``image`` gives the phases one vocabulary for both formats; ``elf`` and ``macho`` know the formats and nothing
 about stubs; ``symbols`` knows names; ``common`` and ``errors`` are under all of them. docs/architecture.md says who may
 import whom.

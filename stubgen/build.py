@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 from stubgen.common.arguments import StrPath, choice, flag, number, optional, path_list
 from stubgen.common.cancellation import checkpoint
+from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, counted
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.host import Host
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from stubgen.bind import Bound
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(Row):
     """A verified stub object and how it came about."""
 
     host: Host
@@ -148,7 +147,7 @@ class StubBuilder:
         return slide_from_anchor(self.host, aslr_reference, anchor)
 
 
-def _policy(wanted: BuildOptions) -> Policy:
+def _policy(wanted: BuildOptions) -> Policy | BoundPolicy:
     if wanted.bind:
         return BoundPolicy(wanted.data, wanted.tls, wanted.keep_state)
     return Policy(wanted.data, wanted.tls)

@@ -11,9 +11,10 @@ import os
 import time
 from _thread import allocate_lock
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from stubgen.common.files import read_input
+from stubgen.common.row import Row
 from stubgen.host import Host, check_build_id, open_host
 from stubgen.host.index import Identity
 from stubgen.host.slide import Slide
@@ -21,7 +22,7 @@ from stubgen.image.opening import open_image
 from stubgen.resolve.needed import Needed, Opened, open_objects, read_needed
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.resolver import resolve
-from stubgen.resolve.verdicts import Policy
+from stubgen.resolve.verdicts import BoundPolicy, Policy
 from stubgen.stub.facts import LibraryFacts
 
 PathLike = str | os.PathLike[str]
@@ -127,12 +128,12 @@ class _InFlight:
         self.threads = 0
 
 
-class _KnownResolution(NamedTuple):
+class _KnownResolution(Row):
     """A resolution, and everything but the slide that it depends on."""
 
     needed: Needed
     host: Host
-    policy: Policy
+    policy: Policy | BoundPolicy
     supplied: Mapping[bytes, str]
     resolution: Resolution
 
@@ -208,7 +209,7 @@ class Session:
         needed: Needed,
         host: Host,
         slide: Slide,
-        policy: Policy,
+        policy: Policy | BoundPolicy,
         *,
         supplied: Mapping[bytes, str],
         overrides: Mapping[bytes, int],

@@ -13,7 +13,11 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS: tuple[dict[str, str], ...] = (
     {"errors": "", "finding": ""},
-    {"common": "text cache aarch64 arguments fields view record columns layout object_copy strings files cancellation"},
+    {
+        "common": (
+            "text arguments cache aarch64 row fields view record columns layout object_copy strings files cancellation"
+        )
+    },
     {
         "elf": "constants records relocations unwind reader writer editor",
         "macho": "constants records relocations unwind reader writer editor",

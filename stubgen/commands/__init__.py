@@ -6,7 +6,8 @@ A command parses, calls the library and returns an :class:`Outcome`; only ``stub
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from stubgen.common.row import Row
 
 SCHEMA = 1
 """Version of every ``--json`` document; a field that changes its meaning raises it."""
@@ -26,7 +27,7 @@ COMMANDS = {
 """Command name -> one line for ``--help``; the module of that name implements it, beside this file or in ``serve/``."""
 
 
-class Outcome(NamedTuple):
+class Outcome(Row):
     """What a command answers."""
 
     document: Mapping[str, object]

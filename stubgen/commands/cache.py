@@ -25,9 +25,10 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     from stubgen.host.index import build_index, clear, indexes
     from stubgen.stub import facts
 
-    folder = cache_folder()
-    if folder is None:
+    cache = cache_folder()
+    if cache is None:
         raise UsageError(f"there is no cache folder: {FOLDER_VARIABLE} is empty, or there is no home folder")
+    folder = Path(cache)
     try:
         if arguments.clear:
             removed, had_facts = clear(folder), facts.clear(folder)

@@ -9,31 +9,32 @@ import contextlib
 import os
 import stat
 import sys
-from pathlib import Path
+
+from stubgen.common.arguments import StrPath
 
 FOLDER_VARIABLE = "STUBGEN_CACHE_DIR"
 
 _NOBODY_WAITS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def cache_folder() -> Path | None:
+def cache_folder() -> str | None:
     """``STUBGEN_CACHE_DIR``, else the platform's cache folder; None if there is no place.
 
     An empty ``STUBGEN_CACHE_DIR`` means no cache.
     """
     named = os.environ.get(FOLDER_VARIABLE)
     if named is not None:
-        return Path(os.path.abspath(named)) if named else None
+        return os.path.abspath(named) if named else None
     base = os.environ.get("XDG_CACHE_HOME", "")
     if not os.path.isabs(base):  # XDG Base Directory Specification: a relative one is ignored
         home = os.path.expanduser("~")
         if not os.path.isabs(home):
             return None
         base = os.path.join(home, "Library/Caches" if sys.platform == "darwin" else ".cache")
-    return Path(base, "hotpatch-stubgen")
+    return os.path.join(base, "hotpatch-stubgen")
 
 
-def read_private(path: Path, size: int) -> bytes | None:
+def read_private(path: StrPath, size: int) -> bytes | None:
     """The *size* bytes of the file at *path*; None unless it is this user's alone and of exactly that size.
 
     A symbolic link, a folder, a named pipe, another user's file and one that others may write are none: whoever may
@@ -56,14 +57,15 @@ def read_private(path: Path, size: int) -> bytes | None:
     return content if len(content) == size else None
 
 
-def write_private(path: Path, content: bytes) -> bool:
+def write_private(path: StrPath, content: bytes) -> bool:
     """Put *content* at *path*, whole and for this user alone; False where that is impossible.
 
     What stood there is replaced, be it a symbolic link: what that leads to is left alone.
     """
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")  # named as write_output names its own
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}")  # named as write_output names its own
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(folder, exist_ok=True)
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOBODY_WAITS, 0o600), "wb") as file:
             file.write(content)
         os.replace(temporary, path)

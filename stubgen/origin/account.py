@@ -62,7 +62,7 @@ class Share(NamedTuple):
     """What of a section comes from one origin."""
 
     origin: Origin
-    size: int  # bytes; 0 where only symbols tell
+    size: int  # bytes; where only symbols tell, theirs alone
 
 
 class SectionAccount(NamedTuple):
@@ -128,8 +128,13 @@ def make_account(
         definitions.append(Definition(symbol, ledger.origin(symbol), tuple(in_host.get(name, ()))))
     initializers = tuple(ledger.initializers(definitions))
     by_section: dict[str, Counter[Origin]] = {}
+    seen = set[int]()
     for definition in definitions:
-        by_section.setdefault(definition.symbol.section, Counter())[definition.origin] += 0
+        symbol = definition.symbol
+        by_section.setdefault(symbol.section, Counter())[definition.origin] += symbol.size * (
+            symbol.address not in seen
+        )
+        seen.add(symbol.address)
     for item in initializers:  # an array of pointers has no symbols
         for name, address, size, _ in sections:
             if address <= item.constructor.place < address + size:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from stubgen.common.columns import column_bytes, progression
+from stubgen.common.row import Row
 from stubgen.errors import InputError
 from stubgen.resolve.verdicts import SlotKind
 from stubgen.stub.assembler import confirm_encoding
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from stubgen.stub.slots import Slot
 
 
-@dataclass(frozen=True, slots=True)
-class StubObject:
+class StubObject(Row):
     """A relocatable object that defines the stubs."""
 
     content: bytes

@@ -19,9 +19,9 @@ import contextlib
 import os
 import sys
 from binascii import crc32
-from pathlib import Path
 from struct import Struct
 
+from stubgen.common.arguments import StrPath
 from stubgen.common.cache import cache_folder, finished_name, read_private, write_private
 from stubgen.stub.libraries import CAPSTONE, IDENTITY, KEYSTONE, Library, identity
 from stubgen.stub.trampoline import RECORDED, WORD_NUMBERS
@@ -46,9 +46,9 @@ class LibraryFacts:
         fresh: believe nothing, not even what the libraries answered in this process; what they answer now is kept.
     """
 
-    def __init__(self, folder: Path | None, *, fresh: bool = False) -> None:
+    def __init__(self, folder: StrPath | None, *, fresh: bool = False) -> None:
         self.fresh = fresh
-        self._path = None if folder is None else folder / NAME
+        self._path = None if folder is None else os.path.join(folder, NAME)
         self._identities: dict[Library, bytes | None] = {}
         self._content: tuple[bytes, bytes, bytes] | None = None
 
@@ -90,7 +90,7 @@ class LibraryFacts:
         self._content = None
         if self._path is not None:
             with contextlib.suppress(OSError):
-                self._path.unlink()
+                os.unlink(self._path)
 
     def _identity(self, library: Library) -> bytes | None:
         """Found once, before the library is loaded; None without a file, and where it cannot be told."""
@@ -124,21 +124,22 @@ class LibraryFacts:
             write_private(self._path, content + CHECKSUM.pack(crc32(content)))
 
 
-def size_of(folder: Path) -> int | None:
+def size_of(folder: StrPath) -> int | None:
     """Bytes that such facts take in *folder*; None where there are none."""
     try:
-        return (folder / NAME).stat(follow_symlinks=False).st_size
+        return os.stat(os.path.join(folder, NAME), follow_symlinks=False).st_size
     except OSError:
         return None
 
 
-def clear(folder: Path) -> bool:
+def clear(folder: StrPath) -> bool:
     """Remove the facts, and what a writer left behind that was killed; whether there were any."""
     found = size_of(folder) is not None
     with contextlib.suppress(FileNotFoundError):
         for entry in list(os.scandir(folder)):
             if finished_name(entry.name) == NAME and not entry.is_dir(follow_symlinks=False):
-                Path(entry.path).unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(entry.path)
     return found
 
 

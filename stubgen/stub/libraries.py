@@ -13,12 +13,13 @@ import sys
 from _thread import allocate_lock
 from collections.abc import Iterator
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any
 
+from stubgen.common.row import Row
 from stubgen.errors import BrokenLibrary
 
 
-class Library(NamedTuple):
+class Library(Row):
     """A Python package around a shared library."""
 
     title: str

@@ -19,10 +19,10 @@ from __future__ import annotations
 
 from array import array
 from functools import cache
-from typing import NamedTuple
 
 from stubgen.common.aarch64 import WORD
 from stubgen.common.columns import Pieces, column_bytes
+from stubgen.common.row import Row
 from stubgen.common.view import BytesLike
 from stubgen.errors import Refusal
 
@@ -33,7 +33,7 @@ PARTS = 4
 CHUNK = 65536  # stubs handled at a time, so that scratch bytes stay in cache
 
 
-class Instruction(NamedTuple):
+class Instruction(Row):
     """An instruction whose immediate is 0, and what assemblers and disassemblers call it."""
 
     word: int
@@ -69,7 +69,7 @@ WORD_NUMBERS = PARTS * IMMEDIATES + 2
 BRANCH_NUMBER, LANDING_PAD_NUMBER = WORD_NUMBERS - 2, WORD_NUMBERS - 1
 
 
-class Template(NamedTuple):
+class Template(Row):
     """A trampoline whose address is 0."""
 
     code: bytes

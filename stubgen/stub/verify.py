@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, WORD
 from stubgen.common.columns import column_bytes, progression
+from stubgen.common.row import Row
 from stubgen.errors import VerificationRefusal
 from stubgen.image import FileType
 from stubgen.image.opening import open_image
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from stubgen.stub.facts import LibraryFacts
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Row):
     """What was found in a sound stub object."""
 
     names: Sequence[bytes]

@@ -329,10 +329,10 @@ def test_the_platforms_folders(monkeypatch: pytest.MonkeyPatch) -> None:
         ("/var/cache/user", "/var/cache/user"),
     ):
         monkeypatch.setenv("XDG_CACHE_HOME", variable)
-        assert cache_module.cache_folder() == Path(expected, "hotpatch-stubgen")
+        assert cache_module.cache_folder() == str(Path(expected, "hotpatch-stubgen"))
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert cache_module.cache_folder() == Path("/home/user/Library/Caches/hotpatch-stubgen")
+    assert cache_module.cache_folder() == "/home/user/Library/Caches/hotpatch-stubgen"
 
 
 def test_no_cache_neither_reads_nor_makes_one(cache: Path, tmp_path: Path) -> None:
