@@ -130,6 +130,7 @@ _HOMES = {
 """Module -> the public names that it defines."""
 
 __all__ = [
+    "Account",
     "Action",
     "AnchorRefusal",
     "BrokenLibrary",
@@ -143,6 +144,7 @@ __all__ = [
     "Checked",
     "DataPolicy",
     "Decision",
+    "Definition",
     "Edit",
     "FieldOverflow",
     "Finding",
@@ -156,6 +158,7 @@ __all__ = [
     "LinkerOs",
     "MalformedInput",
     "Options",
+    "Origin",
     "OutputFailure",
     "PatchRefusal",
     "PatchRequest",
@@ -164,6 +167,7 @@ __all__ = [
     "Resolution",
     "Session",
     "Slide",
+    "Source",
     "Stub",
     "StubBuilder",
     "StubgenError",

@@ -61,8 +61,6 @@ def check_patch(
     objects: Sequence[StrPath] = (),
     stub: StrPath | None = None,
     link_map: StrPath | None = None,
-    inputs: Inputs | None = None,
-    find_library: Callable[[str], str | None] | None = None,
     facts: LibraryFacts | None = None,
 ) -> Checked:
     """Hold a linked patch against its host.
@@ -79,9 +77,43 @@ def check_patch(
             linker searched: with them everything in the patch has to be accounted for.
         stub: the stub object that it was linked with.
         link_map: the map file that the linker wrote; relative names in it are taken from the present folder.
-        inputs: instead of these three, the inputs as :func:`stubgen.link_patch` knows them.
-        find_library: finds the file of a library that the patch or the host needs, by the name that it has there.
         facts: what is known about Capstone from earlier commands.
+
+    Raises:
+        InputError: a file is not what it must be.
+        UsageError: an argument is not what it must be.
+    """
+    return check_linked(
+        patch,
+        host,
+        lambda: _read_inputs(path_list("objects", objects), stub, link_map),
+        lambda _: None,
+        slide=slide,
+        exports=exports,
+        libraries=libraries,
+        overrides=overrides,
+        pinned=pinned,
+        facts=facts,
+    )
+
+
+def check_linked(
+    patch: StrPath,
+    host: StrPath | Host,
+    inputs: Callable[[], Inputs],
+    find_library: Callable[[str], str | None],
+    *,
+    slide: Slide | None,
+    exports: Sequence[str],
+    libraries: Sequence[StrPath],
+    overrides: Mapping[str, int] | None,
+    pinned: Sequence[str],
+    facts: LibraryFacts | None,
+) -> Checked:
+    """As :func:`check_patch`, for whoever knows the link.
+
+    *inputs* reads what is known of it; *find_library* finds the file of a library that the patch or the host needs, by
+    the name that it has there.
 
     Raises:
         InputError: a file is not what it must be.
@@ -90,8 +122,8 @@ def check_patch(
     if not isinstance(slide, Slide | None):
         raise UsageError(f"slide is {slide!r}; give a Slide, which slide_from_anchor and slide_from_value make")
     wanted, beside = name_list("exports", exports), path_list("libraries", libraries)
-    replaced = addresses("overrides", overrides)
-    known = inputs if inputs is not None else _read_inputs(path_list("objects", objects), stub, link_map)
+    replaced, kept = addresses("overrides", overrides), name_list("pinned", pinned)
+    known = inputs()
     opened = host if isinstance(host, Host) else open_host(host)
     name = os.fspath(patch)
     image = open_image(read_input(patch), name)
@@ -102,9 +134,7 @@ def check_patch(
         raise InputError(f"{name}: is of another format ({image.format}) than the host ({opened.image.format})")
     given = {library: open_image(read_input(library), library) for library in beside}
     by_name = {as_bytes(name): at for name, at in replaced.items()}
-    finder = find_library or (lambda _: None)
-    kept = name_list("pinned", pinned)
-    question = _Question(opened, image, slide, wanted, given, by_name, kept, known, finder, facts)
+    question = _Question(opened, image, slide, wanted, given, by_name, kept, known, find_library, facts)
     findings = tuple(finding for check in CHECKS for finding in check(question))
     return Checked(name, findings, question.stubs, question.slide_of_stubs, question.account)
 

@@ -14,7 +14,7 @@ from typing import Unpack
 from stubgen.bind import write_bound
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.capture import Capture
-from stubgen.check import Checked, check_patch, refuse_findings
+from stubgen.check import Checked, check_linked, refuse_findings
 from stubgen.common.arguments import StrPath, choice, path_list
 from stubgen.common.cancellation import checkpoint, run
 from stubgen.common.files import cannot_be_written, read_input, write_output
@@ -121,21 +121,19 @@ def link_patch(
         if not linked.is_file():
             message = f"{command[0]}: said nothing was wrong, but wrote no {target.name}\n{messages}".rstrip()
             raise LinkerFailed(message, command=command, status=0, output=messages)
-        checked = check_patch(
+        ours = Inputs(
+            tuple(_link_inputs(built, stub_path, copies, further)), link_map, plan.directory or os.getcwd(), archives
+        )
+        checked = check_linked(
             linked,
             builder.host,
+            lambda: ours,
+            _library_finder(plan, captured),
             slide=judged.slide,
             exports=wanted.exports,
             libraries=wanted.libraries,
             overrides=wanted.overrides,
             pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
-            inputs=Inputs(
-                tuple(_link_inputs(built, stub_path, copies, further)),
-                link_map,
-                plan.directory or os.getcwd(),
-                archives,
-            ),
-            find_library=_library_finder(plan, captured),
             facts=builder.facts,
         )
         _refuse_findings(replace(checked, patch=os.fspath(output)), judged.problems)

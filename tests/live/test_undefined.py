@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from live.live import LiveHost
@@ -11,8 +12,10 @@ from tools import SYSROOT, linker_folder, need, run
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
+from stubgen.check import check_linked
 from stubgen.errors import PatchRefusal
 from stubgen.link import Linked, link_patch
+from stubgen.origin.account import Inputs
 
 RUNNER = """
 #include <dlfcn.h>
@@ -114,8 +117,6 @@ int main(int argc, char **argv) {
 @pytest.mark.parametrize("needs", [False, True])
 def test_a_library_hosts_own_libraries_are_invisible_to_the_patch(tmp_path: Path, *, needs: bool) -> None:
     """A plug-in or an Android app loads its own libraries RTLD_LOCAL: a patch that relies on them fails in dlopen."""
-    from stubgen.check import check_patch
-
     gcc, qemu = (str(need(tool)) for tool in ("aarch64-linux-gnu-gcc", "qemu-aarch64"))
     for name, source in (
         ("dep", "int dep(int a) { return a + 5; }"),
@@ -135,7 +136,15 @@ def test_a_library_hosts_own_libraries_are_invisible_to_the_patch(tmp_path: Path
     def find(name: str) -> str | None:
         return str(tmp_path / name) if (tmp_path / name).exists() else None
 
-    checked = check_patch(tmp_path / "patch.so", tmp_path / "libhost.so", find_library=find)
+    nothing: dict[str, Any] = {
+        "slide": None,
+        "exports": (),
+        "libraries": (),
+        "overrides": None,
+        "pinned": (),
+        "facts": None,
+    }
+    checked = check_linked(tmp_path / "patch.so", tmp_path / "libhost.so", Inputs, find, **nothing)
     bad = [finding.message for finding in checked.findings if not finding.ok]
     if needs:
         assert said == "loaded"
