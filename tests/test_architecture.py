@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LEVELS: tuple[dict[str, str], ...] = (
-    {"errors": ""},
+    {"errors": "", "finding": ""},
     {
         "common": (
             "text arguments cache aarch64 row fields view record columns layout object_copy strings files cancellation"
@@ -40,10 +40,10 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "linkplan": (
             "every_image options gnu_options ld64_options driver_options library_file tokens response plan request "
-            "toolchain libraries relocatable edits decisions own_folders additions windows explain ."
+            "toolchain libraries relocatable edits decisions own_folders additions windows explain map_option ."
         ),
     },
-    {"capture": ""},
+    {"capture": "", "origin": "symbols sources link_map elf macho account findings", "loading": "elf macho ."},
     {"check": ""},
     {"link": ""},
     {"commands": ". options build plan check link inspect verify capture captures cache"},

@@ -33,6 +33,11 @@ ROWS = (
         EveryImage.START_UP,
         "__dso_handle, by which __cxa_finalize knows the image, and the frame of its exception tables",
     ),
+    Row(
+        r"crtfastmath\.o",
+        EveryImage.START_UP,
+        "flushes denormal numbers, as -ffast-math asks for; the host's link did the same",
+    ),
     Row(r"swiftrt\.o", EveryImage.START_UP, "registers the image's own Swift metadata"),
     Row(r"ldc_rt\.dso\.o", EveryImage.START_UP, "registers the image's own D modules"),
     Row(r"libgcc\.a", EveryImage.RUNTIME, "arithmetic that the compiler calls; hidden, and without state"),
