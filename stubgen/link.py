@@ -244,6 +244,9 @@ def _fresh_name(target: Path, built: Built, inputs: Sequence[StrPath]) -> str:
     digest = hashlib.sha256(built.stub.content)
     for path in inputs:
         digest.update(read_input(path))
+    borrowed = len(built.resolution.needed.borrowed)
+    for item in built.bound.objects[-borrowed:] if built.bound and borrowed else ():
+        digest.update(item.content)
     return f"{target.stem}.{digest.hexdigest()[:12]}{target.suffix}"
 
 

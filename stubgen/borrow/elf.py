@@ -322,7 +322,8 @@ class Member:
             whole: the host has all of its symbols.
         """
         telling = [index for index in present if self._is_telling(index)]
-        common = set.intersection(*present.values()) if whole else set()
+        firm = [bases for index, bases in present.items() if self._is_local(index) or self._is_strong(index)]
+        common = set.intersection(*(firm or present.values())) if whole else set()
         bases = {base for base in common if self._has_content(section, base)}
         if len(bases) == 1:
             if telling or not all(map(self._is_local, present)) or self._is_vouched_for:
@@ -617,13 +618,11 @@ class Member:
         section = self.file.sections[shndx]
         for _, name in self._named[shndx]:
             self.stepped_back.setdefault(name)
-        if not self._is_local(symbol) and self.symbols.name(symbol) in self.defined:
+        if self._is_meant_by_name(symbol, base, addend):
             return self._by_name(symbol, addend)
         if section.header.sh_flags & c.SHF_TLS:
             return self._locate(shndx, offset, base, Kind.THREAD_LOCAL, 0)
         if section.header.sh_flags & c.SHF_EXECINSTR:
-            if not addend and self._means_one(symbol, base):
-                return self._by_name(symbol, addend)
             function = self._function_at(shndx, offset)
             if kind in BRANCHES or function is not None:
                 return self._locate(shndx, offset, base, function or Kind.FUNCTION, 0)
@@ -631,11 +630,16 @@ class Member:
         start = offset // CHUNK * CHUNK
         return self._locate(shndx, start, base, Kind.DATA, offset - start)
 
-    def _means_one(self, symbol: int, base: int) -> bool:
-        """Whether the host's only symbol of that global name is where the section's place in it says."""
+    def _is_meant_by_name(self, symbol: int, base: int, addend: int) -> bool:
+        """Whether a reference to *symbol*, whose section lies at *base* in the host, is one to whatever has its name.
+
+        A weak definition may have given way to another object's although its section is there.
+        """
         if self._is_local(symbol):
             return False
-        return {h.value for h in self.host.find(self.symbols.name(symbol))} == {base + self.symbols.st_value[symbol]}
+        name = self.symbols.name(symbol)
+        here, known = base + self.symbols.st_value[symbol], {found.value for found in self._same(symbol, name)}
+        return name in self.defined or here not in known or (known == {here} and not addend)
 
     def _function_at(self, shndx: int, offset: int) -> Kind | None:
         for index, _ in self._named[shndx]:
