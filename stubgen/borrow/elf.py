@@ -167,6 +167,8 @@ class Fate(Row):
     """That is sure of this very member: not by weak symbols alone, which any object may have brought."""
     unsure: str = ""
     """Why it cannot be told whether, or where, the host has it."""
+    foreign: bool = False
+    """The host has one of that name from elsewhere, or from another build of the member."""
 
 
 class Target(Row):
@@ -230,6 +232,8 @@ class Member:
             elif header.sh_type == c.SHT_RELA:
                 if not 0 < target < len(self.file.sections):
                     raise MalformedInput(f"{self.title}: {section.name} belongs to no section")
+                if not self._is_allocated(target):  # debug information, which is left behind
+                    continue
                 table = read_relocations(self.file.content(section))
                 if table.symbol and max(table.symbol) >= len(self.symbols):
                     raise MalformedInput(f"{self.title}: {section.name} names a symbol that does not exist")
@@ -272,10 +276,6 @@ class Member:
         name = self.symbols.name(symbol)
         shndx = self.symbols.st_shndx[symbol]
         return name or (self.file.sections[shndx].name.encode() if shndx < len(self.file.sections) else b"")
-
-    def definitions(self) -> Iterator[bytes]:
-        """The names that it defines for others."""
-        return self.image.definitions()
 
     # what the host has of it
 
@@ -328,15 +328,15 @@ class Member:
         if len(bases) == 1:
             if telling or not all(map(self._is_local, present)) or self._is_vouched_for:
                 return Fate(base=bases.pop(), firmly=bool(telling))
-            if not self._has_entrance:
-                return Fate()
-            return self._perhaps(section, "another file may have one just like it, and nothing says whose it is")
-        if telling:
+        elif telling:
             return Fate(
                 unsure=f"the host's {as_text(self.symbols.name(telling[0]))} is another one: the archive was built "
-                f"anew since the host was linked, or the host has its own; relink the host"
+                f"anew since the host was linked, or the host has its own; relink the host",
+                foreign=not is_rust_name(self.symbols.name(telling[0])),
             )
-        return self._perhaps(section, f"the host has {len(bases)} like it") if len(bases) > 1 else Fate()
+        if _is_constant(section) or not self._has_entrance or not any(map(self._is_local, present)):
+            return Fate()  # a second copy of a constant does no harm, and global names say themselves what they mean
+        return Fate(unsure="another file may have one just like it, and nothing says whose it is")
 
     @cached_property
     def _has_entrance(self) -> bool:
@@ -349,10 +349,6 @@ class Member:
             for named in self._named.values()
             for index, name in named
         )
-
-    def _perhaps(self, section: Section, reason: str) -> Fate:
-        """The fate of a section that the host may have or not: a second copy of a constant does no harm."""
-        return Fate() if _is_constant(section) else Fate(unsure=reason)
 
     def _is_telling(self, index: int) -> bool:
         """Whether no other object of a program can have symbol *index*: rustc's names, and strong global ones."""
@@ -476,6 +472,7 @@ class Member:
         first = not self.wanted
         self.wanted.append(name)
         if first:
+            self._refuse_other_build()
             self._take_constructors()
         for index, shndx in enumerate(self.symbols.st_shndx):
             if shndx and not self._is_local(index) and self.symbols.name(index) == name:
@@ -488,6 +485,13 @@ class Member:
     def kept_outside(self) -> dict[int, None]:
         """Symbols in no section, commons and absolute values, that are taken."""
         return {}
+
+    def _refuse_other_build(self) -> None:
+        """Refuse a member of which the host has something else: nothing in it can be trusted to fit."""
+        for number, named in self._named.items():
+            if self._is_allocated(number) and self.fate(number).foreign:
+                self.refuse(as_text(named[0][1]), self.fate(number).unsure)
+                return
 
     def _take_constructors(self) -> None:
         """Take the constructors, which run when the patch is loaded; none of a member that the host has.
@@ -716,8 +720,3 @@ SHF_GNU_RETAIN = 0x200000
 def _is_constant(section: Section) -> bool:
     """Whether nothing writes to *section* once the loader is done with it."""
     return not section.header.sh_flags & c.SHF_WRITE or section.name.startswith(".data.rel.ro")
-
-
-def located_names(members: Iterable[Member]) -> Mapping[bytes, Candidate]:
-    """Every name that *members* made for a place in the host."""
-    return {name: candidate for member in members for name, candidate in member.located.items()}

@@ -425,3 +425,17 @@ def test_the_commands_name_what_they_borrowed(tmp_path: Path) -> None:
     assert document["borrowed"][0]["wanted"] == ["foo_get"]
     assert document["borrowed"][0]["stepped_back"] == ["count"]
     assert len(document["bound"]) == 2
+
+
+def test_one_of_two_statics_that_fits_is_not_enough(tmp_path: Path) -> None:
+    """Two variables in one section, of which the host has one: it is another build, whose state cannot be shared."""
+    other = "static int count; static long total; int foo_add(int by) { count += by; total += by; return total; }"
+    sources = {**COUNTER, "foo.c": other}
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o"}, "entry.o -L. -lfoo", flags="-O1 -fPIC")
+    changed = "static int count, spare; int foo_get(void) { return count += ++spare; }"
+    (tmp_path / "foo.c").write_text(changed + "int foo_add(int by) { return count += by; }")
+    run([need("aarch64-linux-gnu-gcc"), "-c", "-O1", "-fPIC", "foo.c"], cwd=tmp_path)
+    run([need("aarch64-linux-gnu-ar"), "rcs", "libfoo.a", "foo.o"], cwd=tmp_path)
+    with LiveHost(program.path) as live, pytest.raises(SymbolRefusal) as caught:
+        program.link(live)
+    assert "libfoo.a(foo.o): foo_get: the host's foo_add is another one" in str(caught.value)
