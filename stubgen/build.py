@@ -104,6 +104,8 @@ class StubBuilder:
         roots = [as_bytes(name) for name in wanted.exports]
         needed = self.session.needed(inputs, whole_archive=wanted.whole_archive, roots=roots)
         checkpoint()
+        needed = self.session.borrowed(needed, self.host, wanted.archives, supplied)
+        checkpoint()
         return self.session.resolve(
             needed,
             self.host,

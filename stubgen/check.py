@@ -30,6 +30,7 @@ from stubgen.origin.sources import Source
 from stubgen.stub.facts import LibraryFacts
 from stubgen.stub.find import Stub, find_stubs
 from stubgen.stub.slots import parse_symbol, slots_of
+from stubgen.symbols.placed import placed
 from stubgen.symbols.versions import split_pin
 
 
@@ -244,6 +245,10 @@ class _Question:
 
     def candidates(self, spelling: bytes) -> list[Candidate]:
         """The host's symbols that *spelling* can mean: ``foo@V1`` means that version alone."""
+        place = placed(spelling)
+        if place is not None:
+            kind = Kind.THREAD_LOCAL if place.thread_local else Kind.DATA
+            return [Candidate(spelling, place.value, kind, True, 0, "")]
         name, version = split_pin(spelling)
         found = self.in_host.get(name, [])
         if not version:

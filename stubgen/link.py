@@ -22,8 +22,9 @@ from stubgen.common.text import as_text
 from stubgen.errors import InputError, LinkerFailed, PatchRefusal, UsageError
 from stubgen.image import Kind
 from stubgen.image.opening import open_image
-from stubgen.linkplan import LinkPlan, PatchRequest, linker_os_for_host, plan_link
+from stubgen.linkplan import LinkerOs, LinkPlan, PatchRequest, captured_libraries, linker_os_for_host, plan_link
 from stubgen.linkplan.map_option import ZIG_VERBOSE, library_folders, library_query, map_option, told_by_zig
+from stubgen.linkplan.own_folders import own_folders
 from stubgen.options import BtiPolicy, Options, read_options
 from stubgen.origin.account import Inputs, LinkInput
 from stubgen.origin.sources import Source
@@ -91,6 +92,11 @@ def link_patch(
         raise UsageError("link_patch links bound copies of the objects, always: leave out bind")
     wanted = read_options("link_patch", options)
     policy = choice(BtiPolicy, "bti", bti)
+    full_link, system = captured.command(), linker_os_for_host(builder.host.path)
+    folders = own_folders(full_link, system)
+    libraries = captured_libraries(full_link, system, folders)
+    taken = (library.path for library in libraries if library.is_archive or system is LinkerOs.LINUX)
+    options["archives"] = [*wanted.archives, *taken]
     judged = builder.judge(inputs, aslr_reference, **options)
     refuse_problems(judged, allow_missing=True)
     built = builder.emit(judged, bti=policy)
@@ -111,11 +117,12 @@ def link_patch(
             output=linked,
             extra=[stub_path, *(os.path.abspath(path) for path in further)],
             exports=wanted.exports,
-            os=linker_os_for_host(builder.host.path),
+            os=system,
+            search=folders,
             host=os.path.abspath(builder.host.path),
             soname=_fresh_name(target, built, inputs),
         )
-        plan = plan_link(captured.command(), request)
+        plan = plan_link(full_link, request)
         command = plan.command(folder)
         messages, link_map, archives = _run_with_map(command, plan, captured, folder)
         if not linked.is_file():

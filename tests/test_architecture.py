@@ -21,11 +21,12 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "elf": "constants records relocations unwind reader writer editor",
         "macho": "constants records relocations unwind reader writer editor",
-        "symbols": "versions similar numbering",
+        "symbols": "versions similar rust numbering placed",
     },
     {"image": ". archive dwarf elf macho opening"},
     {"host": "index . slide"},
     {"resolve": "needed verdicts candidates keep_state resolution resolver"},
+    {"borrow": "object unwind elf ."},
     {
         "stub": (
             "trampoline libraries facts assembler disassembler decoding slots sections_elf sections_macho contents_elf "
@@ -38,8 +39,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"build": ""},
     {
         "linkplan": (
-            "every_image options gnu_options ld64_options driver_options tokens response plan request toolchain "
-            "relocatable edits decisions additions windows explain map_option ."
+            "every_image options gnu_options ld64_options driver_options library_file tokens response plan request "
+            "toolchain libraries relocatable edits decisions own_folders additions windows explain map_option ."
         ),
     },
     {"capture": "", "origin": "symbols sources link_map elf macho account findings", "loading": "elf macho ."},

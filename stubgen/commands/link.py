@@ -11,6 +11,8 @@ from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import check_document, check_lines, write_map
 from stubgen.commands.options import (
     add_build_options,
+    borrowed_documents,
+    borrowed_lines,
     decision_documents,
     judge_options,
     keep_outputs_apart,
@@ -76,6 +78,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         "stubs": len(linked.built.stub.names),
         **slide_document(linked.built.resolution.slide),
         **verdicts,
+        "borrowed": borrowed_documents(linked.built.resolution.needed),
         "replaces": linked.replaces,
         "link_command": list(linked.command),
         "directory": str(linked.plan.directory) if linked.plan.directory else None,
@@ -98,6 +101,7 @@ def _text(linked: Linked) -> str:
     lines = [
         f"{linked.output}: {linked.output.stat().st_size} bytes, {counted(len(resolution.stubs.names), 'stub')}, "
         f"slide {resolution.slide.value:#x}",
+        *borrowed_lines(resolution.needed),
         *check_lines(linked.checked),
     ]
     kept = [variable.name for variable in resolution.shared_variables if variable.forwarded]

@@ -75,6 +75,8 @@ ROWS: tuple[Row, ...] = (
         "-framework -weak_framework -needed_framework -reexport_framework -lazy_framework",
     ),
     (Role.INPUT, SEPARATE, "-filelist -force_load"),
+    (Role.ARCHIVES, FLAG, "-all_load -ObjC -noall_load"),
+    (Role.ARCHIVES, JOINED, "-static-lib"),
     (Role.UNRESOLVED, SEPARATE, "-undefined"),
     (Role.SYMBOL_LIST, SEPARATE, "-exported_symbols_list -unexported_symbols_list -order_file"),
     (Role.SYMBOL_LIST, SEPARATE_3, "-sectorder"),
@@ -134,7 +136,7 @@ ROWS: tuple[Row, ...] = (
         FLAG,
         # Names that a shorter joined option would swallow: -o, -e, -u, -x, -l, -T, -D, -h, -b, -A, -G, -R, -z.
         "-object -emit-llvm -emit-interface-stubs -emit-merged-ifs -emit-module "
-        "-undef -help -hidden -ansi -help-hidden -export_dynamic -all_load -ObjC -ObjC++ "
+        "-undef -help -hidden -ansi -help-hidden -export_dynamic -ObjC++ "
         "-bind_at_load -time -traditional -trigraphs -traditional-cpp -analyze",
     ),
     (Role.PLAIN, JOINED, "-objcmt- -object-file-name= -Rpass -working-directory="),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from stubgen.linkplan.library_file import LibraryFile
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import Action, Edit, LinkPlan
 from stubgen.linkplan.request import PatchRequest
@@ -127,7 +128,9 @@ def _response_edit(file: ResponseFile, span: _Span) -> Edit:
     return Edit(Action.REPLACED, text, after, why, roles)
 
 
-def make_plan(line: CommandLine, request: PatchRequest, edits: Sequence[Edit]) -> LinkPlan:
+def make_plan(
+    line: CommandLine, request: PatchRequest, edits: Sequence[Edit], libraries: tuple[LibraryFile, ...] = ()
+) -> LinkPlan:
     """The plan that *edits* amount to."""
     args = tuple(argument for edit in edits for argument in edit.after)
     localize: tuple[str, ...] = ()
@@ -145,6 +148,7 @@ def make_plan(line: CommandLine, request: PatchRequest, edits: Sequence[Edit]) -
         os=request.os or line.toolchain.os,
         fixed=line.toolchain.fixed,
         localize=localize,
+        libraries=libraries,
     )
 
 

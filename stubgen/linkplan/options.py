@@ -92,6 +92,8 @@ class Role(Enum):
     """Stops the driver before it links."""
     END_OF_OPTIONS = "end of options"
     """Makes inputs of everything that follows."""
+    ARCHIVES = "archives"
+    """Says how archives are linked, or which run-time library is one."""
     FORWARD_LIST = "forward list"
     """Hands a comma-separated list to the linker."""
     FORWARD_NEXT = "forward next"
