@@ -159,8 +159,10 @@ def _link_inputs(
     """What the command gives to the linker: stub object, bound copies, and what the caller named besides."""
     yield LinkInput(stub_path.name, str(stub_path), Source.STUB, open_image(built.stub.content, stub_path.name))
     bound = built.bound.objects if built.bound else ()
-    for item, (name, path) in zip(bound, copies, strict=True):
-        yield LinkInput(name, path, Source.OBJECT, open_image(item.content, name))
+    own = len(bound) - len(built.resolution.needed.borrowed)  # which stand behind the patch's own
+    for number, (item, (name, path)) in enumerate(zip(bound, copies, strict=True)):
+        source = Source.OBJECT if number < own else Source.BORROWED
+        yield LinkInput(name, path, source, open_image(item.content, name))
     for extra in further:
         try:
             opened = open_objects(extra)
