@@ -262,6 +262,7 @@ def _run(command: Sequence[str], captured: Capture, variables: Mapping[str, str]
         raise LinkerFailed(f"{command[0]}: cannot be run{where}: {error.strerror}", command=command) from error
     messages = done.stdout.decode("utf-8", "replace").strip()
     if done.returncode:
+        messages = told_by_zig(messages)[0] if variables else messages
         status = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
         message = f"{command[0]}: ended with {status}\n{messages}".rstrip()
         raise LinkerFailed(message, command=command, status=done.returncode, output=messages)
