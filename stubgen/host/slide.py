@@ -11,6 +11,7 @@ A wrong anchor is the most common silent failure of hot-patching, so whatever ca
 from __future__ import annotations
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
+from stubgen.common.arguments import a_name, instance, number, optional
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text
 from stubgen.errors import AnchorRefusal, UsageError
@@ -42,11 +43,13 @@ def slide_from_anchor(host: Host, aslr_reference: int, anchor: str | None = None
 
     Raises:
         AnchorRefusal: the anchor is missing or ambiguous, or the slide cannot be right.
+        UsageError: an argument is not what it must be.
     """
+    instance(Host, "open_host", "host", host)
+    runtime = number("aslr_reference", aslr_reference) & UNTAGGED
     if aslr_reference == 0:
         raise AnchorRefusal("the anchor's runtime address is 0: the process did not report it")
-    runtime = aslr_reference & UNTAGGED
-    candidate = _find_anchor(host, anchor)
+    candidate = _find_anchor(host, optional(a_name, "anchor", anchor))
     name = as_text(candidate.name)
     if runtime < candidate.address:
         raise AnchorRefusal(
@@ -63,8 +66,10 @@ def slide_from_value(host: Host, value: int) -> Slide:
 
     Raises:
         AnchorRefusal: it cannot be right.
+        UsageError: it is negative, or an argument is not what it must be.
     """
-    if value < 0:
+    instance(Host, "open_host", "host", host)
+    if number("slide", value) < 0:
         raise UsageError(f"the slide is {value}; loaders only move programs up")
     return Slide(_checked(host, value, f"the given slide is {value:#x}", anchored=False), None, 0, value)
 

@@ -14,12 +14,12 @@ from stubgen.image import FileType
 from stubgen.image.opening import open_image
 from stubgen.stub.assembler import confirm_encoding
 from stubgen.stub.decoding import decode
+from stubgen.stub.facts import LibraryFacts, check_facts
 from stubgen.stub.structure import Structure
 from stubgen.stub.trampoline import template
 
 if TYPE_CHECKING:
     from stubgen.stub.emit import StubObject
-    from stubgen.stub.facts import LibraryFacts
 
 
 class Verified(Row):
@@ -69,7 +69,9 @@ def verify_object(data: Any, name: str, facts: LibraryFacts | None = None) -> Ve
         BrokenLibrary: Keystone assembles, or Capstone reads, other instructions than those of a stub.
         VerificationRefusal: something is not as a stub object has it; the message says what.
         MalformedInput: the object's structure is broken.
+        UsageError: an argument is not what it must be.
     """
+    check_facts(facts)
     confirm_encoding(facts)
     found = _read(data, name)
     names = found.strings.read(found.starts)
