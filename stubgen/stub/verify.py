@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stubgen.common.aarch64 import ADDRESS_LIMIT, WORD
 from stubgen.common.columns import column_bytes, progression
 from stubgen.common.row import Row
+from stubgen.common.text import as_text
 from stubgen.errors import VerificationRefusal
 from stubgen.image import FileType
 from stubgen.image.opening import open_image
@@ -51,7 +52,7 @@ def verify(stub: StubObject, facts: LibraryFacts | None = None) -> Verified:
     if verified.targets != stub.addresses:
         pairs = zip(verified.names, verified.targets, stub.addresses, strict=True)
         name, target, address = next(pair for pair in pairs if pair[1] != pair[2])
-        raise VerificationRefusal(f"{name.decode(errors='replace')} branches to {target:#x}, not to {address:#x}")
+        raise VerificationRefusal(f"{as_text(name)} branches to {target:#x}, not to {address:#x}")
     if verified.slots != {slot.symbol: slot.value for slot in stub.slots}:
         raise VerificationRefusal("the stub object holds other constants than it should")
     return verified

@@ -52,8 +52,8 @@ def structure(image: Image, name: str) -> Structure:
     for index in range(stop, first + count):
         ordinal = symbols.n_sect[index]
         home = file.sections[ordinal - 1] if 0 < ordinal <= len(file.sections) else None
-        form = (symbols.n_type[index], symbols.n_desc[index])
-        if home is None or home.name != CONSTANTS or form != (c.N_SECT | c.N_EXT | c.N_PEXT, 0):
+        held = (symbols.n_type[index], symbols.n_desc[index])
+        if home is None or home.name != CONSTANTS or held != (c.N_SECT | c.N_EXT | c.N_PEXT, 0):
             raise VerificationRefusal(f"{name}: {symbol_name(symbols, index)} is neither a stub nor a slot")
         start = symbols.n_value[index] - home.header.addr
         if start % size or not 0 <= start <= home.header.size - size:
