@@ -423,6 +423,16 @@ def test_writers_lose_nothing_that_was_there(known: Path) -> None:
     assert LibraryFacts(known.parent).summary() == (True, 4)
 
 
+def test_a_library_that_is_replaced_while_it_answers(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installer may replace Capstone between the look at its files and its answer: that is nobody's, so none's."""
+    learned, before = LibraryFacts(known.parent), known.read_bytes()
+    assert learned.summary() == (True, 2)
+    monkeypatch.setattr(facts, "identity", lambda library: bytes(libraries.IDENTITY.size - 1) + b"\1")
+    disassembler.confirm_words([70_000], learned)
+    learned.keystone_agreed()
+    assert known.read_bytes() == before
+
+
 def test_many_processes_at_once(there: Installation) -> None:
     """A parallel build starts many patches together: all answer, and the file is whole afterwards."""
     there.install("keystone", "capstone")
