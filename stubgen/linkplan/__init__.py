@@ -16,9 +16,10 @@ from stubgen.common.arguments import check_keywords
 from stubgen.linkplan.additions import additions, kept_options, with_additions
 from stubgen.linkplan.decisions import decide_all, make_context, refuse_other_links
 from stubgen.linkplan.edits import edits_of, make_plan
+from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import Action, Edit, LinkerOs, LinkPlan, linker_os_for_host
 from stubgen.linkplan.request import CapturedCommand, PatchRequest, PatchWishes, PlanWishes
-from stubgen.linkplan.tokens import tokenize
+from stubgen.linkplan.tokens import Tokens, tokenize
 from stubgen.linkplan.toolchain import CommandLine, Family, read_command
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "build_link_plan",
     "linker_os_for_host",
     "plan_link",
+    "wrapped_symbols",
 ]
 
 
@@ -82,13 +84,36 @@ def plan_link(captured: CapturedCommand, request: PatchRequest) -> LinkPlan:
 
 def _plan_unix(line: CommandLine, request: PatchRequest) -> LinkPlan:
     """The plan of a compiler driver's command, or of a GNU-style or ld64-style linker's."""
-    toolchain = line.toolchain
-    driver = toolchain.driver_grammar() if toolchain.driver else None
-    tokens = tokenize(line.arguments, driver, toolchain.linker_grammar())
+    tokens = _tokens(line)
     context = make_context(tokens, line, request)
     refuse_other_links(tokens, context)
     verdicts = decide_all(tokens.items, context)
     kept = kept_options(tokens, verdicts)
     added = additions(context, kept)
     edits = with_additions(edits_of(tokens, verdicts, line), added, context, kept)
-    return make_plan(line, request, edits)
+    return make_plan(line, request, edits, context.wrapped)
+
+
+def wrapped_symbols(captured: CapturedCommand, os: LinkerOs | None = None) -> tuple[str, ...]:
+    """What ``--wrap`` names in the captured command: :attr:`LinkPlan.wrapped`, before there is a plan.
+
+    Raises:
+        PlanRefusal, UsageError, InputError: as for :func:`plan_link`.
+    """
+    line = read_command(captured, os)
+    if line.toolchain.family is not Family.GNU or not any("wrap" in word for word in line.arguments):
+        return ()
+    tokens = _tokens(line)
+    wrap = Role.WRAP
+    return tuple(
+        dict.fromkeys(
+            value for item in tokens.items if item.option and item.option.role is wrap for value in item.values
+        )
+    )
+
+
+def _tokens(line: CommandLine) -> Tokens:
+    toolchain = line.toolchain
+    return tokenize(
+        line.arguments, toolchain.driver_grammar() if toolchain.driver else None, toolchain.linker_grammar()
+    )

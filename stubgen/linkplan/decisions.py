@@ -39,6 +39,8 @@ class Context(NamedTuple):
     """Operands of its ``-L``, in order."""
     captured_shared: bool
     """It already linked a shared library."""
+    wrapped: tuple[str, ...]
+    """Operands of its ``--wrap``, each once, in order."""
 
 
 def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Context:
@@ -46,7 +48,8 @@ def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Co
     names = set() if request.host is None else {basename(request.host)}
     shared = False
     search: list[str] = []
-    output_role, identity_role, shared_role = Role.OUTPUT, Role.IDENTITY, Role.SHARED
+    wrapped: dict[str, None] = {}
+    output_role, identity_role, shared_role, wrap_role = Role.OUTPUT, Role.IDENTITY, Role.SHARED, Role.WRAP
     for item in tokens.items:
         if item.option is None:
             continue
@@ -57,6 +60,8 @@ def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Co
             names.update(basename(value) for value in item.values)
         elif role is shared_role:
             shared = True
+        elif role is wrap_role:
+            wrapped.update(dict.fromkeys(item.values))
     names.discard("")
     captured = line.captured
     return Context(
@@ -69,6 +74,7 @@ def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Co
         host_libraries=frozenset(library for name in names for library in _library_names(name)),
         search=tuple(search),
         captured_shared=shared,
+        wrapped=tuple(wrapped),
     )
 
 
@@ -88,6 +94,18 @@ DROPPED: Mapping[Role, str] = {
     Role.NOT_LOADABLE: "forbids or changes how a patch is loaded",
     Role.END_OF_OPTIONS: "would make inputs of the patch's own options",
     Role.LANGUAGE: "the driver would compile the patch's objects as source",
+    Role.LAYOUT: "lays out the host; the files, names and versions in it are the host's as well",
+    Role.INITIALISER: "the loader would run the host's start-up or shut-down code again",
+    Role.DEFINITION: "defines a name of the host's, which has it already",
+    Role.ROOT: "says what the host must contain; the patch would contain it again",
+    Role.SYMBOL: "names a symbol of the host's",
+    Role.NO_EXPORT: "hides names of the host's, and what the patch must export",
+    Role.VERSIONS: "gives the patch's names versions, which are the host's affair",
+    Role.BINDING: "the loader would look up what the patch defines, and find the host's",
+    Role.MERGED: "its code is merged into the host, which has it already",
+    Role.GROUPING: "what stood there is the host's, and the patch's objects must all be linked",
+    Role.INPUT_FORMAT: "says how the host's inputs are read",
+    Role.REPORT: "reports on the full build's link",
 }
 """Roles that always go, and why."""
 
@@ -113,8 +131,13 @@ BACK_EDGE = Verdict(False, "is the host: the patch would depend on it and load i
 INCOMPLETE = Verdict(False, "its operand is missing, so it would swallow the next argument")
 NO_RESPONSE_FILE = Verdict(True, "a response file that is not there")
 NO_INPUT_NAME = Verdict(True, "not the name of an object, archive or library")
-LIBRARY_LAYOUT = Verdict(True, "lays out a shared library")
-EXECUTABLE_LAYOUT = Verdict(False, "lays out an executable")
+SUPPLIER = Verdict(True, "a shared library that the host needs, and so may the patch")
+SAME_BUILD = Verdict(False, "would give the patch the host's build id")
+WRAPPED = Verdict(True, "what the patch calls goes where the host's calls went")
+ALSO_EXPORTED = Verdict(True, "exported as asked for")
+NOT_EXPORTED = Verdict(
+    False, "exports a name of the host's; what the patch exports is asked for by name", (Role.EXPORT,)
+)
 HOST_SYMBOLS = Verdict(False, "gives the host's link-time addresses, which are not its runtime addresses")
 
 _INPUT_ENDINGS = (
@@ -196,7 +219,7 @@ def _decide_keyword(item: Item, context: Context) -> Verdict:
     """``-z WORD``: the word has a role of its own."""
     toolchain = context.toolchain
     grammar = toolchain.linker_grammar() if item.linker else toolchain.driver_grammar()
-    return DROPS.get(grammar.keywords.get(item.values[0], Role.PLAIN), KEPT)
+    return DROPS.get(grammar.keywords.get(item.values[0].partition("=")[0], Role.PLAIN), KEPT)
 
 
 def _decide_unlisted(item: Item, context: Context) -> Verdict:
@@ -261,8 +284,17 @@ def _decide_framework(item: Item, context: Context) -> Verdict:
     return BACK_EDGE if name in context.host_names else KEPT
 
 
-def _decide_layout(item: Item, context: Context) -> Verdict:
-    return LIBRARY_LAYOUT if context.captured_shared else EXECUTABLE_LAYOUT
+def _decide_export(item: Item, context: Context) -> Verdict:
+    return ALSO_EXPORTED if item.values[0] in context.request.exports else NOT_EXPORTED
+
+
+def _decide_build_id(item: Item, _context: Context) -> Verdict:
+    """``--build-id=0x...`` is one build's; a style (``sha1``, ``uuid``) gives each its own."""
+    return SAME_BUILD if item.values and item.values[0][:2].lower() == "0x" else KEPT
+
+
+def _decide_wrap(_item: Item, _context: Context) -> Verdict:
+    return WRAPPED
 
 
 def _decide_symbols_file(item: Item, context: Context) -> Verdict:
@@ -273,7 +305,9 @@ DECISIONS: Mapping[Role, Callable[[Item, Context], Verdict]] = {
     Role.LIBRARY: _decide_library,
     Role.LIBRARY_FILE: _decide_library_file,
     Role.FRAMEWORK: _decide_framework,
-    Role.LAYOUT: _decide_layout,
+    Role.EXPORT: _decide_export,
+    Role.BUILD_ID: _decide_build_id,
+    Role.WRAP: _decide_wrap,
     Role.SYMBOLS_FILE: _decide_symbols_file,
     Role.KEYWORD: _decide_keyword,
 }

@@ -127,7 +127,9 @@ def _response_edit(file: ResponseFile, span: _Span) -> Edit:
     return Edit(Action.REPLACED, text, after, why, roles)
 
 
-def make_plan(line: CommandLine, request: PatchRequest, edits: Sequence[Edit]) -> LinkPlan:
+def make_plan(
+    line: CommandLine, request: PatchRequest, edits: Sequence[Edit], wrapped: tuple[str, ...] = ()
+) -> LinkPlan:
     """The plan that *edits* amount to."""
     args = tuple(argument for edit in edits for argument in edit.after)
     localize: tuple[str, ...] = ()
@@ -145,6 +147,7 @@ def make_plan(line: CommandLine, request: PatchRequest, edits: Sequence[Edit]) -
         os=request.os or line.toolchain.os,
         fixed=line.toolchain.fixed,
         localize=localize,
+        wrapped=wrapped,
     )
 
 

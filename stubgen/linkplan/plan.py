@@ -84,6 +84,8 @@ class LinkPlan(NamedTuple):
     """Leading arguments that cannot move into a response file: wrappers, the program, ``-flavor gnu``."""
     localize: tuple[str, ...] = ()
     """After a relocatable link, run this too: it keeps only chosen symbols global. Empty: nothing to run."""
+    wrapped: tuple[str, ...] = ()
+    """What ``--wrap`` names: a reference to ``f`` means ``__wrap_f``, and one to ``__real_f`` means ``f``."""
 
     def command(self, temporary_directory: StrPath, *, limit: int | None = None) -> list[str]:
         """:attr:`args`, behind a response file in *temporary_directory* when they exceed the system's limit.
@@ -117,6 +119,7 @@ def document(plan: LinkPlan) -> dict[str, object]:
         "os": plan.os.value,
         "directory": None if plan.directory is None else str(plan.directory),
         "localize": list(plan.localize),
+        "wrapped": list(plan.wrapped),
         "warnings": list(plan.warnings),
         "edits": [
             {
