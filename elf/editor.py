@@ -9,10 +9,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 
+from stubgen.common.fields import narrow
 from stubgen.common.object_copy import ObjectCopy
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile, Section, Symbols
-from stubgen.elf.records import EHDR, SHDR, SYM
+from stubgen.elf.records import SHDR, SYM, Sym
 from stubgen.elf.relocations import Relocations, read_relocations, write_relocations
 from stubgen.errors import MalformedInput, UnsupportedInput
 
@@ -35,8 +36,11 @@ class Table:
         return len(self.r_offset)
 
     def change(self, index: int, *, kind: int, symbol: int, addend: int = 0) -> None:
-        """Make relocation *index* another one at the same place."""
-        self.kind[index], self.symbol[index], self.r_addend[index] = kind, symbol, addend
+        """Make relocation *index* another one at the same offset."""
+        where = f"{self.source.name}: relocation {index}"
+        self.kind[index] = narrow(kind, 32, "the type of r_info", where)
+        self.symbol[index] = narrow(symbol, 32, "the symbol of r_info", where)
+        self.r_addend[index] = narrow(addend, 64, "r_addend", where, signed=True)
         self.changed = True
 
     def drop(self, index: int) -> None:
@@ -96,29 +100,38 @@ class ObjectEditor(ObjectCopy[Section]):
 
     def rename(self, symbol: int, name: bytes) -> None:
         """Give *symbol*, an undefined one, another name; it loses its type and becomes hidden."""
-        record = list(SYM.unpack_from(self._entries, SYM.size * symbol))
-        record[0] = self.add_string(name)
-        record[1], record[2] = c.STB_GLOBAL << 4 | c.STT_NOTYPE, c.STV_HIDDEN
-        SYM.pack_into(self._entries, SYM.size * symbol, *record)
+        at = SYM.size * symbol
+        renamed = SYM.read(self._entries, at)._replace(
+            st_name=self.add_string(name), st_info=c.STB_GLOBAL << 4 | c.STT_NOTYPE, st_other=c.STV_HIDDEN
+        )
+        SYM.write_into(self._entries, at, renamed, f"{self.name}: symbol {symbol}")
 
     def protect(self, symbol: int) -> None:
         """Make *symbol*, a definition, protected: exported as before, but what refers to it here means this one."""
-        at = SYM.size * symbol + 5  # st_other
+        at = SYM.size * symbol + SYM.offset("st_other")
         self._entries[at] = self._entries[at] & ~3 | c.STV_PROTECTED
         self.content[self._symtab.header.sh_offset + at] = self._entries[at]
 
     def add_undefined(self, name: bytes) -> int:
         """A new undefined hidden symbol; its index."""
-        info = c.STB_GLOBAL << 4 | c.STT_NOTYPE
-        self._entries += SYM.pack(self.add_string(name), info, c.STV_HIDDEN, c.SHN_UNDEF, 0, 0)
-        return len(self._entries) // SYM.size - 1
+        index = len(self._entries) // SYM.size
+        symbol = Sym(
+            st_name=self.add_string(name),
+            st_info=c.STB_GLOBAL << 4 | c.STT_NOTYPE,
+            st_other=c.STV_HIDDEN,
+            st_shndx=c.SHN_UNDEF,
+            st_value=0,
+            st_size=0,
+        )
+        self._entries += SYM.pack(symbol, f"{self.name}: symbol {index}")
+        return index
 
-    def place(self, section: Section, offset: int, size: int) -> int:
-        """Where in the file those bytes lie."""
+    def file_offset(self, section: Section, offset: int, size: int) -> int:
+        """Byte offset in the file of those bytes."""
         header = section.header
         if header.sh_type == c.SHT_NOBITS or offset + size > header.sh_size:
             raise MalformedInput(f"{self.file.name}: a relocation at {offset:#x} lies outside {section.name}")
-        return int(header.sh_offset + offset)
+        return header.sh_offset + offset
 
     def finish(self) -> bytes:
         """The edited copy."""
@@ -142,10 +155,9 @@ class ObjectEditor(ObjectCopy[Section]):
 
     def _resize(self, number: int, offset: int, size: int) -> None:
         """Change where section *number* lies and how large it is."""
-        place = EHDR.unpack_from(self.content)[6] + SHDR.size * number
-        record = list(SHDR.unpack_from(self.content, place))
-        record[4], record[5] = offset, size
-        SHDR.pack_into(self.content, place, *record)
+        at = self.file.header.e_shoff + SHDR.size * number
+        header = SHDR.read(self.content, at)._replace(sh_offset=offset, sh_size=size)
+        SHDR.write_into(self.content, at, header, f"{self.name}: section {number}")
 
     def _grow_indexes(self) -> None:
         """Keep .symtab_shndx, where there is one, as long as the symbol table."""

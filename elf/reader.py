@@ -9,11 +9,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from struct import Struct
 from typing import Any, NamedTuple
 
 from stubgen.common.columns import column, field_column
 from stubgen.common.fields import align_up
+from stubgen.common.record import Record, RowT
 from stubgen.common.strings import StringTable, string_at
 from stubgen.common.text import as_text
 from stubgen.common.view import View
@@ -113,7 +113,7 @@ class Symbols:
         """What st_shndx reads as for SHN_ABS: where indexes have 32 bits, 0xfff1 may be a section's."""
         self.common = c.SHN_COMMON + beyond
         """Likewise for SHN_COMMON."""
-        self._fileless = 0  # index before which no file symbol is
+        self._file = (-1, 0)  # index of a file symbol, -1 for none, and one up to which no other follows it
         self.versions = versions
         """.gnu.version: one VER_NDX_* | VERSYM_HIDDEN a symbol; empty where the file has none."""
         self.gnu_hash = gnu_hash
@@ -124,7 +124,7 @@ class Symbols:
 
     def entry(self, index: int) -> Sym:
         """Symbol *index*; st_shndx as in the column."""
-        record = Sym(*SYM.unpack_from(self.raw, SYM.size * index))
+        record = SYM.read(self.raw, SYM.size * index)
         if not len(self.extended):
             return record
         return record._replace(st_shndx=self._section(index, record.st_shndx))
@@ -138,35 +138,35 @@ class Symbols:
     @cached_property
     def st_name(self) -> array[int]:
         """Byte offset into the strings."""
-        return field_column("I", self.raw, SYM.size, 0)
+        return field_column("I", self.raw, SYM.size, SYM.offset("st_name"))
 
     @cached_property
     def st_info(self) -> bytes:
         """Bind << 4 | type."""
-        return self.raw[4 :: SYM.size].tobytes()
+        return self.raw[SYM.offset("st_info") :: SYM.size].tobytes()
 
     @cached_property
     def st_other(self) -> bytes:
         """Visibility, low 2 bits."""
-        return self.raw[5 :: SYM.size].tobytes()
+        return self.raw[SYM.offset("st_other") :: SYM.size].tobytes()
 
     @cached_property
     def st_shndx(self) -> Sequence[int]:
         """Section index with SHN_XINDEX resolved; ``absolute``, ``common`` or another reserved number."""
-        short = field_column("H", self.raw, SYM.size, 6)
+        short = field_column("H", self.raw, SYM.size, SYM.offset("st_shndx"))
         if not len(self.extended):
             return short
-        return [self._section(*place) for place in enumerate(short)]
+        return [self._section(*entry) for entry in enumerate(short)]
 
     @cached_property
     def st_value(self) -> array[int]:
         """ET_REL: byte offset into the section; else virtual address."""
-        return field_column("Q", self.raw, SYM.size, 8)
+        return field_column("Q", self.raw, SYM.size, SYM.offset("st_value"))
 
     @cached_property
     def st_size(self) -> array[int]:
         """Bytes."""
-        return field_column("Q", self.raw, SYM.size, 16)
+        return field_column("Q", self.raw, SYM.size, SYM.offset("st_size"))
 
     def name(self, index: int) -> bytes:
         """The name of symbol *index*."""
@@ -176,7 +176,7 @@ class Symbols:
         """All names, in the table's order."""
         return self.strings.names(self.st_name)
 
-    def places(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
+    def find_indexes(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
         """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""
         hashed = self.gnu_hash is not None and len(wanted) * HASH_PAYS < len(self)
         if not hashed or any(marker in self.strings.content for marker in markers):
@@ -185,7 +185,7 @@ class Symbols:
 
     def _hashed(self, wanted: Collection[bytes]) -> Iterator[int]:
         """Index of each symbol whose name is in *wanted*, by the hash table."""
-        assert self.gnu_hash is not None  # noqa: S101  # places() asks only then
+        assert self.gnu_hash is not None  # noqa: S101  # find_indexes() asks only then
         for index in range(1, min(self.gnu_hash.symoffset, len(self))):
             if self.name(index) in wanted:
                 yield index
@@ -195,16 +195,24 @@ class Symbols:
                     yield index
 
     def file_of(self, index: int) -> bytes:
-        """The name of the file symbol before symbol *index*: gABI, "Symbol Table", its file if it is local."""
+        """The name of the file symbol before symbol *index*: gABI, "Symbol Table", its file if it is local.
+
+        Who asks in ascending order has the table looked through once.
+        """
+        file, seen = self._file if self._file[0] < index else (-1, 0)
         step = 4096  # symbols looked through at a time, backwards
-        for stop in range(index, self._fileless, -step):
-            start = max(stop - step, 0)
-            kinds = self.raw[SYM.size * start + 4 : SYM.size * stop : SYM.size].tobytes()
-            place = kinds.rfind(c.STB_LOCAL << 4 | c.STT_FILE)
-            if place >= 0:
-                return self.name(start + place)
-        self._fileless = max(self._fileless, index)
-        return b""
+        for stop in range(index, seen, -step):
+            start = max(stop - step, seen)
+            found = self._infos(start, stop).rfind(c.STB_LOCAL << 4 | c.STT_FILE)
+            if found >= 0:
+                file = start + found
+                break
+        self._file = file, max(index, seen)
+        return self.name(file) if file >= 0 else b""
+
+    def _infos(self, start: int, stop: int) -> bytes:
+        """The st_info of each symbol from *start* up to *stop*."""
+        return self.raw[SYM.size * start + SYM.offset("st_info") : SYM.size * stop : SYM.size].tobytes()
 
 
 class Dynamic(NamedTuple):
@@ -240,7 +248,7 @@ class ElfFile:
             raise UnsupportedInput(f"{self.name}: is a big-endian ELF file; only little-endian ARM64 is handled")
         if ident[c.EI_CLASS] != c.ELFCLASS64 or ident[c.EI_DATA] != c.ELFDATA2LSB:
             raise MalformedInput(f"{self.name}: its ELF class or byte order is not one that exists")
-        header = Ehdr(*self.view.unpack(EHDR, 0, "the ELF header"))
+        header = EHDR.read_from(self.view, 0, "the ELF header")
         if header.e_machine != c.EM_AARCH64:
             machine = c.MACHINE_NAMES.get(header.e_machine, f"machine {header.e_machine}")
             raise UnsupportedInput(f"{self.name}: is an ELF file for {machine}; only ARM64 is handled")
@@ -254,9 +262,9 @@ class ElfFile:
             raise MalformedInput(f"{self.name}: e_phentsize is {header.e_phentsize}, not {PHDR.size}")
         count = header.e_phnum
         if count == c.PN_XNUM and header.e_shoff:
-            count = Shdr(*self.view.unpack(SHDR, header.e_shoff, "section header 0")).sh_info
+            count = SHDR.read_from(self.view, header.e_shoff, "section header 0").sh_info
         table = self.view.bytes(header.e_phoff, count * PHDR.size, "the program header table")
-        return tuple(Phdr(*fields) for fields in PHDR.iter_unpack(table))
+        return tuple(PHDR.read_all(table))
 
     def _read_sections(self) -> tuple[Section, ...]:
         header = self.header
@@ -264,10 +272,10 @@ class ElfFile:
             return ()
         if header.e_shentsize != SHDR.size:
             raise MalformedInput(f"{self.name}: e_shentsize is {header.e_shentsize}, not {SHDR.size}")
-        first = Shdr(*self.view.unpack(SHDR, header.e_shoff, "section header 0"))
+        first = SHDR.read_from(self.view, header.e_shoff, "section header 0")
         count = header.e_shnum or first.sh_size
         table = self.view.bytes(header.e_shoff, count * SHDR.size, "the section header table")
-        headers = [Shdr(*fields) for fields in SHDR.iter_unpack(table)]
+        headers = list(SHDR.read_all(table))
         names_index = first.sh_link if header.e_shstrndx == c.SHN_XINDEX else header.e_shstrndx
         names = memoryview(b"")
         if names_index:
@@ -405,7 +413,7 @@ class ElfFile:
         raw = self._dynamic_raw
         if raw is None:
             return None
-        entries = [(tag, value) for tag, value in DYN.iter_unpack(raw[: len(raw) // DYN.size * DYN.size])]
+        entries = list(DYN.read_all(raw))
         tags = self._dynamic_tags
 
         def strings(*wanted: int) -> tuple[str, ...]:
@@ -432,7 +440,7 @@ class ElfFile:
         tags: dict[int, int] = {}
         raw = self._dynamic_raw
         if raw is not None:
-            for tag, value in DYN.iter_unpack(raw[: len(raw) // DYN.size * DYN.size]):
+            for tag, value in DYN.read_all(raw):
                 if tag == c.DT_NULL:
                     break
                 tags[tag] = value
@@ -446,41 +454,40 @@ class ElfFile:
         return bytes(self.read_at(tags[c.DT_STRTAB], tags.get(c.DT_STRSZ, 0), "DT_STRTAB"))
 
     def _version_needs(self) -> dict[int, tuple[str, str]]:
-        tags, needs, budget = self._dynamic_tags, {}, self._record_budget(VERNAUX)
+        tags, needs, budget = self._dynamic_tags, {}, self._record_budget(VERNAUX.size)
         start, count = tags.get(c.DT_VERNEED, 0), tags.get(c.DT_VERNEEDNUM, 0)
-        for address, fields in self._chain(VERNEED, start, count, "a version need", budget):
-            _, vn_cnt, vn_file, vn_aux, _ = fields
-            library = self._dynamic_string(vn_file)
-            for _, entry in self._chain(VERNAUX, address + vn_aux, vn_cnt, "a version need's entry", budget):
-                needs[entry[2]] = (library, self._dynamic_string(entry[3]))
+        for address, need in self._chain(VERNEED, start, count, "a version need", budget):
+            library = self._dynamic_string(need.vn_file)
+            first = address + need.vn_aux
+            for _, entry in self._chain(VERNAUX, first, need.vn_cnt, "a version need's entry", budget):
+                needs[entry.vna_other] = (library, self._dynamic_string(entry.vna_name))
         return needs
 
     def _version_definitions(self) -> dict[int, str]:
-        tags, definitions, budget = self._dynamic_tags, {}, self._record_budget(VERDEF)
+        tags, definitions, budget = self._dynamic_tags, {}, self._record_budget(VERDEF.size)
         start, count = tags.get(c.DT_VERDEF, 0), tags.get(c.DT_VERDEFNUM, 0)
-        for address, fields in self._chain(VERDEF, start, count, "a version definition", budget):
-            _, vd_flags, vd_ndx, _, _, vd_aux, _ = fields
-            raw = self.read_at(address + vd_aux, VERDAUX.size, "a version definition's entry")
-            if not vd_flags & c.VER_FLG_BASE:
-                definitions[vd_ndx] = self._dynamic_string(VERDAUX.unpack(raw)[0])
+        for address, definition in self._chain(VERDEF, start, count, "a version definition", budget):
+            raw = self.read_at(address + definition.vd_aux, VERDAUX.size, "a version definition's entry")
+            if not definition.vd_flags & c.VER_FLG_BASE:
+                definitions[definition.vd_ndx] = self._dynamic_string(VERDAUX.read(raw).vda_name)
         return definitions
 
-    def _record_budget(self, record: Struct) -> Iterator[int]:
-        """One entry for each *record* that the file has room for."""
-        return iter(range(len(self.view) // record.size))
+    def _record_budget(self, size: int) -> Iterator[int]:
+        """One entry for each record of *size* bytes that the file has room for."""
+        return iter(range(len(self.view) // size))
 
     def _chain(
-        self, record: Struct, address: int, count: int, what: str, budget: Iterator[int]
-    ) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        self, record: Record[RowT], address: int, count: int, what: str, budget: Iterator[int]
+    ) -> Iterator[tuple[int, RowT]]:
         """At most *count* records with their addresses; the last field of each leads to the next one, or is 0."""
         for _ in range(count):
             if next(budget, None) is None:
                 raise MalformedInput(f"{self.name}: {what} overlaps others: the chain of them is corrupt")
-            fields = record.unpack(self.read_at(address, record.size, what))
-            yield address, fields
-            if not fields[-1]:
+            row = record.read(self.read_at(address, record.size, what))
+            yield address, row
+            if not row[-1]:
                 return
-            address += fields[-1]
+            address += row[-1]
 
     def _dynamic_string(self, offset: int) -> str:
         return as_text(string_at(self._dynamic_strings, offset))
@@ -518,7 +525,7 @@ class ElfFile:
     def _notes_in(self, raw: memoryview, alignment: int) -> Iterator[Note]:
         view, position = View(raw, self.name), 0
         while position + NHDR.size <= len(raw):
-            n_namesz, n_descsz, n_type = view.unpack(NHDR, position, "a note's header")
+            n_namesz, n_descsz, n_type = NHDR.read_from(view, position, "a note's header")
             owner_at = position + NHDR.size
             content_at = align_up(owner_at + n_namesz, alignment)
             owner = bytes(view.bytes(owner_at, n_namesz, "a note's name"))

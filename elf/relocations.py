@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stubgen.common.columns import column, column_bytes
+from stubgen.common.columns import checked_array, column, column_bytes
 from stubgen.common.view import BytesLike
 from stubgen.elf.records import RELA
 
@@ -128,10 +128,21 @@ def read_relocations(raw: BytesLike) -> Relocations:
     )
 
 
-def write_relocations(relocations: Relocations) -> BytesLike:
-    """The table as ``Elf64_Rela`` records."""
+def write_relocations(relocations: Relocations, where: str = "a relocation table") -> BytesLike:
+    """The table as ``Elf64_Rela`` records; *where* names it in complaints.
+
+    Raises:
+        FieldOverflow: a value does not fit its field.
+    """
+
+    def label(index: int) -> str:
+        return f"{where}: relocation {index}"
+
+    symbols = checked_array("I", relocations.symbol, "the symbol of r_info", label)
+    kinds = checked_array("I", relocations.kind, "the type of r_info", label)
+    addends = checked_array("q", relocations.r_addend, "r_addend", label)
     words = array("Q", bytes(RELA.size * len(relocations)))
-    words[0::3] = array("Q", relocations.r_offset)
-    words[1::3] = array("Q", [s << 32 | k for s, k in zip(relocations.symbol, relocations.kind, strict=True)])
-    words[2::3] = array("Q", [addend & 0xFFFFFFFFFFFFFFFF for addend in relocations.r_addend])
+    words[0::3] = checked_array("Q", relocations.r_offset, "r_offset", label)
+    words[1::3] = array("Q", [s << 32 | k for s, k in zip(symbols, kinds, strict=True)])
+    words[2::3] = array("Q", addends.tobytes())
     return column_bytes(words)

@@ -31,20 +31,23 @@ def leaf_frames(code_sizes: Mapping[int, int]) -> tuple[bytes, Relocations]:
 
     Args:
         code_sizes: symbol index of the code's section -> bytes of code from its start; 0 is left out.
+
+    Raises:
+        FieldOverflow: a size does not fit the FDE's signed 32 bits.
     """
     entries = [_entry(_CIE)]
-    places, symbols = [], []
+    offsets, symbols = [], []
     for symbol, code_size in code_sizes.items():
         if not code_size:
             continue
         start = sum(map(len, entries))
-        places.append(start + 8)  # byte offset of pc_begin
+        offsets.append(start + 8)  # byte offset of pc_begin
         symbols.append(symbol)
         cie_pointer = start + 4  # from this field back to the CIE
         size = narrow(code_size, 31, "the FDE's address range", ".eh_frame")
         entries.append(_entry(pack("<IiIB", cie_pointer, 0, size, 0)))
-    count = len(places)
-    return b"".join(entries), Relocations(places, symbols, [R_AARCH64_PREL32] * count, [0] * count)
+    count = len(offsets)
+    return b"".join(entries), Relocations(offsets, symbols, [R_AARCH64_PREL32] * count, [0] * count)
 
 
 def _entry(body: bytes) -> bytes:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from struct import pack
 from typing import NamedTuple
 
-from stubgen.common.columns import Column, Content, Pieces, packed_column, records
+from stubgen.common.columns import Column, Content, Pieces, records, symbol_labels
 from stubgen.common.fields import narrow
 from stubgen.common.layout import Layout, LayoutWriter, Span
 from stubgen.common.strings import name_table
+from stubgen.common.view import BytesLike
 from stubgen.elf import constants as c
-from stubgen.elf.records import EHDR, NHDR, RELA, SHDR, SYM, Ehdr, Shdr
+from stubgen.elf.records import EHDR, NHDR, RELA, SHDR, SYM, Ehdr, Nhdr, Shdr
 from stubgen.elf.relocations import Relocations, write_relocations
 from stubgen.errors import FieldOverflow
 
@@ -55,8 +56,10 @@ class Object(NamedTuple):
 
 def property_note(features: int) -> bytes:
     """``.note.gnu.property`` that says which GNU_PROPERTY_AARCH64_FEATURE_1_* the object's code has."""
+    narrow(features, 32, "the property", ".note.gnu.property")
     content = pack("<IIII", c.GNU_PROPERTY_AARCH64_FEATURE_1_AND, 4, features, 0)
-    return NHDR.pack(4, len(content), c.NT_GNU_PROPERTY_TYPE_0) + b"GNU\0" + content
+    header = Nhdr(n_namesz=4, n_descsz=len(content), n_type=c.NT_GNU_PROPERTY_TYPE_0)
+    return NHDR.pack(header, ".note.gnu.property") + b"GNU\0" + content
 
 
 class _Region(NamedTuple):
@@ -71,15 +74,12 @@ def write(obj: Object, name: str = "object") -> bytes:
     """The bytes of *obj*; *name* stands for it in complaints.
 
     Raises:
-        FieldOverflow: a size, offset or count does not fit its field; fewer than SHN_LORESERVE sections
+        FieldOverflow: a value, size, offset or count does not fit its field; fewer than SHN_LORESERVE sections
             keep every ``st_shndx`` short.
     """
     groups = [obj.local_symbols, *obj.global_symbols]
     strings, st_names = name_table([group.names for group in groups], name)
-    packed = [_pack(group, starts) for group, starts in zip(groups, st_names, strict=True)]
-    regions = _regions(
-        obj, Pieces([bytes(SYM.size), *(part for pieces in packed for part in pieces.parts)]), strings, name
-    )
+    regions = _regions(obj, _symbols(groups, st_names, name), strings, name)
     titles = [region.title.encode() for region in regions] + [b".shstrtab"]
     shstrtab, (sh_names,) = name_table([titles], name)
     regions.append(_Region(".shstrtab", _shdr(sh_type=c.SHT_STRTAB), shstrtab))
@@ -100,10 +100,10 @@ def write(obj: Object, name: str = "object") -> bytes:
     )
 
     file = LayoutWriter(layout, name)
-    file.put("header", _header(layout, len(regions)))
+    file.put("header", _header(layout, len(regions), name))
     for number, region in enumerate(regions, start=1):
         file.put(f"section {number}", region.content if _file_size(region) else b"")
-    file.put("section headers", _section_headers(regions, sh_names, layout))
+    file.put("section headers", _section_headers(regions, sh_names, layout, name))
     return file.finish()
 
 
@@ -124,7 +124,7 @@ def _regions(obj: Object, symtab: Content, strtab: Content, name: str) -> list[_
             sh_addralign=8,
             sh_entsize=RELA.size,
         )
-        table = write_relocations(section.relocations) if section.relocations else b""
+        table = write_relocations(section.relocations, f"{name}: {section.name}") if section.relocations else b""
         regions.append(_Region(f".rela{section.name}", header, table))
     header = _shdr(
         sh_type=c.SHT_SYMTAB,
@@ -152,11 +152,11 @@ def _shdr(
     sh_addralign: int = 1,
     sh_entsize: int = 0,
 ) -> Shdr:
-    """A section header without name, place and size."""
+    """A section header that lacks sh_name, sh_offset and sh_size."""
     return Shdr(0, sh_type, sh_flags, 0, 0, 0, sh_link, sh_info, sh_addralign, sh_entsize)
 
 
-def _header(layout: Layout, section_count: int) -> bytes:
+def _header(layout: Layout, section_count: int, name: str) -> bytes:
     header = Ehdr(
         e_ident=c.ELFMAG + bytes([c.ELFCLASS64, c.ELFDATA2LSB, c.EV_CURRENT]) + bytes(9),
         e_type=c.ET_REL,
@@ -173,19 +173,24 @@ def _header(layout: Layout, section_count: int) -> bytes:
         e_shnum=section_count + 1,
         e_shstrndx=section_count,
     )
-    return EHDR.pack(*header)
+    return EHDR.pack(header, name)
 
 
-def _section_headers(regions: Sequence[_Region], sh_names: Sequence[int], layout: Layout) -> bytes:
+def _section_headers(regions: Sequence[_Region], sh_names: Sequence[int], layout: Layout, name: str) -> bytes:
     rows = [bytes(SHDR.size)]  # gABI: section 0 is all zero
     for number, (region, sh_name) in enumerate(zip(regions, sh_names, strict=True), start=1):
         offset = layout.offset(f"section {number}")
         header = region.header._replace(sh_name=sh_name, sh_offset=offset, sh_size=len(region.content))
-        rows.append(SHDR.pack(*header))
+        rows.append(SHDR.pack(header, f"{name}: section {number} ({region.title})"))
     return b"".join(rows)
 
 
-def _pack(group: SymbolColumns, st_name: array[int]) -> Pieces:
-    """*group* as ``Elf64_Sym`` records."""
-    upper = packed_column(((group.st_info, 0), (group.st_other, 8), (group.st_shndx, 16)), len(group))
-    return records(st_name, upper, [group.st_value, group.st_size])
+def _symbols(groups: Sequence[SymbolColumns], st_names: Sequence[array[int]], name: str) -> Pieces:
+    """*groups* as ``Elf64_Sym`` records, behind the null symbol."""
+    parts: list[BytesLike] = [bytes(SYM.size)]
+    first = 1  # index of the group's first symbol
+    for group, starts in zip(groups, st_names, strict=True):
+        columns = (group.st_info, group.st_other, group.st_shndx, group.st_value, group.st_size)
+        parts += records(SYM, starts, columns, symbol_labels(group.names, first, name)).parts
+        first += len(group)
+    return Pieces(parts)

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from stubgen.common.columns import column, column_bytes
 from stubgen.common.fields import align_up, narrow
 from stubgen.common.object_copy import ObjectCopy
+from stubgen.common.record import Record, RowT
+from stubgen.common.text import as_text
 from stubgen.common.view import uleb128
 from stubgen.errors import MalformedInput
 from stubgen.macho import constants as c
@@ -24,9 +26,13 @@ from stubgen.macho.records import (
     LINKEDIT_DATA_COMMAND,
     MACH_HEADER_64,
     NLIST_64,
+    RELOCATION_INFO,
     SECTION_64,
     SEGMENT_COMMAND_64,
     SYMTAB_COMMAND,
+    Nlist64,
+    Section64,
+    SegmentCommand64,
 )
 from stubgen.macho.relocations import (
     ARM64_RELOC_ADDEND,
@@ -37,11 +43,16 @@ from stubgen.macho.relocations import (
 )
 
 _FILE_OFFSETS = {
-    c.LC_SYMTAB: (8, 16),
-    c.LC_DYSYMTAB: (32, 40, 48, 56, 64, 72),
-    **dict.fromkeys(c.LINKEDIT_DATA_COMMANDS, (8,)),
+    c.LC_SYMTAB: tuple(map(SYMTAB_COMMAND.offset, ("symoff", "stroff"))),
+    c.LC_DYSYMTAB: tuple(
+        map(
+            DYSYMTAB_COMMAND.offset,
+            ("tocoff", "modtaboff", "extrefsymoff", "indirectsymoff", "extreloff", "locreloff"),
+        )
+    ),
+    **dict.fromkeys(c.LINKEDIT_DATA_COMMANDS, (LINKEDIT_DATA_COMMAND.offset("dataoff"),)),
 }
-"""LC_* -> where in the command file offsets lie, in bytes from its start."""
+"""LC_* -> where in the command offsets in the file lie, in bytes from its start."""
 
 
 class Table:
@@ -82,8 +93,11 @@ class Table:
         return self.r_word[index] >> 25 & 3
 
     def change(self, index: int, *, kind: int, symbol: int) -> None:
-        """Make relocation *index* another one at the same place."""
-        self.r_word[index] = self.r_word[index] & 0x0F000000 | narrow(symbol, 24, "r_symbolnum", "object") | kind << 28
+        """Make relocation *index* another one at the same address."""
+        where = f"{self.target.name}: relocation {index}"
+        narrow(symbol, 24, "r_symbolnum", where)
+        narrow(kind, 4, "r_type", where)
+        self.r_word[index] = self.r_word[index] & 0x0F000000 | symbol | kind << 28
         self.changed = True
 
     def drop(self, index: int) -> None:
@@ -131,23 +145,34 @@ class ObjectEditor(ObjectCopy[Section]):
 
     def rename(self, symbol: int, name: bytes) -> None:
         """Give *symbol*, an undefined one, another name; it loses its flags."""
-        record = (self.add_string(name), c.N_UNDF | c.N_EXT, 0, 0, 0)
-        NLIST_64.pack_into(self._entries, NLIST_64.size * symbol, *record)
+        where = f"{self.name}: symbol {symbol}"
+        NLIST_64.write_into(self._entries, NLIST_64.size * symbol, self._undefined(name), where)
 
     def add_undefined(self, name: bytes) -> int:
         """A new undefined symbol; its index."""
-        self._entries += NLIST_64.pack(self.add_string(name), c.N_UNDF | c.N_EXT, 0, 0, 0)
-        return len(self._entries) // NLIST_64.size - 1
+        index = len(self._entries) // NLIST_64.size
+        self._entries += NLIST_64.pack(self._undefined(name), f"{self.name}: symbol {index}")
+        return index
+
+    def _undefined(self, name: bytes) -> Nlist64:
+        """An undefined symbol called *name*."""
+        return Nlist64(n_strx=self.add_string(name), n_type=c.N_UNDF | c.N_EXT, n_sect=0, n_desc=0, n_value=0)
 
     def add_local(self, name: bytes, section: Section, offset: int) -> None:
         """A new local symbol at byte *offset* of *section*; nothing refers to it."""
-        record = (self.add_string(name), c.N_SECT, section.ordinal, 0, section.header.addr + offset)
-        self._locals += NLIST_64.pack(*record)
+        symbol = Nlist64(
+            n_strx=self.add_string(name),
+            n_type=c.N_SECT,
+            n_sect=section.ordinal,
+            n_desc=0,
+            n_value=section.header.addr + offset,
+        )
+        self._locals += NLIST_64.pack(symbol, f"{self.name}: symbol '{as_text(name)}'")
 
     def grow(self, section: Section, content: bytes) -> int:
         """Byte offset of *content*, which is put at the end of *section*, at a multiple of 4."""
         added = self._growth.setdefault(section.ordinal, bytearray(-section.header.size % 4))
-        offset = int(section.header.size + len(added))
+        offset = section.header.size + len(added)
         added += content
         return offset
 
@@ -184,12 +209,12 @@ class ObjectEditor(ObjectCopy[Section]):
         entries = range(c.COMPACT_UNWIND_LSDA, len(raw) - 7, COMPACT_UNWIND_ENTRY.size)
         return any(at in named or any(raw[at : at + 8]) for at in entries)
 
-    def place(self, section: Section, offset: int, size: int) -> int:
-        """Where in the file those bytes lie."""
+    def file_offset(self, section: Section, offset: int, size: int) -> int:
+        """Byte offset in the file of those bytes."""
         header = section.header
         if header.flags & c.SECTION_TYPE in c.ZEROFILL_TYPES or offset + size > header.size:
             raise MalformedInput(f"{self.file.name}: a relocation at {offset:#x} lies outside {section.name}")
-        return int(header.offset + offset)
+        return header.offset + offset
 
     def forget_hints(self, section: Section, offset: int) -> None:
         """Remove linker optimisation hints about the instruction at byte *offset* of *section*."""
@@ -205,9 +230,9 @@ class ObjectEditor(ObjectCopy[Section]):
         for table in self.tables:
             if table.changed:
                 raw = bytes(write_relocations(table.finish()))
-                start, size = table.target.header.reloff, 8 * table.target.header.nreloc
+                start, size = table.target.header.reloff, RELOCATION_INFO.size * table.target.header.nreloc
                 self.content[start : start + size] = raw.ljust(size, b"\0")
-                self._recount(table.target, len(raw) // 8)
+                self._recount(table.target, len(raw) // RELOCATION_INFO.size)
         if self.strings_grew:
             self._append_symbols()
         if self._changed_addresses or moves:
@@ -221,25 +246,26 @@ class ObjectEditor(ObjectCopy[Section]):
 
     def _insert_locals(self) -> None:
         """Put the new local symbols behind the old ones: the symbols behind them, and what names those, count on."""
-        first = len(self.symbols) if self.file.dysymtab is None else sum(self.file.dysymtab[:2])
+        held = self.file.dysymtab
+        first = len(self.symbols) if held is None else held.ilocalsym + held.nlocalsym
         if first > len(self.symbols):
             raise MalformedInput(f"{self.file.name}: LC_DYSYMTAB counts more symbols than LC_SYMTAB")
         added = len(self._locals) // NLIST_64.size
         self._entries[NLIST_64.size * first : NLIST_64.size * first] = self._locals
         for table in self.tables:
             table.renumber(first, added)
-        for command in self.file.commands:
-            if command.cmd == c.LC_DYSYMTAB:
-                record = list(DYSYMTAB_COMMAND.unpack_from(self.content, command.offset))
-                record[3] += added  # nlocalsym, in front of iextdefsym and iundefsym
-                record[4] += added
-                record[6] += added
-                DYSYMTAB_COMMAND.pack_into(self.content, command.offset, *record)
-                start, size = record[14], 4 * record[15]  # indirectsymoff, nindirectsyms
-                raw = self.file.view.bytes(start, size, "the indirect symbol table")
-                special = c.INDIRECT_SYMBOL_LOCAL | c.INDIRECT_SYMBOL_ABS
-                moved = [i + added if i >= first and not i & special else i for i in column("I", raw)]
-                self.content[start : start + size] = column_bytes(array("I", moved))
+        for at, dysymtab in self._commands(DYSYMTAB_COMMAND, c.LC_DYSYMTAB):
+            counted = dysymtab._replace(
+                nlocalsym=dysymtab.nlocalsym + added,
+                iextdefsym=dysymtab.iextdefsym + added,
+                iundefsym=dysymtab.iundefsym + added,
+            )
+            DYSYMTAB_COMMAND.write_into(self.content, at, counted, f"{self.name}: LC_DYSYMTAB")
+            start, size = dysymtab.indirectsymoff, 4 * dysymtab.nindirectsyms
+            raw = self.file.view.bytes(start, size, "the indirect symbol table")
+            special = c.INDIRECT_SYMBOL_LOCAL | c.INDIRECT_SYMBOL_ABS
+            moved = [i + added if i >= first and not i & special else i for i in column("I", raw)]
+            self.content[start : start + size] = column_bytes(array("I", moved))
 
     def _moves(self) -> dict[int, int]:
         """Address from which on sections move -> by how many bytes, for each that grows; all alignments hold."""
@@ -257,15 +283,31 @@ class ObjectEditor(ObjectCopy[Section]):
     def _move_addresses(self, moves: dict[int, int]) -> None:
         """Move the sections behind those that grow, their symbols, and what names a place by a section's address."""
         shifts = [0, *(self._shift(section, moves) for section in self.file.sections)]
-        for section, place in self._section_headers():
-            record = list(SECTION_64.unpack_from(self.content, place))
-            record[2] += shifts[section.ordinal]
-            record[3] += len(self._growth.get(section.ordinal, b""))
-            SECTION_64.pack_into(self.content, place, *record)
-        for at in range(0, len(self._entries), NLIST_64.size):
-            n_strx, n_type, n_sect, n_desc, n_value = NLIST_64.unpack_from(self._entries, at)
-            if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT and n_sect < len(shifts):
-                NLIST_64.pack_into(self._entries, at, n_strx, n_type, n_sect, n_desc, n_value + shifts[n_sect])
+        self._move_sections(shifts)
+        self._move_symbols(shifts)
+        self._move_pointers(shifts)
+        self._move_data_in_code(moves)
+
+    def _move_sections(self, shifts: list[int]) -> None:
+        """Section ordinal -> by how many bytes its address grows; those that grow get their new size."""
+        for section, at, header in self._section_headers():
+            moved = header._replace(
+                addr=header.addr + shifts[section.ordinal],
+                size=header.size + len(self._growth.get(section.ordinal, b"")),
+            )
+            self._write_section_header(section, at, moved)
+
+    def _move_symbols(self, shifts: list[int]) -> None:
+        """Symbols lie where their sections do; what a debugger reads is left as it is."""
+        for index in range(len(self._entries) // NLIST_64.size):
+            symbol = NLIST_64.read(self._entries, NLIST_64.size * index)
+            defined = not symbol.n_type & c.N_STAB and symbol.n_type & c.N_TYPE == c.N_SECT
+            if defined and symbol.n_sect < len(shifts):
+                moved = symbol._replace(n_value=symbol.n_value + shifts[symbol.n_sect])
+                NLIST_64.write_into(self._entries, NLIST_64.size * index, moved, f"{self.name}: symbol {index}")
+
+    def _move_pointers(self, shifts: list[int]) -> None:
+        """A pointer whose relocation names a section holds an address in it, not a distance from its start."""
         for table in self.tables:
             for index in range(len(table)):
                 shift = shifts[table.section(index)] if table.section(index) < len(shifts) else 0
@@ -274,13 +316,18 @@ class ObjectEditor(ObjectCopy[Section]):
                     value = int.from_bytes(self.read(table.target, table.r_address[index], size), "little") + shift
                     narrow(value, 8 * size, "an address", self.file.name)
                     self.overwrite(table.target, table.r_address[index], value.to_bytes(size, "little"))
-        for command in self.file.commands:
-            if command.cmd == c.LC_DATA_IN_CODE:
-                _, _, start, size = LINKEDIT_DATA_COMMAND.unpack_from(self.content, command.offset)
-                for at in range(start, start + size, DATA_IN_CODE_ENTRY.size):
-                    offset, length, kind = DATA_IN_CODE_ENTRY.unpack_from(self.content, at)
-                    offset += sum(size for end, size in moves.items() if offset >= end)
-                    DATA_IN_CODE_ENTRY.pack_into(self.content, at, offset, length, kind)
+
+    def _move_data_in_code(self, moves: dict[int, int]) -> None:
+        """LC_DATA_IN_CODE says by address where among instructions data lies."""
+        what = "the table of data in code"
+        for _, table in self._commands(LINKEDIT_DATA_COMMAND, c.LC_DATA_IN_CODE):
+            self.file.view.bytes(table.dataoff, table.datasize, what)
+            stop = table.dataoff + table.datasize - DATA_IN_CODE_ENTRY.size + 1
+            for at in range(table.dataoff, stop, DATA_IN_CODE_ENTRY.size):
+                entry = DATA_IN_CODE_ENTRY.read(self.content, at)
+                shift = sum(size for end, size in moves.items() if entry.offset >= end)
+                moved = entry._replace(offset=entry.offset + shift)
+                DATA_IN_CODE_ENTRY.write_into(self.content, at, moved, f"{self.name}: {what}")
 
     def _insert(self, section: Section, moves: dict[int, int]) -> None:
         """Put what *section* grows by into the file; everything behind it moves on, by a multiple of all alignments."""
@@ -292,74 +339,87 @@ class ObjectEditor(ObjectCopy[Section]):
             return narrow(offset + size, 32, "a file offset", self.file.name) if offset >= end else offset
 
         for command in self.file.commands:
-            fields = _FILE_OFFSETS.get(command.cmd, ())
-            for field in fields:
+            for field in _FILE_OFFSETS.get(command.cmd, ()):
                 at = command.offset + field
                 offset = int.from_bytes(self.content[at : at + 4], "little")
                 self.content[at : at + 4] = moved(offset).to_bytes(4, "little")
-            if command.cmd == c.LC_SEGMENT_64:
-                record = list(SEGMENT_COMMAND_64.unpack_from(self.content, command.offset))
-                inside = record[5] <= section.header.offset < record[5] + record[6]
-                record[4] += size if inside else 0  # vmsize and filesize
-                record[6] += size if inside else 0
-                record[5] = moved(record[5])
-                SEGMENT_COMMAND_64.pack_into(self.content, command.offset, *record)
-        for other, place in self._section_headers():
-            record = list(SECTION_64.unpack_from(self.content, place))
-            record[4] = moved(record[4]) if other.ordinal != section.ordinal else record[4]
-            record[6] = moved(record[6])
-            SECTION_64.pack_into(self.content, place, *record)
+        for at, segment in self._segments():
+            inside = segment.fileoff <= section.header.offset < segment.fileoff + segment.filesize
+            grown = segment._replace(
+                vmsize=segment.vmsize + size if inside else segment.vmsize,
+                filesize=segment.filesize + size if inside else segment.filesize,
+                fileoff=moved(segment.fileoff),
+            )
+            SEGMENT_COMMAND_64.write_into(self.content, at, grown, f"{self.name}: LC_SEGMENT_64")
+        for other, at, header in self._section_headers():
+            offset = header.offset if other.ordinal == section.ordinal else moved(header.offset)
+            self._write_section_header(other, at, header._replace(offset=offset, reloff=moved(header.reloff)))
 
     def _keep_sections_whole(self) -> None:
         """Clear MH_SUBSECTIONS_VIA_SYMBOLS: what a section grew by must stay where its code expects it."""
-        record = list(MACH_HEADER_64.unpack_from(self.content))
-        record[6] &= ~c.MH_SUBSECTIONS_VIA_SYMBOLS
-        MACH_HEADER_64.pack_into(self.content, 0, *record)
+        header = MACH_HEADER_64.read(self.content)
+        whole = header._replace(flags=header.flags & ~c.MH_SUBSECTIONS_VIA_SYMBOLS)
+        MACH_HEADER_64.write_into(self.content, 0, whole, self.name)
 
-    def _section_headers(self) -> Iterator[tuple[Section, int]]:
-        """Every section, and where in the file its header lies."""
-        ordinal = 0
+    def _commands(self, record: Record[RowT], cmd: int) -> Iterator[tuple[int, RowT]]:
+        """Each command *cmd*, as edited so far: its byte offset in the file, and its fields.
+
+        Raises:
+            MalformedInput: it is shorter than its record.
+        """
         for command in self.file.commands:
-            if command.cmd == c.LC_SEGMENT_64:
-                for number in range(SEGMENT_COMMAND_64.unpack_from(self.content, command.offset)[9]):
-                    place = command.offset + SEGMENT_COMMAND_64.size + SECTION_64.size * number
-                    yield self.file.sections[ordinal], place
-                    ordinal += 1
+            if command.cmd == cmd:
+                self.file.read_command(record, command, f"load command {cmd:#x}")
+                yield command.offset, record.read(self.content, command.offset)
+
+    def _segments(self) -> Iterator[tuple[int, SegmentCommand64]]:
+        """Each segment command, as edited so far."""
+        return self._commands(SEGMENT_COMMAND_64, c.LC_SEGMENT_64)
+
+    def _section_headers(self) -> Iterator[tuple[Section, int, Section64]]:
+        """Each section, the byte offset of its header in the file, and that header as edited so far."""
+        sections = iter(self.file.sections)
+        for (start, _), segment in zip(self._segments(), self.file.segments, strict=True):
+            first = start + SEGMENT_COMMAND_64.size
+            for at in range(first, first + SECTION_64.size * segment.nsects, SECTION_64.size):
+                yield next(sections), at, SECTION_64.read(self.content, at)
+
+    def _write_section_header(self, section: Section, at: int, header: Section64) -> None:
+        SECTION_64.write_into(self.content, at, header, f"{self.name}: {section.name}")
 
     def _recount(self, section: Section, nreloc: int) -> None:
         """Change how many relocations *section* has."""
-        for other, place in self._section_headers():
+        for other, at, header in self._section_headers():
             if other.ordinal == section.ordinal:
-                record = list(SECTION_64.unpack_from(self.content, place))
-                record[7] = nreloc
-                SECTION_64.pack_into(self.content, place, *record)
+                self._write_section_header(other, at, header._replace(nreloc=nreloc))
 
     def _append_symbols(self) -> None:
         """Move symbols and strings to the end; new symbols are undefined ones, which LC_DYSYMTAB counts last."""
-        symoff = narrow(self.append(self._entries, 8), 32, "symoff", self.file.name)
-        stroff = narrow(self.append(self.strings, 1), 32, "stroff", self.file.name)
+        symoff, stroff = self.append(self._entries, 8), self.append(self.strings, 1)
+        for at, symtab in self._commands(SYMTAB_COMMAND, c.LC_SYMTAB):
+            moved = symtab._replace(
+                symoff=symoff,
+                nsyms=len(self._entries) // NLIST_64.size,
+                stroff=stroff,
+                strsize=len(self.strings),
+            )
+            SYMTAB_COMMAND.write_into(self.content, at, moved, f"{self.name}: LC_SYMTAB")
         added = (len(self._entries) - len(self._locals)) // NLIST_64.size - len(self.symbols)
-        for command in self.file.commands:
-            if command.cmd == c.LC_SYMTAB:
-                counts = symoff, len(self._entries) // NLIST_64.size, stroff, len(self.strings)
-                SYMTAB_COMMAND.pack_into(self.content, command.offset, command.cmd, command.size, *counts)
-            elif command.cmd == c.LC_DYSYMTAB:
-                record = list(DYSYMTAB_COMMAND.unpack_from(self.content, command.offset))
-                record[7] += added
-                DYSYMTAB_COMMAND.pack_into(self.content, command.offset, *record)
+        for at, dysymtab in self._commands(DYSYMTAB_COMMAND, c.LC_DYSYMTAB):
+            counted = dysymtab._replace(nundefsym=dysymtab.nundefsym + added)
+            DYSYMTAB_COMMAND.write_into(self.content, at, counted, f"{self.name}: LC_DYSYMTAB")
 
     def _rewrite_hints(self, limit: int) -> None:
         """Leave out the hints about changed instructions, and about those from address *limit* on, which move."""
-        for command in self.file.commands:
-            if command.cmd == c.LC_LINKER_OPTIMIZATION_HINT:
-                _, _, start, size = LINKEDIT_DATA_COMMAND.unpack_from(self.content, command.offset)
-                raw = bytes(self.file.view.bytes(start, size, "the linker optimisation hints"))
-                kept = b"".join(
-                    encoded
-                    for encoded, addresses in _hints(raw, f"{self.file.name}: linker optimisation hints")
-                    if not self._changed_addresses.intersection(addresses) and max(addresses, default=0) < limit
-                )
-                self.content[start : start + size] = kept.ljust(size, b"\0")
+        for _, table in self._commands(LINKEDIT_DATA_COMMAND, c.LC_LINKER_OPTIMIZATION_HINT):
+            start, size = table.dataoff, table.datasize
+            raw = bytes(self.file.view.bytes(start, size, "the linker optimisation hints"))
+            kept = b"".join(
+                encoded
+                for encoded, addresses in _hints(raw, f"{self.file.name}: linker optimisation hints")
+                if not self._changed_addresses.intersection(addresses) and max(addresses, default=0) < limit
+            )
+            self.content[start : start + size] = kept.ljust(size, b"\0")
 
 
 def _hints(raw: bytes, where: str) -> Iterator[tuple[bytes, list[int]]]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from struct import Struct
 from typing import Any, NamedTuple
 
 from stubgen.common.columns import field_column
+from stubgen.common.record import Record, RowT
 from stubgen.common.strings import StringTable, string_at
 from stubgen.common.text import as_text
 from stubgen.common.view import View, uleb128
@@ -37,6 +37,9 @@ from stubgen.macho.records import (
     SYMTAB_COMMAND,
     UUID_COMMAND,
     VERSION_MIN_COMMAND,
+    DysymtabCommand,
+    FatArch,
+    FatArch64,
     MachHeader64,
     Nlist64,
     Section64,
@@ -90,32 +93,32 @@ class Symbols:
 
     def entry(self, index: int) -> Nlist64:
         """Symbol *index*."""
-        return Nlist64(*NLIST_64.unpack_from(self.raw, NLIST_64.size * index))
+        return NLIST_64.read(self.raw, NLIST_64.size * index)
 
     @cached_property
     def n_strx(self) -> array[int]:
         """Byte offset into the strings."""
-        return field_column("I", self.raw, NLIST_64.size, 0)
+        return field_column("I", self.raw, NLIST_64.size, NLIST_64.offset("n_strx"))
 
     @cached_property
     def n_type(self) -> bytes:
         """N_STAB | N_PEXT | N_TYPE | N_EXT."""
-        return self.raw[4 :: NLIST_64.size].tobytes()
+        return self.raw[NLIST_64.offset("n_type") :: NLIST_64.size].tobytes()
 
     @cached_property
     def n_sect(self) -> bytes:
         """Section ordinal; 0 = none."""
-        return self.raw[5 :: NLIST_64.size].tobytes()
+        return self.raw[NLIST_64.offset("n_sect") :: NLIST_64.size].tobytes()
 
     @cached_property
     def n_desc(self) -> array[int]:
         """N_WEAK_*; library ordinal in the high byte."""
-        return field_column("H", self.raw, NLIST_64.size, 6)
+        return field_column("H", self.raw, NLIST_64.size, NLIST_64.offset("n_desc"))
 
     @cached_property
     def n_value(self) -> array[int]:
         """Virtual address."""
-        return field_column("Q", self.raw, NLIST_64.size, 8)
+        return field_column("Q", self.raw, NLIST_64.size, NLIST_64.offset("n_value"))
 
     def name(self, index: int) -> bytes:
         """The name of symbol *index*."""
@@ -125,7 +128,7 @@ class Symbols:
         """All names, in the table's order."""
         return self.strings.names(self.n_strx)
 
-    def places(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
+    def find_indexes(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
         """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""
         return self.strings.find(self.n_strx, wanted, markers)
 
@@ -151,7 +154,7 @@ class MachOFile:
             raise UnsupportedInput(f"{self.name}: is a 32-bit Mach-O file; only 64-bit ARM is handled")
         if magic == c.MH_CIGAM_64:
             raise UnsupportedInput(f"{self.name}: is a big-endian Mach-O file; only little-endian ARM64 is handled")
-        header = MachHeader64(*self.view.unpack(MACH_HEADER_64, 0, "the Mach-O header"))
+        header = MACH_HEADER_64.read_from(self.view, 0, "the Mach-O header")
         _check_cpu(header.cputype, header.cpusubtype, self.name)
         return header
 
@@ -160,7 +163,7 @@ class MachOFile:
         end = position + self.header.sizeofcmds
         self.view.bytes(position, self.header.sizeofcmds, "the load commands")
         for number in range(self.header.ncmds):
-            cmd, size = self.view.unpack(LOAD_COMMAND, position, f"load command {number}")
+            cmd, size = LOAD_COMMAND.read_from(self.view, position, f"load command {number}")
             if size < LOAD_COMMAND.size or position + size > end:
                 raise MalformedInput(f"{self.name}: load command {number} is {size} bytes, beyond sizeofcmds")
             commands.append(Command(cmd, position, size))
@@ -173,13 +176,13 @@ class MachOFile:
         for command in self.commands:
             if command.cmd != c.LC_SEGMENT_64:
                 continue
-            segment = SegmentCommand64(*self._unpack(SEGMENT_COMMAND_64, command, "a segment command"))
+            segment = self.read_command(SEGMENT_COMMAND_64, command, "a segment command")
             segments.append(segment)
             if SEGMENT_COMMAND_64.size + segment.nsects * SECTION_64.size > command.size:
                 raise MalformedInput(f"{self.name}: segment {_text(segment.segname)} is too short for its sections")
             for number in range(segment.nsects):
                 at = command.offset + SEGMENT_COMMAND_64.size + number * SECTION_64.size
-                header = Section64(*self.view.unpack(SECTION_64, at, "a section header"))
+                header = SECTION_64.read_from(self.view, at, "a section header")
                 title = f"{_text(header.segname)},{_text(header.sectname)}"
                 sections.append(Section(title, len(sections) + 1, header))
         return tuple(segments), tuple(sections)
@@ -212,16 +215,16 @@ class MachOFile:
         command = self._command(c.LC_SYMTAB)
         if command is None:
             return None
-        _, _, symoff, nsyms, stroff, strsize = self._unpack(SYMTAB_COMMAND, command, "LC_SYMTAB")
-        raw = self.view.bytes(symoff, nsyms * NLIST_64.size, "the symbol table")
-        strings = self.view.bytes(stroff, strsize, "the string table")
+        symtab = self.read_command(SYMTAB_COMMAND, command, "LC_SYMTAB")
+        raw = self.view.bytes(symtab.symoff, symtab.nsyms * NLIST_64.size, "the symbol table")
+        strings = self.view.bytes(symtab.stroff, symtab.strsize, "the string table")
         return Symbols(raw, StringTable(strings, self.name))
 
     @cached_property
-    def dysymtab(self) -> tuple[int, ...] | None:
-        """LC_DYSYMTAB from ilocalsym on: first index and count of locals, external definitions, undefined."""
+    def dysymtab(self) -> DysymtabCommand | None:
+        """LC_DYSYMTAB: which symbols are local, which external definitions, which undefined."""
         command = self._command(c.LC_DYSYMTAB)
-        return None if command is None else self._unpack(DYSYMTAB_COMMAND, command, "LC_DYSYMTAB")[2:]
+        return None if command is None else self.read_command(DYSYMTAB_COMMAND, command, "LC_DYSYMTAB")
 
     # what the loader looks up
 
@@ -230,12 +233,16 @@ class MachOFile:
         names: set[bytes] = set()
         for command in self.commands:
             if command.cmd in (c.LC_DYLD_INFO, c.LC_DYLD_INFO_ONLY):
-                regions = self._unpack(DYLD_INFO_COMMAND, command, "LC_DYLD_INFO")[4:10]
-                for offset, size in zip(regions[0::2], regions[1::2], strict=True):
+                info = self.read_command(DYLD_INFO_COMMAND, command, "LC_DYLD_INFO")
+                for offset, size in (
+                    (info.bind_off, info.bind_size),
+                    (info.weak_bind_off, info.weak_bind_size),
+                    (info.lazy_bind_off, info.lazy_bind_size),
+                ):
                     names |= self._names_in_opcodes(bytes(self.view.bytes(offset, size, "the binding opcodes")))
             elif command.cmd == c.LC_DYLD_CHAINED_FIXUPS:
-                _, _, offset, size = self._unpack(LINKEDIT_DATA_COMMAND, command, "LC_DYLD_CHAINED_FIXUPS")
-                names |= self._names_in_chains(self.view.slice(offset, size, "the chained fixups"))
+                chains = self.read_command(LINKEDIT_DATA_COMMAND, command, "LC_DYLD_CHAINED_FIXUPS")
+                names |= self._names_in_chains(self.view.slice(chains.dataoff, chains.datasize, "the chained fixups"))
         return names
 
     def _names_in_opcodes(self, raw: bytes) -> set[bytes]:
@@ -255,14 +262,17 @@ class MachOFile:
         return names
 
     def _names_in_chains(self, view: View) -> set[bytes]:
-        _, _, imports, symbols, count, format_, compressed = view.unpack(CHAINED_FIXUPS_HEADER, 0, "their header")
-        if format_ not in c.CHAINED_IMPORT_FORMATS or compressed:
-            raise UnsupportedInput(f"{self.name}: its chained fixups have import format {format_}, which is not known")
-        size, shift, mask = c.CHAINED_IMPORT_FORMATS[format_]
-        strings = view.bytes(symbols, len(view) - symbols, "the chained fixups' names")
-        raw = view.bytes(imports, size * count, "the chained fixups' imports")
+        header = CHAINED_FIXUPS_HEADER.read_from(view, 0, "their header")
+        known = c.CHAINED_IMPORT_FORMATS.get(header.imports_format)
+        if known is None or header.symbols_format:
+            raise UnsupportedInput(
+                f"{self.name}: its chained fixups have import format {header.imports_format}, which is not known"
+            )
+        size, shift, mask = known
+        strings = view.bytes(header.symbols_offset, len(view) - header.symbols_offset, "the chained fixups' names")
+        raw = view.bytes(header.imports_offset, size * header.imports_count, "the chained fixups' imports")
         width = min(size, 8)
-        words = (int.from_bytes(raw[at : at + width], "little") for at in range(0, size * count, size))
+        words = (int.from_bytes(raw[at : at + width], "little") for at in range(0, len(raw), size))
         return {string_at(strings, word >> shift & mask) for word in words}
 
     # load commands
@@ -286,29 +296,37 @@ class MachOFile:
     def build_id(self) -> bytes | None:
         """LC_UUID's 16 bytes."""
         command = self._command(c.LC_UUID)
-        return None if command is None else bytes(self._unpack(UUID_COMMAND, command, "LC_UUID")[2])
+        return None if command is None else self.read_command(UUID_COMMAND, command, "LC_UUID").uuid
 
     @cached_property
     def build_version(self) -> BuildVersion | None:
         """Platform and minimum OS."""
         for command in self.commands:
             if command.cmd == c.LC_BUILD_VERSION:
-                return BuildVersion(*self._unpack(BUILD_VERSION_COMMAND, command, "LC_BUILD_VERSION")[2:5])
+                version = self.read_command(BUILD_VERSION_COMMAND, command, "LC_BUILD_VERSION")
+                return BuildVersion(version.platform, version.minos, version.sdk)
             if command.cmd in c.VERSION_MIN_PLATFORMS:
-                _, _, version, sdk = self._unpack(VERSION_MIN_COMMAND, command, "LC_VERSION_MIN")
-                return BuildVersion(c.VERSION_MIN_PLATFORMS[command.cmd], version, sdk)
+                least = self.read_command(VERSION_MIN_COMMAND, command, "LC_VERSION_MIN")
+                return BuildVersion(c.VERSION_MIN_PLATFORMS[command.cmd], least.version, least.sdk)
         return None
 
     def _command(self, cmd: int) -> Command | None:
         return next((command for command in self.commands if command.cmd == cmd), None)
 
-    def _unpack(self, record: Struct, command: Command, what: str) -> tuple[Any, ...]:
+    def read_command(self, record: Record[RowT], command: Command, what: str) -> RowT:
+        """The fields of *command*; *what* names it in the complaint.
+
+        Raises:
+            MalformedInput: the command is shorter than the record.
+        """
         if command.size < record.size:
             raise MalformedInput(f"{self.name}: {what} is {command.size} bytes, shorter than {record.size}")
-        return self.view.unpack(record, command.offset, what)
+        return record.read_from(self.view, command.offset, what)
 
     def _dylib_name(self, command: Command) -> str:
-        return self._string(command, self._unpack(DYLIB_COMMAND, command, "a dylib command")[2], "a dylib command")
+        return self._string(
+            command, self.read_command(DYLIB_COMMAND, command, "a dylib command").name, "a dylib command"
+        )
 
     def _string(self, command: Command, start: int, what: str) -> str:
         if start >= command.size:
@@ -346,21 +364,25 @@ def thin(view: View) -> View:
         UnsupportedInput: there is no such slice; the message says which there are.
     """
     magic = int.from_bytes(view.bytes(0, 4, "the Mach-O magic"), "big")
-    record = {c.FAT_MAGIC: FAT_ARCH, c.FAT_MAGIC_64: FAT_ARCH_64}.get(magic)
-    if record is None:
+    if magic not in (c.FAT_MAGIC, c.FAT_MAGIC_64):
         return view
-    _, count = view.unpack(FAT_HEADER, 0, "the universal header")
-    slices = [
-        view.unpack(record, FAT_HEADER.size + number * record.size, f"universal slice {number}")
-        for number in range(min(count, 64))  # lipo knows fewer CPUs than that; a larger count is corrupt
-    ]
-    arm64 = [s for s in slices if s[0] == c.CPU_TYPE_ARM64]
-    plain = [s for s in arm64 if s[1] & ~c.CPU_SUBTYPE_MASK != c.CPU_SUBTYPE_ARM64E]
+    slices = _slices(view, FAT_ARCH if magic == c.FAT_MAGIC else FAT_ARCH_64)
+    arm64 = [s for s in slices if s.cputype == c.CPU_TYPE_ARM64]
+    plain = [s for s in arm64 if s.cpusubtype & ~c.CPU_SUBTYPE_MASK != c.CPU_SUBTYPE_ARM64E]
     if not arm64:
-        held = ", ".join(c.CPU_NAMES.get(s[0], f"CPU {s[0]:#x}") for s in slices) or "nothing"
+        held = ", ".join(c.CPU_NAMES.get(s.cputype, f"CPU {s.cputype:#x}") for s in slices) or "nothing"
         raise UnsupportedInput(f"{view.name}: is a universal file without an ARM64 slice (it holds {held})")
     chosen = (plain or arm64)[0]
-    return view.slice(chosen[2], chosen[3], "the ARM64 slice")
+    return view.slice(chosen.offset, chosen.size, "the ARM64 slice")
+
+
+def _slices(view: View, record: Record[FatArch] | Record[FatArch64]) -> list[FatArch | FatArch64]:
+    """The slices of a universal file; lipo knows fewer than 64 CPUs, so a larger count is corrupt."""
+    count = FAT_HEADER.read_from(view, 0, "the universal header").nfat_arch
+    return [
+        record.read_from(view, FAT_HEADER.size + number * record.size, f"universal slice {number}")
+        for number in range(min(count, 64))
+    ]
 
 
 def _check_cpu(cputype: int, cpusubtype: int, name: str) -> None:

@@ -6,7 +6,8 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stubgen.common.columns import column, column_bytes
+from stubgen.common.columns import checked_array, column, column_bytes
+from stubgen.common.fields import narrow
 from stubgen.common.view import BytesLike
 from stubgen.macho.records import RELOCATION_INFO
 
@@ -38,7 +39,14 @@ class Relocations:
 
 
 def r_word(symbolnum: int, *, pcrel: bool, length: int, extern: bool, kind: int) -> int:
-    """The second word of ``relocation_info``; *length* is log2 bytes."""
+    """The second word of ``relocation_info``; *length* is log2 bytes.
+
+    Raises:
+        FieldOverflow: a value does not fit its bits of it.
+    """
+    narrow(symbolnum, 24, "r_symbolnum", "a relocation")
+    narrow(length, 2, "r_length", "a relocation")
+    narrow(kind, 4, "r_type", "a relocation")
     return symbolnum | pcrel << 24 | length << 25 | extern << 27 | kind << 28
 
 
@@ -48,9 +56,17 @@ def read_relocations(raw: BytesLike) -> Relocations:
     return Relocations(r_address=words[0::2], r_word=words[1::2])
 
 
-def write_relocations(relocations: Relocations) -> BytesLike:
-    """The table as ``relocation_info`` records."""
+def write_relocations(relocations: Relocations, where: str = "a relocation table") -> BytesLike:
+    """The table as ``relocation_info`` records; *where* names it in complaints.
+
+    Raises:
+        FieldOverflow: a value does not fit its field.
+    """
+
+    def label(index: int) -> str:
+        return f"{where}: relocation {index}"
+
     words = array("I", bytes(RELOCATION_INFO.size * len(relocations)))
-    words[0::2] = array("I", relocations.r_address)
-    words[1::2] = array("I", relocations.r_word)
+    words[0::2] = checked_array("I", relocations.r_address, "r_address", label)
+    words[1::2] = checked_array("I", relocations.r_word, "r_word", label)
     return column_bytes(words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 
 from stubgen.common.columns import column_bytes, progression
+from stubgen.common.fields import narrow
 from stubgen.common.view import BytesLike
 from stubgen.macho import constants as c
 from stubgen.macho.records import COMPACT_UNWIND_ENTRY
@@ -21,10 +22,14 @@ def leaf_frames(starts: array[int], function_size: int, text_ordinal: int) -> tu
         starts: array ``Q``: their addresses.
         function_size: bytes each.
         text_ordinal: ordinal of the code's section.
+
+    Raises:
+        FieldOverflow: a size, an offset or the ordinal does not fit its field.
     """
     count = len(starts)
+    narrow(function_size, 32, "the length of a function", "__LD,__compact_unwind")
     words = array("Q", [0, function_size | c.UNWIND_ARM64_MODE_FRAMELESS << 32, 0, 0]) * count
     words[0::4] = starts
     word = r_word(text_ordinal, pcrel=False, length=3, extern=False, kind=ARM64_RELOC_UNSIGNED)
-    places = progression("I", count, COMPACT_UNWIND_ENTRY.size)
-    return column_bytes(words), Relocations(places, array("I", [word]) * count)
+    offsets = progression("I", count, COMPACT_UNWIND_ENTRY.size)
+    return column_bytes(words), Relocations(offsets, array("I", [word]) * count)

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from stubgen.common.columns import Column, Content, Pieces, packed_column, records
-from stubgen.common.fields import align_up, narrow
+from stubgen.common.columns import Column, Content, Pieces, records, symbol_labels
+from stubgen.common.fields import align_up
 from stubgen.common.layout import Layout, LayoutWriter, Span
 from stubgen.common.strings import name_table
-from stubgen.errors import FieldOverflow
+from stubgen.common.view import BytesLike
 from stubgen.macho import constants as c
 from stubgen.macho.reader import BuildVersion
 from stubgen.macho.records import (
     BUILD_VERSION_COMMAND,
     DYSYMTAB_COMMAND,
     MACH_HEADER_64,
+    NLIST_64,
     SECTION_64,
     SEGMENT_COMMAND_64,
     SYMTAB_COMMAND,
+    BuildVersionCommand,
+    DysymtabCommand,
     MachHeader64,
     Section64,
     SegmentCommand64,
+    SymtabCommand,
 )
 from stubgen.macho.relocations import Relocations, write_relocations
 
@@ -78,25 +82,20 @@ def write(obj: Object, name: str = "object") -> bytes:
     """The bytes of *obj*; *name* stands for it in complaints.
 
     Raises:
-        FieldOverflow: a size, offset, count or name does not fit its field (file offsets are 32-bit).
+        FieldOverflow: a value, size, offset, count or name does not fit its field (file offsets are 32-bit, section
+            ordinals of symbols 8-bit).
     """
     groups = [obj.local_symbols, *obj.defined_symbols, obj.undefined_symbols]
     strings, n_strx = name_table([group.names for group in groups], name)
-    packed = [_pack(group, starts) for group, starts in zip(groups, n_strx, strict=True)]
-    symbols = Pieces([part for pieces in packed for part in pieces.parts])
-    tables = [write_relocations(s.relocations) if s.relocations else b"" for s in obj.sections]
-    commands_size = (
-        SEGMENT_COMMAND_64.size
-        + SECTION_64.size * len(obj.sections)
-        + BUILD_VERSION_COMMAND.size
-        + SYMTAB_COMMAND.size
-        + DYSYMTAB_COMMAND.size
-    )
-
+    symbols = _symbols(groups, n_strx, name)
+    tables = [
+        write_relocations(s.relocations, f"{name}: {s.segname},{s.sectname}") if s.relocations else b""
+        for s in obj.sections
+    ]
     layout = Layout(
         [
             ("header", Span(MACH_HEADER_64.size)),
-            ("commands", Span(commands_size)),
+            ("commands", Span(_commands_size(obj))),
             *((f"section {i}", Span(len(s.content), 1 << s.align)) for i, s in enumerate(obj.sections, start=1)),
             *((f"relocations {i}", Span(len(table), 8)) for i, table in enumerate(tables, start=1)),
             ("symbols", Span(len(symbols), 8)),
@@ -107,7 +106,7 @@ def write(obj: Object, name: str = "object") -> bytes:
     )
 
     file = LayoutWriter(layout, name)
-    file.put("header", _header(commands_size))
+    file.put("header", _header(_commands_size(obj), name))
     file.put("commands", _commands(obj, layout, name))
     for number, section in enumerate(obj.sections, start=1):
         file.put(f"section {number}", section.content)
@@ -118,7 +117,13 @@ def write(obj: Object, name: str = "object") -> bytes:
     return file.finish()
 
 
-def _header(commands_size: int) -> bytes:
+def _commands_size(obj: Object) -> int:
+    """Bytes of the load commands."""
+    others = (SEGMENT_COMMAND_64, BUILD_VERSION_COMMAND, SYMTAB_COMMAND, DYSYMTAB_COMMAND)
+    return SECTION_64.size * len(obj.sections) + sum(record.size for record in others)
+
+
+def _header(commands_size: int, name: str) -> bytes:
     header = MachHeader64(
         magic=c.MH_MAGIC_64,
         cputype=c.CPU_TYPE_ARM64,
@@ -129,11 +134,23 @@ def _header(commands_size: int) -> bytes:
         flags=c.MH_SUBSECTIONS_VIA_SYMBOLS,
         reserved=0,
     )
-    return MACH_HEADER_64.pack(*header)
+    return MACH_HEADER_64.pack(header, name)
 
 
 def _commands(obj: Object, layout: Layout, name: str) -> bytes:
     """LC_SEGMENT_64 with its sections, LC_BUILD_VERSION, LC_SYMTAB and LC_DYSYMTAB."""
+    return b"".join(
+        (
+            _segment(obj, layout, name),
+            *_section_headers(obj, layout, name),
+            _build_version(obj.build_version, name),
+            *_symbol_tables(obj, layout, name),
+        )
+    )
+
+
+def _segment(obj: Object, layout: Layout, name: str) -> bytes:
+    """The object's one segment, around all sections."""
     addresses = section_addresses(obj.sections)
     ends = [address + len(section.content) for address, section in zip(addresses, obj.sections, strict=True)]
     file_start = layout.offset("section 1") if obj.sections else layout.offset("symbols")
@@ -152,43 +169,77 @@ def _commands(obj: Object, layout: Layout, name: str) -> bytes:
         nsects=len(obj.sections),
         flags=0,
     )
-    rows = [SEGMENT_COMMAND_64.pack(*segment)]
+    return SEGMENT_COMMAND_64.pack(segment, f"{name}: LC_SEGMENT_64")
+
+
+def _section_headers(obj: Object, layout: Layout, name: str) -> Iterator[bytes]:
+    """A header for each section."""
+    addresses = section_addresses(obj.sections)
     for number, (section, address) in enumerate(zip(obj.sections, addresses, strict=True), start=1):
         count = len(section.relocations) if section.relocations else 0
         header = Section64(
-            sectname=_name16(section.sectname, "sectname", name),
-            segname=_name16(section.segname, "segname", name),
+            sectname=section.sectname.encode(),
+            segname=section.segname.encode(),
             addr=address,
             size=len(section.content),
             offset=layout.offset(f"section {number}"),
             align=section.align,
             reloff=layout.offset(f"relocations {number}") if count else 0,
-            nreloc=narrow(count, 32, f"nreloc of {section.sectname}", name),
+            nreloc=count,
             flags=section.flags,
             reserved1=0,
             reserved2=0,
             reserved3=0,
         )
-        rows.append(SECTION_64.pack(*header))
-    rows.append(BUILD_VERSION_COMMAND.pack(c.LC_BUILD_VERSION, BUILD_VERSION_COMMAND.size, *obj.build_version, 0))
+        yield SECTION_64.pack(header, f"{name}: section {number} ({section.segname},{section.sectname})")
+
+
+def _build_version(version: BuildVersion, name: str) -> bytes:
+    command = BuildVersionCommand(
+        cmd=c.LC_BUILD_VERSION,
+        cmdsize=BUILD_VERSION_COMMAND.size,
+        platform=version.platform,
+        minos=version.minos,
+        sdk=version.sdk,
+        ntools=0,
+    )
+    return BUILD_VERSION_COMMAND.pack(command, f"{name}: LC_BUILD_VERSION")
+
+
+def _symbol_tables(obj: Object, layout: Layout, name: str) -> tuple[bytes, bytes]:
+    """LC_SYMTAB, and LC_DYSYMTAB, by which locals come first, then definitions, then undefined symbols."""
     local, undefined = len(obj.local_symbols), len(obj.undefined_symbols)
     defined = sum(map(len, obj.defined_symbols))
-    total = narrow(local + defined + undefined, 32, "nsyms", name)
-    strings = layout.offset("strings"), layout.span("strings").size
-    rows.append(SYMTAB_COMMAND.pack(c.LC_SYMTAB, SYMTAB_COMMAND.size, layout.offset("symbols"), total, *strings))
-    ranges = 0, local, local, defined, local + defined, undefined
-    rows.append(DYSYMTAB_COMMAND.pack(c.LC_DYSYMTAB, DYSYMTAB_COMMAND.size, *ranges, *(0,) * 12))
-    return b"".join(rows)
+    symtab = SymtabCommand(
+        cmd=c.LC_SYMTAB,
+        cmdsize=SYMTAB_COMMAND.size,
+        symoff=layout.offset("symbols"),
+        nsyms=local + defined + undefined,
+        stroff=layout.offset("strings"),
+        strsize=layout.span("strings").size,
+    )
+    dysymtab = DysymtabCommand(*(0,) * len(DYSYMTAB_COMMAND.fields))._replace(
+        cmd=c.LC_DYSYMTAB,
+        cmdsize=DYSYMTAB_COMMAND.size,
+        ilocalsym=0,
+        nlocalsym=local,
+        iextdefsym=local,
+        nextdefsym=defined,
+        iundefsym=local + defined,
+        nundefsym=undefined,
+    )
+    return (
+        SYMTAB_COMMAND.pack(symtab, f"{name}: LC_SYMTAB"),
+        DYSYMTAB_COMMAND.pack(dysymtab, f"{name}: LC_DYSYMTAB"),
+    )
 
 
-def _pack(group: SymbolColumns, n_strx: array[int]) -> Pieces:
-    """*group* as ``nlist_64`` records."""
-    upper = packed_column(((group.n_type, 0), (group.n_sect, 8), (group.n_desc, 16)), len(group))
-    return records(n_strx, upper, [group.n_value])
-
-
-def _name16(name: str, field_name: str, where: str) -> bytes:
-    encoded = name.encode()
-    if len(encoded) > 16:
-        raise FieldOverflow(f"{where}: {field_name} '{name}' is {len(encoded)} bytes; the field holds 16")
-    return encoded
+def _symbols(groups: Sequence[SymbolColumns], n_strx: Sequence[array[int]], name: str) -> Pieces:
+    """*groups* as ``nlist_64`` records."""
+    parts: list[BytesLike] = []
+    first = 0  # index of the group's first symbol
+    for group, starts in zip(groups, n_strx, strict=True):
+        columns = (group.n_type, group.n_sect, group.n_desc, group.n_value)
+        parts += records(NLIST_64, starts, columns, symbol_labels(group.names, first, name)).parts
+        first += len(group)
+    return Pieces(parts)

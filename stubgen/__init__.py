@@ -67,7 +67,7 @@ if TYPE_CHECKING:
         plan_link,
     )
     from stubgen.options import BtiPolicy, Options
-    from stubgen.resolve.resolver import Resolution
+    from stubgen.resolve.resolution import Resolution
     from stubgen.resolve.verdicts import DataPolicy, Decision, TlsPolicy, Verdict
     from stubgen.session import Session
     from stubgen.stub.find import Stub, find_stubs
@@ -116,7 +116,7 @@ _HOMES = {
         "plan_link",
     ),
     "options": ("BtiPolicy", "Options"),
-    "resolve.resolver": ("Resolution",),
+    "resolve.resolution": ("Resolution",),
     "resolve.verdicts": ("DataPolicy", "Decision", "TlsPolicy", "Verdict"),
     "session": ("Session",),
     "stub.find": ("Stub", "find_stubs"),

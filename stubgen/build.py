@@ -13,8 +13,8 @@ from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.host import Host
 from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
 from stubgen.options import BtiPolicy, BuildOptions, Options, read_options
-from stubgen.resolve.resolver import Resolution
-from stubgen.resolve.verdicts import Decision, Policy, Verdict
+from stubgen.resolve.resolution import Resolution
+from stubgen.resolve.verdicts import BoundPolicy, Decision, Policy, Verdict
 from stubgen.session import Session
 from stubgen.stub.emit import StubObject, emit
 from stubgen.stub.verify import Verified, verify
@@ -103,12 +103,11 @@ class StubBuilder:
         roots = [as_bytes(name) for name in wanted.exports]
         needed = self.session.needed(inputs, whole_archive=wanted.whole_archive, roots=roots)
         checkpoint()
-        policy = Policy(data=wanted.data, tls=wanted.tls, bind=wanted.bind, keep_state=wanted.keep_state)
         return self.session.resolve(
             needed,
             self.host,
             slide,
-            policy,
+            _policy(wanted),
             supplied=supplied,
             overrides={as_bytes(name): at for name, at in wanted.overrides.items()},
         )
@@ -118,13 +117,14 @@ class StubBuilder:
         image = self.host.image
         checkpoint()
         bound = None
-        if resolution.bind:
+        if resolution.bound_targets is not None:
             from stubgen.bind import bind
 
             bound = bind(resolution)
             checkpoint()
         stub = emit(
-            resolution,
+            resolution.stubs,
+            resolution.needed,
             slots=bound.slots if bound else (),
             host_features=image.features,
             bti=choice(BtiPolicy, "bti", bti).value,
@@ -143,6 +143,12 @@ class StubBuilder:
             return slide_from_value(self.host, slide)
         assert aslr_reference is not None  # noqa: S101  # the first check leaves no other case
         return slide_from_anchor(self.host, aslr_reference, anchor)
+
+
+def _policy(wanted: BuildOptions) -> Policy:
+    if wanted.bind:
+        return BoundPolicy(wanted.data, wanted.tls, wanted.keep_state)
+    return Policy(wanted.data, wanted.tls)
 
 
 def create_undefined_symbol_stub(

@@ -18,7 +18,7 @@ from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import InputError, PatchRefusal, UsageError
 from stubgen.host import Host, open_host
 from stubgen.host.slide import Slide
-from stubgen.image import Candidate, Image, Kind, Reference, Role
+from stubgen.image import Candidate, FileType, Image, Kind, Reference
 from stubgen.image.opening import open_image
 from stubgen.options import addresses
 from stubgen.stub.find import Stub, find_stubs
@@ -84,8 +84,8 @@ def check_patch(
     opened = host if isinstance(host, Host) else open_host(host)
     name = os.fspath(patch)
     image = open_image(read_input(patch), name)
-    if image.role in (Role.OBJECT, Role.EXECUTABLE):
-        kind = "a relocatable object" if image.role is Role.OBJECT else "an executable"
+    if image.file_type in (FileType.OBJECT, FileType.EXECUTABLE):
+        kind = "a relocatable object" if image.file_type is FileType.OBJECT else "an executable"
         raise InputError(f"{name}: is {kind}; check takes the linked patch, a shared library")
     if image.format != opened.image.format:
         raise InputError(f"{name}: is of another format ({image.format}) than the host ({opened.image.format})")
@@ -148,9 +148,9 @@ class _Question:
         found = self.in_host.get(name, [])
         if not version:
             return found
-        from stubgen.resolve.resolver import narrow
+        from stubgen.resolve.candidates import meaning
 
-        return narrow(Reference(spelling, name, version, False), found)[0]
+        return meaning(Reference(spelling, name, version, False), found).candidates
 
     def addresses(self, spelling: bytes) -> list[int]:
         """Static addresses of the host's own definitions of *spelling*."""

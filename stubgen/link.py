@@ -153,12 +153,12 @@ def _replaced(linked: Path, built: Built) -> dict[str, int]:
     """The host's functions that the linked patch defines anew."""
     own = {name for image in built.resolution.needed.images for name in image.definitions()}
     in_host = built.host.find(own)
-    places: dict[bytes, set[int]] = {}
-    for place in open_image(read_input(linked), str(linked)).functions():
-        if place.name in own and any(c.kind is Kind.FUNCTION for c in in_host.get(place.name, ())):
-            places.setdefault(place.name, set()).add(place.address)
+    found: dict[bytes, set[int]] = {}
+    for function in open_image(read_input(linked), str(linked)).functions():
+        if function.name in own and any(c.kind is Kind.FUNCTION for c in in_host.get(function.name, ())):
+            found.setdefault(function.name, set()).add(function.address)
     return {  # a static function of the same name elsewhere in the patch: nothing says which one is meant
-        as_text(name): next(iter(addresses)) for name, addresses in places.items() if len(addresses) == 1
+        as_text(name): next(iter(addresses)) for name, addresses in found.items() if len(addresses) == 1
     }
 
 

@@ -1,8 +1,8 @@
-"""Keeps what several builds have in common: hosts open, patch objects parsed, symbols judged.
+"""Caches what several builds have in common: open hosts, parsed objects, resolutions.
 
-Everything is held against its file before it is used again, so a build from a session is the build that would
-be made without one. A further process with the same program differs by its slide alone, and costs next to
-nothing. Threads may share a session.
+A cached value is used only while the files that it was made from have the identities they had then, so a build
+from a session is the build that would be made without one. A further process with the same program differs by its
+slide alone: its resolution is the known one, moved. Threads may share a session.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from stubgen.host.index import Identity
 from stubgen.host.slide import Slide
 from stubgen.image.opening import open_image
 from stubgen.resolve.needed import Needed, Opened, open_objects, read_needed
-from stubgen.resolve.resolver import Resolution, resolve
+from stubgen.resolve.resolution import Resolution
+from stubgen.resolve.resolver import resolve
 from stubgen.resolve.verdicts import Policy
 
 PathLike = str | os.PathLike[str]
@@ -27,7 +28,7 @@ PathLike = str | os.PathLike[str]
 TICK = 20_000_000  # nanoseconds
 """File systems stamp files by a clock that ticks, at most this slowly; two writes in one tick look like one."""
 COARSE_TICK = 2_000_000_000  # nanoseconds: file systems that stamp whole seconds, or every second one
-SETS = 16  # needed sets, sets of supplied names, verdicts: as many as there are objects being edited in turn
+SETS = 16  # needed sets, sets of supplied names, resolutions: as many as there are objects being edited in turn
 
 
 def _identity(path: PathLike) -> tuple[str, Identity] | None:
@@ -47,14 +48,21 @@ def is_settled(identity: Identity, now: int) -> bool:
 Value = TypeVar("Value")
 
 
-class _Shelf(Generic[Value]):
-    """Values made from files: the last used ones, up to a number and a weight."""
+class FileCache(Generic[Value]):
+    """Values made from files, each valid while its files have the identities that it was made from.
 
-    def __init__(self, number: int, weight: int | None = None) -> None:
-        self._number = number
-        self._weight = weight
-        self._lock = allocate_lock()
-        self._making: dict[Hashable, _Making] = {}
+    The least recently used ones go first. Threads that ask for one value at a time wait for one of them to make it.
+
+    Args:
+        most: how many values are kept.
+        most_bytes: how many bytes the files of all of them have, the newest one's apart; None for no limit.
+    """
+
+    def __init__(self, most: int, most_bytes: int | None = None) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._lock = allocate_lock()  # guards everything below
+        self._in_flight: dict[Hashable, _InFlight] = {}
         self._kept: dict[Hashable, tuple[Hashable, Value, int]] = {}  # the last used at the end
 
     def get(self, key: Hashable, paths: Sequence[PathLike], make: Callable[[], tuple[Value, bool]]) -> Value:
@@ -66,16 +74,16 @@ class _Shelf(Generic[Value]):
             make: makes it, and says whether it may be kept.
         """
         with self._lock:
-            making = self._making.setdefault(key, _Making())
-            making.askers += 1
+            in_flight = self._in_flight.setdefault(key, _InFlight())
+            in_flight.threads += 1
         try:
-            with making.lock:
+            with in_flight.lock:
                 return self._get(key, paths, make)
         finally:
             with self._lock:
-                making.askers -= 1
-                if not making.askers:
-                    self._making.pop(key, None)
+                in_flight.threads -= 1
+                if not in_flight.threads:
+                    self._in_flight.pop(key, None)
 
     def _get(self, key: Hashable, paths: Sequence[PathLike], make: Callable[[], tuple[Value, bool]]) -> Value:
         now = time.time_ns()
@@ -88,37 +96,37 @@ class _Shelf(Generic[Value]):
         value, keep = make()
         known = [identity[1] for identity in identities if identity is not None]
         if keep and len(known) == len(paths) and all(is_settled(identity, now) for identity in known):
-            weight = sum(identity.size for identity in known)
+            size = sum(identity.size for identity in known)
             with self._lock:
-                self._kept[key] = (identities, value, weight)
-                self._clear()
+                self._kept[key] = (identities, value, size)
+                self._evict()
         return value
 
-    def _clear(self) -> None:
-        """Drop the longest unused values beyond the limits; the newest one stays."""
+    def _evict(self) -> None:
+        """Drop the least recently used values beyond the limits; the newest one stays."""
         for key in list(self._kept)[:-1]:
-            total = sum(weight for _, _, weight in self._kept.values())
-            if len(self._kept) <= self._number and (self._weight is None or total <= self._weight):
+            total = sum(size for _, _, size in self._kept.values())
+            if len(self._kept) <= self._most and (self._most_bytes is None or total <= self._most_bytes):
                 break
             del self._kept[key]
 
     def __contains__(self, value: object) -> bool:
-        """Whether this very object is kept."""
+        """Whether this very object is cached."""
         return any(kept is value for _, kept, _ in list(self._kept.values()))
 
     def __len__(self) -> int:
         return len(self._kept)
 
 
-class _Making:
-    """A value that some thread makes, and how many wait for it."""
+class _InFlight:
+    """A value that threads ask for: one has the lock and makes it, the others wait."""
 
     def __init__(self) -> None:
         self.lock = allocate_lock()
-        self.askers = 0
+        self.threads = 0
 
 
-class _Judged(NamedTuple):
+class _KnownResolution(NamedTuple):
     """A resolution, and everything but the slide that it depends on."""
 
     needed: Needed
@@ -129,22 +137,22 @@ class _Judged(NamedTuple):
 
 
 class Session:
-    """Opens hosts and reads objects, and has them ready the next time.
+    """A cache of hosts, objects, needed symbols and resolutions, which one or more builders share.
 
     Args:
-        hosts: how many hosts are kept.
-        object_bytes: how many bytes of objects, archives and libraries are kept, by their size on disk.
+        hosts: how many hosts are cached.
+        object_bytes: how many bytes of objects, archives and libraries are cached, by their size on disk.
         mapped: map files instead of copying them. A mapped file that somebody truncates ends the process, so
             this is for a process that is over before anybody could.
     """
 
     def __init__(self, *, hosts: int = 4, object_bytes: int = 1 << 28, mapped: bool = False) -> None:
         self._copied = not mapped
-        self._hosts = _Shelf[Host](hosts)
-        self._objects = _Shelf[Opened](1 << 12, object_bytes)
-        self._needed = _Shelf[Needed](SETS, object_bytes)
-        self._supplied = _Shelf[Mapping[bytes, str]](SETS, object_bytes)
-        self._judged: list[_Judged] = []  # the last used at the end
+        self._hosts = FileCache[Host](hosts)
+        self._objects = FileCache[Opened](1 << 12, object_bytes)
+        self._needed = FileCache[Needed](SETS, object_bytes)
+        self._supplied = FileCache[Mapping[bytes, str]](SETS, object_bytes)
+        self._resolutions: list[_KnownResolution] = []  # the last used at the end
 
     def host(self, path: PathLike, *, build_id: str | None = None, cache: bool = True) -> Host:
         """The host at *path*, as :func:`~stubgen.host.open_host` opens it."""
@@ -199,18 +207,18 @@ class Session:
         supplied: Mapping[bytes, str],
         overrides: Mapping[bytes, int],
     ) -> Resolution:
-        """The verdicts, as :func:`~stubgen.resolve.resolver.resolve` says; known ones are moved to *slide*."""
+        """The resolution that :func:`~stubgen.resolve.resolver.resolve` makes; a known one is moved to *slide*."""
         if overrides:  # addresses of one process
             return resolve(needed, host, slide, policy, supplied=supplied, overrides=overrides)
         question = (needed, host, supplied)
-        for judged in self._judged[::-1]:
-            known = (judged.needed, judged.host, judged.supplied)
-            if judged.policy == policy and all(a is b for a, b in zip(known, question, strict=True)):
-                moved = judged.resolution.moved(slide)
+        for earlier in self._resolutions[::-1]:
+            known = (earlier.needed, earlier.host, earlier.supplied)
+            if earlier.policy == policy and all(a is b for a, b in zip(known, question, strict=True)):
+                moved = earlier.resolution.moved(slide)
                 if moved is not None:
                     return moved
         resolution = resolve(needed, host, slide, policy, supplied=supplied)
         if needed in self._needed and host in self._hosts:
-            held = [j for j in self._judged if j.needed in self._needed and j.host in self._hosts]
-            self._judged = [*held[1 - SETS :], _Judged(needed, host, policy, supplied, resolution)]
+            cached = [r for r in self._resolutions if r.needed in self._needed and r.host in self._hosts]
+            self._resolutions = [*cached[1 - SETS :], _KnownResolution(needed, host, policy, supplied, resolution)]
         return resolution

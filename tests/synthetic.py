@@ -85,10 +85,10 @@ def elf_host(
         (e.PT_LOAD, e.PF_R | e.PF_W, 0, BASE + SIZE, BASE + SIZE, 64, SIZE, 4096),
     ]
     table_at = len(content)
-    content += b"".join(PHDR.pack(*segment) for segment in segments)
-    header = list(EHDR.unpack_from(content))
+    content += b"".join(PHDR.struct.pack(*segment) for segment in segments)
+    header = list(EHDR.struct.unpack_from(content))
     header[1], header[5], header[9], header[10] = e_type, table_at, PHDR.size, len(segments)
-    EHDR.pack_into(content, 0, *header)
+    EHDR.struct.pack_into(content, 0, *header)
     return bytes(content)
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS: tuple[dict[str, str], ...] = (
     {"errors": ""},
-    {"common": "text aarch64 arguments fields view columns layout object_copy strings files cancellation"},
+    {"common": "text aarch64 arguments fields view record columns layout object_copy strings files cancellation"},
     {
         "elf": "constants records relocations unwind reader writer editor",
         "macho": "constants records relocations unwind reader writer editor",
@@ -21,9 +21,9 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {"image": ". archive dwarf elf macho opening"},
     {"host": "index . slide"},
-    {"resolve": "needed verdicts resolver"},
+    {"resolve": "needed verdicts candidates keep_state resolution resolver"},
     {"stub": "trampoline slots emit find structure verify_elf verify_macho verify"},
-    {"bind": "elf macho ."},
+    {"bind": "run elf macho ."},
     {"options": ""},
     {"session": ""},
     {"build": ""},
@@ -41,7 +41,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"cli": ""},
     {"__main__": ""},
 )
-"""From the floor up: the packages and modules of ``stubgen/``, and each package's modules in their own order.
+"""From the bottom up: the packages and modules of ``stubgen/``, and each package's modules in their own order.
 
 A module imports from lower levels and, in its own package, what stands before it. ``.`` is the package's own
 ``__init__``, where it imports anything; two packages on one level do not know each other.
@@ -139,6 +139,12 @@ def test_the_test_sees_arrows_that_point_up(tmp_path: Path) -> None:
     assert not reaches_up("stub.emit", "stub.trampoline")
     assert reaches_up("stub.trampoline", "stub.emit")
     assert reaches_up("elf.reader", "macho.reader")
+
+
+def test_keep_state_is_judged_in_one_place() -> None:
+    """A second place that judges names lets a variable be kept here and refused there: the patch then has two of it."""
+    judges = {module for module, path in MODULES.items() if "symbols.numbering" in imports(path)}
+    assert judges == {"resolve.keep_state"}
 
 
 def test_the_formats_have_one_import_name() -> None:

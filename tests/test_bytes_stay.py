@@ -8,16 +8,16 @@ from hashlib import sha256
 import pytest
 
 from stubgen.macho.reader import BuildVersion
-from stubgen.resolve.verdicts import Form
+from stubgen.resolve.verdicts import SlotKind
 from stubgen.stub.emit import StubObject, emit_elf, emit_macho
 from stubgen.stub.slots import Slot
 from stubgen.stub.verify import verify
 
 CONSTANTS = [
-    Slot(b"__stubgen_slot.a", Form.ADDRESS, 0x123456789ABC, b"a"),
-    Slot(b"__stubgen_slot.b+8", Form.THREAD_OFFSET, 24, b"b"),
+    Slot(b"__stubgen_slot.a", SlotKind.ADDRESS, 0x123456789ABC, b"a"),
+    Slot(b"__stubgen_slot.b+8", SlotKind.THREAD_OFFSET, 24, b"b"),
 ]
-DESCRIPTORS = [Slot(b"__stubgen_slot.c.tlsdesc", Form.DESCRIPTOR, 40, b"c")]
+DESCRIPTORS = [Slot(b"__stubgen_slot.c.tlsdesc", SlotKind.DESCRIPTOR, 40, b"c")]
 VERSION = BuildVersion(1, 0x000D0000, 0)
 
 

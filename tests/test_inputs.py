@@ -27,7 +27,7 @@ def changed(content: bytes, offset: int, new: bytes) -> bytes:
 
 def stripped(content: bytes) -> bytes:
     """An ELF file whose section table holds no symbol table."""
-    header = EHDR.unpack_from(content)
+    header = EHDR.struct.unpack_from(content)
     raw = bytearray(content)
     for number in range(header[12]):
         place = header[6] + 64 * number + 4

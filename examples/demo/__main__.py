@@ -121,7 +121,7 @@ class Shop:
             exports=[self._spelled("checkout")],
             stub=self.folder / "stub.o",
         )
-        names, size = linked.built.resolution.names, len(linked.built.stub.content)
+        names, size = linked.built.resolution.stubs.spellings, len(linked.built.stub.content)
         stubs = ", ".join(self._plain(name) for name in names)
         self.screen.line("stubs", f"{len(names)} trampolines in {size} bytes, each decoded and checked: {stubs}")
         return linked
@@ -218,7 +218,7 @@ class Shop:
         return time.monotonic() - start
 
     def _watch(self, emulator: Emulator, host: Mapped, patch: Mapped, linked: Linked) -> None:
-        for spelled in linked.built.resolution.names:
+        for spelled in linked.built.resolution.stubs.spellings:
             name = self._plain(spelled)
             emulator.watch(patch.address(name), f"{name} trampoline")
             emulator.watch(host.address(name), f"{name} host")

@@ -7,7 +7,7 @@ and the relocation goes. It asks nothing of the linker, where absolute symbols g
 turns a hidden SHN_ABS GOT entry into R_AARCH64_RELATIVE, and the Mach-O linkers relax the load to PC-relative.
 An address taken in a bound copy is the host's own, so function pointers compare equal.
 
-The rules, one row a relocation code, are tables in ``bind_elf`` and ``bind_macho``. What no row covers is
+The rules, one row a relocation code, are tables in ``bind.elf`` and ``bind.macho``. What no row covers is
 refused by its number; nothing is guessed.
 """
 
@@ -21,8 +21,8 @@ from stubgen.common.files import cannot_be_written, write_output
 from stubgen.common.text import counted
 from stubgen.errors import SymbolRefusal
 from stubgen.image import Image, Kind
-from stubgen.resolve.resolver import Resolution
-from stubgen.resolve.verdicts import Form, Target
+from stubgen.resolve.resolution import Resolution
+from stubgen.resolve.verdicts import SlotKind, Target
 from stubgen.stub.slots import Binder, BoundObject, Slot
 
 
@@ -35,7 +35,7 @@ class Bound:
 
 
 def bind(resolution: Resolution) -> Bound:
-    """Bound copies of the objects that *resolution* is about.
+    """Bound copies of the objects that *resolution*, judged for them, is about.
 
     Raises:
         SymbolRefusal: a reference cannot be expressed; a line for each names object, section, offset,
@@ -43,10 +43,10 @@ def bind(resolution: Resolution) -> Bound:
         InputError: an object's relocations are broken or in an unknown form.
     """
     functions = {
-        name: Target(Kind.FUNCTION, Form.ADDRESS, address)
-        for name, address in zip(resolution.names, resolution.addresses, strict=True)
+        spelling: Target(Kind.FUNCTION, SlotKind.ADDRESS, address)
+        for spelling, address in zip(resolution.stubs.spellings, resolution.stubs.addresses, strict=True)
     }
-    binder = Binder({**functions, **resolution.targets})
+    binder = Binder({**functions, **(resolution.bound_targets or {})})
     objects = tuple(_bind_object(image, binder) for image in resolution.needed.images)
     if binder.refusals:
         lines = [f"{counted(len(binder.refusals), 'reference')} to the host cannot be bound"]

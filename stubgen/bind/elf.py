@@ -1,17 +1,18 @@
-"""How each AArch64 ELF relocation to a host symbol is bound. Twin of ``bind_macho``."""
+"""How each AArch64 ELF relocation to a host symbol is bound. Twin of ``bind.macho``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import NamedTuple
 
+from stubgen.bind.run import DESTINATION, IMMEDIATE_AT, IMMEDIATE_LIMIT, LITERAL, Bindable, Run, Site, scaled
 from stubgen.elf import constants as c
 from stubgen.elf import relocations as r
 from stubgen.elf.editor import ObjectEditor, Table
 from stubgen.elf.reader import Symbols
 from stubgen.image import Image, Kind
 from stubgen.image.elf import ElfImage
-from stubgen.resolve.verdicts import Form, Target
+from stubgen.resolve.verdicts import SlotKind, Target
 from stubgen.stub.slots import Binder, BoundObject
 from stubgen.symbols.versions import plain_name
 
@@ -24,14 +25,14 @@ SLOT_LOADS = {
 """A reference to the symbol's GOT entry -> the same to its slot."""
 
 THREAD_LOADS = {
-    r.R_AARCH64_TLSIE_ADR_GOTTPREL_PAGE21: (Form.THREAD_OFFSET, r.R_AARCH64_ADR_PREL_PG_HI21),
-    r.R_AARCH64_TLSIE_LD64_GOTTPREL_LO12_NC: (Form.THREAD_OFFSET, r.R_AARCH64_LDST64_ABS_LO12_NC),
-    r.R_AARCH64_TLSIE_LD_GOTTPREL_PREL19: (Form.THREAD_OFFSET, r.R_AARCH64_LD_PREL_LO19),
-    r.R_AARCH64_TLSDESC_ADR_PAGE21: (Form.DESCRIPTOR, r.R_AARCH64_ADR_PREL_PG_HI21),
-    r.R_AARCH64_TLSDESC_LD64_LO12: (Form.DESCRIPTOR, r.R_AARCH64_LDST64_ABS_LO12_NC),
-    r.R_AARCH64_TLSDESC_ADD_LO12: (Form.DESCRIPTOR, r.R_AARCH64_ADD_ABS_LO12_NC),
-    r.R_AARCH64_TLSDESC_LD_PREL19: (Form.DESCRIPTOR, r.R_AARCH64_LD_PREL_LO19),
-    r.R_AARCH64_TLSDESC_ADR_PREL21: (Form.DESCRIPTOR, r.R_AARCH64_ADR_PREL_LO21),
+    r.R_AARCH64_TLSIE_ADR_GOTTPREL_PAGE21: (SlotKind.THREAD_OFFSET, r.R_AARCH64_ADR_PREL_PG_HI21),
+    r.R_AARCH64_TLSIE_LD64_GOTTPREL_LO12_NC: (SlotKind.THREAD_OFFSET, r.R_AARCH64_LDST64_ABS_LO12_NC),
+    r.R_AARCH64_TLSIE_LD_GOTTPREL_PREL19: (SlotKind.THREAD_OFFSET, r.R_AARCH64_LD_PREL_LO19),
+    r.R_AARCH64_TLSDESC_ADR_PAGE21: (SlotKind.DESCRIPTOR, r.R_AARCH64_ADR_PREL_PG_HI21),
+    r.R_AARCH64_TLSDESC_LD64_LO12: (SlotKind.DESCRIPTOR, r.R_AARCH64_LDST64_ABS_LO12_NC),
+    r.R_AARCH64_TLSDESC_ADD_LO12: (SlotKind.DESCRIPTOR, r.R_AARCH64_ADD_ABS_LO12_NC),
+    r.R_AARCH64_TLSDESC_LD_PREL19: (SlotKind.DESCRIPTOR, r.R_AARCH64_LD_PREL_LO19),
+    r.R_AARCH64_TLSDESC_ADR_PREL21: (SlotKind.DESCRIPTOR, r.R_AARCH64_ADR_PREL_LO21),
 }
 """A reference to a thread-local's GOT entry or descriptor -> (what the slot holds, the same to the slot)."""
 
@@ -83,7 +84,7 @@ BRANCHES = frozenset(
 )
 """These reach a function's trampoline as they are."""
 
-PLACE_RELATIVE = frozenset({r.R_AARCH64_PREL64, r.R_AARCH64_PREL32, r.R_AARCH64_PREL16})
+PC_RELATIVE = frozenset({r.R_AARCH64_PREL64, r.R_AARCH64_PREL32, r.R_AARCH64_PREL16})
 """A distance to the symbol, as unwind tables have it: to a function, its trampoline will do."""
 
 PAIRS = {
@@ -128,11 +129,6 @@ ADVICE = {
 }
 """Codes that cannot be bound -> why, and the compiler flag that helps."""
 
-_ADD = 0x91000000  # add xd, xn, #0 (Arm ARM, ADD (immediate), 64-bit)
-_LOAD = 0xF9400000  # ldr xd, [xn] (Arm ARM, LDR (immediate), 64-bit, unsigned offset)
-_LITERAL = 0x58000000  # ldr xt, label (Arm ARM, LDR (literal), 64-bit)
-_REGISTERS = 0x3FF  # xd and xn: the same bits in both
-
 
 def bind_object(image: Image, binder: Binder) -> BoundObject:
     """The bound copy of one object."""
@@ -141,13 +137,9 @@ def bind_object(image: Image, binder: Binder) -> BoundObject:
         return BoundObject(image.name, bytes(image.file.view.data), changed=False)
     editor = ObjectEditor(image.file)
     _protect_own(editor)
-    bindable = _bindable(editor, binder)
+    bindable = _bindable(editor.symbols, binder.targets)
     if bindable:
-        run = _Run(editor, binder, bindable)
-        for table in editor.tables:
-            run.refuse_shared_sections(table)
-            run.walk(table)
-        run.settle_symbols()
+        ElfRun(editor, binder, bindable).bind(editor.tables)
     content = editor.finish()
     return BoundObject(image.name, content, content != bytes(image.file.view.data))
 
@@ -165,98 +157,132 @@ def _protect_own(editor: ObjectEditor) -> None:
             editor.protect(index)
 
 
-class _Bindable(NamedTuple):
-    """What a symbol of the object stands for."""
-
-    name: bytes
-    target: Target
-    base: int  # bytes from the target's start to where the symbol points
+def _bindable(symbols: Symbols, targets: Mapping[bytes, Target]) -> dict[int, Bindable]:
+    """Symbol index -> what it stands for, for the object's references to the host."""
+    undefined, kept = _undefined(symbols, targets), _kept(symbols, targets)
+    return undefined | kept | (_section_labels(symbols, kept) if kept else {})
 
 
-def _bindable(editor: ObjectEditor, binder: Binder) -> dict[int, _Bindable]:
-    """Symbol index -> what it stands for, for the object's references to the host.
-
-    A kept variable that has its section to itself is also meant by that section's symbol, which is how
-    compilers name local variables. So are thread-locals that lie in their section as they do in the host: GCC
-    reaches several from one anchor.
-    """
-    symbols = editor.symbols
-    found: dict[int, _Bindable] = {}
-    kept: dict[int, list[int]] = {}
-    variables: dict[int, dict[int, int | None]] = {}  # section -> offset -> how far off the host's is
+def _undefined(symbols: Symbols, targets: Mapping[bytes, Target]) -> dict[int, Bindable]:
+    """The symbols that the object leaves to the host."""
+    found = {}
     for index, shndx in enumerate(symbols.st_shndx):
-        kind = symbols.st_info[index] & 0xF
-        variable = kind in (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS) and not _is_place(symbols, index)
-        if variable and shndx != c.SHN_UNDEF:
-            variables.setdefault(shndx, {}).setdefault(symbols.st_value[index], None)
-        if index and (shndx == c.SHN_UNDEF or variable):
+        if shndx == c.SHN_UNDEF and index:
             name = symbols.name(index)
-            target = binder.targets.get(name)
-            if target is not None and (shndx == c.SHN_UNDEF or target.kept):
-                found[index] = _Bindable(name, target, 0)
-                if shndx != c.SHN_UNDEF:
-                    kept.setdefault(shndx, []).append(index)
-                    variables[shndx][symbols.st_value[index]] = target.value - symbols.st_value[index]
-    if kept:
-        for index, shndx in enumerate(symbols.st_shndx):
-            if (
-                shndx in kept
-                and _is_place(symbols, index)
-                and _is_laid_out_alike(found[kept[shndx][0]], variables[shndx])
-            ):
-                owner = kept[shndx][0]
-                base = symbols.st_value[index] - symbols.st_value[owner]
-                found[index] = found[owner]._replace(base=base)
+            target = targets.get(name)
+            if target is not None:
+                found[index] = Bindable(name, target)
     return found
 
 
-def _is_place(symbols: Symbols, index: int) -> bool:
-    """Whether a symbol stands for a place in its section and not for a variable: ``.LANCHOR0``, ``$d``."""
+def _kept(symbols: Symbols, targets: Mapping[bytes, Target]) -> dict[int, Bindable]:
+    """The object's own variables that are the host's."""
+    found = {}
+    for index, shndx in enumerate(symbols.st_shndx):
+        if shndx != c.SHN_UNDEF and _is_variable(symbols, index):
+            name = symbols.name(index)
+            target = targets.get(name)
+            if target is not None and target.kept:
+                found[index] = Bindable(name, target)
+    return found
+
+
+def _section_labels(symbols: Symbols, kept: Mapping[int, Bindable]) -> dict[int, Bindable]:
+    """The labels of sections in which all variables are kept, and lie as they do in the host.
+
+    A variable that has its section to itself is also meant by that section's symbol, which is how compilers name
+    local variables. So are thread-locals that lie in their section as they do in the host: GCC reaches several from
+    one anchor.
+    """
+    owners: dict[int, int] = {}
+    for index in kept:
+        owners.setdefault(symbols.st_shndx[index], index)
+    offsets = _variable_offsets(symbols, owners)
+    distances: dict[int, dict[int, int]] = {section: {} for section in owners}
+    for index, known in kept.items():
+        offset = symbols.st_value[index]
+        distances[symbols.st_shndx[index]][offset] = known.target.value - offset
+    alike = {
+        section: owner
+        for section, owner in owners.items()
+        if _is_laid_out_alike(kept[owner].target.kind, offsets[section], distances[section])
+    }
+    return {
+        index: kept[alike[shndx]]._replace(base=symbols.st_value[index] - symbols.st_value[alike[shndx]])
+        for index, shndx in enumerate(symbols.st_shndx)
+        if shndx in alike and _is_label(symbols, index)
+    }
+
+
+def _variable_offsets(symbols: Symbols, sections: Collection[int]) -> dict[int, set[int]]:
+    """Section -> the byte offsets of the variables in it."""
+    found: dict[int, set[int]] = {section: set() for section in sections}
+    for index, shndx in enumerate(symbols.st_shndx):
+        if shndx in found and _is_variable(symbols, index):
+            found[shndx].add(symbols.st_value[index])
+    return found
+
+
+def _is_laid_out_alike(kind: Kind, offsets: Set[int], distances: Mapping[int, int]) -> bool:
+    """Whether the variables at *offsets* of a section all lie in the host as they do there.
+
+    *distances*: offset -> how far off the host's is, in bytes, for those that are kept. Only thread-locals of one
+    object lie side by side in the host for sure.
+    """
+    alone = len(offsets) == 1 or kind is Kind.THREAD_LOCAL
+    return alone and offsets <= distances.keys() and len(set(distances.values())) == 1
+
+
+def _is_variable(symbols: Symbols, index: int) -> bool:
+    kind = symbols.st_info[index] & 0xF
+    return kind in (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS) and not _is_label(symbols, index)
+
+
+def _is_label(symbols: Symbols, index: int) -> bool:
+    """Whether a symbol stands for a section, or a position in it, and not for a variable: ``.LANCHOR0``, ``$d``."""
     kind = symbols.st_info[index] & 0xF
     local_label = kind == c.STT_TLS and symbols.name(index).startswith((b".L", b"$"))
     return kind in (c.STT_SECTION, c.STT_NOTYPE) or local_label
 
 
-def _is_laid_out_alike(owner: _Bindable, variables: dict[int, int | None]) -> bool:
-    """Whether the host's variables are where the section has them, seen from one of them."""
-    distances = set(variables.values())
-    alone = len(variables) == 1 or owner.target.kind is Kind.THREAD_LOCAL
-    return alone and None not in distances and len(distances) == 1
+class ElfRun(Run[ObjectEditor, Table]):
+    """Binding one ELF object."""
 
+    slot_loads = SLOT_LOADS
+    pairs = PAIRS
+    addition = r.R_AARCH64_ADD_ABS_LO12_NC
+    kinds = r.NAMES
 
-class _Run:
-    """Binding one object."""
+    def symbols_of(self, table: Table) -> Sequence[int]:
+        return table.symbol
 
-    def __init__(self, editor: ObjectEditor, binder: Binder, bindable: dict[int, _Bindable]) -> None:
-        self.editor = editor
-        self.binder = binder
-        self.bindable = bindable
-        self.slot_symbols: dict[bytes, int] = {}
-        self.paired: set[bytes] = set()
-        self.rules: dict[Kind, Callable[[_Place], bool]] = {
-            Kind.FUNCTION: self._function,
-            Kind.DATA: self._address,
-            Kind.THREAD_LOCAL: self._thread_local,
-        }
+    def site(self, table: Table, index: int, symbol: int, known: Bindable) -> Site[Table]:
+        name, target, base = known
+        addend = table.r_addend[index] + base
+        return Site(table, index, table.r_offset[index], symbol, name, target, table.kind[index], addend)
 
-    def walk(self, table: Table) -> None:
-        """Bind every relocation of one section."""
-        self.paired = self._paired(table)
-        allocated = table.target.header.sh_flags & c.SHF_ALLOC
-        for index, symbol in enumerate(table.symbol):
-            if symbol not in self.bindable:
-                continue
-            name, target, base = self.bindable[symbol]
-            place = _Place(table, index, symbol, name, target, table.kind[index], table.r_addend[index] + base)
-            if not allocated:
-                if target.kind is Kind.DATA:  # debug information: nothing there for a linker to find
-                    table.drop(index)
-            elif not self.rules[target.kind](place):
-                reason = ADVICE.get(place.kind, "no rule binds this relocation")
-                where = f"{self.editor.file.name}: {table.target.name}+{place.offset:#x}"
-                self.binder.refuse(where, r.NAMES.get(place.kind, f"relocation {place.kind}"), name, reason)
+    def is_loaded(self, table: Table) -> bool:
+        return bool(table.target.header.sh_flags & c.SHF_ALLOC)
 
-    def refuse_shared_sections(self, table: Table) -> None:
+    def is_undefined(self, symbol: int) -> bool:
+        return self.editor.symbols.st_shndx[symbol] == c.SHN_UNDEF
+
+    def is_pointer(self, site: Site[Table]) -> bool:
+        return site.kind == r.R_AARCH64_ABS64
+
+    def write_pointer(self, site: Site[Table]) -> None:
+        self.write_address(site, site.addend)
+
+    def reaches_trampoline(self, site: Site[Table]) -> bool:
+        return site.kind in BRANCHES or site.kind in PC_RELATIVE or site.table.target.name == ".eh_frame"
+
+    def function_name(self, name: bytes) -> bytes:
+        return plain_name(name)
+
+    def why_not(self, site: Site[Table]) -> str:
+        return ADVICE.get(site.kind, "no rule binds this relocation")
+
+    def refuse_unproven(self, table: Table) -> None:
         """Refuse what reaches a kept variable by way of a section that it shares with others.
 
         Compilers name local variables by section and offset. GCC's section anchors and LLVM's merged globals
@@ -265,156 +291,82 @@ class _Run:
         kept = {
             self.editor.symbols.st_shndx[symbol]: name
             for symbol, (name, target, _) in self.bindable.items()
-            if target.kept and self.editor.symbols.st_shndx[symbol] != c.SHN_UNDEF
+            if target.kept and not self.is_undefined(symbol)
         }
-        if not kept or not table.target.header.sh_flags & c.SHF_ALLOC:
+        if not kept or not self.is_loaded(table):
             return
-        places: dict[int, list[int]] = {}
+        unproven: dict[int, list[int]] = {}  # section -> the relocations that count from it
         for index, symbol in enumerate(table.symbol):
             home = self.editor.symbols.st_shndx[symbol]
-            if symbol not in self.bindable and home in kept and _is_place(self.editor.symbols, symbol):
-                places.setdefault(home, []).append(index)
-        for home, indexes in places.items():
-            where = f"{self.editor.file.name}: {table.target.name}+{table.r_offset[indexes[0]]:#x}"
-            if len(indexes) > 1:
-                where += f" and {len(indexes) - 1} more"
-            code = table.kind[indexes[0]]
-            section = self.editor.file.sections[home].name
-            reason = f"it counts from {section}, which holds more than this variable; compile with -fdata-sections"
-            if self.editor.file.sections[home].header.sh_flags & c.SHF_TLS:
-                reason = f"it counts from {section}, which is laid out otherwise in the host; compile with "
-                reason += "-fno-section-anchors"
-            self.binder.refuse(where, r.NAMES.get(code, f"relocation {code}"), kept[home], reason)
+            if symbol not in self.bindable and home in kept and _is_label(self.editor.symbols, symbol):
+                unproven.setdefault(home, []).append(index)
+        for home, indexes in unproven.items():
+            more = f" and {len(indexes) - 1} more" if len(indexes) > 1 else ""
+            first = indexes[0]
+            self.refuse(table, table.r_offset[first], table.kind[first], kept[home], self._why_unproven(home), more)
 
-    def settle_symbols(self) -> None:
-        """Leave no undefined symbol behind that only an address could answer.
+    def _why_unproven(self, home: int) -> str:
+        """Why no label of section *home* tells which variable is meant."""
+        section = self.editor.file.sections[home]
+        if section.header.sh_flags & c.SHF_TLS:
+            return (
+                f"it counts from {section.name}, which is laid out otherwise in the host; compile with "
+                f"-fno-section-anchors"
+            )
+        return f"it counts from {section.name}, which holds more than this variable; compile with -fdata-sections"
 
-        An undefined symbol that no relocation names is still looked for in archives and still listed in
-        the patch's dynamic symbols; under the name of its slot it is found in the stub object.
-        """
-        for symbol, (name, target, _) in self.bindable.items():
-            if self._owns_slot(symbol, target):
-                self.editor.rename(symbol, self.binder.slot(name, target, target.form, 0))
-            elif target.kind is Kind.FUNCTION and plain_name(name) != name:
-                self.editor.rename(symbol, plain_name(name))
-
-    def _function(self, place: _Place) -> bool:
-        if place.kind in BRANCHES or place.kind in PLACE_RELATIVE or place.table.target.name == ".eh_frame":
+    def bind_kept(self, site: Site[Table]) -> bool:
+        if site.kind in KEPT_PAGES:
+            self.write_word(site, LITERAL | self.word(site) & DESTINATION)
+            self.to_slot(site, KEPT_PAGES[site.kind], addend=0)
             return True
-        return self._address(place)
-
-    def _address(self, place: _Place) -> bool:
-        """Bind a use of the symbol's address."""
-        if place.kind == r.R_AARCH64_ABS64:
-            value = (place.target.value + place.addend) % (1 << 64)
-            self.editor.overwrite(place.table.target, place.offset, value.to_bytes(8, "little"))
-            place.table.drop(place.number)
-        elif place.kind in SLOT_LOADS:
-            self._to_slot(place, Form.ADDRESS, SLOT_LOADS[place.kind])
-        elif place.kind in PAIRS and place.name in self.paired:
-            if place.kind == r.R_AARCH64_ADD_ABS_LO12_NC:
-                registers = self.editor.word(place.table.target, place.offset) & _REGISTERS
-                self.editor.overwrite(place.table.target, place.offset, (_LOAD | registers).to_bytes(4, "little"))
-            self._to_slot(place, Form.ADDRESS, PAIRS[place.kind])
-        else:
-            return place.target.kept and self._kept(place)
+        immediate = scaled(site.addend, KEPT_OFFSETS[site.kind]) if site.kind in KEPT_OFFSETS else None
+        if immediate is None:
+            return False
+        self._write_immediate(site, immediate)
         return True
 
-    def _kept(self, place: _Place) -> bool:
-        """Bind a direct access to a variable of the patch's own to the host's."""
-        if place.kind in KEPT_PAGES:
-            destination = self.editor.word(place.table.target, place.offset) & 0x1F
-            self.editor.overwrite(place.table.target, place.offset, (_LITERAL | destination).to_bytes(4, "little"))
-            self._to_slot(place, Form.ADDRESS, KEPT_PAGES[place.kind], addend=0)
-            return True
-        if place.kind not in KEPT_OFFSETS:
-            return False
-        scale = KEPT_OFFSETS[place.kind]
-        immediate, rest = divmod(place.addend, 1 << scale)
-        if rest or not 0 <= immediate < 1 << 12:
-            return False
-        word = self.editor.word(place.table.target, place.offset) & ~(0xFFF << 10) | immediate << 10
-        self.editor.overwrite(place.table.target, place.offset, word.to_bytes(4, "little"))
-        place.table.drop(place.number)
-        return True
-
-    def _paired(self, table: Table) -> set[bytes]:
-        """The symbols whose page this section uses for nothing but ``adrp``+``add``.
-
-        One ``adrp`` may serve several instructions: were one of them a load or store with the symbol's page
-        offset in it, that one would read the slot's neighbourhood. Nor may one go with the page of another place
-        of the same symbol, whose slot may lie on another page.
-        """
+    def find_pairs(self, table: Table) -> set[bytes]:
+        """Nor may one ``adrp`` go with the page of another part of the same symbol, whose slot may lie elsewhere."""
         paired: set[bytes] = set()
         others: set[bytes] = set()
         pages: dict[bytes, set[int]] = {}
-        adds: dict[bytes, set[int]] = {}
+        additions: dict[bytes, set[int]] = {}
         for index, symbol in enumerate(table.symbol):
             if symbol not in self.bindable:
                 continue
             name, kind = self.bindable[symbol].name, table.kind[index]
-            is_add = kind == r.R_AARCH64_ADD_ABS_LO12_NC
-            if is_add and self.editor.word(table.target, table.r_offset[index]) & ~_REGISTERS != _ADD:
+            if kind == self.addition and not self.is_addition(table, table.r_offset[index]):
                 others.add(name)
             elif kind in PAIRS:
                 paired.add(name)
-                (adds if is_add else pages).setdefault(name, set()).add(table.r_addend[index])
+                addends = additions if kind == self.addition else pages
+                addends.setdefault(name, set()).add(table.r_addend[index])
             elif kind in ADVICE:
                 others.add(name)
-        others.update(name for name, addends in pages.items() if name in adds and adds[name] - addends)
+        others.update(name for name, addends in pages.items() if additions.get(name, set()) - addends)
         return paired - others
 
-    def _thread_local(self, place: _Place) -> bool:
-        if place.kind == r.R_AARCH64_TLSDESC_CALL:
-            place.table.drop(place.number)
-        elif place.kind in THREAD_LOADS:
-            form, kind = THREAD_LOADS[place.kind]
-            self._to_slot(place, form, kind)
-        elif place.kind in THREAD_IMMEDIATES:
-            return self._immediate(place)
+    def bind_thread_local(self, site: Site[Table]) -> bool:
+        if site.kind == r.R_AARCH64_TLSDESC_CALL:
+            site.table.drop(site.number)
+        elif site.kind in THREAD_LOADS:
+            slot_kind, kind = THREAD_LOADS[site.kind]
+            self.to_slot(site, kind, slot_kind)
         else:
-            return False
+            return site.kind in THREAD_IMMEDIATES and self._bind_thread_immediate(site)
         return True
 
-    def _immediate(self, place: _Place) -> bool:
+    def _bind_thread_immediate(self, site: Site[Table]) -> bool:
         """Write the thread offset's bits into a local-exec instruction."""
-        shift, scale, limit = THREAD_IMMEDIATES[place.kind]
-        offset = place.target.value + place.addend
+        shift, scale, limit = THREAD_IMMEDIATES[site.kind]
+        offset = site.target.value + site.addend
         if offset < 0 or (limit and offset >= limit) or (offset >> shift) % (1 << scale):
             return False
-        word = self.editor.word(place.table.target, place.offset) & ~(0xFFF << 10)
-        word |= (offset >> shift & 0xFFF) >> scale << 10
-        self.editor.overwrite(place.table.target, place.offset, word.to_bytes(4, "little"))
-        place.table.drop(place.number)
+        self._write_immediate(site, (offset >> shift) % IMMEDIATE_LIMIT >> scale)
         return True
 
-    def _to_slot(self, place: _Place, form: Form, kind: int, addend: int | None = None) -> None:
-        """Turn a relocation to the slot of its symbol plus *addend* bytes (by default the relocation's own)."""
-        addend = place.addend if addend is None else addend
-        slot = self.binder.slot(place.name, place.target, form, addend)
-        if form is place.target.form and not addend and self._owns_slot(place.symbol, place.target):
-            self.slot_symbols.setdefault(slot, place.symbol)
-        elif slot not in self.slot_symbols:
-            self.slot_symbols[slot] = self.editor.add_undefined(slot)
-        place.table.change(place.number, kind=kind, symbol=self.slot_symbols[slot])
-
-    def _owns_slot(self, symbol: int, target: Target) -> bool:
-        """Whether *symbol* itself is renamed to its slot: nothing else in the object can need it."""
-        return target.kind is not Kind.FUNCTION and self.editor.symbols.st_shndx[symbol] == c.SHN_UNDEF
-
-
-class _Place(NamedTuple):
-    """One relocation to a host symbol."""
-
-    table: Table
-    number: int  # index into the table
-    symbol: int
-    name: bytes
-    target: Target
-    kind: int  # R_AARCH64_*
-    addend: int  # bytes
-
-    @property
-    def offset(self) -> int:
-        """Byte offset in the section."""
-        return self.table.r_offset[self.number]
+    def _write_immediate(self, site: Site[Table], immediate: int) -> None:
+        """Put *immediate* into the instruction; nothing is left for the linker to do there."""
+        self.write_word(site, self.word(site) & ~((IMMEDIATE_LIMIT - 1) << IMMEDIATE_AT) | immediate << IMMEDIATE_AT)
+        site.table.drop(site.number)

@@ -11,10 +11,10 @@ from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.options import (
     add_build_options,
     decision_documents,
-    duplicate_documents,
-    duplicate_notes,
     judge_options,
     keep_outputs_apart,
+    shared_variable_documents,
+    shared_variable_notes,
     slide_document,
     write_report,
 )
@@ -45,7 +45,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     builder = StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache, session=session)
     judged = builder.judge(arguments.objects, arguments.aslr_reference, **options)
     decisions = decision_documents(judged.decisions()) if arguments.json or arguments.report else []
-    verdicts = {"decisions": decisions, "duplicates": duplicate_documents(judged.duplicates)}
+    verdicts = {"decisions": decisions, "duplicates": shared_variable_documents(judged.shared_variables)}
     checkpoint()
     write_report(arguments.report, {"schema": SCHEMA, "command": "build", **verdicts})
     try:
@@ -71,7 +71,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         "bound": [{"input": name, "copy": copy} for name, copy in copies],
         **verdicts,
     }
-    left = [f"note: {describe(d)}" for d in judged.problems] + duplicate_notes(judged.duplicates)
+    left = [f"note: {describe(d)}" for d in judged.problems] + shared_variable_notes(judged.shared_variables)
     return Outcome(document, _text(built, arguments.output, copies), complaint="\n".join(left))
 
 

@@ -29,7 +29,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     document = {
         "file": arguments.file,
         "format": image.format,
-        "role": image.role.value,
+        "role": image.file_type.value,
         "build_id": image.build_id.hex() if image.build_id else None,
         "needed_libraries": list(image.needed_libraries),
         "stubs": [
@@ -52,5 +52,5 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         (f"{stub.address:#x}", "->", f"{stub.target:#x}", "bti" if stub.bti else "", name or "(stripped)")
         for name, stub in stubs
     ]
-    title = f"{arguments.file}: {image.format} {image.role.value}, {counted(len(stubs), 'stub')}"
+    title = f"{arguments.file}: {image.format} {image.file_type.value}, {counted(len(stubs), 'stub')}"
     return Outcome(document, "\n".join([title, *table(rows)]))

@@ -12,10 +12,10 @@ from stubgen.commands.check import check_document, check_lines
 from stubgen.commands.options import (
     add_build_options,
     decision_documents,
-    duplicate_documents,
-    duplicate_notes,
     judge_options,
     keep_outputs_apart,
+    shared_variable_documents,
+    shared_variable_notes,
     slide_document,
     write_report,
 )
@@ -65,8 +65,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             **options,
         )
     decisions = decision_documents(linked.built.resolution.decisions())
-    duplicates = linked.built.resolution.duplicates
-    verdicts = {"decisions": decisions, "duplicates": duplicate_documents(duplicates)}
+    shared = linked.built.resolution.shared_variables
+    verdicts = {"decisions": decisions, "duplicates": shared_variable_documents(shared)}
     write_report(arguments.report, {"schema": SCHEMA, "command": "link", **verdicts})
     write_report(arguments.override_map, {"schema": SCHEMA, "functions": linked.replaces})
     document = {
@@ -81,7 +81,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         "check": check_document(linked.checked),
     }
     words = [f"linker: {word}" for word in (*linked.plan.warnings, *linked.messages.splitlines())]
-    return Outcome(document, _text(linked), complaint="\n".join([*words, *duplicate_notes(duplicates)]))
+    return Outcome(document, _text(linked), complaint="\n".join([*words, *shared_variable_notes(shared)]))
 
 
 def _captured(arguments: argparse.Namespace) -> Capture:
@@ -94,11 +94,11 @@ def _captured(arguments: argparse.Namespace) -> Capture:
 def _text(linked: Linked) -> str:
     resolution = linked.built.resolution
     lines = [
-        f"{linked.output}: {linked.output.stat().st_size} bytes, {counted(len(resolution.names), 'stub')}, "
+        f"{linked.output}: {linked.output.stat().st_size} bytes, {counted(len(resolution.stubs.names), 'stub')}, "
         f"slide {resolution.slide.value:#x}",
         *check_lines(linked.checked),
     ]
-    kept = [duplicate.name for duplicate in resolution.duplicates if duplicate.forwarded]
+    kept = [variable.name for variable in resolution.shared_variables if variable.forwarded]
     if kept:
         lines.append(f"  kept as the host's: {', '.join(kept)}")
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from stubgen.errors import MalformedInput, UsageError
 if TYPE_CHECKING:
     from stubgen.host.slide import Slide
     from stubgen.options import Options
-    from stubgen.resolve.verdicts import Decision, Duplicate
+    from stubgen.resolve.verdicts import Decision, SharedVariable
 
 
 def address(text: str) -> int:
@@ -166,19 +166,28 @@ def _override_map(path: str, start: int) -> dict[str, int]:
     return functions
 
 
-def duplicate_documents(duplicates: Iterable[Duplicate]) -> list[dict[str, object]]:
+def shared_variable_documents(variables: Iterable[SharedVariable]) -> list[dict[str, object]]:
     """The variables that patch and host both define, for ``--json`` and ``--report``."""
-    return [duplicate._asdict() for duplicate in duplicates]
+    return [
+        {
+            "name": variable.name,
+            "size": variable.size,
+            "writable": variable.writable,
+            "forwarded": variable.forwarded,
+            "obstacle": variable.reason_not_kept,
+        }
+        for variable in variables
+    ]
 
 
-def duplicate_notes(duplicates: Iterable[Duplicate]) -> list[str]:
+def shared_variable_notes(variables: Iterable[SharedVariable]) -> list[str]:
     """A line about each writable variable that starts afresh in the patch."""
     notes = []
-    for duplicate in duplicates:
-        if duplicate.writable and not duplicate.forwarded:
-            size = f" of {duplicate.size} bytes" if duplicate.size else ""
-            cause = duplicate.obstacle or "--keep-state may use the host's"
-            notes.append(f"note: {duplicate.name}: the patch has its own copy{size}, which starts afresh: {cause}")
+    for variable in variables:
+        if variable.writable and not variable.forwarded:
+            size = f" of {variable.size} bytes" if variable.size else ""
+            cause = variable.reason_not_kept or "--keep-state may use the host's"
+            notes.append(f"note: {variable.name}: the patch has its own copy{size}, which starts afresh: {cause}")
     return notes
 
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
+from stubgen.common.fields import narrow
+from stubgen.common.record import Field, Record
+from stubgen.common.text import as_text
 from stubgen.common.view import BytesLike
 
 Column = int | Sequence[int]
@@ -62,10 +65,14 @@ def field_column(typecode: Literal["H", "I", "Q"], raw: memoryview, record: int,
 
 
 def progression(typecode: Literal["I", "Q"], count: int, step: int) -> array[int]:
-    """0, *step*, 2 * *step* ...: *count* values, the last of which fits.
+    """0, *step*, 2 * *step* ...: *count* values.
 
     A run of them is made one by one, the others by adding to the whole run at once.
+
+    Raises:
+        FieldOverflow: the last one does not fit.
     """
+    narrow(step * max(count - 1, 0), 8 * array(typecode).itemsize, "the last value", f"{count} steps of {step}")
     run = array(typecode, range(0, step * min(count, NAMES_AT_ONCE), step))
     if count <= NAMES_AT_ONCE:
         return run
@@ -77,10 +84,68 @@ def progression(typecode: Literal["I", "Q"], count: int, step: int) -> array[int
     return values[:count]
 
 
-def packed_column(fields: Sequence[tuple[Column, int]], count: int) -> Column:
-    """Narrow fields as one column of *count* values: each with the number of its lowest bit."""
+Label = Callable[[int], str]
+"""Which entry of a column a number stands for, for complaints."""
+
+
+def symbol_labels(names: Sequence[bytes], first: int, where: str) -> Label:
+    """The labels of the symbols called *names*, which a file has from index *first* on."""
+    return lambda index: f"{where}: symbol {first + index} ('{as_text(names[index])}')"
+
+
+def checked_column(values: Column, field: str, bits: int, label: Label, *, signed: bool = False) -> Column:
+    """*values*, after a check that all of them fit a field of *bits* bits.
+
+    Arrays and bytes whose items are no wider than the field cannot hold anything else, and are not looked through.
+
+    Raises:
+        FieldOverflow: one does not; the message names field, value, limit and the first entry that has it.
+    """
+    if isinstance(values, int):
+        low = high = values
+    elif not len(values):
+        return values
+    elif isinstance(values, array):
+        if 8 * values.itemsize <= bits and values.typecode.islower() == signed:
+            return values
+        low, high = min(values), max(values)
+    elif isinstance(values, bytes) and bits >= 8 + signed:
+        return values
+    elif isinstance(values, range):
+        low, high = sorted((values[0], values[-1]))
+    else:
+        low, high = min(values), max(values)
+    least, limit = (-1 << bits - 1, 1 << bits - 1) if signed else (0, 1 << bits)
+    if low < least or high >= limit:
+        entries = enumerate([values] if isinstance(values, int) else values)
+        index, value = next((index, value) for index, value in entries if not least <= value < limit)
+        narrow(value, bits, field, label(index), signed=signed)
+    return values
+
+
+def checked_array(typecode: Literal["I", "Q", "q"], values: Sequence[int], field: str, label: Label) -> array[int]:
+    """*values* as an array, which checks them on its way.
+
+    Raises:
+        FieldOverflow: one does not fit, as :func:`checked_column` says.
+    """
+    try:
+        return array(typecode, values)
+    except OverflowError:
+        checked_column(list(values), field, 8 * array(typecode).itemsize, label, signed=typecode.islower())
+        raise
+
+
+def packed_column(fields: Sequence[tuple[Field, Column]], count: int, label: Label) -> Column:
+    """Narrow fields that lie one behind another, as one column of *count* values.
+
+    Raises:
+        FieldOverflow: a value does not fit its field.
+    """
     packed: Column = 0
-    for values, shift in fields:
+    for field, values in fields:
+        shift = 8 * (field.offset - fields[0][0].offset)
+        checked_column(values, field.name, 8 * field.size, label)
         if isinstance(packed, int) and isinstance(values, int):
             packed |= values << shift
         else:
@@ -91,6 +156,12 @@ def packed_column(fields: Sequence[tuple[Column, int]], count: int) -> Column:
 
 def _each(column: Column, count: int) -> Sequence[int]:
     return [column] * count if isinstance(column, int) else column
+
+
+def _words(values: Column, field: str, label: Label) -> int | array[int]:
+    """A column of 8-byte fields as an array; one value for all as it is."""
+    checked = values if isinstance(values, list) else checked_column(values, field, 64, label)
+    return checked if isinstance(checked, int | array) else checked_array("Q", checked, field, label)
 
 
 class Pieces:
@@ -112,27 +183,37 @@ class Pieces:
 Content = BytesLike | Pieces
 
 
-def records(names: array[int], upper: Column, words: Sequence[Column]) -> Pieces:
-    """Little-endian records that begin with a 4-byte name offset, one for each of *names*.
+def records(record: Record[Any], names: array[int], values: Sequence[Column], label: Label) -> Pieces:
+    """Little-endian records as they lie in a file, from a column for each field.
 
     Args:
-        names: array ``I``: the offsets.
-        upper: the four bytes behind each, as an integer.
-        words: the 8-byte fields that follow, one column a field.
+        record: a 4-byte field, narrow fields that fill the next 4 bytes, and 8-byte fields: both formats' symbols.
+        names: the first field, byte offsets of names, as an array ``I``.
+        values: a column for each of the others.
+        label: for complaints.
+
+    Raises:
+        FieldOverflow: a value does not fit its field.
     """
-    first = upper << 32 if isinstance(upper, int) else array("Q", [value << 32 for value in upper])
-    columns = [column if isinstance(column, int | array) else array("Q", column) for column in (first, *words)]
-    record = array("Q", [column if isinstance(column, int) else 0 for column in columns])
+    if not names:
+        return Pieces([])
+    fields = list(zip(record.fields[1:], values, strict=True))
+    upper = packed_column([pair for pair in fields if pair[0].offset < 8], len(names), label)
+    columns = [upper << 32 if isinstance(upper, int) else array("Q", [value << 32 for value in upper])]
+    for field, column in fields:
+        if field.offset >= 8:
+            columns.append(_words(column, field.name, label))
+    packed = array("Q", [column if isinstance(column, int) else 0 for column in columns])
     lower = 0 if sys.byteorder == "little" else 1
     parts: list[BytesLike] = []
     for begin in range(0, len(names), RECORDS_AT_ONCE):
         chunk = names[begin : begin + RECORDS_AT_ONCE]
-        packed = record * len(chunk)
-        for field, column in enumerate(columns):
+        piece = packed * len(chunk)
+        for number, column in enumerate(columns):
             if isinstance(column, array):
-                packed[field :: len(columns)] = column[begin : begin + RECORDS_AT_ONCE]
-        memoryview(packed).cast("B").cast("I")[lower :: 2 * len(columns)] = memoryview(chunk)
+                piece[number :: len(columns)] = column[begin : begin + RECORDS_AT_ONCE]
+        memoryview(piece).cast("B").cast("I")[lower :: 2 * len(columns)] = memoryview(chunk)
         if sys.byteorder == "big":
-            packed.byteswap()
-        parts.append(memoryview(packed).cast("B"))
+            piece.byteswap()
+        parts.append(memoryview(piece).cast("B"))
     return Pieces(parts)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from stubgen.errors import FieldOverflow
 
 
-def narrow(value: int, bits: int, field: str, where: str) -> int:
-    """*value*, after a check that it fits an unsigned field of *bits* bits.
+def narrow(value: int, bits: int, field: str, where: str, *, signed: bool = False) -> int:
+    """*value*, after a check that it fits a field of *bits* bits.
 
     Raises:
         FieldOverflow: it does not; the message names field, value, limit and place.
     """
-    if not 0 <= value < 1 << bits:
+    low, high = (-1 << bits - 1, 1 << bits - 1) if signed else (0, 1 << bits)
+    if not low <= value < high:
         raise FieldOverflow(f"{where}: {field} is {value:#x}, which does not fit its {bits} bits")
     return value
 

@@ -21,8 +21,8 @@ class ObjectCopy(ABC, Generic[SectionT]):
         self.strings_grew = False
 
     @abstractmethod
-    def place(self, section: SectionT, offset: int, size: int) -> int:
-        """Where in the file *size* bytes at byte *offset* of *section* lie.
+    def file_offset(self, section: SectionT, offset: int, size: int) -> int:
+        """Byte offset in the file of the *size* bytes at byte *offset* of *section*.
 
         Raises:
             MalformedInput: not in the section.
@@ -30,7 +30,7 @@ class ObjectCopy(ABC, Generic[SectionT]):
 
     def read(self, section: SectionT, offset: int, size: int) -> bytes:
         """*size* bytes at byte *offset* of *section*, as edited so far."""
-        start = self.place(section, offset, size)
+        start = self.file_offset(section, offset, size)
         return bytes(self.content[start : start + size])
 
     def word(self, section: SectionT, offset: int) -> int:
@@ -39,7 +39,7 @@ class ObjectCopy(ABC, Generic[SectionT]):
 
     def overwrite(self, section: SectionT, offset: int, content: bytes) -> None:
         """Overwrite bytes at byte *offset* of *section*."""
-        start = self.place(section, offset, len(content))
+        start = self.file_offset(section, offset, len(content))
         self.content[start : start + len(content)] = content
 
     def add_string(self, text: bytes) -> int:

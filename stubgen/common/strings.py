@@ -1,4 +1,4 @@
-"""String tables, on the floor beside ``binary``: read, searched, compared and written by the pass, not by the name.
+"""String tables: read, searched, compared and written by the pass, not by the name.
 
 Both formats keep names in one table of NUL-terminated strings, and a column of byte offsets says where each begins.
 A table of a million names is 70 MB, most of which nobody looks at twice.
@@ -122,63 +122,38 @@ class StringTable:
         Raises:
             MalformedInput: the table ends before a name.
         """
-        marked, looked_at = self._marked(wanted, markers), 0
+        marked, looked_at = self._marked(set(wanted), markers), 0
         for first in range(0, len(starts), 4 * NAMES_AT_ONCE):
             chunk = starts[first : first + 4 * NAMES_AT_ONCE]
-            try:
-                before = bytes(itemgetter(0, *chunk)(marked))[1:]
-            except IndexError as error:
-                message = f"{self.where}: a symbol's name lies beyond the end of the string table"
-                raise MalformedInput(message) from error
-            if not before.strip(b"\0"):
-                continue
-            places = list(compress(count(), before))
-            looked_at += len(places)
+            candidates = self._candidates(marked, chunk)
+            looked_at += len(candidates)
             if looked_at > MANY:
                 _ = self.content  # from here on names are cut out of a copy
-            for index in places:
+            for index in candidates:
                 name = self.at(chunk[index])
                 if name in wanted or any(marker in name for marker in markers):
                     yield first + index
 
-    def _marked(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> bytearray:
+    def _candidates(self, marked: bytearray, starts: array[int]) -> list[int]:
+        """Where in *starts* a string is that was marked, or that begins inside another one."""
+        try:
+            before = bytes(itemgetter(0, *starts)(marked))[1:]
+        except IndexError as error:
+            message = f"{self.where}: a symbol's name lies beyond the end of the string table"
+            raise MalformedInput(message) from error
+        return list(compress(count(), before)) if before.strip(b"\0") else []
+
+    def _marked(self, wanted: set[bytes], markers: Sequence[bytes]) -> bytearray:
         """The table with one byte in front, where byte *n* is 0 if a string starts at *n* that is not looked for."""
         marked = bytearray().join((b"\0", self.view, b"\0"))  # also behind a last name that has none
-        names = set(wanted)
-        marks = []
-        position = 0
-        while position < len(marked) - 1:
-            part = bytes(memoryview(marked)[position : position + TABLE_AT_ONCE])
-            end = part.rfind(b"\0")
-            if end <= 0:  # a name longer than that
-                end = marked.index(b"\0", position + 1) - position
-                part = bytes(memoryview(marked)[position : position + end + 1])
-            strings = part[: end + 1].split(b"\0")
-            hits = names.intersection(strings)
-            if len(hits) <= FEW:
-                for name in hits:
-                    entry = b"\0" + name + b"\0"
-                    place = part.find(entry)
-                    while place >= 0:
-                        marks.append(position + place)
-                        place = part.find(entry, place + 1)
-            else:
-                place = position - 1  # of the NUL before the string; an empty one leads
-                for string in strings[:-1]:
-                    if string in hits:
-                        marks.append(place)
-                    place += len(string) + 1
-            position += end
+        marks = [offset + mark for offset, piece in _whole_strings(marked) for mark in _marks_of_strings(piece, wanted)]
         for marker in markers:
-            place = marked.find(marker) if marked.rfind(marker) >= 0 else -1  # rfind is the faster one to say no
-            while place >= 0:
-                marks.append(marked.rfind(b"\0", 0, place))
-                place = marked.find(marker, marked.index(b"\0", place))
+            marks += _marks_of_marker(marked, marker)
         beyond = (len(marked) - 2, len(marked) - 1) if self.view else ()  # no name starts there: at() complains
-        if b"" not in names and marked[1:3] == b" \0":  # Mach-O: ld64's nameless symbols are called by that
+        if b"" not in wanted and marked[1:3] == b" \0":  # Mach-O: ld64's nameless symbols are called by that
             marked[1] = 0
-        for place in (*marks, *beyond):
-            marked[place] = 1
+        for mark in (*marks, *beyond):
+            marked[mark] = 1
         return marked
 
     def _run(self, starts: array[int]) -> list[bytes] | None:
@@ -190,6 +165,49 @@ class StringTable:
         names[-1] = self.at(last)
         offsets = accumulate([len(name) + 1 for name in names], initial=starts[0])
         return names if len(names) == len(starts) and array("I", offsets)[:-1] == starts else None
+
+
+def _whole_strings(table: bytearray) -> Iterator[tuple[int, bytes]]:
+    """*table*, which begins and ends with NUL, in pieces that do so too, each with its byte offset.
+
+    Neighbours share a NUL. A piece is as long as the processor's cache likes it, or one longer string.
+    """
+    offset = 0
+    while offset < len(table) - 1:
+        piece = bytes(memoryview(table)[offset : offset + TABLE_AT_ONCE])
+        end = piece.rfind(b"\0")
+        if end <= 0:  # a longer string
+            end = table.index(b"\0", offset + 1) - offset
+            piece = bytes(memoryview(table)[offset : offset + end + 1])
+        yield offset, piece[: end + 1]
+        offset += end
+
+
+def _marks_of_strings(piece: bytes, wanted: set[bytes]) -> Iterator[int]:
+    """Byte offset of the NUL in front of each string of *piece* that is one of *wanted*."""
+    strings = piece.split(b"\0")  # the NULs at both ends make an empty one each
+    hits = wanted.intersection(strings)
+    if len(hits) <= FEW:
+        for name in hits:
+            entry = b"\0" + name + b"\0"
+            mark = piece.find(entry)
+            while mark >= 0:
+                yield mark
+                mark = piece.find(entry, mark + 1)
+    else:
+        mark = -1  # of the NUL in front of the empty string
+        for string in strings[:-1]:
+            if string in hits:
+                yield mark
+            mark += len(string) + 1
+
+
+def _marks_of_marker(table: bytearray, marker: bytes) -> Iterator[int]:
+    """Byte offset of the NUL in front of each string of *table* that has *marker* in it."""
+    at = table.find(marker) if table.rfind(marker) >= 0 else -1  # rfind is the faster one to say no
+    while at >= 0:
+        yield table.rfind(b"\0", 0, at)
+        at = table.find(marker, table.index(b"\0", at))
 
 
 def name_table(groups: Sequence[Sequence[bytes]], where: str) -> tuple[Pieces, list[array[int]]]:
@@ -239,5 +257,5 @@ class NameTable(Protocol):
     def names(self) -> Iterator[bytes]:
         """All names, in the table's order."""
 
-    def places(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
+    def find_indexes(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
         """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""

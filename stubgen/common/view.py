@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import Any
 
 from stubgen.errors import MalformedInput
@@ -34,10 +33,6 @@ class View:
                 f"but the file ends at {len(self.data):#x}: it is truncated or corrupt"
             )
         return self.data[offset : offset + size]
-
-    def unpack(self, record: Struct, offset: int, what: str) -> tuple[Any, ...]:
-        """One record at byte *offset*."""
-        return record.unpack(self.bytes(offset, record.size, what))
 
     def slice(self, offset: int, size: int, what: str) -> View:
         """A part of the file as a view of its own, with the same name."""

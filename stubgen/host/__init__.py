@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from stubgen.common.files import open_input
 from stubgen.errors import BuildIdRefusal, InputError, UsageError
 from stubgen.host.index import Identity, use_index
-from stubgen.image import Candidate, Image, Role
+from stubgen.image import Candidate, FileType, Image
 from stubgen.image.opening import open_image
 
 REMEMBERED = 16
@@ -58,7 +58,7 @@ def open_host(
     name = os.fspath(path)
     data, status = open_input(path, copied=copied)
     image = open_image(data, name)
-    if image.role is Role.OBJECT:
+    if image.file_type is FileType.OBJECT:
         raise InputError(f"{name}: is a relocatable object; the host must be a linked program or library")
     if not image.has_symbols:
         raise InputError(f"{name}: is stripped: it has no symbols; give the unstripped file of the same build")

@@ -32,8 +32,8 @@ from zlib import crc32
 
 from stubgen.common.files import open_input, write_output
 from stubgen.errors import StubgenError
-from stubgen.image import base_name
 from stubgen.image.opening import open_image
+from stubgen.symbols.versions import base_name
 
 if TYPE_CHECKING:
     from stubgen.image import Image
@@ -73,7 +73,7 @@ class Index:
     def __init__(self, tables: list[tuple[memoryview, int]]) -> None:
         self._tables = tables  # entries, symbols in the host's table
 
-    def places(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
+    def find_indexes(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
         """Index, in symbol table *number*, of each symbol whose base name may be that of one of *wanted*, ascending."""
         entries, symbols = self._tables[number]
         total, found = len(entries), set()

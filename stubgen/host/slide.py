@@ -96,11 +96,11 @@ def _find_anchor(host: Host, anchor: str | None) -> Candidate:
         defined = [c for c in found.get(spelling, []) if c.name == spelling and c.kind is not Kind.IMPORT]
         if not defined:
             continue
-        places = sorted({candidate.address for candidate in defined})
+        addresses = sorted({candidate.address for candidate in defined})
         name = as_text(spelling)
-        if len(places) > 1:
-            listed = ", ".join(f"{place:#x}" for place in places)
-            raise AnchorRefusal(f"{host.path}: anchor {name} has {len(places)} definitions, at {listed}")
+        if len(addresses) > 1:
+            listed = ", ".join(f"{address:#x}" for address in addresses)
+            raise AnchorRefusal(f"{host.path}: anchor {name} has {len(addresses)} definitions, at {listed}")
         if defined[0].kind in (Kind.THREAD_LOCAL, Kind.ABSOLUTE):
             raise AnchorRefusal(f"{host.path}: anchor {name} is {defined[0].kind.value}: it does not slide")
         return defined[0]

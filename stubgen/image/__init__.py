@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from stubgen.symbols.versions import base_name
 
 if TYPE_CHECKING:
     from stubgen.common.strings import NameTable
@@ -24,8 +27,8 @@ class Kind(Enum):
     ABSOLUTE = "absolute"
 
 
-class Role(Enum):
-    """What a file is for."""
+class FileType(Enum):
+    """What a file is for: e_type in ELF, filetype in Mach-O."""
 
     OBJECT = "object"
     EXECUTABLE = "executable"
@@ -57,7 +60,7 @@ class Code(NamedTuple):
     content: memoryview
 
 
-class Place(NamedTuple):
+class FunctionSymbol(NamedTuple):
     """Where a named function begins."""
 
     name: bytes
@@ -75,19 +78,36 @@ class Import(NamedTuple):
     library: str | None  # the library that the linker found it in, where the image says so
 
 
-class Static(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class DefiningObject:
+    """What an object says that all its variables have in common."""
+
+    symbols: NameTable
+    prefix: bytes  # what the format puts before each of a language's names: Mach-O an underscore
+    runs_initialisers: bool  # it has code that runs when it is loaded
+
+    @cached_property
+    def names(self) -> frozenset[bytes]:
+        """The names of all its symbols, as the compiler spells them, without the format's prefix."""
+        return frozenset(name.removeprefix(self.prefix) for name in self.symbols.names())
+
+
+class Variable(NamedTuple):
     """A variable that an object defines."""
 
     name: bytes
     size: int  # bytes; 0 where the format does not say
+    minimum_size: int  # bytes that it surely has, where the format does not say how many
+    alignment: int  # bytes: its code may rely on an address that is a multiple
     writable: bool
     thread_local: bool
     local: bool
-    hidden: bool = False  # global in its object, and local in what is linked from it
-    file: bytes = b""  # the source file, where the table or, in Mach-O, debug information says
-    obstacle: str = ""  # what in the object speaks against using the host's instead
-    least: int = 0  # bytes that it surely has, where the format does not say how many
-    align: int = 1  # bytes: its code may rely on an address that is a multiple
+    hidden: bool  # global in its object, and local in what is linked from it
+    file: bytes  # the source file, where the table or, in Mach-O, debug information says
+    has_several_names: bool  # another variable's symbol is at the same address
+    is_part_of_another: bool  # Mach-O: it lies inside a larger variable (N_ALT_ENTRY)
+    is_kept_apart: bool  # it can be told from its neighbours; Mach-O: by MH_SUBSECTIONS_VIA_SYMBOLS
+    defined_in: DefiningObject
 
 
 class Reference(NamedTuple):
@@ -97,44 +117,6 @@ class Reference(NamedTuple):
     name: bytes  # without the version
     version: str  # ELF: the version that the object pins with .symver
     weak: bool
-
-
-# Patterns are compiled where they are first needed: most patches need none of these.
-_MERGED = rb"_MergedGlobals(\.|\Z)"
-_RUST = rb"(?s:_?_R[A-Za-z]|.*17h[0-9a-f]{16}E)"
-_THINLTO_SUFFIX = rb"\.llvm\.\d+\Z"
-
-
-def is_rust_name(name: bytes) -> bool:
-    """Whether *name* is mangled by rustc: unique in a program, with the crate and module in it."""
-    return re.match(_RUST, name) is not None
-
-
-def state_obstacle(name: bytes, names: Collection[bytes], *, thread_local: bool, initialisers: bool) -> str:
-    """Why a variable of an object with these *names* cannot be told to be the host's; empty if nothing says so.
-
-    Compilers number function-local statics anew in every build, and a variable with a dynamic initialiser belongs
-    together with its guard, or is set again when the patch is loaded.
-    """
-    from stubgen.symbols.numbering import numbering
-
-    if re.match(_MERGED, name):
-        return "it is several variables under one name; compile with -mno-global-merge"
-    if name.startswith(b"_ZGV") or b"_ZGV" + name.removeprefix(b"_Z") in names:
-        return "it is initialised at first use, under a guard"
-    numbered = numbering(name)
-    if numbered:
-        return numbered
-    if thread_local and (b"__tls_guard" in names or b"_ZTH" + name.removeprefix(b"_Z") in names):
-        return "thread-locals of its file are initialised at first use, under a guard"
-    if not thread_local and initialisers:
-        return "its file runs initialisers when the patch is loaded, which may set it again"
-    return ""
-
-
-def base_name(name: bytes) -> bytes:
-    """*name* without LLVM's ThinLTO suffix ``.llvm.<digits>``."""
-    return re.sub(_THINLTO_SUFFIX, b"", name) if b".llvm." in name else name
 
 
 INDEX_PAYS = 8
@@ -154,7 +136,7 @@ def alignment_at(offset: int, size: int, section: int) -> int:
 class NameIndex(Protocol):
     """Knows where names are without a pass over the table."""
 
-    def places(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
+    def find_indexes(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
         """Index, in symbol table *number*, of each symbol whose base name may be that of one of *wanted*, ascending."""
 
 
@@ -178,7 +160,7 @@ class Image(ABC):
 
     @property
     @abstractmethod
-    def role(self) -> Role:
+    def file_type(self) -> FileType:
         """What the file is for."""
 
     @property
@@ -220,8 +202,8 @@ class Image(ABC):
         """The symbol tables to look in, the full one first."""
 
     @abstractmethod
-    def candidates(self, number: int, places: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
-        """What the symbols at *places* of symbol table *number* are, where they are something to refer to.
+    def candidates(self, number: int, indexes: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
+        """What the symbols at *indexes* of symbol table *number* are, where they are something to refer to.
 
         Only those whose name, without its version, *keep* wants.
         """
@@ -251,8 +233,8 @@ class Image(ABC):
         """The symbols with one of *names* that *keep* wants, and likewise those with a marker in their name."""
         for number, table in enumerate(self.symbol_tables):
             index = self.index if len(names) * INDEX_PAYS < len(table) else None
-            places = table.places(names, markers) if index is None else index.places(number, names)
-            yield from self.candidates(number, places, keep)
+            indexes = table.find_indexes(names, markers) if index is None else index.find_indexes(number, names)
+            yield from self.candidates(number, indexes, keep)
 
     @abstractmethod
     def names(self) -> Iterator[bytes]:
@@ -263,7 +245,7 @@ class Image(ABC):
         if not self.symbol_tables or not all(parts):
             return list(self.names())
         table = self.symbol_tables[0]
-        return [table.name(index) for index in table.places((), tuple(parts))]
+        return [table.name(index) for index in table.find_indexes((), tuple(parts))]
 
     @abstractmethod
     def references(self) -> Iterator[Reference]:
@@ -274,8 +256,12 @@ class Image(ABC):
         """The names that an object defines for other objects."""
 
     @abstractmethod
-    def statics(self) -> Iterator[Static]:
-        """The named variables that an object defines, local ones too."""
+    def variables(self) -> Iterator[Variable]:
+        """The named variables that an object defines, local ones too.
+
+        Raises:
+            MalformedInput: the name of any symbol lies beyond the string table.
+        """
 
     @abstractmethod
     def imports(self) -> Iterator[Import]:
@@ -294,7 +280,7 @@ class Image(ABC):
         """Whether an indirect branch to an instruction that is no landing pad faults (BTI)."""
         return False
 
-    def room(self, address: int) -> int | None:
+    def maximum_size(self, address: int) -> int | None:
         """Bytes that the variable at virtual *address* can have at most, where the format does not say how many."""
         return None
 
@@ -312,8 +298,8 @@ class Image(ABC):
         """Every executable section, or segment where sections are stripped."""
 
     @abstractmethod
-    def functions(self) -> Iterator[Place]:
-        """Every named place in executable sections."""
+    def functions(self) -> Iterator[FunctionSymbol]:
+        """Every symbol of a function; in Mach-O, every defined symbol."""
 
     @abstractmethod
     def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:

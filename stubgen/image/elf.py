@@ -1,4 +1,4 @@
-"""An ELF file in the phases' vocabulary. Twin of ``image_macho``.
+"""An ELF file in the phases' vocabulary. Twin of ``image.macho``.
 
 What a symbol's type means for a call (function, datum, thread-local, resolver, import) is decided here.
 """
@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any
 
 from stubgen.common.strings import string_at
-from stubgen.common.text import as_text
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile, Section, Symbols
 from stubgen.elf.records import Sym
@@ -19,16 +18,17 @@ from stubgen.errors import UnsupportedInput
 from stubgen.image import (
     Candidate,
     Code,
+    DefiningObject,
+    FileType,
+    FunctionSymbol,
     Image,
     Import,
     Kind,
-    Place,
     Reference,
-    Role,
-    Static,
+    Variable,
     alignment_at,
-    state_obstacle,
 )
+from stubgen.symbols.versions import split_version
 
 
 class ElfImage(Image):
@@ -53,16 +53,16 @@ class ElfImage(Image):
         """STT_* -> kind; STT_NOTYPE (assembly) is decided by where it lies, and no other is a candidate."""
 
     @property
-    def role(self) -> Role:
+    def file_type(self) -> FileType:
         e_type = self.file.header.e_type
         if e_type == c.ET_REL:
-            return Role.OBJECT
+            return FileType.OBJECT
         if e_type == c.ET_EXEC:
-            return Role.EXECUTABLE
+            return FileType.EXECUTABLE
         if e_type == c.ET_DYN:
             dynamic = self.file.dynamic
             pie = dynamic is not None and dynamic.tags.get(c.DT_FLAGS_1, 0) & c.DF_1_PIE
-            return Role.EXECUTABLE if self.file.interpreter or pie else Role.LIBRARY
+            return FileType.EXECUTABLE if self.file.interpreter or pie else FileType.LIBRARY
         kind = "a core dump" if e_type == c.ET_CORE else f"an ELF file of type {e_type}"
         raise UnsupportedInput(f"{self.name}: is {kind}, neither a program nor an object")
 
@@ -112,48 +112,62 @@ class ElfImage(Image):
     def symbol_tables(self) -> list[Symbols]:
         return [table for table in (self.file.symbols, self.file.dynamic_symbols) if table is not None]
 
-    def candidates(self, number: int, places: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
+    def candidates(self, number: int, indexes: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
         table = self.symbol_tables[number]
-        for index in places:
+        for index in indexes:
             symbol = table.entry(index)
-            plain, version, default = _split_version(table.strings.at(symbol.st_name))
-            candidate = self._candidate(table, index, symbol, plain, version, default) if keep(plain) else None
+            plain, version, default = split_version(table.strings.at(symbol.st_name))
+            if not keep(plain):
+                continue
+            if not version and index < len(table.versions):
+                version, default = self._version(table.versions[index])
+            candidate = self._candidate(table, index, symbol, plain, version, default)
             if candidate is not None:
                 yield candidate
 
     def _candidate(
         self, table: Symbols, index: int, symbol: Sym, name: bytes, version: str, default: bool
     ) -> Candidate | None:
-        kind_code, bind = symbol.st_info & 0xF, symbol.st_info >> 4
         shndx, address = symbol.st_shndx, symbol.st_value
-        if table.versions and index < len(table.versions) and not version:
-            version, default = self._version(table.versions[index])
         if shndx == c.SHN_UNDEF:
             return Candidate(name, 0, Kind.IMPORT, False, 0, "", version, default) if name else None
-        if kind_code in (c.STT_SECTION, c.STT_FILE) or _is_mapping_symbol(name):
+        if _names_nothing(symbol, name) or (shndx == table.absolute and _names_version(name, version)):
             return None
-        section = ""
-        if shndx == table.absolute:
-            if name == version.encode():  # a version definition's own symbol
-                return None
-            kind: Kind | None = Kind.ABSOLUTE
-        else:
-            flags = 0
-            if shndx < len(self.file.sections):
-                section = self.file.sections[shndx].name
-                flags = self.file.sections[shndx].header.sh_flags
-            executable = bool(flags & c.SHF_EXECINSTR) or (not flags and _within(address, self.executable_ranges()))
-            kind = self._kinds.get(kind_code)
-            if kind is None and kind_code == c.STT_NOTYPE:
-                kind = Kind.FUNCTION if executable else Kind.THREAD_LOCAL if flags & c.SHF_TLS else Kind.DATA
+        kind = self._kind(table, symbol)
         if kind is None or (address == 0 and kind is not Kind.THREAD_LOCAL):
             return None
-        local = bind == c.STB_LOCAL
-        exported = table is self.file.dynamic_symbols and not local
-        file = self._source_file(table, index) if local and kind in (Kind.DATA, Kind.THREAD_LOCAL) else b""
-        writable = kind is not Kind.DATA or self._is_writable(shndx, address)
-        size = symbol.st_size
-        return Candidate(name, address, kind, local, size, section, version, default, exported, file, writable)
+        local = symbol.st_info >> 4 == c.STB_LOCAL
+        return Candidate(
+            name,
+            address,
+            kind,
+            local,
+            symbol.st_size,
+            "" if shndx == table.absolute else self._section_name(shndx),
+            version,
+            default,
+            exported=table is self.file.dynamic_symbols and not local,
+            file=self._source_file(table, index) if local and kind in (Kind.DATA, Kind.THREAD_LOCAL) else b"",
+            writable=kind is not Kind.DATA or self._is_writable(shndx, address),
+        )
+
+    def _kind(self, table: Symbols, symbol: Sym) -> Kind | None:
+        """What a defined symbol is, by its type; without one, by where it lies. None where it is none of these."""
+        if symbol.st_shndx == table.absolute:
+            return Kind.ABSOLUTE
+        st_type = symbol.st_info & 0xF
+        return self._kind_by_section(symbol) if st_type == c.STT_NOTYPE else self._kinds.get(st_type)
+
+    def _kind_by_section(self, symbol: Sym) -> Kind:
+        flags = 0
+        if symbol.st_shndx < len(self.file.sections):
+            flags = self.file.sections[symbol.st_shndx].header.sh_flags
+        if flags & c.SHF_EXECINSTR or (not flags and _within(symbol.st_value, self.executable_ranges())):
+            return Kind.FUNCTION
+        return Kind.THREAD_LOCAL if flags & c.SHF_TLS else Kind.DATA
+
+    def _section_name(self, shndx: int) -> str:
+        return self.file.sections[shndx].name if shndx < len(self.file.sections) else ""
 
     def _is_writable(self, shndx: int, address: int) -> bool:
         """Whether the datum at *address* of a linked image, in section *shndx*, is no constant."""
@@ -170,14 +184,13 @@ class ElfImage(Image):
         """The file of a local symbol; only the full table has file symbols."""
         return table.file_of(index) if table is self.file.symbols else b""
 
-    def _version(self, index: int) -> tuple[str, bool]:
-        """Name of version *index* and whether it is the default one."""
+    def _version(self, versym: int) -> tuple[str, bool]:
+        """Name of the version that entry *versym* of .gnu.version means, and whether it is the default one."""
         dynamic = self.file.dynamic
-        default = not index & c.VERSYM_HIDDEN
-        index &= ~c.VERSYM_HIDDEN
+        default = not versym & c.VERSYM_HIDDEN
         if dynamic is None:
             return "", default
-        return dynamic.version_definitions.get(index, ""), default
+        return dynamic.version_definitions.get(versym & ~c.VERSYM_HIDDEN, ""), default
 
     def names(self) -> Iterator[bytes]:
         table = self.file.symbols or self.file.dynamic_symbols
@@ -191,7 +204,7 @@ class ElfImage(Image):
         for index, shndx in enumerate(table.st_shndx):
             if shndx == c.SHN_UNDEF and index:
                 spelling = string_at(text, table.st_name[index])
-                name, version, _ = _split_version(spelling)
+                name, version, _ = split_version(spelling)
                 if name:
                     yield Reference(spelling, name, version, table.st_info[index] >> 4 == c.STB_WEAK)
 
@@ -201,53 +214,50 @@ class ElfImage(Image):
             return
         for index, shndx in enumerate(table.st_shndx):
             if shndx != c.SHN_UNDEF and table.st_info[index] >> 4 != c.STB_LOCAL:
-                yield _split_version(table.name(index))[0]
+                yield split_version(table.name(index))[0]
 
-    def statics(self) -> Iterator[Static]:
+    def variables(self) -> Iterator[Variable]:
         table = self.file.symbols
         if table is None:
             return
-        from stubgen.symbols.numbering import SEVERAL, has_sibling
-
-        names = set(table.names())
-        initialisers = any(
-            s.header.sh_size and s.name.startswith((".init_array", ".ctors")) for s in self.file.sections
-        )
-        variables = list(self._variables(table))
-        homes = Counter((table.st_shndx[index], table.st_value[index]) for index in variables)
-        for index in variables:
-            name, shndx, info = table.name(index), table.st_shndx[index], table.st_info[index]
-            writable, align = True, table.st_value[index]  # a common
-            if shndx < len(self.file.sections):
-                writable = _holds_variables(self.file.sections[shndx])
-                align = self._alignment(table, index)
-            local, thread_local = info >> 4 == c.STB_LOCAL, info & 0xF == c.STT_TLS
-            obstacle = state_obstacle(name, names, thread_local=thread_local, initialisers=initialisers)
-            if not obstacle and has_sibling(name, table):
-                obstacle = f"the patch {SEVERAL}"
-            if not obstacle and shndx != table.common and homes[shndx, table.st_value[index]] > 1:
-                obstacle = "it has several names"
-            yield Static(
-                name=name,
+        next(table.names(), None)  # raises where any name lies beyond the string table
+        defining = DefiningObject(table, b"", self._runs_initialisers())
+        indexes = list(self._variable_indexes(table))
+        symbols_at = Counter((table.st_shndx[index], table.st_value[index]) for index in indexes)
+        for index in indexes:
+            shndx, value, info = table.st_shndx[index], table.st_value[index], table.st_info[index]
+            local = info >> 4 == c.STB_LOCAL
+            yield Variable(
+                name=table.name(index),
                 size=table.st_size[index],
-                writable=writable,
-                thread_local=thread_local,
+                minimum_size=0,
+                alignment=max(self._alignment(table, index), 1),
+                writable=shndx >= len(self.file.sections) or _holds_variables(self.file.sections[shndx]),
+                thread_local=info & 0xF == c.STT_TLS,
                 local=local,
                 hidden=table.st_other[index] & 3 == c.STV_HIDDEN,
                 file=self._source_file(table, index if local else len(table)),
-                obstacle=obstacle,
-                align=max(align, 1),
+                has_several_names=shndx != table.common and symbols_at[shndx, value] > 1,
+                is_part_of_another=False,
+                is_kept_apart=True,
+                defined_in=defining,
             )
 
+    def _runs_initialisers(self) -> bool:
+        names = (".init_array", ".ctors")
+        return any(section.header.sh_size and section.name.startswith(names) for section in self.file.sections)
+
     def _alignment(self, table: Symbols, index: int) -> int:
-        """What the code of an object may rely on: exact for a variable that has its section to itself."""
-        header = self.file.sections[table.st_shndx[index]].header
-        offset, size = table.st_value[index], table.st_size[index]
+        """What the code of an object may rely on: exact for a common and for what has its section to itself."""
+        offset, size, shndx = table.st_value[index], table.st_size[index], table.st_shndx[index]
+        if shndx >= len(self.file.sections):  # a common, whose value is its alignment
+            return offset
+        header = self.file.sections[shndx].header
         if not offset and size == header.sh_size:
             return int(header.sh_addralign)
         return alignment_at(offset, size, header.sh_addralign)
 
-    def _variables(self, table: Symbols) -> Iterator[int]:
+    def _variable_indexes(self, table: Symbols) -> Iterator[int]:
         """Index of every symbol that is somebody's variable."""
         kinds = (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS)
         for index, info in enumerate(table.st_info):
@@ -286,7 +296,7 @@ class ElfImage(Image):
 
     def thread_offset(self, value: int) -> int | None:
         """AArch64's variant I: the main program's block lies behind a 16-byte header at its own alignment."""
-        if self.role is not Role.EXECUTABLE:
+        if self.file_type is not FileType.EXECUTABLE:
             return None
         for segment in self.file.segments:
             if segment.p_type == c.PT_TLS:
@@ -309,15 +319,15 @@ class ElfImage(Image):
                 stored = min(end - start, len(self.file.view) - (self.file.offset_of(start) or 0))
                 yield Code(0, start, self.file.read_at(start, stored, "an executable segment"))
 
-    def functions(self) -> Iterator[Place]:
+    def functions(self) -> Iterator[FunctionSymbol]:
         table = self.file.symbols or self.file.dynamic_symbols
         if table is None:
             return
         for index, info in enumerate(table.st_info):
             if info & 0xF == c.STT_FUNC and table.st_shndx[index] not in (c.SHN_UNDEF, table.absolute):
                 section = table.st_shndx[index] if self.file.sections else 0
-                hidden = table.st_other[index] & 3 == c.STV_HIDDEN
-                yield Place(table.name(index), section, table.st_value[index], info >> 4 == c.STB_WEAK, hidden)
+                weak, hidden = info >> 4 == c.STB_WEAK, table.st_other[index] & 3 == c.STV_HIDDEN
+                yield FunctionSymbol(table.name(index), section, table.st_value[index], weak, hidden)
 
     def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
         table = self.file.symbols
@@ -333,6 +343,16 @@ class ElfImage(Image):
         return self.file.read_at(address, size, what)
 
 
+def _names_nothing(symbol: Sym, name: bytes) -> bool:
+    """Whether a defined symbol is nothing that code refers to by name: a section's, a file's, a mapping symbol."""
+    return symbol.st_info & 0xF in (c.STT_SECTION, c.STT_FILE) or _is_mapping_symbol(name)
+
+
+def _names_version(name: bytes, version: str) -> bool:
+    """Whether an absolute symbol is a version definition's own."""
+    return name == version.encode()
+
+
 def _is_mapping_symbol(name: bytes) -> bool:
     """AAELF64, "Mapping symbols": ``$x`` or ``$d``, alone or before a period; ``$destroy`` is a name like any other."""
     return name in (b"$x", b"$d") or name.startswith((b"$x.", b"$d."))
@@ -344,11 +364,3 @@ def _holds_variables(section: Section) -> bool:
 
 def _within(address: int, ranges: list[tuple[int, int]]) -> bool:
     return any(start <= address < end for start, end in ranges)
-
-
-def _split_version(name: bytes) -> tuple[bytes, str, bool]:
-    """GNU ld's ``name@@V`` (default) and ``name@V``: name, version, whether it is the default."""
-    if b"@" not in name[1:]:
-        return name, "", True
-    plain, _, version = name.partition(b"@")
-    return plain, as_text(version.lstrip(b"@")), version.startswith(b"@")

@@ -1,4 +1,4 @@
-"""A Mach-O file in the phases' vocabulary. Twin of ``image_elf``."""
+"""A Mach-O file in the phases' vocabulary. Twin of ``image.elf``."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from stubgen.errors import UnsupportedInput
 from stubgen.image import (
     Candidate,
     Code,
+    DefiningObject,
+    FileType,
+    FunctionSymbol,
     Image,
     Import,
     Kind,
-    Place,
     Reference,
-    Role,
-    Static,
+    Variable,
     alignment_at,
-    state_obstacle,
 )
 from stubgen.macho import constants as c
 from stubgen.macho.reader import MachOFile, Symbols
@@ -49,22 +49,22 @@ class MachOImage(Image):
 
         self.file: MachOFile = MachOFile(data, name)
         self.build_version = self.file.build_version
-        self._roles = {
-            c.MH_OBJECT: Role.OBJECT,
-            c.MH_EXECUTE: Role.EXECUTABLE,
-            c.MH_DYLIB: Role.LIBRARY,
-            c.MH_BUNDLE: Role.BUNDLE,
+        self._file_types = {
+            c.MH_OBJECT: FileType.OBJECT,
+            c.MH_EXECUTE: FileType.EXECUTABLE,
+            c.MH_DYLIB: FileType.LIBRARY,
+            c.MH_BUNDLE: FileType.BUNDLE,
         }
 
     @property
-    def role(self) -> Role:
+    def file_type(self) -> FileType:
         filetype = self.file.header.filetype
-        if filetype not in self._roles:
+        if filetype not in self._file_types:
             kind = {c.MH_DSYM: "a dSYM", c.MH_DYLIB_STUB: "a dylib stub"}.get(
                 filetype, f"a Mach-O file of type {filetype}"
             )
             raise UnsupportedInput(f"{self.name}: is {kind}, neither a program nor an object")
-        return self._roles[filetype]
+        return self._file_types[filetype]
 
     @property
     def build_id(self) -> bytes | None:
@@ -80,7 +80,7 @@ class MachOImage(Image):
 
     @property
     def position_independent(self) -> bool:
-        return self.role is not Role.EXECUTABLE or bool(self.file.header.flags & c.MH_PIE)
+        return self.file_type is not FileType.EXECUTABLE or bool(self.file.header.flags & c.MH_PIE)
 
     @property
     def has_symbols(self) -> bool:
@@ -94,9 +94,9 @@ class MachOImage(Image):
     def symbol_tables(self) -> list[Symbols]:
         return [] if self.file.symbols is None else [self.file.symbols]
 
-    def candidates(self, number: int, places: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
+    def candidates(self, number: int, indexes: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
         table = self.symbol_tables[number]
-        for index in places:
+        for index in indexes:
             symbol = table.entry(index)
             name = table.strings.at(symbol.n_strx)
             candidate = self._candidate(symbol, name) if keep(name) else None
@@ -196,44 +196,44 @@ class MachOImage(Image):
             if common or n_type & c.N_TYPE in (c.N_SECT, c.N_ABS, c.N_INDR):
                 yield table.name(index)
 
-    def statics(self) -> Iterator[Static]:
+    def variables(self) -> Iterator[Variable]:
         table = self.file.symbols
         if table is None:
             return
-        from stubgen.symbols.numbering import SEVERAL, has_sibling
-
-        names = {name.removeprefix(b"_") for name in table.names()}
+        next(table.names(), None)  # raises where any name lies beyond the string table
         initialisers = any("mod_init_func" in section.name for section in self.file.sections)
+        defining = DefiningObject(table, b"_", initialisers)
         file = self._source_file()
-        apart = bool(self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS)
-        variables = list(self._variables(table))
-        homes = Counter((table.n_sect[index], table.n_value[index]) for index in variables if table.n_sect[index])
-        for index in variables:
-            n_type, n_sect, section = table.n_type[index], table.n_sect[index], ""
-            thread_local = False
-            if n_sect:
-                section = self.file.sections[n_sect - 1].name
-                kind = self.file.sections[n_sect - 1].header.flags & c.SECTION_TYPE
-                thread_local = kind == c.S_THREAD_LOCAL_VARIABLES
-            name, local, hidden = table.name(index), not n_type & (c.N_EXT | c.N_PEXT), bool(n_type & c.N_PEXT)
-            # C++ names, without the underscore that Mach-O puts before them
-            plain = name.removeprefix(b"_")
-            obstacle = state_obstacle(plain, names, thread_local=thread_local, initialisers=initialisers)
-            if not obstacle and has_sibling(name, table):
-                obstacle = f"the patch {SEVERAL}"
-            if not obstacle and n_sect and not thread_local:
-                if homes[n_sect, table.n_value[index]] > 1:
-                    obstacle = "it has several names"
-                elif table.n_desc[index] & c.N_ALT_ENTRY:
-                    obstacle = "it is part of a larger variable"
-                elif not apart:
-                    obstacle = "its object does not keep variables apart: it lacks MH_SUBSECTIONS_VIA_SYMBOLS"
-            least = 0 if thread_local else self._least_size(table, index)
-            align = 1 if thread_local else self._alignment(table, index)  # of a thread-local it is the descriptor
-            writable = section != "__DATA,__const"
-            yield Static(name, 0, writable, thread_local, local, hidden, file, obstacle, least, align)
+        kept_apart = bool(self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS)
+        indexes = list(self._variable_indexes(table))
+        symbols_at = Counter((table.n_sect[index], table.n_value[index]) for index in indexes)
+        for index in indexes:
+            n_type, n_sect = table.n_type[index], table.n_sect[index]
+            thread_local = self._is_thread_local(n_sect)
+            in_section = bool(n_sect) and not thread_local  # of a thread-local, the symbol is its descriptor
+            yield Variable(
+                name=table.name(index),
+                size=0,
+                minimum_size=0 if thread_local else self._minimum_size(table, index),
+                alignment=1 if thread_local else self._alignment(table, index),
+                writable=not n_sect or self.file.sections[n_sect - 1].name != "__DATA,__const",
+                thread_local=thread_local,
+                local=not n_type & (c.N_EXT | c.N_PEXT),
+                hidden=bool(n_type & c.N_PEXT),
+                file=file,
+                has_several_names=in_section and symbols_at[n_sect, table.n_value[index]] > 1,
+                is_part_of_another=in_section and bool(table.n_desc[index] & c.N_ALT_ENTRY),
+                is_kept_apart=kept_apart or not in_section,
+                defined_in=defining,
+            )
 
-    def _variables(self, table: Symbols) -> Iterator[int]:
+    def _is_thread_local(self, n_sect: int) -> bool:
+        """Whether what lies in section *n_sect* (0: a common) are descriptors of thread-locals."""
+        return n_sect > 0 and (
+            self.file.sections[n_sect - 1].header.flags & c.SECTION_TYPE == c.S_THREAD_LOCAL_VARIABLES
+        )
+
+    def _variable_indexes(self, table: Symbols) -> Iterator[int]:
         """Index of every symbol that is somebody's variable."""
         for index, n_type in enumerate(table.n_type):
             n_sect, where = table.n_sect[index], n_type & c.N_TYPE
@@ -249,7 +249,7 @@ class MachOImage(Image):
                 if variable and not tables and not table.name(index).startswith(_NO_VARIABLES):
                     yield index
 
-    def _least_size(self, table: Symbols, index: int) -> int:
+    def _minimum_size(self, table: Symbols, index: int) -> int:
         """Bytes that an object's variable surely has: up to what comes next, less what may have aligned that."""
         n_sect, start = table.n_sect[index], table.n_value[index]
         if not n_sect:
@@ -280,16 +280,16 @@ class MachOImage(Image):
     def _symbol_addresses(self) -> list[int]:
         """The addresses of all defined symbols, ascending, and the ends of all sections."""
         table = self.file.symbols
-        places = {section.header.addr + section.header.size for section in self.file.sections}
+        addresses = {section.header.addr + section.header.size for section in self.file.sections}
         if table is not None:
-            places.update(
+            addresses.update(
                 n_value
                 for n_type, n_value in zip(table.n_type, table.n_value, strict=True)
                 if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT
             )
-        return sorted(places)
+        return sorted(addresses)
 
-    def room(self, address: int) -> int | None:
+    def maximum_size(self, address: int) -> int | None:
         end = self._next_symbol(address)
         return None if end is None else end - address
 
@@ -322,7 +322,7 @@ class MachOImage(Image):
             if section.header.flags & (c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS):
                 yield Code(section.ordinal, section.header.addr, self.file.content(section))
 
-    def functions(self) -> Iterator[Place]:
+    def functions(self) -> Iterator[FunctionSymbol]:
         table = self.file.symbols
         if table is None:
             return
@@ -330,7 +330,7 @@ class MachOImage(Image):
             if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT:
                 weak = bool(table.n_desc[index] & c.N_WEAK_DEF)
                 hidden = bool(n_type & c.N_PEXT)
-                yield Place(table.name(index), table.n_sect[index], table.n_value[index], weak, hidden)
+                yield FunctionSymbol(table.name(index), table.n_sect[index], table.n_value[index], weak, hidden)
 
     def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
         table = self.file.symbols

@@ -31,7 +31,7 @@ def has_object_magic(data: Any) -> bool:
 
 
 def arm64_slice(data: Any, name: str) -> Any:
-    """The ARM64 half of a universal file, which may be an archive; any other file as it is."""
+    """The ARM64 part of a universal file, which may be an archive; any other file as it is."""
     if bytes(data[:4]) not in _UNIVERSAL_MAGICS:
         return data
     from stubgen.macho.reader import thin

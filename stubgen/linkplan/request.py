@@ -163,6 +163,6 @@ class CapturedCommand(_CapturedCommand):
             cls,
             argv=listed("argv", argv, "word", word),
             directory=optional(path, "directory", directory),
-            response_files=mapping("response_files", response_files or {}, "paths", path),
+            response_files=mapping("response_files", {} if response_files is None else response_files, "paths", path),
             environment=None if environment is None else mapping("environment", environment, "texts", word),
         )

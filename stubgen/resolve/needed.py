@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stubgen.common.files import read_input
 from stubgen.errors import InputError, UnsupportedInput, UsageError
-from stubgen.image import Image, Reference, Role, Static
+from stubgen.image import FileType, Image, Reference, Variable
 from stubgen.image.archive import is_archive, is_thin, members
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
 
@@ -32,7 +32,7 @@ class Needed:
     """ELF: GNU_PROPERTY_AARCH64_FEATURE_1_* bits that any object carries."""
     platforms: tuple[BuildVersion, ...]
     """Mach-O: the objects' distinct platforms and minimum OS versions."""
-    statics: tuple[Static, ...]
+    variables: tuple[Variable, ...]
     """The variables that the objects define themselves."""
 
     @property
@@ -149,7 +149,7 @@ def needed_of(images: Iterable[Image]) -> Needed:
         images=tuple(held),
         features=features,
         platforms=tuple(platforms),
-        statics=tuple(static for image in held for static in image.statics()),
+        variables=tuple(variable for image in held for variable in image.variables()),
     )
 
 
@@ -169,6 +169,6 @@ def open_objects(path: str | os.PathLike[str], *, copied: bool = False) -> Opene
 
 
 def _checked(image: Image) -> Image:
-    if image.role is not Role.OBJECT:
-        raise InputError(f"{image.name}: is a linked {image.role.value}; a patch is made of relocatable objects")
+    if image.file_type is not FileType.OBJECT:
+        raise InputError(f"{image.name}: is a linked {image.file_type.value}; a patch is made of relocatable objects")
     return image

@@ -1,132 +1,48 @@
 """The resolve phase: what each needed symbol becomes, and why.
 
 Every needed symbol gets exactly one verdict. Those that become stubs are kept as columns; a
-:class:`Decision` is made for a person who asks.
+:class:`Decision` is made for a person who asks. What data and thread-locals become depends on what the patch is linked
+from: its objects as they are, where only stubs can answer, or bound copies of them.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, LANDING_PADS, WORD
-from stubgen.common.text import as_bytes, as_text
+from stubgen.common.text import as_text
 from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
 from stubgen.host.slide import Slide
-from stubgen.image import Candidate, Kind, Reference, Static, is_rust_name
+from stubgen.image import Candidate, Kind, Reference, Variable
+from stubgen.resolve.candidates import meaning
+from stubgen.resolve.keep_state import Pair, reason_not_kept, reason_not_to_ask
 from stubgen.resolve.needed import Needed
+from stubgen.resolve.resolution import Resolution, StubColumns
 from stubgen.resolve.verdicts import (
     ABSOLUTE_VISIBILITY,
     IMAGE_NAMES,
     LINKER_PREFIXES,
     PROVIDED_NAMES,
+    BoundPolicy,
     DataPolicy,
     Decision,
-    Duplicate,
-    Form,
     Policy,
+    SharedVariable,
+    SlotKind,
     Target,
     TlsPolicy,
     Verdict,
 )
 from stubgen.symbols.similar import close_names, halves
-from stubgen.symbols.versions import split_pin
+from stubgen.symbols.versions import plain_name, split_pin
 
 _DEFINED_BY_STUBS = (Kind.FUNCTION, Kind.DATA, Kind.ABSOLUTE)
 
 CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought
 FEW_MISSING = 4  # up to which each has the host's names gone through; beyond, one search finds what is like any of them
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """The verdict on every needed symbol."""
-
-    slide: Slide
-    names: list[bytes]  # trampolines, in order of first use
-    addresses: array[int]  # their runtime addresses
-    remarks: dict[bytes, str]
-    """Why a trampoline goes where it goes, where the exact name alone does not say."""
-    absolute_names: list[bytes]
-    absolute_addresses: array[int]
-    absolute_visibility: str  # "hidden" or "default"
-    others: tuple[Decision, ...]
-    """The verdicts other than trampoline."""
-    targets: dict[bytes, Target]
-    """Spelling -> what it means, for the symbols that only bound copies can reach."""
-    bind: bool
-    """Whether the verdicts hold for bound copies only."""
-    duplicates: tuple[Duplicate, ...]
-    """The variables that both the patch and the host define."""
-    needed: Needed
-    fixed: frozenset[bytes]
-    """Spelling of what stays where it is in every process: absolute values, and what an earlier patch replaced."""
-
-    def decisions(self) -> Iterator[Decision]:
-        """All verdicts: trampolines, then the others, each in order of first use."""
-        titles, users, remarks = self.needed.inputs, self.needed.users, self.remarks
-        distance, usual = self.slide.value, "the host has one function of that name"
-        for name, address in zip(self.names, self.addresses, strict=True):
-            yield Decision(
-                as_text(name),
-                Verdict.TRAMPOLINE,
-                remarks.get(name, usual),
-                address - distance,
-                address,
-                (),
-                tuple([titles[number] for number in users.get(name, ())]),
-            )
-        yield from self.others
-
-    def moved(self, slide: Slide) -> Resolution | None:
-        """The same verdicts for a process in which the host has another slide.
-
-        None where an address would not be one of user space: then judge anew, and the refusal says which.
-        """
-        distance = slide.value - self.slide.value
-
-        def places(names: Sequence[bytes], addresses: array[int]) -> list[int]:
-            if self.fixed.isdisjoint(names):
-                return [address + distance for address in addresses]
-            pairs = zip(names, addresses, strict=True)
-            return [address if name in self.fixed else address + distance for name, address in pairs]
-
-        def decision(other: Decision) -> Decision:
-            if other.runtime_address is None or as_bytes(other.name) in self.fixed:
-                return other
-            return other._replace(runtime_address=other.runtime_address + distance)
-
-        def target(name: bytes, aim: Target) -> Target:
-            return (
-                aim if aim.form is not Form.ADDRESS or name in self.fixed else aim._replace(value=aim.value + distance)
-            )
-
-        trampolines = places(self.names, self.addresses)
-        absolutes = places(self.absolute_names, self.absolute_addresses)
-        targets = {name: target(name, aim) for name, aim in self.targets.items()}
-        far = [aim.value for name, aim in targets.items() if aim.form is Form.ADDRESS and name not in self.fixed]
-        if max([*trampolines, *absolutes, *far], default=0) >= ADDRESS_LIMIT:
-            return None
-        return replace(
-            self,
-            slide=slide,
-            addresses=array("Q", trampolines),
-            absolute_addresses=array("Q", absolutes),
-            others=tuple(decision(other) for other in self.others),
-            targets=targets,
-        )
-
-    @property
-    def pins(self) -> bool:
-        """Whether a trampoline's name pins an ELF symbol version; such are renamed in bound copies."""
-        return self.bind and any(reference.version for reference in self.needed.references)
-
-    @property
-    def problems(self) -> tuple[Decision, ...]:
-        """The symbols with which the patch cannot work."""
-        return tuple(decision for decision in self.others if decision.is_problem)
 
 
 def resolve(
@@ -144,7 +60,7 @@ def resolve(
         needed: what the patch needs.
         host: the running program.
         slide: how far the loader moved it.
-        policy: how the caller wants symbols answered.
+        policy: how the caller wants symbols answered; a :class:`BoundPolicy` if from bound copies.
         supplied: names that shared libraries on the patch's own link line export, each with its library.
         overrides: name -> runtime address of the function that replaced the host's, from earlier patches.
 
@@ -153,7 +69,10 @@ def resolve(
         AnchorRefusal: a runtime address would be at or above 2^48.
     """
     _check_same_target(needed, host)
-    return _Resolver(needed, host, slide, policy or Policy(), supplied or {}, overrides or {}).run()
+    question = (needed, host, slide, supplied or {}, overrides or {})
+    if isinstance(policy, BoundPolicy):
+        return _BoundResolver(*question, policy).run()
+    return _StubResolver(*question, policy or Policy()).run()
 
 
 def _check_same_target(needed: Needed, host: Host) -> None:
@@ -174,7 +93,7 @@ def _check_same_target(needed: Needed, host: Host) -> None:
             )
 
 
-class _Resolver:
+class _Resolver(ABC):
     """One run of the phase: walks the references once and sorts them into columns."""
 
     def __init__(
@@ -182,21 +101,20 @@ class _Resolver:
         needed: Needed,
         host: Host,
         slide: Slide,
-        policy: Policy,
         supplied: Mapping[bytes, str],
         overrides: Mapping[bytes, int],
+        policy: Policy,
     ) -> None:
         self.policy = policy
         self.supplied = supplied
         self.overrides = overrides
-        self.targets: dict[bytes, Target] = {}
         self.needed = needed
         self.host = host
         self.slide = slide
         self.visibility = ABSOLUTE_VISIBILITY.get((host.image.format, host.image.libc))
         self.executable = host.image.executable_ranges()
         self.guarded = host.image.branch_targets_guarded
-        self.names: list[bytes] = []
+        self.spellings: list[bytes] = []
         self.addresses = array("Q")
         self.remarks: dict[bytes, str] = {}
         self.absolute_names: list[bytes] = []
@@ -213,87 +131,72 @@ class _Resolver:
             Kind.IMPORT: self._import,
         }
 
+    @abstractmethod
+    def _targets(self) -> Mapping[bytes, Target] | None:
+        """Spelling -> what it means, for the symbols that only bound copies can reach; None where none are made."""
+
+    @abstractmethod
+    def _stub_names(self) -> list[bytes]:
+        """The trampolines as the stub object spells them."""
+
+    @abstractmethod
+    def _pin_refusal(self, kind: Kind) -> str:
+        """What to do about a name that pins a version, which the stub object cannot define; empty if it can."""
+
+    @abstractmethod
+    def _answer_data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
+        """Answer a reference to host data, *what*, that is at runtime *address*; ``--data none`` is dealt with."""
+
+    @abstractmethod
+    def _thread_local(self, reference: Reference, candidate: Candidate) -> None:
+        """Answer a reference to a thread-local of the host's."""
+
+    @abstractmethod
+    def _share(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
+        """What becomes of a variable that the patch defines (in *variables*) and the host too, as *candidates*."""
+
     def run(self) -> Resolution:
         names = {reference.name for reference in self.needed.references}
-        found = self.host.find(names.union(static.name for static in self.needed.statics))
+        found = self.host.find(names.union(variable.name for variable in self.needed.variables))
         for reference in self.needed.references:
             self._judge(reference, found.get(reference.name, []))
-        duplicates = tuple(self._duplicates(found))
+        shared = tuple(self._shared_variables(found))
         self._explain_missing()
         return Resolution(
             slide=self.slide,
-            names=self.names,
-            addresses=self.addresses,
-            remarks=self.remarks,
-            absolute_names=self.absolute_names,
-            absolute_addresses=self.absolute_addresses,
-            absolute_visibility=self.visibility or "default",
-            others=tuple(self.others),
-            targets=self.targets,
-            bind=self.policy.bind,
-            duplicates=duplicates,
             needed=self.needed,
+            stubs=StubColumns(
+                spellings=self.spellings,
+                names=self._stub_names(),
+                addresses=self.addresses,
+                remarks=self.remarks,
+                absolute_names=self.absolute_names,
+                absolute_addresses=self.absolute_addresses,
+                absolute_visibility=self.visibility or "default",
+            ),
+            others=tuple(self.others),
+            bound_targets=self._targets(),
+            shared_variables=shared,
             fixed=frozenset(self.fixed),
         )
 
-    def _duplicates(self, found: Mapping[bytes, Sequence[Candidate]]) -> Iterator[Duplicate]:
-        """The patch's variables that the host has too, and which of them are forwarded to the host's.
-
-        Thread-locals are wherever that is sure; other writable ones on request (``--keep-state``).
-        """
-        by_name: dict[bytes, list[Static]] = {}
-        for static in self.needed.statics:
-            by_name.setdefault(static.name, []).append(static)
-        for name, statics in by_name.items():
-            first = statics[0]
-            kind = Kind.THREAD_LOCAL if first.thread_local else Kind.DATA
+    def _shared_variables(self, found: Mapping[bytes, Sequence[Candidate]]) -> Iterator[SharedVariable]:
+        """The patch's variables that the host has too."""
+        by_name: dict[bytes, list[Variable]] = {}
+        for variable in self.needed.variables:
+            by_name.setdefault(variable.name, []).append(variable)
+        for name, variables in by_name.items():
+            kind = Kind.THREAD_LOCAL if variables[0].thread_local else Kind.DATA
             pool = [c for c in found.get(name, ()) if c.name == name and c.kind is kind]
-            if not pool:
-                continue
-            target, obstacle = None, ""
-            if first.thread_local:
-                target = self._thread_target(pool[0])
-            elif self.policy.bind and self.policy.keep_state and first.writable:
-                target = Target(Kind.DATA, Form.ADDRESS, self._runtime(pool[0]))
-            if target is not None:
-                obstacle = (
-                    _obstacle(statics, pool)
-                    or self._growth(statics, pool[0])
-                    or self._misalignment(statics, pool[0], target)
-                    or self._siblings(name)
-                )
-                if not obstacle:
-                    self.targets[name] = target._replace(kept=True)
-            elif first.writable:
-                obstacle = _obstacle(statics, pool)  # what speaks against asking for it; the rest would take a search
-            forwarded = target is not None and not obstacle
-            yield Duplicate(as_text(name), first.size, first.writable, forwarded, obstacle)
+            if pool:
+                yield self._share(variables, pool)
 
-    def _growth(self, statics: Sequence[Static], candidate: Candidate) -> str:
-        """Whether the patch's variable has surely outgrown the host's: Mach-O says no sizes, only what comes next."""
-        least = max(static.least for static in statics)
-        room = self.host.image.room(candidate.address) if least else None
-        if room is None or least <= room:
-            return ""
-        return f"it has grown: the patch's has {least} bytes or more, and the host's at most {room}"
-
-    def _misalignment(self, statics: Sequence[Static], candidate: Candidate, target: Target) -> str:
-        """Whether the patch's code may rely on more alignment than the host's variable has: atomics then fault."""
-        align = max(static.align for static in statics)
-        place = target.value if target.form is Form.THREAD_OFFSET else candidate.address
-        if place % align and not candidate.size:
-            room = self.host.image.room(candidate.address)
-            align = min(align, 1 << (room or align).bit_length() - 1)
-        if not place % align:
-            return ""
-        return f"the patch may rely on its being at a multiple of {align} bytes, and the host's is at {place:#x}"
-
-    def _siblings(self, name: bytes) -> str:
-        """Whether the host's function has several variables of that name: any of them may be the patch's one."""
-        from stubgen.symbols.numbering import SEVERAL, has_sibling
-
-        tables = self.host.image.symbol_tables
-        return f"the host {SEVERAL}" if any(has_sibling(name, table) for table in tables) else ""
+    def _start_afresh(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
+        """The patch keeps its own; what speaks against asking for the host's is said of what the patch can write."""
+        first, reason = variables[0], ""
+        if first.writable:
+            reason = reason_not_to_ask(Pair(variables, candidates, self.host.image))
+        return SharedVariable(as_text(first.name), first.size, first.writable, forwarded=False, reason_not_kept=reason)
 
     def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
         name = reference.name
@@ -304,7 +207,7 @@ class _Resolver:
         if self._is_linkers_own(name, candidates):
             self._other(reference, Verdict.LINKER, "every linked image has its own, from the linker or start-up code")
             return
-        pool, remark = narrow(reference, candidates)
+        pool, remark = meaning(reference, candidates)
         if reference.spelling in self.supplied and all(candidate.local for candidate in pool):
             self._other(reference, Verdict.LOADER, f"{self.supplied[reference.spelling]} supplies it")
             return
@@ -335,13 +238,11 @@ class _Resolver:
     def _can_be_named(self, reference: Reference, kind: Kind) -> bool:
         """Whether the stub object can define what *reference* means, a *kind*; refuse it if not."""
         version = split_pin(reference.spelling)[1]
-        absolute = kind is not Kind.FUNCTION and self.policy.data is DataPolicy.ABSOLUTE
-        if not version or kind not in _DEFINED_BY_STUBS or (self.policy.bind and not absolute):
-            return True
-        reason = f"it pins version {version}, and no linker takes a symbol of that name from an object"
-        help_ = "drop --data absolute" if self.policy.bind else "bound copies (link, --bound-dir) call it otherwise"
-        self._other(reference, Verdict.REFUSED, f"{reason}: {help_}")
-        return False
+        advice = self._pin_refusal(kind) if version and kind in _DEFINED_BY_STUBS else ""
+        if advice:
+            reason = f"it pins version {version}, and no linker takes a symbol of that name from an object"
+            self._other(reference, Verdict.REFUSED, f"{reason}: {advice}")
+        return not advice
 
     def _is_linkers_own(self, name: bytes, candidates: Sequence[Candidate]) -> bool:
         """Whether each linked image has its own *name*; a symbol with a type and a size is the program's."""
@@ -354,7 +255,7 @@ class _Resolver:
         """An earlier patch replaced the host's function."""
         self.remarks[reference.spelling] = "an earlier patch replaced the host's"
         self.fixed.add(reference.spelling)
-        self.names.append(reference.spelling)
+        self.spellings.append(reference.spelling)
         self.addresses.append(self.overrides[reference.name])
 
     def _function(self, reference: Reference, candidate: Candidate) -> None:
@@ -377,30 +278,30 @@ class _Resolver:
                 "a stub's branch to it would fault; make it visible outside its unit",
             )
         else:
-            self.names.append(reference.spelling)
+            self.spellings.append(reference.spelling)
             self.addresses.append(self._runtime(candidate))
 
     def _datum(self, reference: Reference, candidate: Candidate) -> None:
-        self._place(reference, candidate, self._runtime(candidate))
+        self._data(reference, candidate, self._runtime(candidate), f"data in {candidate.section}")
 
     def _absolute(self, reference: Reference, candidate: Candidate) -> None:
         self.fixed.add(reference.spelling)
-        self._place(reference, candidate, candidate.address)
+        self._data(reference, candidate, candidate.address, "an absolute value")
 
-    def _place(self, reference: Reference, candidate: Candidate, address: int) -> None:
-        """Answer a reference to host data by an absolute symbol, where that is right."""
-        what = "an absolute value" if candidate.kind is Kind.ABSOLUTE else f"data in {candidate.section}"
+    def _data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
         if self.policy.data is DataPolicy.NONE:
             self._refuse(reference, candidate, f"it is {what}, and --data none refuses all data")
-        elif self.policy.bind and self.policy.data is DataPolicy.AUTO:
-            self.targets[reference.spelling] = Target(Kind.DATA, Form.ADDRESS, address)
-            reason = f"it is {what}: bound copies read its address from a slot"
-            self._other(reference, Verdict.SLOT, reason, static=candidate.address, runtime=address)
-        elif self.host.image.format == "macho" or (self.policy.data is DataPolicy.AUTO and self.visibility is None):
+        else:
+            self._answer_data(reference, candidate, address, what)
+
+    def _absolute_symbol(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
+        """Answer a reference to host data by an absolute symbol, where that is right or was asked for."""
+        wrong = self.policy.data is DataPolicy.AUTO and self.visibility is None
+        if wrong or self.host.image.format == "macho":
             self._refuse(
                 reference,
                 candidate,
-                f"it is {what}, and on {self._target()} an absolute symbol would be read at a wrong address",
+                f"it is {what}, and on {self._platform()} an absolute symbol would be read at a wrong address",
             )
         else:
             self.absolute_names.append(reference.spelling)
@@ -413,38 +314,12 @@ class _Resolver:
                 runtime=address,
             )
 
-    def _thread_local(self, reference: Reference, candidate: Candidate) -> None:
-        """Forward to the host's variable where its place is a constant."""
-        target = (
-            self._thread_target(candidate) if self.policy.bind and self.policy.data is not DataPolicy.NONE else None
-        )
-        if target is not None:
-            self.targets[reference.spelling] = target
-            reason = "it is thread-local: bound copies use the host's own descriptor"
-            if target.form is Form.THREAD_OFFSET:
-                reason = f"it is thread-local: in the main program, {target.value:#x} bytes from the thread pointer"
-            self._other(reference, Verdict.TLS, reason, static=candidate.address)
-            self.others[-1] = self.others[-1]._replace(forwarded=True)
-        elif self.policy.tls is TlsPolicy.LOADER and candidate.exported:
+    def _unreachable_thread_local(self, reference: Reference, candidate: Candidate, reason: str) -> None:
+        """A thread-local that no constant reaches, for *reason*: left to the loader if that was asked for."""
+        if self.policy.tls is TlsPolicy.LOADER and candidate.exported:
             self._other(reference, Verdict.LOADER, "it is thread-local and exported: left to the loader, as asked")
-        elif not self.policy.bind:
-            reason = "it is thread-local: every thread has its own copy; bound copies (link, --bound-dir) reach it"
-            self._other(reference, Verdict.TLS, reason, static=candidate.address)
         else:
-            reason = (
-                "it is thread-local in a shared library, where its offset from the thread pointer differs from "
-                "process to process; --tls loader leaves it to the loader if the host exports it"
-            )
             self._other(reference, Verdict.TLS, reason, static=candidate.address)
-
-    def _thread_target(self, candidate: Candidate) -> Target | None:
-        """What reaches the host's thread-local from any thread without help from the process, if anything does."""
-        if not self.policy.bind or self.policy.data is DataPolicy.NONE:
-            return None
-        if self.host.image.format == "macho":
-            return Target(Kind.THREAD_LOCAL, Form.ADDRESS, self._runtime(candidate))
-        offset = self.host.image.thread_offset(candidate.address)
-        return None if offset is None else Target(Kind.THREAD_LOCAL, Form.THREAD_OFFSET, offset)
 
     def _ifunc(self, reference: Reference, candidate: Candidate) -> None:
         resolver = f"it is an ifunc: {candidate.address:#x} is its resolver, not the function"
@@ -474,7 +349,7 @@ class _Resolver:
             )
         return address
 
-    def _target(self) -> str:
+    def _platform(self) -> str:
         image = self.host.image
         if image.format == "macho":
             return "Mach-O"
@@ -514,69 +389,105 @@ class _Resolver:
             self.others[position] = self.others[position]._replace(candidates=close)
 
 
-def narrow(reference: Reference, candidates: Sequence[Candidate]) -> tuple[list[Candidate], str]:
-    """The candidates that *reference* can mean, and what was done to find them where it was not the obvious."""
-    pool = [candidate for candidate in candidates if candidate.name == reference.name]
-    remark = ""
-    if not pool and candidates:
-        pool = list(candidates)
-        remark = f"matched {as_text(pool[0].name)} once LLVM's ThinLTO suffix is dropped"
-    if len(pool) <= 1 and not reference.version:
-        return pool, remark
-    versioned = {candidate.address for candidate in pool if candidate.version}
-    pool = [candidate for candidate in pool if candidate.version or candidate.address not in versioned]
-    if reference.version:
-        pool = [candidate for candidate in pool if candidate.version in (reference.version, "")]
-        remark = f"version {reference.version}"
-    visible = [candidate for candidate in pool if not candidate.local]
-    pool = visible or pool
-    if not reference.version:
-        defined = [candidate for candidate in pool if candidate.kind is not Kind.IMPORT]
-        default = [candidate for candidate in defined if candidate.default]
-        if default and len({c.address for c in pool}) > len({c.address for c in default}):
-            remark = remark or f"the default version, {default[0].version}" if default[0].version else remark
-        pool = default or (defined if len(defined) == len(pool) else [c for c in pool if c.kind is Kind.IMPORT])
-    return pool, remark
+class _StubResolver(_Resolver):
+    """The patch is linked from its objects as they are: only symbols of the stub object can answer."""
+
+    def _targets(self) -> None:
+        return None
+
+    def _stub_names(self) -> list[bytes]:
+        return self.spellings
+
+    def _pin_refusal(self, kind: Kind) -> str:
+        return "bound copies (link, --bound-dir) call it otherwise"
+
+    def _answer_data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
+        self._absolute_symbol(reference, candidate, address, what)
+
+    def _thread_local(self, reference: Reference, candidate: Candidate) -> None:
+        reason = "it is thread-local: every thread has its own copy; bound copies (link, --bound-dir) reach it"
+        self._unreachable_thread_local(reference, candidate, reason)
+
+    def _share(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
+        return self._start_afresh(variables, candidates)
 
 
-def _obstacle(statics: Sequence[Static], pool: Sequence[Candidate]) -> str:
-    """Why the host's variable may not be the patch's one; empty where nothing speaks against it.
+class _BoundResolver(_Resolver):
+    """The patch is linked from bound copies, which read addresses from slots and use the host's variables."""
 
-    A name alone does not make two variables one: a local's file must be the same as well, unless rustc made the
-    name, and what one file shows to others the other must not keep to itself.
-    """
-    static, candidate = statics[0], pool[0]
-    known = is_rust_name(static.name)
-    file = (
-        f"another file, {as_text(candidate.file)}" if candidate.file else "a file that its symbol table does not name"
-    )
-    if not candidate.file and static.file.startswith(b"/"):  # a Mach-O object's, from its debug information
-        file += " (compile the host with -g)"
-    reasons = (
-        (len({c.address for c in pool}) > 1, f"the host has {len(pool)} variables of that name"),
-        (len(statics) > 1 and any(s.local for s in statics), "several objects of the patch have one of that name"),
-        (bool(static.obstacle), static.obstacle),
-        (static.writable and not candidate.writable, "the host's is constant"),
-        (
-            bool(static.size and candidate.size and static.size != candidate.size),
-            f"its size changed from {candidate.size} to {static.size} bytes",
-        ),
-        (not known and static.local and not candidate.local, "the host's is visible to other files"),
-        (
-            not known and static.local and bool(candidate.file) and not static.file,
-            f"the host's is from {as_text(candidate.file)}, and the patch's object names no file "
-            f"(Mach-O: compile it with -g)",
-        ),
-        (
-            not known and static.local and (not static.file or static.file != candidate.file),
-            f"the host's is from {file}",
-        ),
-        (
-            not known and not static.hidden and bool(candidate.file) and static.file != candidate.file,
-            f"the host's is from {file}, and not visible to others",
-        ),
-    )
-    return next((reason for applies, reason in reasons if applies), "")
+    policy: BoundPolicy
+
+    def __init__(
+        self,
+        needed: Needed,
+        host: Host,
+        slide: Slide,
+        supplied: Mapping[bytes, str],
+        overrides: Mapping[bytes, int],
+        policy: BoundPolicy,
+    ) -> None:
+        super().__init__(needed, host, slide, supplied, overrides, policy)
+        self.targets: dict[bytes, Target] = {}
+
+    def _targets(self) -> Mapping[bytes, Target]:
+        return self.targets
+
+    def _stub_names(self) -> list[bytes]:
+        if any(reference.version for reference in self.needed.references):
+            return [plain_name(spelling) for spelling in self.spellings]
+        return self.spellings
+
+    def _pin_refusal(self, kind: Kind) -> str:
+        absolute = kind is not Kind.FUNCTION and self.policy.data is DataPolicy.ABSOLUTE
+        return "drop --data absolute" if absolute else ""
+
+    def _answer_data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
+        if self.policy.data is DataPolicy.ABSOLUTE:
+            self._absolute_symbol(reference, candidate, address, what)
+            return
+        self.targets[reference.spelling] = Target(Kind.DATA, SlotKind.ADDRESS, address)
+        reason = f"it is {what}: bound copies read its address from a slot"
+        self._other(reference, Verdict.SLOT, reason, static=candidate.address, runtime=address)
+
+    def _thread_local(self, reference: Reference, candidate: Candidate) -> None:
+        """Forward to the host's variable where its offset, or its descriptor's address, is a constant."""
+        target = self._thread_target(candidate)
+        if target is None:
+            reason = (
+                "it is thread-local in a shared library, where its offset from the thread pointer differs from "
+                "process to process; --tls loader leaves it to the loader if the host exports it"
+            )
+            self._unreachable_thread_local(reference, candidate, reason)
+            return
+        self.targets[reference.spelling] = target
+        reason = "it is thread-local: bound copies use the host's own descriptor"
+        if target.slot_kind is SlotKind.THREAD_OFFSET:
+            reason = f"it is thread-local: in the main program, {target.value:#x} bytes from the thread pointer"
+        self._other(reference, Verdict.TLS, reason, static=candidate.address)
+        self.others[-1] = self.others[-1]._replace(forwarded=True)
+
+    def _thread_target(self, candidate: Candidate) -> Target | None:
+        """What reaches the host's thread-local from any thread without help from the process, if anything does."""
+        if self.policy.data is DataPolicy.NONE:
+            return None
+        if self.host.image.format == "macho":
+            return Target(Kind.THREAD_LOCAL, SlotKind.ADDRESS, self._runtime(candidate))
+        offset = self.host.image.thread_offset(candidate.address)
+        return None if offset is None else Target(Kind.THREAD_LOCAL, SlotKind.THREAD_OFFSET, offset)
+
+    def _share(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
+        """Thread-locals are forwarded wherever that is sure; other writable ones on request (``--keep-state``)."""
+        first, target = variables[0], None
+        if first.thread_local:
+            target = self._thread_target(candidates[0])
+        elif self.policy.keep_state and first.writable:
+            target = Target(Kind.DATA, SlotKind.ADDRESS, self._runtime(candidates[0]))
+        if target is None:
+            return self._start_afresh(variables, candidates)
+        reason = reason_not_kept(Pair(variables, candidates, self.host.image))
+        if not reason:
+            self.targets[first.name] = target._replace(kept=True)
+        return SharedVariable(as_text(first.name), first.size, first.writable, not reason, reason)
 
 
 def _describe(candidate: Candidate) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ class Verdict(Enum):
 _PROBLEMS = frozenset({Verdict.REFUSED, Verdict.AMBIGUOUS, Verdict.MISSING})
 
 
-class Form(Enum):
+class SlotKind(Enum):
     """What a bound copy finds in a symbol's slot."""
 
     ADDRESS = "address"  # 8 bytes: the runtime address
@@ -38,7 +39,7 @@ class Target(NamedTuple):
     """What a reference in a bound copy means."""
 
     kind: Kind  # FUNCTION, DATA or THREAD_LOCAL
-    form: Form
+    slot_kind: SlotKind
     value: int  # runtime address or thread offset, in bytes
     kept: bool = False  # the patch defines it too, and uses the host's instead
 
@@ -98,23 +99,29 @@ class TlsPolicy(Enum):
     LOADER = "loader"  # left undefined for the dynamic loader, which finds those that the host exports
 
 
-class Policy(NamedTuple):
-    """How the caller wants symbols answered."""
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the caller wants symbols answered where the patch is linked from its objects as they are."""
 
     data: DataPolicy = DataPolicy.AUTO
     tls: TlsPolicy = TlsPolicy.AUTO
-    bind: bool = False  # the patch will be linked from bound copies, which reach data and thread-locals everywhere
-    keep_state: bool = False  # bound copies use the host's writable variables where patch and host both define them
 
 
-class Duplicate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BoundPolicy(Policy):
+    """Likewise, where it is linked from bound copies, which reach data and thread-locals everywhere."""
+
+    keep_state: bool = False  # use the host's writable variables where patch and host both define them
+
+
+class SharedVariable(NamedTuple):
     """A variable that the patch defines and the host has too; the patch's starts afresh, which surprises people."""
 
     name: str
     size: int  # bytes; 0 where the format does not say
     writable: bool
     forwarded: bool  # bound copies use the host's after all
-    obstacle: str = ""  # why it is not forwarded although that was wanted, or why it would not be
+    reason_not_kept: str = ""  # why it is not forwarded although that was wanted, or why it would not be
 
 
 class Decision(NamedTuple):

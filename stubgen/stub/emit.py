@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from stubgen.common.columns import column_bytes, progression
 from stubgen.errors import InputError
-from stubgen.resolve.verdicts import Form
+from stubgen.resolve.verdicts import SlotKind
 from stubgen.stub.trampoline import descriptor_resolver, encode, template
-from stubgen.symbols.versions import plain_name
 
 if TYPE_CHECKING:
     from stubgen.macho.reader import BuildVersion
-    from stubgen.resolve.resolver import Resolution
+    from stubgen.resolve.needed import Needed
+    from stubgen.resolve.resolution import StubColumns
     from stubgen.stub.slots import Slot
 
 _TEXT, _RESOLVER = 1, 2
@@ -40,17 +40,19 @@ class StubObject:
 
 
 def emit(
-    resolution: Resolution,
+    stubs: StubColumns,
+    needed: Needed,
     *,
     slots: Sequence[Slot] = (),
     host_features: int = 0,
     bti: str = "auto",
     build_version: BuildVersion | None = None,
 ) -> StubObject:
-    """The stub object for *resolution*.
+    """The object that defines *stubs*.
 
     Args:
-        resolution: the verdicts.
+        stubs: what it defines beside slots.
+        needed: the patch's objects: their format, what they ask of the linker, their platforms.
         slots: the constants that bound copies read.
         host_features: GNU_PROPERTY_AARCH64_FEATURE_1_* bits of the host (ELF).
         bti: "auto" begins each stub with ``bti c`` when the host or a patch object carries the property;
@@ -61,34 +63,30 @@ def emit(
         InputError: neither host nor patch says which Apple platform they are for.
         FieldOverflow: the object outgrows its format.
     """
-    needed = resolution.needed
     if needed.format == "macho":
-        platform = _platform(resolution, build_version)
-        return emit_macho(resolution.names, resolution.addresses, platform, slots=slots)
+        platform = _platform(needed, build_version)
+        return emit_macho(stubs.names, stubs.addresses, platform, slots=slots)
     from stubgen.elf.constants import GNU_PROPERTY_AARCH64_FEATURE_1_BTI as BTI
 
     features = host_features | needed.features
     wanted = {"auto": bool(features & BTI), "on": True, "off": False}[bti]
-    names: Sequence[bytes] = resolution.names
-    if resolution.pins:
-        names = [plain_name(name) for name in names]
     return emit_elf(
-        names,
-        resolution.addresses,
+        stubs.names,
+        stubs.addresses,
         slots=slots,
         features=needed.features & ~BTI | (BTI if wanted else 0),
-        absolute_names=resolution.absolute_names,
-        absolute_addresses=resolution.absolute_addresses,
-        absolute_hidden=resolution.absolute_visibility == "hidden",
+        absolute_names=stubs.absolute_names,
+        absolute_addresses=stubs.absolute_addresses,
+        absolute_hidden=stubs.absolute_visibility == "hidden",
     )
 
 
-def _platform(resolution: Resolution, host: BuildVersion | None) -> BuildVersion:
+def _platform(needed: Needed, host: BuildVersion | None) -> BuildVersion:
     """The host's platform with the lowest minimum OS around: a higher one makes linkers warn."""
-    known = [*([host] if host else []), *resolution.needed.platforms]
+    known = [*([host] if host else []), *needed.platforms]
     if not known:
         raise InputError(
-            f"{resolution.needed.inputs[0]}: neither the host nor the patch says which Apple platform it is for "
+            f"{needed.inputs[0]}: neither the host nor the patch says which Apple platform it is for "
             f"(LC_BUILD_VERSION), and the linker needs to know"
         )
     return min(known, key=lambda version: version.minos)
@@ -126,8 +124,8 @@ def emit_elf(
     bti = bool(features & c.GNU_PROPERTY_AARCH64_FEATURE_1_BTI)
     stride = len(template(bti).code)
     code = encode(addresses, bti=bti)
-    constants = [slot for slot in slots if slot.form is not Form.DESCRIPTOR]
-    descriptors = [slot for slot in slots if slot.form is Form.DESCRIPTOR]
+    constants = [slot for slot in slots if slot.kind is not SlotKind.DESCRIPTOR]
+    descriptors = [slot for slot in slots if slot.kind is SlotKind.DESCRIPTOR]
     resolver = descriptor_resolver(bti) if descriptors else b""
     frames, frame_relocations = leaf_frames({_TEXT: len(code), _RESOLVER: len(resolver)})
     sections = [
@@ -159,7 +157,7 @@ def emit_elf(
         groups.append(hidden(names=symbols, st_shndx=len(sections), st_value=places, st_size=8))
     if descriptors:
         count = len(descriptors)
-        values = column_bytes(array("Q", [half for slot in descriptors for half in (0, slot.value)]))
+        values = column_bytes(array("Q", [word for slot in descriptors for word in (0, slot.value)]))
         places = range(0, 16 * count, 16)
         to_resolver = Relocations(places, [_RESOLVER] * count, [R_AARCH64_ABS64] * count, [0] * count)
         writable = c.SHF_ALLOC | c.SHF_WRITE

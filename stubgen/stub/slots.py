@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from stubgen.common.text import as_text
-from stubgen.resolve.verdicts import Form, Target
+from stubgen.resolve.verdicts import SlotKind, Target
 from stubgen.symbols.versions import known_name, plain_name
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Slot(NamedTuple):
     """A constant in the stub object."""
 
     symbol: bytes
-    form: Form
+    kind: SlotKind
     value: int  # bytes; a descriptor's second half
     name: bytes  # the host symbol that it stands for
 
@@ -56,22 +56,22 @@ class BoundObject(NamedTuple):
 
 @dataclass
 class Binder:
-    """What one run of the bind phase collects: the slots, and the places that cannot be expressed."""
+    """What one run of the bind phase collects: the slots, and the references that cannot be expressed."""
 
     targets: Mapping[bytes, Target]
     slots: dict[bytes, Slot] = field(default_factory=dict)
     refusals: list[str] = field(default_factory=list)
 
-    def slot(self, name: bytes, target: Target, form: Form, addend: int) -> bytes:
+    def slot(self, name: bytes, target: Target, kind: SlotKind, addend: int) -> bytes:
         """The symbol of the slot for *name* plus *addend* bytes, which will be in the stub object."""
-        mark = b".tlsdesc" if form is Form.DESCRIPTOR else b""
+        mark = b".tlsdesc" if kind is SlotKind.DESCRIPTOR else b""
         symbol = SLOT_PREFIX + plain_name(name) + mark + (b"%+d" % addend if addend else b"")
-        slot = Slot(symbol, form, (target.value + addend) % (1 << 64), name)
+        slot = Slot(symbol, kind, (target.value + addend) % (1 << 64), name)
         if self.slots.setdefault(symbol, slot) != slot:  # a symbol that is spelled like another one's slot
             self.refuse("the stub object", "the slot's name", name, f"it is also {self.slots[symbol].name!r}'s")
         return symbol
 
-    def refuse(self, place: str, relocation: str, name: bytes, reason: str) -> None:
-        """Note a place that cannot be expressed."""
+    def refuse(self, where: str, relocation: str, name: bytes, reason: str) -> None:
+        """Note a reference that cannot be expressed."""
         symbol = as_text(name)
-        self.refusals.append(f"{place}: {relocation} against {symbol}: {reason}")
+        self.refusals.append(f"{where}: {relocation} against {symbol}: {reason}")

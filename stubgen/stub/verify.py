@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stubgen.common.aarch64 import ADDRESS_LIMIT, WORD
 from stubgen.common.columns import column_bytes, progression
 from stubgen.errors import VerificationRefusal
-from stubgen.image import Role
+from stubgen.image import FileType
 from stubgen.image.opening import open_image
 from stubgen.stub.structure import Structure
 from stubgen.stub.trampoline import decode, template
@@ -67,8 +67,10 @@ def verify_object(data: Any, name: str) -> Verified:
 def _read(data: Any, name: str) -> Structure:
     """The structure of a stub object, checked."""
     image = open_image(data, name)
-    if image.role is not Role.OBJECT:
-        raise VerificationRefusal(f"{name}: is a linked {image.role.value}, not a stub object; try inspect or check")
+    if image.file_type is not FileType.OBJECT:
+        raise VerificationRefusal(
+            f"{name}: is a linked {image.file_type.value}, not a stub object; try inspect or check"
+        )
     if image.format == "elf":
         from stubgen.stub.verify_elf import structure
     else:

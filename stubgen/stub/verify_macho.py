@@ -37,7 +37,7 @@ def structure(image: Image, name: str) -> Structure:
         raise VerificationRefusal(f"{name}: has no __TEXT,__text or no symbol table: it is not a stub object")
     if not file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS:
         raise VerificationRefusal(f"{name}: lacks MH_SUBSECTIONS_VIA_SYMBOLS")
-    first, count = ranges[2], ranges[3]
+    first, count = ranges.iextdefsym, ranges.nextdefsym
     if first + count > len(symbols):
         raise VerificationRefusal(f"{name}: LC_DYSYMTAB counts more symbols than LC_SYMTAB")
     stop = first + count

@@ -29,6 +29,7 @@ NESTED = "it belongs to a class or function inside a function, which compilers n
 _SUFFIX = rb"\.\d+\Z"
 _BLOCK = rb"_block_invoke(?:_\d+)?(?:\.|\Z)"
 _LEGACY = rb"17h[0-9a-f]{16}E"
+_RUST = rb"(?s:_?_R[A-Za-z]|.*17h[0-9a-f]{16}E)"
 _ITANIUM = rb"L_?Z|L[a-z]+n?\d+E|S[0-9A-Z]*_|T\d*_|A\d+_|_\d|__\d+_|(?P<length>[1-9]\d*)"
 """What holds digits in an Itanium name: literals, substitutions, array types, discriminators, identifiers."""
 _DISCRIMINATOR = rb"_\d|__\d+_"
@@ -48,6 +49,11 @@ class _Parts(NamedTuple):
 
     skeleton: bytes  # the name with # for each identifier
     identifiers: list[bytes]
+
+
+def is_rust_name(name: bytes) -> bool:
+    """Whether *name* is mangled by rustc: unique in a program, with the crate and module in it."""
+    return re.match(_RUST, name) is not None
 
 
 def numbering(name: bytes) -> str:
@@ -75,22 +81,26 @@ def has_sibling(name: bytes, table: NameTable) -> bool:
     """Whether *table* has another one of *name*'s family."""
     family = _family(name)
     others = set(_others(family, table.strings.content)) if family is not None else set()
-    return bool(others) and next(table.places(others, ()), None) is not None
+    return bool(others) and next(table.find_indexes(others, ()), None) is not None
 
 
 def _others(family: _Family, strings: bytes) -> Iterator[bytes]:
     """What may be a sibling's name in a string table: linkers let a name begin inside another one's string."""
-    place = strings.find(family.marker)
-    while place >= 0:
-        end = strings.find(b"\0", place)
+    found = strings.find(family.marker)
+    while found >= 0:
+        end = strings.find(b"\0", found)
         end = len(strings) if end < 0 else end
-        string = strings[strings.rfind(b"\0", 0, place) + 1 : end]
-        begin = string.find(family.prefix)
-        while begin >= 0:
-            if family.has(string[begin:]):
-                yield string[begin:]
-            begin = string.find(family.prefix, begin + 1)
-        place = strings.find(family.marker, end)
+        yield from _others_in(family, strings[strings.rfind(b"\0", 0, found) + 1 : end])
+        found = strings.find(family.marker, end)
+
+
+def _others_in(family: _Family, string: bytes) -> Iterator[bytes]:
+    """The ends of one string that are in *family*."""
+    begin = string.find(family.prefix)
+    while begin >= 0:
+        if family.has(string[begin:]):
+            yield string[begin:]
+        begin = string.find(family.prefix, begin + 1)
 
 
 class _Family(NamedTuple):
@@ -105,31 +115,50 @@ def _family(name: bytes) -> _Family | None:
     """The family of a variable that may be a function's; None for others."""
     plain = _plain(name)
     if plain.startswith(b"_R"):
-        parts, tail = _v0(plain)
-        if re.match(_ITEM, parts.skeleton[2:].removeprefix(b"NvNCNK" if tail else b"")):
-            return None
-
-        def differs_in_disambiguators(other: bytes) -> bool:
-            there, end = _v0(_plain(other))
-            stripped = there._replace(skeleton=re.sub(_DISAMBIGUATOR, b"", there.skeleton))
-            return other != name and end == tail and stripped == parts
-
-        marker = parts.identifiers[-1] if parts.identifiers else plain
-        return _Family(marker, name[: name.index(b"_R") + 2], differs_in_disambiguators)
+        return _v0_family(name, plain)
     legacy = re.search(_LEGACY, plain)
     if legacy is not None:
-        if _THREAD_LOCAL in plain:
-            return None
-        head = plain[: legacy.start()]
-        pattern, marker = re.escape(head) + _LEGACY + re.escape(plain[legacy.end() :]), head
-    elif plain.startswith(b"_ZZ"):
-        pattern, marker = re.escape(plain) + b"(?:" + _DISCRIMINATOR + b")", plain + b"_"
-    elif b"." in plain and not plain.startswith(b"_Z"):
-        pattern, marker = re.escape(plain) + _SUFFIX, plain + b"."
-    else:
+        return _legacy_family(name, plain, legacy)
+    if plain.startswith(b"_ZZ"):
+        return _matching(name, plain, re.escape(plain) + b"(?:" + _DISCRIMINATOR + b")", plain + b"_")
+    if b"." in plain and not plain.startswith(b"_Z"):
+        return _matching(name, plain, re.escape(plain) + _SUFFIX, plain + b".")
+    return None
+
+
+def _v0_family(name: bytes, plain: bytes) -> _Family | None:
+    """The names that differ from *name*, one of Rust's v0 mangling, in disambiguators alone."""
+    parts, tail = _v0(plain)
+    if _is_item(parts, tail):
         return None
-    matches = re.compile(name[: len(name) - len(plain)] + pattern).fullmatch
-    return _Family(marker, name[: len(name) - len(plain) + 2], lambda other: other != name and bool(matches(other)))
+
+    def differs_in_disambiguators(other: bytes) -> bool:
+        there, end = _v0(_plain(other))
+        stripped = there._replace(skeleton=re.sub(_DISAMBIGUATOR, b"", there.skeleton))
+        return other != name and end == tail and stripped == parts
+
+    marker = parts.identifiers[-1] if parts.identifiers else plain
+    return _Family(marker, name[: name.index(b"_R") + 2], differs_in_disambiguators)
+
+
+def _is_item(parts: _Parts, tail: bytes) -> bool:
+    """Whether a Rust name is a crate's or module's own variable, also one that ``thread_local!`` made."""
+    return re.match(_ITEM, parts.skeleton[2:].removeprefix(b"NvNCNK" if tail else b"")) is not None
+
+
+def _legacy_family(name: bytes, plain: bytes, digest: re.Match[bytes]) -> _Family | None:
+    """The names that differ from *name*, one of Rust's legacy mangling, in the hash alone."""
+    if _THREAD_LOCAL in plain:
+        return None
+    head, rest = plain[: digest.start()], plain[digest.end() :]
+    return _matching(name, plain, re.escape(head) + _LEGACY + re.escape(rest), head)
+
+
+def _matching(name: bytes, plain: bytes, pattern: bytes, marker: bytes) -> _Family:
+    """The names that match *pattern* behind what *name* has in front of its *plain* one."""
+    underscore = name[: len(name) - len(plain)]
+    matches = re.compile(underscore + pattern).fullmatch
+    return _Family(marker, name[: len(underscore) + 2], lambda other: other != name and bool(matches(other)))
 
 
 def _v0(name: bytes) -> tuple[_Parts, bytes]:

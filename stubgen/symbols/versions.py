@@ -1,13 +1,16 @@
-"""Pinned ELF symbol versions: ``foo@V1``, as ``.symver`` spells it, under a name that linkers take.
+"""What linkers add to a name: symbol versions, LLVM's ThinLTO suffix; and a name for what pins a version.
 
-None of GNU ld, lld and mold accepts a stub that is called ``foo@V1`` without a version script. Bound copies call it
-otherwise; reports go on calling it what people wrote.
+A pinned version is ``foo@V1``, as ``.symver`` spells it. None of GNU ld, lld and mold accepts a stub that is called
+``foo@V1`` without a version script. Bound copies call it otherwise; reports go on calling it what people wrote.
 """
 
 from __future__ import annotations
 
+import re
+
 from stubgen.common.text import as_text
 
+_THINLTO_SUFFIX = rb"\.llvm\.\d+\Z"
 PREFIX = b"__stubgen_pinned."
 
 
@@ -33,3 +36,16 @@ def split_pin(spelling: bytes) -> tuple[bytes, str]:
     """*spelling*'s name, and the version that it pins; empty if none."""
     name, mark, version = spelling.partition(b"@")
     return (name, as_text(version.lstrip(b"@"))) if mark and name else (spelling, "")
+
+
+def split_version(name: bytes) -> tuple[bytes, str, bool]:
+    """GNU ld's ``name@@V`` (default) and ``name@V``: name, version, whether it is the default."""
+    if b"@" not in name[1:]:
+        return name, "", True
+    plain, _, version = name.partition(b"@")
+    return plain, as_text(version.lstrip(b"@")), version.startswith(b"@")
+
+
+def base_name(name: bytes) -> bytes:
+    """*name* without LLVM's ThinLTO suffix ``.llvm.<digits>``."""
+    return re.sub(_THINLTO_SUFFIX, b"", name) if b".llvm." in name else name

@@ -27,7 +27,7 @@ from stubgen.image import Kind
 from stubgen.image.archive import members
 from stubgen.image.elf import ElfImage
 from stubgen.image.macho import MachOImage
-from stubgen.resolve.verdicts import Form, Target
+from stubgen.resolve.verdicts import SlotKind, Target
 from stubgen.stub.slots import Binder
 
 BATCH = 24
@@ -127,7 +127,7 @@ class Fate(NamedTuple):
 
     name: str  # kept, slot, written, dropped or refused
     kind: int = 0  # slot: the relocation that is left
-    form: Form = Form.ADDRESS
+    slot_kind: SlotKind = SlotKind.ADDRESS
     value: int = 0  # slot, written: the number
 
 
@@ -166,11 +166,11 @@ def original(name: str, content: bytes, facts: Facts) -> Original:
             continue
         if thread_local:
             own = symbol[5] != "UND"
-            target = Target(Kind.THREAD_LOCAL, Form.THREAD_OFFSET, 16 + number % 0x1000 * 16, kept=own)
+            target = Target(Kind.THREAD_LOCAL, SlotKind.THREAD_OFFSET, 16 + number % 0x1000 * 16, kept=own)
         elif kinds[index] & CALLS.keys() or number % 3 == 0:
-            target = Target(Kind.FUNCTION, Form.ADDRESS, 0x5500_0000_0000 + number * 4)
+            target = Target(Kind.FUNCTION, SlotKind.ADDRESS, 0x5500_0000_0000 + number * 4)
         else:
-            target = Target(Kind.DATA, Form.ADDRESS, 0x7F00_0000_0000 + number)
+            target = Target(Kind.DATA, SlotKind.ADDRESS, 0x7F00_0000_0000 + number)
         name_of = spelling.encode()
         if targets.setdefault(name_of, target) is target:
             bound[index] = target
@@ -185,9 +185,9 @@ def fate(original: Original, section: Section, relocation: Relocation, form_addr
         return DROPPED if target.kind is Kind.DATA else KEPT
     if target.kind is Kind.THREAD_LOCAL:
         if kind in TO_THREAD_SLOT:
-            return Fate("slot", TO_THREAD_SLOT[kind], Form.THREAD_OFFSET, value)
+            return Fate("slot", TO_THREAD_SLOT[kind], SlotKind.THREAD_OFFSET, value)
         if kind in TO_DESCRIPTOR:
-            return Fate("slot", TO_DESCRIPTOR[kind], Form.DESCRIPTOR, value)
+            return Fate("slot", TO_DESCRIPTOR[kind], SlotKind.DESCRIPTOR, value)
         if kind in LOCAL_EXEC and not (kind in CHECKED and value >> 12):
             return Fate("written", value=value)
         return DROPPED if kind == DESCRIPTOR_CALL else REFUSED
@@ -196,11 +196,11 @@ def fate(original: Original, section: Section, relocation: Relocation, form_addr
     if kind == ABSOLUTE_WORD:
         return Fate("written", value=value % (1 << 64))
     if kind in TO_SLOT:
-        return Fate("slot", TO_SLOT[kind], Form.ADDRESS, value)
+        return Fate("slot", TO_SLOT[kind], SlotKind.ADDRESS, value)
     if relocation.symbol in form_addresses and kind in PAGES:
-        return Fate("slot", PAGE, Form.ADDRESS, value)
+        return Fate("slot", PAGE, SlotKind.ADDRESS, value)
     if relocation.symbol in form_addresses and kind == ADD_LOW:
-        return Fate("slot", LOAD_LOW, Form.ADDRESS, value)
+        return Fate("slot", LOAD_LOW, SlotKind.ADDRESS, value)
     return REFUSED
 
 
@@ -271,7 +271,7 @@ def compare(original: Original, copy: bytes, copied: Facts, binder: Binder) -> C
                 assert new[:2] == (relocation.offset, found.kind), place
                 assert new.addend == 0, place
                 slot = binder.slots[copied.symbols[new.symbol][6].encode()]
-                assert (slot.form, slot.value) == (found.form, found.value), place
+                assert (slot.kind, slot.value) == (found.slot_kind, found.value), place
                 slot_names[new.symbol] = slot.symbol
                 before = disassembled(original.content, section, relocation.offset)
                 shown = disassembled(copy, section, relocation.offset)
@@ -536,11 +536,11 @@ def mach_host(facts: MachFacts) -> tuple[dict[bytes, Target], dict[int, Target]]
         if kind & 0xEF != 1 or value:  # an external undefined symbol, which is no common
             continue
         if kinds[index] & DESCRIPTOR_LOADS.keys():
-            bound[index] = Target(Kind.THREAD_LOCAL, Form.ADDRESS, 0x1_0000_0000 + number * 8)
+            bound[index] = Target(Kind.THREAD_LOCAL, SlotKind.ADDRESS, 0x1_0000_0000 + number * 8)
         elif BRANCH in kinds[index] or number % 3 == 0:
-            bound[index] = Target(Kind.FUNCTION, Form.ADDRESS, 0x1_0000_0000 + number * 4)
+            bound[index] = Target(Kind.FUNCTION, SlotKind.ADDRESS, 0x1_0000_0000 + number * 4)
         else:
-            bound[index] = Target(Kind.DATA, Form.ADDRESS, 0x1_0000_0000 + number)
+            bound[index] = Target(Kind.DATA, SlotKind.ADDRESS, 0x1_0000_0000 + number)
     return {facts.symbols[index][4]: target for index, target in bound.items()}, bound
 
 
@@ -607,7 +607,7 @@ def mach_compare(name: str, content: bytes) -> Counter[str]:
                 new = next(left)
                 assert new == relocation._replace(symbol=new.symbol, kind=found.kind), place
                 slot = binder.slots[copied.symbols[new.symbol][4]]
-                assert (slot.form, slot.value) == (Form.ADDRESS, found.value), place
+                assert (slot.kind, slot.value) == (SlotKind.ADDRESS, found.value), place
                 slot_names[new.symbol] = slot.symbol
                 old_word = disassembly(bytes(expected[at : at + 4]))
                 expected[at : at + 4] = copy[section.offset + at : section.offset + at + 4]

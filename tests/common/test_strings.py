@@ -1,4 +1,4 @@
-"""The floor: string tables are searched by the pass, and nothing in them is overlooked."""
+"""Common: string tables are searched by the pass, and nothing in them is overlooked."""
 
 from __future__ import annotations
 

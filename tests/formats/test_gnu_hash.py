@@ -61,9 +61,9 @@ def test_the_hash_table_finds_every_dynamic_symbol(
     searched = [list(table.strings.find(table.st_name, [name])) for name in names]
     monkeypatch.setattr(reader, "HASH_PAYS", 0)
     monkeypatch.setattr(table.strings, "find", None)  # it must not be asked
-    assert [list(table.places([name], ())) for name in names] == searched
-    assert list(table.places(absent, ())) == []
-    assert list(table.places(names, (b".llvm.", b"@"))) == [i for i in range(1, len(table)) if table.name(i)]
+    assert [list(table.find_indexes([name], ())) for name in names] == searched
+    assert list(table.find_indexes(absent, ())) == []
+    assert list(table.find_indexes(names, (b".llvm.", b"@"))) == [i for i in range(1, len(table)) if table.name(i)]
 
 
 def test_a_broken_hash_table_ends(libraries: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_a_broken_hash_table_ends(libraries: dict[str, Path], monkeypatch: pytes
     monkeypatch.setattr(reader, "HASH_PAYS", 0)
     for position, value in enumerate(table.gnu_hash.chain):
         table.gnu_hash.chain[position] = value & ~1
-    assert list(table.places([b"function_101"], ())) == list(table.strings.find(table.st_name, [b"function_101"]))
+    assert list(table.find_indexes([b"function_101"], ())) == list(table.strings.find(table.st_name, [b"function_101"]))
     for position in range(len(table.gnu_hash.buckets)):
         table.gnu_hash.buckets[position] = 0xFFFFFFFF
-    assert list(table.places([b"function_101"], ())) == []
+    assert list(table.find_indexes([b"function_101"], ())) == []

@@ -50,9 +50,9 @@ def test_a_section_called_0xfff1_is_a_section(crowded: Path) -> None:
 def test_each_variable_is_told_from_the_special_ones(crowded: Path) -> None:
     """``--keep-state`` goes by what an object defines: a variable that is not listed starts afresh."""
     image = ElfImage(crowded.read_bytes(), "crowded.o")
-    names = [static.name.decode() for static in image.statics()]
+    names = [variable.name.decode() for variable in image.variables()]
     assert len(names) == len(set(names)) == COUNT + 1
     assert "common" in names
     assert "absolute" not in names
-    assert not [static for static in image.statics() if static.obstacle]
+    assert not [variable for variable in image.variables() if variable.has_several_names]
     assert not [name for name in names if name != "common" and not re.fullmatch(r"v\d+", name)]

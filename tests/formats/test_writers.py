@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from array import array
+
 import pytest
 
 from stubgen.common.fields import narrow
@@ -16,6 +19,7 @@ from stubgen.macho import writer as macho_writer
 from stubgen.macho.reader import BuildVersion, MachOFile
 from stubgen.macho.relocations import ARM64_RELOC_BRANCH26, ARM64_RELOC_UNSIGNED, r_word
 from stubgen.macho.relocations import Relocations as MachORelocations
+from stubgen.macho.unwind import leaf_frames
 
 VERSION = BuildVersion(1, 0x000D0000, 0)
 
@@ -163,3 +167,85 @@ def test_offsets_that_do_not_fit_are_errors() -> None:
     """Mach-O's file offsets are 32-bit; a larger object must be refused, not wrapped."""
     with pytest.raises(FieldOverflow, match="offset of symbols is 0x100000000"):
         Layout([("text", Span(1 << 32)), ("symbols", Span(16))], "file", offset_bits=32)
+
+
+ELF_SYMBOL = elf_writer.SymbolColumns([b"f", b"g"])
+MACHO_SYMBOL = macho_writer.SymbolColumns([b"_f", b"_g"], m.N_SECT | m.N_EXT)
+
+
+@pytest.mark.parametrize("column", [False, True], ids=["one for all", "a column"])
+@pytest.mark.parametrize(
+    ("field", "bits"), [("st_info", 8), ("st_other", 8), ("st_shndx", 16), ("st_value", 64), ("st_size", 64)]
+)
+def test_elf_symbol_fields_are_as_wide_as_they_are(field: str, bits: int, *, column: bool) -> None:
+    """A symbol's type that is too large becomes the next field: its visibility."""
+    for wrong in (1 << bits, -1):
+        symbols = dataclasses.replace(ELF_SYMBOL, **{field: [0, wrong] if column else wrong})
+        which = r"2 \('g'\)" if column else r"1 \('f'\)"
+        with pytest.raises(FieldOverflow, match=rf"symbol {which}: {field} is {wrong:#x}, .* {bits} bits"):
+            elf_of([], global_symbols=[symbols])
+    largest = (1 << bits) - 1
+    table = elf_of([], global_symbols=[dataclasses.replace(ELF_SYMBOL, **{field: [0, largest]})]).symbols
+    assert table is not None
+    assert getattr(table.entry(2), field) == largest
+    assert sum(table.entry(2)[1:]) == largest
+
+
+@pytest.mark.parametrize("column", [False, True], ids=["one for all", "a column"])
+@pytest.mark.parametrize(("field", "bits"), [("n_type", 8), ("n_sect", 8), ("n_desc", 16), ("n_value", 64)])
+def test_macho_symbol_fields_are_as_wide_as_they_are(field: str, bits: int, *, column: bool) -> None:
+    """The ordinal of the 256th section becomes another section's, and flags in n_desc."""
+    for wrong in (1 << bits, -1):
+        symbols = dataclasses.replace(MACHO_SYMBOL, **{field: [0, wrong] if column else wrong})
+        which = r"2 \('_g'\)" if column else r"1 \('_f'\)"
+        with pytest.raises(FieldOverflow, match=rf"symbol {which}: {field} is {wrong:#x}, .* {bits} bits"):
+            macho_of([], local_symbols=macho_writer.SymbolColumns([b"l"]), defined_symbols=[symbols])
+    largest = (1 << bits) - 1
+    table = macho_of([], defined_symbols=[dataclasses.replace(MACHO_SYMBOL, **{field: [0, largest]})]).symbols
+    assert table is not None
+    assert getattr(table.entry(1), field) == largest
+
+
+ELF_OVERFLOWS = {
+    "r_offset": Relocations([1 << 64], [0], [0], [0]),
+    "the symbol of r_info": Relocations([0], [1 << 32], [0], [0]),
+    "the type of r_info": Relocations([0], [0], [1 << 32], [0]),
+    "r_addend": Relocations([0], [0], [0], [1 << 63]),
+}
+
+
+@pytest.mark.parametrize("field", ELF_OVERFLOWS)
+def test_elf_relocations_are_checked(field: str) -> None:
+    """A relocation type that is too large names another symbol."""
+    section = elf_writer.Section(".text", e.SHT_PROGBITS, 0, bytes(8), 4, ELF_OVERFLOWS[field])
+    with pytest.raises(FieldOverflow, match=rf"^object: \.text: relocation 0: {field} is 0x\w+, which does not fit"):
+        elf_of([section])
+
+
+def test_macho_relocations_are_checked() -> None:
+    """A symbol number of more than 24 bits makes a relocation of another kind."""
+    for field, table in (
+        ("r_address", MachORelocations([0, 1 << 32], [0, 0])),
+        ("r_word", MachORelocations([0, 0], [0, -1])),
+    ):
+        section = macho_writer.Section("__TEXT", "__text", 0, bytes(8), 2, table)
+        with pytest.raises(FieldOverflow, match=rf"^object: __TEXT,__text: relocation 1: {field} is "):
+            macho_of([section])
+    for fields in ((1 << 24, 2, 0), (0, 4, 0), (0, 2, 16)):
+        symbolnum, length, kind = fields
+        with pytest.raises(FieldOverflow, match="a relocation: r_"):
+            r_word(symbolnum, pcrel=False, length=length, extern=True, kind=kind)
+
+
+def test_headers_are_checked() -> None:
+    """``struct.error`` does not say which section's which field it was."""
+    with pytest.raises(FieldOverflow, match=r"^object: section 1 \(\.s\): sh_type is 0x100000000, .* 32 bits"):
+        elf_of([elf_writer.Section(".s", 1 << 32, 0, b"")])
+    with pytest.raises(FieldOverflow, match=r"^object: section 1 \(__A,__b\): flags is 0x100000000, .* 32 bits"):
+        macho_of([macho_writer.Section("__A", "__b", 1 << 32, b"")])
+    with pytest.raises(FieldOverflow, match=r"^object: LC_BUILD_VERSION: minos is 0x100000000"):
+        macho_writer.write(macho_writer.Object([], BuildVersion(1, 1 << 32, 0)))
+    with pytest.raises(FieldOverflow, match=r"^\.note\.gnu\.property: the property is 0x100000000"):
+        elf_writer.property_note(1 << 32)
+    with pytest.raises(FieldOverflow, match="the length of a function is 0x100000000"):
+        leaf_frames(array("Q", [0]), 1 << 32, text_ordinal=1)

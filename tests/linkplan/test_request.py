@@ -51,6 +51,7 @@ LINUX_CLANG = ["clang", "-target", "aarch64-linux-gnu"]
         ({"directory": 3}, "directory: 3 is no path"),
         ({"directory": ""}, "directory: '' is no path"),
         ({"response_files": ["a.rsp"]}, "response_files is ['a.rsp']; give a mapping from names to paths"),
+        ({"response_files": []}, "response_files is []; give a mapping from names to paths"),
         ({"response_files": {"a.rsp": 1}}, "response_files['a.rsp']: 1 is no path"),
         ({"environment": [("A", "B")]}, "environment is [('A', 'B')]; give a mapping from names to texts"),
         ({"environment": {"A": 1}}, "environment['A']: 1 is no text"),

@@ -264,7 +264,7 @@ def link_both_ways(folder: Path, tools: Toolchain, objects: dict[str, str], *opt
         paths.append(folder / f"{name}.o")
     built = StubBuilder(folder / "host").build(paths, slide=SLIDE, bind=True, keep_state=True, allow_missing=True)
     assert built.bound is not None
-    assert {d.name for d in built.resolution.duplicates if d.forwarded} == {"_counter"}
+    assert {d.name for d in built.resolution.shared_variables if d.forwarded} == {"_counter"}
     (folder / "stub.o").write_bytes(built.stub.content)
     copies = []
     for path, bound in zip(paths, built.bound.objects, strict=True):
@@ -458,7 +458,7 @@ def test_static_variables_are_kept_where_debug_information_names_their_file(
     anchor = symbols(tmp_path / "host")["_main"] + SLIDE
     patch = tmp_path / "patch.o"
     linked = link_patch(builder, captured, [patch], tmp_path / "patch.dylib", anchor, keep_state=True)
-    assert {d.name for d in linked.built.resolution.duplicates if d.forwarded} == {"_count", "_table"}
+    assert {d.name for d in linked.built.resolution.shared_variables if d.forwarded} == {"_count", "_table"}
     running = start(Patched(tmp_path / "host", linked, patch))
     assert running.call("bump_static", 2) == 13 + 42
     assert running.call("read_count") == 42
@@ -482,9 +482,9 @@ def test_a_static_variable_of_unknown_origin_is_not_kept(case: str, tmp_path: Pa
     options, reason = UNSURE[case]
     builder = statics(tmp_path, toolchain("lld"), **options)
     judged = builder.judge([tmp_path / "patch.o"], slide=SLIDE, bind=True, keep_state=True)
-    found = {duplicate.name: duplicate for duplicate in judged.duplicates}
+    found = {variable.name: variable for variable in judged.shared_variables}
     assert not found["_count"].forwarded
-    assert re.search(reason, found["_count"].obstacle)
+    assert re.search(reason, found["_count"].reason_not_kept)
 
 
 SHARED = """
@@ -559,8 +559,8 @@ def test_merged_variables_are_told(tmp_path: Path) -> None:
     run([*tools.link, "-o", "host", host], cwd=tmp_path)
     patch = compile_patch(tmp_path, tools, source, "-O3")
     judged = StubBuilder(tmp_path / "host").judge([patch], slide=SLIDE, bind=True, keep_state=True)
-    (merged,) = (duplicate for duplicate in judged.duplicates if "Merged" in duplicate.name)
-    assert merged.obstacle == "it is several variables under one name; compile with -mno-global-merge"
+    (merged,) = (variable for variable in judged.shared_variables if "Merged" in variable.name)
+    assert merged.reason_not_kept == "it is several variables under one name; compile with -mno-global-merge"
 
 
 CXX = """
@@ -625,9 +625,9 @@ def test_a_variable_that_outgrew_the_hosts_is_not_kept(case: str, neighbours: st
     text = f"{before} {here}{value} {after} int f(void) {{ return thing[1]++; }}"
     patch = compile_patch(tmp_path, tools, text, "-O1", *(["-fcommon"] if case == "a common" else []))
     judged = StubBuilder(tmp_path / "host").judge([patch], slide=SLIDE, bind=True, keep_state=True)
-    (found,) = (duplicate for duplicate in judged.duplicates if duplicate.name == "_thing")
-    assert found.forwarded is expected, found.obstacle
-    assert found.obstacle.startswith("it has grown: the patch's has ") is not expected
+    (found,) = (variable for variable in judged.shared_variables if variable.name == "_thing")
+    assert found.forwarded is expected, found.reason_not_kept
+    assert found.reason_not_kept.startswith("it has grown: the patch's has ") is not expected
 
 
 def test_hints_about_kept_variables_are_gone(kept: Kept) -> None:
@@ -700,10 +700,10 @@ def test_objective_c_metadata_is_the_patchs_own(name: str, tmp_path: Path) -> No
     fresh, kept = (
         builder.build([patch], slide=SLIDE, bind=True, keep_state=keep, allow_missing=True) for keep in (False, True)
     )
-    assert [d.name for d in kept.resolution.duplicates] == ["_counter"]
-    assert kept.resolution.duplicates[0].forwarded
+    assert [d.name for d in kept.resolution.shared_variables] == ["_counter"]
+    assert kept.resolution.shared_variables[0].forwarded
     assert list(kept.resolution.decisions()) == list(fresh.resolution.decisions())
-    assert b"_OBJC_CLASS_$_Zed" in kept.resolution.targets
+    assert b"_OBJC_CLASS_$_Zed" in kept.resolution.bound_targets
     assert fresh.bound is not None
     assert kept.bound is not None
     files = [MachOFile(built.bound.objects[0].content, "patch.o") for built in (fresh, kept) if built.bound]
@@ -741,7 +741,7 @@ def test_only_variables_are_variables(case: str, tmp_path: Path) -> None:
     run([*tools.link, "-undefined", "dynamic_lookup", "-o", "host", host], cwd=tmp_path)
     patch = compile_patch(tmp_path, tools, definition)
     judged = StubBuilder(tmp_path / "host").judge([patch], slide=SLIDE, bind=True, keep_state=True)
-    assert [(d.name, d.forwarded) for d in judged.duplicates] == ([("_thing", True)] if expected else [])
+    assert [(d.name, d.forwarded) for d in judged.shared_variables] == ([("_thing", True)] if expected else [])
 
 
 @pytest.mark.parametrize("suffix", ["c", "cpp"])
@@ -762,7 +762,7 @@ def test_a_function_that_got_another_static(name: str, suffix: str, tmp_path: Pa
         patch = compile_patch(tmp_path, tools, text, *options, suffix=suffix)
         output = tmp_path / f"{kept}.dylib"
         linked = link_patch(StubBuilder(tmp_path / "host"), captured, [patch], output, anchor, keep_state=True)
-        (found,) = linked.built.resolution.duplicates
+        (found,) = linked.built.resolution.shared_variables
         assert found.forwarded is kept
         running = start(Patched(tmp_path / "host", linked, patch))
         assert [running.call("f", 9), running.call("f", 1)] == expected
@@ -785,7 +785,11 @@ def test_the_hosts_constants_are_not_written(name: str, tmp_path: Path) -> None:
     patch = compile_patch(tmp_path, tools, "int count = 1, limit = 7, *where = &count;")
     judged = StubBuilder(tmp_path / "host").judge([patch], slide=SLIDE, bind=True, keep_state=True)
     constant = "the host's is constant"
-    assert {d.name: d.obstacle for d in judged.duplicates} == {"_count": "", "_limit": constant, "_where": constant}
+    assert {d.name: d.reason_not_kept for d in judged.shared_variables} == {
+        "_count": "",
+        "_limit": constant,
+        "_where": constant,
+    }
     assert not section or MachOFile((tmp_path / "host").read_bytes(), "host").section(section)
 
 
@@ -823,7 +827,7 @@ def test_alignment(case: str, tmp_path: Path) -> None:
     )
     patch = compile_patch(tmp_path, tools, source, "-O1", *(["-fcommon"] if case == "a common" else []))
     judged = StubBuilder(tmp_path / "host").judge([patch], slide=SLIDE, bind=True, keep_state=True)
-    (found,) = (duplicate for duplicate in judged.duplicates if duplicate.name == "_thing")
+    (found,) = (variable for variable in judged.shared_variables if variable.name == "_thing")
     assert found.forwarded is not bool(align)
     expected = f"the patch may rely on its being at a multiple of {align} bytes, and the host's is at 0x"
-    assert found.obstacle.startswith(expected) if align else not found.obstacle
+    assert found.reason_not_kept.startswith(expected) if align else not found.reason_not_kept

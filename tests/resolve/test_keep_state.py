@@ -8,8 +8,8 @@ import pytest
 from tools import need, run
 
 from stubgen.build import StubBuilder
-from stubgen.commands.options import duplicate_notes
-from stubgen.resolve.resolver import Resolution
+from stubgen.commands.options import shared_variable_notes
+from stubgen.resolve.resolution import Resolution
 
 COMPILERS = {
     "gcc": ("aarch64-linux-gnu-gcc",),
@@ -132,10 +132,10 @@ def test_what_is_the_hosts_variable(
     tmp_path: Path, host: dict[str, str], patch: dict[str, str], expected: dict[str, str]
 ) -> None:
     """A patch that writes into an unrelated variable of the host, or sets one again, corrupts a running program."""
-    found = {d.name: d for d in judge(tmp_path, host, patch).duplicates}
-    for name, obstacle in expected.items():
-        assert found[name].obstacle == obstacle
-        assert found[name].forwarded is (not obstacle)
+    found = {d.name: d for d in judge(tmp_path, host, patch).shared_variables}
+    for name, reason in expected.items():
+        assert found[name].reason_not_kept == reason
+        assert found[name].forwarded is (not reason)
 
 
 ONE = "int f(int c) { if (c) { static int n = 5; return n++; } return 0; }"
@@ -170,8 +170,10 @@ def test_statics_of_functions(
     tmp_path: Path, compiler: str, name: str, host: str, patch: str, expected: dict[str, str]
 ) -> None:
     """A static that somebody puts in front of the old one takes its name: it would go on with the old one's value."""
-    found = {d.name: d for d in judge(tmp_path, {name: f"{host} {MAIN}"}, {name: patch}, compiler=compiler).duplicates}
-    assert {other: found[other].obstacle for other in expected} == expected
+    found = {
+        d.name: d for d in judge(tmp_path, {name: f"{host} {MAIN}"}, {name: patch}, compiler=compiler).shared_variables
+    }
+    assert {other: found[other].reason_not_kept for other in expected} == expected
     assert {other for other in expected if found[other].forwarded} == {o for o, why in expected.items() if not why}
 
 
@@ -199,7 +201,7 @@ def test_constants_without_section_headers(tmp_path: Path, stripped: bool) -> No
     if stripped:
         run([str(need("llvm-objcopy-19")), "--strip-sections", program])
     judged = StubBuilder(program).judge([objects["patch"]], slide=0x1000, bind=True, keep_state=True)
-    assert {d.name: d.obstacle for d in judged.duplicates} == {
+    assert {d.name: d.reason_not_kept for d in judged.shared_variables} == {
         "count": "",
         "limit": "the host's is constant",
         "where": "the host's is constant",
@@ -232,10 +234,10 @@ ALIGNED = {
 def test_alignment(tmp_path: Path, host: str, patch: str, align: int) -> None:
     """An atomic access to an address that is not a multiple of its size faults."""
     judged = judge(tmp_path, {"a.c": f"{host} {MAIN}"}, {"a.c": patch})
-    (found,) = (d for d in judged.duplicates if d.name == "thing")
+    (found,) = (d for d in judged.shared_variables if d.name == "thing")
     assert found.forwarded is not bool(align)
     expected = f"the patch may rely on its being at a multiple of {align} bytes, and the host's is at 0x"
-    assert found.obstacle.startswith(expected) if align else not found.obstacle
+    assert found.reason_not_kept.startswith(expected) if align else not found.reason_not_kept
 
 
 def test_keep_state_is_not_advised_where_it_would_not_help(tmp_path: Path) -> None:
@@ -249,6 +251,6 @@ def test_keep_state_is_not_advised_where_it_would_not_help(tmp_path: Path) -> No
     run([compiler, "-O0", source, "-o", tmp_path / "program"])
     run([compiler, "-O0", "-fPIC", "-fdata-sections", "-c", source, "-o", tmp_path / "a.o"])
     judged = StubBuilder(tmp_path / "program").judge([tmp_path / "a.o"], slide=0x1000)
-    notes = "\n".join(duplicate_notes(judged.duplicates))
+    notes = "\n".join(shared_variable_notes(judged.shared_variables))
     assert "plain: the patch has its own copy of 4 bytes, which starts afresh: --keep-state may use the host's" in notes
     assert "calls.0: the patch has its own copy of 4 bytes, which starts afresh: compilers number" in notes

@@ -13,7 +13,7 @@ from stubgen.build import StubBuilder, refuse_problems
 from stubgen.elf import constants as e
 from stubgen.errors import AnchorRefusal, InputError, SymbolRefusal
 from stubgen.resolve import resolver as module
-from stubgen.resolve.resolver import Resolution
+from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.verdicts import Decision, Verdict
 
 F = BASE + 0x100
@@ -98,15 +98,15 @@ def test_data_is_absolute_only_where_that_is_right(
     host = [Sym("counter", BASE + SIZE + 8, e.STT_OBJECT, section=DATA)]
     resolution = judge(host, [undefined("counter")], interpreter=interpreter, data=data)
     assert only(resolution).verdict is verdict
-    assert resolution.absolute_visibility == visibility
+    assert resolution.stubs.absolute_visibility == visibility
     if verdict is Verdict.ABSOLUTE:
-        assert list(resolution.absolute_addresses) == [SLIDE + BASE + SIZE + 8]
+        assert list(resolution.stubs.absolute_addresses) == [SLIDE + BASE + SIZE + 8]
 
 
 def test_an_absolute_value_does_not_slide(judge: Judge) -> None:
     """A linker script's constant is a number, not a place."""
     resolution = judge([Sym("LIMIT", 0x1234, e.STT_NOTYPE, section=e.SHN_ABS)], [undefined("LIMIT")])
-    assert list(resolution.absolute_addresses) == [0x1234]
+    assert list(resolution.stubs.absolute_addresses) == [0x1234]
 
 
 OTHERS = {
@@ -315,7 +315,7 @@ def test_macho_names_keep_their_underscore(tmp_path: Path) -> None:
     host = put(tmp_path, "host", macho_host({"_main": 16, "_foo": 32}))
     patch = put(tmp_path, "patch.o", macho_object(needed=["_foo"]))
     resolution = StubBuilder(host).judge([patch], slide=0x4000)
-    assert (resolution.names, list(resolution.addresses)) == ([b"_foo"], [0x4020])
+    assert (resolution.stubs.names, list(resolution.stubs.addresses)) == ([b"_foo"], [0x4020])
 
 
 @pytest.mark.parametrize("few", [0, 20])

@@ -11,7 +11,7 @@ from synthetic import BASE, Sym, elf_host, elf_object
 from stubgen.elf.reader import ElfFile
 from stubgen.errors import InputError, MalformedInput, VerificationRefusal
 from stubgen.macho.reader import BuildVersion, MachOFile
-from stubgen.resolve.verdicts import Form
+from stubgen.resolve.verdicts import SlotKind
 from stubgen.stub.emit import StubObject, emit_elf, emit_macho
 from stubgen.stub.slots import Slot
 from stubgen.stub.verify import verify, verify_object
@@ -136,10 +136,10 @@ def macho_regions(content: bytes) -> dict[str, tuple[int, int]]:
 
 
 SLOTS = [
-    Slot(b"__stubgen_slot.a", Form.ADDRESS, 0x123456789ABC, b"a"),
-    Slot(b"__stubgen_slot.b+8", Form.THREAD_OFFSET, 24, b"b"),
+    Slot(b"__stubgen_slot.a", SlotKind.ADDRESS, 0x123456789ABC, b"a"),
+    Slot(b"__stubgen_slot.b+8", SlotKind.THREAD_OFFSET, 24, b"b"),
 ]
-DESCRIPTOR = Slot(b"__stubgen_slot.c.tlsdesc", Form.DESCRIPTOR, 40, b"c")
+DESCRIPTOR = Slot(b"__stubgen_slot.c.tlsdesc", SlotKind.DESCRIPTOR, 40, b"c")
 WHOLE = {
     "elf": (emit_elf(NAMES, ADDRESSES, slots=[*SLOTS, DESCRIPTOR], features=1), elf_regions),
     "macho": (emit_macho(NAMES, ADDRESSES, BuildVersion(1, 0, 0), slots=SLOTS), macho_regions),

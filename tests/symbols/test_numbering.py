@@ -114,9 +114,9 @@ def table(names: list[bytes], *, merged: bytes = b"") -> Symbols:
     for name in names:
         if name == merged:
             strings += b"more." + merged + b"\0"
-            raw += NLIST_64.pack(len(strings) - len(merged) - 1, 0, 0, 0, 0)
+            raw += NLIST_64.struct.pack(len(strings) - len(merged) - 1, 0, 0, 0, 0)
         else:
-            raw += NLIST_64.pack(len(strings), 0, 0, 0, 0)
+            raw += NLIST_64.struct.pack(len(strings), 0, 0, 0, 0)
             strings += name + b"\0"
     return Symbols(memoryview(raw), StringTable(memoryview(strings), "a table"))
 

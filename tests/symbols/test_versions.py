@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stubgen.image import Kind
-from stubgen.resolve.verdicts import Form, Target
+from stubgen.resolve.verdicts import SlotKind, Target
 from stubgen.stub.slots import Binder, parse_symbol
 from stubgen.symbols.versions import known_name, plain_name, split_pin
 
@@ -43,6 +43,6 @@ def test_other_names_stay(name: bytes) -> None:
 def test_slots_are_found_again(addend: int) -> None:
     """The check reads from a slot's symbol what should be in it."""
     binder = Binder({})
-    symbol = binder.slot(b"limit@V1.0", Target(Kind.DATA, Form.ADDRESS, 0x1000), Form.ADDRESS, addend)
+    symbol = binder.slot(b"limit@V1.0", Target(Kind.DATA, SlotKind.ADDRESS, 0x1000), SlotKind.ADDRESS, addend)
     assert b"@" not in symbol
     assert parse_symbol(symbol) == (b"limit@V1.0", addend, False)

@@ -1,0 +1,230 @@
+"""Whether the host's variable is the patch's one, and why not: judged here and nowhere else.
+
+A name alone does not make two variables one. A local's file must be the same as well, unless rustc made the name, and
+what one file shows to others the other must not keep to itself. Compilers number the variables of functions anew in
+every build, and a variable with a dynamic initialiser belongs together with its guard, or is set again when the patch
+is loaded. The readers of object files say what is so; the tables below say what follows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from stubgen.common.text import as_text
+from stubgen.image import Candidate, Image, Variable
+from stubgen.symbols.numbering import SEVERAL, has_sibling, is_rust_name, numbering
+
+_MERGED = rb"_MergedGlobals(\.|\Z)"
+
+
+class Pair:
+    """A variable of the patch and the host's of the same name.
+
+    Args:
+        variables: the patch's of that name, one or several.
+        candidates: the host's, of the same kind and exactly that name; at least one.
+        host: the host's file.
+    """
+
+    def __init__(self, variables: Sequence[Variable], candidates: Sequence[Candidate], host: Image) -> None:
+        self.variables = variables
+        self.candidates = candidates
+        self.host = host
+        self.variable = variables[0]
+        self.candidate = candidates[0]
+
+    @cached_property
+    def compiler_name(self) -> bytes:
+        """Its name as the compiler spells it, without the underscore that Mach-O puts before."""
+        return self.variable.name.removeprefix(self.variable.defined_in.prefix)
+
+    @cached_property
+    def numbering(self) -> str:
+        """Why its name alone says that it is numbered anew in each build; empty if it does not."""
+        return numbering(self.compiler_name)
+
+    @cached_property
+    def named_by_rustc(self) -> bool:
+        """Whether its name says which file it is from, and that there is but one."""
+        return is_rust_name(self.variable.name)
+
+    @cached_property
+    def hosts_file(self) -> str:
+        """Which file the host's is from, for a reason."""
+        if self.candidate.file:
+            return f"another file, {as_text(self.candidate.file)}"
+        advice = " (compile the host with -g)" if self.variable.file.startswith(b"/") else ""  # Mach-O, from DWARF
+        return f"a file that its symbol table does not name{advice}"
+
+    @cached_property
+    def minimum_size(self) -> int:
+        """Bytes that the patch's surely has, where the format does not say how many."""
+        return max(variable.minimum_size for variable in self.variables)
+
+    @cached_property
+    def maximum_size(self) -> int | None:
+        """Bytes that the host's can have at most, where the format does not say how many."""
+        return self.host.maximum_size(self.candidate.address)
+
+    @cached_property
+    def position(self) -> int:
+        """What must be a multiple of its alignment: the host's address, or its offset from the thread pointer."""
+        offset = self.host.thread_offset(self.candidate.address) if self.variable.thread_local else None
+        return self.candidate.address if offset is None else offset
+
+    @cached_property
+    def alignment(self) -> int:
+        """Bytes: what the patch's code may rely on, no more than the host's variable can be large."""
+        alignment = max(variable.alignment for variable in self.variables)
+        if self.position % alignment and not self.candidate.size:
+            return min(alignment, 1 << (self.maximum_size or alignment).bit_length() - 1)
+        return alignment
+
+
+class Rule(NamedTuple):
+    """What speaks against the host's variable, and how that is said."""
+
+    applies: Callable[[Pair], bool]
+    reason: Callable[[Pair], str]
+
+
+def reason_not_kept(pair: Pair) -> str:
+    """Why the host's variable cannot be told to be the patch's one; empty if it can."""
+    return _first(SYMBOL_RULES, pair) or _first(HOST_RULES, pair)
+
+
+def reason_not_to_ask(pair: Pair) -> str:
+    """What of that the symbols alone say, without a search of the host; for a variable that nobody asked to keep."""
+    return _first(SYMBOL_RULES, pair)
+
+
+def _first(rules: Sequence[Rule], pair: Pair) -> str:
+    return next((rule.reason(pair) for rule in rules if rule.applies(pair)), "")
+
+
+def _says(text: str) -> Callable[[Pair], str]:
+    return lambda _: text
+
+
+def _is_merged(pair: Pair) -> bool:
+    return re.match(_MERGED, pair.compiler_name) is not None
+
+
+def _has_guard(pair: Pair) -> bool:
+    """Itanium C++ ABI 5.1.5.1: _ZGV is a guard variable."""
+    name = pair.compiler_name
+    return name.startswith(b"_ZGV") or b"_ZGV" + name.removeprefix(b"_Z") in pair.variable.defined_in.names
+
+
+def _has_thread_guard(pair: Pair) -> bool:
+    """Itanium C++ ABI 5.1.5.2: _ZTH is a thread-local's initialiser; __tls_guard is one guard for a whole file."""
+    names = pair.variable.defined_in.names
+    initialiser = b"_ZTH" + pair.compiler_name.removeprefix(b"_Z")
+    return pair.variable.thread_local and (b"__tls_guard" in names or initialiser in names)
+
+
+def _may_be_initialised_again(pair: Pair) -> bool:
+    return not pair.variable.thread_local and pair.variable.defined_in.runs_initialisers
+
+
+def _has_sibling_in_patch(pair: Pair) -> bool:
+    return has_sibling(pair.variable.name, pair.variable.defined_in.symbols)
+
+
+def _has_sibling_in_host(pair: Pair) -> bool:
+    return any(has_sibling(pair.variable.name, table) for table in pair.host.symbol_tables)
+
+
+def _was_resized(pair: Pair) -> bool:
+    return bool(pair.variable.size and pair.candidate.size and pair.variable.size != pair.candidate.size)
+
+
+def _is_one_files(pair: Pair) -> bool:
+    """Whether nothing but its file tells the patch's variable from others."""
+    return pair.variable.local and not pair.named_by_rustc
+
+
+def _is_of_another_file(pair: Pair) -> bool:
+    return _is_one_files(pair) and (not pair.variable.file or pair.variable.file != pair.candidate.file)
+
+
+def _is_hidden_in_another_file(pair: Pair) -> bool:
+    """Whether others see the patch's variable, and the host's is another file's own."""
+    seen = not pair.variable.hidden and not pair.named_by_rustc
+    return seen and bool(pair.candidate.file) and pair.variable.file != pair.candidate.file
+
+
+def _has_grown(pair: Pair) -> bool:
+    """Mach-O says no sizes, only what comes next."""
+    return bool(pair.minimum_size) and pair.maximum_size is not None and pair.minimum_size > pair.maximum_size
+
+
+SYMBOL_RULES = (
+    Rule(
+        lambda pair: len({candidate.address for candidate in pair.candidates}) > 1,
+        lambda pair: f"the host has {len(pair.candidates)} variables of that name",
+    ),
+    Rule(
+        lambda pair: len(pair.variables) > 1 and any(variable.local for variable in pair.variables),
+        _says("several objects of the patch have one of that name"),
+    ),
+    Rule(_is_merged, _says("it is several variables under one name; compile with -mno-global-merge")),
+    Rule(_has_guard, _says("it is initialised at first use, under a guard")),
+    Rule(lambda pair: bool(pair.numbering), lambda pair: pair.numbering),
+    Rule(_has_thread_guard, _says("thread-locals of its file are initialised at first use, under a guard")),
+    Rule(
+        _may_be_initialised_again,
+        _says("its file runs initialisers when the patch is loaded, which may set it again"),
+    ),
+    Rule(_has_sibling_in_patch, _says(f"the patch {SEVERAL}")),
+    Rule(lambda pair: pair.variable.has_several_names, _says("it has several names")),
+    Rule(lambda pair: pair.variable.is_part_of_another, _says("it is part of a larger variable")),
+    Rule(
+        lambda pair: not pair.variable.is_kept_apart,
+        _says("its object does not keep variables apart: it lacks MH_SUBSECTIONS_VIA_SYMBOLS"),
+    ),
+    Rule(lambda pair: pair.variable.writable and not pair.candidate.writable, _says("the host's is constant")),
+    Rule(
+        _was_resized,
+        lambda pair: f"its size changed from {pair.candidate.size} to {pair.variable.size} bytes",
+    ),
+    Rule(
+        lambda pair: _is_one_files(pair) and not pair.candidate.local,
+        _says("the host's is visible to other files"),
+    ),
+    Rule(
+        lambda pair: _is_one_files(pair) and bool(pair.candidate.file) and not pair.variable.file,
+        lambda pair: (
+            f"the host's is from {as_text(pair.candidate.file)}, and the patch's object names no file "
+            f"(Mach-O: compile it with -g)"
+        ),
+    ),
+    Rule(_is_of_another_file, lambda pair: f"the host's is from {pair.hosts_file}"),
+    Rule(
+        _is_hidden_in_another_file,
+        lambda pair: f"the host's is from {pair.hosts_file}, and not visible to others",
+    ),
+)
+"""What the symbols of both say, in the order in which reasons are given."""
+
+HOST_RULES = (
+    Rule(
+        _has_grown,
+        lambda pair: (
+            f"it has grown: the patch's has {pair.minimum_size} bytes or more, "
+            f"and the host's at most {pair.maximum_size}"
+        ),
+    ),
+    Rule(
+        lambda pair: pair.position % pair.alignment != 0,  # atomics fault there
+        lambda pair: (
+            f"the patch may rely on its being at a multiple of {pair.alignment} bytes, "
+            f"and the host's is at {pair.position:#x}"
+        ),
+    ),
+    Rule(_has_sibling_in_host, _says(f"the host {SEVERAL}")),  # any of them may be the patch's one
+)
+"""What else of the host's says so, which takes a look at what is around the variable, or a search."""

@@ -1,0 +1,149 @@
+"""Each reason for which a variable is not the host's, alone and in its place among the others; no compiler is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from synthetic import BASE, DATA, SIZE, Sym, elf_host
+
+from stubgen.common.strings import StringTable
+from stubgen.elf import constants as e
+from stubgen.image import Candidate, DefiningObject, Kind, Variable
+from stubgen.image.elf import ElfImage
+from stubgen.macho.reader import Symbols
+from stubgen.macho.records import NLIST_64, Nlist64
+from stubgen.resolve.keep_state import HOST_RULES, SYMBOL_RULES, Pair, reason_not_kept, reason_not_to_ask
+
+AT = BASE + SIZE + 64
+
+
+def defining(*names: bytes, prefix: bytes = b"", runs_initialisers: bool = False) -> DefiningObject:
+    """An object with symbols of these names."""
+    strings, entries = b"\0", b""
+    for name in names:
+        entries += NLIST_64.pack(Nlist64(len(strings), 0, 0, 0, 0), "the names")
+        strings += name + b"\0"
+    table = Symbols(memoryview(entries), StringTable(memoryview(strings), "the names"))
+    return DefiningObject(table, prefix, runs_initialisers)
+
+
+def variable(**facts: object) -> Variable:
+    """A global ``int count`` of ``a.c`` that nothing speaks against, but for *facts*."""
+    usual: dict[str, object] = {
+        "name": b"count",
+        "size": 4,
+        "minimum_size": 0,
+        "alignment": 4,
+        "writable": True,
+        "thread_local": False,
+        "local": False,
+        "hidden": False,
+        "file": b"a.c",
+        "has_several_names": False,
+        "is_part_of_another": False,
+        "is_kept_apart": True,
+        "defined_in": defining(b"count"),
+    }
+    return Variable(**{**usual, **facts})  # type: ignore[arg-type]  # each has its own type
+
+
+def candidate(**facts: object) -> Candidate:
+    """The host's, but for *facts*."""
+    usual: dict[str, object] = {"size": 4, "local": False, "address": AT}
+    return Candidate(name=b"count", kind=Kind.DATA, section=".data", **{**usual, **facts})  # type: ignore[arg-type]
+
+
+class HostImage(ElfImage):
+    """A host that knows how large its variables can be, as Mach-O hosts do."""
+
+    def maximum_size(self, address: int) -> int | None:
+        """Bytes."""
+        return 4
+
+
+def pair(patch: Sequence[Variable], found: Sequence[Candidate], *others: str) -> Pair:
+    """The two, in a host that has *others* too."""
+    symbols = [Sym(name, AT + 64, e.STT_OBJECT, section=DATA) for name in ("count", *others)]
+    return Pair(patch, found, HostImage(elf_host(symbols), "host"))
+
+
+LOCAL = {"local": True}
+RULES: dict[str, Pair] = {
+    "the host has 2 variables of that name": pair([variable()], [candidate(), candidate(address=AT + 4)]),
+    "several objects of the patch have one of that name": pair([variable(**LOCAL), variable(**LOCAL)], [candidate()]),
+    "it is several variables under one name; compile with -mno-global-merge": pair(
+        [variable(name=b"__MergedGlobals", defined_in=defining(prefix=b"_"))], [candidate()]
+    ),
+    "it is initialised at first use, under a guard": pair(
+        [variable(name=b"_ZZ1fvE1n", defined_in=defining(b"_ZGVZ1fvE1n"))], [candidate()]
+    ),
+    "compilers number such variables anew in each build": pair([variable(name=b"n.0")], [candidate()]),
+    "thread-locals of its file are initialised at first use, under a guard": pair(
+        [variable(thread_local=True, defined_in=defining(b"__tls_guard"))], [candidate()]
+    ),
+    "its file runs initialisers when the patch is loaded, which may set it again": pair(
+        [variable(defined_in=defining(runs_initialisers=True))], [candidate()]
+    ),
+    "the patch has several of that name, which compilers number anew in each build": pair(
+        [variable(name=b"f.n", defined_in=defining(b"f.n", b"f.n.1"))], [candidate()]
+    ),
+    "it has several names": pair([variable(has_several_names=True)], [candidate()]),
+    "it is part of a larger variable": pair([variable(is_part_of_another=True)], [candidate()]),
+    "its object does not keep variables apart: it lacks MH_SUBSECTIONS_VIA_SYMBOLS": pair(
+        [variable(is_kept_apart=False)], [candidate()]
+    ),
+    "the host's is constant": pair([variable()], [candidate(writable=False)]),
+    "its size changed from 4 to 8 bytes": pair([variable(size=8)], [candidate()]),
+    "the host's is visible to other files": pair([variable(**LOCAL)], [candidate(file=b"a.c")]),
+    "the host's is from a.c, and the patch's object names no file (Mach-O: compile it with -g)": pair(
+        [variable(file=b"", **LOCAL)], [candidate(file=b"a.c", **LOCAL)]
+    ),
+    "the host's is from another file, b.c": pair([variable(**LOCAL)], [candidate(file=b"b.c", **LOCAL)]),
+    "the host's is from another file, b.c, and not visible to others": pair(
+        [variable()], [candidate(file=b"b.c", **LOCAL)]
+    ),
+    "it has grown: the patch's has 5 bytes or more, and the host's at most 4": pair(
+        [variable(minimum_size=5)], [candidate()]
+    ),
+    f"the patch may rely on its being at a multiple of 4 bytes, and the host's is at {AT + 2:#x}": pair(
+        [variable()], [candidate(address=AT + 2)]
+    ),
+    "the host has several of that name, which compilers number anew in each build": pair(
+        [variable(name=b"f.n")], [candidate()], "f.n.1"
+    ),
+}
+"""Reason -> a pair about which it is the first, in the order in which they are given."""
+
+
+def test_nothing_speaks_against_it() -> None:
+    """A variable that is refused for no reason starts afresh, and the state that was to be kept is gone."""
+    assert not reason_not_kept(pair([variable()], [candidate()]))
+
+
+def test_each_rule_has_its_case() -> None:
+    """A rule that nothing tests may be lost, and the host's memory be written as what it is not."""
+    assert len(RULES) == len(SYMBOL_RULES) + len(HOST_RULES)
+    for rule, (reason, asked) in zip((*SYMBOL_RULES, *HOST_RULES), RULES.items(), strict=True):
+        assert rule.applies(asked), reason
+        assert rule.reason(asked) == reason
+
+
+@pytest.mark.parametrize("reason", RULES)
+def test_each_reason_is_given(reason: str) -> None:
+    """What people read must be what helps: of several reasons always the same one, the most telling."""
+    assert reason_not_kept(RULES[reason]) == reason
+
+
+@pytest.mark.parametrize("reason", RULES)
+def test_what_nobody_asked_for_takes_no_search(reason: str) -> None:
+    """A note about each of thousands of variables would search the host's names for each."""
+    from_symbols = list(RULES).index(reason) < len(SYMBOL_RULES)
+    assert reason_not_to_ask(RULES[reason]) == (reason if from_symbols else "")
+
+
+def test_a_type_that_fits_needs_no_more_alignment_than_its_size() -> None:
+    """Where nothing says how large the host's is, what it can be bounds what the patch may rely on."""
+    asked = pair([variable(alignment=16)], [candidate(address=AT + 4, size=0)])
+    assert asked.alignment == 4
+    assert not reason_not_kept(asked)
