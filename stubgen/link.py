@@ -21,7 +21,7 @@ from stubgen.common.text import as_text
 from stubgen.errors import LinkerFailed, PatchRefusal, UsageError
 from stubgen.image import Kind
 from stubgen.image.opening import open_image
-from stubgen.linkplan import LinkPlan, PatchRequest, linker_os_for_host, plan_link
+from stubgen.linkplan import LinkPlan, PatchRequest, linker_os_for_host, plan_link, wrapped_symbols
 from stubgen.options import BtiPolicy, Options, read_options
 from stubgen.resolve.verdicts import Decision, Verdict
 
@@ -86,6 +86,8 @@ def link_patch(
         raise UsageError("link_patch links bound copies of the objects, always: leave out bind")
     wanted = read_options("link_patch", options)
     policy = choice(BtiPolicy, "bti", bti)
+    system, full_link = linker_os_for_host(builder.host.path), captured.command()
+    options["wrapped"] = list(dict.fromkeys([*wanted.wrapped, *wrapped_symbols(full_link, system)]))
     judged = builder.judge(inputs, aslr_reference, **options)
     refuse_problems(judged, allow_missing=True)
     built = builder.emit(judged, bti=policy)
@@ -106,11 +108,11 @@ def link_patch(
             output=linked,
             extra=[stub_path, *(os.path.abspath(path) for path in further)],
             exports=wanted.exports,
-            os=linker_os_for_host(builder.host.path),
+            os=system,
             host=os.path.abspath(builder.host.path),
             soname=_fresh_name(target, built, inputs),
         )
-        plan = plan_link(captured.command(), request)
+        plan = plan_link(full_link, request)
         command = plan.command(folder)
         messages = _run(command, captured)
         if not linked.is_file():

@@ -55,6 +55,8 @@ class Options(TypedDict, total=False):
     """Take every member of archives, not only those that something refers to."""
     exports: Sequence[str]
     """Names that the patch must export; archives are searched for them."""
+    wrapped: Sequence[str]
+    """Operands of ``--wrap`` in the patch's link: ``f`` means ``__wrap_f``, and ``__real_f`` means ``f``."""
 
 
 class BuildOptions(NamedTuple):
@@ -70,6 +72,7 @@ class BuildOptions(NamedTuple):
     overrides: Mapping[str, int] = {}
     whole_archive: bool = False
     exports: tuple[str, ...] = ()
+    wrapped: tuple[str, ...] = ()
 
 
 def read_options(caller: str, options: Mapping[str, object]) -> BuildOptions:
@@ -112,5 +115,6 @@ READERS: dict[str, Callable[[str, object], Any]] = {
     "overrides": addresses,
     "whole_archive": flag,
     "exports": name_list,
+    "wrapped": name_list,
 }
 """Option -> what reads its value."""

@@ -163,7 +163,12 @@ class Session:
         return host
 
     def needed(
-        self, paths: Sequence[PathLike], *, whole_archive: bool = False, roots: Collection[bytes] = ()
+        self,
+        paths: Sequence[PathLike],
+        *,
+        whole_archive: bool = False,
+        roots: Collection[bytes] = (),
+        wrapped: Collection[bytes] = (),
     ) -> Needed:
         """What the objects and archives at *paths* need, as :func:`~stubgen.resolve.needed.read_needed` says."""
         names = [os.fspath(path) for path in paths]
@@ -175,10 +180,10 @@ class Session:
                 read.append(self._opened(path))
                 return read[-1]
 
-            needed = read_needed(names, whole_archive=whole_archive, roots=roots, opener=opener)
+            needed = read_needed(names, whole_archive=whole_archive, roots=roots, wrapped=wrapped, opener=opener)
             return needed, all(opened.whole for opened in read)
 
-        return self._needed.get((tuple(names), whole_archive, tuple(roots)), names, read)
+        return self._needed.get((tuple(names), whole_archive, tuple(roots), tuple(wrapped)), names, read)
 
     def _opened(self, path: PathLike) -> Opened:
         def read() -> tuple[Opened, bool]:

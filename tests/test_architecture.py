@@ -17,7 +17,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "elf": "constants records relocations unwind reader writer editor",
         "macho": "constants records relocations unwind reader writer editor",
-        "symbols": "versions similar numbering",
+        "symbols": "versions similar numbering wrapped",
     },
     {"image": ". archive dwarf elf macho opening"},
     {"host": "index . slide"},

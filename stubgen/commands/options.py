@@ -82,6 +82,13 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         metavar="SYM",
         help="a name that dlsym must find in the patch; archives are searched for it",
     )
+    parser.add_argument(
+        "--wrap",
+        action="append",
+        default=[],
+        metavar="SYM",
+        help="the patch's link has --wrap=SYM (link finds it in the captured command)",
+    )
     parser.add_argument("--report", metavar="FILE", help="write every verdict as JSON")
     parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
 
@@ -108,6 +115,7 @@ def judge_options(arguments: argparse.Namespace) -> Options:
         "overrides": overrides(arguments.override),
         "whole_archive": arguments.whole_archive,
         "exports": arguments.export,
+        "wrapped": arguments.wrap,
     }
 
 

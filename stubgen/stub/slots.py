@@ -59,6 +59,8 @@ class Binder:
     """What one run of the bind phase collects: the slots, and the references that cannot be expressed."""
 
     targets: Mapping[bytes, Target]
+    meanings: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Undefined symbol -> the one that the linker looks for instead."""
     slots: dict[bytes, Slot] = field(default_factory=dict)
     refusals: list[str] = field(default_factory=list)
 
