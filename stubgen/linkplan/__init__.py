@@ -90,7 +90,7 @@ def _plan_unix(line: CommandLine, request: PatchRequest) -> LinkPlan:
     verdicts = decide_all(tokens.items, context)
     kept = kept_options(tokens, verdicts)
     added = additions(context, kept)
-    edits = with_additions(edits_of(tokens, verdicts, line), added, context, kept)
+    edits = with_additions(edits_of(tokens, verdicts, line), added, context)
     return make_plan(line, request, edits, context.wrapped)
 
 

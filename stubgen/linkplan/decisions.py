@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from stubgen.errors import PlanRefusal, UsageError
 from stubgen.linkplan.edits import KEPT, Verdict
+from stubgen.linkplan.every_image import IN_A_LIBRARY, ROWS, of_every_image
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import LinkerOs
 from stubgen.linkplan.request import PatchRequest
@@ -114,6 +115,7 @@ RELOCATABLE_DROPPED: Mapping[Role, str] = {
     Role.LIBRARY_FILE: "a merged object takes no libraries; the final link does",
     Role.FRAMEWORK: "a merged object takes no libraries; the final link does",
     Role.FINAL: "linkers reject it beside -r",
+    Role.START_UP: "a merged object has no start-up code; the final link adds it",
 }
 """Roles that go as well when the result is one object."""
 
@@ -132,6 +134,8 @@ INCOMPLETE = Verdict(False, "its operand is missing, so it would swallow the nex
 NO_RESPONSE_FILE = Verdict(True, "a response file that is not there")
 NO_INPUT_NAME = Verdict(True, "not the name of an object, archive or library")
 SUPPLIER = Verdict(True, "a shared library that the host needs, and so may the patch")
+EVERY_IMAGES = {row: Verdict(True, f"every image has its own: {row.why}") for row in ROWS}
+EXECUTABLE_START_UP = Verdict(False, "an executable's start-up code", (Role.START_UP,))
 SAME_BUILD = Verdict(False, "would give the patch the host's build id")
 WRAPPED = Verdict(True, "what the patch calls goes where the host's calls went")
 ALSO_EXPORTED = Verdict(True, "exported as asked for")
@@ -230,11 +234,47 @@ def _decide_unlisted(item: Item, context: Context) -> Verdict:
     if text.startswith("@"):
         return NO_RESPONSE_FILE
     if _is_input_name(text):
-        return BACK_EDGE if basename(text) in context.host_names else HOST_INPUT
+        return _decide_file(text, context)
     forwarded = item.linker and context.toolchain.driver
     if _is_file(text, context) or (("/" in text or "\\" in text) and not forwarded):
         return HOST_INPUT
     return NO_INPUT_NAME
+
+
+def _decide_file(text: str, context: Context) -> Verdict:
+    """An object, archive or library by path: the host's, unless every image has it or it supplies the host too."""
+    name = basename(text)
+    if name in context.host_names:
+        return BACK_EDGE
+    if name.endswith((".so", ".dylib", ".tbd")) or re.search(VERSIONED_LIBRARY, name) is not None:
+        return _decide_shared_library(name, context)
+    return _decide_every_images(text, context) if name.endswith((".o", ".a")) else HOST_INPUT
+
+
+def _decide_shared_library(name: str, context: Context) -> Verdict:
+    if not context.host_libraries.isdisjoint(_library_names(name)):
+        return BACK_EDGE
+    return RELOCATABLE_DROPS[Role.LIBRARY_FILE] if context.request.relocatable else SUPPLIER
+
+
+def _decide_every_images(text: str, context: Context) -> Verdict:
+    """An object or archive by path: start-up code, or the host's."""
+    name = basename(text)
+    row = None if name in IN_A_LIBRARY else of_every_image(name)
+    if row is None and name not in IN_A_LIBRARY:
+        return HOST_INPUT
+    if context.request.relocatable:
+        return RELOCATABLE_DROPS[Role.START_UP]
+    return _start_up_of_a_library(text, context) if row is None else EVERY_IMAGES[row]
+
+
+def _start_up_of_a_library(text: str, context: Context) -> Verdict:
+    """An executable's start-up code: the library's that lies beside it, if there is one."""
+    name = basename(text)
+    other = text.removesuffix(name) + IN_A_LIBRARY[name]
+    if _is_file(other, context):
+        return Verdict(True, "an executable's; a shared library has the other", instead=other)
+    return EXECUTABLE_START_UP if "begin" in name else HOST_INPUT
 
 
 def _is_input_name(text: str) -> bool:

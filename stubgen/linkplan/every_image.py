@@ -24,14 +24,23 @@ class Row(NamedTuple):
     pattern: str
     kind: EveryImage
     why: str
+    closes: bool = False
+    """It ends what another file begins, so it stands behind the image's own objects."""
 
 
 ROWS = (
-    Row(r"crt[in]\.o", EveryImage.START_UP, "the prologue and epilogue of the image's own _init and _fini"),
+    Row(r"crti\.o", EveryImage.START_UP, "the prologues of the image's own _init and _fini"),
+    Row(r"crtn\.o", EveryImage.START_UP, "the epilogues of the image's own _init and _fini", closes=True),
     Row(
-        r"(?:clang_rt\.)?crt(?:begin|end)(?:S|_so)?(?:-[\w-]+)?\.o",
+        r"(?:clang_rt\.)?crtbegin(?:S|_so)?(?:-[\w-]+)?\.o",
         EveryImage.START_UP,
-        "__dso_handle, by which __cxa_finalize knows the image, and the frame of its exception tables",
+        "__dso_handle, by which __cxa_finalize knows the image, and the start of its exception tables",
+    ),
+    Row(
+        r"(?:clang_rt\.)?crtend(?:S|_so)?(?:-[\w-]+)?\.o",
+        EveryImage.START_UP,
+        "the end of the image's own exception tables",
+        closes=True,
     ),
     Row(r"swiftrt\.o", EveryImage.START_UP, "registers the image's own Swift metadata"),
     Row(r"ldc_rt\.dso\.o", EveryImage.START_UP, "registers the image's own D modules"),
@@ -49,6 +58,21 @@ ROWS = (
     Row(r"libssp_nonshared\.a", EveryImage.RUNTIME, "musl's and MinGW's __stack_chk_fail_local, hidden in each image"),
 )
 """The table; the first row that matches a base name counts."""
+
+
+IN_A_LIBRARY = {
+    "crtbegin.o": "crtbeginS.o",
+    "crtbeginT.o": "crtbeginS.o",
+    "crtend.o": "crtendS.o",
+    "crtbegin_dynamic.o": "crtbegin_so.o",
+    "crtbegin_static.o": "crtbegin_so.o",
+    "crtend_android.o": "crtend_so.o",
+}
+"""Start-up code of an executable -> what a shared library has instead, in the same folder.
+
+An executable's ``__dso_handle`` is 0: with it, a library's static destructors run at the end of the process, when
+``dlclose`` has unmapped them (``tests/live/test_options.py``).
+"""
 
 
 def of_every_image(path: str) -> Row | None:

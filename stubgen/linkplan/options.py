@@ -56,6 +56,8 @@ class Role(Enum):
     """Links a library by path."""
     FRAMEWORK = "framework"
     """Links an Apple framework by name."""
+    START_UP = "start-up"
+    """Code that begins or ends an image, by path: no option, but a file."""
     INPUT = "input"
     """Links an object or archive by path."""
     OUTPUT = "output"
