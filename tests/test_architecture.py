@@ -30,7 +30,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "linkplan": (
             "every_image options gnu_options ld64_options driver_options tokens response plan request toolchain "
-            "relocatable edits decisions additions windows explain ."
+            "relocatable edits decisions refusals additions windows explain ."
         ),
     },
     {"capture": ""},

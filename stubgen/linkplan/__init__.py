@@ -14,10 +14,11 @@ from typing import Unpack
 
 from stubgen.common.arguments import check_keywords
 from stubgen.linkplan.additions import additions, kept_options, with_additions
-from stubgen.linkplan.decisions import decide_all, make_context, refuse_other_links
+from stubgen.linkplan.decisions import decide_all, make_context
 from stubgen.linkplan.edits import edits_of, make_plan
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import Action, Edit, LinkerOs, LinkPlan, linker_os_for_host
+from stubgen.linkplan.refusals import refuse_other_links
 from stubgen.linkplan.request import CapturedCommand, PatchRequest, PatchWishes, PlanWishes
 from stubgen.linkplan.tokens import Tokens, tokenize
 from stubgen.linkplan.toolchain import CommandLine, Family, read_command

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from stubgen.errors import PlanRefusal, UsageError
 from stubgen.linkplan.edits import KEPT, Verdict
 from stubgen.linkplan.every_image import IN_A_LIBRARY, ROWS, of_every_image
 from stubgen.linkplan.options import Role
@@ -107,6 +106,7 @@ DROPPED: Mapping[Role, str] = {
     Role.GROUPING: "what stood there is the host's, and the patch's objects must all be linked",
     Role.INPUT_FORMAT: "says how the host's inputs are read",
     Role.REPORT: "reports on the full build's link",
+    Role.LIBTOOL: "libtool's own; the driver does not know it",
 }
 """Roles that always go, and why."""
 
@@ -160,31 +160,6 @@ def _library_names(file: str) -> Iterator[str]:
     for count in range(1, len(parts)):
         if parts[count].startswith(("so", "dylib", "a", "tbd")) or (count == 1 and parts[-1].endswith("dylib")):
             yield ".".join(parts[:count])
-
-
-def refuse_other_links(tokens: Tokens, context: Context) -> None:
-    """Refuse a command that links nothing, or only an executable that no library can be loaded into."""
-    static = None
-    dynamic = context.captured_shared
-    compile_role, static_role, relocatable_role = Role.COMPILE, Role.STATIC, Role.RELOCATABLE
-    for item in tokens.items:
-        if item.option is None:
-            continue
-        role = item.option.role
-        if role is compile_role and not item.linker:
-            raise UsageError(
-                f"{item.option.name}: the captured command compiles and does not link; give the command that linked "
-                "the host"
-            )
-        if role is static_role:
-            static = item.option.name
-        elif role is relocatable_role or item.option.name in ("--dynamic-linker", "-dynamic-linker", "-bundle"):
-            dynamic = True
-    if static and not dynamic:
-        raise PlanRefusal(
-            f"{static}: the command links a static executable, which has no loader that could load a patch; link the "
-            "host dynamically"
-        )
 
 
 def decide_all(items: Sequence[Item], context: Context) -> list[Verdict]:

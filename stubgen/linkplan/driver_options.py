@@ -172,6 +172,33 @@ ROWS: tuple[Row, ...] = (
 )
 
 
+LIBTOOL_ROWS: tuple[Row, ...] = (
+    (
+        Role.LIBTOOL,
+        SEPARATE,
+        "-bindir -dlopen -dlpreopen -export-symbols -export-symbols-regex -objectlist -precious-files-regex "
+        "-release -rpath -R -shrext -version-info -version-number -weak -XCClinker -Xcompiler",
+    ),
+    (
+        Role.LIBTOOL,
+        FLAG,
+        "-avoid-version -export-dynamic -module -no-fast-install -no-install -no-undefined -shared -static "
+        "-static-libtool-libs -thread-safe -prefer-pic -prefer-non-pic",
+    ),
+    (Role.STATIC, FLAG, "-all-static"),
+    (Role.LIBTOOL, JOINED, "-Wc,"),
+)
+"""What ``libtool --mode=link`` takes besides (Libtool manual, "Link mode"); they go before the driver's own."""
+
+
+@cache
+def libtool_grammar() -> Grammar:
+    """The table for a driver behind libtool."""
+    own = {name for _, _, names in LIBTOOL_ROWS for name in names.split()}
+    rows = [(role, form, " ".join(name for name in names.split() if name not in own)) for role, form, names in ROWS]
+    return Grammar("compiler driver behind libtool", [*rows, *LIBTOOL_ROWS], keywords=KEYWORDS)
+
+
 @cache
 def grammar() -> Grammar:
     """The table, ready for look-up."""

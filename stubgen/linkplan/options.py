@@ -126,6 +126,8 @@ class Role(Enum):
     """Stops the driver before it links."""
     END_OF_OPTIONS = "end of options"
     """Makes inputs of everything that follows."""
+    LIBTOOL = "libtool"
+    """Libtool's own, for what it builds from the driver's command."""
     FORWARD_LIST = "forward list"
     """Hands a comma-separated list to the linker."""
     FORWARD_NEXT = "forward next"

@@ -62,22 +62,22 @@ def kept(command: str, **options: object) -> str:
             "-include pre.h -isystem /x.a -I inc.o -D X.o -MT y.o",
             "-include pre.h -isystem /x.a -I inc.o -D X.o -MT y.o",
         ),
-        ("-u sym.o -L dir.a -l m -idirafter d.o", "-u sym.o -L dir.a -l m -idirafter d.o"),
+        ("-u sym.o -L dir.a -l m -idirafter d.o", "-L dir.a -l m -idirafter d.o"),
         (
-            "-Wl,--wrap,malloc.o -Wl,-dynamic-linker,/lib/ld.so.1",
-            "-Wl,--wrap,malloc.o -Wl,-dynamic-linker,/lib/ld.so.1",
+            "-Wl,--wrap,malloc.o -Wl,-dynamic-linker,/lib/ld.so.1 -Wl,-I/lib/ld.so.1 -I include",
+            "-Wl,--wrap,malloc.o -I include",
         ),
         # Inputs that look like something else.
-        ("x.rcgu.rmeta x.rcgu.o.rcgu.o libc++.so.21 a@@b.o plain/name script.ld x.lo liby.la", ""),
+        ("x.rcgu.rmeta x.rcgu.o.rcgu.o libc++.so.21 a@@b.o plain/name script.ld x.lo liby.la", "libc++.so.21"),
         ("main.c -x c++ y.cc -x none", ""),
         ("'' -lm", "'' -lm"),
         # Options that a shorter joined option must not swallow.
-        ("-objcmt-migrate-all -undef -emit-llvm -help", "-objcmt-migrate-all -undef -emit-llvm -help"),
+        ("-objcmt-migrate-all -undef -emit-llvm -hidden", "-objcmt-migrate-all -undef -emit-llvm -hidden"),
         # Executable-only and identity.
         ("-e main -Wl,--entry=main -Wl,-e,main -Tlink.ld -T link.ld -Wl,-Ttext=0x1000 -Wl,--image-base=0", ""),
         ("-Wl,-h,libx.so -Wl,-hlibx.so -Wl,--soname,libx.so", ""),
         # One name, two options: the driver's and the linker's.
-        ("-h a -Wl,-h,libx.so -Wl,-u,s -u t", "-h a -Wl,-u,s -u t"),
+        ("-h a -Wl,-h,libx.so -Wl,-Yx -Y t", "-h a -Wl,-Yx -Y t"),
         # Stripping and lists.
         ("-s -Wl,-s -Wl,-S -Wl,-x -Wl,--gc-sections -Wl,--strip-all -Wl,--no-gc-sections", "-Wl,--no-gc-sections"),
         ("-Wl,--dynamic-list=x -Wl,--retain-symbols-file,x -Wl,--no-undefined-version -Wl,--emit-relocs", ""),
