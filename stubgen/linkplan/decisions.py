@@ -223,7 +223,23 @@ def _decide_file(text: str, context: Context) -> Verdict:
         return BACK_EDGE
     if name.endswith((".so", ".dylib", ".tbd")) or re.search(VERSIONED_LIBRARY, name) is not None:
         return _decide_shared_library(name, context)
+    if name.endswith(".la"):
+        return _decide_libtool_library(text, context)
     return _decide_every_images(text, context) if name.endswith((".o", ".a")) else HOST_INPUT
+
+
+def _decide_libtool_library(text: str, context: Context) -> Verdict:
+    """``libx.la``, a description that only libtool reads: the shared library that was built with it, if any."""
+    try:
+        with open(os.path.join(context.directory or "", text), encoding="utf-8", errors="surrogateescape") as file:
+            said = re.search(r"^dlname='([^']+)'", file.read(1 << 16), re.MULTILINE)
+    except OSError:
+        return HOST_INPUT
+    library = said and os.path.join(os.path.dirname(text), ".libs", said[1])
+    if not library or not _is_file(library, context):
+        return HOST_INPUT
+    verdict = _decide_shared_library(basename(library), context)
+    return Verdict(True, "the shared library that it describes", instead=library) if verdict is SUPPLIER else verdict
 
 
 def _decide_shared_library(name: str, context: Context) -> Verdict:
