@@ -52,8 +52,8 @@ def _emit(format_name: str, count: str, times: str, out: str) -> None:
     _import()
     from benches.names import mangled, places
     from stubgen.macho.reader import BuildVersion
+    from stubgen.stub.disassembler import forget_words
     from stubgen.stub.emit import emit_elf, emit_macho
-    from stubgen.stub.trampoline import forget_words
     from stubgen.stub.verify import verify
 
     addresses, _ = places(int(count))

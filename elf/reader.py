@@ -9,11 +9,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from stubgen.common.columns import column, field_column
 from stubgen.common.fields import align_up
 from stubgen.common.record import Record, RowT
+from stubgen.common.row import Row
 from stubgen.common.strings import StringTable, string_at
 from stubgen.common.text import as_text
 from stubgen.common.view import View
@@ -41,7 +42,7 @@ from stubgen.errors import MalformedInput, UnsupportedInput
 _OUT_OF_BAND = 1 << 32  # above every section's index
 
 
-class Section(NamedTuple):
+class Section(Row):
     """A section: its name and its header."""
 
     name: str
@@ -49,7 +50,7 @@ class Section(NamedTuple):
     header: Shdr
 
 
-class Note(NamedTuple):
+class Note(Row):
     """One entry of a note section or segment (gABI chapter 5, "Note Section")."""
 
     owner: bytes
@@ -57,7 +58,7 @@ class Note(NamedTuple):
     content: memoryview
 
 
-class GnuHash(NamedTuple):
+class GnuHash(Row):
     """DT_GNU_HASH, by which the dynamic loader finds what a file defines."""
 
     symoffset: int  # index of the first symbol that is in it; those before are undefined or local
@@ -74,14 +75,14 @@ class GnuHash(NamedTuple):
         word = self.bloom[(value >> 6) % len(self.bloom)]
         if not word >> (value & 63) & word >> (value >> self.shift & 63) & 1:
             return
-        place = self.buckets[value % len(self.buckets)] - self.symoffset
-        while 0 <= place < len(self.chain):
-            entry = self.chain[place]
+        position = self.buckets[value % len(self.buckets)] - self.symoffset
+        while 0 <= position < len(self.chain):
+            entry = self.chain[position]
             if (entry ^ value) >> 1 == 0:
-                yield place + self.symoffset
+                yield position + self.symoffset
             if entry & 1:
                 return
-            place += 1
+            position += 1
 
 
 HASH_PAYS = 20
@@ -215,7 +216,7 @@ class Symbols:
         return self.raw[SYM.size * start + SYM.offset("st_info") : SYM.size * stop : SYM.size].tobytes()
 
 
-class Dynamic(NamedTuple):
+class Dynamic(Row):
     """The dynamic table's entries that we use."""
 
     needed: tuple[str, ...]  # DT_NEEDED, in order

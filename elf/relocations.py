@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from stubgen.common.columns import checked_array, column, column_bytes
 from stubgen.common.view import BytesLike
@@ -106,14 +105,18 @@ NAMES = {code: name for name, code in globals().items() if name.startswith("R_AA
 """Code -> name, for messages."""
 
 
-@dataclass(frozen=True, slots=True)
 class Relocations:
     """A relocation table as columns of equal length."""
 
-    r_offset: Sequence[int]  # ET_REL: byte offset into the section; else virtual address
-    symbol: Sequence[int]  # index into the symbol table; 0 = none
-    kind: Sequence[int]  # R_AARCH64_*
-    r_addend: Sequence[int]  # bytes, signed
+    __slots__ = ("kind", "r_addend", "r_offset", "symbol")
+
+    def __init__(
+        self, r_offset: Sequence[int], symbol: Sequence[int], kind: Sequence[int], r_addend: Sequence[int]
+    ) -> None:
+        self.r_offset = r_offset  # ET_REL: byte offset into the section; else virtual address
+        self.symbol = symbol  # index into the symbol table; 0 = none
+        self.kind = kind  # R_AARCH64_*
+        self.r_addend = r_addend  # bytes, signed
 
     def __len__(self) -> int:
         return len(self.r_offset)

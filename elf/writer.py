@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from struct import pack
-from typing import NamedTuple
 
 from stubgen.common.columns import Column, Content, Pieces, records, symbol_labels
 from stubgen.common.fields import narrow
 from stubgen.common.layout import Layout, LayoutWriter, Span
+from stubgen.common.row import Row
 from stubgen.common.strings import name_table
 from stubgen.common.view import BytesLike
 from stubgen.elf import constants as c
@@ -19,7 +18,7 @@ from stubgen.elf.relocations import Relocations, write_relocations
 from stubgen.errors import FieldOverflow
 
 
-class Section(NamedTuple):
+class Section(Row):
     """A section to write; ``.symtab``, ``.strtab``, ``.shstrtab`` and ``.rela*`` are the writer's own."""
 
     name: str
@@ -30,22 +29,32 @@ class Section(NamedTuple):
     relocations: Relocations | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class SymbolColumns:
     """Symbols to write, as columns as long as ``names``."""
 
-    names: Sequence[bytes] = ()
-    st_info: Column = 0  # bind << 4 | type
-    st_other: Column = 0  # visibility
-    st_shndx: Column = 0  # section index, 1 for the first of the object's sections, or SHN_*
-    st_value: Column = 0  # byte offset into the section
-    st_size: Column = 0  # bytes
+    __slots__ = ("names", "st_info", "st_other", "st_shndx", "st_size", "st_value")
+
+    def __init__(
+        self,
+        names: Sequence[bytes] = (),
+        st_info: Column = 0,
+        st_other: Column = 0,
+        st_shndx: Column = 0,
+        st_value: Column = 0,
+        st_size: Column = 0,
+    ) -> None:
+        self.names = names
+        self.st_info = st_info  # bind << 4 | type
+        self.st_other = st_other  # visibility
+        self.st_shndx = st_shndx  # section index, 1 for the first of the object's sections, or SHN_*
+        self.st_value = st_value  # byte offset into the section
+        self.st_size = st_size  # bytes
 
     def __len__(self) -> int:
         return len(self.names)
 
 
-class Object(NamedTuple):
+class Object(Row):
     """A relocatable object: section *n* of ``sections`` has section index *n* + 1."""
 
     sections: Sequence[Section]
@@ -62,7 +71,7 @@ def property_note(features: int) -> bytes:
     return NHDR.pack(header, ".note.gnu.property") + b"GNU\0" + content
 
 
-class _Region(NamedTuple):
+class _Region(Row):
     """A section as it will be written: its header lacks only sh_name, sh_offset and sh_size."""
 
     title: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stubgen.common.record import I32, U8, U16, U32, U64, Bytes16, Record, Row
+from stubgen.common.record import I32, U8, U16, U32, U64, Bytes16, Record
+from stubgen.common.row import Row
 
 
 class MachHeader64(Row):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from stubgen.common.columns import checked_array, column, column_bytes
 from stubgen.common.fields import narrow
@@ -27,12 +26,14 @@ NAMES = {code: name for name, code in globals().items() if name.startswith("ARM6
 """Code -> name, for messages."""
 
 
-@dataclass(frozen=True, slots=True)
 class Relocations:
     """A relocation table as columns of equal length."""
 
-    r_address: Sequence[int]  # byte offset into the section
-    r_word: Sequence[int]  # symbolnum | pcrel << 24 | length << 25 | extern << 27 | type << 28
+    __slots__ = ("r_address", "r_word")
+
+    def __init__(self, r_address: Sequence[int], r_word: Sequence[int]) -> None:
+        self.r_address = r_address  # byte offset into the section
+        self.r_word = r_word  # symbolnum | pcrel << 24 | length << 25 | extern << 27 | type << 28
 
     def __len__(self) -> int:
         return len(self.r_address)

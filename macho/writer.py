@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from stubgen.common.columns import Column, Content, Pieces, records, symbol_labels
@@ -43,15 +42,24 @@ class Section(NamedTuple):
     relocations: Relocations | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class SymbolColumns:
     """Symbols to write, as columns as long as ``names``."""
 
-    names: Sequence[bytes] = ()
-    n_type: Column = 0  # N_PEXT | N_TYPE | N_EXT
-    n_sect: Column = 0  # section ordinal, 1 for the first; 0 = none
-    n_desc: Column = 0  # N_WEAK_*
-    n_value: Column = 0  # virtual address: sections lie one after another from 0
+    __slots__ = ("n_desc", "n_sect", "n_type", "n_value", "names")
+
+    def __init__(
+        self,
+        names: Sequence[bytes] = (),
+        n_type: Column = 0,
+        n_sect: Column = 0,
+        n_desc: Column = 0,
+        n_value: Column = 0,
+    ) -> None:
+        self.names = names
+        self.n_type = n_type  # N_PEXT | N_TYPE | N_EXT
+        self.n_sect = n_sect  # section ordinal, 1 for the first; 0 = none
+        self.n_desc = n_desc  # N_WEAK_*
+        self.n_value = n_value  # virtual address: sections lie one after another from 0
 
     def __len__(self) -> int:
         return len(self.names)

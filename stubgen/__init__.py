@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from stubgen.resolve.resolution import Resolution
     from stubgen.resolve.verdicts import DataPolicy, Decision, TlsPolicy, Verdict
     from stubgen.session import Session
+    from stubgen.stub.facts import LibraryFacts
     from stubgen.stub.find import Stub, find_stubs
     from stubgen.stub.verify import Verified, verify_object
 
@@ -119,6 +120,7 @@ _HOMES = {
     "resolve.resolution": ("Resolution",),
     "resolve.verdicts": ("DataPolicy", "Decision", "TlsPolicy", "Verdict"),
     "session": ("Session",),
+    "stub.facts": ("LibraryFacts",),
     "stub.find": ("Stub", "find_stubs"),
     "stub.verify": ("Verified", "verify_object"),
 }
@@ -144,6 +146,7 @@ __all__ = [
     "Host",
     "Image",
     "InputError",
+    "LibraryFacts",
     "LinkPlan",
     "Linked",
     "LinkerFailed",

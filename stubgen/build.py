@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 from stubgen.common.arguments import StrPath, choice, flag, number, optional, path_list
 from stubgen.common.cancellation import checkpoint
+from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, counted
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.host import Host
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from stubgen.bind import Bound
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(Row):
     """A verified stub object and how it came about."""
 
     host: Host
@@ -41,7 +40,8 @@ class StubBuilder:
     Args:
         host: the program's file, unstripped.
         build_id: the build id or UUID that the running process reports, in hex, to be held against the file.
-        cache: use the host's name index, if somebody made one; see :mod:`stubgen.host.index`.
+        cache: use the user's cache folder: the host's name index, if somebody made one (:mod:`stubgen.host.index`), and
+            what is known about Keystone and Capstone (:mod:`stubgen.stub.facts`).
         session: where hosts and objects are kept for other builders; by default one of its own.
 
     Raises:
@@ -54,6 +54,7 @@ class StubBuilder:
     ) -> None:
         self.session = session or Session(mapped=True)
         self.host = self.session.host(host, build_id=build_id, cache=cache)
+        self.facts = self.session.facts(cache=cache)
 
     def build(
         self,
@@ -134,9 +135,10 @@ class StubBuilder:
             host_features=image.features,
             bti=choice(BtiPolicy, "bti", bti).value,
             build_version=image.build_version,
+            facts=self.facts,
         )
         checkpoint()
-        return Built(self.host, resolution, stub, verify(stub), bound)
+        return Built(self.host, resolution, stub, verify(stub, self.facts), bound)
 
     def _slide(self, aslr_reference: int | None, wanted: BuildOptions) -> Slide:
         anchor, slide = wanted.anchor, wanted.slide
@@ -150,7 +152,7 @@ class StubBuilder:
         return slide_from_anchor(self.host, aslr_reference, anchor)
 
 
-def _policy(wanted: BuildOptions) -> Policy:
+def _policy(wanted: BuildOptions) -> Policy | BoundPolicy:
     if wanted.bind:
         return BoundPolicy(wanted.data, wanted.tls, wanted.keep_state)
     return Policy(wanted.data, wanted.tls)

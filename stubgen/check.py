@@ -21,6 +21,7 @@ from stubgen.host.slide import Slide
 from stubgen.image import Candidate, FileType, Image, Kind, Reference
 from stubgen.image.opening import open_image
 from stubgen.options import addresses
+from stubgen.stub.facts import LibraryFacts
 from stubgen.stub.find import Stub, find_stubs
 from stubgen.stub.slots import parse_symbol, slots_of
 from stubgen.symbols.versions import split_pin
@@ -61,6 +62,7 @@ def check_patch(
     libraries: Sequence[StrPath] = (),
     overrides: Mapping[str, int] | None = None,
     pinned: Sequence[str] = (),
+    facts: LibraryFacts | None = None,
 ) -> Checked:
     """Hold a linked patch against its host.
 
@@ -72,6 +74,7 @@ def check_patch(
         libraries: shared libraries that will be loaded and may supply what the patch leaves undefined.
         overrides: name -> runtime address of the function that replaced the host's, from earlier patches.
         pinned: what the patch leaves to the loader with a version that it pins, as ``name@version``.
+        facts: what is known about Capstone from earlier commands.
 
     Raises:
         InputError: a file is not what it must be.
@@ -93,7 +96,7 @@ def check_patch(
     for library in beside:
         supplied |= open_image(read_input(library), library).exports()
     by_name = {as_bytes(name): at for name, at in replaced.items()}
-    question = _Question(opened, image, slide, wanted, supplied, by_name, name_list("pinned", pinned))
+    question = _Question(opened, image, slide, wanted, supplied, by_name, name_list("pinned", pinned), facts)
     findings = tuple(finding for check in CHECKS for finding in check(question))
     return Checked(name, findings, question.stubs, question.slide_of_stubs)
 
@@ -121,10 +124,11 @@ class _Question:
     supplied: set[bytes]
     overrides: dict[bytes, int]
     pinned: tuple[str, ...]
+    facts: LibraryFacts | None
 
     @cached_property
     def stubs(self) -> tuple[Stub, ...]:
-        return tuple(find_stubs(self.patch))
+        return tuple(find_stubs(self.patch, self.facts))
 
     @cached_property
     def in_host(self) -> Mapping[bytes, list[Candidate]]:

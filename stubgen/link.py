@@ -126,6 +126,7 @@ def link_patch(
             libraries=wanted.libraries,
             overrides=wanted.overrides,
             pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
+            facts=builder.facts,
         )
         _refuse_findings(replace(checked, patch=os.fspath(output)), judged.problems)
         replaces = _replaced(linked, built)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, TypedDict
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, WORD
 from stubgen.common.arguments import (
@@ -20,6 +20,7 @@ from stubgen.common.arguments import (
     optional,
     path_list,
 )
+from stubgen.common.row import Row
 from stubgen.errors import UsageError
 from stubgen.resolve.verdicts import DataPolicy, TlsPolicy
 
@@ -59,7 +60,7 @@ class Options(TypedDict, total=False):
     """Operands of ``--wrap`` in the patch's link: ``f`` means ``__wrap_f``, and ``__real_f`` means ``f``."""
 
 
-class BuildOptions(NamedTuple):
+class BuildOptions(Row):
     """:class:`Options`, every one there and of its type."""
 
     anchor: str | None = None

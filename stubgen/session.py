@@ -11,9 +11,10 @@ import os
 import time
 from _thread import allocate_lock
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from stubgen.common.files import read_input
+from stubgen.common.row import Row
 from stubgen.host import Host, check_build_id, open_host
 from stubgen.host.index import Identity
 from stubgen.host.slide import Slide
@@ -21,7 +22,8 @@ from stubgen.image.opening import open_image
 from stubgen.resolve.needed import Needed, Opened, open_objects, read_needed
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.resolver import resolve
-from stubgen.resolve.verdicts import Policy
+from stubgen.resolve.verdicts import BoundPolicy, Policy
+from stubgen.stub.facts import LibraryFacts
 
 PathLike = str | os.PathLike[str]
 
@@ -126,12 +128,12 @@ class _InFlight:
         self.threads = 0
 
 
-class _KnownResolution(NamedTuple):
+class _KnownResolution(Row):
     """A resolution, and everything but the slide that it depends on."""
 
     needed: Needed
     host: Host
-    policy: Policy
+    policy: Policy | BoundPolicy
     supplied: Mapping[bytes, str]
     resolution: Resolution
 
@@ -153,6 +155,7 @@ class Session:
         self._needed = FileCache[Needed](SETS, object_bytes)
         self._supplied = FileCache[Mapping[bytes, str]](SETS, object_bytes)
         self._resolutions: list[_KnownResolution] = []  # the last used at the end
+        self._facts: dict[bool, LibraryFacts] = {}
 
     def host(self, path: PathLike, *, build_id: str | None = None, cache: bool = True) -> Host:
         """The host at *path*, as :func:`~stubgen.host.open_host` opens it."""
@@ -161,6 +164,10 @@ class Session:
         if build_id is not None:
             check_build_id(host.image, build_id)
         return host
+
+    def facts(self, *, cache: bool = True) -> LibraryFacts:
+        """What is known about Keystone and Capstone; with *cache* off, from this session alone."""
+        return self._facts.setdefault(cache, self._facts.get(cache) or LibraryFacts.of_user(cache=cache))
 
     def needed(
         self,
@@ -207,7 +214,7 @@ class Session:
         needed: Needed,
         host: Host,
         slide: Slide,
-        policy: Policy,
+        policy: Policy | BoundPolicy,
         *,
         supplied: Mapping[bytes, str],
         overrides: Mapping[bytes, int],

@@ -13,7 +13,11 @@ ROOT = Path(__file__).parent.parent
 
 LEVELS: tuple[dict[str, str], ...] = (
     {"errors": ""},
-    {"common": "text aarch64 arguments fields view record columns layout object_copy strings files cancellation"},
+    {
+        "common": (
+            "text arguments cache aarch64 row fields view record columns layout object_copy strings files cancellation"
+        )
+    },
     {
         "elf": "constants records relocations unwind reader writer editor",
         "macho": "constants records relocations unwind reader writer editor",
@@ -22,7 +26,12 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"image": ". archive dwarf elf macho opening"},
     {"host": "index . slide"},
     {"resolve": "needed verdicts candidates keep_state resolution resolver"},
-    {"stub": "trampoline slots emit find structure verify_elf verify_macho verify"},
+    {
+        "stub": (
+            "trampoline libraries facts assembler disassembler decoding slots sections_elf sections_macho contents_elf "
+            "emit find structure verify_elf verify_macho verify"
+        )
+    },
     {"bind": "run elf macho ."},
     {"options": ""},
     {"session": ""},

@@ -32,6 +32,8 @@ MAIN = BASE + 0x100
 HOST = elf_host([Sym("main", MAIN), Sym("f", MAIN + 0x40)])
 PATCH = elf_object([undefined("f")])
 ROOT = Path(__file__).parent.parent
+ALONE = {"PYTHONPATH": str(ROOT), "STUBGEN_CACHE_DIR": ""}
+"""The environment of a command that finds nothing else in it."""
 
 
 @pytest.fixture(autouse=True)
@@ -349,7 +351,7 @@ def into_a_full_disk(*arguments: str) -> subprocess.CompletedProcess[str]:
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            env={"PYTHONPATH": str(ROOT)},
+            env=ALONE,
         )
 
 
@@ -369,7 +371,7 @@ def test_a_closed_standard_output(snapshot: Snapshot) -> None:
     snapshot()
     command = [sys.executable, "-m", "stubgen", *BUILD, "-o", "stub.o"]
     script = ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *command]
-    done = subprocess.run(script, check=False, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
+    done = subprocess.run(script, check=False, capture_output=True, text=True, env=ALONE)
     assert done.returncode == 5
     assert done.stderr == "hotpatch-stubgen: error: standard output cannot be written: it is closed\n"
 
@@ -387,7 +389,7 @@ def test_nobody_listens_to_standard_error(
     snapshot()
     command = [sys.executable, "-m", "stubgen", *arguments]
     script = ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *command]
-    done = subprocess.run(script, check=False, stdout=subprocess.PIPE, env={"PYTHONPATH": str(ROOT)})
+    done = subprocess.run(script, check=False, stdout=subprocess.PIPE, env=ALONE)
     assert done.returncode == status
     assert json.loads(done.stdout)["status"] == status
 
@@ -419,7 +421,7 @@ def test_inputs_without_an_end(snapshot: Snapshot, tmp_path: Path) -> None:
                 capture_output=True,
                 text=True,
                 timeout=120,
-                env={"PYTHONPATH": str(ROOT)},
+                env=ALONE,
             )
             assert (done.returncode, done.stderr) == (3, f"hotpatch-stubgen: error: {path}: is {kind}, not a file\n")
 
@@ -432,7 +434,12 @@ def test_an_inherited_pipe_is_read(snapshot: Snapshot) -> None:
         command = [sys.executable, "-m", "stubgen", "verify", "/dev/stdin"]
         cat = subprocess.Popen(["cat"], stdin=content, stdout=subprocess.PIPE)
         done = subprocess.run(
-            command, check=False, stdin=cat.stdout, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+            command,
+            check=False,
+            stdin=cat.stdout,
+            capture_output=True,
+            text=True,
+            env=ALONE,
         )
         assert cat.stdout is not None
         cat.stdout.close()

@@ -150,7 +150,7 @@ def test_beside_the_package_called_elf(built: tuple[Path, Path, str], index: Pat
     assert (tmp_path / "stub.o").read_bytes() == stub(tmp_path)
 
 
-def tests_in(folder: Path) -> set[Path]:
+def files_of_tests(folder: Path) -> set[Path]:
     """The files of the tests in *folder*, relative to it."""
     found = (path for path in (folder / "tests").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {path.relative_to(folder) for path in found}
@@ -163,7 +163,7 @@ def test_an_sdist_runs_its_tests(built: tuple[Path, Path, str], tmp_path: Path) 
     (folder,) = tmp_path.iterdir()
     for name in ("Makefile", "docs/protocol.md", "examples/demo/__main__.py", "benches/__main__.py", ".ci/run"):
         assert (folder / name).is_file(), name
-    assert tests_in(ROOT) == tests_in(folder)
+    assert files_of_tests(ROOT) == files_of_tests(folder)
     chosen = ["test_architecture.py", "test_bytes_stay.py", "test_cli.py", "formats/test_writers.py"]
     tests = [f"tests/{name}" for name in chosen]
     done = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests], folder)

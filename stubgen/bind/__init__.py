@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 
 from stubgen.common.files import cannot_be_written, write_output
+from stubgen.common.row import Row
 from stubgen.common.text import counted
 from stubgen.errors import SymbolRefusal
 from stubgen.image import Image, Kind
@@ -26,8 +26,7 @@ from stubgen.resolve.verdicts import SlotKind, Target
 from stubgen.stub.slots import Binder, BoundObject, Slot
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Row):
     """Every object of the patch, bound, and the slots that they need."""
 
     objects: tuple[BoundObject, ...]

@@ -6,7 +6,8 @@ A command parses, calls the library and returns an :class:`Outcome`; only ``stub
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from stubgen.common.row import Row
 
 SCHEMA = 1
 """Version of every ``--json`` document; a field that changes its meaning raises it."""
@@ -20,13 +21,13 @@ COMMANDS = {
     "verify": "decode every stub of a stub object and check the object's structure",
     "capture": "run a linker and record its command",
     "captures": "list the recorded linker commands",
-    "cache": "show, fill or clear the indexes of large hosts' names",
+    "cache": "show, fill or clear what is kept between commands: indexes of large hosts' names, facts about libraries",
     "serve": "run these for another program, with hosts kept open between requests",
 }
 """Command name -> one line for ``--help``; the module of that name implements it, beside this file or in ``serve/``."""
 
 
-class Outcome(NamedTuple):
+class Outcome(Row):
     """What a command answers."""
 
     document: Mapping[str, object]

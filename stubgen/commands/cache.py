@@ -1,4 +1,4 @@
-"""``cache``: the indexes of large hosts' names."""
+"""``cache``: the indexes of large hosts' names, and the facts about Keystone and Capstone."""
 
 from __future__ import annotations
 
@@ -13,35 +13,58 @@ from stubgen.errors import UsageError
 def configure_parser(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``cache``."""
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--clear", action="store_true", help="remove every index")
+    form.add_argument("--clear", action="store_true", help="remove every index and every fact")
     form.add_argument(
         "--build", metavar="HOST", help="index this host now; a command that met it without an index does so by itself"
     )
 
 
 def execute(arguments: argparse.Namespace) -> Outcome:
-    """List the indexes, make one, or remove all."""
-    from stubgen.host.index import FOLDER_VARIABLE, build_index, cache_folder, clear, indexes
+    """List what is there, make an index, or remove all."""
+    from stubgen.common.cache import FOLDER_VARIABLE, cache_folder
+    from stubgen.host.index import build_index, clear, indexes
+    from stubgen.stub import facts
 
-    folder = cache_folder()
-    if folder is None:
+    cache = cache_folder()
+    if cache is None:
         raise UsageError(f"there is no cache folder: {FOLDER_VARIABLE} is empty, or there is no home folder")
+    folder = Path(cache)
     try:
         if arguments.clear:
-            removed = clear(folder)
-            return Outcome({"folder": str(folder), "removed": removed}, f"{folder}: removed {_indexes(removed)}")
+            removed, had_facts = clear(folder), facts.clear(folder)
+            document: dict[str, object] = {"folder": str(folder), "removed": removed, "facts_removed": had_facts}
+            return Outcome(document, f"{folder}: removed {_indexes(removed)}{' and the facts' if had_facts else ''}")
         if arguments.build is not None:
             return _built(folder, arguments.build, build_index(arguments.build))
     except OSError as error:
         raise cannot_be_written(folder, error) from error
     held = indexes(folder)
+    known = _facts(folder)
     document = {
         "folder": str(folder),
         "bytes": sum(status.st_size for _, status in held),
         "indexes": [{"name": path.name, "bytes": status.st_size, "used": status.st_mtime} for path, status in held],
+        "facts": known,
     }
     lines = [f"{status.st_size:>12,} bytes  {path.name}" for path, status in held]
+    if known is not None:
+        agrees = "agrees" if known["keystone_agrees"] else "has not been asked"
+        lines.append(
+            f"{known['bytes']:>12,} bytes  {known['name']}  "
+            f"Keystone {agrees}, Capstone has read {known['words']:,} words"
+        )
     return Outcome(document, "\n".join([f"{folder}: {_indexes(len(held))}", *lines]))
+
+
+def _facts(folder: Path) -> dict[str, object] | None:
+    """The facts about the installed libraries, for ``--json``."""
+    from stubgen.stub import facts
+
+    size = facts.size_of(folder)
+    if size is None:
+        return None
+    agrees, words = facts.LibraryFacts(folder).summary()
+    return {"name": facts.NAME, "bytes": size, "keystone_agrees": agrees, "words": words}
 
 
 def _built(folder: Path, host: str, index: Path | None) -> Outcome:

@@ -43,7 +43,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     if arguments.anchor is not None and arguments.aslr_reference is None:
         raise UsageError("--anchor says nothing without the address at which the process has it: add --aslr-reference")
     replaced = overrides(arguments.override)
-    host = (session or Session(mapped=True)).host(arguments.host, cache=arguments.cache)
+    session = session or Session(mapped=True)
+    host = session.host(arguments.host, cache=arguments.cache)
     checked = check_patch(
         arguments.patch,
         host,
@@ -51,6 +52,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         exports=arguments.export,
         libraries=arguments.library,
         overrides=replaced,
+        facts=session.facts(cache=arguments.cache),
     )
     verdict = "sound" if checked.ok else "not sound"
     return Outcome(

@@ -11,6 +11,7 @@ from stubgen.common.files import read_input
 from stubgen.common.text import as_text, counted
 from stubgen.errors import Refusal
 from stubgen.image.opening import open_image
+from stubgen.stub.facts import LibraryFacts
 from stubgen.stub.find import find_stubs
 
 
@@ -23,7 +24,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> Outcome:
     """List name, place and target of every stub; exit status 1 when there is none."""
     image = open_image(read_input(arguments.file), arguments.file)
-    stubs = [(as_text(stub.name), stub) for stub in find_stubs(image)]
+    stubs = [(as_text(stub.name), stub) for stub in find_stubs(image, LibraryFacts.of_user())]
     if arguments.symbol is not None:
         stubs = [(name, stub) for name, stub in stubs if fnmatchcase(name, arguments.symbol)]
     document = {

@@ -99,7 +99,7 @@ def add_cache_option(parser: argparse.ArgumentParser) -> None:
         "--no-cache",
         dest="cache",
         action="store_false",
-        help="neither use nor make an index of the host's names (see the command cache)",
+        help="keep nothing between commands: no index of names, nothing about Keystone and Capstone (see cache)",
     )
 
 

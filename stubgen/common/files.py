@@ -8,7 +8,6 @@ import mmap
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import BinaryIO
 
 from stubgen.errors import OutputFailure, StubgenError, UnreadableInput, UsageError
@@ -156,16 +155,17 @@ def write_output(path: str | os.PathLike[str], content: bytes | bytearray | memo
         UsageError: the folder is missing or may not be written.
         OutputFailure: the disk is full, or failed.
     """
-    target = Path(path)
+    target = os.fspath(path)
     try:
-        special = os.path.abspath(target).startswith(_DESCRIPTORS) or not target.is_file()
-        if target.exists() and special:  # /dev/stdout, a named pipe
-            if target.is_dir():
+        special = os.path.abspath(target).startswith(_DESCRIPTORS) or not os.path.isfile(target)
+        if special and os.path.exists(target):  # /dev/stdout, a named pipe
+            if os.path.isdir(target):
                 raise UsageError(f"{target}: is a directory; name a file to write")
             _write_special(target, content)
             return
-        final = Path(os.path.realpath(target))
-        temporary = f"{final.parent}/.{final.name}.{os.urandom(4).hex()}"
+        final = os.path.realpath(target)
+        folder, name = os.path.split(final)
+        temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}")
         try:
             with open(temporary, "xb") as file:  # the umask decides on its mode
                 file.write(content)
@@ -178,7 +178,7 @@ def write_output(path: str | os.PathLike[str], content: bytes | bytearray | memo
         raise cannot_be_written(target, error) from error
 
 
-def _write_special(target: Path, content: bytes | bytearray | memoryview) -> None:
+def _write_special(target: str, content: bytes | bytearray | memoryview) -> None:
     """Write to a device or a pipe, without waiting for somebody to read from a pipe that nobody reads."""
     try:
         handle = os.open(target, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from stubgen.common.columns import Content, Pieces
 from stubgen.common.fields import align_up, narrow
+from stubgen.common.row import Row
 from stubgen.common.view import BytesLike
 
 
-class Span(NamedTuple):
+class Span(Row):
     """One region of a file to be written."""
 
     size: int  # bytes

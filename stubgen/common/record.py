@@ -1,6 +1,6 @@
 """Fixed-size records: one definition names the fields, gives their widths, reads them and writes them.
 
-A record is a :class:`Row`, to type checkers a NamedTuple, and a :class:`Record` made from it::
+A record is a :class:`~stubgen.common.row.Row` and a :class:`Record` made from it::
 
     class Dyn(Row):
         d_tag: I64
@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from stubgen.common.fields import narrow
+from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.common.view import BytesLike, View
 from stubgen.errors import FieldOverflow
 
-__all__ = ["I32", "I64", "U8", "U16", "U32", "U64", "Bytes16", "Field", "Record", "Row", "RowT"]
+__all__ = ["I32", "I64", "U8", "U16", "U32", "U64", "Bytes16", "Field", "Record", "RowT"]
 
 U8 = int
 U16 = int
@@ -34,41 +34,6 @@ Bytes16 = bytes
 
 _CODES = {"U8": "B", "U16": "H", "U32": "I", "U64": "Q", "I32": "i", "I64": "q", "Bytes16": "16s"}
 """Annotation -> its code in :mod:`struct`."""
-
-if TYPE_CHECKING:
-    from typing import NamedTuple as Row
-else:
-
-    class _RowType(type):
-        def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
-            row: Any = super().__new__(cls, name, bases, {**namespace, "__slots__": ()})
-            row._fields = tuple(row.__annotations__)
-            for index, field in enumerate(row._fields):
-                setattr(row, field, property(itemgetter(index)))
-            return row
-
-    class Row(tuple, metaclass=_RowType):
-        """A NamedTuple that is made in a tenth of the time: the formats have thirty, and commands run on every save."""
-
-        def __new__(cls, *values: Any, **named: Any) -> Any:
-            values += tuple(named.pop(field) for field in cls._fields[len(values) :] if field in named)
-            if named or len(values) != len(cls._fields):
-                raise TypeError(f"{cls.__name__} takes {', '.join(cls._fields)}")
-            return tuple.__new__(cls, values)
-
-        def __repr__(self) -> str:
-            fields = zip(self._fields, self, strict=True)
-            return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in fields)})"
-
-        def __getnewargs__(self) -> tuple[Any, ...]:
-            return tuple(self)
-
-        def _replace(self, **named: Any) -> Any:
-            row = tuple.__new__(type(self), map(named.pop, self._fields, self))
-            if named:
-                raise TypeError(f"{type(self).__name__} has no {', '.join(named)}")
-            return row
-
 
 RowT = TypeVar("RowT", bound=tuple[Any, ...])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 
 from stubgen.common.files import open_input
 from stubgen.errors import BuildIdRefusal, InputError, UsageError
@@ -16,15 +15,13 @@ REMEMBERED = 16
 """Sets of names whose places a host remembers; a link asks for four: the anchor's, the patch's own, two checks'."""
 
 
-@dataclass(frozen=True, slots=True)
 class Host:
     """The program that the patch is loaded into."""
 
-    path: str
-    image: Image
-    _found: dict[frozenset[bytes], Mapping[bytes, list[Candidate]]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
+    def __init__(self, path: str, image: Image) -> None:
+        self.path = path
+        self.image = image
+        self._found: dict[frozenset[bytes], Mapping[bytes, list[Candidate]]] = {}
 
     def find(self, bases: Collection[bytes]) -> Mapping[bytes, list[Candidate]]:
         """What :meth:`Image.find` finds; the same question is asked again for every further process."""

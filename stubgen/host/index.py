@@ -25,17 +25,21 @@ import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from zlib import crc32
 
+from stubgen.common.arguments import StrPath
+from stubgen.common.cache import cache_folder, finished_name
 from stubgen.common.files import open_input, write_output
+from stubgen.common.row import Row
 from stubgen.errors import StubgenError
 from stubgen.image.opening import open_image
 from stubgen.symbols.versions import base_name
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stubgen.image import Image
 
 VERSION = 1
@@ -49,10 +53,9 @@ LIMIT = 1 << 30
 """Bytes that all indexes together may take; the least recently used go first."""
 SETTLED = 2.0
 """Seconds after its last change from which a file's times vouch for its content: clocks of file systems are coarse."""
-FOLDER_VARIABLE = "STUBGEN_CACHE_DIR"
 
 
-class Identity(NamedTuple):
+class Identity(Row):
     """What says that a file is still the same one, without reading it."""
 
     device: int
@@ -91,23 +94,6 @@ def _key(name: bytes) -> int:
     return crc32(base_name(name.partition(b"@")[0] or name))
 
 
-def cache_folder() -> Path | None:
-    """Where indexes live: ``STUBGEN_CACHE_DIR``, else the platform's cache folder; None if there is no place.
-
-    An empty ``STUBGEN_CACHE_DIR`` means no cache.
-    """
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named is not None:
-        return Path(os.path.abspath(named)) if named else None
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):  # XDG Base Directory Specification: a relative one is ignored
-        home = os.path.expanduser("~")
-        if not os.path.isabs(home):
-            return None
-        base = os.path.join(home, "Library/Caches" if sys.platform == "darwin" else ".cache")
-    return Path(base, "hotpatch-stubgen")
-
-
 _missing: dict[str, None] = {}
 """The hosts that this process opened and found no index for, by absolute path."""
 
@@ -123,25 +109,26 @@ def use_index(image: Image, path: str, identity: Identity) -> None:
     with contextlib.suppress(OSError):
         name = _recorded(folder, identity)
         if name is not None and name.startswith(_build(image)):
-            image.index = _opened(folder / name, image)
+            image.index = _opened(os.path.join(folder, name), image)
     if image.index is None:
         _missing[os.path.abspath(path)] = None
 
 
-def _record_path(folder: Path, identity: Identity) -> Path:
-    return folder / f"{identity.device:x}-{identity.inode:x}.host"
+def _record_path(folder: StrPath, identity: Identity) -> str:
+    return os.path.join(folder, f"{identity.device:x}-{identity.inode:x}.host")
 
 
-def _recorded(folder: Path, identity: Identity) -> str | None:
+def _recorded(folder: StrPath, identity: Identity) -> str | None:
     """The name of the index of the file with *identity*, if the record of it is about that very file."""
-    words = _record_path(folder, identity).read_bytes().split()
+    with open(_record_path(folder, identity), "rb") as record:
+        words = record.read().split()
     expected = [b"%d" % part for part in (VERSION, *identity)]
     return os.path.basename(os.fsdecode(words[-1])) if words[:-1] == expected else None
 
 
-def _opened(path: Path, image: Image) -> Index | None:
+def _opened(path: StrPath, image: Image) -> Index | None:
     """The index at *path*, if its structure is sound and fits *image*."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         try:
             content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         except ValueError:  # empty
@@ -178,11 +165,14 @@ def build_index(path: str | os.PathLike[str]) -> Path | None:
         InputError: the host's file cannot be used.
         OSError: the cache folder cannot be written.
     """
-    folder = cache_folder()
+    from pathlib import Path
+
+    cache = cache_folder()
     data, status = open_input(path)
     image = open_image(data, os.fspath(path))
-    if folder is None or sum(map(len, image.symbol_tables)) < SMALLEST:
+    if cache is None or sum(map(len, image.symbol_tables)) < SMALLEST:
         return None
+    folder = Path(cache)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / _index_name(image)
     if not target.is_file() or _opened(target, image) is None:
@@ -227,11 +217,13 @@ def _index_content(image: Image) -> bytes:
 
 def indexes(folder: Path) -> list[tuple[Path, os.stat_result]]:
     """The indexes in *folder*, the least recently used first."""
+    from pathlib import Path
+
     found = []
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             with contextlib.suppress(OSError):  # cleared meanwhile
-                if entry.name.endswith(".index"):
+                if entry.name.endswith(".index") and _is_own(entry.name) and finished_name(entry.name) == entry.name:
                     found.append((Path(entry.path), entry.stat()))
     return sorted(found, key=lambda item: (item[1].st_mtime_ns, item[0].name))
 
@@ -247,24 +239,35 @@ def prune(folder: Path, keep: Path | None = None) -> None:
     left = {path.name for path, _ in indexes(folder)}
     for entry in list(os.scandir(folder)):
         with contextlib.suppress(OSError):
+            if not _is_own(entry.name) or entry.name in left:
+                continue
             if entry.name.endswith(".host"):
-                words = Path(entry.path).read_bytes().split()
+                with open(entry.path, "rb") as record:
+                    words = record.read().split()
                 stale = not words or os.fsdecode(words[-1]) not in left
             else:  # what a writer left behind that was killed
-                left_over = entry.name.startswith(".") or entry.name.endswith(".lock")
-                stale = left_over and entry.stat().st_mtime < time.time() - 3600
+                stale = entry.stat().st_mtime < time.time() - 3600
             if stale:
                 os.unlink(entry.path)
 
 
 def clear(folder: Path) -> int:
     """Remove every index and every record; the number of indexes that there were."""
-    held = indexes(folder)
+    held = [path for path, _ in indexes(folder)]
     with contextlib.suppress(FileNotFoundError):
         for entry in list(os.scandir(folder)):
-            if entry.name.endswith((".index", ".host", ".lock")) or entry.name.startswith("."):
-                Path(entry.path).unlink(missing_ok=True)
+            if _is_own(entry.name) and not entry.is_dir(follow_symlinks=False):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(entry.path)
     return len(held)
+
+
+def _is_own(name: str) -> bool:
+    """Whether *name* is one that this module gives to a file."""
+    import re
+
+    own = r"(?:none|[0-9a-f]{1,40})-[0-9a-f]{40}\.index|[0-9a-f]+-[0-9a-f]+\.(?:host|lock)"
+    return re.fullmatch(own, finished_name(name)) is not None
 
 
 def build_missing() -> None:
@@ -278,7 +281,7 @@ def build_missing() -> None:
                 _children.remove(child)
     if not _missing or not sys.executable or getattr(sys, "frozen", False):  # a bundle's executable is no Python
         return
-    home = str(Path(os.path.abspath(__file__)).parents[2])
+    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     search = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH", ""), home)))
     command = [sys.executable, "-P", "-m", "stubgen.host.index", *_missing]  # -P: nothing from the working directory
     nowhere = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
@@ -302,12 +305,12 @@ def _main(paths: list[str]) -> None:
     os.nice(19)
     for path in paths:
         with contextlib.suppress(OSError, StubgenError):
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = _record_path(folder, Identity.of(os.stat(path))).with_suffix(".lock")
+            os.makedirs(folder, exist_ok=True)
+            lock = _record_path(folder, Identity.of(os.stat(path))).removesuffix(".host") + ".lock"
             with open(lock, "w") as held:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 build_index(path)
-                lock.unlink(missing_ok=True)
+                os.unlink(lock)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,8 @@ A wrong anchor is the most common silent failure of hot-patching, so whatever ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
+from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text
 from stubgen.errors import AnchorRefusal, UsageError
 from stubgen.host import Host
@@ -23,8 +22,7 @@ DEFAULT_ANCHORS = ("whisker_aslr_anchor", "main")
 """Tried in this order: Whisker's anchor, then Dioxus's; Mach-O spells them with a leading underscore."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slide:
+class Slide(Row):
     """The distance between the host's static and runtime addresses, and where it comes from."""
 
     value: int  # bytes

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from stubgen.common.row import Row
 from stubgen.symbols.versions import base_name
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Candidate(NamedTuple):
     writable: bool = True  # not in memory that holds constants
 
 
-class Code(NamedTuple):
+class Code(Row):
     """A run of instructions."""
 
     section: int  # number or ordinal; 0 where section headers are stripped
@@ -60,7 +60,7 @@ class Code(NamedTuple):
     content: memoryview
 
 
-class FunctionSymbol(NamedTuple):
+class FunctionSymbol(Row):
     """Where a named function begins."""
 
     name: bytes
@@ -70,7 +70,7 @@ class FunctionSymbol(NamedTuple):
     hidden: bool  # ELF: hidden visibility; Mach-O: private extern
 
 
-class Import(NamedTuple):
+class Import(Row):
     """A name that a linked image leaves to the dynamic loader."""
 
     name: bytes
@@ -78,13 +78,13 @@ class Import(NamedTuple):
     library: str | None  # the library that the linker found it in, where the image says so
 
 
-@dataclass(frozen=True, eq=False)
 class DefiningObject:
     """What an object says that all its variables have in common."""
 
-    symbols: NameTable
-    prefix: bytes  # what the format puts before each of a language's names: Mach-O an underscore
-    runs_initialisers: bool  # it has code that runs when it is loaded
+    def __init__(self, symbols: NameTable, prefix: bytes, runs_initialisers: bool) -> None:
+        self.symbols = symbols
+        self.prefix = prefix  # what the format puts before each of a language's names: Mach-O an underscore
+        self.runs_initialisers = runs_initialisers  # it has code that runs when it is loaded
 
     @cached_property
     def names(self) -> frozenset[bytes]:

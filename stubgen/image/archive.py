@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from stubgen.common.files import read_input
@@ -62,7 +62,7 @@ def members(data: Any, name: str) -> Iterator[Member]:
             elif thin and "\0" in title:
                 raise MalformedInput(f"{name}: a member's name has a NUL byte in it: the archive is corrupt")
             elif thin:
-                yield Member(title, read_input(Path(name).parent / title))
+                yield Member(title, read_input(os.path.join(os.path.dirname(name), title)))
             else:
                 yield Member(title, view.bytes(start + skipped, size - skipped, f"member {title}"))
         stored = size if not thin or raw_name in _INDEXES or raw_name == "//" else 0

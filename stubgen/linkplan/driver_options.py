@@ -155,7 +155,7 @@ ROWS: tuple[Row, ...] = (
         "-module-name -sdk -swift-version -num-threads -module-cache-path -module-link-name -J -module "
         "-tools-directory -plugin-path -external-plugin-path -load-plugin-library -load-plugin-executable "
         "-user-module-version -package-name -access-notes-path -enable-experimental-feature "
-        "-enable-upcoming-feature -file-compilation-dir",
+        "-enable-upcoming-feature -file-compilation-dir -fexperimental-openacc-macro-override",
     ),
     (Role.PLAIN, SEPARATE_2, "-sectobjectsymbols"),
     (Role.PLAIN, SEPARATE_3, "-sectcreate -segcreate -sectalign"),

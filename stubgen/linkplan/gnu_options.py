@@ -130,7 +130,7 @@ ROWS: tuple[Row, ...] = (
         "--split-stack-adjust-size --target2 --time-trace-granularity --warn-backrefs-exclude "
         "--shuffle-sections --thinlto-cache-dir --thinlto-cache-policy --thinlto-jobs "
         "--thinlto-object-suffix-replace --thinlto-prefix-replace --spare-dynamic-tags "
-        "--dtlto-distributor",
+        "--dtlto-distributor -flto-partition -fuse-ld",
     ),
     (
         Role.PLAIN,
@@ -153,7 +153,7 @@ ROWS: tuple[Row, ...] = (
         EQUALS,
         "--package-metadata --unique --threads --push-state --color-diagnostics --sort-common --max-cache-size "
         "--split-by-file --split-by-reloc --demangle --verbose --ctf-share-types --fix-cortex-a53-843419 "
-        "--call-graph-profile-sort --power10-stubs --plt-align --save-temps -flto-partition -fuse-ld --relax-gp "
+        "--call-graph-profile-sort --power10-stubs --plt-align --save-temps --relax-gp "
         "--bp-startup-sort --irpgo-profile --randomize-section-padding -flto",
     ),
     (
@@ -279,6 +279,21 @@ KEYWORDS = {
     "unique-symbol": Role.STRIP,  # numbers local symbols of one name anew
 }
 """Operands of ``-z``, up to their ``=``, that the plan acts on; every other one is kept."""
+
+_KEPT_KEYWORDS = (
+    "now lazy relro norelro text combreloc nocombreloc common nocommon nocopyreloc copyreloc nodefaultlib "
+    "nodump origin muldefs noexecstack common-page-size max-page-size separate-code noseparate-code "
+    "separate-loadable-segments start-stop-gc nostart-stop-gc start-stop-visibility nounique nounique-symbol "
+    "keep-text-section-prefix nokeep-text-section-prefix pack-relative-relocs nopack-relative-relocs "
+    "text-unlikely-segment notext-unlikely-segment force-bti pac-plt bti-report dynamic-undefined-weak "
+    "nodynamic-undefined-weak extern-protected-data noextern-protected-data indirect-extern-access "
+    "noindirect-extern-access sectionheader report-relative-reloc noreloc-overflow ibt ibtplt shstk cet-report "
+    "isa-level-report lam-u48 lam-u48-report lam-u57 lam-u57-report lam-report bndplt call-nop x86-64-v2 "
+    "x86-64-v3 x86-64-v4 x86-64-baseline mark-plt nomark-plt rewrite-endbr rodynamic hazardplt ifunc-noplt "
+    "retpolineplt buildd"
+)
+KEPT_KEYWORDS = frozenset(_KEPT_KEYWORDS.split())
+"""Those that were looked at and say how code and tables are made, the patch's as the host's."""
 
 
 @cache

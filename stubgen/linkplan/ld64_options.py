@@ -17,6 +17,7 @@ from stubgen.linkplan.options import (
     SEPARATE_2,
     SEPARATE_3,
     SEPARATE_4,
+    SEPARATE_OR_EQUALS,
     Grammar,
     Role,
     Row,
@@ -157,10 +158,11 @@ ROWS: tuple[Row, ...] = (
         "--warn-dylib-install-name --no-warn-dylib-install-name --warn-thin-archive-missing-members "
         "--no-warn-thin-archive-missing-members",
     ),
+    (Role.PLAIN, SEPARATE_OR_EQUALS, "--ignore-auto-link-option"),
     (
         Role.PLAIN,
         EQUALS,
-        "--color-diagnostics --cs-profile-path --error-limit --icf --ignore-auto-link-option --thinlto-cache-policy "
+        "--color-diagnostics --cs-profile-path --error-limit --icf --thinlto-cache-policy "
         "--thinlto-jobs --threads --time-trace-granularity --lto-newpm-passes --bp-startup-sort --irpgo-profile",
     ),
 )

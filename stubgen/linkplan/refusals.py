@@ -65,8 +65,8 @@ def refuse_other_links(tokens: Tokens, context: Context) -> None:
     for kind in _kernel_files(said):
         raise PlanRefusal(f"{kind}, which no process loads by itself, so nothing there can load a patch")
     for item in tokens.items:
-        if item.option is not None and item.option.role in _RULES:
-            _RULES[item.option.role](item)
+        if item.option is not None and item.option.role in RULES:
+            RULES[item.option.role](item)
     if said.static and not said.loaded:
         raise PlanRefusal(
             f"{said.static}: the command links a static executable, which has no loader that could load a patch; link "
@@ -117,7 +117,7 @@ def _refuse_emulation(item: Item) -> None:
         )
 
 
-_RULES = {
+RULES = {
     Role.COMPILE: _refuse_compilation,
     Role.NO_LINK: _refuse_no_link,
     Role.OUTPUT_FORMAT: _refuse_format,

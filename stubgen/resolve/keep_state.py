@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import NamedTuple
 
+from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Variable
 from stubgen.symbols.numbering import SEVERAL, has_sibling, is_rust_name, numbering
@@ -84,7 +84,7 @@ class Pair:
         return alignment
 
 
-class Rule(NamedTuple):
+class Rule(Row):
     """What speaks against the host's variable, and how that is said."""
 
     applies: Callable[[Pair], bool]

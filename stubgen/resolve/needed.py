@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from stubgen.common.files import read_input
+from stubgen.common.row import Row
 from stubgen.errors import InputError, UnsupportedInput, UsageError
 from stubgen.image import FileType, Image, Reference, Variable
 from stubgen.image.archive import is_archive, is_thin, members
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from stubgen.macho.reader import BuildVersion
 
 
-@dataclass(frozen=True, slots=True)
-class Needed:
+class Needed(Row):
     """The names that something outside the patch must supply."""
 
     format: str  # "elf" or "macho"
@@ -44,7 +43,7 @@ class Needed:
         return tuple(image.name for image in self.images)
 
 
-class Opened(NamedTuple):
+class Opened(Row):
     """The objects in one file."""
 
     images: list[Image]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT
+from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text
 from stubgen.host.slide import Slide
 from stubgen.resolve.needed import Needed
 from stubgen.resolve.verdicts import Decision, SharedVariable, SlotKind, Target, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class StubColumns:
+class StubColumns(Row):
     """What the stub object will define."""
 
     spellings: list[bytes]
@@ -30,8 +29,7 @@ class StubColumns:
     absolute_visibility: str  # "hidden" or "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(Row):
     """The verdict on every needed symbol."""
 
     slide: Slide
@@ -78,10 +76,9 @@ class Resolution:
         targets, highest = self._moved_targets(distance)
         if max(max(addresses, default=0), max(absolutes, default=0), highest) >= ADDRESS_LIMIT:
             return None
-        return replace(
-            self,
+        return self._replace(
             slide=slide,
-            stubs=replace(self.stubs, addresses=array("Q", addresses), absolute_addresses=array("Q", absolutes)),
+            stubs=self.stubs._replace(addresses=array("Q", addresses), absolute_addresses=array("Q", absolutes)),
             others=tuple(self._moved_decision(other, distance) for other in self.others),
             bound_targets=targets,
         )

@@ -49,7 +49,7 @@ def resolve(
     needed: Needed,
     host: Host,
     slide: Slide,
-    policy: Policy | None = None,
+    policy: Policy | BoundPolicy | None = None,
     *,
     supplied: Mapping[bytes, str] | None = None,
     overrides: Mapping[bytes, int] | None = None,
@@ -103,9 +103,9 @@ class _Resolver(ABC):
         slide: Slide,
         supplied: Mapping[bytes, str],
         overrides: Mapping[bytes, int],
-        policy: Policy,
+        policy: Policy | BoundPolicy,
     ) -> None:
-        self.policy = policy
+        self.policy: Policy | BoundPolicy = policy
         self.supplied = supplied
         self.overrides = overrides
         self.needed = needed
@@ -415,8 +415,6 @@ class _StubResolver(_Resolver):
 class _BoundResolver(_Resolver):
     """The patch is linked from bound copies, which read addresses from slots and use the host's variables."""
 
-    policy: BoundPolicy
-
     def __init__(
         self,
         needed: Needed,
@@ -427,6 +425,7 @@ class _BoundResolver(_Resolver):
         policy: BoundPolicy,
     ) -> None:
         super().__init__(needed, host, slide, supplied, overrides, policy)
+        self.keep_state = policy.keep_state
         self.targets: dict[bytes, Target] = {}
 
     def _targets(self) -> Mapping[bytes, Target]:
@@ -480,7 +479,7 @@ class _BoundResolver(_Resolver):
         first, target = variables[0], None
         if first.thread_local:
             target = self._thread_target(candidates[0])
-        elif self.policy.keep_state and first.writable:
+        elif self.keep_state and first.writable:
             target = Target(Kind.DATA, SlotKind.ADDRESS, self._runtime(candidates[0]))
         if target is None:
             return self._start_afresh(variables, candidates)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from stubgen.common.row import Row
 from stubgen.image import Kind
 
 
@@ -99,18 +99,18 @@ class TlsPolicy(Enum):
     LOADER = "loader"  # left undefined for the dynamic loader, which finds those that the host exports
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Row):
     """How the caller wants symbols answered where the patch is linked from its objects as they are."""
 
     data: DataPolicy = DataPolicy.AUTO
     tls: TlsPolicy = TlsPolicy.AUTO
 
 
-@dataclass(frozen=True, slots=True)
-class BoundPolicy(Policy):
+class BoundPolicy(Row):
     """Likewise, where it is linked from bound copies, which reach data and thread-locals everywhere."""
 
+    data: DataPolicy = DataPolicy.AUTO
+    tls: TlsPolicy = TlsPolicy.AUTO
     keep_state: bool = False  # use the host's writable variables where patch and host both define them
 
 

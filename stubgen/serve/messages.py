@@ -31,7 +31,7 @@ ERRORS = {
     -32002: "the request contradicts itself or lacks something",
     -32003: "a file cannot be read or is malformed",
     -32004: "the linker failed",
-    -32005: "the machine cannot: a disk is full, Keystone or Capstone is broken",
+    -32005: "the machine cannot do it",
 }
 """Code -> what it means; the last five are the commands' exit statuses."""
 

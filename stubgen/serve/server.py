@@ -49,7 +49,7 @@ PROTOCOL = 1
 MOST_WAITING = 1024  # requests that no thread has begun
 MOST_UNREAD = 1024  # answers; a client that leaves more of them unread is not read either
 READ = 1 << 16  # bytes at a time
-LAST_WORDS = 5.0  # seconds for what was called off to end, and for the client to read what is said
+DRAIN_TIMEOUT = 5.0  # seconds for what was called off to end, and for the client to read what is said
 
 CANCELLED = RpcError(REQUEST_CANCELLED, "it was cancelled")
 
@@ -86,7 +86,7 @@ class Server:
         self._jobs: dict[Id, Job] = {}  # waiting and running ones
         self._answers: deque[bytes] = deque()
         self._writing = False
-        self._vanished = False  # nobody reads the answers
+        self._disconnected = False  # nobody reads the answers
         self._shutdown: list[Id] = []  # requests for a shutdown, answered when nothing is in flight
         self._shut = False
         self._lost = False  # where messages begin in the input
@@ -115,7 +115,7 @@ class Server:
             try:
                 chunk = os.read(self._incoming, READ)
             except OSError as error:
-                _say(f"the input cannot be read: {error.strerror}")
+                _log(f"the input cannot be read: {error.strerror}")
                 chunk = b""
             for message in self._frames.feed(chunk) if chunk else filter(None, [self._frames.end()]):
                 if self._status is None:
@@ -130,14 +130,14 @@ class Server:
         with self._state:
             if len(self._answers) < MOST_UNREAD:
                 poller.register(self._incoming, select.POLLIN)
-            if not self._vanished:
+            if not self._disconnected:
                 poller.register(self._outgoing, 0)  # only POLLERR and its kin: the other end was closed
         ready = {descriptor for descriptor, _ in poller.poll()}
         if self._wake_reader in ready:
             os.read(self._wake_reader, READ)
             build_missing()  # a host that was met without an index opens faster for the next server
         if self._outgoing in ready:
-            self._vanish()
+            self._disconnect()
         return self._incoming in ready and self._status is None
 
     def _finish(self) -> None:
@@ -150,14 +150,14 @@ class Server:
             if self._wake_reader in ready:
                 os.read(self._wake_reader, READ)
             if self._outgoing in ready:
-                self._vanish()
+                self._disconnect()
         self._cancel_all()
         with self._state:
-            self._state.wait_for(lambda: self._vanished or not self._busy(), LAST_WORDS)
+            self._state.wait_for(lambda: self._disconnected or not self._busy(), DRAIN_TIMEOUT)
 
     def _busy(self) -> bool:
         """Whether anything is in flight or not yet read by the client."""
-        return bool(self._jobs or self._shutdown or ((self._answers or self._writing) and not self._vanished))
+        return bool(self._jobs or self._shutdown or ((self._answers or self._writing) and not self._disconnected))
 
     def _end(self, status: int) -> None:
         with self._state:
@@ -170,9 +170,9 @@ class Server:
         """Python calls this in the main thread, between two steps of it; it takes no lock."""
         self._status = 128 + number
 
-    def _vanish(self) -> None:
+    def _disconnect(self) -> None:
         """Nobody reads the answers any more, so nobody wants them."""
-        self._vanished = True
+        self._disconnected = True
         self._end(0)
 
     def _wake_up(self) -> None:
@@ -189,7 +189,7 @@ class Server:
         if isinstance(message, Fault):
             self._answer(failure(None, RpcError(PARSE_ERROR, message.reason)))
             if message.final:
-                _say(message.reason)
+                _log(message.reason)
                 self._lost = True
             return
         try:
@@ -229,7 +229,7 @@ class Server:
                 if job is not None:
                     self._cancel(job)
         elif not request.method.startswith("$/") and request.method != "initialized":
-            _say(f"notification {request.method!r} was ignored: what is to be answered needs an id")
+            _log(f"notification {request.method!r} was ignored: what is to be answered needs an id")
 
     def _cancel(self, job: Job) -> None:
         """Drop *job* if it waits; tell it if it runs. The state is locked."""
@@ -339,7 +339,7 @@ class Server:
             try:
                 _write_all(self._outgoing, content)
             except OSError:
-                self._vanish()
+                self._disconnect()
             with self._state:
                 self._writing = False
                 self._state.notify_all()
@@ -382,12 +382,12 @@ def _write_all(descriptor: int, content: bytes) -> None:
 
 def _internal(error: BaseException) -> RpcError:
     """A bug as an answer; its traceback is for the people who can mend it."""
-    _say("".join(traceback.format_exception(error)))
+    _log("".join(traceback.format_exception(error)))
     told = f"a bug in stubgen: {type(error).__name__}: {error}"
     return RpcError(INTERNAL_ERROR, told, {"kind": type(error).__name__, "message": str(error)})
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     """Tell people, if anybody reads standard error."""
     try:
         sys.stderr.write("".join(f"hotpatch-stubgen: {line}\n" for line in text.splitlines()))

@@ -8,27 +8,25 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from stubgen.common.columns import column_bytes, progression
+from stubgen.common.row import Row
 from stubgen.errors import InputError
 from stubgen.resolve.verdicts import SlotKind
+from stubgen.stub.assembler import confirm_encoding
 from stubgen.stub.trampoline import descriptor_resolver, encode, template
 
 if TYPE_CHECKING:
     from stubgen.macho.reader import BuildVersion
     from stubgen.resolve.needed import Needed
     from stubgen.resolve.resolution import StubColumns
+    from stubgen.stub.facts import LibraryFacts
     from stubgen.stub.slots import Slot
 
-_TEXT, _RESOLVER = 1, 2
-"""Symbol indexes of the ELF stub object's section symbols: the stubs' code, the TLS descriptors' resolver."""
 
-
-@dataclass(frozen=True, slots=True)
-class StubObject:
+class StubObject(Row):
     """A relocatable object that defines the stubs."""
 
     content: bytes
@@ -47,6 +45,7 @@ def emit(
     host_features: int = 0,
     bti: str = "auto",
     build_version: BuildVersion | None = None,
+    facts: LibraryFacts | None = None,
 ) -> StubObject:
     """The object that defines *stubs*.
 
@@ -58,14 +57,16 @@ def emit(
         bti: "auto" begins each stub with ``bti c`` when the host or a patch object carries the property;
             "on" and "off" decide.
         build_version: the host's platform and minimum OS (Mach-O); else the patch objects' own is copied.
+        facts: what is known about Keystone from earlier commands.
 
     Raises:
+        BrokenLibrary: Keystone is installed and does not assemble the stubs' instructions.
         InputError: neither host nor patch says which Apple platform they are for.
         FieldOverflow: the object outgrows its format.
     """
     if needed.format == "macho":
         platform = _platform(needed, build_version)
-        return emit_macho(stubs.names, stubs.addresses, platform, slots=slots)
+        return emit_macho(stubs.names, stubs.addresses, platform, slots=slots, facts=facts)
     from stubgen.elf.constants import GNU_PROPERTY_AARCH64_FEATURE_1_BTI as BTI
 
     features = host_features | needed.features
@@ -78,6 +79,7 @@ def emit(
         absolute_names=stubs.absolute_names,
         absolute_addresses=stubs.absolute_addresses,
         absolute_hidden=stubs.absolute_visibility == "hidden",
+        facts=facts,
     )
 
 
@@ -101,6 +103,7 @@ def emit_elf(
     absolute_names: Sequence[bytes] = (),
     absolute_addresses: Sequence[int] = (),
     absolute_hidden: bool = False,
+    facts: LibraryFacts | None = None,
 ) -> StubObject:
     """An ELF object with one trampoline for each name.
 
@@ -115,75 +118,32 @@ def emit_elf(
         absolute_names: names of SHN_ABS symbols to define beside them.
         absolute_addresses: their values.
         absolute_hidden: give those hidden visibility instead of default.
+        facts: what is known about Keystone from earlier commands.
+
+    Raises:
+        BrokenLibrary: Keystone is installed and does not assemble the stubs' instructions.
     """
     from stubgen.elf import constants as c
-    from stubgen.elf.relocations import R_AARCH64_ABS64, Relocations
-    from stubgen.elf.unwind import leaf_frames
-    from stubgen.elf.writer import Object, Section, SymbolColumns, property_note, write
+    from stubgen.stub.contents_elf import ElfContents
 
+    confirm_encoding(facts)
     bti = bool(features & c.GNU_PROPERTY_AARCH64_FEATURE_1_BTI)
-    stride = len(template(bti).code)
-    code = encode(addresses, bti=bti)
     constants = [slot for slot in slots if slot.kind is not SlotKind.DESCRIPTOR]
     descriptors = [slot for slot in slots if slot.kind is SlotKind.DESCRIPTOR]
     resolver = descriptor_resolver(bti) if descriptors else b""
-    frames, frame_relocations = leaf_frames({_TEXT: len(code), _RESOLVER: len(resolver)})
-    sections = [
-        Section(".text", c.SHT_PROGBITS, c.SHF_ALLOC | c.SHF_EXECINSTR, code, 4),
-        Section(".eh_frame", c.SHT_PROGBITS, c.SHF_ALLOC, frames, 8, frame_relocations),
-        Section(".note.GNU-stack", c.SHT_PROGBITS, 0, b""),
-    ]
-    if features:
-        sections.append(Section(".note.gnu.property", c.SHT_NOTE, c.SHF_ALLOC, property_note(features), 8))
-    # The code's sections, and where code and data start (AAELF64, "Mapping symbols").
-    local = [(b"", c.STT_SECTION, 1), (b"$x", c.STT_NOTYPE, 1), (b"$d", c.STT_NOTYPE, 2)]
-    hidden = partial(SymbolColumns, st_info=c.STB_GLOBAL << 4 | c.STT_OBJECT, st_other=c.STV_HIDDEN)
-    groups = [
-        SymbolColumns(
-            names=names,
-            st_info=c.STB_WEAK << 4 | c.STT_FUNC,
-            st_other=c.STV_HIDDEN,
-            st_shndx=1,
-            st_value=progression("Q", len(names), stride),
-            st_size=stride,
-        )
-    ]
+    contents = ElfContents(encode(addresses, bti=bti), resolver, features)
+    contents.add_stubs(names, len(template(bti).code))
     if constants:
-        values = column_bytes(array("Q", [slot.value for slot in constants]))
-        sections.append(Section(".rodata", c.SHT_PROGBITS, c.SHF_ALLOC, values, 8))
-        local.append((b"$d", c.STT_NOTYPE, len(sections)))
-        places = range(0, 8 * len(constants), 8)
-        symbols = [slot.symbol for slot in constants]
-        groups.append(hidden(names=symbols, st_shndx=len(sections), st_value=places, st_size=8))
+        contents.add_constants(_columns(constants))
     if descriptors:
-        count = len(descriptors)
-        values = column_bytes(array("Q", [word for slot in descriptors for word in (0, slot.value)]))
-        places = range(0, 16 * count, 16)
-        to_resolver = Relocations(places, [_RESOLVER] * count, [R_AARCH64_ABS64] * count, [0] * count)
-        writable = c.SHF_ALLOC | c.SHF_WRITE
-        sections.append(Section(".data.rel.ro", c.SHT_PROGBITS, writable, values, 16, to_resolver))
-        local.append((b"$d", c.STT_NOTYPE, len(sections)))
-        symbols = [slot.symbol for slot in descriptors]
-        groups.append(hidden(names=symbols, st_shndx=len(sections), st_value=places, st_size=16))
-        sections.append(Section(".text.tlsdesc", c.SHT_PROGBITS, c.SHF_ALLOC | c.SHF_EXECINSTR, resolver, 4))
-        local.insert(_RESOLVER - 1, (b"", c.STT_SECTION, len(sections)))
-        local.append((b"$x", c.STT_NOTYPE, len(sections)))
-    groups.append(
-        SymbolColumns(
-            names=absolute_names,
-            st_info=c.STB_WEAK << 4 | c.STT_OBJECT,
-            st_other=c.STV_HIDDEN if absolute_hidden else c.STV_DEFAULT,
-            st_shndx=c.SHN_ABS,
-            st_value=absolute_addresses,
-        )
-    )
-    columns = SymbolColumns(
-        names=[name for name, _, _ in local],
-        st_info=[kind for _, kind, _ in local],
-        st_shndx=[section for _, _, section in local],
-    )
-    content = write(Object(sections, columns, groups), "the stub object")
-    return StubObject(content, "elf", names, addresses, bti, tuple(slots))
+        contents.add_descriptors(_columns(descriptors))
+    contents.add_absolutes(absolute_names, absolute_addresses, c.STV_HIDDEN if absolute_hidden else c.STV_DEFAULT)
+    return StubObject(contents.written(), "elf", names, addresses, bti, tuple(slots))
+
+
+def _columns(slots: Sequence[Slot]) -> tuple[list[bytes], list[int]]:
+    """Symbols and values of *slots*."""
+    return [slot.symbol for slot in slots], [slot.value for slot in slots]
 
 
 def emit_macho(
@@ -192,6 +152,7 @@ def emit_macho(
     build_version: BuildVersion,
     *,
     slots: Sequence[Slot] = (),
+    facts: LibraryFacts | None = None,
 ) -> StubObject:
     """A Mach-O object with one trampoline for each name.
 
@@ -200,26 +161,31 @@ def emit_macho(
         addresses: array ``Q`` of runtime addresses.
         build_version: platform and minimum OS; a simulator link fails without the right platform.
         slots: constants to define beside them, in ``__TEXT,__const``.
+        facts: what is known about Keystone from earlier commands.
+
+    Raises:
+        BrokenLibrary: Keystone is installed and does not assemble the stubs' instructions.
     """
     from stubgen.macho import constants as c
     from stubgen.macho.unwind import leaf_frames
-    from stubgen.macho.writer import Object, Section, SymbolColumns, section_addresses, write
+    from stubgen.macho.writer import Object, SymbolColumns, section_addresses, write
+    from stubgen.stub.sections_macho import CONSTANTS, SECTIONS, TEXT, UNWIND, section
 
+    confirm_encoding(facts)
     stride = len(template(bti=False).code)
     code = encode(addresses)
     places = progression("Q", len(names), stride)
     entries, entry_relocations = leaf_frames(places, stride, text_ordinal=1)
-    instructions = c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS
-    sections = [Section("__TEXT", "__text", instructions, code, 2)]
+    sections = [section(TEXT, code)]
     if names:
-        sections.append(Section("__LD", "__compact_unwind", c.S_ATTR_DEBUG, entries, 3, entry_relocations))
+        sections.append(section(UNWIND, entries, entry_relocations))
     private = partial(SymbolColumns, n_type=c.N_SECT | c.N_EXT | c.N_PEXT)
     groups = [private(names=names, n_sect=1, n_desc=c.N_WEAK_DEF, n_value=places)]
     if slots:
-        values = column_bytes(array("Q", [slot.value for slot in slots]))
-        sections.append(Section("__TEXT", "__const", c.S_REGULAR, values, 3))
-        start = section_addresses(sections)[-1]
-        homes = range(start, start + 8 * len(slots), 8)
-        groups.append(private(names=[slot.symbol for slot in slots], n_sect=len(sections), n_value=homes))
+        symbols, values = _columns(slots)
+        sections.append(section(CONSTANTS, column_bytes(array("Q", values))))
+        start, size = section_addresses(sections)[-1], SECTIONS[CONSTANTS].slot_size
+        homes = range(start, start + size * len(slots), size)
+        groups.append(private(names=symbols, n_sect=len(sections), n_value=homes))
     content = write(Object(sections, build_version, defined_symbols=groups), "the stub object")
     return StubObject(content, "macho", names, addresses, bti=False, slots=tuple(slots))

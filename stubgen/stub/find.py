@@ -6,13 +6,17 @@ The search starts from the code, not from the symbol table, so it also finds stu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from stubgen.common.aarch64 import WORD
 from stubgen.common.columns import column
 from stubgen.image import Code, Image
-from stubgen.stub.trampoline import IMMEDIATE_SHIFT, decode, template
+from stubgen.stub.decoding import decode
+from stubgen.stub.trampoline import IMMEDIATE_SHIFT, template
 from stubgen.symbols.versions import known_name
+
+if TYPE_CHECKING:
+    from stubgen.stub.facts import LibraryFacts
 
 
 class Stub(NamedTuple):
@@ -27,12 +31,20 @@ class Stub(NamedTuple):
     hidden: bool
 
 
-def find_stubs(image: Image) -> list[Stub]:
-    """Every trampoline in *image*, by section and address."""
+def find_stubs(image: Image, facts: LibraryFacts | None = None) -> list[Stub]:
+    """Every trampoline in *image*, by section and address.
+
+    Args:
+        image: the file.
+        facts: what is known about Capstone from earlier commands.
+
+    Raises:
+        BrokenLibrary: there are trampolines, and Capstone must read them and cannot.
+    """
     names = {(place.section, place.address): place for place in image.functions()}
     stubs = []
     for code in image.code():
-        for start, bti, target in _decoded(code):
+        for start, bti, target in _decoded(code, facts):
             place = names.get((code.section, code.address + start))
             stubs.append(
                 Stub(
@@ -48,13 +60,13 @@ def find_stubs(image: Image) -> list[Stub]:
     return stubs
 
 
-def _decoded(code: Code) -> list[tuple[int, bool, int]]:
+def _decoded(code: Code, facts: LibraryFacts | None) -> list[tuple[int, bool, int]]:
     """Byte offset, landing pad and target of each trampoline in *code*; Capstone runs once, not once a stub."""
     found, matches = [], list(_matches(code))
     for bti in (False, True):
         starts = [start for start, padded in matches if padded is bti]
         size = len(template(bti).code)
-        targets = decode(b"".join([code.content[start : start + size] for start in starts]), bti=bti)
+        targets = decode(b"".join([code.content[start : start + size] for start in starts]), bti=bti, facts=facts)
         found += [(start, bti, target) for start, target in zip(starts, targets, strict=True)]
     return sorted(found)
 

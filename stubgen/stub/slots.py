@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.resolve.verdicts import SlotKind, Target
 from stubgen.symbols.versions import known_name, plain_name
@@ -18,14 +18,12 @@ SLOT_PREFIX = b"__stubgen_slot."
 LITERAL_PREFIX = b"__stubgen_literal."
 """Mach-O: a constant in the bound copy itself, beside the code that loads it."""
 
-_SYMBOL = re.compile(
-    rb"__stubgen_(?:slot|literal)\.(?P<name>.*?)(?P<descriptor>\.tlsdesc)?(?P<addend>[+-]\d+)?\Z", re.DOTALL
-)
+_SYMBOL = rb"(?s)__stubgen_(?:slot|literal)\.(?P<name>.*?)(?P<descriptor>\.tlsdesc)?(?P<addend>[+-]\d+)?\Z"
 
 
 def parse_symbol(symbol: bytes) -> tuple[bytes, int, bool]:
     """What the symbol of a slot says: the host symbol, the bytes added to it, whether it is a TLS descriptor."""
-    match = _SYMBOL.match(symbol)
+    match = re.match(_SYMBOL, symbol)
     if match is None:
         return symbol, 0, False
     return known_name(match["name"]), int(match["addend"] or 0), bool(match["descriptor"])
@@ -46,7 +44,7 @@ def slots_of(image: Image) -> Iterator[tuple[bytes, int]]:
     yield from image.named(LITERAL_PREFIX)
 
 
-class BoundObject(NamedTuple):
+class BoundObject(Row):
     """One object of the patch."""
 
     name: str  # the file, an archive's member as archive(member)
@@ -54,15 +52,15 @@ class BoundObject(NamedTuple):
     changed: bool  # whether it differs from the original
 
 
-@dataclass
 class Binder:
     """What one run of the bind phase collects: the slots, and the references that cannot be expressed."""
 
-    targets: Mapping[bytes, Target]
-    meanings: Mapping[bytes, bytes] = field(default_factory=dict)
-    """Undefined symbol -> the one that the linker looks for instead."""
-    slots: dict[bytes, Slot] = field(default_factory=dict)
-    refusals: list[str] = field(default_factory=list)
+    def __init__(self, targets: Mapping[bytes, Target], meanings: Mapping[bytes, bytes] | None = None) -> None:
+        self.targets = targets
+        self.meanings = meanings or {}
+        """Undefined symbol -> the one that the linker looks for instead."""
+        self.slots: dict[bytes, Slot] = {}
+        self.refusals: list[str] = []
 
     def slot(self, name: bytes, target: Target, kind: SlotKind, addend: int) -> bytes:
         """The symbol of the slot for *name* plus *addend* bytes, which will be in the stub object."""

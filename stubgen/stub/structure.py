@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from stubgen.common.row import Row
 from stubgen.common.strings import StringTable
 
 
-class Structure(NamedTuple):
+class Structure(Row):
     """What a sound stub object holds, its names and its code still unread."""
 
     strings: StringTable

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, WORD
 from stubgen.common.columns import column_bytes, progression
+from stubgen.common.row import Row
 from stubgen.errors import VerificationRefusal
 from stubgen.image import FileType
 from stubgen.image.opening import open_image
+from stubgen.stub.assembler import confirm_encoding
+from stubgen.stub.decoding import decode
 from stubgen.stub.structure import Structure
-from stubgen.stub.trampoline import decode, template
+from stubgen.stub.trampoline import template
 
 if TYPE_CHECKING:
     from stubgen.stub.emit import StubObject
+    from stubgen.stub.facts import LibraryFacts
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Row):
     """What was found in a sound stub object."""
 
     names: Sequence[bytes]
@@ -30,17 +32,22 @@ class Verified:
     """Slot's symbol -> the constant in it."""
 
 
-def verify(stub: StubObject) -> Verified:
+def verify(stub: StubObject, facts: LibraryFacts | None = None) -> Verified:
     """Read *stub*'s bytes back and hold them against what it should define.
+
+    Args:
+        stub: the object.
+        facts: what is known about Capstone from earlier commands.
 
     Raises:
         VerificationRefusal: a name or a target differs; the message says which.
         MalformedInput: the object's structure is broken.
+        BrokenLibrary: Capstone cannot be loaded, or reads an instruction as another one.
     """
     found = _read(stub.content, "the stub object")
     if not found.strings.holds(found.starts, stub.names):
         raise VerificationRefusal("the stub object defines other names than it should")
-    verified = Verified(stub.names, _targets(found, "the stub object"), found.bti, found.slots)
+    verified = Verified(stub.names, _targets(found, "the stub object", facts), found.bti, found.slots)
     if verified.targets != stub.addresses:
         pairs = zip(verified.names, verified.targets, stub.addresses, strict=True)
         name, target, address = next(pair for pair in pairs if pair[1] != pair[2])
@@ -50,18 +57,25 @@ def verify(stub: StubObject) -> Verified:
     return verified
 
 
-def verify_object(data: Any, name: str) -> Verified:
+def verify_object(data: Any, name: str, facts: LibraryFacts | None = None) -> Verified:
     """Check the structure of a stub object and decode every stub in it.
 
+    Args:
+        data: the object's bytes.
+        name: what to call it in a complaint.
+        facts: what is known about Keystone and Capstone from earlier commands.
+
     Raises:
+        BrokenLibrary: Keystone assembles, or Capstone reads, other instructions than those of a stub.
         VerificationRefusal: something is not as a stub object has it; the message says what.
         MalformedInput: the object's structure is broken.
     """
+    confirm_encoding(facts)
     found = _read(data, name)
     names = found.strings.read(found.starts)
     if len(set(names)) != len(names):
         raise VerificationRefusal(f"{name}: defines a name twice")
-    return Verified(names, _targets(found, name), found.bti, found.slots)
+    return Verified(names, _targets(found, name, facts), found.bti, found.slots)
 
 
 def _read(data: Any, name: str) -> Structure:
@@ -78,12 +92,12 @@ def _read(data: Any, name: str) -> Structure:
     return structure(image, name)
 
 
-def _targets(found: Structure, name: str) -> array[int]:
+def _targets(found: Structure, name: str, facts: LibraryFacts | None) -> array[int]:
     """Where the stubs go: one symbol a stub, in order, nothing between them; and every stub decodes."""
     stride, count = len(template(found.bti).code), len(found.starts)
     if found.values != progression("Q", count, stride) or len(found.code) != stride * count:
         raise VerificationRefusal(f"{name}: its symbols and its code do not pair up one stub to one name")
-    targets = decode(found.code, bti=found.bti)
+    targets = decode(found.code, bti=found.bti, facts=facts)
     raw = bytes(column_bytes(targets))
     if (raw[6::8] + raw[7::8]).strip(b"\0") or raw[0::8].translate(_BELOW_WORD).strip(b"\0"):
         odd = next(target for target in targets if target >= ADDRESS_LIMIT or target % WORD)

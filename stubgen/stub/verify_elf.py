@@ -13,20 +13,9 @@ from stubgen.elf.unwind import leaf_frames
 from stubgen.errors import VerificationRefusal
 from stubgen.image import Image
 from stubgen.image.elf import ElfImage
+from stubgen.stub.sections_elf import DESCRIPTORS, FRAMES, RESOLVER, SECTIONS, STACK, TEXT
 from stubgen.stub.structure import Structure, first_stray, symbol_name
 from stubgen.stub.trampoline import descriptor_resolver, template
-
-_CODE = c.SHF_ALLOC | c.SHF_EXECINSTR
-FORMS = {
-    ".text": (_CODE, 4),
-    ".eh_frame": (c.SHF_ALLOC, 8),
-    ".rodata": (c.SHF_ALLOC, 8),
-    ".data.rel.ro": (c.SHF_ALLOC | c.SHF_WRITE, 16),
-    ".text.tlsdesc": (_CODE, 4),
-}
-"""Section -> (sh_flags, sh_addralign in bytes)."""
-SLOT_SIZES = {".rodata": 8, ".data.rel.ro": 16}
-"""Section -> bytes of a slot in it; a TLS descriptor's constant is its second half."""
 
 
 def structure(image: Image, name: str) -> Structure:
@@ -37,10 +26,10 @@ def structure(image: Image, name: str) -> Structure:
     """
     assert isinstance(image, ElfImage)  # noqa: S101  # verify() pairs them
     file = image.file
-    text, symtab, symbols = file.section(".text"), file.section_of_type(c.SHT_SYMTAB), file.symbols
+    text, symtab, symbols = file.section(TEXT), file.section_of_type(c.SHT_SYMTAB), file.symbols
     if text is None or symtab is None or symbols is None:
         raise VerificationRefusal(f"{name}: has no .text or no symbol table: it is not a stub object")
-    if not file.section(".note.GNU-stack"):
+    if not file.section(STACK):
         raise VerificationRefusal(f"{name}: has no .note.GNU-stack: the patch would get an executable stack")
     first, bti = symtab.header.sh_info, bool(image.features & c.GNU_PROPERTY_AARCH64_FEATURE_1_BTI)
     stride = len(template(bti).code)
@@ -53,8 +42,9 @@ def structure(image: Image, name: str) -> Structure:
         what = f"{symbol_name(symbols, stray)} is not a weak hidden function of {stride} bytes"
         raise VerificationRefusal(f"{name}: is not a stub object: {what}")
     for section in file.sections:
-        form = (section.header.sh_flags, section.header.sh_addralign)
-        if section.name in FORMS and (section.header.sh_type, form) != (c.SHT_PROGBITS, FORMS[section.name]):
+        row = SECTIONS.get(section.name)
+        held = (section.header.sh_type, section.header.sh_flags, section.header.sh_addralign)
+        if row is not None and held != (row.sh_type, row.sh_flags, row.sh_addralign):
             raise VerificationRefusal(f"{name}: {section.name} has another type, flags or alignment than it must")
     slots = _slots(image, symbols, stop, name)
     resolver = _resolver(image, bti, name)
@@ -71,7 +61,7 @@ def _slots(image: ElfImage, symbols: Symbols, first: int, name: str) -> dict[byt
         if number == symbols.absolute:
             continue
         home = file.sections[number] if 0 < number < len(file.sections) else None
-        size = SLOT_SIZES.get(home.name, 0) if home else 0
+        size = SECTIONS[home.name].slot_size if home and home.name in SECTIONS else 0
         form = (symbols.st_info[index], symbols.st_other[index], symbols.st_size[index])
         if home is None or not size or form != (c.STB_GLOBAL << 4 | c.STT_OBJECT, c.STV_HIDDEN, size):
             raise VerificationRefusal(f"{name}: {symbol_name(symbols, index)} is neither a stub nor a slot")
@@ -84,7 +74,7 @@ def _slots(image: ElfImage, symbols: Symbols, first: int, name: str) -> dict[byt
 
 def _resolver(image: ElfImage, bti: bool, name: str) -> Section | None:
     """The section with the TLS descriptors' resolver, where there are any."""
-    resolver, descriptors = image.file.section(".text.tlsdesc"), image.file.section(".data.rel.ro")
+    resolver, descriptors = image.file.section(RESOLVER), image.file.section(DESCRIPTORS)
     if (resolver is None) != (descriptors is None):
         raise VerificationRefusal(f"{name}: has TLS descriptors without their resolver, or the other way round")
     if resolver is not None and image.file.content(resolver) != descriptor_resolver(bti):
@@ -99,12 +89,13 @@ def _check_relocations(image: ElfImage, symtab: Section, code: list[Section], na
     beginnings = {symbols.entry(index)[1:5]: index for index in range(min(symtab.header.sh_info, len(symbols)))}
     numbers = [beginnings.get((c.STT_SECTION, 0, section.number, 0), 0) for section in code]
     frames, allowed = leaf_frames({n: s.header.sh_size for n, s in zip(numbers, code, strict=True)})
-    wanted = {".eh_frame": allowed}
-    descriptors = file.section(".data.rel.ro")
+    wanted = {FRAMES: allowed}
+    descriptors = file.section(DESCRIPTORS)
     if descriptors is not None:
-        count = descriptors.header.sh_size // 16
-        places = range(0, 16 * count, 16)
-        wanted[".data.rel.ro"] = Relocations(places, [numbers[-1]] * count, [R_AARCH64_ABS64] * count, [0] * count)
+        size = SECTIONS[DESCRIPTORS].slot_size
+        count = descriptors.header.sh_size // size
+        places = range(0, size * count, size)
+        wanted[DESCRIPTORS] = Relocations(places, [numbers[-1]] * count, [R_AARCH64_ABS64] * count, [0] * count)
     for section in file.sections:
         if section.header.sh_type in (c.SHT_RELA, c.SHT_REL, c.SHT_CREL):
             at = section.header.sh_info
@@ -113,6 +104,6 @@ def _check_relocations(image: ElfImage, symtab: Section, code: list[Section], na
             strange = section.header.sh_type != c.SHT_RELA or section.header.sh_link != symtab.number
             if strange or expected is None or file.content(section) != bytes(write_relocations(expected)):
                 raise VerificationRefusal(f"{name}: {section.name} changes something that no linker must change")
-    held = file.section(".eh_frame")
+    held = file.section(FRAMES)
     if held is None or file.content(held) != frames or any(map(len, wanted.values())):
         raise VerificationRefusal(f"{name}: its unwind entries or TLS descriptors are not those of its code")

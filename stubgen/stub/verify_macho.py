@@ -13,15 +13,9 @@ from stubgen.macho.reader import Section
 from stubgen.macho.records import RELOCATION_INFO
 from stubgen.macho.relocations import write_relocations
 from stubgen.macho.unwind import leaf_frames
+from stubgen.stub.sections_macho import CONSTANTS, SECTIONS, TEXT, UNWIND
 from stubgen.stub.structure import Structure, first_stray, symbol_name
 from stubgen.stub.trampoline import template
-
-FORMS = {
-    "__TEXT,__text": (c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS, 2),
-    "__LD,__compact_unwind": (c.S_ATTR_DEBUG, 3),
-    "__TEXT,__const": (c.S_REGULAR, 3),
-}
-"""Section -> (flags, log2 bytes of its alignment)."""
 
 
 def structure(image: Image, name: str) -> Structure:
@@ -32,9 +26,9 @@ def structure(image: Image, name: str) -> Structure:
     """
     assert isinstance(image, MachOImage)  # noqa: S101  # verify() pairs them
     file = image.file
-    text, symbols, ranges = file.section("__TEXT,__text"), file.symbols, file.dysymtab
+    text, symbols, ranges = file.section(TEXT), file.symbols, file.dysymtab
     if text is None or symbols is None or ranges is None:
-        raise VerificationRefusal(f"{name}: has no __TEXT,__text or no symbol table: it is not a stub object")
+        raise VerificationRefusal(f"{name}: has no {TEXT} or no symbol table: it is not a stub object")
     if not file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS:
         raise VerificationRefusal(f"{name}: lacks MH_SUBSECTIONS_VIA_SYMBOLS")
     first, count = ranges.iextdefsym, ranges.nextdefsym
@@ -50,19 +44,21 @@ def structure(image: Image, name: str) -> Structure:
             f"{name}: is not a stub object: {symbol_name(symbols, stray)} is not a weak private function in __text"
         )
     for section in file.sections:
-        if (section.header.flags, section.header.align) != FORMS.get(section.name):
+        row = SECTIONS.get(section.name)
+        if row is None or (section.header.flags, section.header.align) != (row.flags, row.align):
             raise VerificationRefusal(f"{name}: {section.name} has other flags or another alignment than it must")
     slots: dict[bytes, int] = {}
+    size = SECTIONS[CONSTANTS].slot_size
     for index in range(stop, first + count):
         ordinal = symbols.n_sect[index]
         home = file.sections[ordinal - 1] if 0 < ordinal <= len(file.sections) else None
         form = (symbols.n_type[index], symbols.n_desc[index])
-        if home is None or home.name != "__TEXT,__const" or form != (c.N_SECT | c.N_EXT | c.N_PEXT, 0):
+        if home is None or home.name != CONSTANTS or form != (c.N_SECT | c.N_EXT | c.N_PEXT, 0):
             raise VerificationRefusal(f"{name}: {symbol_name(symbols, index)} is neither a stub nor a slot")
         start = symbols.n_value[index] - home.header.addr
-        if start % 8 or not 0 <= start <= home.header.size - 8:
+        if start % size or not 0 <= start <= home.header.size - size:
             raise VerificationRefusal(f"{name}: slot {symbol_name(symbols, index)} does not lie in its section")
-        slots[symbols.name(index)] = int.from_bytes(file.content(home)[start : start + 8], "little")
+        slots[symbols.name(index)] = int.from_bytes(file.content(home)[start : start + size], "little")
     starts, values = symbols.n_strx[first:stop], symbols.n_value[first:stop]
     _check_unwinding(image, text, values, name)
     return Structure(symbols.strings, starts, values, file.content(text), False, slots)
@@ -72,7 +68,7 @@ def _check_unwinding(image: MachOImage, text: Section, values: array[int], name:
     """An unwind entry for each stub, and relocations for those alone; the code begins at address 0."""
     file = image.file
     entries, wanted = leaf_frames(values, len(template(bti=False).code), text.ordinal)
-    unwind = file.section("__LD,__compact_unwind")
+    unwind = file.section(UNWIND)
     if text.header.addr or not same(b"" if unwind is None else file.content(unwind), entries):
         raise VerificationRefusal(f"{name}: its unwind entries are not those of its code")
     for section in file.sections:

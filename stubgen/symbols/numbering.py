@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from stubgen.common.row import Row
 
 if TYPE_CHECKING:
     from stubgen.common.strings import NameTable
@@ -44,7 +46,7 @@ _THREAD_LOCAL = b"__RUST_STD_INTERNAL_VAL"
 _THREAD_LOCAL_TAIL = rb"0(?:s[0-9A-Za-z]*_)?0#\Z"
 
 
-class _Parts(NamedTuple):
+class _Parts(Row):
     """A mangled name, taken apart."""
 
     skeleton: bytes  # the name with # for each identifier
@@ -103,7 +105,7 @@ def _others_in(family: _Family, string: bytes) -> Iterator[bytes]:
         begin = string.find(family.prefix, begin + 1)
 
 
-class _Family(NamedTuple):
+class _Family(Row):
     """The names that differ in nothing but a number."""
 
     marker: bytes  # is in each of them

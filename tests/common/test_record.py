@@ -8,7 +8,8 @@ from array import array
 import pytest
 
 from stubgen.common.columns import checked_array, checked_column, progression
-from stubgen.common.record import I32, U8, U64, Bytes16, Record, Row
+from stubgen.common.record import I32, U8, U64, Bytes16, Record
+from stubgen.common.row import Row
 from stubgen.common.view import View
 from stubgen.errors import FieldOverflow, MalformedInput
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from array import array
+from typing import Any
 
 import pytest
 
@@ -169,8 +169,14 @@ def test_offsets_that_do_not_fit_are_errors() -> None:
         Layout([("text", Span(1 << 32)), ("symbols", Span(16))], "file", offset_bits=32)
 
 
-ELF_SYMBOL = elf_writer.SymbolColumns([b"f", b"g"])
-MACHO_SYMBOL = macho_writer.SymbolColumns([b"_f", b"_g"], m.N_SECT | m.N_EXT)
+def elf_symbols(**fields: Any) -> elf_writer.SymbolColumns:
+    """Two symbols, nothing in them but *fields*."""
+    return elf_writer.SymbolColumns([b"f", b"g"], **fields)
+
+
+def macho_symbols(**fields: Any) -> macho_writer.SymbolColumns:
+    """Two symbols of the first section, but for *fields*."""
+    return macho_writer.SymbolColumns([b"_f", b"_g"], **{"n_type": m.N_SECT | m.N_EXT, **fields})
 
 
 @pytest.mark.parametrize("column", [False, True], ids=["one for all", "a column"])
@@ -180,12 +186,12 @@ MACHO_SYMBOL = macho_writer.SymbolColumns([b"_f", b"_g"], m.N_SECT | m.N_EXT)
 def test_elf_symbol_fields_are_as_wide_as_they_are(field: str, bits: int, *, column: bool) -> None:
     """A symbol's type that is too large becomes the next field: its visibility."""
     for wrong in (1 << bits, -1):
-        symbols = dataclasses.replace(ELF_SYMBOL, **{field: [0, wrong] if column else wrong})
+        symbols = elf_symbols(**{field: [0, wrong] if column else wrong})
         which = r"2 \('g'\)" if column else r"1 \('f'\)"
         with pytest.raises(FieldOverflow, match=rf"symbol {which}: {field} is {wrong:#x}, .* {bits} bits"):
             elf_of([], global_symbols=[symbols])
     largest = (1 << bits) - 1
-    table = elf_of([], global_symbols=[dataclasses.replace(ELF_SYMBOL, **{field: [0, largest]})]).symbols
+    table = elf_of([], global_symbols=[elf_symbols(**{field: [0, largest]})]).symbols
     assert table is not None
     assert getattr(table.entry(2), field) == largest
     assert sum(table.entry(2)[1:]) == largest
@@ -196,12 +202,12 @@ def test_elf_symbol_fields_are_as_wide_as_they_are(field: str, bits: int, *, col
 def test_macho_symbol_fields_are_as_wide_as_they_are(field: str, bits: int, *, column: bool) -> None:
     """The ordinal of the 256th section becomes another section's, and flags in n_desc."""
     for wrong in (1 << bits, -1):
-        symbols = dataclasses.replace(MACHO_SYMBOL, **{field: [0, wrong] if column else wrong})
+        symbols = macho_symbols(**{field: [0, wrong] if column else wrong})
         which = r"2 \('_g'\)" if column else r"1 \('_f'\)"
         with pytest.raises(FieldOverflow, match=rf"symbol {which}: {field} is {wrong:#x}, .* {bits} bits"):
             macho_of([], local_symbols=macho_writer.SymbolColumns([b"l"]), defined_symbols=[symbols])
     largest = (1 << bits) - 1
-    table = macho_of([], defined_symbols=[dataclasses.replace(MACHO_SYMBOL, **{field: [0, largest]})]).symbols
+    table = macho_of([], defined_symbols=[macho_symbols(**{field: [0, largest]})]).symbols
     assert table is not None
     assert getattr(table.entry(1), field) == largest
 

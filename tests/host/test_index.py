@@ -20,6 +20,7 @@ from tools import need, run
 from stubgen import image
 from stubgen.build import StubBuilder
 from stubgen.cli import main
+from stubgen.common import cache as cache_module
 from stubgen.elf import constants as e
 from stubgen.host import index, open_host
 from stubgen.image import Image
@@ -32,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder of its own, in which the smallest host is worth an index that vouches at once."""
     folder = tmp_path / "cache"
-    monkeypatch.setenv(index.FOLDER_VARIABLE, str(folder))
+    monkeypatch.setenv(cache_module.FOLDER_VARIABLE, str(folder))
     monkeypatch.setattr(index, "SMALLEST", 1)
     monkeypatch.setattr(image, "INDEX_PAYS", 0)
     monkeypatch.setattr(index, "SETTLED", 0.0)
@@ -88,7 +89,7 @@ def test_the_first_command_makes_it_and_the_second_uses_it(cache: Path, tmp_path
     names = [f"function_{number}" for number in range(25_000)]
     program = put(tmp_path, "host", host(*names))
     patch = put(tmp_path, "patch.o", elf_object([undefined("function_7"), undefined("function_4999")]))
-    environment = {**os.environ, index.FOLDER_VARIABLE: str(cache)}
+    environment = {**os.environ, cache_module.FOLDER_VARIABLE: str(cache)}
     command = [sys.executable, "-m", "stubgen", "build", "--host", program, "--slide", "0x1000"]
     run([*command, "-o", tmp_path / "first.o", patch], cwd=ROOT, env=environment)
     deadline = time.monotonic() + 30
@@ -108,7 +109,7 @@ def test_the_background_runs_nothing_from_the_working_directory(cache: Path, tmp
     (trap / "stubgen/host").mkdir(parents=True)
     for name in ("stubgen/__init__.py", "stubgen/host/__init__.py", "stubgen/host/index.py", "mmap.py", "tempfile.py"):
         (trap / name).write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')\n")
-    environment = {**os.environ, index.FOLDER_VARIABLE: str(cache), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, cache_module.FOLDER_VARIABLE: str(cache), "PYTHONPATH": str(ROOT)}
     call = f"import sys; sys.argv[0] = 'stubgen'; sys.path.insert(0, {str(ROOT)!r}); import stubgen.cli as c; c.run()"
     options = ["build", "--host", program, "--slide", "0x1000", "-o", str(tmp_path / "stub.o"), patch]
     run([sys.executable, "-P", "-c", call, *options], cwd=trap, env=environment)
@@ -305,9 +306,9 @@ def test_without_a_place_there_is_no_cache(
     if place == "a file":
         cache.write_text("")
     elif place == "no permission":
-        monkeypatch.setenv(index.FOLDER_VARIABLE, "/proc/cache")  # where nobody can make a folder
+        monkeypatch.setenv(cache_module.FOLDER_VARIABLE, "/proc/cache")  # where nobody can make a folder
     else:
-        monkeypatch.setenv(index.FOLDER_VARIABLE, "")
+        monkeypatch.setenv(cache_module.FOLDER_VARIABLE, "")
     program = put(tmp_path, "host", host("main", "first"))
     patch = put(tmp_path, "patch.o", elf_object([undefined("first")]))
     assert main(["build", "--host", program, "--slide", "0", "-o", str(tmp_path / "stub.o"), patch]) == 0
@@ -319,7 +320,7 @@ def test_without_a_place_there_is_no_cache(
 
 def test_the_platforms_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative XDG_CACHE_HOME is ignored, as its specification asks; so is a home that is none."""
-    monkeypatch.delenv(index.FOLDER_VARIABLE)
+    monkeypatch.delenv(cache_module.FOLDER_VARIABLE)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("HOME", "/home/user")
     for variable, expected in (
@@ -328,10 +329,10 @@ def test_the_platforms_folders(monkeypatch: pytest.MonkeyPatch) -> None:
         ("/var/cache/user", "/var/cache/user"),
     ):
         monkeypatch.setenv("XDG_CACHE_HOME", variable)
-        assert index.cache_folder() == Path(expected, "hotpatch-stubgen")
+        assert cache_module.cache_folder() == str(Path(expected, "hotpatch-stubgen"))
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert index.cache_folder() == Path("/home/user/Library/Caches/hotpatch-stubgen")
+    assert cache_module.cache_folder() == "/home/user/Library/Caches/hotpatch-stubgen"
 
 
 def test_no_cache_neither_reads_nor_makes_one(cache: Path, tmp_path: Path) -> None:
@@ -362,7 +363,7 @@ def test_the_cache_is_bounded(cache: Path, tmp_path: Path, monkeypatch: pytest.M
 def test_what_killed_writers_left_goes(cache: Path, tmp_path: Path) -> None:
     """A writer that was killed leaves its temporary file; another one's that still writes must stay."""
     cache.mkdir()
-    old, fresh = cache / ".x.index.abc", cache / ".y.index.def"
+    old, fresh = (cache / f".none-{digit * 40}.index.{digit * 8}" for digit in "ab")
     old.write_text("")
     fresh.write_text("")
     os.utime(old, (1, 1))
@@ -375,7 +376,7 @@ def test_several_processes_at_once(cache: Path, tmp_path: Path) -> None:
     """A parallel build starts many patches together; each must get a whole index or none."""
     names = [f"function_{number}" for number in range(25_000)]
     program = put(tmp_path, "host", host(*names))
-    environment = {**os.environ, index.FOLDER_VARIABLE: str(cache)}
+    environment = {**os.environ, cache_module.FOLDER_VARIABLE: str(cache)}
     commands: Sequence[Sequence[str]] = (
         [sys.executable, "-m", "stubgen", "cache", "--build", program],
         [sys.executable, "-m", "stubgen.host.index", program],

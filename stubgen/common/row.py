@@ -1,0 +1,63 @@
+"""Rows: what ``typing.NamedTuple`` is, to readers and type checkers, and made in a tenth of the time.
+
+``NamedTuple`` compiles source code for each class, and a dataclass loads ``inspect`` besides: for the sixty classes
+that a command meets they take as long as its work, and people run this on every save. Where a million are made,
+``NamedTuple`` makes each of them faster.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["Row"]
+
+if TYPE_CHECKING:
+    from typing import NamedTuple as Row
+else:
+
+    class _RowType(type):
+        def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
+            if bases == (tuple,):
+                return super().__new__(cls, name, bases, namespace)
+            fields = tuple(namespace.get("__annotations__", ()))
+            defaults = {field: namespace.pop(field) for field in fields if field in namespace}
+            namespace.update((field, property(itemgetter(index))) for index, field in enumerate(fields))
+            row = super().__new__(cls, name, bases, {**namespace, "__slots__": ()})
+            row._fields = row.__match_args__ = fields
+            row._field_defaults = defaults
+            return row
+
+    class Row(tuple, metaclass=_RowType):
+        """A tuple whose fields have names, as its class annotates them, and may have defaults."""
+
+        __slots__ = ()
+
+        def __new__(cls, *values: Any, **named: Any) -> Any:
+            fields = cls._fields
+            if named or len(values) != len(fields):
+                left = fields[len(values) :]
+                named = {
+                    **{field: cls._field_defaults[field] for field in left if field in cls._field_defaults},
+                    **named,
+                }
+                if len(values) > len(fields) or named.keys() != set(left):
+                    raise TypeError(f"{cls.__name__} takes {', '.join(fields)}")
+                values += tuple([named[field] for field in left])
+            return tuple.__new__(cls, values)
+
+        def __repr__(self) -> str:
+            pairs = zip(self._fields, self, strict=True)
+            return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in pairs)})"
+
+        def __getnewargs__(self) -> tuple[Any, ...]:
+            return tuple(self)
+
+        def _asdict(self) -> dict[str, Any]:
+            return dict(zip(self._fields, self, strict=True))
+
+        def _replace(self, **named: Any) -> Any:
+            row = tuple.__new__(type(self), map(named.pop, self._fields, self))
+            if named:
+                raise TypeError(f"{type(self).__name__} has no {', '.join(named)}")
+            return row

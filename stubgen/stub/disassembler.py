@@ -1,0 +1,159 @@
+"""Capstone: reads every distinct word of the stubs, once for as long as it is the same Capstone."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from stubgen.common.aarch64 import WORD
+from stubgen.common.columns import column_bytes
+from stubgen.errors import BrokenLibrary
+from stubgen.stub.libraries import CAPSTONE, broken, load
+from stubgen.stub.trampoline import (
+    BRANCH,
+    BRANCH_NUMBER,
+    IMMEDIATE_SHIFT,
+    IMMEDIATES,
+    LANDING_PAD,
+    LANDING_PAD_NUMBER,
+    MOVES,
+    WORD_NUMBERS,
+    Instruction,
+)
+
+if TYPE_CHECKING:
+    from stubgen.stub.facts import LibraryFacts
+
+_read = bytearray(-(-WORD_NUMBERS // 8))
+"""The words that Capstone has read as they must be read in this process: a bit for each word number.
+
+A thread that sets a bit may undo what another one sets in the same byte: that word is read once more.
+"""
+
+
+def forget_words() -> None:
+    """Have Capstone read every word again: for benchmarks, which must not count on what it read before."""
+    _read[:] = bytes(len(_read))
+
+
+def confirm_words(numbers: Iterable[int], facts: LibraryFacts | None = None) -> None:
+    """Have Capstone read the words with *numbers*, those that it is not known to read as they must be read.
+
+    Args:
+        numbers: see :data:`stubgen.stub.trampoline.WORD_NUMBERS`.
+        facts: what is known from earlier commands; None: what Capstone read in this process counts.
+
+    Raises:
+        BrokenLibrary: it cannot be loaded, or reads a word as something else.
+    """
+    unread = list(numbers) if facts is not None and facts.fresh else _without(numbers, _read)
+    if unread and facts is not None:
+        unread = _without(unread, facts.read_words())
+    if not unread:
+        return
+    try:
+        _read_words(unread)
+    except BrokenLibrary:
+        if facts is not None and facts.fresh:
+            facts.forget()
+        raise
+    learned = bytearray(len(_read))
+    for bitmap in (_read, learned):
+        for number in unread:
+            bitmap[number >> 3] |= 1 << (number & 7)
+    if facts is not None:
+        facts.words_were_read(bytes(learned))
+
+
+def _without(numbers: Iterable[int], known: Sequence[int]) -> list[int]:
+    """Those of *numbers* whose bits are not set in *known*."""
+    return [number for number in numbers if not known[number >> 3] >> (number & 7) & 1]
+
+
+def _read_words(numbers: Sequence[int]) -> None:
+    """Hold what Capstone reads against what belongs there."""
+    words = [_word(number) for number in numbers]
+    texts = _texts(words)
+    with broken(CAPSTONE, "prints what nobody understands"):
+        read = [_meaning(mnemonic, operands) for mnemonic, operands in texts]
+    for number, found in zip(numbers, read, strict=True):
+        if found != (_FIXED_MEANINGS.get(number) or (_MOVE_MEANINGS[number >> _IMMEDIATE_BITS], number % IMMEDIATES)):
+            raise _misread(numbers, words, texts, read)
+
+
+def _misread(
+    numbers: Sequence[int], words: Sequence[int], texts: Sequence[tuple[str, str]], read: Sequence[tuple[str, int]]
+) -> BrokenLibrary:
+    """The complaint about the first word that Capstone reads as something else."""
+    for number, word, text, found in zip(numbers, words, texts, read, strict=True):
+        instruction, immediate = _instruction(number)
+        if found != (instruction.meaning, immediate):
+            stands = f"'{' '.join(text).strip()}'" if text[0] else "nothing"
+            meant = f"'{instruction.meaning}' with immediate {immediate:#x}"
+            return BrokenLibrary(f"Capstone reads {word:#010x} as {stands}, not as {meant}: {CAPSTONE.advice}")
+    raise AssertionError("a word is misread, and none is")
+
+
+def _instruction(number: int) -> tuple[Instruction, int]:
+    """Which word it is that has *number*: the instruction and its immediate."""
+    fixed = _FIXED.get(number)
+    return (fixed, 0) if fixed is not None else (MOVES[number >> _IMMEDIATE_BITS], number % IMMEDIATES)
+
+
+def _word(number: int) -> int:
+    """The word that has *number*."""
+    instruction, immediate = _instruction(number)
+    return instruction.word | immediate << IMMEDIATE_SHIFT
+
+
+_IMMEDIATE_BITS = IMMEDIATES.bit_length() - 1
+_FIXED = {BRANCH_NUMBER: BRANCH, LANDING_PAD_NUMBER: LANDING_PAD}
+_FIXED_MEANINGS = {number: (instruction.meaning, 0) for number, instruction in _FIXED.items()}
+_MOVE_MEANINGS = [instruction.meaning for instruction in MOVES]
+
+
+def text_of(word: int) -> str:
+    """*word* as Capstone prints it; empty where it knows none.
+
+    Raises:
+        BrokenLibrary: Capstone cannot be loaded.
+    """
+    ((mnemonic, operands),) = _texts([word])
+    return f"{mnemonic} {operands}".strip()
+
+
+def _texts(words: Sequence[int]) -> list[tuple[str, str]]:
+    """Mnemonic and operands of each of *words*; empty where Capstone knows none.
+
+    Raises:
+        BrokenLibrary: Capstone cannot be loaded, or fails.
+    """
+    capstone = load(CAPSTONE)
+    with broken(CAPSTONE, "does not disassemble"):
+        disassembler = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)
+        disassembler.skipdata = True  # an unknown word becomes data and the next one is still read
+        texts = [("", "")] * len(words)
+        for address, _, mnemonic, operands in disassembler.disasm_lite(bytes(column_bytes(array("I", words))), 0):
+            texts[address // WORD] = ("", "") if mnemonic.startswith(".") else (mnemonic, operands)
+    return texts
+
+
+_OPERATIONS = {
+    ("mov", ""): "movz x16",  # Capstone prints movz as its preferred alias
+    ("movz", ""): "movz x16",
+    **{("movk", f"lsl #{shift}"): f"movk x16 lsl {shift}" for shift in (16, 32, 48)},
+}
+"""Capstone's mnemonic and shift -> the operation in this tool's words."""
+
+
+def _meaning(mnemonic: str, operands: str) -> tuple[str, int]:
+    """Operation and immediate of what Capstone printed."""
+    if operands.startswith("x16, #"):
+        number, _, shift = operands[6:].partition(", ")
+        operation = _OPERATIONS.get((mnemonic, shift))
+        if operation is not None:
+            return operation, int(number, 0)
+    if mnemonic in ("bti", "hint") and operands in ("c", "#0x22"):
+        return "bti c", 0
+    return f"{mnemonic} {operands}", 0
