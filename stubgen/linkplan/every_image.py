@@ -42,7 +42,8 @@ ROWS = (
         "the end of the image's own exception tables",
         closes=True,
     ),
-    Row(r"swiftrt\.o", EveryImage.START_UP, "registers the image's own Swift metadata"),
+    Row(r"swiftrt\.o|swift_begin\.o", EveryImage.START_UP, "registers the image's own Swift metadata"),
+    Row(r"swift_end\.o", EveryImage.START_UP, "the end of the image's own Swift metadata", closes=True),
     Row(r"ldc_rt\.dso\.o", EveryImage.START_UP, "registers the image's own D modules"),
     Row(r"libgcc\.a", EveryImage.RUNTIME, "arithmetic that the compiler calls; hidden, and without state"),
     Row(
