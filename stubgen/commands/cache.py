@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import os
 
 from stubgen.commands import Outcome
 from stubgen.common.files import cannot_be_written
@@ -25,14 +25,13 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     from stubgen.host.index import build_index, clear, indexes
     from stubgen.stub import facts
 
-    cache = cache_folder()
-    if cache is None:
+    folder = cache_folder()
+    if folder is None:
         raise UsageError(f"there is no cache folder: {FOLDER_VARIABLE} is empty, or there is no home folder")
-    folder = Path(cache)
     try:
         if arguments.clear:
             removed, had_facts = clear(folder), facts.clear(folder)
-            document: dict[str, object] = {"folder": str(folder), "removed": removed, "facts_removed": had_facts}
+            document: dict[str, object] = {"folder": folder, "removed": removed, "facts_removed": had_facts}
             return Outcome(document, f"{folder}: removed {_indexes(removed)}{' and the facts' if had_facts else ''}")
         if arguments.build is not None:
             return _built(folder, arguments.build, build_index(arguments.build))
@@ -41,12 +40,12 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     held = indexes(folder)
     known = _facts(folder)
     document = {
-        "folder": str(folder),
+        "folder": folder,
         "bytes": sum(status.st_size for _, status in held),
-        "indexes": [{"name": path.name, "bytes": status.st_size, "used": status.st_mtime} for path, status in held],
+        "indexes": [{"name": name, "bytes": status.st_size, "used": status.st_mtime} for name, status in held],
         "facts": known,
     }
-    lines = [f"{status.st_size:>12,} bytes  {path.name}" for path, status in held]
+    lines = [f"{status.st_size:>12,} bytes  {name}" for name, status in held]
     if known is not None:
         agrees = "agrees" if known["keystone_agrees"] else "has not been asked"
         lines.append(
@@ -56,7 +55,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     return Outcome(document, "\n".join([f"{folder}: {_indexes(len(held))}", *lines]))
 
 
-def _facts(folder: Path) -> dict[str, object] | None:
+def _facts(folder: str) -> dict[str, object] | None:
     """The facts about the installed libraries, for ``--json``."""
     from stubgen.stub import facts
 
@@ -67,12 +66,12 @@ def _facts(folder: Path) -> dict[str, object] | None:
     return {"name": facts.NAME, "bytes": size, "keystone_agrees": agrees, "words": words}
 
 
-def _built(folder: Path, host: str, index: Path | None) -> Outcome:
+def _built(folder: str, host: str, index: str | None) -> Outcome:
     if index is None:
-        document: dict[str, object] = {"folder": str(folder), "host": host, "index": None}
+        document: dict[str, object] = {"folder": folder, "host": host, "index": None}
         return Outcome(document, f"{host}: needs no index: to search so few symbols takes no longer than to open one")
-    size = index.stat().st_size
-    document = {"folder": str(folder), "host": host, "index": index.name, "bytes": size}
+    size = os.stat(index).st_size
+    document = {"folder": folder, "host": host, "index": os.path.basename(index), "bytes": size}
     return Outcome(document, f"{host}: indexed, {size:,} bytes in {index}")
 
 

@@ -38,8 +38,6 @@ from stubgen.image.opening import open_image
 from stubgen.symbols.versions import base_name
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from stubgen.image import Image
 
 VERSION = 1
@@ -155,7 +153,7 @@ def _opened(path: StrPath, image: Image) -> Index | None:
     return Index(tables)
 
 
-def build_index(path: str | os.PathLike[str]) -> Path | None:
+def build_index(path: StrPath) -> str | None:
     """Write the index of the host at *path*, where that is worth it, and the record that leads to it.
 
     Returns:
@@ -165,24 +163,22 @@ def build_index(path: str | os.PathLike[str]) -> Path | None:
         InputError: the host's file cannot be used.
         OSError: the cache folder cannot be written.
     """
-    from pathlib import Path
-
-    cache = cache_folder()
+    folder = cache_folder()
     data, status = open_input(path)
     image = open_image(data, os.fspath(path))
-    if cache is None or sum(map(len, image.symbol_tables)) < SMALLEST:
+    if folder is None or sum(map(len, image.symbol_tables)) < SMALLEST:
         return None
-    folder = Path(cache)
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / _index_name(image)
-    if not target.is_file() or _opened(target, image) is None:
+    os.makedirs(folder, exist_ok=True)
+    name = _index_name(image)
+    target = os.path.join(folder, name)
+    if not os.path.isfile(target) or _opened(target, image) is None:
         write_output(target, _index_content(image))
     identity = Identity.of(status)
     time.sleep(max(0.0, min(SETTLED, identity.changed / 1e9 + SETTLED - time.time())))
     if Identity.of(os.stat(path)) == identity:  # else it was changed meanwhile
-        record = " ".join(map(str, (VERSION, *identity, target.name)))
+        record = " ".join(map(str, (VERSION, *identity, name)))
         write_output(_record_path(folder, identity), f"{record}\n".encode())
-    prune(folder, keep=target)
+    prune(folder, keep=name)
     return target
 
 
@@ -215,28 +211,30 @@ def _index_content(image: Image) -> bytes:
     return b"".join([HEADER.pack(MAGIC, VERSION, len(head)), *head, *entries])
 
 
-def indexes(folder: Path) -> list[tuple[Path, os.stat_result]]:
-    """The indexes in *folder*, the least recently used first."""
-    from pathlib import Path
-
+def indexes(folder: StrPath) -> list[tuple[str, os.stat_result]]:
+    """The names of the indexes in *folder*, the least recently used first."""
     found = []
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             with contextlib.suppress(OSError):  # cleared meanwhile
                 if entry.name.endswith(".index") and _is_own(entry.name) and finished_name(entry.name) == entry.name:
-                    found.append((Path(entry.path), entry.stat()))
-    return sorted(found, key=lambda item: (item[1].st_mtime_ns, item[0].name))
+                    found.append((entry.name, entry.stat()))
+    return sorted(found, key=lambda item: (item[1].st_mtime_ns, item[0]))
 
 
-def prune(folder: Path, keep: Path | None = None) -> None:
-    """Remove the least recently used indexes until the rest take no more than ``LIMIT``, and what leads nowhere."""
+def prune(folder: StrPath, keep: str = "") -> None:
+    """Remove the least recently used indexes until the rest take no more than ``LIMIT``, and what leads nowhere.
+
+    The index called *keep* stays.
+    """
     held = indexes(folder)
     total = sum(status.st_size for _, status in held)
-    for path, status in held:
-        if total > LIMIT and path != keep:
+    for name, status in held:
+        if total > LIMIT and name != keep:
             total -= status.st_size
-            path.unlink(missing_ok=True)
-    left = {path.name for path, _ in indexes(folder)}
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, name))
+    left = {name for name, _ in indexes(folder)}
     for entry in list(os.scandir(folder)):
         with contextlib.suppress(OSError):
             if not _is_own(entry.name) or entry.name in left:
@@ -251,15 +249,15 @@ def prune(folder: Path, keep: Path | None = None) -> None:
                 os.unlink(entry.path)
 
 
-def clear(folder: Path) -> int:
+def clear(folder: StrPath) -> int:
     """Remove every index and every record; the number of indexes that there were."""
-    held = [path for path, _ in indexes(folder)]
+    held = len(indexes(folder))
     with contextlib.suppress(FileNotFoundError):
         for entry in list(os.scandir(folder)):
             if _is_own(entry.name) and not entry.is_dir(follow_symlinks=False):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(entry.path)
-    return len(held)
+    return held
 
 
 def _is_own(name: str) -> bool:

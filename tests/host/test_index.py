@@ -249,12 +249,18 @@ def spoilt(content: bytes) -> dict[str, bytes]:
     }
 
 
+def built(program: str) -> Path:
+    """The index of *program*, made now."""
+    path = index.build_index(program)
+    assert path is not None
+    return Path(path)
+
+
 @pytest.mark.parametrize("damage", list(spoilt(bytes(64))))
 def test_a_broken_index_is_as_good_as_none(cache: Path, tmp_path: Path, damage: str) -> None:
     """Whatever became of the cache, the answer is the one without it, and never an error."""
     program = put(tmp_path, "host", host("main", "first", "second"))
-    path = index.build_index(program)
-    assert path is not None
+    path = built(program)
     path.write_bytes(spoilt(path.read_bytes())[damage])
     image = open_host(program).image
     assert image.index is None
@@ -267,8 +273,7 @@ def test_a_broken_index_is_as_good_as_none(cache: Path, tmp_path: Path, damage: 
 def test_a_broken_index_heals(cache: Path, tmp_path: Path) -> None:
     """A disk that was full once must not make every later command search the host."""
     program = put(tmp_path, "host", host("main", "first"))
-    path = index.build_index(program)
-    assert path is not None
+    path = built(program)
     path.write_bytes(path.read_bytes()[:-3])
     assert not is_used(program)
     index.build_index(program)
@@ -288,8 +293,7 @@ def test_a_broken_record_is_as_good_as_none(cache: Path, tmp_path: Path, record:
 def test_a_record_leads_nowhere_outside_the_folder(cache: Path, tmp_path: Path) -> None:
     """A path in a record is a name in the cache folder, wherever it points."""
     program = put(tmp_path, "host", host("main"))
-    target = index.build_index(program)
-    assert target is not None
+    target = built(program)
     outside = tmp_path / "outside.index"
     target.rename(outside)
     (path,) = cache.glob("*.host")
@@ -348,7 +352,7 @@ def test_no_cache_neither_reads_nor_makes_one(cache: Path, tmp_path: Path) -> No
 def test_the_cache_is_bounded(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every build of a large program leaves an index; without a bound they would fill the disk."""
     programs = [put(tmp_path, f"host{number}", host("main", f"only_in_{number}")) for number in range(4)]
-    first = index.build_index(programs[0])
+    first = built(programs[0])
     assert first is not None
     monkeypatch.setattr(index, "LIMIT", 3 * first.stat().st_size)
     for program in programs[1:3]:
