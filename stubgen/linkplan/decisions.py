@@ -221,11 +221,12 @@ def _decide_file(text: str, context: Context) -> Verdict:
     name = basename(text)
     if name in context.host_names:
         return BACK_EDGE
-    if name.endswith((".so", ".dylib", ".tbd")) or re.search(VERSIONED_LIBRARY, name) is not None:
-        return _decide_shared_library(name, context)
+    if name.endswith((".o", ".a")):
+        return _decide_every_images(text, context)
     if name.endswith(".la"):
         return _decide_libtool_library(text, context)
-    return _decide_every_images(text, context) if name.endswith((".o", ".a")) else HOST_INPUT
+    shared = name.endswith((".so", ".dylib", ".tbd")) or re.search(VERSIONED_LIBRARY, name) is not None
+    return _decide_shared_library(name, context) if shared else HOST_INPUT
 
 
 def _decide_libtool_library(text: str, context: Context) -> Verdict:
@@ -251,8 +252,9 @@ def _decide_shared_library(name: str, context: Context) -> Verdict:
 def _decide_every_images(text: str, context: Context) -> Verdict:
     """An object or archive by path: start-up code, or the host's."""
     name = basename(text)
-    row = None if name in IN_A_LIBRARY else of_every_image(name)
-    if row is None and name not in IN_A_LIBRARY:
+    programs = name in IN_A_LIBRARY
+    row = None if programs else of_every_image(name)
+    if row is None and not programs:
         return HOST_INPUT
     if context.request.relocatable:
         return RELOCATABLE_DROPS[Role.START_UP]

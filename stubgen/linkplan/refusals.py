@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from stubgen.errors import PlanRefusal, UsageError
@@ -61,12 +61,15 @@ def refuse_other_links(tokens: Tokens, context: Context) -> None:
         UsageError: it does not link.
         PlanRefusal: nothing can be loaded into what it links.
     """
-    said = _read(tokens, context)
+    telling = [item for item in tokens.items if item.option is not None and id(item.option.role) in _TELLING]
+    said = _read(telling, tokens, context)
     for kind in _kernel_files(said):
         raise PlanRefusal(f"{kind}, which no process loads by itself, so nothing there can load a patch")
-    for item in tokens.items:
-        if item.option is not None and item.option.role in RULES:
-            RULES[item.option.role](item)
+    for item in telling:
+        assert item.option is not None  # noqa: S101  # or it says nothing
+        rule = RULES.get(item.option.role)
+        if rule is not None:
+            rule(item)
     if said.static and not said.loaded:
         raise PlanRefusal(
             f"{said.static}: the command links a static executable, which has no loader that could load a patch; link "
@@ -125,20 +128,27 @@ RULES = {
 }
 """Roles of which one option is enough."""
 
+_TELLING = frozenset(
+    id(role)
+    for role in (
+        *(Role.STATIC, Role.RELOCATABLE, Role.EXECUTABLE, Role.MODE, Role.SHARED, Role.LAYOUT, Role.OUTPUT),
+        *(Role.IDENTITY, *RULES),
+    )
+)
+"""Roles that say something of the output, by identity: an enum's members are slow to look up."""
 
-def _read(tokens: Tokens, context: Context) -> _Said:
+
+def _read(telling: Sequence[Item], tokens: Tokens, context: Context) -> _Said:
     static = script = ""
-    loaded, no_loader, alone = context.captured_shared, False, True
+    loaded, no_loader = context.captured_shared, False
     files: list[str] = []
-    for item in tokens.items:
-        option = item.option
-        if option is None:
-            continue
-        role, name = option.role, option.name
+    for item in telling:
+        assert item.option is not None  # noqa: S101  # or it says nothing
+        role, name = item.option.role, item.option.name
         if role is Role.STATIC:
             static = name
         elif role is Role.RELOCATABLE or name in ("--dynamic-linker", "-I", "-bundle", "-dylib"):
-            loaded = loaded or item.linker or name != "-I"  # a driver's -I is for headers
+            loaded = True
         elif name == "--no-dynamic-linker":
             no_loader = True
         elif role is Role.LAYOUT and item.values:
@@ -147,27 +157,32 @@ def _read(tokens: Tokens, context: Context) -> _Said:
         elif role in (Role.OUTPUT, Role.IDENTITY):
             loaded = loaded or role is Role.IDENTITY
             files += item.values
-        elif role in (Role.LIBRARY, Role.LIBRARY_FILE, Role.FRAMEWORK):
-            alone = alone and set(item.values) <= BUILT_IN
-    if script and alone:
-        alone = not _links_a_system(tokens, context)
-    return _Said(static, loaded, no_loader, script, alone, tuple(files))
+    return _Said(static, loaded, no_loader, script, bool(script) and not _links_a_system(tokens, context), tuple(files))
 
 
 def _links_a_system(tokens: Tokens, context: Context) -> bool:
-    """Whether a shared library is linked by path, or the driver links its own."""
-    if context.toolchain.driver:
-        words = set(tokens.arguments)
-        if not {"-nostdlib", "-ffreestanding"} & words:
+    """Whether a system's library is linked: by name, by path, or by the driver itself."""
+    if context.toolchain.driver and {"-nostdlib", "-ffreestanding"}.isdisjoint(tokens.arguments):
+        return True
+    for item in tokens.items:
+        if item.option is None:
+            if item.values and re.search(r"\.so(?:\.[\w.]+)?$", item.values[0]):
+                return True
+        elif item.option.role in (Role.LIBRARY, Role.LIBRARY_FILE, Role.FRAMEWORK) and not BUILT_IN.issuperset(
+            item.values
+        ):
             return True
-    return any(
-        item.option is None and item.values and re.search(r"\.so(?:\.[\w.]+)?$", item.values[0])
-        for item in tokens.items
-    )
+    return False
 
 
 def _kernel_files(said: _Said) -> Iterator[str]:
     for file in said.files:
-        for pattern, kind in KERNEL_FILES:
-            if re.fullmatch(pattern, basename(file)):
-                yield f"{file}: the command links {kind}"
+        name = basename(file)
+        if name.endswith(".ko") or name.startswith(_KERNEL_STARTS):
+            for pattern, kind in KERNEL_FILES:
+                if re.fullmatch(pattern, name):
+                    yield f"{file}: the command links {kind}"
+
+
+_KERNEL_STARTS = ("vmlinu", "Image", "bImage", "zImage", "xen-syms", "linux-", "vdso", "gate", "u-boot")
+"""How the names of :data:`KERNEL_FILES` begin that do not end in ``.ko``."""

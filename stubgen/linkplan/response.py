@@ -201,6 +201,8 @@ def expand(
         MalformedInput: a file includes itself.
         UnreadableInput: a file exists and cannot be read.
     """
+    if "@" not in "".join(argv):  # nearly every command
+        return Expansion([*argv], [-1] * len(argv), [], [])
     expander = _Expander(split_windows if windows else split_gnu, os.fspath(directory or ""), copies or {})
     for text in argv:
         if text[:1] == "@":

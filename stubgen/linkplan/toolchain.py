@@ -335,7 +335,7 @@ def find_toolchain(argv: Sequence[str], *, os: LinkerOs | None = None) -> Toolch
         raise UsageError(f"{min(odd)}: is the shell's: give the one command that links, without what stands around it")
     edits, at, zig = _walk_wrappers(argv)
     program = argv[at]
-    behind = _behind_linker_driver(argv[at:])
+    behind = _behind_linker_driver(argv, at)
     if behind:
         if edits and program_name(edits[-1].before[0] if edits[-1].before else "").startswith("python"):
             edits[-1] = Edit(Action.DROPPED, edits[-1].before, (), DROPPED_WRAPPERS["linker_driver.py"])
@@ -399,7 +399,7 @@ def _walk_wrappers(argv: Sequence[str]) -> tuple[list[Edit], int, bool]:
         if zig:
             edits += [_kept(text, KEPT_WRAPPERS["zig"]) for text in argv[position : position + zig]]
             return edits, position + zig, True
-        if family_of(word) is not None or _behind_linker_driver(argv[position:]):
+        if family_of(word) is not None or _behind_linker_driver(argv, position):
             return edits, position, False
         if _is_assignment(word):
             if not any("env" in edit.after for edit in edits):
@@ -441,15 +441,15 @@ def _refuse_other_program(words: Sequence[str]) -> None:
         return
     reason = OTHER_PROGRAMS.get("libtool" if is_libtool(script) else name)
     if reason is not None:
-        raise UsageError(f"{words[0]}: is neither linker nor compiler driver; it {reason}")
+        raise UsageError(f"{words[0]}: is not a linker or compiler driver; it {reason}")
 
 
-def _behind_linker_driver(words: Sequence[str]) -> str:
+def _behind_linker_driver(words: Sequence[str], position: int) -> str:
     """The driver that Chromium's ``linker_driver.py -Wcrl,driver,PROGRAM`` runs; empty for another program."""
-    if basename(words[0]) != "linker_driver.py":
+    if not words[position].endswith("linker_driver.py"):
         return ""
     mark = "-Wcrl,driver,"
-    return next((word.removeprefix(mark) for word in words if word.startswith(mark)), "")
+    return next((word.removeprefix(mark) for word in words[position:] if word.startswith(mark)), "")
 
 
 def _judge_wrapper(wrapper: Sequence[str]) -> tuple[bool, str]:
@@ -490,7 +490,7 @@ def _program_after(argv: Sequence[str], wrapper: int) -> int | None:
             return None
         if word.startswith("-") or _is_assignment(word):
             continue
-        if family_of(word) is not None or program_name(word) == "zig" or _behind_linker_driver(argv[position:]):
+        if family_of(word) is not None or program_name(word) == "zig" or _behind_linker_driver(argv, position):
             return position
     return None
 
@@ -634,7 +634,8 @@ def _refuse_unpatchable(program: str, arguments: Sequence[str], family: Family, 
             f"{target}: an iOS device maps no writable page as executable and loads no unsigned library, so a "
             "patch cannot be loaded there; link the host for the simulator or for macOS"
         )
-    if any(part in f"{target.lower()}-" or part in program_name(program) for part in BARE_METAL):
+    names = f"{target.lower()}-\n{program_name(program)}"
+    if any(part in names for part in BARE_METAL):
         raise PlanRefusal(
             f"{target or program}: links a static program without a dynamic loader, so nothing there can load a patch"
         )
