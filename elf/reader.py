@@ -36,7 +36,13 @@ from stubgen.elf.records import (
     Shdr,
     Sym,
 )
-from stubgen.elf.relocations import Relocations, read_relocations
+from stubgen.elf.relocations import (
+    R_AARCH64_RELATIVE,
+    Relocations,
+    read_android_packed,
+    read_relocations,
+    read_relr,
+)
 from stubgen.errors import MalformedInput, UnsupportedInput
 
 _OUT_OF_BAND = 1 << 32  # above every section's index
@@ -494,12 +500,24 @@ class ElfFile:
         return as_text(string_at(self._dynamic_strings, offset))
 
     def dynamic_relocations(self) -> Iterator[Relocations]:
-        """The tables that the dynamic loader applies: DT_RELA and DT_JMPREL."""
-        tags = self._dynamic_tags
+        """The tables that the dynamic loader applies: DT_RELA, DT_JMPREL, Android's packed ones and DT_RELR."""
+        tags, what = self._dynamic_tags, "the dynamic relocations"
         for start, size in ((c.DT_RELA, c.DT_RELASZ), (c.DT_JMPREL, c.DT_PLTRELSZ)):
             if start in tags:
                 length = tags.get(size, 0) // RELA.size * RELA.size
-                yield read_relocations(self.read_at(tags[start], length, "the dynamic relocations"))
+                yield read_relocations(self.read_at(tags[start], length, what))
+        for start, size in ((c.DT_ANDROID_REL, c.DT_ANDROID_RELSZ), (c.DT_ANDROID_RELA, c.DT_ANDROID_RELASZ)):
+            if start in tags:
+                raw = self.read_at(tags[start], tags.get(size, 0), what)
+                yield read_android_packed(raw, len(self.view), f"{self.name}: {what} packed for Android")
+        for start, size in ((c.DT_RELR, c.DT_RELRSZ), (c.DT_ANDROID_RELR, c.DT_ANDROID_RELRSZ)):
+            if start in tags:
+                places = read_relr(self.read_at(tags[start], tags.get(size, 0), what))
+                count = len(places)
+                addends = [
+                    int.from_bytes(self.read_at(place, 8, "what DT_RELR relocates"), "little") for place in places
+                ]
+                yield Relocations(places, [0] * count, [R_AARCH64_RELATIVE] * count, addends)
 
     def bound_names(self) -> set[bytes]:
         """The names that the dynamic loader looks up when it loads the file."""

@@ -6,8 +6,10 @@ from array import array
 from collections.abc import Sequence
 
 from stubgen.common.columns import checked_array, column, column_bytes
-from stubgen.common.view import BytesLike
+from stubgen.common.view import BytesLike, sleb128
+from stubgen.elf import constants as c
 from stubgen.elf.records import RELA
+from stubgen.errors import MalformedInput
 
 R_AARCH64_NONE = 0
 R_AARCH64_ABS64 = 257
@@ -149,3 +151,74 @@ def write_relocations(relocations: Relocations, where: str = "a relocation table
     words[1::3] = array("Q", [s << 32 | k for s, k in zip(symbols, kinds, strict=True)])
     words[2::3] = array("Q", addends.tobytes())
     return column_bytes(words)
+
+
+def read_relr(raw: BytesLike) -> list[int]:
+    """The addresses that the words of DT_RELR relocate, gABI "Relative Relocation Table".
+
+    An even word is an address; an odd one is a bitmap of the 63 words behind the last one.
+    """
+    addresses: list[int] = []
+    following = 0
+    for word in column("Q", raw[: len(raw) // 8 * 8]):
+        if word & 1:
+            addresses += [following + 8 * bit for bit in range(63) if word >> (bit + 1) & 1]
+            following += 8 * 63
+        else:
+            addresses.append(word)
+            following = word + 8
+    return addresses
+
+
+def read_android_packed(raw: BytesLike, limit: int, where: str) -> Relocations:
+    """The relocations that Android's packer wrote (DT_ANDROID_REL, DT_ANDROID_RELA): bionic's packed_reloc_iterator.
+
+    Args:
+        raw: the table, magic included.
+        limit: how many there may be at most: a group of equal steps takes no bytes for each.
+        where: what complaints call the table.
+
+    Raises:
+        MalformedInput: it is in another form, is cut off, or has more than *limit*.
+    """
+    if bytes(raw[:4]) != c.APS2_MAGIC:
+        raise MalformedInput(f"{where}: do not begin with APS2")
+    count, position = sleb128(raw, 4, where)
+    offset, position = sleb128(raw, position, where)
+    if not 0 <= count <= limit:
+        raise MalformedInput(f"{where}: claim to be {count}, more than the file has room for")
+    addend = 0
+    offsets: list[int] = []
+    infos: list[int] = []
+    addends: list[int] = []
+    while len(offsets) < count:
+        size, position = sleb128(raw, position, where)
+        flags, position = sleb128(raw, position, where)
+        if not 0 < size <= count - len(offsets):
+            raise MalformedInput(f"{where}: a group of {size} does not fit the {count} in all")
+        step = info = 0
+        if flags & c.RELOCATION_GROUPED_BY_OFFSET_DELTA_FLAG:
+            step, position = sleb128(raw, position, where)
+        if flags & c.RELOCATION_GROUPED_BY_INFO_FLAG:
+            info, position = sleb128(raw, position, where)
+        own_addends = bool(flags & c.RELOCATION_GROUP_HAS_ADDEND_FLAG)
+        if not own_addends:
+            addend = 0
+        elif flags & c.RELOCATION_GROUPED_BY_ADDEND_FLAG:
+            change, position = sleb128(raw, position, where)
+            addend += change
+            own_addends = False
+        for _ in range(size):
+            if not flags & c.RELOCATION_GROUPED_BY_OFFSET_DELTA_FLAG:
+                step, position = sleb128(raw, position, where)
+            if not flags & c.RELOCATION_GROUPED_BY_INFO_FLAG:
+                info, position = sleb128(raw, position, where)
+            if own_addends:
+                change, position = sleb128(raw, position, where)
+                addend += change
+            offset += step
+            offsets.append(offset & 0xFFFFFFFFFFFFFFFF)
+            infos.append(info)
+            addends.append(addend)
+    symbols = [info >> 32 & 0xFFFFFFFF for info in infos]
+    return Relocations(offsets, symbols, [info & 0xFFFFFFFF for info in infos], addends)

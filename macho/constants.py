@@ -115,9 +115,11 @@ SECTION_TYPE = 0x000000FF
 S_REGULAR = 0x0
 S_ZEROFILL = 0x1
 S_GB_ZEROFILL = 0xC
+S_MOD_INIT_FUNC_POINTERS = 0x9  # pointers to functions that dyld calls when it loads the file
 S_THREAD_LOCAL_REGULAR = 0x11
 S_THREAD_LOCAL_ZEROFILL = 0x12
 S_THREAD_LOCAL_VARIABLES = 0x13
+S_INIT_FUNC_OFFSETS = 0x16  # likewise, 32-bit offsets from the header
 S_ATTR_PURE_INSTRUCTIONS = 0x80000000
 S_ATTR_SOME_INSTRUCTIONS = 0x00000400
 S_ATTR_DEBUG = 0x02000000
@@ -128,6 +130,8 @@ SG_READ_ONLY = 0x10  # a segment that dyld makes read-only once it has bound it
 
 ZEROFILL_TYPES = frozenset({S_ZEROFILL, S_GB_ZEROFILL, S_THREAD_LOCAL_ZEROFILL})
 """Section types that occupy memory and no bytes of the file."""
+LITERAL_TYPES = frozenset({0x2, 0x3, 0x4, 0x5, 0xE})
+"""Section types whose equal entries linkers merge: strings, pointers to them, and constants of 4, 8 and 16 bytes."""
 THREAD_LOCAL_TYPES = frozenset({S_THREAD_LOCAL_REGULAR, S_THREAD_LOCAL_ZEROFILL, S_THREAD_LOCAL_VARIABLES})
 
 # <mach-o/nlist.h>
@@ -166,3 +170,10 @@ BIND_SYMBOL_FLAGS_NON_WEAK_DEFINITION = 0x8  # the image has a strong definition
 # <mach-o/fixup-chains.h>
 CHAINED_IMPORT_FORMATS = {1: (4, 9, 0x7FFFFF), 2: (8, 9, 0x7FFFFF), 3: (16, 32, 0xFFFFFFFF)}
 """imports_format -> (bytes an import, first bit of its name's offset, mask of that offset)."""
+
+# <kern/cs_blobs.h>: code signatures, big-endian
+CSMAGIC_EMBEDDED_SIGNATURE = 0xFADE0CC0
+CSMAGIC_CODEDIRECTORY = 0xFADE0C02
+CS_SUPPORTSCODELIMIT64 = 0x20300  # the first version of a code directory that has codeLimit64
+CS_HASHTYPES = {1: ("sha1", 20), 2: ("sha256", 32), 3: ("sha256", 20), 4: ("sha384", 48)}
+"""hashType -> (what hashlib calls it, bytes of it that count)."""

@@ -21,6 +21,10 @@ from stubgen.macho import constants as c
 from stubgen.macho.records import (
     BUILD_VERSION_COMMAND,
     CHAINED_FIXUPS_HEADER,
+    CS_BLOB_INDEX,
+    CS_CODE_DIRECTORY,
+    CS_CODE_LIMIT_64,
+    CS_SUPER_BLOB,
     DYLD_INFO_COMMAND,
     DYLIB_COMMAND,
     DYSYMTAB_COMMAND,
@@ -77,6 +81,15 @@ class Dylib(NamedTuple):
 
     cmd: int  # LC_LOAD_DYLIB and its kin
     name: str
+
+
+class CodeDirectory(NamedTuple):
+    """The part of a code signature that has the hashes of the file's pages (CS_CodeDirectory)."""
+
+    hash_type: int  # CS_HASHTYPE_*
+    page_size: int  # bytes; 0: one page as long as the file
+    limit: int  # bytes of the file, or slice, that are signed
+    hashes: tuple[bytes, ...]  # one a page
 
 
 class Symbols:
@@ -310,6 +323,26 @@ class MachOFile:
                 return BuildVersion(c.VERSION_MIN_PLATFORMS[command.cmd], least.version, least.sdk)
         return None
 
+    @cached_property
+    def code_directories(self) -> tuple[CodeDirectory, ...] | None:
+        """What LC_CODE_SIGNATURE signs; None where there is no signature."""
+        command = self._command(c.LC_CODE_SIGNATURE)
+        if command is None:
+            return None
+        place = self.read_command(LINKEDIT_DATA_COMMAND, command, "LC_CODE_SIGNATURE")
+        view = self.view.slice(place.dataoff, place.datasize, "the code signature")
+        blob = CS_SUPER_BLOB.read_from(view, 0, "the code signature's header")
+        if blob.magic != c.CSMAGIC_EMBEDDED_SIGNATURE:
+            raise MalformedInput(f"{self.name}: its code signature begins with {blob.magic:#x}, which is none")
+        found = []
+        for number in range(blob.entries):
+            at = CS_SUPER_BLOB.size + number * CS_BLOB_INDEX.size
+            start = CS_BLOB_INDEX.read_from(view, at, "the code signature's index").offset
+            magic = bytes(view.bytes(start, 4, "a blob of the code signature"))
+            if magic == c.CSMAGIC_CODEDIRECTORY.to_bytes(4, "big"):
+                found.append(_code_directory(view, start))
+        return tuple(found)
+
     def _command(self, cmd: int) -> Command | None:
         return next((command for command in self.commands if command.cmd == cmd), None)
 
@@ -354,6 +387,18 @@ class MachOFile:
             for segment in self.segments
             if segment.initprot & c.VM_PROT_EXECUTE
         ]
+
+
+def _code_directory(view: View, start: int) -> CodeDirectory:
+    """The code directory at byte *start* of a code signature."""
+    what = "a code directory"
+    header = CS_CODE_DIRECTORY.read_from(view, start, what)
+    limit, width = header.codeLimit, header.hashSize
+    if header.version >= c.CS_SUPPORTSCODELIMIT64:
+        limit = CS_CODE_LIMIT_64.read_from(view, start + 56, what).codeLimit64 or limit
+    raw = bytes(view.bytes(start + header.hashOffset, header.nCodeSlots * width, f"the hashes of {what}"))
+    hashes = tuple(raw[at : at + width] for at in range(0, len(raw), max(width, 1)))
+    return CodeDirectory(header.hashType, 1 << header.pageSize if 0 < header.pageSize < 32 else 0, limit, hashes)
 
 
 def thin(view: View) -> View:

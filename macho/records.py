@@ -207,6 +207,46 @@ class CompactUnwindEntry(Row):
     lsda: U64  # virtual address of the language-specific data area
 
 
+class CsSuperBlob(Row):
+    """CS_SuperBlob, <kern/cs_blobs.h>, 12 bytes, its index behind it."""
+
+    magic: U32  # CSMAGIC_EMBEDDED_SIGNATURE
+    length: U32  # bytes
+    entries: U32  # the header's "count": of the index behind it
+
+
+class CsBlobIndex(Row):
+    """CS_BlobIndex, <kern/cs_blobs.h>, 8 bytes."""
+
+    type: U32  # CSSLOT_*
+    offset: U32  # bytes from the CS_SuperBlob
+
+
+class CsCodeDirectory(Row):
+    """CS_CodeDirectory, <kern/cs_blobs.h>, up to spare2, 44 bytes; offsets count from it."""
+
+    magic: U32  # CSMAGIC_CODEDIRECTORY
+    length: U32  # bytes
+    version: U32
+    flags: U32
+    hashOffset: U32  # bytes to the first page's hash
+    identOffset: U32  # bytes
+    nSpecialSlots: U32  # hashes before the first page's
+    nCodeSlots: U32  # hashes of pages
+    codeLimit: U32  # bytes that are signed
+    hashSize: U8  # bytes
+    hashType: U8  # CS_HASHTYPES
+    platform: U8
+    pageSize: U8  # log2 bytes; 0: one page
+    spare2: U32
+
+
+class CsCodeLimit64(Row):
+    """The codeLimit64 of a CS_CodeDirectory, 56 bytes from its start."""
+
+    codeLimit64: U64  # bytes; 0: codeLimit counts
+
+
 class FatHeader(Row):
     """fat_header, <mach-o/fat.h>, 8 bytes."""
 
@@ -252,6 +292,10 @@ CHAINED_FIXUPS_HEADER = Record(ChainedFixupsHeader)
 NLIST_64 = Record(Nlist64)
 RELOCATION_INFO = Record(RelocationInfo)
 COMPACT_UNWIND_ENTRY = Record(CompactUnwindEntry)
+CS_SUPER_BLOB = Record(CsSuperBlob, ">")  # signatures are big-endian
+CS_BLOB_INDEX = Record(CsBlobIndex, ">")
+CS_CODE_DIRECTORY = Record(CsCodeDirectory, ">")
+CS_CODE_LIMIT_64 = Record(CsCodeLimit64, ">")
 FAT_HEADER = Record(FatHeader, ">")  # fat headers are big-endian
 FAT_ARCH = Record(FatArch, ">")
 FAT_ARCH_64 = Record(FatArch64, ">")

@@ -5,6 +5,7 @@ Each phase is a package or a module of its name and returns one frozen dataclass
     host -> resolve -> bind -> stub             stub.o            build.py runs these
     capture -> linkplan ------> link -> check   the patch         link.py runs all
 
+``origin`` and ``loading`` say what is in a linked patch and what loaders make of it; check.py asks both.
 ``image`` gives the phases one vocabulary for both formats; ``elf`` and ``macho`` know the formats and nothing
 about stubs; ``symbols`` knows names; ``common`` and ``errors`` are under all of them. docs/architecture.md says who may
 import whom.
@@ -27,7 +28,7 @@ TYPE_CHECKING = False  # as typing has it, without importing typing at each capt
 if TYPE_CHECKING:
     from stubgen.build import Built, StubBuilder, create_undefined_symbol_stub
     from stubgen.capture import Capture, newest_capture, read_captures
-    from stubgen.check import Checked, Finding, check_patch
+    from stubgen.check import Checked, check_patch
     from stubgen.common.cancellation import Cancellation
     from stubgen.errors import (
         AnchorRefusal,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         UsageError,
         VerificationRefusal,
     )
+    from stubgen.finding import Finding
     from stubgen.host import Host, open_host
     from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
     from stubgen.image import Image
@@ -77,7 +79,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "build": ("Built", "StubBuilder", "create_undefined_symbol_stub"),
     "capture": ("Capture", "newest_capture", "read_captures"),
-    "check": ("Checked", "Finding", "check_patch"),
+    "check": ("Checked", "check_patch"),
     "common.cancellation": ("Cancellation",),
     "errors": (
         "AnchorRefusal",
@@ -100,6 +102,7 @@ _HOMES = {
         "UsageError",
         "VerificationRefusal",
     ),
+    "finding": ("Finding",),
     "host": ("Host", "open_host"),
     "host.slide": ("Slide", "slide_from_anchor", "slide_from_value"),
     "image": ("Image",),
@@ -127,6 +130,7 @@ _HOMES = {
 """Module -> the public names that it defines."""
 
 __all__ = [
+    "Account",
     "Action",
     "AnchorRefusal",
     "BrokenLibrary",
@@ -140,6 +144,7 @@ __all__ = [
     "Checked",
     "DataPolicy",
     "Decision",
+    "Definition",
     "Edit",
     "FieldOverflow",
     "Finding",
@@ -153,6 +158,7 @@ __all__ = [
     "LinkerOs",
     "MalformedInput",
     "Options",
+    "Origin",
     "OutputFailure",
     "PatchRefusal",
     "PatchRequest",
@@ -161,6 +167,7 @@ __all__ = [
     "Resolution",
     "Session",
     "Slide",
+    "Source",
     "Stub",
     "StubBuilder",
     "StubgenError",

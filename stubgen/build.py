@@ -109,6 +109,8 @@ class StubBuilder:
             wrapped=[as_bytes(name) for name in wanted.wrapped],
         )
         checkpoint()
+        needed = self.session.borrowed(needed, self.host, wanted.archives, supplied)
+        checkpoint()
         return self.session.resolve(
             needed,
             self.host,

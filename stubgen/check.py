@@ -16,26 +16,22 @@ from stubgen.common.arguments import StrPath, name_list, path_list
 from stubgen.common.files import read_input
 from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import InputError, PatchRefusal, UsageError
+from stubgen.finding import Finding
 from stubgen.host import Host, open_host
 from stubgen.host.slide import Slide
 from stubgen.image import Candidate, FileType, Image, Kind, Reference
+from stubgen.image.archive import is_archive
 from stubgen.image.opening import open_image
+from stubgen.loading import loading_findings
 from stubgen.options import addresses
+from stubgen.origin.account import Account, Inputs, LinkInput, make_account, names_in
+from stubgen.origin.findings import constructor_findings, origin_findings
+from stubgen.origin.sources import Source
 from stubgen.stub.facts import LibraryFacts
 from stubgen.stub.find import Stub, find_stubs
 from stubgen.stub.slots import parse_symbol, slots_of
+from stubgen.symbols.placed import placed
 from stubgen.symbols.versions import split_pin
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found."""
-
-    check: str
-    ok: bool
-    message: str
-    names: tuple[str, ...] = ()
-    """Symbols that the message is about, where something speaks against them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +42,7 @@ class Checked:
     findings: tuple[Finding, ...]
     stubs: tuple[Stub, ...]
     slide: int | None  # the one that all stubs agree on; None without stubs
+    account: Account | None = None  # where everything in the patch comes from
 
     @property
     def ok(self) -> bool:
@@ -62,6 +59,9 @@ def check_patch(
     libraries: Sequence[StrPath] = (),
     overrides: Mapping[str, int] | None = None,
     pinned: Sequence[str] = (),
+    objects: Sequence[StrPath] = (),
+    stub: StrPath | None = None,
+    link_map: StrPath | None = None,
     facts: LibraryFacts | None = None,
 ) -> Checked:
     """Hold a linked patch against its host.
@@ -74,7 +74,47 @@ def check_patch(
         libraries: shared libraries that will be loaded and may supply what the patch leaves undefined.
         overrides: name -> runtime address of the function that replaced the host's, from earlier patches.
         pinned: what the patch leaves to the loader with a version that it pins, as ``name@version``.
+        objects: the objects that the patch was linked from, bound copies or originals, and the archives that the
+            linker searched: with them everything in the patch has to be accounted for.
+        stub: the stub object that it was linked with.
+        link_map: the map file that the linker wrote; relative names in it are taken from the present folder.
         facts: what is known about Capstone from earlier commands.
+
+    Raises:
+        InputError: a file is not what it must be.
+        UsageError: an argument is not what it must be.
+    """
+    return check_linked(
+        patch,
+        host,
+        lambda: _read_inputs(path_list("objects", objects), stub, link_map),
+        lambda _: None,
+        slide=slide,
+        exports=exports,
+        libraries=libraries,
+        overrides=overrides,
+        pinned=pinned,
+        facts=facts,
+    )
+
+
+def check_linked(
+    patch: StrPath,
+    host: StrPath | Host,
+    inputs: Callable[[], Inputs],
+    find_library: Callable[[str], str | None],
+    *,
+    slide: Slide | None,
+    exports: Sequence[str],
+    libraries: Sequence[StrPath],
+    overrides: Mapping[str, int] | None,
+    pinned: Sequence[str],
+    facts: LibraryFacts | None,
+) -> Checked:
+    """As :func:`check_patch`, for whoever knows the link.
+
+    *inputs* reads what is known of it; *find_library* finds the file of a library that the patch or the host needs, by
+    the name that it has there.
 
     Raises:
         InputError: a file is not what it must be.
@@ -83,7 +123,8 @@ def check_patch(
     if not isinstance(slide, Slide | None):
         raise UsageError(f"slide is {slide!r}; give a Slide, which slide_from_anchor and slide_from_value make")
     wanted, beside = name_list("exports", exports), path_list("libraries", libraries)
-    replaced = addresses("overrides", overrides)
+    replaced, kept = addresses("overrides", overrides), name_list("pinned", pinned)
+    known = inputs()
     opened = host if isinstance(host, Host) else open_host(host)
     name = os.fspath(patch)
     image = open_image(read_input(patch), name)
@@ -92,13 +133,26 @@ def check_patch(
         raise InputError(f"{name}: is {kind}; check takes the linked patch, a shared library")
     if image.format != opened.image.format:
         raise InputError(f"{name}: is of another format ({image.format}) than the host ({opened.image.format})")
-    supplied = set[bytes]()
-    for library in beside:
-        supplied |= open_image(read_input(library), library).exports()
+    given = {library: open_image(read_input(library), library) for library in beside}
     by_name = {as_bytes(name): at for name, at in replaced.items()}
-    question = _Question(opened, image, slide, wanted, supplied, by_name, name_list("pinned", pinned), facts)
+    question = _Question(opened, image, slide, wanted, given, by_name, kept, known, find_library, facts)
     findings = tuple(finding for check in CHECKS for finding in check(question))
-    return Checked(name, findings, question.stubs, question.slide_of_stubs)
+    return Checked(name, findings, question.stubs, question.slide_of_stubs, question.account)
+
+
+def _read_inputs(objects: Sequence[str], stub: StrPath | None, link_map: StrPath | None) -> Inputs:
+    """What the caller knows of the link that made the patch."""
+    files = [(path, Source.OBJECT) for path in objects]
+    files += [(os.fspath(stub), Source.STUB)] if stub is not None else []
+    text = None if link_map is None else bytes(read_input(link_map)).decode("utf-8", "surrogateescape")
+    held, archives = [], []
+    for path, source in files:
+        content = read_input(path)
+        if is_archive(content):
+            archives.append(path)
+        else:
+            held.append(LinkInput(path, path, source, open_image(content, path)))
+    return Inputs(tuple(held), text, os.getcwd(), tuple(archives))
 
 
 def refuse_findings(checked: Checked) -> None:
@@ -121,9 +175,11 @@ class _Question:
     patch: Image
     slide: Slide | None
     exports: tuple[str, ...]
-    supplied: set[bytes]
+    given: dict[str, Image]  # path -> a library that will be loaded beside the patch
     overrides: dict[bytes, int]
     pinned: tuple[str, ...]
+    inputs: Inputs
+    find_library: Callable[[str], str | None]
     facts: LibraryFacts | None
 
     @cached_property
@@ -135,6 +191,7 @@ class _Question:
         wanted = {split_pin(stub.name)[0] for stub in self.stubs}
         wanted.update(item.name for item in self.patch.imports())
         wanted.update(split_pin(parse_symbol(symbol)[0])[0] for symbol, _ in slots_of(self.patch))
+        wanted |= names_in(self.patch)
         return self.host.find(wanted)
 
     @cached_property
@@ -146,8 +203,52 @@ class _Question:
                 votes[stub.target - address] = votes.get(stub.target - address, 0) + 1
         return max(votes, key=lambda value: votes[value]) if votes else None
 
+    @cached_property
+    def supplied(self) -> set[bytes]:
+        """What the given libraries export."""
+        return {name for image in self.given.values() for name in image.exports()}
+
+    @cached_property
+    def libraries(self) -> dict[str, Image]:
+        """The given libraries by every name that a patch may need them by."""
+        found = {}
+        for path, image in self.given.items():
+            found[PurePath(path).name] = image
+            if image.install_name:
+                found[image.install_name] = image
+        return found
+
+    @cached_property
+    def account(self) -> Account:
+        return make_account(self.patch, self.inputs, self.in_host, [stub.address for stub in self.stubs])
+
+    def library(self, name: str) -> Image | None:
+        """The library that something needs as *name*, if it was given or can be found."""
+        if name not in self.libraries:
+            path = self.find_library(name)
+            try:
+                found = None if path is None else open_image(read_input(path), path)
+            except InputError:  # a linker script, a library for another machine: it says nothing
+                found = None
+            if found is None:
+                return None
+            self.libraries[name] = found
+        return self.libraries[name]
+
+    def supplier(self, name: bytes, needed: Sequence[str]) -> str | None:
+        """The first of the libraries called *needed* that exports *name*; none of them if it cannot be found."""
+        for library in needed:
+            image = self.library(library)
+            if image is not None and name in image.exports():
+                return library
+        return None
+
     def candidates(self, spelling: bytes) -> list[Candidate]:
         """The host's symbols that *spelling* can mean: ``foo@V1`` means that version alone."""
+        place = placed(spelling)
+        if place is not None:
+            kind = Kind.THREAD_LOCAL if place.thread_local else Kind.DATA
+            return [Candidate(spelling, place.value, kind, True, 0, "")]
         name, version = split_pin(spelling)
         found = self.in_host.get(name, [])
         if not version:
@@ -198,13 +299,25 @@ def _undefined(question: _Question) -> Iterator[Finding]:
     for item in question.patch.imports():
         total += 1
         name = as_text(item.name)
-        if item.library is not None or question.left_to_loader(item.name) or item.name in question.supplied:
+        if item.weak and item.name in START_UP_REFERENCES:
+            continue
+        if item.library is not None or item.name in question.supplied:
+            continue
+        if question.left_to_loader(item.name):
+            local = _only_for_the_host(question, item.name)
+            if local:
+                sound = False
+                message = (
+                    f"{name} is in {local}, which the host loads for itself alone: a library's own libraries are "
+                    f"invisible to a patch that does not need them; link the patch with it"
+                )
+                yield Finding("undefined", False, message, (name,))
             continue
         if question.addresses(item.name):
             sound = False
             message = f"{name} is left to the loader although the host defines it: its stub is not in the link"
             yield Finding("undefined", False, message, (name,))
-        elif not item.weak:
+        elif not item.weak and question.supplier(item.name, question.patch.needed_libraries) is None:
             sound = False
             message = f"{name} is in no library that the patch names or the host loads: dlopen would fail"
             yield Finding("undefined", False, message, (name,))
@@ -219,6 +332,38 @@ def _undefined(question: _Question) -> Iterator[Finding]:
     if sound:
         message = f"what is left undefined ({counted(total, 'symbol')}) has a supplier or is weak"
         yield Finding("undefined", True, message if total else "nothing is left undefined")
+
+
+START_UP_REFERENCES = frozenset(
+    {
+        b"__gmon_start__",
+        b"_ITM_deregisterTMCloneTable",
+        b"_ITM_registerTMCloneTable",
+        b"_Jv_RegisterClasses",
+        b"__cxa_finalize",
+        b"__deregister_frame_info",
+        b"__register_frame_info",
+    }
+)
+"""Weak references of crti.o and crtbeginS.o, which each image may have unresolved; only a host that was linked with
+-pg defines __gmon_start__."""
+EVERYWHERE = ("libc.so", "ld-linux", "ld-musl", "libdl.so", "libpthread.so")
+"""Libraries that the main program itself loads, so that everybody sees them."""
+
+
+def _only_for_the_host(question: _Question, name: bytes) -> str | None:
+    """The library of a host that is a library itself, if it alone supplies *name* and the patch does not need it.
+
+    ``dlopen`` with RTLD_LOCAL, as Android's System.loadLibrary and every plug-in loader call it, keeps what the host
+    needs out of the global scope.
+    """
+    host, needed = question.host.image, question.patch.needed_libraries
+    if host.format != "elf" or host.file_type is not FileType.LIBRARY or question.supplier(name, needed) is not None:
+        return None
+    own = next((item.library for item in host.imports() if item.name == name), None)
+    beyond = [library for library in host.needed_libraries if library not in needed]
+    library = own if own in beyond else None if own else question.supplier(name, beyond)
+    return None if library is None or library.startswith(EVERYWHERE) else library
 
 
 def _stubs(question: _Question) -> Iterator[Finding]:
@@ -310,10 +455,14 @@ def _branch_protection(question: _Question) -> Iterator[Finding]:
         yield Finding("bti", True, "the stubs have landing pads; the host does not ask for BTI")
 
 
-def _text_relocations(question: _Question) -> Iterator[Finding]:
-    if question.patch.has_text_relocations:
-        message = "it has DT_TEXTREL: loaders refuse to write to code; compile the patch with -fPIC"
-        yield Finding("text relocations", False, message)
+def _origin(question: _Question) -> Iterator[Finding]:
+    slide = question.slide.value if question.slide else question.slide_of_stubs
+    yield from origin_findings(question.account, question.in_host, question.stubs, slide)
+    yield from constructor_findings(question.account)
+
+
+def _loading(question: _Question) -> Iterator[Finding]:
+    yield from loading_findings(question.patch, question.host.image, question.libraries)
 
 
 CHECKS: tuple[Callable[[_Question], Iterator[Finding]], ...] = (
@@ -325,6 +474,7 @@ CHECKS: tuple[Callable[[_Question], Iterator[Finding]], ...] = (
     _looked_up,
     _exports,
     _branch_protection,
-    _text_relocations,
+    _origin,
+    _loading,
 )
 """Every check, in the order of the report."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
@@ -13,16 +14,29 @@ from typing import Unpack
 from stubgen.bind import write_bound
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.capture import Capture
-from stubgen.check import Checked, check_patch, refuse_findings
+from stubgen.check import Checked, check_linked, refuse_findings
 from stubgen.common.arguments import StrPath, choice, path_list
 from stubgen.common.cancellation import checkpoint, run
 from stubgen.common.files import cannot_be_written, read_input, write_output
 from stubgen.common.text import as_text
-from stubgen.errors import LinkerFailed, PatchRefusal, UsageError
+from stubgen.errors import InputError, LinkerFailed, PatchRefusal, UsageError
 from stubgen.image import Kind
 from stubgen.image.opening import open_image
-from stubgen.linkplan import LinkPlan, PatchRequest, linker_os_for_host, plan_link, wrapped_symbols
+from stubgen.linkplan import (
+    LinkerOs,
+    LinkPlan,
+    PatchRequest,
+    captured_libraries,
+    linker_os_for_host,
+    plan_link,
+    wrapped_symbols,
+)
+from stubgen.linkplan.map_option import ZIG_VERBOSE, library_folders, library_query, map_option, told_by_zig
+from stubgen.linkplan.own_folders import own_folders
 from stubgen.options import BtiPolicy, Options, read_options
+from stubgen.origin.account import Inputs, LinkInput
+from stubgen.origin.sources import Source
+from stubgen.resolve.needed import open_objects
 from stubgen.resolve.verdicts import Decision, Verdict
 
 
@@ -86,8 +100,12 @@ def link_patch(
         raise UsageError("link_patch links bound copies of the objects, always: leave out bind")
     wanted = read_options("link_patch", options)
     policy = choice(BtiPolicy, "bti", bti)
-    system, full_link = linker_os_for_host(builder.host.path), captured.command()
+    full_link, system = captured.command(), linker_os_for_host(builder.host.path)
     options["wrapped"] = list(dict.fromkeys([*wanted.wrapped, *wrapped_symbols(full_link, system)]))
+    folders = own_folders(full_link, system)
+    libraries = captured_libraries(full_link, system, folders)
+    taken = (library.path for library in libraries if library.is_archive or system is LinkerOs.LINUX)
+    options["archives"] = [*wanted.archives, *taken]
     judged = builder.judge(inputs, aslr_reference, **options)
     refuse_problems(judged, allow_missing=True)
     built = builder.emit(judged, bti=policy)
@@ -109,18 +127,24 @@ def link_patch(
             extra=[stub_path, *(os.path.abspath(path) for path in further)],
             exports=wanted.exports,
             os=system,
+            search=folders,
             host=os.path.abspath(builder.host.path),
             soname=_fresh_name(target, built, inputs),
         )
         plan = plan_link(full_link, request)
         command = plan.command(folder)
-        messages = _run(command, captured)
+        messages, link_map, archives = _run_with_map(command, plan, captured, folder)
         if not linked.is_file():
             message = f"{command[0]}: said nothing was wrong, but wrote no {target.name}\n{messages}".rstrip()
             raise LinkerFailed(message, command=command, status=0, output=messages)
-        checked = check_patch(
+        ours = Inputs(
+            tuple(_link_inputs(built, stub_path, copies, further)), link_map, plan.directory or os.getcwd(), archives
+        )
+        checked = check_linked(
             linked,
             builder.host,
+            lambda: ours,
+            _library_finder(plan, captured),
             slide=judged.slide,
             exports=wanted.exports,
             libraries=wanted.libraries,
@@ -136,6 +160,65 @@ def link_patch(
         else:
             os.replace(linked, target)
     return Linked(Path(output), built, plan, tuple(command), messages, checked, replaces)
+
+
+def _link_inputs(
+    built: Built, stub_path: Path, copies: Sequence[tuple[str, str]], further: Sequence[str]
+) -> Iterator[LinkInput]:
+    """What the command gives to the linker: stub object, bound copies, and what the caller named besides."""
+    yield LinkInput(stub_path.name, str(stub_path), Source.STUB, open_image(built.stub.content, stub_path.name))
+    bound = built.bound.objects if built.bound else ()
+    for item, (name, path) in zip(bound, copies, strict=True):
+        yield LinkInput(name, path, Source.OBJECT, open_image(item.content, name))
+    for extra in further:
+        try:
+            opened = open_objects(extra)
+        except InputError:  # a library, a linker script
+            continue
+        for image in opened.images:
+            yield LinkInput(image.name, os.path.abspath(extra), Source.OBJECT, image)
+
+
+def _run_with_map(
+    command: Sequence[str], plan: LinkPlan, captured: Capture, folder: str
+) -> tuple[str, str | None, tuple[str, ...]]:
+    """What the linker prints; its map file's text, None where it writes none; the archives that zig adds."""
+    path = Path(folder, "link.map")
+    option = map_option(plan.args, plan.os, str(path))
+    try:
+        printed = _run([*command, *option], captured, {} if option else ZIG_VERBOSE)
+    except LinkerFailed as error:
+        if not option or not re.search(rf"-[Mm]ap\b|{re.escape(str(path))}", error.output):
+            raise
+        printed = _run(command, captured)  # a linker that knows no map file said so
+    messages, archives = (printed, ()) if option else told_by_zig(printed)
+    try:
+        return messages, path.read_text("utf-8", "surrogateescape"), archives
+    except FileNotFoundError:
+        return messages, None, archives
+
+
+def _library_finder(plan: LinkPlan, captured: Capture) -> Callable[[str], str | None]:
+    """Finds the file of a library that the patch needs, where the linker or the driver looks for it."""
+
+    def find(name: str) -> str | None:
+        directory = plan.directory or os.getcwd()
+        if os.path.isabs(name) and os.path.isfile(name):
+            return name
+        base = os.path.basename(name)
+        stem = base.partition(".so")[0] + ".so"
+        for folder in library_folders(plan.args, directory):
+            for candidate in dict.fromkeys((base, stem)):
+                if os.path.isfile(os.path.join(folder, candidate)):
+                    return os.path.join(folder, candidate)
+        query = library_query(plan.args, plan.os, base)
+        try:
+            found = _run(query, captured).splitlines()[-1:] if query else []
+        except LinkerFailed:
+            found = []
+        return found[0] if found and os.path.isfile(found[0]) else None
+
+    return find
 
 
 def _refuse_findings(checked: Checked, problems: Iterable[Decision]) -> None:
@@ -173,14 +256,14 @@ def _fresh_name(target: Path, built: Built, inputs: Sequence[StrPath]) -> str:
     return f"{target.stem}.{digest.hexdigest()[:12]}{target.suffix}"
 
 
-def _run(command: Sequence[str], captured: Capture) -> str:
-    """What the linker prints.
+def _run(command: Sequence[str], captured: Capture, variables: Mapping[str, str] | None = None) -> str:
+    """What the linker prints; *variables* are set besides.
 
     The captured variables are laid over the present ones and nothing is cleared: drivers look for their linker
     through ``PATH`` ("collect2: cannot find 'ld'").
     """
     try:
-        done = run(command, captured.directory, {**os.environ, **captured.environment})
+        done = run(command, captured.directory, {**os.environ, **captured.environment, **(variables or {})})
     except OSError as error:
         where = "" if captured.directory.is_dir() else f" in {captured.directory}, which is gone"
         raise LinkerFailed(f"{command[0]}: cannot be run{where}: {error.strerror}", command=command) from error

@@ -54,6 +54,9 @@ class Options(TypedDict, total=False):
     """Name -> runtime address of the function that replaced the host's, from earlier patches."""
     whole_archive: bool
     """Take every member of archives, not only those that something refers to."""
+    archives: Sequence[StrPath]
+    """Archives of the host's link, from which bound copies take what the host lacks; needs ``bind``. A shared library
+    among them keeps what it exports to itself."""
     exports: Sequence[str]
     """Names that the patch must export; archives are searched for them."""
     wrapped: Sequence[str]
@@ -72,6 +75,7 @@ class BuildOptions(Row):
     keep_state: bool = False
     overrides: Mapping[str, int] = {}
     whole_archive: bool = False
+    archives: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
     wrapped: tuple[str, ...] = ()
 
@@ -90,6 +94,8 @@ def read_options(caller: str, options: Mapping[str, object]) -> BuildOptions:
     read = BuildOptions(**{name: READERS[name](name, value) for name, value in options.items()})
     if read.keep_state and not read.bind:
         raise UsageError("keep_state works by bound copies: give bind=True as well")
+    if read.archives and not read.bind:
+        raise UsageError("members of archives become bound copies: give bind=True as well")
     return read
 
 
@@ -115,6 +121,7 @@ READERS: dict[str, Callable[[str, object], Any]] = {
     "keep_state": flag,
     "overrides": addresses,
     "whole_archive": flag,
+    "archives": path_list,
     "exports": name_list,
     "wrapped": name_list,
 }

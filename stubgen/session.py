@@ -153,6 +153,7 @@ class Session:
         self._hosts = FileCache[Host](hosts)
         self._objects = FileCache[Opened](1 << 12, object_bytes)
         self._needed = FileCache[Needed](SETS, object_bytes)
+        self._borrowed = FileCache[tuple[Needed, object]](SETS, object_bytes)
         self._supplied = FileCache[Mapping[bytes, str]](SETS, object_bytes)
         self._resolutions: list[_KnownResolution] = []  # the last used at the end
         self._facts: dict[bool, LibraryFacts] = {}
@@ -198,6 +199,22 @@ class Session:
             return opened, opened.whole
 
         return self._objects.get(os.fspath(path), [path], read)
+
+    def borrowed(
+        self, needed: Needed, host: Host, archives: Sequence[PathLike], supplied: Mapping[bytes, str]
+    ) -> Needed:
+        """*needed* with what *archives* have and the host lacks, as :func:`~stubgen.borrow.borrow` says."""
+        names = tuple(os.fspath(path) for path in archives)
+        if not names:
+            return needed
+
+        def take() -> tuple[tuple[Needed, object], bool]:
+            from stubgen.borrow import borrow
+
+            answer = borrow(needed, host, names, supplied=supplied)
+            return (answer, (needed, host, supplied)), True  # held, so that their identities stay theirs
+
+        return self._borrowed.get((id(needed), id(host), id(supplied), names), names, take)[0]
 
     def supplied(self, libraries: Sequence[PathLike]) -> Mapping[bytes, str]:
         """The names that *libraries* export, each with its library; of two, the last one."""

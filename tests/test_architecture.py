@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LEVELS: tuple[dict[str, str], ...] = (
-    {"errors": ""},
+    {"errors": "", "finding": ""},
     {
         "common": (
             "text arguments cache aarch64 row fields view record columns layout object_copy strings files cancellation"
@@ -21,11 +21,12 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "elf": "constants records relocations unwind reader writer editor",
         "macho": "constants records relocations unwind reader writer editor",
-        "symbols": "versions similar numbering wrapped",
+        "symbols": "versions similar rust numbering placed wrapped",
     },
     {"image": ". archive dwarf elf macho opening"},
     {"host": "index . slide"},
     {"resolve": "needed verdicts candidates keep_state resolution resolver"},
+    {"borrow": "object unwind elf ."},
     {
         "stub": (
             "trampoline libraries facts assembler disassembler decoding slots sections_elf sections_macho contents_elf "
@@ -38,11 +39,12 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"build": ""},
     {
         "linkplan": (
-            "every_image options gnu_options ld64_options driver_options tokens response plan request toolchain "
-            "relocatable edits decisions refusals additions windows explain ."
+            "every_image options gnu_options ld64_options driver_options library_file tokens response plan request "
+            "toolchain libraries relocatable edits decisions refusals own_folders additions windows explain "
+            "map_option ."
         ),
     },
-    {"capture": ""},
+    {"capture": "", "origin": "symbols sources link_map elf macho account findings", "loading": "elf macho ."},
     {"check": ""},
     {"link": ""},
     {"commands": ". options build plan check link inspect verify capture captures cache"},

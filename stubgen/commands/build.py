@@ -10,6 +10,7 @@ from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.options import (
     add_build_options,
+    borrowed_documents,
     decision_documents,
     judge_options,
     keep_outputs_apart,
@@ -39,6 +40,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     """Build, verify and write; nothing is written when a needed symbol is refused."""
     if arguments.keep_state and arguments.bound_dir is None:
         raise UsageError("--keep-state works by bound copies: say where to write them with --bound-dir")
+    if arguments.archive and arguments.bound_dir is None:
+        raise UsageError("members of archives become bound copies: say where to write them with --bound-dir")
     keep_outputs_apart(arguments)
     options = judge_options(arguments)
     options["bind"] = arguments.bound_dir is not None
@@ -69,6 +72,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         "bti": built.stub.bti,
         **slide_document(judged.slide),
         "bound": [{"input": name, "copy": copy} for name, copy in copies],
+        "borrowed": borrowed_documents(judged.needed),
         **verdicts,
     }
     left = [f"note: {describe(d)}" for d in judged.problems] + shared_variable_notes(judged.shared_variables)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 
 from stubgen.check import Checked, check_patch
-from stubgen.commands import Outcome
-from stubgen.commands.options import add_cache_option, address, overrides, table
+from stubgen.commands import SCHEMA, Outcome
+from stubgen.commands.options import add_cache_option, address, overrides, table, write_report
+from stubgen.common.files import keep_apart
+from stubgen.common.text import as_text
 from stubgen.errors import PatchRefusal, UsageError
 from stubgen.host import Host
 from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
+from stubgen.origin.account import Account
+from stubgen.origin.sources import Origin
 from stubgen.session import Session
 
 
@@ -34,6 +38,17 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--library", action="append", default=[], metavar="FILE", help="a library that will be loaded beside it"
     )
+    parser.add_argument(
+        "--object",
+        action="append",
+        default=[],
+        metavar="OBJ",
+        help="an object that it was linked from, or an archive that was searched: with all of them, everything in it "
+        "has to be accounted for",
+    )
+    parser.add_argument("--stub", metavar="FILE", help="the stub object that it was linked with")
+    parser.add_argument("--link-map", metavar="FILE", help="the map file that its linker wrote")
+    parser.add_argument("--map", metavar="FILE", help="write where everything in it comes from, as JSON")
 
 
 def execute(arguments: argparse.Namespace, session: Session | None = None) -> Outcome:
@@ -42,6 +57,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         raise UsageError("give the anchor's runtime address (--aslr-reference) or the slide (--slide), not both")
     if arguments.anchor is not None and arguments.aslr_reference is None:
         raise UsageError("--anchor says nothing without the address at which the process has it: add --aslr-reference")
+    given = [arguments.patch, arguments.host, *arguments.library, *arguments.object]
+    keep_apart({"--map": arguments.map}, [*given, *filter(None, (arguments.stub, arguments.link_map))])
     replaced = overrides(arguments.override)
     session = session or Session(mapped=True)
     host = session.host(arguments.host, cache=arguments.cache)
@@ -52,8 +69,12 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         exports=arguments.export,
         libraries=arguments.library,
         overrides=replaced,
+        objects=arguments.object,
+        stub=arguments.stub,
+        link_map=arguments.link_map,
         facts=session.facts(cache=arguments.cache),
     )
+    write_map(arguments.map, checked, "check", arguments.patch)
     verdict = "sound" if checked.ok else "not sound"
     return Outcome(
         check_document(checked),
@@ -61,6 +82,13 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         0 if checked.ok else PatchRefusal.exit_status,
         kind="" if checked.ok else PatchRefusal.__name__,
     )
+
+
+def write_map(path: str | None, checked: Checked, command: str, patch: str) -> None:
+    """Write the account as JSON where ``--map`` asks for it."""
+    if path is not None and checked.account is not None:
+        document = {"schema": SCHEMA, "command": command, "patch": patch, **account_document(checked.account)}
+        write_report(path, document)
 
 
 def _slide(arguments: argparse.Namespace, host: Host) -> Slide | None:
@@ -78,10 +106,58 @@ def check_document(checked: Checked) -> dict[str, object]:
         "ok": checked.ok,
         "stubs": len(checked.stubs),
         "slide": checked.slide,
-        "findings": [{"check": f.check, "ok": f.ok, "message": f.message} for f in checked.findings],
+        "findings": [
+            {"check": f.check, "ok": f.ok, "note": f.note, "message": f.message, "names": list(f.names)}
+            for f in checked.findings
+        ],
+        "account": account_document(checked.account) if checked.account else None,
     }
+
+
+def account_document(account: Account) -> dict[str, object]:
+    """Where everything in the patch comes from, for ``--json`` and ``--map``."""
+    return {
+        "from_link_map": account.mapped,
+        "definitions": [
+            {
+                "name": as_text(item.name),
+                "section": item.symbol.section,
+                "address": item.symbol.address,
+                "size": item.symbol.size,
+                "kind": item.symbol.kind.value,
+                "local": item.symbol.static,
+                "origin": _origin_document(item.origin),
+                "host": [
+                    {"kind": c.kind.value, "address": c.address, "size": c.size, "section": c.section, "local": c.local}
+                    for c in item.host
+                ],
+            }
+            for item in account.definitions
+        ],
+        "sections": [
+            {
+                "name": section.name,
+                "address": section.address,
+                "size": section.size,
+                "parts": [{"origin": _origin_document(share.origin), "size": share.size} for share in section.shares],
+            }
+            for section in account.sections
+        ],
+        "initializers": [
+            {
+                "name": as_text(item.name),
+                "address": item.constructor.address,
+                "origin": _origin_document(item.origin),
+            }
+            for item in account.initializers
+        ],
+    }
+
+
+def _origin_document(origin: Origin) -> dict[str, object]:
+    return {"kind": origin.source.value, "file": origin.file, "member": origin.member}
 
 
 def check_lines(checked: Checked) -> list[str]:
     """The findings for a person."""
-    return table([("  ok" if f.ok else "  NO", f.check, f.message) for f in checked.findings])
+    return table([("note" if f.note else "  ok" if f.ok else "  NO", f.check, f.message) for f in checked.findings])

@@ -8,9 +8,11 @@ from pathlib import Path
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture, newest_capture
 from stubgen.commands import SCHEMA, Outcome
-from stubgen.commands.check import check_document, check_lines
+from stubgen.commands.check import check_document, check_lines, write_map
 from stubgen.commands.options import (
     add_build_options,
+    borrowed_documents,
+    borrowed_lines,
     decision_documents,
     judge_options,
     keep_outputs_apart,
@@ -44,12 +46,13 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
         "--bound-dir", metavar="DIR", help="keep the bound copies there: Mach-O debug information names them"
     )
     parser.add_argument("--stub", metavar="FILE", help="keep the stub object")
+    parser.add_argument("--map", metavar="FILE", help="write where everything in the patch comes from, as JSON")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the patch to write")
 
 
 def execute(arguments: argparse.Namespace, session: Session | None = None) -> Outcome:
     """Link the patch; it appears only when it is sound."""
-    keep_outputs_apart(arguments, stub=arguments.stub, override_map=arguments.override_map)
+    keep_outputs_apart(arguments, stub=arguments.stub, override_map=arguments.override_map, map=arguments.map)
     options = judge_options(arguments)
     with tidy_at_signals():
         linked = link_patch(
@@ -68,12 +71,14 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     shared = linked.built.resolution.shared_variables
     verdicts = {"decisions": decisions, "duplicates": shared_variable_documents(shared)}
     write_report(arguments.report, {"schema": SCHEMA, "command": "link", **verdicts})
+    write_map(arguments.map, linked.checked, "link", str(linked.output))
     write_report(arguments.override_map, {"schema": SCHEMA, "functions": linked.replaces})
     document = {
         "output": str(linked.output),
         "stubs": len(linked.built.stub.names),
         **slide_document(linked.built.resolution.slide),
         **verdicts,
+        "borrowed": borrowed_documents(linked.built.resolution.needed),
         "replaces": linked.replaces,
         "link_command": list(linked.command),
         "directory": str(linked.plan.directory) if linked.plan.directory else None,
@@ -96,6 +101,7 @@ def _text(linked: Linked) -> str:
     lines = [
         f"{linked.output}: {linked.output.stat().st_size} bytes, {counted(len(resolution.stubs.names), 'stub')}, "
         f"slide {resolution.slide.value:#x}",
+        *borrowed_lines(resolution.needed),
         *check_lines(linked.checked),
     ]
     kept = [variable.name for variable in resolution.shared_variables if variable.forwarded]

@@ -14,6 +14,7 @@ from stubgen.errors import MalformedInput, UsageError
 if TYPE_CHECKING:
     from stubgen.host.slide import Slide
     from stubgen.options import Options
+    from stubgen.resolve.needed import Needed
     from stubgen.resolve.verdicts import Decision, SharedVariable
 
 
@@ -70,6 +71,13 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--whole-archive", action="store_true", help="take every member of the patch's archives")
     parser.add_argument(
+        "--archive",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="an archive of the host's link: bound copies take from it what the host lacks",
+    )
+    parser.add_argument(
         "--bti", choices=("auto", "on", "off"), default="auto", help="begin each stub with a BTI landing pad"
     )
     parser.add_argument(
@@ -114,6 +122,7 @@ def judge_options(arguments: argparse.Namespace) -> Options:
         "keep_state": arguments.keep_state,
         "overrides": overrides(arguments.override),
         "whole_archive": arguments.whole_archive,
+        "archives": arguments.archive,
         "exports": arguments.export,
         "wrapped": arguments.wrap,
     }
@@ -172,6 +181,28 @@ def _override_map(path: str, start: int) -> dict[str, int]:
         if offset < 0 or start + offset >= ADDRESS_LIMIT:
             raise MalformedInput(f"{path}: {name} at {offset:#x} in a patch at {start:#x} is outside user space (2^48)")
     return functions
+
+
+def borrowed_documents(needed: Needed) -> list[dict[str, object]]:
+    """The members of archives that became objects of the patch, for ``--json`` and ``--report``."""
+    return [
+        {
+            "member": member.name,
+            "path": member.path,
+            "wanted": list(member.wanted),
+            "stepped_back": list(member.stepped_back),
+        }
+        for member in needed.borrowed
+    ]
+
+
+def borrowed_lines(needed: Needed) -> list[str]:
+    """The same for a person."""
+    return [f"  borrowed {member.name} for {_few(member.wanted)}" for member in needed.borrowed]
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def shared_variable_documents(variables: Iterable[SharedVariable]) -> list[dict[str, object]]:

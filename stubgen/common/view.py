@@ -56,3 +56,14 @@ def uleb128(raw: BytesLike, position: int, where: str) -> tuple[int, int]:
             return value, position
         shift += 7
     raise MalformedInput(f"{where}: ends in the middle of a number")
+
+
+def sleb128(raw: BytesLike, position: int, where: str) -> tuple[int, int]:
+    """One SLEB128 number at byte *position*, and where the next one starts.
+
+    Raises:
+        MalformedInput: as :func:`uleb128` does.
+    """
+    value, end = uleb128(raw, position, where)
+    bits = 7 * (end - position)
+    return (value - (1 << bits) if value >> (bits - 1) & 1 else value), end

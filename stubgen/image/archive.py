@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from stubgen.common.files import read_input
@@ -43,7 +43,23 @@ def members(data: Any, name: str) -> Iterator[Member]:
         UnreadableInput: a thin archive's member is not where the archive says.
     """
     view = View(data, name)
-    thin = is_thin(view.data)
+    return (_read(view, entry) for entry in _entries(view))
+
+
+class _Entry(NamedTuple):
+    """Where a member is."""
+
+    position: int  # of its header, in bytes
+    title: str
+    start: int  # of its content; in a thin archive it is in a file of its own
+    size: int  # bytes
+    nested: int = 0
+    """Thin: the position in the archive of that name, from which it was added (GNU ar, ``/NAME:POSITION``)."""
+
+
+def _entries(view: View) -> Iterator[_Entry]:
+    """Every member but the symbol index and the name table."""
+    thin, name = is_thin(view.data), view.name
     long_names = b""
     position = len(MAGIC)
     while position < len(view):
@@ -57,16 +73,64 @@ def members(data: Any, name: str) -> Iterator[Member]:
             long_names = bytes(view.bytes(start, size, "the archive's name table"))
         elif raw_name not in _INDEXES:
             title, skipped = _member_name(raw_name, long_names, view, start)
-            if title in _INDEXES:
-                pass
-            elif thin and "\0" in title:
-                raise MalformedInput(f"{name}: a member's name has a NUL byte in it: the archive is corrupt")
-            elif thin:
-                yield Member(title, read_input(os.path.join(os.path.dirname(name), title)))
-            else:
-                yield Member(title, view.bytes(start + skipped, size - skipped, f"member {title}"))
+            if title not in _INDEXES:
+                nested = raw_name.partition(":")[2] if thin else ""
+                where = int(nested) if nested.isdecimal() else 0
+                yield _Entry(position, title, start + skipped, size - skipped, where)
         stored = size if not thin or raw_name in _INDEXES or raw_name == "//" else 0
         position = start + stored + (stored & 1)
+
+
+def _read(view: View, entry: _Entry) -> Member:
+    if not is_thin(view.data):
+        return Member(entry.title, view.bytes(entry.start, entry.size, f"member {entry.title}"))
+    if "\0" in entry.title:
+        raise MalformedInput(f"{view.name}: a member's name has a NUL byte in it: the archive is corrupt")
+    path = os.path.join(os.path.dirname(view.name), entry.title)
+    content = read_input(path)
+    if not entry.nested:
+        return Member(entry.title, content)
+    inner = View(content, path)
+    for candidate in _entries(inner):
+        if candidate.position == entry.nested:
+            return _read(inner, candidate)
+    raise MalformedInput(f"{view.name}: {path} has no member at {entry.nested:#x}: it was changed since")
+
+
+def symbol_index(data: Any, name: str) -> dict[bytes, int] | None:
+    """Name -> position of the first member that defines it, from the archive's index; None where it has none of ours.
+
+    The index is GNU's, ``/`` or ``/SYM64/``: a count and positions, big-endian, and the names behind them.
+
+    Raises:
+        MalformedInput: it is cut off.
+    """
+    view = View(data, name)
+    if len(view) < len(MAGIC) + _HEADER_SIZE:
+        return None
+    header = bytes(view.bytes(len(MAGIC), _HEADER_SIZE, "the archive's index"))
+    width = {b"/": 4, b"/SYM64/": 8}.get(header[:16].rstrip(b" "))
+    if width is None:
+        return None
+    raw = view.bytes(len(MAGIC) + _HEADER_SIZE, _decimal(header[48:58], name, len(MAGIC)), "the archive's index")
+    count = int.from_bytes(raw[:width], "big")
+    names = bytes(raw[width * (count + 1) :]).split(b"\0")
+    if width * (count + 1) > len(raw) or len(names) < count:
+        raise MalformedInput(f"{name}: its index of symbols is cut off")
+    found: dict[bytes, int] = {}
+    for number, symbol in enumerate(names[:count], 1):
+        found.setdefault(symbol, int.from_bytes(raw[width * number : width * (number + 1)], "big"))
+    return found
+
+
+def members_at(data: Any, name: str, positions: Collection[int]) -> dict[int, Member]:
+    """The members whose headers are at *positions*, as :func:`symbol_index` has them.
+
+    Raises:
+        MalformedInput, UnreadableInput: as for :func:`members`.
+    """
+    view = View(data, name)
+    return {entry.position: _read(view, entry) for entry in _entries(view) if entry.position in positions}
 
 
 def _member_name(raw_name: str, long_names: bytes, view: View, start: int) -> tuple[str, int]:
@@ -74,8 +138,8 @@ def _member_name(raw_name: str, long_names: bytes, view: View, start: int) -> tu
     if raw_name.startswith("#1/"):
         length = _decimal(raw_name[3:].encode(), view.name, start)
         return as_text(bytes(view.bytes(start, length, "a BSD member's name")).rstrip(b"\0")), length
-    if raw_name.startswith("/") and raw_name[1:].isdecimal():
-        rest = long_names[int(raw_name[1:]) :]
+    if raw_name.startswith("/") and raw_name[1:].partition(":")[0].isdecimal():
+        rest = long_names[int(raw_name[1:].partition(":")[0]) :]
         return as_text(rest.partition(b"/\n")[0].partition(b"\n")[0]), 0
     return as_text(raw_name.encode("latin-1").removesuffix(b"/")), 0
 

@@ -40,21 +40,27 @@ class Additions(NamedTuple):
 
     options: Sequence[Edit]
     inputs: Sequence[Edit]
+    libraries: Sequence[Edit]
     output: Edit
 
 
 def additions(context: Context, kept: Sequence[KeptOption]) -> Additions:
     """What the patch's link needs beside the options that are *kept*."""
     output = _added(["-o", context.request.output], "the patch")
-    return Additions([*_kind_of_output(context, kept), *_sdk(context, kept)], patch_inputs(context.request), output)
+    flags, libraries = _runtimes(context)
+    options = [*flags, *_kind_of_output(context, kept), *_sdk(context, kept)]
+    return Additions(options, patch_inputs(context.request), [*_libraries(context), *libraries], output)
 
 
 def with_additions(edits: Sequence[Edit], added: Additions, context: Context) -> list[Edit]:
     """The *edits* of the captured arguments with what is added: behind them, but for inputs whose order matters."""
     first = _input_position(edits, context)
-    if first is None:
-        return [*edits, *added.options, *added.inputs, added.output]
-    return [*edits[:first], *added.inputs, *edits[first:], *added.options, added.output]
+    if first is not None:
+        edits = [*edits[:first], *added.inputs, *edits[first:]]
+    elif added.libraries:
+        edits = [*edits, *added.inputs]
+    late = [] if first is not None or added.libraries else added.inputs
+    return [*edits, *added.libraries, *added.options, *late, added.output]
 
 
 def _added(arguments: Iterable[str], why: str) -> Edit:
@@ -91,6 +97,43 @@ def _kind_of_output(context: Context, kept: Sequence[KeptOption]) -> list[Edit]:
         ),
         _for_linker(name, "a name that no loaded library has", toolchain),
     ]
+
+
+def _libraries(context: Context) -> list[Edit]:
+    """The shared libraries that a linker script named besides the archives for which it went."""
+    if context.request.relocatable:
+        return []
+    return [
+        _added(meaning.shared, "what the linker script names besides archives")
+        for meaning in context.libraries.values()
+        if meaning.shared
+    ]
+
+
+def _runtimes(context: Context) -> tuple[list[Edit], list[Edit]]:
+    """How the driver is kept from linking run-time libraries that the host has in it: options, and libraries.
+
+    GCC before 13 has no ``-nostdlib++``: it gets none of its libraries, and then each as far as the patch needs it.
+    """
+    toolchain, static = context.toolchain, context.static_runtimes
+    if not toolchain.driver or context.request.relocatable or toolchain.family is Family.LD64:
+        return [], []
+    cxx = "++" in toolchain.program
+    if toolchain.dialect is Dialect.ZIG and cxx and not context.no_cxx_library:
+        return [_added(["-nostdlib++"], "zig's libc++ and libunwind are archives, which the host has in it")], []
+    if context.no_default_libraries or not static or toolchain.dialect is Dialect.ZIG:
+        return [], []
+    if "clang" in toolchain.program:
+        wanted = "-static-libstdc++" in static and not context.no_cxx_library
+        return ([_added(["-nostdlib++"], "the host has it in it")] if wanted else []), []
+    names = [
+        *(["-lstdc++"] if cxx and "-static-libstdc++" not in static else []),
+        *(["-lm"] if cxx else []),
+        *([] if "-static-libgcc" in static else ["-lgcc_s"]),
+    ]
+    libraries = ["-Wl,--push-state,--as-needed", *names, "-lgcc", "-lc", "-Wl,--pop-state"]
+    why = "the driver's libraries, but for those that the host has in it"
+    return [_added(["-nodefaultlibs"], why)], [_added(libraries, why)]
 
 
 def _for_linker(arguments: Sequence[str], why: str, toolchain: Toolchain) -> Edit:

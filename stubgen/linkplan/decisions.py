@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from stubgen.linkplan.edits import KEPT, Verdict
 from stubgen.linkplan.every_image import IN_A_LIBRARY, ROWS, of_every_image
+from stubgen.linkplan.libraries import Meaning, Search, read_libraries, runtime_archives
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import LinkerOs
 from stubgen.linkplan.request import PatchRequest
@@ -39,8 +40,18 @@ class Context(NamedTuple):
     """Operands of its ``-L``, in order."""
     captured_shared: bool
     """It already linked a shared library."""
-    wrapped: tuple[str, ...]
+    wrapped: tuple[str, ...] = ()
     """Operands of its ``--wrap``, each once, in order."""
+    libraries: Mapping[int, Meaning] = {}
+    """Item, by its identity -> what the library that it names stands for, where its file was found."""
+    no_cxx_library: bool = False
+    """It was told to leave out the C++ one."""
+    no_default_libraries: bool = False
+    """The driver was told to link no library by itself."""
+    static_runtimes: frozenset[str] = frozenset()
+    """Options that put the language's run-time libraries into the host: ``-static-libstdc++``."""
+    runtimes: tuple[Meaning, ...] = ()
+    """What those options stand for."""
 
 
 def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Context:
@@ -64,6 +75,8 @@ def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Co
             wrapped.update(dict.fromkeys(item.values))
     names.discard("")
     captured = line.captured
+    where, options = search_of(tokens.items, line, request.search), static_runtimes(tokens)
+    meanings = read_libraries(tokens.items, where)
     return Context(
         request=request.run_in(captured.directory),
         toolchain=line.toolchain,
@@ -75,7 +88,53 @@ def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Co
         search=tuple(search),
         captured_shared=shared,
         wrapped=tuple(wrapped),
+        libraries={id(tokens.items[index]): meaning for index, meaning in meanings.items()},
+        no_cxx_library="-nostdlib++" in line.arguments,
+        no_default_libraries=not {"-nodefaultlibs", "-nostdlib"}.isdisjoint(line.arguments),
+        static_runtimes=options,
+        runtimes=tuple(runtime_archives(options, where)),
     )
+
+
+def static_runtimes(tokens: Tokens) -> frozenset[str]:
+    """The options that put a language's run-time library into the host: ``-static-libstdc++``."""
+    return frozenset(
+        tokens.words[item.words[0]]
+        for item in tokens.items
+        if item.option is not None and item.option.name == STATIC_RUNTIME
+    )
+
+
+def search_of(items: Sequence[Item], line: CommandLine, own: Sequence[str] = ()) -> Search:
+    """Where the captured command looked for libraries; *own*: folders that its driver and linker add."""
+    folders: list[str] = []
+    frameworks: list[str] = []
+    roots: list[str] = []
+    targets = {"-L": folders, "--library-path": folders, "--library-directory": folders, "-F": frameworks}
+    targets |= dict.fromkeys(("--sysroot", "-syslibroot", "-isysroot"), roots)
+    for item in items:
+        if item.option is not None and item.option.name in targets and item.values:
+            targets[item.option.name].append(item.values[0])
+    family = line.toolchain.family
+    own = [*own, *(("/usr/lib", "/usr/local/lib") if family is Family.LD64 else ())]
+    return Search(
+        folders=tuple(_rooted([*folders, *own], roots, every=family is Family.LD64)),
+        frameworks=tuple(_rooted([*frameworks, "/System/Library/Frameworks"], roots, every=True)),
+        directory=line.captured.directory or "",
+        roots=tuple(roots),
+        family=family,
+    )
+
+
+def _rooted(folders: Sequence[str], roots: Sequence[str], *, every: bool) -> Iterator[str]:
+    """*folders* as the linker reads them: ``=DIR`` and ``$SYSROOT/DIR`` lie in the root, and on Apple *every* path."""
+    for folder in folders:
+        marked = folder.startswith(("=", "$SYSROOT"))
+        plain = folder.removeprefix("=").removeprefix("$SYSROOT") if marked else folder
+        if marked or (every and os.path.isabs(folder)):
+            yield from (f"{root.rstrip('/')}/{plain.lstrip('/')}" for root in roots)
+        if not marked or not roots:
+            yield plain
 
 
 DROPPED: Mapping[Role, str] = {
@@ -107,6 +166,7 @@ DROPPED: Mapping[Role, str] = {
     Role.INPUT_FORMAT: "says how the host's inputs are read",
     Role.REPORT: "reports on the full build's link",
     Role.LIBTOOL: "libtool's own; the driver does not know it",
+    Role.ARCHIVES: "no archive is linked into a patch",
 }
 """Roles that always go, and why."""
 
@@ -129,6 +189,14 @@ RELOCATABLE_DROPS: Mapping[Role, Verdict] = {
 HOST_INPUT = DROPS[Role.INPUT]
 """An object or archive of the host, under whatever option or name."""
 
+HOST_ARCHIVE = Verdict(
+    False,
+    "an archive of the host's: linked again, it would bring a second copy of what the host has; what the host lacks is "
+    "taken from it before the link",
+    (Role.LIBRARY,),
+)
+STATIC_RUNTIME = "-static-lib"
+"""How the drivers' options begin that link one of their run-time libraries from its archive."""
 BACK_EDGE = Verdict(False, "is the host: the patch would depend on it and load it again")
 INCOMPLETE = Verdict(False, "its operand is missing, so it would swallow the next argument")
 NO_RESPONSE_FILE = Verdict(True, "a response file that is not there")
@@ -290,10 +358,16 @@ def _decide_library(item: Item, context: Context) -> Verdict:
             return BACK_EDGE
         if _in_workspace(file, context):
             return HOST_INPUT
-        return KEPT
+        return _by_file(item, context)
     if context.toolchain.family is Family.LD64 and name.endswith(".o"):  # ld64 reads -lcrt1.o as an object's name
         return HOST_INPUT
-    return BACK_EDGE if name in context.host_libraries else KEPT
+    return BACK_EDGE if name in context.host_libraries else _by_file(item, context)
+
+
+def _by_file(item: Item, context: Context) -> Verdict:
+    """What becomes of a library by the file that it is."""
+    meaning = context.libraries.get(id(item))
+    return HOST_ARCHIVE if meaning is not None and (meaning.archive or meaning.shared is not None) else KEPT
 
 
 def _in_workspace(file: str, context: Context) -> bool:
@@ -309,12 +383,12 @@ def _in_workspace(file: str, context: Context) -> bool:
 
 
 def _decide_library_file(item: Item, context: Context) -> Verdict:
-    return BACK_EDGE if basename(item.values[0]) in context.host_names else KEPT
+    return BACK_EDGE if basename(item.values[0]) in context.host_names else _by_file(item, context)
 
 
 def _decide_framework(item: Item, context: Context) -> Verdict:
     name = item.values[0].partition(",")[0]
-    return BACK_EDGE if name in context.host_names else KEPT
+    return BACK_EDGE if name in context.host_names else _by_file(item, context)
 
 
 def _decide_export(item: Item, context: Context) -> Verdict:

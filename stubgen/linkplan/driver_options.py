@@ -91,6 +91,8 @@ ROWS: tuple[Row, ...] = (
     ),
     (Role.INPUT, SEPARATE, "-filelist -force_load"),
     (Role.INPUT_FORMAT, JOINED_OR_SEPARATE, "-b"),
+    (Role.ARCHIVES, FLAG, "-all_load -ObjC -noall_load"),
+    (Role.ARCHIVES, JOINED, "-static-lib"),
     (Role.UNRESOLVED, SEPARATE, "-undefined"),
     (Role.INITIALISER, SEPARATE, "-init"),
     (Role.DEFINITION, SEPARATE_2, "-alias"),
@@ -165,7 +167,7 @@ ROWS: tuple[Row, ...] = (
         FLAG,
         # Names that a shorter joined option would swallow: -o, -e, -u, -x, -l, -T, -D, -h, -b, -A, -G, -R, -z.
         "-object -emit-llvm -emit-interface-stubs -emit-merged-ifs -emit-module "
-        "-undef -hidden -ansi -export_dynamic -all_load -ObjC -ObjC++ "
+        "-undef -hidden -ansi -export_dynamic -ObjC++ "
         "-bind_at_load -time -traditional -trigraphs -traditional-cpp -analyze",
     ),
     (Role.PLAIN, JOINED, "-objcmt- -object-file-name= -Rpass -working-directory="),

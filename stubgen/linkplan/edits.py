@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from stubgen.linkplan.library_file import LibraryFile
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import Action, Edit, LinkPlan
 from stubgen.linkplan.request import PatchRequest
@@ -138,7 +139,11 @@ def _response_edit(file: ResponseFile, span: _Span) -> Edit:
 
 
 def make_plan(
-    line: CommandLine, request: PatchRequest, edits: Sequence[Edit], wrapped: tuple[str, ...] = ()
+    line: CommandLine,
+    request: PatchRequest,
+    edits: Sequence[Edit],
+    libraries: tuple[LibraryFile, ...] = (),
+    wrapped: tuple[str, ...] = (),
 ) -> LinkPlan:
     """The plan that *edits* amount to."""
     args = tuple(argument for edit in edits for argument in edit.after)
@@ -158,6 +163,7 @@ def make_plan(
         fixed=line.toolchain.fixed,
         localize=localize,
         wrapped=wrapped,
+        libraries=libraries,
     )
 
 

@@ -42,6 +42,11 @@ ROWS = (
         "the end of the image's own exception tables",
         closes=True,
     ),
+    Row(
+        r"crtfastmath\.o",
+        EveryImage.START_UP,
+        "flushes denormal numbers, as -ffast-math asks for; the host's link did the same",
+    ),
     Row(r"swiftrt\.o|swift_begin\.o", EveryImage.START_UP, "registers the image's own Swift metadata"),
     Row(r"swift_end\.o", EveryImage.START_UP, "the end of the image's own Swift metadata", closes=True),
     Row(r"ldc_rt\.dso\.o", EveryImage.START_UP, "registers the image's own D modules"),

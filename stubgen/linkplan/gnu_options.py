@@ -147,6 +147,7 @@ ROWS: tuple[Row, ...] = (
         "--major-image-version --minor-image-version --major-os-version --minor-os-version --subsystem "
         "--major-subsystem-version --minor-subsystem-version --file-alignment --section-alignment --heap --stack",
     ),
+    (Role.ARCHIVES, FLAG, "-Bstatic -dn -non_shared --whole-archive --no-whole-archive"),
     (Role.PLAIN, SEPARATE, "-assert"),
     (
         Role.PLAIN,
@@ -159,9 +160,8 @@ ROWS: tuple[Row, ...] = (
     (
         Role.PLAIN,
         FLAG,
-        "--as-needed --no-as-needed --add-needed --no-add-needed -Bstatic -dn -non_shared -Bdynamic "
-        "-Bsymbolic -Bsymbolic-functions -Bno-symbolic --whole-archive --no-whole-archive --start-group "
-        "--end-group -( -) --pop-state "
+        "--as-needed --no-as-needed --add-needed --no-add-needed -Bdynamic "
+        "-Bsymbolic -Bsymbolic-functions -Bno-symbolic --start-group --end-group -( -) --pop-state "
         "--no-export-dynamic --no-build-id --eh-frame-hdr --no-eh-frame-hdr --no-gc-sections "
         "--enable-new-dtags --disable-new-dtags --allow-shlib-undefined "
         "--undefined-version --allow-multiple-definition --fatal-warnings --no-fatal-warnings -v "

@@ -62,6 +62,7 @@ ROWS: tuple[Row, ...] = (
     (Role.MERGED, SEPARATE, "-merge_framework -merge_library"),
     (Role.MERGED, JOINED, "-merge-l"),
     (Role.GROUPING, FLAG, "--start-lib --end-lib"),
+    (Role.ARCHIVES, FLAG, "-ObjC -all_load -noall_load -why_load -whyload"),
     (Role.UNRESOLVED, SEPARATE, "-undefined"),
     (Role.INITIALISER, SEPARATE, "-init"),
     (Role.DEFINITION, SEPARATE_2, "-alias"),
@@ -135,14 +136,14 @@ ROWS: tuple[Row, ...] = (
     (
         Role.PLAIN,
         FLAG,
-        "-ObjC -all_load -noall_load -bind_at_load -demangle -dynamic -dead_strip_dylibs "
+        "-bind_at_load -demangle -dynamic -dead_strip_dylibs "
         "-headerpad_max_install_names -search_paths_first -search_dylibs_first "
         "-twolevel_namespace -fatal_warnings -no_deduplicate -no_implicit_dylibs "
         "-adhoc_codesign -export_dynamic -single_module -multi_module -reproducible "
         "-debug_variant -no_warn_duplicate_libraries -warn_duplicate_libraries -no_compact_unwind "
         "-keep_private_externs -objc_stubs_small -objc_stubs_fast -ld_classic -ld_new -ld64 -v -w -M -X -Z -d "
         "-data_const -no_data_const -fixup_chains -no_fixup_chains -no_uuid -random_uuid -init_offsets "
-        "-why_load -whyload -save-temps -application_extension "
+        "-save-temps -application_extension "
         "-no_application_extension -no_function_starts -function_starts -no_data_in_code_info "
         "-data_in_code_info -mark_dead_strippable_dylib -private_bundle -no_objc_category_merging",
     ),

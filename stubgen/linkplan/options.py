@@ -128,6 +128,8 @@ class Role(Enum):
     """Makes inputs of everything that follows."""
     LIBTOOL = "libtool"
     """Libtool's own, for what it builds from the driver's command."""
+    ARCHIVES = "archives"
+    """Says how archives are linked, or which run-time library is one."""
     FORWARD_LIST = "forward list"
     """Hands a comma-separated list to the linker."""
     FORWARD_NEXT = "forward next"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from stubgen.common.text import as_bytes
 from stubgen.linkplan import response
+from stubgen.linkplan.library_file import LibraryFile
 from stubgen.linkplan.options import Role
 
 StrPath = str | os.PathLike[str]
@@ -86,6 +87,13 @@ class LinkPlan(NamedTuple):
     """After a relocatable link, run this too: it keeps only chosen symbols global. Empty: nothing to run."""
     wrapped: tuple[str, ...] = ()
     """What ``--wrap`` names: a reference to ``f`` means ``__wrap_f``, and one to ``__real_f`` means ``f``."""
+    libraries: tuple[LibraryFile, ...] = ()
+    """The libraries of the captured command that are files here, in order, but those that every image has."""
+
+    @property
+    def archives(self) -> tuple[LibraryFile, ...]:
+        """Those that are no part of the patch's link: what the host lacks is taken from them before."""
+        return tuple(library for library in self.libraries if library.is_archive)
 
     def command(self, temporary_directory: StrPath, *, limit: int | None = None) -> list[str]:
         """:attr:`args`, behind a response file in *temporary_directory* when they exceed the system's limit.
@@ -120,6 +128,9 @@ def document(plan: LinkPlan) -> dict[str, object]:
         "directory": None if plan.directory is None else str(plan.directory),
         "localize": list(plan.localize),
         "wrapped": list(plan.wrapped),
+        "archives": [
+            {"path": archive.path, "whole": archive.whole, "found": archive.found} for archive in plan.archives
+        ],
         "warnings": list(plan.warnings),
         "edits": [
             {

@@ -46,6 +46,8 @@ class PatchWishes(TypedDict, total=False):
     """The host's file; a library of that name is a back-edge and goes. The captured output counts as well."""
     soname: str | None
     """The patch's name for the loader; None: one made from the output and the objects."""
+    search: Sequence[StrPath]
+    """Folders in which the driver and the linker look for libraries by themselves, behind the command's ``-L``."""
     relocatable: bool
     """Merge everything into one relocatable object instead."""
     keep_global: Sequence[str]
@@ -71,6 +73,7 @@ class _PatchRequest(NamedTuple):
     os: LinkerOs | None
     host: str | None
     soname: str | None
+    search: tuple[str, ...]
     relocatable: bool
     keep_global: tuple[str, ...]
     objcopy: str
@@ -97,6 +100,7 @@ class PatchRequest(_PatchRequest):
             os=optional(partial(choice, LinkerOs), "os", wishes.get("os")),
             host=optional(path, "host", wishes.get("host")),
             soname=optional(a_name, "soname", wishes.get("soname")),
+            search=path_list("search", wishes.get("search", ())),
             relocatable=flag("relocatable", wishes.get("relocatable", False)),
             keep_global=name_list("keep_global", wishes.get("keep_global", ())),
             objcopy=path("objcopy", wishes.get("objcopy", "llvm-objcopy")),

@@ -214,6 +214,11 @@ class Toolchain(NamedTuple):
     """The target's name as far as the arguments say it, or ``""``."""
 
     @property
+    def program(self) -> str:
+        """The program's name."""
+        return program_name(next((edit.after[-1] for edit in reversed(self.edits) if edit.after), ""))
+
+    @property
     def fixed(self) -> int:
         """How many arguments :attr:`edits` leave, which must stand first."""
         return sum(len(edit.after) for edit in self.edits)

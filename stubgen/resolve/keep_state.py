@@ -15,7 +15,8 @@ from functools import cached_property
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Variable
-from stubgen.symbols.numbering import SEVERAL, has_sibling, is_rust_name, numbering
+from stubgen.symbols.numbering import SEVERAL, has_sibling, numbering
+from stubgen.symbols.rust import is_rust_name
 
 _MERGED = rb"_MergedGlobals(\.|\Z)"
 

@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING
 from stubgen.common.files import read_input
 from stubgen.common.row import Row
 from stubgen.errors import InputError, UnsupportedInput, UsageError
-from stubgen.image import FileType, Image, Reference, Variable
+from stubgen.image import Candidate, FileType, Image, Reference, Variable
 from stubgen.image.archive import is_archive, is_thin, members
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
 from stubgen.symbols.wrapped import wrapped_meanings
 
 if TYPE_CHECKING:
     from stubgen.macho.reader import BuildVersion
+
+
+class Borrowed(Row):
+    """A member of an archive of the host's link that became an object of the patch, less what the host has of it."""
+
+    name: str  # libfoo.a(foo.o)
+    path: str  # the same with the archive's path
+    wanted: tuple[str, ...]  # the names for which it was taken
+    stepped_back: tuple[str, ...]  # names that it defines and that are the host's nevertheless
 
 
 class Needed(Row):
@@ -34,8 +43,17 @@ class Needed(Row):
     """Mach-O: the objects' distinct platforms and minimum OS versions."""
     variables: tuple[Variable, ...]
     """The variables that the objects define themselves."""
-    meanings: Mapping[bytes, bytes]
+    borrowed: tuple[Borrowed, ...] = ()
+    """The last of ``images``, if they are from archives of the host's link."""
+    located: Mapping[bytes, Candidate] = {}
+    """Spelling -> where in the host it is, for references of borrowed members that no name of the host's answers."""
+    meanings: Mapping[bytes, bytes] = {}
     """Spelling in an object -> the one that the linker looks for instead, and that counts everywhere here."""
+
+    def is_used_by_borrowed(self, spelling: bytes) -> bool:
+        """Whether a borrowed member refers to it, which may reach it without the GOT, as if it were near."""
+        first = len(self.images) - len(self.borrowed)
+        return any(number >= first for number in self.users.get(spelling, ()))
 
     @property
     def inputs(self) -> tuple[str, ...]:

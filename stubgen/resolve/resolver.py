@@ -159,7 +159,11 @@ class _Resolver(ABC):
         names = {reference.name for reference in self.needed.references}
         found = self.host.find(names.union(variable.name for variable in self.needed.variables))
         for reference in self.needed.references:
-            self._judge(reference, found.get(reference.name, []))
+            located = self.needed.located.get(reference.name)
+            if located is not None:
+                self.rules[located.kind](reference, located)
+            else:
+                self._judge(reference, found.get(reference.name, []))
         shared = tuple(self._shared_variables(found))
         self._explain_missing()
         return Resolution(
@@ -441,10 +445,11 @@ class _BoundResolver(_Resolver):
         return "drop --data absolute" if absolute else ""
 
     def _answer_data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
-        if self.policy.data is DataPolicy.ABSOLUTE:
+        borrowed = self.needed.is_used_by_borrowed(reference.spelling)
+        if self.policy.data is DataPolicy.ABSOLUTE and not borrowed:
             self._absolute_symbol(reference, candidate, address, what)
             return
-        self.targets[reference.spelling] = Target(Kind.DATA, SlotKind.ADDRESS, address)
+        self.targets[reference.spelling] = Target(Kind.DATA, SlotKind.ADDRESS, address, kept=borrowed)
         reason = f"it is {what}: bound copies read its address from a slot"
         self._other(reference, Verdict.SLOT, reason, static=candidate.address, runtime=address)
 

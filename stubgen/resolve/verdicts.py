@@ -41,7 +41,8 @@ class Target(NamedTuple):
     kind: Kind  # FUNCTION, DATA or THREAD_LOCAL
     slot_kind: SlotKind
     value: int  # runtime address or thread offset, in bytes
-    kept: bool = False  # the patch defines it too, and uses the host's instead
+    kept: bool = False
+    """It is reached as if it were near: the patch defines it too, or a borrowed member was linked beside it."""
 
 
 class DataPolicy(Enum):

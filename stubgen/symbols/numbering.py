@@ -31,7 +31,6 @@ NESTED = "it belongs to a class or function inside a function, which compilers n
 _SUFFIX = rb"\.\d+\Z"
 _BLOCK = rb"_block_invoke(?:_\d+)?(?:\.|\Z)"
 _LEGACY = rb"17h[0-9a-f]{16}E"
-_RUST = rb"(?s:_?_R[A-Za-z]|.*17h[0-9a-f]{16}E)"
 _ITANIUM = rb"L_?Z|L[a-z]+n?\d+E|S[0-9A-Z]*_|T\d*_|A\d+_|_\d|__\d+_|(?P<length>[1-9]\d*)"
 """What holds digits in an Itanium name: literals, substitutions, array types, discriminators, identifiers."""
 _DISCRIMINATOR = rb"_\d|__\d+_"
@@ -51,11 +50,6 @@ class _Parts(Row):
 
     skeleton: bytes  # the name with # for each identifier
     identifiers: list[bytes]
-
-
-def is_rust_name(name: bytes) -> bool:
-    """Whether *name* is mangled by rustc: unique in a program, with the crate and module in it."""
-    return re.match(_RUST, name) is not None
 
 
 def numbering(name: bytes) -> str:

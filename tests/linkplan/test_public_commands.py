@@ -80,7 +80,7 @@ PAIRS = {
 
 
 EVERY_IMAGES = re.compile(
-    r"(crt(i|n|beginS|endS|begin_so|end_so)|clang_rt\.crt(begin|end)[\w-]*)\.o$|(builtins[\w-]*|clang_rt\.(osx|iossim)|libgcc)\.a$"
+    r"(crt(i|n|beginS|endS|begin_so|end_so|fastmath)|clang_rt\.crt(begin|end)[\w-]*)\.o$|(builtins[\w-]*|clang_rt\.(osx|iossim)|libgcc)\.a$"
 )
 """What the host's link has too, and every image needs of its own."""
 
@@ -121,7 +121,7 @@ def test_the_unresolved_directive_is_the_last_of_its_kind(command: Command) -> N
 
 VALUED = {"-L", "-l", "-B", "-F", "-framework", "-weak_framework", "-isysroot", "-arch", "-target", "-rpath"}
 VALUED |= {"-iframework", "-syslibroot", "-m", "-platform_version", "-macosx_version_min", "--sysroot", "-rpath-link"}
-JOINED = re.compile(r"-(L|l|B|F|m|fuse-ld=|-target=|-sysroot=|rpath=|-ld-path=|R)(?!ap$).")
+JOINED = re.compile(r"-(L|l|B(?!static|dynamic)|F|m|fuse-ld=|-target=|-sysroot=|rpath=|-ld-path=|R)(?!ap$).")
 NOT_KEPT = re.compile(r"-l(crt1\.|:)|-map|-macosx_version_min")
 
 
@@ -129,7 +129,11 @@ def kept_words(argv: tuple[str, ...] | list[str]) -> list[str]:
     """Every option that must survive, with its operand, in order."""
     words = flat(argv)
     kept = []
+    static = False
     for word, following in pairwise([*words, ""]):
+        static = word in ("-Bstatic", "-static") or (static and word != "-Bdynamic")
+        if static and word.startswith("-l") and word not in ("-lgcc", "-lclang_rt.builtins"):
+            continue  # an archive, which no patch links
         if word in VALUED:
             kept.append(f"{word} {following}")
         elif JOINED.match(word) and not NOT_KEPT.match(word):
@@ -143,7 +147,8 @@ def test_search_paths_libraries_and_targets_stay_in_order(command: Command) -> N
     start = command.argv.index("--") + 2 if "--" in command.argv else 1  # behind a wrapper with options of its own
     before = kept_words(command.argv[start:])
     after = kept_words(plan_of(command).args)
-    assert after == before
+    here = {library.found.partition(" in ")[0] for library in plan_of(command).archives}  # on this very machine
+    assert after == [word for word in before if word not in here]
 
 
 MAY_GO = re.compile(
@@ -151,7 +156,8 @@ MAY_GO = re.compile(
     r"--error-unresolved-symbols|--version-script|--dynamic-list|-exported_symbols_list|--gc-sections|-dead_strip$|"
     r"--strip-(all|debug)|-soname|-install_name|-dylib_install_name|-(compatibility|current)_version|-Map|"
     r"--dependency-file|--out-implib|-object_path_lto|-dependency_info|-filelist|-force_load|-e$|-T|-lcrt1|-Xlinker$|"
-    r"--?dynamic-linker|-alias$|-no_adhoc_codesign|-u$|--trace$"
+    r"--?dynamic-linker|-alias$|-no_adhoc_codesign|-u$|--trace$|"
+    r"-Bstatic|--?(no-)?whole-archive|-static-lib|-ObjC$|-all_load|-l"
 )
 
 

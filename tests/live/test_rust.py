@@ -201,17 +201,47 @@ def test_an_edit_may_use_what_the_host_never_used(full_program: Program, tmp_pat
         live.end()
 
 
-def test_what_the_host_dropped_is_named(program: Program, tmp_path: Path) -> None:
-    """A patch that needs what the host's link threw away must not be loaded: the message names each symbol."""
+def test_an_edit_may_use_what_the_hosts_link_dropped(program: Program, tmp_path: Path) -> None:
+    """With --gc-sections, Rust's default, hardly an edit linked: what it adds comes from the captured rlibs.
+
+    The standard library is there once: its panic counters, its canary and the seed of its maps are the host's.
+    """
     source = tmp_path / "feature.rs"
-    source.write_text((SOURCES / "feature_rich.rs").read_text())
+    boom = """    let number = line.len();
+    assert!(line != "boom", "{line} and {number}");
+    line.parse"""
+    source.write_text((SOURCES / "feature_rich.rs").read_text().replace("    line.parse", boom))
+    patch = program.crates.object(source)
+    with LiveHost(program.path) as live:
+        program.patch(live, patch, tmp_path / "patch.so")
+        answer = 'rich: {"a": [1.0, 1.0], "bc": [2.0]} calls 1 lines 1 of 1 total 4 shape 9.00 panicked true'
+        assert live.tell("answer a bc a") == f"{answer} tallies 10"
+        assert live.tell("thread d") == 'rich: {"d": [1.0]} calls 1 lines 1 of 2 total 4 shape 9.00 panicked true'
+        assert live.tell("number 2500") == "2.5e3"
+        assert live.tell("number boom") == "caught boom and 4"
+        assert live.tell("number x") == "invalid float literal"
+        assert live.tell("greet you") == "hello you (number 1 of 1)"
+        live.end()
+    twice = {name for name in defined_by(tmp_path / "patch.so") if "panic_count" in name and "stubgen" not in name}
+    functions = {name for name in twice if "COUNT" not in name}
+    assert twice == functions, "the patch has panic counters of its own"
+
+
+def test_what_nobody_has_is_named(program: Program, tmp_path: Path) -> None:
+    """A patch that needs what is nowhere must not be loaded: the message names each symbol."""
+    extern = 'unsafe extern "C" {\n    fn nobody_has_it();\n}\n\nstruct Dropped'
+    program.crates.edited(tmp_path, "struct Dropped", extern)
+    source = (tmp_path / "feature.rs").read_text()
+    (tmp_path / "feature.rs").write_text(
+        source.replace("let tally =", "unsafe { nobody_has_it() };\n    let tally =", 1)
+    )
+    patch = program.crates.object(tmp_path / "feature.rs")
     done = stubgen(
         *("link", "--host", program.path, "--captured", program.captured, "--slide", "0x5500000000"),
-        *("-o", tmp_path / "patch.so", program.crates.object(source)),
+        *("-o", tmp_path / "patch.so", patch),
     )
     assert done.returncode == 1
-    assert "float_parse" in done.stderr
-    assert "missing: the host has no such symbol" in done.stderr
+    assert "nobody_has_it: missing: the host has no such symbol" in done.stderr
     assert not (tmp_path / "patch.so").exists()
 
 

@@ -659,7 +659,9 @@ def test_the_check_reads_every_constant_back(kept: Kept, tmp_path: Path) -> None
         content[image.virtual_address_to_offset(address)] ^= 8
         (tmp_path / "patch.dylib").write_bytes(content)
         checked = check_patch(tmp_path / "patch.dylib", host, slide=kept.patched.linked.built.resolution.slide)
-        (bad,) = (finding for finding in checked.findings if not finding.ok)
+        spoilt = [finding for finding in checked.findings if not finding.ok]
+        (bad,) = (finding for finding in spoilt if finding.check != "signature")
+        assert len(spoilt) == 2  # the page is no longer the one that was signed
         assert bad.check == "slots"
         assert bad.message.startswith(f"_{name.rpartition('._')[2]} is read at ")
 

@@ -1,0 +1,18 @@
+"""What one check found about a linked patch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    check: str
+    ok: bool
+    message: str
+    names: tuple[str, ...] = ()
+    """Symbols that the message is about, where something speaks against them."""
+    note: bool = False
+    """Nothing speaks against the patch, but whoever loads it should know; ``ok`` is true."""

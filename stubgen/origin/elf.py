@@ -1,0 +1,123 @@
+"""What a linked ELF patch defines, where it lies, and what runs when it is loaded. Twin of ``macho``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stubgen.elf import constants as c
+from stubgen.elf.reader import ElfFile
+from stubgen.elf.relocations import R_AARCH64_ABS64, R_AARCH64_PREL64, R_AARCH64_RELATIVE
+from stubgen.image import Kind
+from stubgen.image.elf import ElfImage
+from stubgen.origin.symbols import Constructor, Symbol, Target
+
+_KINDS = {c.STT_FUNC: Kind.FUNCTION, c.STT_GNU_IFUNC: Kind.FUNCTION, c.STT_TLS: Kind.THREAD_LOCAL}
+_DOUBLEWORDS = (R_AARCH64_ABS64, R_AARCH64_PREL64)
+_NO_DEFINITIONS = (c.STT_SECTION, c.STT_FILE)
+
+
+def symbols(image: ElfImage) -> Iterator[Symbol]:
+    """Every named definition of an object or a linked image but mapping symbols, local ones with their file."""
+    file = image.file
+    table = file.symbols or file.dynamic_symbols
+    if table is None:
+        return
+    tls = next((s.p_vaddr for s in file.segments if s.p_type == c.PT_TLS), 0)
+    source, forced = b"", False
+    for index, info in enumerate(table.st_info):
+        kind, bind, shndx = info & 0xF, info >> 4, table.st_shndx[index]
+        if kind == c.STT_FILE:
+            source = table.name(index)
+            # GNU ld takes the visibility from hidden symbols that it makes local, and puts a nameless file before them
+            forced = not source
+        if shndx == c.SHN_UNDEF or kind in _NO_DEFINITIONS:
+            continue
+        name = table.name(index).partition(b"@")[0] or table.name(index)
+        if not name or (name.startswith((b"$x", b"$d")) and name[2:3] in (b"", b".")):
+            continue
+        section = file.sections[shndx] if shndx < len(file.sections) else None
+        flags = section.header.sh_flags if section else 0
+        plain = Kind.FUNCTION if flags & c.SHF_EXECINSTR else Kind.ABSOLUTE if shndx == table.absolute else Kind.DATA
+        hidden = table.st_other[index] & 3 in (c.STV_INTERNAL, c.STV_HIDDEN)  # GCC's TLS wrappers are internal
+        yield Symbol(
+            name=name,
+            section=section.name if section else "",
+            address=table.st_value[index] + (tls if kind == c.STT_TLS else 0),
+            size=table.st_size[index],
+            kind=_KINDS.get(kind, plain),
+            static=bind == c.STB_LOCAL and not hidden and not forced,
+            weak=bind == c.STB_WEAK,
+            exported=bind != c.STB_LOCAL and not hidden,
+            file=source if bind == c.STB_LOCAL else b"",
+            writable=bool(flags & c.SHF_WRITE) and not (section and section.name.startswith(".data.rel.ro")),
+        )
+
+
+def sections(image: ElfImage) -> Iterator[tuple[str, int, int, bool]]:
+    """Name, virtual address, size in bytes of each section in memory, and whether its content is merged."""
+    for section in image.file.sections:
+        header = section.header
+        if header.sh_flags & c.SHF_ALLOC and header.sh_size:
+            merged = bool(header.sh_flags & c.SHF_MERGE) or section.name == ".eh_frame"
+            yield section.name, header.sh_addr, header.sh_size, merged
+
+
+def object_sections(image: ElfImage) -> Iterator[str]:
+    """The names of an object's sections in memory that hold something."""
+    yield from (s.name for s in image.file.sections if s.header.sh_flags & c.SHF_ALLOC and s.header.sh_size)
+
+
+def constructors(image: ElfImage) -> Iterator[Constructor]:
+    """What the dynamic loader calls: DT_INIT, DT_INIT_ARRAY, and at the end DT_FINI_ARRAY, DT_FINI."""
+    tags = image.file.dynamic.tags if image.file.dynamic else {}
+    for at_end, single, table, table_size in (
+        (False, c.DT_INIT, c.DT_INIT_ARRAY, c.DT_INIT_ARRAYSZ),
+        (True, c.DT_FINI, c.DT_FINI_ARRAY, c.DT_FINI_ARRAYSZ),
+    ):
+        if tags.get(single):
+            yield Constructor(tags[single], tags[single], at_end)
+        if tags.get(table_size):
+            yield from _array(image.file, tags.get(table, 0), tags[table_size], at_end=at_end)
+
+
+def _array(file: ElfFile, start: int, size: int, *, at_end: bool) -> Iterator[Constructor]:
+    """The functions to which the pointers at virtual address *start* lead, *size* bytes of them."""
+    relocated = _relocated(file, start, start + size)
+    raw = file.read_at(start, size // 8 * 8, "an array of initialisers")
+    for at in range(0, len(raw), 8):
+        address = relocated.get(start + at, int.from_bytes(raw[at : at + 8], "little"))
+        if address not in (0, (1 << 64) - 1):
+            yield Constructor(start + at, address, at_end)
+
+
+def _relocated(file: ElfFile, start: int, end: int) -> dict[int, int]:
+    """Place -> what the dynamic loader writes there before it adds the load base, from *start* to *end*."""
+    found = {}
+    table = file.dynamic_symbols
+    for relocations in file.dynamic_relocations():
+        rows = zip(relocations.r_offset, relocations.kind, relocations.symbol, relocations.r_addend, strict=True)
+        for place, kind, symbol, addend in rows:
+            if start <= place < end and kind == R_AARCH64_RELATIVE:
+                found[place] = addend
+            elif start <= place < end and kind == R_AARCH64_ABS64 and table is not None and symbol < len(table):
+                found[place] = table.entry(symbol).st_value + addend
+    return found
+
+
+def target(image: ElfImage, symbol: Symbol) -> Target | None:
+    """The instructions of an object's function *symbol*, and which of them the linker may change."""
+    file = image.file
+    for section in file.sections:
+        header = section.header
+        code = header.sh_flags & c.SHF_EXECINSTR and header.sh_type == c.SHT_PROGBITS
+        if section.name == symbol.section and symbol.size and code:
+            content = file.content(section)[symbol.address : symbol.address + symbol.size]
+            changed = set[int]()
+            for table, relocations in file.relocations():
+                if table.header.sh_info == section.number:
+                    for offset, kind in zip(relocations.r_offset, relocations.kind, strict=True):
+                        at = offset - symbol.address
+                        changed.update((at & ~3, at + 4 & ~3) if at & 3 or kind in _DOUBLEWORDS else (at,))
+            if len(content) == symbol.size:
+                return Target(bytes(content), frozenset(changed))
+    return None

@@ -1,0 +1,384 @@
+"""What the host lacks comes from its archives, and nothing that the host has is there twice: in living processes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from elftools.elf.elffile import ELFFile
+from live.live import LiveHost, libraries_of
+from tools import PROGRAMS, linker_folder, need, run
+
+from stubgen.build import StubBuilder
+from stubgen.capture import Capture
+from stubgen.errors import SymbolRefusal
+from stubgen.link import Linked, link_patch
+
+LINKERS = {"gnu": "bfd", "lld": "lld", "mold": "mold"}
+
+every_linker = pytest.mark.parametrize("linker", LINKERS)
+
+
+class Program(NamedTuple):
+    """A linked host, the record of its link, and the folder with the objects."""
+
+    folder: Path
+    captured: Capture
+
+    @property
+    def path(self) -> Path:
+        """The host's file."""
+        return self.folder / self.captured.output
+
+    def link(self, live: LiveHost, patch: str = "patch.o", **options: object) -> Linked:
+        """The patch, linked for *live*."""
+        builder = StubBuilder(self.path)
+        exports = ["patch_main"]
+        output = self.folder / "patch.so"
+        return link_patch(
+            builder,
+            self.captured,
+            [self.folder / patch],
+            output,
+            live.anchor,
+            exports=exports,
+            **options,  # type: ignore[arg-type]  # a test's own
+        )
+
+    def answers(self, live: LiveHost) -> str:
+        """What the patch answers, once it is linked and loaded."""
+        return live.patch(self.link(live).output)
+
+
+def make(
+    folder: Path,
+    sources: Mapping[str, str],
+    archives: Mapping[str, str],
+    link: str,
+    *,
+    linker: str = "gnu",
+    flags: str = "-O1 -fPIC",
+    thin: bool = False,
+) -> Program:
+    """Compile *sources* (name -> text), make *archives* (name -> members) and link the host with *link*'s arguments."""
+    gcc, gxx, ar = need("aarch64-linux-gnu-gcc", "aarch64-linux-gnu-g++", "aarch64-linux-gnu-ar")
+    (folder / "answers.c").write_text((PROGRAMS / "answers.c").read_text())
+    for name, text in sources.items():
+        (folder / name).write_text(text)
+    for name in ["answers.c", *sources]:
+        driver = gxx if name.endswith(".cc") else gcc
+        run([driver, "-c", *flags.split(), name], cwd=folder)
+    for name, members in archives.items():
+        run([ar, "rcsT" if thin else "rcs", name, *members.split()], cwd=folder)
+    driver = gxx if any(name.endswith(".cc") for name in sources) else gcc
+    words = [f"-fuse-ld={LINKERS[linker]}", f"-B{linker_folder(folder / 'linkers')}", *shlex.split(link)]
+    command = [driver, "-pie", "answers.o", *words, "-ldl", "-o", "host"]
+    run(command, cwd=folder)
+    return Program(folder, Capture(command, folder, {}, output="host"))
+
+
+def names_in(path: Path) -> set[str]:
+    """The defined names of *path*, by pyelftools."""
+    with path.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        return {symbol.name for symbol in table.iter_symbols() if symbol["st_shndx"] != "SHN_UNDEF" and symbol.name}
+
+
+def borrowed(linked: Linked) -> dict[str, tuple[str, ...]]:
+    """The members that became part of the patch -> the names for which."""
+    return {member.name: member.wanted for member in linked.built.resolution.needed.borrowed}
+
+
+COUNTER = {
+    "foo.c": """
+static int count;
+int foo_add(int by) { count += by; return count; }
+int foo_get(void) { return count; }
+""",
+    "entry.c": "int foo_add(int); long host_entry(long by) { return foo_add(by); }",
+    "patch.c": "int foo_add(int), foo_get(void); long patch_main(void) { foo_add(100); return foo_get(); }",
+}
+"""A library with state; the host uses one function of it, and the patch another one that is gone from the host."""
+
+SECTIONS = "-O1 -fPIC -ffunction-sections"
+
+
+@every_linker
+@pytest.mark.parametrize("thin", [False, True], ids=["archive", "thin"])
+def test_a_librarys_counter_goes_on_when_the_patch_calls_more_of_it(tmp_path: Path, linker: str, *, thin: bool) -> None:
+    """The linker would take the member again, with a fresh counter, and its functions would win over the stubs."""
+    link = "entry.o -L. -lfoo -Wl,--gc-sections"
+    program = make(tmp_path, COUNTER, {"libfoo.a": "foo.o"}, link, linker=linker, flags=SECTIONS, thin=thin)
+    assert "foo_get" not in names_in(program.path)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 3"
+        linked = program.link(live)
+        assert borrowed(linked) == {"libfoo.a(foo.o)": ("foo_get",)}
+        assert linked.built.resolution.needed.borrowed[0].stepped_back == ("count",)
+        assert live.patch(linked.output) == "patch 103"
+        assert live.tell("call 3") == "call 106"
+    assert not names_in(linked.output) & {"count"}
+
+
+@every_linker
+def test_a_library_linked_as_a_whole_does_not_register_itself_twice(tmp_path: Path, linker: str) -> None:
+    """DPDK, plug-in registries, rustc's +whole-archive: constructors of the whole library would run again."""
+    sources = {
+        "foo.c": """
+int counter;
+__attribute__((constructor)) static void enlist(void) { counter += 100; }
+int foo_add(int by) { counter += by; return counter; }
+""",
+        "entry.c": COUNTER["entry.c"],
+        "patch.c": "int foo_add(int); long patch_main(void) { return foo_add(10); }",
+    }
+    link = "entry.o -L. -Wl,--whole-archive -lfoo -Wl,--no-whole-archive"
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o"}, link, linker=linker)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 103"
+        assert program.answers(live) == "patch 113"
+        assert live.tell("call 3") == "call 116"
+
+
+@every_linker
+def test_what_the_hosts_link_had_to_contain_is_not_linked_again(tmp_path: Path, linker: str) -> None:
+    """``-u NAME`` took an archive's member into the patch, and a library's start-up state with it."""
+    sources = {
+        "entry.c": "int glue_main(int a) { return a; } long host_entry(long a) { return a + 1; }",
+        "glue.c": "static int state; int glue_main(int); int on_create(void) { return glue_main(state++); }",
+        "patch.c": "long host_entry(long); long patch_main(void) { return host_entry(1) + 1; }",
+    }
+    link = "-u on_create entry.o -L. -lglue"
+    program = make(tmp_path, sources, {"libglue.a": "glue.o"}, link, linker=linker)
+    with LiveHost(program.path) as live:
+        linked = program.link(live)
+        assert live.patch(linked.output) == "patch 3"
+    assert not {"on_create", "state"} & names_in(linked.output)
+
+
+@every_linker
+def test_exceptions_in_flight_are_seen_with_a_static_cxx_runtime(tmp_path: Path, linker: str) -> None:
+    """-static-libstdc++: the patch's own copy of the runtime knew nothing of the exception that the host caught."""
+    sources = {
+        "entry.cc": """
+#include <stdexcept>
+extern "C" long host_entry(long a) { try { throw std::runtime_error("x"); } catch (std::exception &) { return a; } }
+extern "C" long in_catch(long (*f)(void)) { try { throw std::runtime_error("boom"); } catch (...) { return f(); } }
+""",
+        "patch.cc": """
+#include <exception>
+#include <stdexcept>
+extern "C" long in_catch(long (*f)(void));
+static long rethrow() {
+  try { std::rethrow_exception(std::current_exception()); }
+  catch (std::runtime_error &error) { return error.what()[0]; }
+}
+extern "C" long patch_main() { return in_catch(rethrow); }
+""",
+    }
+    link = "-static-libstdc++ -static-libgcc entry.o"
+    program = make(tmp_path, sources, {}, link, linker=linker)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 3"
+        linked = program.link(live)
+        assert live.patch(linked.output) == f"patch {ord('b')}"
+        assert live.tell("call 3") == "call 3"
+    assert not {"libstdc++.so.6", "libgcc_s.so.1"} & set(libraries_of(linked.output)), "a second runtime is loaded"
+
+
+def test_a_new_member_brings_along_what_it_needs_and_the_state_is_the_hosts(tmp_path: Path) -> None:
+    """The patch starts to use a member that the host never linked: what that one calls must be the host's."""
+    sources = {
+        "entry.c": "int next(void); long host_entry(long a) { return a + next(); }",
+        "state.c": "static int counter; int next(void) { return ++counter; }",
+        "twice.c": "int next(void), skip(int); int twice(void) { next(); return skip(next()); }",
+        "skip.c": "static int skipped; int skip(int a) { return a + 10 * ++skipped; }",
+        "patch.c": "int twice(void); long patch_main(void) { return twice() + twice(); }",
+    }
+    program = make(tmp_path, sources, {"libfoo.a": "state.o twice.o", "libbar.a": "skip.o"}, "entry.o -L. -lfoo -lbar")
+    with LiveHost(program.path) as live:
+        assert live.tell("call 0") == "call 1"
+        linked = program.link(live)
+        assert set(borrowed(linked)) == {"libfoo.a(twice.o)", "libbar.a(skip.o)"}
+        assert live.patch(linked.output) == f"patch {3 + 10 + 5 + 20}"
+        assert live.tell("call 0") == "call 6"
+
+
+def test_two_archives_that_need_each_other(tmp_path: Path) -> None:
+    """A group is searched until nothing is left; a single pass would leave the second half undefined."""
+    sources = {
+        "entry.c": "int one(int); long host_entry(long a) { return one(a); }",
+        "one.c": "static int calls; int one(int a) { return a + ++calls; }",
+        "ping.c": "int pong(int); int ping(int a) { return a ? pong(a - 1) + 1 : 0; }",
+        "pong.c": "int ping(int), one(int); int pong(int a) { return a ? ping(a - 1) + 10 : one(1000); }",
+        "patch.c": "int ping(int); long patch_main(void) { return ping(5); }",
+    }
+    link = "entry.o -L. -Wl,--start-group -lping -lpong -Wl,--end-group"
+    program = make(tmp_path, sources, {"libping.a": "one.o ping.o", "libpong.a": "pong.o"}, link)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 0") == "call 1"
+        linked = program.link(live)
+        assert set(borrowed(linked)) == {"libping.a(ping.o)", "libpong.a(pong.o)"}
+        assert live.patch(linked.output) == f"patch {3 * 1 + 2 * 10 + 1000 + 2}"
+
+
+def test_an_archive_that_the_host_was_not_linked_with_is_named(tmp_path: Path) -> None:
+    """--archive: a library that the edit starts to use, before the next full build."""
+    program = make(
+        tmp_path, {**COUNTER, "entry.c": "long host_entry(long a) { return a; }"}, {"foo.a": "foo.o"}, "entry.o"
+    )
+    with LiveHost(program.path) as live:
+        linked = program.link(live, archives=[tmp_path / "foo.a"])
+        assert borrowed(linked) == {"foo.a(foo.o)": ("foo_add", "foo_get")}
+        assert live.patch(linked.output) == "patch 100"
+
+
+def test_the_linkers_order_decides_which_archive_counts(tmp_path: Path) -> None:
+    """Two archives have the name: the one that the full build would take, by -L and by order, or the patch differs."""
+    sources = {
+        "entry.c": "long host_entry(long a) { return a; }",
+        "first.c": "int pick(void) { return 1; }",
+        "second.c": "int pick(void) { return 2; }",
+        "patch.c": "int pick(void); long patch_main(void) { return pick(); }",
+    }
+    (tmp_path / "near").mkdir()
+    (tmp_path / "far").mkdir()
+    archives = {"near/libpick.a": "second.o", "far/libpick.a": "first.o", "far/libother.a": "first.o"}
+    program = make(tmp_path, sources, archives, "entry.o -L near -lpick -L far -lother")
+    with LiveHost(program.path) as live:
+        linked = program.link(live)
+        assert [os.path.relpath(item.path, tmp_path) for item in linked.plan.archives] == [
+            "near/libpick.a",
+            "far/libother.a",
+        ]
+        assert live.patch(linked.output) == "patch 2"
+
+
+def test_a_member_of_another_build_is_refused(tmp_path: Path) -> None:
+    """The archive was built anew since the host was linked: its offsets are not the host's."""
+    program = make(tmp_path, COUNTER, {"libfoo.a": "foo.o"}, "entry.o -L. -lfoo -Wl,--gc-sections", flags=SECTIONS)
+    changed = COUNTER["foo.c"].replace("count += by;", "count += by + 1;")
+    (tmp_path / "foo.c").write_text(changed.replace("int foo_get(void) {", "int foo_get(void) { foo_add(0);"))
+    run([need("aarch64-linux-gnu-gcc"), "-c", *SECTIONS.split(), "foo.c"], cwd=tmp_path)
+    run([need("aarch64-linux-gnu-ar"), "rcs", "libfoo.a", "foo.o"], cwd=tmp_path)
+    with LiveHost(program.path) as live, pytest.raises(SymbolRefusal) as caught:
+        program.link(live)
+    assert "libfoo.a(foo.o): foo_add: the host's foo_add is another one: the archive was built anew" in str(
+        caught.value
+    )
+    assert not (tmp_path / "patch.so").exists()
+
+
+def test_state_that_the_hosts_symbols_do_not_name_is_refused(tmp_path: Path) -> None:
+    """Linked with -x, the host has the counter and nobody can tell where: the patch must not get another one."""
+    link = "entry.o -L. -lfoo -Wl,--gc-sections,-x"
+    program = make(tmp_path, COUNTER, {"libfoo.a": "foo.o"}, link, flags=SECTIONS)
+    with LiveHost(program.path) as live, pytest.raises(SymbolRefusal) as caught:
+        program.link(live)
+    assert "libfoo.a(foo.o): count: the host's symbol table does not name local symbols" in str(caught.value)
+
+
+def test_a_counter_of_another_file_of_that_name_is_not_taken(tmp_path: Path) -> None:
+    """Two files are called util.c, and only the other one is in the host: its counter is not the member's."""
+    sources = {
+        "entry.c": "int foo_add(int); int other(void); long host_entry(long a) { return other() + a; }",
+        "patch.c": "int foo_get(void); long patch_main(void) { return foo_get(); }",
+    }
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "a/util.c").write_text("static int count = 7; int other(void) { return count++; }")
+    (tmp_path / "b/util.c").write_text("static int count = 7; int foo_get(void) { return count += 100; }")
+    gcc = str(need("aarch64-linux-gnu-gcc"))
+    for folder in ("a", "b"):
+        run([gcc, "-c", *SECTIONS.split(), "util.c"], cwd=tmp_path / folder)
+    program = make(tmp_path, sources, {"libb.a": "b/util.o"}, "entry.o a/util.o -L. -lb", flags=SECTIONS)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 0") == "call 7"
+        assert program.answers(live) == "patch 107"
+        assert live.tell("call 0") == "call 8"
+
+
+CONSTRUCTED = {
+    "foo.c": """
+static int count;
+__attribute__((constructor)) static void enlist(void) { count += 1000; }
+int foo_add(int by) { count += by; return count; }
+int foo_get(void) { return count; }
+""",
+    "entry.c": COUNTER["entry.c"],
+    "patch.c": COUNTER["patch.c"],
+}
+
+
+@every_linker
+def test_a_constructor_that_the_host_ran_is_not_run_again(tmp_path: Path, linker: str) -> None:
+    """A member that the host has in part: its constructor would set up the host's state a second time."""
+    link = "entry.o -L. -lfoo -Wl,--gc-sections"
+    program = make(tmp_path, CONSTRUCTED, {"libfoo.a": "foo.o"}, link, linker=linker, flags=SECTIONS)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 1003"
+        linked = program.link(live)
+        assert live.patch(linked.output) == "patch 1103"
+    assert "enlist" not in names_in(linked.output)
+
+
+def test_a_constructor_that_nobody_can_tell_about_is_refused(tmp_path: Path) -> None:
+    """Without local symbols nobody can tell whether the host ran it: it must not run on a guess."""
+    sources = {**CONSTRUCTED, "foo.c": CONSTRUCTED["foo.c"].replace("static int", "int")}
+    link = "entry.o -L. -lfoo -Wl,--gc-sections,-x"
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o"}, link, flags=SECTIONS)
+    with LiveHost(program.path) as live, pytest.raises(SymbolRefusal) as caught:
+        program.link(live)
+    assert "libfoo.a(foo.o): enlist: it is run when the member is loaded" in str(caught.value)
+
+
+def test_a_new_members_constructor_runs_once(tmp_path: Path) -> None:
+    """A member that the host does not have at all is set up when the patch is loaded, as the full build would."""
+    sources = {**CONSTRUCTED, "entry.c": "long host_entry(long a) { return a; }"}
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o"}, "entry.o -L. -lfoo", flags=SECTIONS)
+    with LiveHost(program.path) as live:
+        assert program.answers(live) == "patch 1100"
+
+
+def test_a_thread_local_of_a_library_host_is_refused_by_name(tmp_path: Path) -> None:
+    """Its offset differs from process to process: the patch would write to another thread-local."""
+    sources = {
+        "foo.c": """
+static __thread int depth;
+int foo_add(int by) { depth += by; return depth; }
+int foo_get(void) { return depth; }
+""",
+        "patch.c": COUNTER["patch.c"],
+    }
+    make(
+        tmp_path, {**sources, "entry.c": COUNTER["entry.c"]}, {"libfoo.a": "foo.o"}, "entry.o -L. -lfoo", flags=SECTIONS
+    )
+    gcc = str(need("aarch64-linux-gnu-gcc"))
+    run([gcc, "-shared", "entry.o", "-L.", "-lfoo", "-Wl,--gc-sections", "-o", "library.so"], cwd=tmp_path)
+    builder = StubBuilder(tmp_path / "library.so")
+    archives = [tmp_path / "libfoo.a"]
+    if "foo_get" in names_in(tmp_path / "library.so"):  # a library exports all that it has: take it away
+        (tmp_path / "map").write_text("{ global: host_entry; local: *; };")
+        options = ["-Wl,--gc-sections", "-Wl,--version-script=map"]
+        run([gcc, "-shared", "entry.o", "-L.", "-lfoo", *options, "-o", "library.so"], cwd=tmp_path)
+        builder = StubBuilder(tmp_path / "library.so")
+    with pytest.raises(SymbolRefusal) as caught:
+        builder.build([tmp_path / "patch.o"], slide=0x5500000000, bind=True, archives=archives)
+    assert "libfoo.a(foo.o):depth" in str(caught.value)
+    assert "tls: it is thread-local in a shared library" in str(caught.value)
+
+
+def test_an_archive_in_an_archive_and_thin_ones_of_thin_ones(tmp_path: Path) -> None:
+    """GNU ar puts the members of an archive into a thin one by their place in it."""
+    program = make(tmp_path, COUNTER, {"libfoo.a": "foo.o"}, "entry.o -L. -lfoo -Wl,--gc-sections", flags=SECTIONS)
+    ar = need("aarch64-linux-gnu-ar")
+    run([ar, "rcsT", "outer.a", "libfoo.a"], cwd=tmp_path)
+    run([ar, "rcS", "boxed.a", "libfoo.a"], cwd=tmp_path)
+    for name in ("outer.a", "boxed.a"):
+        builder = StubBuilder(program.path)
+        built = builder.build([tmp_path / "patch.o"], slide=0x5500000000, bind=True, archives=[tmp_path / name])
+        assert [member.wanted for member in built.resolution.needed.borrowed] == [("foo_get",)]
