@@ -103,7 +103,12 @@ class StubBuilder:
         supplied = self.session.supplied(wanted.libraries)
         checkpoint()
         roots = [as_bytes(name) for name in wanted.exports]
-        needed = self.session.needed(inputs, whole_archive=wanted.whole_archive, roots=roots)
+        needed = self.session.needed(
+            inputs,
+            whole_archive=wanted.whole_archive,
+            roots=roots,
+            wrapped=[as_bytes(name) for name in wanted.wrapped],
+        )
         checkpoint()
         needed = self.session.borrowed(needed, self.host, wanted.archives, supplied)
         checkpoint()

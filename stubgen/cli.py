@@ -100,6 +100,8 @@ def _print(command: str, outcome: Outcome, as_json: bool) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
+    if outcome.exact and not as_json and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # as arguments came in
     text = ""
     if as_json:
         import json

@@ -22,7 +22,15 @@ from stubgen.common.text import as_text
 from stubgen.errors import InputError, LinkerFailed, PatchRefusal, UsageError
 from stubgen.image import Kind
 from stubgen.image.opening import open_image
-from stubgen.linkplan import LinkerOs, LinkPlan, PatchRequest, captured_libraries, linker_os_for_host, plan_link
+from stubgen.linkplan import (
+    LinkerOs,
+    LinkPlan,
+    PatchRequest,
+    captured_libraries,
+    linker_os_for_host,
+    plan_link,
+    wrapped_symbols,
+)
 from stubgen.linkplan.map_option import ZIG_VERBOSE, library_folders, library_query, map_option, told_by_zig
 from stubgen.linkplan.own_folders import own_folders
 from stubgen.options import BtiPolicy, Options, read_options
@@ -93,6 +101,7 @@ def link_patch(
     wanted = read_options("link_patch", options)
     policy = choice(BtiPolicy, "bti", bti)
     full_link, system = captured.command(), linker_os_for_host(builder.host.path)
+    options["wrapped"] = list(dict.fromkeys([*wanted.wrapped, *wrapped_symbols(full_link, system)]))
     folders = own_folders(full_link, system)
     libraries = captured_libraries(full_link, system, folders)
     taken = (library.path for library in libraries if library.is_archive or system is LinkerOs.LINUX)

@@ -59,6 +59,8 @@ class Options(TypedDict, total=False):
     among them keeps what it exports to itself."""
     exports: Sequence[str]
     """Names that the patch must export; archives are searched for them."""
+    wrapped: Sequence[str]
+    """Operands of ``--wrap`` in the patch's link: ``f`` means ``__wrap_f``, and ``__real_f`` means ``f``."""
 
 
 class BuildOptions(Row):
@@ -75,6 +77,7 @@ class BuildOptions(Row):
     whole_archive: bool = False
     archives: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
+    wrapped: tuple[str, ...] = ()
 
 
 def read_options(caller: str, options: Mapping[str, object]) -> BuildOptions:
@@ -120,5 +123,6 @@ READERS: dict[str, Callable[[str, object], Any]] = {
     "whole_archive": flag,
     "archives": path_list,
     "exports": name_list,
+    "wrapped": name_list,
 }
 """Option -> what reads its value."""

@@ -177,10 +177,17 @@ class Session:
         known = self._facts.get(flag("cache", cache))
         return known or self._facts.setdefault(cache, LibraryFacts.of_user(cache=cache))
 
-    def needed(self, paths: Sequence[StrPath], *, whole_archive: bool = False, roots: Collection[bytes] = ()) -> Needed:
+    def needed(
+        self,
+        paths: Sequence[StrPath],
+        *,
+        whole_archive: bool = False,
+        roots: Collection[bytes] = (),
+        wrapped: Collection[bytes] = (),
+    ) -> Needed:
         """What the objects and archives at *paths* need, as :func:`~stubgen.resolve.needed.read_needed` says."""
         names, wanted = path_list("objects", paths), listed("roots", roots, "name", a_raw_name)
-        members = flag("whole_archive", whole_archive)
+        members, wrapping = flag("whole_archive", whole_archive), listed("wrapped", wrapped, "name", a_raw_name)
 
         def read() -> tuple[Needed, bool]:
             read: list[Opened] = []
@@ -189,10 +196,10 @@ class Session:
                 read.append(self._opened(path))
                 return read[-1]
 
-            needed = read_needed(names, whole_archive=members, roots=wanted, opener=opener)
+            needed = read_needed(names, whole_archive=members, roots=wanted, wrapped=wrapping, opener=opener)
             return needed, all(opened.whole for opened in read)
 
-        return self._needed.get((names, members, wanted), names, read)
+        return self._needed.get((names, members, wanted, wrapping), names, read)
 
     def _opened(self, path: StrPath) -> Opened:
         def read() -> tuple[Opened, bool]:

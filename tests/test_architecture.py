@@ -21,7 +21,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "elf": "constants records relocations unwind reader writer editor",
         "macho": "constants records relocations unwind reader writer editor",
-        "symbols": "versions similar rust numbering placed",
+        "symbols": "versions similar rust numbering placed wrapped",
     },
     {"image": ". archive dwarf elf macho opening"},
     {"host": "index . slide"},
@@ -40,7 +40,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "linkplan": (
             "every_image options gnu_options ld64_options driver_options library_file tokens response plan request "
-            "toolchain libraries relocatable edits decisions own_folders additions windows explain map_option ."
+            "toolchain libraries relocatable edits decisions refusals own_folders additions windows explain "
+            "map_option ."
         ),
     },
     {"capture": "", "origin": "symbols sources link_map elf macho account findings", "loading": "elf macho ."},

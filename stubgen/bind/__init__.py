@@ -45,7 +45,7 @@ def bind(resolution: Resolution) -> Bound:
         spelling: Target(Kind.FUNCTION, SlotKind.ADDRESS, address)
         for spelling, address in zip(resolution.stubs.spellings, resolution.stubs.addresses, strict=True)
     }
-    binder = Binder({**functions, **(resolution.bound_targets or {})})
+    binder = Binder({**functions, **(resolution.bound_targets or {})}, resolution.needed.meanings)
     objects = tuple(_bind_object(image, binder) for image in resolution.needed.images)
     if binder.refusals:
         lines = [f"{counted(len(binder.refusals), 'reference')} to the host cannot be bound"]

@@ -137,7 +137,7 @@ def bind_object(image: Image, binder: Binder) -> BoundObject:
         return BoundObject(image.name, bytes(image.file.view.data), changed=False)
     editor = ObjectEditor(image.file)
     _protect_own(editor)
-    bindable = _bindable(editor.symbols, binder.targets)
+    bindable = _bindable(editor.symbols, binder)
     if bindable:
         ElfRun(editor, binder, bindable).bind(editor.tables)
     content = editor.finish()
@@ -157,18 +157,20 @@ def _protect_own(editor: ObjectEditor) -> None:
             editor.protect(index)
 
 
-def _bindable(symbols: Symbols, targets: Mapping[bytes, Target]) -> dict[int, Bindable]:
+def _bindable(symbols: Symbols, binder: Binder) -> dict[int, Bindable]:
     """Symbol index -> what it stands for, for the object's references to the host."""
-    undefined, kept = _undefined(symbols, targets), _kept(symbols, targets)
+    undefined, kept = _undefined(symbols, binder), _kept(symbols, binder.targets)
     return undefined | kept | (_section_labels(symbols, kept) if kept else {})
 
 
-def _undefined(symbols: Symbols, targets: Mapping[bytes, Target]) -> dict[int, Bindable]:
+def _undefined(symbols: Symbols, binder: Binder) -> dict[int, Bindable]:
     """The symbols that the object leaves to the host."""
     found = {}
+    targets, meanings = binder.targets, binder.meanings
     for index, shndx in enumerate(symbols.st_shndx):
         if shndx == c.SHN_UNDEF and index:
-            name = symbols.name(index)
+            spelling = symbols.name(index)
+            name = meanings.get(spelling, spelling)
             target = targets.get(name)
             if target is not None:
                 found[index] = Bindable(name, target)

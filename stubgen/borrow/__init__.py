@@ -101,7 +101,8 @@ class _Borrowing:
                 member = Member(home.member, home.title, self.symbols, self.defined)
                 self.members[id(home.member)] = member
             member.want(name)
-            new = [n for n, weak in member.undefined.items() if not weak and n not in member.located]
+            meanings = self.needed.meanings
+            new = [meanings.get(n, n) for n, weak in member.undefined.items() if not weak and n not in member.located]
             self.symbols.learn(new)
             waiting += [n for n in new if n not in asked and self._is_lacking(n)]
         refusals = [line for member in self.members.values() for line in member.refusals]
@@ -135,7 +136,7 @@ class _Borrowing:
                 )
             )
             located.update(member.located)
-        return needed_of(images)._replace(borrowed=tuple(borrowed), located=located)
+        return needed_of(images, self.needed.meanings)._replace(borrowed=tuple(borrowed), located=located)
 
 
 def refuse_intermediate(image: ElfImage, title: str, name: bytes) -> None:

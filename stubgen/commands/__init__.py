@@ -40,3 +40,5 @@ class Outcome(Row):
     """Sentences for standard error, one a line."""
     kind: str = ""
     """Where ``status`` is not 0: the class in ``stubgen.errors`` that the answer is an instance of."""
+    exact: bool = False
+    """``text`` is for another program: file names that are not UTF-8 keep their bytes."""

@@ -90,6 +90,13 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         metavar="SYM",
         help="a name that dlsym must find in the patch; archives are searched for it",
     )
+    parser.add_argument(
+        "--wrap",
+        action="append",
+        default=[],
+        metavar="SYM",
+        help="the patch's link has --wrap=SYM (link finds it in the captured command)",
+    )
     parser.add_argument("--report", metavar="FILE", help="write every verdict as JSON")
     parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
 
@@ -117,6 +124,7 @@ def judge_options(arguments: argparse.Namespace) -> Options:
         "whole_archive": arguments.whole_archive,
         "archives": arguments.archive,
         "exports": arguments.export,
+        "wrapped": arguments.wrap,
     }
 
 

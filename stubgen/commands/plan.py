@@ -78,7 +78,8 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         text = shell_line(plan)
     else:
         text = "\n".join(plan.args)
-    return Outcome(document(plan), text, complaint="\n".join(f"warning: {word}" for word in plan.warnings))
+    exact = not arguments.explain
+    return Outcome(document(plan), text, exact=exact, complaint="\n".join(f"warning: {word}" for word in plan.warnings))
 
 
 def _captured(arguments: argparse.Namespace) -> CapturedCommand:

@@ -14,13 +14,15 @@ from typing import Unpack
 
 from stubgen.common.arguments import check_keywords
 from stubgen.linkplan.additions import additions, kept_options, with_additions
-from stubgen.linkplan.decisions import decide_all, make_context, refuse_other_links, search_of, static_runtimes
+from stubgen.linkplan.decisions import decide_all, make_context, search_of, static_runtimes
 from stubgen.linkplan.edits import edits_of, make_plan
 from stubgen.linkplan.libraries import libraries_in, read_libraries, runtime_archives
 from stubgen.linkplan.library_file import LibraryFile
+from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import Action, Edit, LinkerOs, LinkPlan, linker_os_for_host
+from stubgen.linkplan.refusals import refuse_other_links
 from stubgen.linkplan.request import CapturedCommand, PatchRequest, PatchWishes, PlanWishes
-from stubgen.linkplan.tokens import tokenize
+from stubgen.linkplan.tokens import Tokens, tokenize
 from stubgen.linkplan.toolchain import CommandLine, Family, read_command
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "build_link_plan",
     "linker_os_for_host",
     "plan_link",
+    "wrapped_symbols",
 ]
 
 
@@ -84,16 +87,15 @@ def plan_link(captured: CapturedCommand, request: PatchRequest) -> LinkPlan:
 
 def _plan_unix(line: CommandLine, request: PatchRequest) -> LinkPlan:
     """The plan of a compiler driver's command, or of a GNU-style or ld64-style linker's."""
-    toolchain = line.toolchain
-    driver = toolchain.driver_grammar() if toolchain.driver else None
-    tokens = tokenize(line.arguments, driver, toolchain.linker_grammar())
+    tokens = _tokens(line)
     context = make_context(tokens, line, request)
     refuse_other_links(tokens, context)
     verdicts = decide_all(tokens.items, context)
     kept = kept_options(tokens, verdicts)
     added = additions(context, kept)
-    edits = with_additions(edits_of(tokens, verdicts, line), added, context, kept)
-    return make_plan(line, request, edits, libraries_in([*context.libraries.values(), *context.runtimes]))
+    edits = with_additions(edits_of(tokens, verdicts, line), added, context)
+    libraries = libraries_in([*context.libraries.values(), *context.runtimes])
+    return make_plan(line, request, edits, libraries, context.wrapped)
 
 
 def captured_libraries(
@@ -107,10 +109,32 @@ def captured_libraries(
     line = read_command(captured, os)
     if line.toolchain.family is Family.MSVC:
         return ()
-    toolchain = line.toolchain
-    tokens = tokenize(
-        line.arguments, toolchain.driver_grammar() if toolchain.driver else None, toolchain.linker_grammar()
-    )
+    tokens = _tokens(line)
     where = search_of(tokens.items, line, search)
     named = read_libraries(tokens.items, where).values()
     return libraries_in([*named, *runtime_archives(static_runtimes(tokens), where)])
+
+
+def wrapped_symbols(captured: CapturedCommand, os: LinkerOs | None = None) -> tuple[str, ...]:
+    """What ``--wrap`` names in the captured command: :attr:`LinkPlan.wrapped`, before there is a plan.
+
+    Raises:
+        PlanRefusal, UsageError, InputError: as for :func:`plan_link`.
+    """
+    line = read_command(captured, os)
+    if line.toolchain.family is not Family.GNU or not any("wrap" in word for word in line.arguments):
+        return ()
+    tokens = _tokens(line)
+    wrap = Role.WRAP
+    return tuple(
+        dict.fromkeys(
+            value for item in tokens.items if item.option and item.option.role is wrap for value in item.values
+        )
+    )
+
+
+def _tokens(line: CommandLine) -> Tokens:
+    toolchain = line.toolchain
+    return tokenize(
+        line.arguments, toolchain.driver_grammar() if toolchain.driver else None, toolchain.linker_grammar()
+    )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from stubgen.common.text import as_bytes
 from stubgen.linkplan.decisions import Context
 from stubgen.linkplan.edits import Verdict
+from stubgen.linkplan.every_image import of_every_image
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import Action, Edit, LinkerOs
 from stubgen.linkplan.request import PatchRequest
@@ -51,9 +52,9 @@ def additions(context: Context, kept: Sequence[KeptOption]) -> Additions:
     return Additions(options, patch_inputs(context.request), [*_libraries(context), *libraries], output)
 
 
-def with_additions(edits: Sequence[Edit], added: Additions, context: Context, kept: Sequence[KeptOption]) -> list[Edit]:
+def with_additions(edits: Sequence[Edit], added: Additions, context: Context) -> list[Edit]:
     """The *edits* of the captured arguments with what is added: behind them, but for inputs whose order matters."""
-    first = _input_position(edits, context, kept)
+    first = _input_position(edits, context)
     if first is not None:
         edits = [*edits[:first], *added.inputs, *edits[first:]]
     elif added.libraries:
@@ -156,25 +157,43 @@ def _sdk(context: Context, kept: Sequence[KeptOption]) -> list[Edit]:
     ]
 
 
-def _input_position(edits: Sequence[Edit], context: Context, kept: Sequence[KeptOption]) -> int | None:
-    """Index in *edits* of the host's first input, if the patch's must stand there; None: they may come last.
+def _input_position(edits: Sequence[Edit], context: Context) -> int | None:
+    """Index in *edits* where the patch's inputs must stand; None: they may come last.
 
     GNU ld takes from a static archive, and under --as-needed from a shared library, only what an input in front
     of it asked for: behind the libraries that the command keeps, the patch's objects would get nothing from them.
+    So they stand where the host's first input stood, between the start-up code that opens an image and what closes it.
     """
-    formats = any(name in ("-b", "--format") for name, _ in kept)  # the next inputs would be read as something else
-    if context.toolchain.family is not Family.GNU or context.os is LinkerOs.OTHER or formats:
+    if context.toolchain.family is not Family.GNU or context.os is LinkerOs.OTHER:
         return None
+    opened, closed = _start_up_positions(edits)
     input_role = Role.INPUT
     first = next((index for index, edit in enumerate(edits) if input_role in edit.dropped_roles), None)
     if first is None or not any(_links_a_library(edit) for edit in edits[first:]):
-        return None
-    return first
+        return closed
+    place = first if opened is None else max(first, opened + 1)
+    return place if closed is None else min(place, closed)
+
+
+def _start_up_positions(edits: Sequence[Edit]) -> tuple[int | None, int | None]:
+    """(the last argument that opens an image, the first one that closes it): ``crtbeginS.o``, ``crtendS.o``."""
+    opened = closed = None
+    for index, edit in enumerate(edits):
+        if len(edit.after) != 1 or not edit.after[0].endswith(".o"):
+            continue
+        row = of_every_image(edit.after[0])
+        if row is not None and row.closes:
+            closed = index if closed is None else closed
+        elif row is not None:
+            opened = index
+    return opened, closed
 
 
 def _links_a_library(edit: Edit) -> bool:
-    """Whether an argument that stays names a library: ``-lm``, ``-Wl,-lm``, ``--library=m``, ``-l m``."""
-    return any(re.match(r"(-Wl,(.*,)?)?(-l|--library(=|$))", argument) for argument in edit.after)
+    """Whether an argument that stays names a library: ``-lm``, ``-Wl,-lm``, ``--library=m``, ``-l m``, ``libx.so``."""
+    return any(
+        re.match(r"(-Wl,(.*,)?)?(-l|--library(=|$)|.*\.(so|a|so\.[\w.-]+)$)", argument) for argument in edit.after
+    )
 
 
 def _shared(toolchain: Toolchain) -> str:

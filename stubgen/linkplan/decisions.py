@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from stubgen.errors import PlanRefusal, UsageError
 from stubgen.linkplan.edits import KEPT, Verdict
+from stubgen.linkplan.every_image import IN_A_LIBRARY, ROWS, of_every_image
 from stubgen.linkplan.libraries import Meaning, Search, read_libraries, runtime_archives
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import LinkerOs
@@ -40,6 +40,8 @@ class Context(NamedTuple):
     """Operands of its ``-L``, in order."""
     captured_shared: bool
     """It already linked a shared library."""
+    wrapped: tuple[str, ...] = ()
+    """Operands of its ``--wrap``, each once, in order."""
     libraries: Mapping[int, Meaning] = {}
     """Item, by its identity -> what the library that it names stands for, where its file was found."""
     no_cxx_library: bool = False
@@ -57,7 +59,8 @@ def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Co
     names = set() if request.host is None else {basename(request.host)}
     shared = False
     search: list[str] = []
-    output_role, identity_role, shared_role = Role.OUTPUT, Role.IDENTITY, Role.SHARED
+    wrapped: dict[str, None] = {}
+    output_role, identity_role, shared_role, wrap_role = Role.OUTPUT, Role.IDENTITY, Role.SHARED, Role.WRAP
     for item in tokens.items:
         if item.option is None:
             continue
@@ -68,6 +71,8 @@ def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Co
             names.update(basename(value) for value in item.values)
         elif role is shared_role:
             shared = True
+        elif role is wrap_role:
+            wrapped.update(dict.fromkeys(item.values))
     names.discard("")
     captured = line.captured
     where, options = search_of(tokens.items, line, request.search), static_runtimes(tokens)
@@ -82,6 +87,7 @@ def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Co
         host_libraries=frozenset(library for name in names for library in _library_names(name)),
         search=tuple(search),
         captured_shared=shared,
+        wrapped=tuple(wrapped),
         libraries={id(tokens.items[index]): meaning for index, meaning in meanings.items()},
         no_cxx_library="-nostdlib++" in line.arguments,
         no_default_libraries=not {"-nodefaultlibs", "-nostdlib"}.isdisjoint(line.arguments),
@@ -147,6 +153,19 @@ DROPPED: Mapping[Role, str] = {
     Role.NOT_LOADABLE: "forbids or changes how a patch is loaded",
     Role.END_OF_OPTIONS: "would make inputs of the patch's own options",
     Role.LANGUAGE: "the driver would compile the patch's objects as source",
+    Role.LAYOUT: "lays out the host; the files, names and versions in it are the host's as well",
+    Role.INITIALISER: "the loader would run the host's start-up or shut-down code again",
+    Role.DEFINITION: "defines a name of the host's, which has it already",
+    Role.ROOT: "says what the host must contain; the patch would contain it again",
+    Role.SYMBOL: "names a symbol of the host's",
+    Role.NO_EXPORT: "hides names of the host's, and what the patch must export",
+    Role.VERSIONS: "gives the patch's names versions, which are the host's affair",
+    Role.BINDING: "the loader would look up what the patch defines, and find the host's",
+    Role.MERGED: "its code is merged into the host, which has it already",
+    Role.GROUPING: "what stood there is the host's, and the patch's objects must all be linked",
+    Role.INPUT_FORMAT: "says how the host's inputs are read",
+    Role.REPORT: "reports on the full build's link",
+    Role.LIBTOOL: "libtool's own; the driver does not know it",
     Role.ARCHIVES: "no archive is linked into a patch",
 }
 """Roles that always go, and why."""
@@ -156,6 +175,7 @@ RELOCATABLE_DROPPED: Mapping[Role, str] = {
     Role.LIBRARY_FILE: "a merged object takes no libraries; the final link does",
     Role.FRAMEWORK: "a merged object takes no libraries; the final link does",
     Role.FINAL: "linkers reject it beside -r",
+    Role.START_UP: "a merged object has no start-up code; the final link adds it",
 }
 """Roles that go as well when the result is one object."""
 
@@ -181,8 +201,15 @@ BACK_EDGE = Verdict(False, "is the host: the patch would depend on it and load i
 INCOMPLETE = Verdict(False, "its operand is missing, so it would swallow the next argument")
 NO_RESPONSE_FILE = Verdict(True, "a response file that is not there")
 NO_INPUT_NAME = Verdict(True, "not the name of an object, archive or library")
-LIBRARY_LAYOUT = Verdict(True, "lays out a shared library")
-EXECUTABLE_LAYOUT = Verdict(False, "lays out an executable")
+SUPPLIER = Verdict(True, "a shared library that the host needs, and so may the patch")
+EVERY_IMAGES = {row: Verdict(True, f"every image has its own: {row.why}") for row in ROWS}
+EXECUTABLE_START_UP = Verdict(False, "an executable's start-up code", (Role.START_UP,))
+SAME_BUILD = Verdict(False, "would give the patch the host's build id")
+WRAPPED = Verdict(True, "what the patch calls goes where the host's calls went")
+ALSO_EXPORTED = Verdict(True, "exported as asked for")
+NOT_EXPORTED = Verdict(
+    False, "exports a name of the host's; what the patch exports is asked for by name", (Role.EXPORT,)
+)
 HOST_SYMBOLS = Verdict(False, "gives the host's link-time addresses, which are not its runtime addresses")
 
 _INPUT_ENDINGS = (
@@ -201,31 +228,6 @@ def _library_names(file: str) -> Iterator[str]:
     for count in range(1, len(parts)):
         if parts[count].startswith(("so", "dylib", "a", "tbd")) or (count == 1 and parts[-1].endswith("dylib")):
             yield ".".join(parts[:count])
-
-
-def refuse_other_links(tokens: Tokens, context: Context) -> None:
-    """Refuse a command that links nothing, or only an executable that no library can be loaded into."""
-    static = None
-    dynamic = context.captured_shared
-    compile_role, static_role, relocatable_role = Role.COMPILE, Role.STATIC, Role.RELOCATABLE
-    for item in tokens.items:
-        if item.option is None:
-            continue
-        role = item.option.role
-        if role is compile_role and not item.linker:
-            raise UsageError(
-                f"{item.option.name}: the captured command compiles and does not link; give the command that linked "
-                "the host"
-            )
-        if role is static_role:
-            static = item.option.name
-        elif role is relocatable_role or item.option.name in ("--dynamic-linker", "-dynamic-linker", "-bundle"):
-            dynamic = True
-    if static and not dynamic:
-        raise PlanRefusal(
-            f"{static}: the command links a static executable, which has no loader that could load a patch; link the "
-            "host dynamically"
-        )
 
 
 def decide_all(items: Sequence[Item], context: Context) -> list[Verdict]:
@@ -264,7 +266,7 @@ def _decide_keyword(item: Item, context: Context) -> Verdict:
     """``-z WORD``: the word has a role of its own."""
     toolchain = context.toolchain
     grammar = toolchain.linker_grammar() if item.linker else toolchain.driver_grammar()
-    return DROPS.get(grammar.keywords.get(item.values[0], Role.PLAIN), KEPT)
+    return DROPS.get(grammar.keywords.get(item.values[0].partition("=")[0], Role.PLAIN), KEPT)
 
 
 def _decide_unlisted(item: Item, context: Context) -> Verdict:
@@ -275,11 +277,65 @@ def _decide_unlisted(item: Item, context: Context) -> Verdict:
     if text.startswith("@"):
         return NO_RESPONSE_FILE
     if _is_input_name(text):
-        return BACK_EDGE if basename(text) in context.host_names else HOST_INPUT
+        return _decide_file(text, context)
     forwarded = item.linker and context.toolchain.driver
     if _is_file(text, context) or (("/" in text or "\\" in text) and not forwarded):
         return HOST_INPUT
     return NO_INPUT_NAME
+
+
+def _decide_file(text: str, context: Context) -> Verdict:
+    """An object, archive or library by path: the host's, unless every image has it or it supplies the host too."""
+    name = basename(text)
+    if name in context.host_names:
+        return BACK_EDGE
+    if name.endswith((".o", ".a")):
+        return _decide_every_images(text, context)
+    if name.endswith(".la"):
+        return _decide_libtool_library(text, context)
+    shared = name.endswith((".so", ".dylib", ".tbd")) or re.search(VERSIONED_LIBRARY, name) is not None
+    return _decide_shared_library(name, context) if shared else HOST_INPUT
+
+
+def _decide_libtool_library(text: str, context: Context) -> Verdict:
+    """``libx.la``, a description that only libtool reads: the shared library that was built with it, if any."""
+    try:
+        with open(os.path.join(context.directory or "", text), encoding="utf-8", errors="surrogateescape") as file:
+            said = re.search(r"^dlname='([^']+)'", file.read(1 << 16), re.MULTILINE)
+    except OSError:
+        return HOST_INPUT
+    library = said and os.path.join(os.path.dirname(text), ".libs", said[1])
+    if not library or not _is_file(library, context):
+        return HOST_INPUT
+    verdict = _decide_shared_library(basename(library), context)
+    return Verdict(True, "the shared library that it describes", instead=library) if verdict is SUPPLIER else verdict
+
+
+def _decide_shared_library(name: str, context: Context) -> Verdict:
+    if not context.host_libraries.isdisjoint(_library_names(name)):
+        return BACK_EDGE
+    return RELOCATABLE_DROPS[Role.LIBRARY_FILE] if context.request.relocatable else SUPPLIER
+
+
+def _decide_every_images(text: str, context: Context) -> Verdict:
+    """An object or archive by path: start-up code, or the host's."""
+    name = basename(text)
+    programs = name in IN_A_LIBRARY
+    row = None if programs else of_every_image(name)
+    if row is None and not programs:
+        return HOST_INPUT
+    if context.request.relocatable:
+        return RELOCATABLE_DROPS[Role.START_UP]
+    return _start_up_of_a_library(text, context) if row is None else EVERY_IMAGES[row]
+
+
+def _start_up_of_a_library(text: str, context: Context) -> Verdict:
+    """An executable's start-up code: the library's that lies beside it, if there is one."""
+    name = basename(text)
+    other = text.removesuffix(name) + IN_A_LIBRARY[name]
+    if _is_file(other, context):
+        return Verdict(True, "an executable's; a shared library has the other", instead=other)
+    return EXECUTABLE_START_UP if "begin" in name else HOST_INPUT
 
 
 def _is_input_name(text: str) -> bool:
@@ -335,8 +391,17 @@ def _decide_framework(item: Item, context: Context) -> Verdict:
     return BACK_EDGE if name in context.host_names else _by_file(item, context)
 
 
-def _decide_layout(item: Item, context: Context) -> Verdict:
-    return LIBRARY_LAYOUT if context.captured_shared else EXECUTABLE_LAYOUT
+def _decide_export(item: Item, context: Context) -> Verdict:
+    return ALSO_EXPORTED if item.values[0] in context.request.exports else NOT_EXPORTED
+
+
+def _decide_build_id(item: Item, _context: Context) -> Verdict:
+    """``--build-id=0x...`` is one build's; a style (``sha1``, ``uuid``) gives each its own."""
+    return SAME_BUILD if item.values and item.values[0][:2].lower() == "0x" else KEPT
+
+
+def _decide_wrap(_item: Item, _context: Context) -> Verdict:
+    return WRAPPED
 
 
 def _decide_symbols_file(item: Item, context: Context) -> Verdict:
@@ -347,7 +412,9 @@ DECISIONS: Mapping[Role, Callable[[Item, Context], Verdict]] = {
     Role.LIBRARY: _decide_library,
     Role.LIBRARY_FILE: _decide_library_file,
     Role.FRAMEWORK: _decide_framework,
-    Role.LAYOUT: _decide_layout,
+    Role.EXPORT: _decide_export,
+    Role.BUILD_ID: _decide_build_id,
+    Role.WRAP: _decide_wrap,
     Role.SYMBOLS_FILE: _decide_symbols_file,
     Role.KEYWORD: _decide_keyword,
 }

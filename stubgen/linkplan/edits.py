@@ -22,6 +22,8 @@ class Verdict(NamedTuple):
     """For people."""
     dropped_roles: tuple[Role, ...] = ()
     """The role for which it goes; none: it stays, or goes for another reason."""
+    instead: str = ""
+    """What takes its place; it counts as staying then."""
 
 
 KEPT = Verdict(True, "")
@@ -31,7 +33,12 @@ KEPT = Verdict(True, "")
 def edits_of(tokens: Tokens, verdicts: Sequence[Verdict], line: CommandLine) -> list[Edit]:
     """What became of every captured argument, the program's and those in front of it first, in order."""
     owner, items, first_word = tokens.owner, tokens.items, tokens.first_word
-    after = render(tokens, [verdicts[index].stays for index in owner])
+    instead = {
+        word: verdicts[index].instead
+        for index in [index for index, verdict in enumerate(verdicts) if verdict.instead]
+        for word in items[index].words
+    }
+    after = render(tokens, [verdicts[index].stays for index in owner], instead)
     files, file_of = line.expansion.files, line.expansion.file_of[line.toolchain.arguments :]
     arguments, shapes = tokens.arguments, tokens.shapes
     whole, kept, dropped = Shape.WHOLE, Action.KEPT, Action.DROPPED  # an enum's members are slow to look up
@@ -48,9 +55,12 @@ def edits_of(tokens: Tokens, verdicts: Sequence[Verdict], line: CommandLine) -> 
             edits.append(_response_edit(files[file], _span(tokens, after, verdicts, position, end)))
         elif shapes[position] is whole and len(items[index].words) == 1:  # nearly every argument
             end = position + 1
-            stays, why, roles = verdicts[index]
+            stays, why, roles, other = verdicts[index]
             argument = (arguments[position],)
-            edits.append(Edit(kept, argument, argument, why) if stays else Edit(dropped, argument, (), why, roles))
+            if other:
+                edits.append(Edit(Action.REPLACED, argument, (other,), why))
+            else:
+                edits.append(Edit(kept, argument, argument, why) if stays else Edit(dropped, argument, (), why, roles))
         else:
             end = _end_of_item(tokens, position)
             edits.append(_edit(_span(tokens, after, verdicts, position, end)))
@@ -84,7 +94,7 @@ class _Span(NamedTuple):
 
     def why(self, *, stays: bool) -> str:
         """The reasons of the items that stay, or of those that go."""
-        return "; ".join(dict.fromkeys(v.why for v in self.verdicts if v.stays is stays and v.why))
+        return "; ".join(dict.fromkeys(v.why for v in self.verdicts if (v.stays and not v.instead) is stays and v.why))
 
     def dropped_roles(self) -> tuple[Role, ...]:
         """The roles of the items that go."""
@@ -129,7 +139,11 @@ def _response_edit(file: ResponseFile, span: _Span) -> Edit:
 
 
 def make_plan(
-    line: CommandLine, request: PatchRequest, edits: Sequence[Edit], libraries: tuple[LibraryFile, ...] = ()
+    line: CommandLine,
+    request: PatchRequest,
+    edits: Sequence[Edit],
+    libraries: tuple[LibraryFile, ...] = (),
+    wrapped: tuple[str, ...] = (),
 ) -> LinkPlan:
     """The plan that *edits* amount to."""
     args = tuple(argument for edit in edits for argument in edit.after)
@@ -144,16 +158,24 @@ def make_plan(
         output=request.output,
         edits=tuple(edits),
         directory=line.captured.directory,
-        warnings=tuple(_warnings(line, args)),
+        warnings=tuple(_warnings(line, args, edits)),
         os=request.os or line.toolchain.os,
         fixed=line.toolchain.fixed,
         localize=localize,
+        wrapped=wrapped,
         libraries=libraries,
     )
 
 
-def _warnings(line: CommandLine, args: Iterable[str]) -> Iterable[str]:
+def _warnings(line: CommandLine, args: Iterable[str], edits: Iterable[Edit]) -> Iterable[str]:
     """What could not be known of a command that became *args*."""
+    start_up = Role.START_UP
+    for edit in edits:
+        if start_up in edit.dropped_roles:
+            yield (
+                f"{' '.join(edit.before)}: is an executable's, and what a shared library has instead does not lie "
+                "beside it: without a __dso_handle of its own, the patch must not have static destructors"
+            )
     missing = line.expansion.missing
     passed_on = frozenset(args) if missing else frozenset()
     for text in missing:

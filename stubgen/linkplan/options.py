@@ -56,6 +56,8 @@ class Role(Enum):
     """Links a library by path."""
     FRAMEWORK = "framework"
     """Links an Apple framework by name."""
+    START_UP = "start-up"
+    """Code that begins or ends an image, by path: no option, but a file."""
     INPUT = "input"
     """Links an object or archive by path."""
     OUTPUT = "output"
@@ -82,6 +84,38 @@ class Role(Enum):
     """Means something for executables only."""
     LAYOUT = "layout"
     """Reads a linker script."""
+    INITIALISER = "initialiser"
+    """Names code of the host's that the loader runs."""
+    DEFINITION = "definition"
+    """Defines a symbol, or another name for one."""
+    ROOT = "root"
+    """Names a symbol that the link must contain, and takes archives' members for it."""
+    SYMBOL = "symbol"
+    """Names a symbol of the host's."""
+    EXPORT = "export"
+    """Exports a symbol by name."""
+    NO_EXPORT = "no export"
+    """Keeps a symbol by name, or all of them, from being exported."""
+    VERSIONS = "versions"
+    """Gives names versions."""
+    WRAP = "wrap"
+    """Makes a name mean another one (``--wrap``)."""
+    BUILD_ID = "build id"
+    """Says what identifies the build."""
+    BINDING = "binding"
+    """Has the loader look up what the image itself defines."""
+    MERGED = "merged"
+    """Takes a shared library's code into the image."""
+    GROUPING = "grouping"
+    """Makes an archive of the objects that follow."""
+    INPUT_FORMAT = "input format"
+    """Says what the inputs that follow are."""
+    OUTPUT_FORMAT = "output format"
+    """Says how the output file is encoded."""
+    REPORT = "report"
+    """Prints what became of symbols, sections and files."""
+    NO_LINK = "no link"
+    """Makes the program do something else than link."""
     FINAL = "final"
     """Means something for a loadable output only: linkers reject it with ``-r``."""
     NOT_LOADABLE = "not loadable"
@@ -92,6 +126,8 @@ class Role(Enum):
     """Stops the driver before it links."""
     END_OF_OPTIONS = "end of options"
     """Makes inputs of everything that follows."""
+    LIBTOOL = "libtool"
+    """Libtool's own, for what it builds from the driver's command."""
     ARCHIVES = "archives"
     """Says how archives are linked, or which run-time library is one."""
     FORWARD_LIST = "forward list"
@@ -140,13 +176,21 @@ class Grammar:
         """Operand of a :attr:`Role.KEYWORD` option -> its role."""
         self._exact: dict[str, Match] = {}
         joined: dict[str, list[Option]] = {}
-        for table, spellings in ((rows, _as_spelled), (either_dash, _with_either_dash)):
+        exact = self._exact
+        new = tuple.__new__  # 900 options at every start: half the time of calling the class
+        for table, either in ((rows, False), (either_dash, True)):
             for role, form, names in table:
+                separate, is_joined = form.separate, form.joined
                 for word in names.split():
-                    option = Option(word, role, form)
-                    for key in spellings(word):
-                        self._exact[key] = (option, None, form.separate)
-                    if form.joined:
+                    option = new(Option, (word, role, form))
+                    match = (option, None, separate)
+                    exact[word] = match
+                    if either:
+                        if word[1] == "-":
+                            exact[word[1:]] = match
+                        elif len(word) > 2:  # a single letter has one dash
+                            exact["-" + word] = match
+                    if is_joined:
                         joined.setdefault(word[:2], []).append(option)
         self._joined = {
             start: sorted(
@@ -174,13 +218,3 @@ class Grammar:
     def options(self) -> list[Option]:
         """Every option once, in the table's order."""
         return list({id(option): option for option, _, _ in self._exact.values() if option is not None}.values())
-
-
-def _as_spelled(name: str) -> tuple[str, ...]:
-    return (name,)
-
-
-def _with_either_dash(name: str) -> tuple[str, ...]:
-    """*name* with one dash and with two; a single letter has one."""
-    bare = name.lstrip("-")
-    return (name,) if len(bare) == 1 else ("-" + bare, "--" + bare)

@@ -85,6 +85,8 @@ class LinkPlan(NamedTuple):
     """Leading arguments that cannot move into a response file: wrappers, the program, ``-flavor gnu``."""
     localize: tuple[str, ...] = ()
     """After a relocatable link, run this too: it keeps only chosen symbols global. Empty: nothing to run."""
+    wrapped: tuple[str, ...] = ()
+    """What ``--wrap`` names: a reference to ``f`` means ``__wrap_f``, and one to ``__real_f`` means ``f``."""
     libraries: tuple[LibraryFile, ...] = ()
     """The libraries of the captured command that are files here, in order, but those that every image has."""
 
@@ -125,6 +127,7 @@ def document(plan: LinkPlan) -> dict[str, object]:
         "os": plan.os.value,
         "directory": None if plan.directory is None else str(plan.directory),
         "localize": list(plan.localize),
+        "wrapped": list(plan.wrapped),
         "archives": [
             {"path": archive.path, "whole": archive.whole, "found": archive.found} for archive in plan.archives
         ],

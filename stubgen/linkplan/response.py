@@ -201,53 +201,98 @@ def expand(
         MalformedInput: a file includes itself.
         UnreadableInput: a file exists and cannot be read.
     """
-    split = split_windows if windows else split_gnu
-    start = os.fspath(directory or "")
-    copies = copies or {}
-    expansion = Expansion([], [], [], [])
-    arguments = expansion.arguments
+    if "@" not in "".join(argv):  # nearly every command
+        return Expansion([*argv], [-1] * len(argv), [], [])
+    expander = _Expander(split_windows if windows else split_gnu, os.fspath(directory or ""), copies or {})
+    for text in argv:
+        if text[:1] == "@":
+            expander.argument(text)
+        elif text[:4] == LIST_PREFIX and ("@" in text):
+            expander.linker_list(text)
+        else:
+            expander.keep(text)
+    return expander.expansion
 
-    def locate(name: str) -> str | None:
-        copy = copies.get(name)
+
+LIST_PREFIX = "-Wl,"
+"""Through a driver to the linker, which reads the response files in the list itself."""
+
+
+class _Expander:
+    """One command line, so far."""
+
+    def __init__(self, split: Splitter, start: str, copies: Mapping[str, str | os.PathLike[str]]) -> None:
+        self._split = split
+        self._start = start
+        self._copies = copies
+        self.expansion = Expansion([], [], [], [])
+
+    def keep(self, text: str) -> None:
+        """Add an argument that is no response file."""
+        self.expansion.arguments.append(text)
+        self.expansion.file_of.append(-1)
+
+    def argument(self, text: str) -> None:
+        """Add ``@FILE``."""
+        path = self._locate(text)
+        if path is None:
+            self._note_missing(text, text)
+            self.keep(text)
+            return
+        first = len(self.expansion.arguments)
+        self._include(text[1:], path, ())
+        self._note_file(text, first, copied=text[1:] in self._copies)
+
+    def linker_list(self, text: str) -> None:
+        """Add ``-Wl,`` with pieces of which some may be ``@FILE``: each word goes on behind ``-Xlinker`` then."""
+        pieces = text[len(LIST_PREFIX) :].split(",")
+        paths = [self._locate(piece) for piece in pieces]
+        if not any(paths):
+            for piece in pieces:
+                self._note_missing(piece, text)
+            self.keep(text)
+            return
+        arguments = self.expansion.arguments
+        first = len(arguments)
+        for piece, path in zip(pieces, paths, strict=True):
+            if path is None:
+                arguments.append(piece)
+            else:
+                self._include(piece[1:], path, ())
+        arguments[first:] = [part for word in arguments[first:] for part in ("-Xlinker", word)]
+        self._note_file(text, first, copied=any(piece[1:] in self._copies for piece in pieces))
+
+    def _locate(self, text: str) -> str | None:
+        """The file that ``@FILE`` names; None where there is none, or it is something else."""
+        name = text[1:]
+        if text[:1] != "@" or not name:
+            return None
+        copy = self._copies.get(name)
         if copy is not None and os.path.isfile(copy):
             return os.fspath(copy)
-        path = os.path.join(start, name)
+        path = os.path.join(self._start, name)
         return path if os.path.isfile(path) else None
 
-    def include(name: str, path: str, within: tuple[str, ...]) -> None:
+    def _note_missing(self, piece: str, text: str) -> None:
+        if piece[:1] == "@" and len(piece) > 1 and not piece.startswith(_LOADER_VARIABLES):
+            self.expansion.missing.append(text)
+
+    def _note_file(self, text: str, first: int, *, copied: bool) -> None:
+        """All arguments from *first* on came out of *text*."""
+        expansion = self.expansion
+        expansion.file_of.extend([len(expansion.files)] * (len(expansion.arguments) - first))
+        expansion.files.append(ResponseFile(text, copied=copied))
+
+    def _include(self, name: str, path: str, within: tuple[str, ...]) -> None:
         if name in within:
             chain = " -> ".join((*within, name))
             raise MalformedInput(f"{name}: the response file includes itself ({chain})")
-        for word in read(path, split):
-            nested = locate(word[1:]) if word.startswith("@") else None
+        for word in read(path, self._split):
+            nested = self._locate(word)
             if nested is None:
-                arguments.append(word)
+                self.expansion.arguments.append(word)
             else:
-                include(word[1:], nested, (*within, name))
+                self._include(word[1:], nested, (*within, name))
 
-    for text in argv:
-        path = None
-        if text.startswith(_MARKS):
-            name = text.rpartition("@")[2] if text.startswith(_LINKER_MARK) else text[1:]
-            path = locate(name) if name else None
-            if path is None and name and not text.startswith(_LOADER_VARIABLES):
-                expansion.missing.append(text)
-        if path is None:
-            arguments.append(text)
-            expansion.file_of.append(-1)
-            continue
-        first = len(arguments)
-        include(name, path, ())
-        if text.startswith(_LINKER_MARK):
-            arguments[first:] = [part for word in arguments[first:] for part in ("-Xlinker", word)]
-        expansion.file_of.extend([len(expansion.files)] * (len(arguments) - first))
-        expansion.files.append(ResponseFile(text, copied=name in copies))
-    return expansion
-
-
-_LINKER_MARK = "-Wl,@"
-"""Through a driver to the linker, which reads the file itself."""
-
-_MARKS = ("@", _LINKER_MARK)
 
 _LOADER_VARIABLES = ("@rpath", "@loader_path", "@executable_path")

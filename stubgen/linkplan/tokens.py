@@ -8,7 +8,7 @@ argument, or one piece of a ``-Wl,`` list. Every word belongs to exactly one :cl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -214,11 +214,13 @@ class _State:
         return Tokens(self.arguments, self._shapes, self._first_word, self._words, self._items, self._owner)
 
 
-def render(tokens: Tokens, kept: Sequence[bool]) -> list[tuple[str, ...]]:
+def render(tokens: Tokens, kept: Sequence[bool], instead: Mapping[int, str]) -> list[tuple[str, ...]]:
     """What becomes of every argument when only the words with a true entry in *kept* stay.
 
-    An argument of which everything stays comes back as the very string it was.
+    An argument of which everything stays comes back as the very string it was. *instead* has other texts for words.
     """
+    if instead:
+        return _render_replaced(tokens, kept, instead)
     result: list[tuple[str, ...]] = []
     first_word = tokens.first_word
     for position, (argument, shape) in enumerate(zip(tokens.arguments, tokens.shapes, strict=True)):
@@ -237,3 +239,14 @@ def render(tokens: Tokens, kept: Sequence[bool]) -> list[tuple[str, ...]]:
         else:
             result.append(())
     return result
+
+
+def _render_replaced(tokens: Tokens, kept: Sequence[bool], instead: Mapping[int, str]) -> list[tuple[str, ...]]:
+    """:func:`render` where words have other texts: as if the command line had held those."""
+    words = [instead.get(word, text) for word, text in enumerate(tokens.words)]
+    arguments = list(tokens.arguments)
+    for position, shape in enumerate(tokens.shapes):
+        first, end = tokens.first_word[position], tokens.first_word[position + 1]
+        if any(word in instead for word in range(first, end)):
+            arguments[position] = LIST_PREFIX + ",".join(words[first:end]) if shape is Shape.LIST else words[first]
+    return render(tokens._replace(arguments=arguments, words=words), kept, {})

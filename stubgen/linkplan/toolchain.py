@@ -45,7 +45,7 @@ PROGRAMS: dict[Family, str] = {
     Family.ANY_LD: "ld",
     Family.FLAVOR: "lld rust-lld gcc-ld",
     Family.MSVC: "link lld-link cl clang-cl",
-    Family.WASM: "wasm-ld rust-wasm-ld emcc em++ wasm-component-ld",
+    Family.WASM: "wasm-ld rust-wasm-ld emcc em++ emcc.py em++.py wasm-component-ld",
     Family.UNSUPPORTED: "nvcc nvlink",
 }
 
@@ -86,9 +86,35 @@ ZIG = (
 )
 """Program names in front of zig's sub-command (``cc``, ``c++``, ``ld.lld``)."""
 
+CARGO = "leaves the link to another program: let that one be captured, with -C linker=hotpatch-stubgen-linker"
+BUILD = "runs the build, not one link: capture the link that it runs"
+SHELL = "runs the words that follow as the shell reads them: give the command that links by itself"
+CONTAINER = "links elsewhere, where paths mean other files: capture the link inside"
+GO = "leaves the link, where there is cgo, to a C compiler: capture that one, with -ldflags=-extld=..."
+ARCHIVER = "makes archives or edits files and links nothing"
+
+OTHER_PROGRAMS = {
+    ":": "is the shell's and does nothing: give the command that links, without what stands around it",
+    **dict.fromkeys(("cargo", "rustc", "rustup", "cross", "maturin", "dx"), CARGO),
+    **dict.fromkeys(("make", "gmake", "ninja", "cmake", "meson", "bazel", "buck2", "xcodebuild", "gradle"), BUILD),
+    **dict.fromkeys(("sh", "bash", "dash", "zsh", "ksh", "busybox", "eval", "exec"), SHELL),
+    **dict.fromkeys(("docker", "podman", "nerdctl", "kubectl", "ssh", "chroot", "bwrap", "flatpak"), CONTAINER),
+    **dict.fromkeys(("go", "garble", "tinygo"), GO),
+    **dict.fromkeys(("ar", "llvm-ar", "ranlib", "strip", "objcopy", "nm", "lipo", "install_name_tool"), ARCHIVER),
+    "libtool": "links nothing without --mode=link (Apple's makes archives): give the command that links",
+    "swift": "runs the build or a script, not one link: capture the swiftc or clang that it runs",
+}
+"""Programs that are neither linker nor compiler driver, by name -> what they are, and what to do."""
+
+SHELL_WORDS = frozenset({"&&", "||", ";", "|", "&"})
+"""Words that only a shell takes apart; no program gets them as arguments."""
+
+SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
+
 DROPPED_WRAPPERS = {
     "hotpatch-stubgen-linker": "would record the patch's link as a link of the host",
     "linker_driver.py": "strips and post-processes the fat build's output",
+    "libtool": "would install the patch and write a script in its place",
     "gcc_link_wrapper.py": "writes files beside the fat build's output",
     "gcc_solink_wrapper.py": "writes files beside the fat build's output",
     "link_wrapper": "post-processes the fat build's output",
@@ -96,8 +122,15 @@ DROPPED_WRAPPERS = {
 }
 """Programs in front of the linker that would do something to the fat build's outputs."""
 
-BARE_METAL = ("-none-eabi", "-none-elf", "-unknown-none", "-none-eabihf", "xtensa-", "-uefi")
+_BARE_METAL = (
+    "-none-eabi -none-elf -unknown-none -none-eabihf xtensa- -uefi -zephyr- -unknown-elf -elf-gcc -elf-g++ -elf-ld "
+    "-elf-clang -elf- -rtems -nuttx -unknown-eabi"
+)
+BARE_METAL = tuple(_BARE_METAL.split())
 """Parts of a target's name that say: no dynamic loader."""
+
+GPU_TARGETS = ("amdgcn", "amdgpu", "nvptx", "spirv", "-amdhsa", "-cuda")
+"""Parts of a target's name that say: device code."""
 
 IOS_LIKE = ("ios", "tvos", "watchos", "xros", "visionos", "iphoneos", "appletvos")
 
@@ -125,11 +158,32 @@ FOREIGN_OPTIONS = {
     "-b64": "AIX",
     "-berok": "AIX",
     "+s": "HP-UX",
-    "-importcfg": "Go's own package format",
+    "-Bdirect": "Solaris",
+    "-zignore": "Solaris",
+    "-zlazyload": "Solaris",
+    "-zcombreloc": "Solaris",
+    "-zld32": "Solaris",
+    "-zld64": "Solaris",
 }
 """Options that only the linkers of other systems have -> what those link."""
 
-FOREIGN_PATHS = {"/usr/ccs/bin/": "Solaris and HP-UX"}
+FOREIGN_PATHS = {"/usr/ccs/bin/": "Solaris and HP-UX", "/usr/xpg4/": "Solaris", "/opt/SUNWspro/": "Solaris"}
+
+FOREIGN_TARGETS = {
+    "solaris": "Solaris",
+    "illumos": "illumos",
+    "-ps4": "the PlayStation 4",
+    "-ps5": "the PlayStation 5",
+    "-aix": "AIX",
+    "-hpux": "HP-UX",
+}
+"""Parts of a target's name -> the system."""
+
+FOREIGN_PROGRAMS = {"orbis-": "the PlayStation 4", "prospero-": "the PlayStation 5"}
+"""How a program's name begins -> the system that it links for."""
+
+GO_OPTIONS = ("-buildmode", "-extld", "-extldflags", "-importcfg", "-linkmode")
+"""Options that only Go's linker has, which is called ``link`` like Microsoft's."""
 
 
 class Dialect(Enum):
@@ -138,6 +192,8 @@ class Dialect(Enum):
     COMMON = "common"
     ZIG = "zig"
     """``zig cc`` takes a list of linker options of its own."""
+    LIBTOOL = "libtool"
+    """Behind ``libtool --mode=link``: gcc's and clang's options, and libtool's own."""
     SWIFT = "swift"
     """``swiftc`` forwards with ``-Xlinker`` alone and calls a shared library ``-emit-library``."""
 
@@ -186,7 +242,7 @@ class Toolchain(NamedTuple):
         """The driver's option table."""
         from stubgen.linkplan import driver_options
 
-        return driver_options.grammar()
+        return driver_options.libtool_grammar() if self.dialect is Dialect.LIBTOOL else driver_options.grammar()
 
 
 _OS_OF_FAMILY = {Family.MSVC: LinkerOs.OTHER, Family.LD64: LinkerOs.MACOS}
@@ -216,13 +272,25 @@ def read_command(captured: CapturedCommand, os: LinkerOs | None = None) -> Comma
         UnreadableInput: a response file exists and cannot be read.
     """
     expansion = response.expand(captured.argv, directory=captured.directory, copies=captured.response_files)
+    if captured.argv and captured.argv[0] in expansion.missing:
+        raise _unread(captured.argv[0])
     toolchain = find_toolchain(expansion.arguments, os=os)
+    rest = expansion.arguments[toolchain.arguments :]
+    if rest and expansion.missing and set(rest) <= set(expansion.missing):
+        raise _unread(rest[0])
     if toolchain.family is Family.MSVC and expansion.files:  # the program is known now, and quotes in its own way
         expansion = response.expand(
             captured.argv, directory=captured.directory, copies=captured.response_files, windows=True
         )
         toolchain = find_toolchain(expansion.arguments, os=os)
     return CommandLine(captured, expansion, toolchain)
+
+
+def _unread(text: str) -> PlanRefusal:
+    return PlanRefusal(
+        f"{text}: the response file holds the whole command and is not there, so what linked the host is not known; "
+        "capture the link again"
+    )
 
 
 def basename(path: str) -> str:
@@ -267,14 +335,24 @@ def find_toolchain(argv: Sequence[str], *, os: LinkerOs | None = None) -> Toolch
     """
     if not argv:
         raise UsageError("the captured command is empty; give the linker's name and its arguments")
+    odd = SHELL_WORDS.intersection(argv)
+    if odd:
+        raise UsageError(f"{min(odd)}: is the shell's: give the one command that links, without what stands around it")
     edits, at, zig = _walk_wrappers(argv)
     program = argv[at]
+    behind = _behind_linker_driver(argv, at)
+    if behind:
+        if edits and program_name(edits[-1].before[0] if edits[-1].before else "").startswith("python"):
+            edits[-1] = Edit(Action.DROPPED, edits[-1].before, (), DROPPED_WRAPPERS["linker_driver.py"])
+        edits.append(Edit(Action.REPLACED, (program,), (behind,), DROPPED_WRAPPERS["linker_driver.py"]))
+        program = behind
+    else:
+        edits.append(_kept(program, "the program that links"))
     family: Family | None = family_of(program)
     if family is None:
         if zig:
             raise UsageError(f"zig {program}: is no link command; zig cc, zig c++ and zig ld.lld are")
         family = Family.DRIVER  # by its options
-    edits.append(_kept(program, "the program that links"))
     at += 1
     if zig and at < len(argv) and argv[at] == "--":  # cargo-zigbuild: `zig cc -- ARGS`
         edits.append(_kept("--", "ends the wrapper's own options"))
@@ -290,7 +368,9 @@ def find_toolchain(argv: Sequence[str], *, os: LinkerOs | None = None) -> Toolch
     if family in (Family.DRIVER, Family.ANY_LD):
         family = _linker_family(program, arguments, target, os)
     _refuse_unpatchable(program, arguments, family, target)
-    return Toolchain(tuple(edits), at, driver, family, _dialect(program, zig=zig), target)
+    libtool = any(is_libtool(word) for edit in edits for word in edit.before)
+    dialect = Dialect.LIBTOOL if libtool else _dialect(program, zig=zig)
+    return Toolchain(tuple(edits), at, driver, family, dialect, target)
 
 
 def _kept(word: str, why: str) -> Edit:
@@ -324,7 +404,7 @@ def _walk_wrappers(argv: Sequence[str]) -> tuple[list[Edit], int, bool]:
         if zig:
             edits += [_kept(text, KEPT_WRAPPERS["zig"]) for text in argv[position : position + zig]]
             return edits, position + zig, True
-        if family_of(word) is not None:
+        if family_of(word) is not None or _behind_linker_driver(argv, position):
             return edits, position, False
         if _is_assignment(word):
             if not any("env" in edit.after for edit in edits):
@@ -333,7 +413,10 @@ def _walk_wrappers(argv: Sequence[str]) -> tuple[list[Edit], int, bool]:
             edits.append(_kept(word, KEPT_WRAPPERS["env"]))
             position += 1
             continue
+        _refuse_other_program(argv[position:])
         found = _program_after(argv, position)
+        if found is None and program_name(word) in KEPT_WRAPPERS:
+            raise UsageError(f"{word}: runs no linker or compiler driver that this tool knows")
         if found is None:
             if _looks_like_a_link(argv[position + 1 :]):  # a compiler that no table names
                 return edits, position, False
@@ -345,10 +428,41 @@ def _walk_wrappers(argv: Sequence[str]) -> tuple[list[Edit], int, bool]:
     raise UsageError("the captured command names no linker or compiler driver")
 
 
+def is_libtool(word: str) -> bool:
+    """Say whether *word* is GNU libtool's script: ``./libtool``, ``aarch64-linux-gnu-libtool``."""
+    name = program_name(word)
+    return name == "libtool" or name.endswith("-libtool")
+
+
+def _refuse_other_program(words: Sequence[str]) -> None:
+    """Refuse what runs neither a linker nor a driver.
+
+    Raises:
+        UsageError: the first of *words* is a program that links nothing.
+    """
+    name = program_name(words[0])
+    script = words[1] if name in SHELLS and len(words) > 1 else words[0]
+    if is_libtool(script) and "--mode=link" in words:
+        return
+    reason = OTHER_PROGRAMS.get("libtool" if is_libtool(script) else name)
+    if reason is not None:
+        raise UsageError(f"{words[0]}: is not a linker or compiler driver; it {reason}")
+
+
+def _behind_linker_driver(words: Sequence[str], position: int) -> str:
+    """The driver that Chromium's ``linker_driver.py -Wcrl,driver,PROGRAM`` runs; empty for another program."""
+    if not words[position].endswith("linker_driver.py"):
+        return ""
+    mark = "-Wcrl,driver,"
+    return next((word.removeprefix(mark) for word in words[position:] if word.startswith(mark)), "")
+
+
 def _judge_wrapper(wrapper: Sequence[str]) -> tuple[bool, str]:
     """(it stays, why) for a wrapper with its own arguments."""
     names = [program_name(word) for word in wrapper]
     for name in names:
+        if is_libtool(name):
+            return False, DROPPED_WRAPPERS["libtool"]
         if name in DROPPED_WRAPPERS:
             return False, DROPPED_WRAPPERS[name]
     if names[0] in KEPT_WRAPPERS:
@@ -373,14 +487,15 @@ def _program_after(argv: Sequence[str], wrapper: int) -> int | None:
         if argv[position] == "--" and position + 1 < len(argv) and family_of(argv[position + 1]):
             return position + 1
     name = program_name(argv[wrapper])
-    known = name in KEPT_WRAPPERS or name in DROPPED_WRAPPERS or name.startswith("python")
+    known = name in KEPT_WRAPPERS or name in DROPPED_WRAPPERS or name.startswith("python") or is_libtool(name)
+    known = known or name in SHELLS  # in front of libtool
     for position in range(wrapper + 1, len(argv)):
         word = argv[position]
         if word.startswith("-") and not known:  # its own options, which may have any operands
             return None
         if word.startswith("-") or _is_assignment(word):
             continue
-        if family_of(word) is not None or program_name(word) == "zig":
+        if family_of(word) is not None or program_name(word) == "zig" or _behind_linker_driver(argv, position):
             return position
     return None
 
@@ -514,12 +629,18 @@ def _refuse_unpatchable(program: str, arguments: Sequence[str], family: Family, 
         )
     if family is Family.UNSUPPORTED:
         raise PlanRefusal(f"{program}: links GPU device code, which this tool cannot patch")
+    if family is Family.MSVC and (
+        "/pkg/tool/" in program or any(word.partition("=")[0] in GO_OPTIONS for word in arguments)
+    ):
+        raise PlanRefusal(f"{program}: the linker of Go's own package format; it {GO}")
+    _refuse_foreign_target(program, target)
     if family is Family.LD64 and _is_apple_device(target):
         raise PlanRefusal(
             f"{target}: an iOS device maps no writable page as executable and loads no unsigned library, so a "
             "patch cannot be loaded there; link the host for the simulator or for macOS"
         )
-    if any(part in f"{target.lower()}-" or part in program_name(program) for part in BARE_METAL):
+    names = f"{target.lower()}-\n{program_name(program)}"
+    if any(part in names for part in BARE_METAL):
         raise PlanRefusal(
             f"{target or program}: links a static program without a dynamic loader, so nothing there can load a patch"
         )
@@ -527,9 +648,24 @@ def _refuse_unpatchable(program: str, arguments: Sequence[str], family: Family, 
         (system for path, system in FOREIGN_PATHS.items() if program.startswith(path)), ""
     )
     if system:
-        raise PlanRefusal(
-            f"{program}: the linker of {system}; this tool plans for Linux, Android, macOS and the iOS simulator"
-        )
+        raise PlanRefusal(_foreign(program, system))
+
+
+def _refuse_foreign_target(program: str, target: str) -> None:
+    """Refuse what the target's or the program's name says is loaded by no loader that a patch could use."""
+    lower = target.lower()
+    if any(part in lower for part in GPU_TARGETS):
+        raise PlanRefusal(f"{target}: links GPU device code, which this tool cannot patch")
+    name = program_name(program)
+    system = next((system for part, system in FOREIGN_TARGETS.items() if part in f"{lower}-"), "") or next(
+        (system for start, system in FOREIGN_PROGRAMS.items() if name.startswith(start)), ""
+    )
+    if system:
+        raise PlanRefusal(_foreign(program, system))
+
+
+def _foreign(program: str, system: str) -> str:
+    return f"{program}: the linker of {system}; this tool plans for Linux, Android, macOS and the iOS simulator"
 
 
 def apple_sdk(toolchain: Toolchain, environment: Mapping[str, str]) -> str:

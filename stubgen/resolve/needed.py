@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stubgen.common.files import read_input
@@ -12,6 +12,7 @@ from stubgen.errors import InputError, UnsupportedInput, UsageError
 from stubgen.image import Candidate, FileType, Image, Reference, Variable
 from stubgen.image.archive import is_archive, is_thin, members
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
+from stubgen.symbols.wrapped import wrapped_meanings
 
 if TYPE_CHECKING:
     from stubgen.macho.reader import BuildVersion
@@ -46,6 +47,8 @@ class Needed(Row):
     """The last of ``images``, if they are from archives of the host's link."""
     located: Mapping[bytes, Candidate] = {}
     """Spelling -> where in the host it is, for references of borrowed members that no name of the host's answers."""
+    meanings: Mapping[bytes, bytes] = {}
+    """Spelling in an object -> the one that the linker looks for instead, and that counts everywhere here."""
 
     def is_used_by_borrowed(self, spelling: bytes) -> bool:
         """Whether a borrowed member refers to it, which may reach it without the GOT, as if it were near."""
@@ -71,6 +74,7 @@ def read_needed(
     *,
     whole_archive: bool = False,
     roots: Collection[bytes] = (),
+    wrapped: Collection[bytes] = (),
     opener: Callable[[str | os.PathLike[str]], Opened] | None = None,
 ) -> Needed:
     """What the objects and archives at *paths* need, all taken as one set.
@@ -83,6 +87,7 @@ def read_needed(
         paths: relocatable objects and archives.
         whole_archive: every member counts.
         roots: names that count as referred to: what the patch must export.
+        wrapped: operands of the linker's ``--wrap``.
         opener: reads one file; by default :func:`open_objects`.
 
     Raises:
@@ -96,7 +101,8 @@ def read_needed(
     for path in paths:
         opened = (opener or open_objects)(path)
         (waiting if opened.optional and not whole_archive else taken).extend(opened.images)
-    _search(taken, waiting, roots)
+    meanings = wrapped_meanings(wrapped)
+    _search(taken, waiting, roots, meanings)
     for image in taken:
         if image.intermediate_code:
             raise UnsupportedInput(
@@ -108,10 +114,26 @@ def read_needed(
             f"{os.fspath(paths[0])}: nothing refers to any member; name what the patch exports, or take every "
             f"member with --whole-archive"
         )
-    return needed_of(taken)
+    return needed_of(taken, meanings)
 
 
-def _search(taken: list[Image], waiting: list[Image], roots: Collection[bytes]) -> None:
+def _references(image: Image, meanings: Mapping[bytes, bytes]) -> Iterable[Reference]:
+    """What *image* refers to, as the linker reads it."""
+    return image.references() if not meanings else _wrapped_references(image, meanings)
+
+
+def _wrapped_references(image: Image, meanings: Mapping[bytes, bytes]) -> Iterator[Reference]:
+    for reference in image.references():
+        meant = meanings.get(reference.spelling)
+        yield reference if meant is None else reference._replace(spelling=meant, name=meant)
+    for name in meanings.keys() & image.definitions():
+        if meanings[name] == b"__wrap_" + name:  # lld 19 takes an object's uses of what it defines there as well
+            yield Reference(meanings[name], meanings[name], "", weak=True)
+
+
+def _search(
+    taken: list[Image], waiting: list[Image], roots: Collection[bytes], meanings: Mapping[bytes, bytes]
+) -> None:
     """Move from *waiting* to *taken* the members that something taken refers to, until none is left to move."""
     if not waiting:
         return
@@ -120,7 +142,7 @@ def _search(taken: list[Image], waiting: list[Image], roots: Collection[bytes]) 
         for name in image.definitions():
             homes.setdefault(name, image)
     defined = {name for image in taken for name in image.definitions()}
-    wanted = [*roots, *(r.name for image in taken for r in image.references() if not r.weak)]
+    wanted = [*roots, *(r.name for image in taken for r in _references(image, meanings) if not r.weak)]
     chosen: set[int] = set()
     while wanted:
         name = wanted.pop()
@@ -129,12 +151,13 @@ def _search(taken: list[Image], waiting: list[Image], roots: Collection[bytes]) 
             continue
         chosen.add(id(member))
         defined.update(member.definitions())
-        wanted += [reference.name for reference in member.references() if not reference.weak]
+        wanted += [reference.name for reference in _references(member, meanings) if not reference.weak]
     taken += [image for image in waiting if id(image) in chosen]
 
 
-def needed_of(images: Iterable[Image]) -> Needed:
-    """What already opened objects need."""
+def needed_of(images: Iterable[Image], meanings: Mapping[bytes, bytes] | None = None) -> Needed:
+    """What already opened objects need; *meanings* as in :class:`Needed`."""
+    meanings = meanings or {}
     first: dict[bytes, Reference] = {}
     users: dict[bytes, list[int]] = {}
     defined: set[bytes] = set()
@@ -149,7 +172,7 @@ def needed_of(images: Iterable[Image]) -> Needed:
         if image.build_version is not None:
             platforms[image.build_version] = None
         defined.update(image.definitions())
-        for reference in image.references():
+        for reference in _references(image, meanings):
             known = first.get(reference.spelling)
             if known is None or (known.weak and not reference.weak):
                 first[reference.spelling] = reference
@@ -167,6 +190,7 @@ def needed_of(images: Iterable[Image]) -> Needed:
         features=features,
         platforms=tuple(platforms),
         variables=tuple(variable for image in held for variable in image.variables()),
+        meanings=meanings,
     )
 
 

@@ -55,8 +55,10 @@ class BoundObject(Row):
 class Binder:
     """What one run of the bind phase collects: the slots, and the references that cannot be expressed."""
 
-    def __init__(self, targets: Mapping[bytes, Target]) -> None:
+    def __init__(self, targets: Mapping[bytes, Target], meanings: Mapping[bytes, bytes] | None = None) -> None:
         self.targets = targets
+        self.meanings = meanings or {}
+        """Undefined symbol -> the one that the linker looks for instead."""
         self.slots: dict[bytes, Slot] = {}
         self.refusals: list[str] = []
 

@@ -33,6 +33,8 @@ COMMANDS = _read()
 
 REFUSED = {
     "arm-none-eabi-nrf52": "dynamic loader",
+    "bazel-dummydata-params-only": "response file",
+    "bazel-riscv-params-only": "response file",
     "cmake-aix-ld": "AIX",
     "cmake-emscripten-wasmld": "WebAssembly",
     "cmake-emscripten-wasmld-whole": "WebAssembly",
@@ -40,6 +42,7 @@ REFUSED = {
     "cmaketest-hpux-acc-ld": "HP-UX",
     "emcc-openal-alut": "WebAssembly",
     "esp32-platformio-wrap": "dynamic loader",
+    "kernel-vdso-bfd": "vDSO",
     "nvcc-dlink": "GPU",
     "onetbb-ios-arm64-dylib": "iOS device",
     "rustc-ios-armv7-syslibroot": "iOS device",
