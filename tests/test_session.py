@@ -227,6 +227,16 @@ def test_a_thin_archives_members_are_looked_at_each_time(files: Path) -> None:
     assert [reference.name for reference in after.references] == [b"new"]
 
 
+def test_a_host_without_the_cache_is_another_one(files: Path) -> None:
+    """``--no-cache`` in a server searches the host itself, though another request had its index opened."""
+    session = Session()
+    indexed = session.host(files / "host")
+    assert session.host(files / "host", cache=False) is not indexed
+    assert session.host(files / "host") is indexed
+    assert session.facts(cache=False) is not session.facts()
+    assert session.facts() is session.facts()
+
+
 def test_a_build_id_is_checked_each_time(files: Path) -> None:
     """A kept host is no proof that this request's process runs it."""
     session = Session()
