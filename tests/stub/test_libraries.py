@@ -309,6 +309,16 @@ def test_a_library_that_cannot_be_told_is_loaded_each_time(
     assert libraries.identity(libraries.CAPSTONE) is None
 
 
+def test_another_module_of_that_name_is_not_the_library(there: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a program has loaded as ``capstone`` answers, whatever lies in the folder: nothing is known of it."""
+    copied(there)
+    monkeypatch.syspath_prepend(str(there.packages))
+    assert capstone.__file__ is not None
+    assert libraries.identity(libraries.CAPSTONE) is None  # this process has the installed one
+    monkeypatch.delitem(sys.modules, "capstone")
+    assert libraries.identity(libraries.CAPSTONE) is not None
+
+
 @pytest.fixture
 def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Facts about the installed libraries, in a cache folder of their own; nothing is known from this process."""
