@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from stubgen.common.row import Row
 from stubgen.common.text import as_bytes
 from stubgen.linkplan.decisions import Context
 from stubgen.linkplan.edits import Verdict
@@ -35,7 +36,7 @@ def kept_options(tokens: Tokens, verdicts: Sequence[Verdict]) -> list[KeptOption
     ]
 
 
-class Additions(NamedTuple):
+class Additions(Row):
     """What the patch's link needs, in the order in which it is added."""
 
     options: Sequence[Edit]

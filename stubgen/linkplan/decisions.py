@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
+from stubgen.common.row import Row
 from stubgen.linkplan.edits import KEPT, Verdict
 from stubgen.linkplan.every_image import IN_A_LIBRARY, ROWS, of_every_image
 from stubgen.linkplan.libraries import Meaning, Search, read_libraries, runtime_archives
@@ -21,7 +21,7 @@ from stubgen.linkplan.tokens import Item, Tokens
 from stubgen.linkplan.toolchain import CommandLine, Family, Toolchain, basename
 
 
-class Context(NamedTuple):
+class Context(Row):
     """All that the rules go by: what the caller wishes, and what the captured command says."""
 
     request: PatchRequest

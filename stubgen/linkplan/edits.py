@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from stubgen.common.row import Row
 from stubgen.linkplan.library_file import LibraryFile
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import Action, Edit, LinkPlan
@@ -84,7 +85,7 @@ def _end_of_item(tokens: Tokens, position: int) -> int:
     return end
 
 
-class _Span(NamedTuple):
+class _Span(Row):
     """Consecutive arguments that one edit is about."""
 
     before: tuple[str, ...]

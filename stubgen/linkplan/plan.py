@@ -6,6 +6,7 @@ import os
 from enum import Enum
 from typing import NamedTuple
 
+from stubgen.common.row import Row
 from stubgen.common.text import as_bytes
 from stubgen.linkplan import response
 from stubgen.linkplan.library_file import LibraryFile
@@ -67,7 +68,7 @@ class Edit(NamedTuple):
     """Roles for which something of it went."""
 
 
-class LinkPlan(NamedTuple):
+class LinkPlan(Row):
     """A command that links a patch."""
 
     args: tuple[str, ...]

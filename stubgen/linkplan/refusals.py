@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
+from stubgen.common.row import Row
 from stubgen.errors import PlanRefusal, UsageError
 from stubgen.linkplan.decisions import Context
 from stubgen.linkplan.options import Role
@@ -37,7 +37,7 @@ BUILT_IN = frozenset({"gcc"})
 """Libraries that a program for no system links as well."""
 
 
-class _Said(NamedTuple):
+class _Said(Row):
     """What the options of a command say of its output."""
 
     static: str

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
+from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text
 from stubgen.errors import MalformedInput, UnreadableInput
 
 Splitter = Callable[[str], list[str]]
 
 
-class Expansion(NamedTuple):
+class Expansion(Row):
     """A command line without response files."""
 
     arguments: list[str]
@@ -29,7 +29,7 @@ class Expansion(NamedTuple):
     """``@FILE`` arguments that look like response files and have no file."""
 
 
-class ResponseFile(NamedTuple):
+class ResponseFile(Row):
     """One ``@FILE`` argument of the command line."""
 
     text: str

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from stubgen.common.row import Row
 from stubgen.linkplan.options import Grammar, Option, Role
 
 
@@ -43,7 +44,7 @@ class Item(NamedTuple):
     """True: the command ended before its last operand."""
 
 
-class Tokens(NamedTuple):
+class Tokens(Row):
     """An argument list, taken apart."""
 
     arguments: Sequence[str]

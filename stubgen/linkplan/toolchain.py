@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
 
+from stubgen.common.row import Row
 from stubgen.errors import PlanRefusal, UsageError
 from stubgen.linkplan import response
 from stubgen.linkplan.options import Grammar
@@ -198,7 +198,7 @@ class Dialect(Enum):
     """``swiftc`` forwards with ``-Xlinker`` alone and calls a shared library ``-emit-library``."""
 
 
-class Toolchain(NamedTuple):
+class Toolchain(Row):
     """What the first arguments of a command are."""
 
     edits: tuple[Edit, ...]
@@ -248,7 +248,7 @@ class Toolchain(NamedTuple):
 _OS_OF_FAMILY = {Family.MSVC: LinkerOs.OTHER, Family.LD64: LinkerOs.MACOS}
 
 
-class CommandLine(NamedTuple):
+class CommandLine(Row):
     """A captured command as its program reads it."""
 
     captured: CapturedCommand
