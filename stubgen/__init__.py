@@ -120,6 +120,7 @@ _HOMES = {
         "plan_link",
     ),
     "options": ("BtiPolicy", "Options"),
+    "origin.account": ("Account",),
     "resolve.resolution": ("Resolution",),
     "resolve.verdicts": ("DataPolicy", "Decision", "TlsPolicy", "Verdict"),
     "session": ("Session",),
