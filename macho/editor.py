@@ -281,7 +281,7 @@ class ObjectEditor(ObjectCopy[Section]):
         return sum(size for end, size in moves.items() if section.header.addr >= end)
 
     def _move_addresses(self, moves: dict[int, int]) -> None:
-        """Move the sections behind those that grow, their symbols, and what names a place by a section's address."""
+        """Move the sections behind those that grow, their symbols, and what counts from a section's address."""
         shifts = [0, *(self._shift(section, moves) for section in self.file.sections)]
         self._move_sections(shifts)
         self._move_symbols(shifts)
@@ -289,7 +289,7 @@ class ObjectEditor(ObjectCopy[Section]):
         self._move_data_in_code(moves)
 
     def _move_sections(self, shifts: list[int]) -> None:
-        """Section ordinal -> by how many bytes its address grows; those that grow get their new size."""
+        """Give each section its new address, by *shifts*: ordinal -> bytes; and those that grow their new size."""
         for section, at, header in self._section_headers():
             moved = header._replace(
                 addr=header.addr + shifts[section.ordinal],

@@ -319,8 +319,8 @@ class MachOFile:
                 version = self.read_command(BUILD_VERSION_COMMAND, command, "LC_BUILD_VERSION")
                 return BuildVersion(version.platform, version.minos, version.sdk)
             if command.cmd in c.VERSION_MIN_PLATFORMS:
-                least = self.read_command(VERSION_MIN_COMMAND, command, "LC_VERSION_MIN")
-                return BuildVersion(c.VERSION_MIN_PLATFORMS[command.cmd], least.version, least.sdk)
+                minimum = self.read_command(VERSION_MIN_COMMAND, command, "LC_VERSION_MIN")
+                return BuildVersion(c.VERSION_MIN_PLATFORMS[command.cmd], minimum.version, minimum.sdk)
         return None
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
-from stubgen.common.arguments import StrPath, choice, flag, number, optional, path_list
+from stubgen.common.arguments import StrPath, choice, flag, instance, number, optional, path_list
 from stubgen.common.cancellation import checkpoint
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, counted
@@ -47,12 +47,13 @@ class StubBuilder:
     Raises:
         InputError: the host's file cannot be used.
         BuildIdRefusal: it is another build.
+        UsageError: an argument is not what it must be.
     """
 
     def __init__(
         self, host: StrPath, *, build_id: str | None = None, cache: bool = True, session: Session | None = None
     ) -> None:
-        self.session = session or Session(mapped=True)
+        self.session = Session(mapped=True) if session is None else instance(Session, "Session", "session", session)
         self.host = self.session.host(host, build_id=build_id, cache=cache)
         self.facts = self.session.facts(cache=cache)
 
@@ -123,6 +124,7 @@ class StubBuilder:
     def emit(self, resolution: Resolution, *, bti: BtiPolicy | str = BtiPolicy.AUTO) -> Built:
         """The stub object for *resolution*: the phases bind (where it was judged for it), emit and verify."""
         image = self.host.image
+        instance(Resolution, "judge", "resolution", resolution)
         checkpoint()
         bound = None
         if resolution.bound_targets is not None:

@@ -101,16 +101,24 @@ class Capture:
         response_files: Mapping[str, str | Path] | None = None,
         path: Path | None = None,
     ) -> None:
-        """Keep what is given."""
+        """Keep what is given.
+
+        Raises:
+            UsageError: one of them is not what it must be.
+        """
         from pathlib import Path as PathType
 
-        self.argv = list(argv)
-        self.directory = PathType(directory)
-        self.environment = dict(environment)
-        self.time = time
-        self.output = output
-        self.response_files = {name: PathType(copy) for name, copy in (response_files or {}).items()}
-        self.path = path
+        from stubgen.common import arguments as check
+
+        copies = {} if response_files is None else response_files
+        self.argv = list(check.listed("argv", argv, "word", check.word))
+        self.directory = PathType(check.path("directory", directory))
+        self.environment = check.mapping("environment", environment, "texts", check.word)
+        self.time = check.seconds("time", time)
+        self.output = check.word("output", output)
+        named = check.mapping("response_files", copies, "paths", check.path)
+        self.response_files = {name: PathType(copy) for name, copy in named.items()}
+        self.path = None if path is None else PathType(check.path("path", path))
 
     def command(self) -> CapturedCommand:
         """What a link plan is made from."""
@@ -129,10 +137,11 @@ class Capture:
         import json
         from pathlib import Path as PathType
 
+        from stubgen.common.arguments import path as checked_path
         from stubgen.common.files import read_input
-        from stubgen.errors import MalformedInput
+        from stubgen.errors import MalformedInput, UsageError
 
-        file = PathType(path)
+        file = PathType(checked_path("path", path))
         content = bytes(read_input(file))
         try:
             record = json.loads(content)
@@ -153,7 +162,7 @@ class Capture:
                 },
                 path=file,
             )
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, UsageError) as error:
             raise MalformedInput(
                 f"{file}: not a captured link; give a *{RECORD_SUFFIX} file that hotpatch-stubgen-linker wrote"
             ) from error
@@ -196,12 +205,14 @@ def read_captures(directory: str | Path) -> list[Capture]:
 
     Raises:
         UnreadableInput: there is no such folder.
+        UsageError: *directory* is no path.
     """
     from pathlib import Path as PathType
 
+    from stubgen.common.arguments import path
     from stubgen.errors import InputError, UnreadableInput
 
-    folder = PathType(directory)
+    folder = PathType(path("directory", directory))
     if not folder.is_dir():
         raise UnreadableInput(f"{folder}: no such folder; nothing was captured there")
     captures = []
@@ -222,12 +233,14 @@ def newest_capture(directory: str | Path, output_name: str) -> Capture:
 
     Raises:
         UnreadableInput: there is no such folder, or no such record in it.
+        UsageError: an argument is no path.
     """
+    from stubgen.common.arguments import path
     from stubgen.errors import UnreadableInput
 
-    captures = read_captures(directory)
+    captures, wanted = read_captures(directory), path("output_name", output_name)
     for matches in (_same_output, _same_output_but_hash):
-        found = [capture for capture in captures if matches(capture.output, output_name)]
+        found = [capture for capture in captures if matches(capture.output, wanted)]
         if found:
             finished = [capture for capture in found if _output_is_there(capture)]
             return (finished or found)[-1]

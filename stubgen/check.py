@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
 
@@ -181,6 +181,7 @@ class _Question:
     inputs: Inputs
     find_library: Callable[[str], str | None]
     facts: LibraryFacts | None
+    found: dict[str, Image | None] = field(default_factory=dict)  # what find_library led to
 
     @cached_property
     def stubs(self) -> tuple[Stub, ...]:
@@ -224,16 +225,15 @@ class _Question:
 
     def library(self, name: str) -> Image | None:
         """The library that something needs as *name*, if it was given or can be found."""
-        if name not in self.libraries:
+        if name in self.libraries:
+            return self.libraries[name]
+        if name not in self.found:
             path = self.find_library(name)
             try:
-                found = None if path is None else open_image(read_input(path), path)
+                self.found[name] = None if path is None else open_image(read_input(path), path)
             except InputError:  # a linker script, a library for another machine: it says nothing
-                found = None
-            if found is None:
-                return None
-            self.libraries[name] = found
-        return self.libraries[name]
+                self.found[name] = None
+        return self.found[name]
 
     def supplier(self, name: bytes, needed: Sequence[str]) -> str | None:
         """The first of the libraries called *needed* that exports *name*; none of them if it cannot be found."""

@@ -168,8 +168,10 @@ def _link_inputs(
     """What the command gives to the linker: stub object, bound copies, and what the caller named besides."""
     yield LinkInput(stub_path.name, str(stub_path), Source.STUB, open_image(built.stub.content, stub_path.name))
     bound = built.bound.objects if built.bound else ()
-    for item, (name, path) in zip(bound, copies, strict=True):
-        yield LinkInput(name, path, Source.OBJECT, open_image(item.content, name))
+    own = len(bound) - len(built.resolution.needed.borrowed)  # which stand behind the patch's own
+    for number, (item, (name, path)) in enumerate(zip(bound, copies, strict=True)):
+        source = Source.OBJECT if number < own else Source.BORROWED
+        yield LinkInput(name, path, source, open_image(item.content, name))
     for extra in further:
         try:
             opened = open_objects(extra)
@@ -253,6 +255,9 @@ def _fresh_name(target: Path, built: Built, inputs: Sequence[StrPath]) -> str:
     digest = hashlib.sha256(built.stub.content)
     for path in inputs:
         digest.update(read_input(path))
+    borrowed = len(built.resolution.needed.borrowed)
+    for item in built.bound.objects[-borrowed:] if built.bound and borrowed else ():
+        digest.update(item.content)
     return f"{target.stem}.{digest.hexdigest()[:12]}{target.suffix}"
 
 
@@ -269,6 +274,7 @@ def _run(command: Sequence[str], captured: Capture, variables: Mapping[str, str]
         raise LinkerFailed(f"{command[0]}: cannot be run{where}: {error.strerror}", command=command) from error
     messages = done.stdout.decode("utf-8", "replace").strip()
     if done.returncode:
+        messages = told_by_zig(messages)[0] if variables else messages
         status = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
         message = f"{command[0]}: ended with {status}\n{messages}".rstrip()
         raise LinkerFailed(message, command=command, status=done.returncode, output=messages)

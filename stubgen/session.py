@@ -13,6 +13,8 @@ from _thread import allocate_lock
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Generic, TypeVar
 
+from stubgen.common.arguments import StrPath, a_raw_name, flag, limit, listed, path_list
+from stubgen.common.arguments import path as checked_path
 from stubgen.common.files import read_input
 from stubgen.common.row import Row
 from stubgen.host import Host, check_build_id, open_host
@@ -25,15 +27,13 @@ from stubgen.resolve.resolver import resolve
 from stubgen.resolve.verdicts import BoundPolicy, Policy
 from stubgen.stub.facts import LibraryFacts
 
-PathLike = str | os.PathLike[str]
-
 TICK = 20_000_000  # nanoseconds
 """File systems stamp files by a clock that ticks, at most this slowly; two writes in one tick look like one."""
 COARSE_TICK = 2_000_000_000  # nanoseconds: file systems that stamp whole seconds, or every second one
 SETS = 16  # needed sets, sets of supplied names, resolutions: as many as there are objects being edited in turn
 
 
-def _identity(path: PathLike) -> tuple[str, Identity] | None:
+def _identity(path: StrPath) -> tuple[str, Identity] | None:
     """The real path of the file at *path* and what tells it from others; None where there is none."""
     try:
         return os.path.realpath(path), Identity.of(os.stat(path))
@@ -67,7 +67,7 @@ class FileCache(Generic[Value]):
         self._in_flight: dict[Hashable, _InFlight] = {}
         self._kept: dict[Hashable, tuple[Hashable, Value, int]] = {}  # the last used at the end
 
-    def get(self, key: Hashable, paths: Sequence[PathLike], make: Callable[[], tuple[Value, bool]]) -> Value:
+    def get(self, key: Hashable, paths: Sequence[StrPath], make: Callable[[], tuple[Value, bool]]) -> Value:
         """The value of *key*, made once where several threads ask.
 
         Args:
@@ -87,7 +87,7 @@ class FileCache(Generic[Value]):
                 if not in_flight.threads:
                     self._in_flight.pop(key, None)
 
-    def _get(self, key: Hashable, paths: Sequence[PathLike], make: Callable[[], tuple[Value, bool]]) -> Value:
+    def _get(self, key: Hashable, paths: Sequence[StrPath], make: Callable[[], tuple[Value, bool]]) -> Value:
         now = time.time_ns()
         identities = tuple(_identity(path) for path in paths)
         with self._lock:
@@ -146,54 +146,62 @@ class Session:
         object_bytes: how many bytes of objects, archives and libraries are cached, by their size on disk.
         mapped: map files instead of copying them. A mapped file that somebody truncates ends the process, so
             this is for a process that is over before anybody could.
+
+    Raises:
+        UsageError: an argument is not what it must be, here and in the methods.
     """
 
     def __init__(self, *, hosts: int = 4, object_bytes: int = 1 << 28, mapped: bool = False) -> None:
-        self._copied = not mapped
-        self._hosts = FileCache[Host](hosts)
-        self._objects = FileCache[Opened](1 << 12, object_bytes)
-        self._needed = FileCache[Needed](SETS, object_bytes)
-        self._borrowed = FileCache[tuple[Needed, object]](SETS, object_bytes)
-        self._supplied = FileCache[Mapping[bytes, str]](SETS, object_bytes)
+        self._copied = not flag("mapped", mapped)
+        most_bytes = limit("object_bytes", object_bytes)
+        self._hosts = FileCache[Host](limit("hosts", hosts))
+        self._objects = FileCache[Opened](1 << 12, most_bytes)
+        self._needed = FileCache[Needed](SETS, most_bytes)
+        self._borrowed = FileCache[tuple[Needed, object]](SETS, most_bytes)
+        self._supplied = FileCache[Mapping[bytes, str]](SETS, most_bytes)
         self._resolutions: list[_KnownResolution] = []  # the last used at the end
         self._facts: dict[bool, LibraryFacts] = {}
 
-    def host(self, path: PathLike, *, build_id: str | None = None, cache: bool = True) -> Host:
+    def host(self, path: StrPath, *, build_id: str | None = None, cache: bool = True) -> Host:
         """The host at *path*, as :func:`~stubgen.host.open_host` opens it."""
-        name = os.fspath(path)
-        host = self._hosts.get((name, cache), [name], lambda: (open_host(name, cache=cache, copied=self._copied), True))
+        name = checked_path("host", path)
+        host = self._hosts.get(
+            (name, flag("cache", cache)), [name], lambda: (open_host(name, cache=cache, copied=self._copied), True)
+        )
         if build_id is not None:
             check_build_id(host.image, build_id)
         return host
 
     def facts(self, *, cache: bool = True) -> LibraryFacts:
         """What is known about Keystone and Capstone; with *cache* off, from this session alone."""
-        return self._facts.setdefault(cache, self._facts.get(cache) or LibraryFacts.of_user(cache=cache))
+        known = self._facts.get(flag("cache", cache))
+        return known or self._facts.setdefault(cache, LibraryFacts.of_user(cache=cache))
 
     def needed(
         self,
-        paths: Sequence[PathLike],
+        paths: Sequence[StrPath],
         *,
         whole_archive: bool = False,
         roots: Collection[bytes] = (),
         wrapped: Collection[bytes] = (),
     ) -> Needed:
         """What the objects and archives at *paths* need, as :func:`~stubgen.resolve.needed.read_needed` says."""
-        names = [os.fspath(path) for path in paths]
+        names, wanted = path_list("objects", paths), listed("roots", roots, "name", a_raw_name)
+        members, wrapping = flag("whole_archive", whole_archive), listed("wrapped", wrapped, "name", a_raw_name)
 
         def read() -> tuple[Needed, bool]:
             read: list[Opened] = []
 
-            def opener(path: PathLike) -> Opened:
+            def opener(path: StrPath) -> Opened:
                 read.append(self._opened(path))
                 return read[-1]
 
-            needed = read_needed(names, whole_archive=whole_archive, roots=roots, wrapped=wrapped, opener=opener)
+            needed = read_needed(names, whole_archive=members, roots=wanted, wrapped=wrapping, opener=opener)
             return needed, all(opened.whole for opened in read)
 
-        return self._needed.get((tuple(names), whole_archive, tuple(roots), tuple(wrapped)), names, read)
+        return self._needed.get((names, members, wanted, wrapping), names, read)
 
-    def _opened(self, path: PathLike) -> Opened:
+    def _opened(self, path: StrPath) -> Opened:
         def read() -> tuple[Opened, bool]:
             opened = open_objects(path, copied=self._copied)
             return opened, opened.whole
@@ -201,7 +209,7 @@ class Session:
         return self._objects.get(os.fspath(path), [path], read)
 
     def borrowed(
-        self, needed: Needed, host: Host, archives: Sequence[PathLike], supplied: Mapping[bytes, str]
+        self, needed: Needed, host: Host, archives: Sequence[StrPath], supplied: Mapping[bytes, str]
     ) -> Needed:
         """*needed* with what *archives* have and the host lacks, as :func:`~stubgen.borrow.borrow` says."""
         names = tuple(os.fspath(path) for path in archives)
@@ -216,9 +224,9 @@ class Session:
 
         return self._borrowed.get((id(needed), id(host), id(supplied), names), names, take)[0]
 
-    def supplied(self, libraries: Sequence[PathLike]) -> Mapping[bytes, str]:
+    def supplied(self, libraries: Sequence[StrPath]) -> Mapping[bytes, str]:
         """The names that *libraries* export, each with its library; of two, the last one."""
-        names = tuple(os.fspath(library) for library in libraries)
+        names = path_list("libraries", libraries)
 
         def read() -> tuple[Mapping[bytes, str], bool]:
             images = [open_image(read_input(name, copied=self._copied), name) for name in names]

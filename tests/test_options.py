@@ -132,6 +132,58 @@ def test_check_refuses_the_same(files: Path, options: dict[str, object], complai
         stubgen.check_patch(files / "patch.o", files / "host", **options)  # type: ignore[arg-type]
 
 
+CALLS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a host that is a number": (lambda _: stubgen.open_host(3), "host: 3 is no path"),  # type: ignore[arg-type]
+    "a host in bytes": (lambda d: stubgen.open_host(bytes(d / "host")), "host: b'.*' is no path"),  # type: ignore[arg-type]
+    "a NUL in a path": (lambda _: stubgen.open_host("a\0b"), r"host: 'a\\x00b' is no path"),
+    "no cache, in words": (lambda d: stubgen.open_host(d / "host", cache="no"), "cache is 'no'"),  # type: ignore[arg-type]
+    "a copy, in words": (lambda d: stubgen.open_host(d / "host", copied="no"), "copied is 'no'"),  # type: ignore[arg-type]
+    "a build id of bytes": (lambda d: stubgen.open_host(d / "host", build_id=b"ab"), "build id b'ab' is not hex"),  # type: ignore[arg-type]
+    "an empty build id": (lambda d: stubgen.open_host(d / "host", build_id=""), "the build id is empty"),
+    "a builder's build id": (lambda d: stubgen.StubBuilder(d / "host", build_id=3), "build id 3 is not hex"),  # type: ignore[arg-type]
+    "a builder's cache": (lambda d: stubgen.StubBuilder(d / "host", cache=0), "cache is 0"),  # type: ignore[arg-type]
+    "an empty session": (lambda d: stubgen.StubBuilder(d / "host", session={}), "session is {}; give a Session"),  # type: ignore[arg-type]
+    "no resolution": (lambda d: stubgen.StubBuilder(d / "host").emit(None), "resolution is None; give a Resolution"),  # type: ignore[arg-type]
+    "few hosts": (lambda _: stubgen.Session(hosts=-1), "hosts is -1; give 0 or more"),
+    "hosts in words": (lambda _: stubgen.Session(hosts="4"), "hosts is '4'; give a number"),  # type: ignore[arg-type]
+    "objects without end": (lambda _: stubgen.Session(object_bytes=None), "object_bytes is None; give a number"),  # type: ignore[arg-type]
+    "mapped, in digits": (lambda _: stubgen.Session(mapped=1), "mapped is 1; give True or False"),  # type: ignore[arg-type]
+    "a session's host": (lambda _: stubgen.Session().host(None), "host: None is no path"),  # type: ignore[arg-type]
+    "a session's object": (lambda _: stubgen.Session().needed("a.o"), "objects is the one path a.o"),
+    "a session's root": (lambda _: stubgen.Session().needed([], roots="main"), "roots is the one name main"),  # type: ignore[arg-type]
+    "a session's library": (lambda _: stubgen.Session().supplied([3]), "libraries: 3 is no path"),  # type: ignore[list-item]
+    "a session's facts": (lambda _: stubgen.Session().facts(cache="no"), "cache is 'no'"),  # type: ignore[arg-type]
+    "an anchor in a path": (lambda d: stubgen.slide_from_anchor(d, 4096), "host is .*; give a Host, which open_host"),  # type: ignore[arg-type]
+    "a reference in words": (
+        lambda d: stubgen.slide_from_anchor(stubgen.open_host(d / "host"), "4"),
+        "reference is '4'",
+    ),  # type: ignore[arg-type]
+    "an anchor in bytes": (lambda d: stubgen.slide_from_anchor(stubgen.open_host(d / "host"), 4, b"f"), "b'f' is no"),  # type: ignore[arg-type]
+    "a slide in words": (lambda d: stubgen.slide_from_value(stubgen.open_host(d / "host"), "0"), "slide is '0'"),  # type: ignore[arg-type]
+    "a slide of a path": (lambda d: stubgen.slide_from_value(d / "host", 0), "host is .*; give a Host"),  # type: ignore[arg-type]
+    "an image of nothing": (lambda _: stubgen.open_image(None), "None is neither a path nor a file's content"),
+    "stubs in a path": (lambda d: stubgen.find_stubs(d / "host"), "image is .*; give a Image, which open_image makes"),  # type: ignore[arg-type]
+    "facts for stubs": (lambda d: stubgen.find_stubs(stubgen.open_image(d / "host"), True), "facts is True; give"),  # type: ignore[arg-type]
+    "facts for verify": (lambda _: stubgen.verify_object(b"", "x", True), "facts is True; give a LibraryFacts"),  # type: ignore[arg-type]
+    "facts in a number": (lambda _: stubgen.LibraryFacts(3), "folder: 3 is no path"),  # type: ignore[arg-type]
+    "a folder of records": (lambda _: stubgen.read_captures(3), "directory: 3 is no path"),  # type: ignore[arg-type]
+    "an output's name": (lambda d: stubgen.newest_capture(d, None), "output_name: None is no path"),  # type: ignore[arg-type]
+    "a record's file": (lambda _: stubgen.Capture.load(3), "path: 3 is no path"),  # type: ignore[arg-type]
+    "one word": (lambda _: stubgen.Capture("ld a.o", "/", {}), "argv is the one word ld a.o; give a list of words"),
+    "a directory": (lambda _: stubgen.Capture(["ld"], 3, {}), "directory: 3 is no path"),  # type: ignore[arg-type]
+    "an environment": (lambda _: stubgen.Capture(["ld"], "/", ["A=b"]), r"environment is \['A=b'\]; give a mapping"),  # type: ignore[arg-type]
+    "a time": (lambda _: stubgen.Capture(["ld"], "/", {}, time="now"), "time is 'now'; give seconds"),  # type: ignore[arg-type]
+    "response files": (lambda _: stubgen.Capture(["ld"], "/", {}, response_files=["x"]), "response_files is"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize(("call", "complaint"), CALLS.values(), ids=list(CALLS))
+def test_what_public_functions_do_not_take(files: Path, call: Callable[[Path], object], complaint: str) -> None:
+    """A wrong argument is told in a sentence, not by an AttributeError out of the middle of the library."""
+    with pytest.raises(stubgen.UsageError, match=complaint):
+        call(files)
+
+
 def test_refusals_carry_their_decisions(files: Path, builder: stubgen.StubBuilder) -> None:
     """A builder that wants to offer the missing names must not read them out of an English sentence."""
     with pytest.raises(stubgen.SymbolRefusal) as caught:

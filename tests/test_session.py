@@ -83,6 +83,17 @@ def test_moved_verdicts_are_those_that_would_be_judged(files: Path, options: dic
         assert told(kept) == told(alone)
 
 
+def test_another_question_has_an_answer_of_its_own(files: Path) -> None:
+    """A server is asked for one patch with and without its state: the other's answer is another patch."""
+    session = Session()
+    for options in (*OPTIONS.values(), *OPTIONS.values()):
+        judged = StubBuilder(files / "host", session=session).judge([files / "patch.o"], slide=4096, **options)  # type: ignore[arg-type]
+        fresh = StubBuilder(files / "host").judge([files / "patch.o"], slide=4096, **options)  # type: ignore[arg-type]
+        assert told(judged) == told(fresh)
+        addresses = {decision.name: decision.runtime_address for decision in judged.decisions()}
+        assert addresses["f"] == (0x7000001000 if options.get("overrides") else BASE + 0x140 + 4096)
+
+
 def test_an_address_beyond_user_space_is_refused_as_ever(files: Path) -> None:
     """A slide that is wrong for one symbol alone is found for what is kept, too, with the same words."""
     session = Session()
@@ -176,6 +187,16 @@ def test_hosts_are_bounded_and_so_is_what_hangs_on_them(files: Path) -> None:
     assert {known.host.path for known in session._resolutions} == {str(files / "a"), str(files / "c")}
 
 
+def test_nothing_is_left_of_a_question_that_is_answered(files: Path) -> None:
+    """A lock for every path that was ever asked for would grow for weeks."""
+    session = Session()
+    for _ in range(2):
+        StubBuilder(files / "host", session=session).judge([files / "patch.o"], slide=0)
+    with pytest.raises(UnreadableInput):
+        session.host(files / "nothing")
+    assert [len(cache._in_flight) for cache in (session._hosts, session._objects, session._needed)] == [0, 0, 0]
+
+
 def test_objects_are_bounded_by_their_size(files: Path) -> None:
     """Archives of a hundred megabytes are not kept by the dozen."""
     size = (files / "patch.o").stat().st_size
@@ -204,6 +225,16 @@ def test_a_thin_archives_members_are_looked_at_each_time(files: Path) -> None:
     after = session.needed([files / "thin.a"], whole_archive=True)
     assert len(before.references) > 1
     assert [reference.name for reference in after.references] == [b"new"]
+
+
+def test_a_host_without_the_cache_is_another_one(files: Path) -> None:
+    """``--no-cache`` in a server searches the host itself, though another request had its index opened."""
+    session = Session()
+    indexed = session.host(files / "host")
+    assert session.host(files / "host", cache=False) is not indexed
+    assert session.host(files / "host") is indexed
+    assert session.facts(cache=False) is not session.facts()
+    assert session.facts() is session.facts()
 
 
 def test_a_build_id_is_checked_each_time(files: Path) -> None:

@@ -108,6 +108,17 @@ def _rust_sysroot(compiler: str, sysroot: str | None) -> Path | None:
     return folder if any(folder.glob(f"lib/rustlib/{RUST_TARGET}/lib/libstd-*.rlib")) else None
 
 
+def need_archive(name: str) -> Path:
+    """An aarch64 archive: the cross compiler's own, or one from the folder ``STUBGEN_ARM64_ARCHIVES``."""
+    folder = Path(os.environ.get("STUBGEN_ARM64_ARCHIVES", ""), name)
+    if folder.is_file():
+        return folder
+    path = Path(run([str(need("aarch64-linux-gnu-gcc")), f"-print-file-name={name}"]).strip())
+    if not path.is_absolute():
+        _missing(f"{name} for aarch64 is in no folder (see .ci/run)")
+    return path
+
+
 def rust_peer() -> Path:
     """The benchmarks' Rust program, built with Debian's own cargo and Debian's copy of the object crate."""
     from benches.peers import rust

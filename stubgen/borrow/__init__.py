@@ -23,6 +23,7 @@ from stubgen.image import FileType, Image
 from stubgen.image.archive import is_archive, members, members_at, symbol_index
 from stubgen.image.elf import ElfImage
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
+from stubgen.resolve.candidates import meaning
 from stubgen.resolve.needed import Borrowed, Needed, needed_of
 from stubgen.resolve.verdicts import IMAGE_NAMES, LINKER_PREFIXES, PROVIDED_NAMES
 
@@ -51,18 +52,20 @@ def borrow(
             says which and why.
         InputError: an archive cannot be used.
     """
-    lacking = [name for name in _strong(needed) if not _is_linkers_own(needed.format, name)]
     found = host.find({reference.name for reference in needed.references} | {v.name for v in needed.variables})
-    lacking = [name for name in lacking if not found.get(name) and name not in (supplied or {})]
+    lacking = [
+        reference.name
+        for reference in needed.references
+        if not reference.weak
+        and reference.name not in (supplied or {})
+        and not _is_linkers_own(needed.format, reference.name)
+        and not meaning(reference, found.get(reference.name, [])).candidates
+    ]
     if not lacking or not archives or not host.image.has_full_symbols:  # stripped: all seems to be lacking
         return needed
     if needed.format != "elf":
         return _without_macho(needed, lacking, archives)
     return _Borrowing(needed, host, archives, supplied or {}).run(lacking)
-
-
-def _strong(needed: Needed) -> Iterator[bytes]:
-    return (reference.name for reference in needed.references if not reference.weak)
 
 
 def _is_linkers_own(format_: str, name: bytes) -> bool:

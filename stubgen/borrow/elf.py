@@ -21,8 +21,9 @@ from stubgen.elf.reader import ElfFile, Section, Symbols
 from stubgen.elf.relocations import Relocations, read_relocations
 from stubgen.errors import MalformedInput, UnsupportedInput
 from stubgen.host import Host
-from stubgen.image import Candidate, Kind
+from stubgen.image import Candidate, Kind, Reference
 from stubgen.image.elf import ElfImage
+from stubgen.resolve.candidates import meaning
 from stubgen.symbols.placed import placed_name
 from stubgen.symbols.rust import is_rust_name
 
@@ -91,7 +92,7 @@ class HostSymbols:
         index = self.image.index
         number = 0
         for name, candidates in self.image.find(wanted).items():
-            if candidates:
+            if meaning(Reference(name, name, "", weak=False), candidates).candidates:
                 self._has.add(name)
             if any(candidate.kind is Kind.IMPORT for candidate in candidates):
                 self._imports.add(name)
@@ -166,6 +167,8 @@ class Fate(Row):
     """That is sure of this very member: not by weak symbols alone, which any object may have brought."""
     unsure: str = ""
     """Why it cannot be told whether, or where, the host has it."""
+    foreign: bool = False
+    """The host has one of that name from elsewhere, or from another build of the member."""
 
 
 class Target(Row):
@@ -229,6 +232,8 @@ class Member:
             elif header.sh_type == c.SHT_RELA:
                 if not 0 < target < len(self.file.sections):
                     raise MalformedInput(f"{self.title}: {section.name} belongs to no section")
+                if not self._is_allocated(target):  # debug information, which is left behind
+                    continue
                 table = read_relocations(self.file.content(section))
                 if table.symbol and max(table.symbol) >= len(self.symbols):
                     raise MalformedInput(f"{self.title}: {section.name} names a symbol that does not exist")
@@ -271,10 +276,6 @@ class Member:
         name = self.symbols.name(symbol)
         shndx = self.symbols.st_shndx[symbol]
         return name or (self.file.sections[shndx].name.encode() if shndx < len(self.file.sections) else b"")
-
-    def definitions(self) -> Iterator[bytes]:
-        """The names that it defines for others."""
-        return self.image.definitions()
 
     # what the host has of it
 
@@ -321,20 +322,21 @@ class Member:
             whole: the host has all of its symbols.
         """
         telling = [index for index in present if self._is_telling(index)]
-        common = set.intersection(*present.values()) if whole else set()
+        firm = [bases for index, bases in present.items() if self._is_local(index) or self._is_strong(index)]
+        common = set.intersection(*(firm or present.values())) if whole else set()
         bases = {base for base in common if self._has_content(section, base)}
         if len(bases) == 1:
             if telling or not all(map(self._is_local, present)) or self._is_vouched_for:
                 return Fate(base=bases.pop(), firmly=bool(telling))
-            if not self._has_entrance:
-                return Fate()
-            return self._perhaps(section, "another file may have one just like it, and nothing says whose it is")
-        if telling:
+        elif telling:
             return Fate(
                 unsure=f"the host's {as_text(self.symbols.name(telling[0]))} is another one: the archive was built "
-                f"anew since the host was linked, or the host has its own; relink the host"
+                f"anew since the host was linked, or the host has its own; relink the host",
+                foreign=not is_rust_name(self.symbols.name(telling[0])),
             )
-        return self._perhaps(section, f"the host has {len(bases)} like it") if len(bases) > 1 else Fate()
+        if _is_constant(section) or not self._has_entrance or not any(map(self._is_local, present)):
+            return Fate()  # a second copy of a constant does no harm, and global names say themselves what they mean
+        return Fate(unsure="another file may have one just like it, and nothing says whose it is")
 
     @cached_property
     def _has_entrance(self) -> bool:
@@ -347,10 +349,6 @@ class Member:
             for named in self._named.values()
             for index, name in named
         )
-
-    def _perhaps(self, section: Section, reason: str) -> Fate:
-        """The fate of a section that the host may have or not: a second copy of a constant does no harm."""
-        return Fate() if _is_constant(section) else Fate(unsure=reason)
 
     def _is_telling(self, index: int) -> bool:
         """Whether no other object of a program can have symbol *index*: rustc's names, and strong global ones."""
@@ -474,6 +472,7 @@ class Member:
         first = not self.wanted
         self.wanted.append(name)
         if first:
+            self._refuse_other_build()
             self._take_constructors()
         for index, shndx in enumerate(self.symbols.st_shndx):
             if shndx and not self._is_local(index) and self.symbols.name(index) == name:
@@ -486,6 +485,13 @@ class Member:
     def kept_outside(self) -> dict[int, None]:
         """Symbols in no section, commons and absolute values, that are taken."""
         return {}
+
+    def _refuse_other_build(self) -> None:
+        """Refuse a member of which the host has something else: nothing in it can be trusted to fit."""
+        for number, named in self._named.items():
+            if self._is_allocated(number) and self.fate(number).foreign:
+                self.refuse(as_text(named[0][1]), self.fate(number).unsure)
+                return
 
     def _take_constructors(self) -> None:
         """Take the constructors, which run when the patch is loaded; none of a member that the host has.
@@ -616,13 +622,11 @@ class Member:
         section = self.file.sections[shndx]
         for _, name in self._named[shndx]:
             self.stepped_back.setdefault(name)
-        if not self._is_local(symbol) and self.symbols.name(symbol) in self.defined:
+        if self._is_meant_by_name(symbol, base, addend):
             return self._by_name(symbol, addend)
         if section.header.sh_flags & c.SHF_TLS:
             return self._locate(shndx, offset, base, Kind.THREAD_LOCAL, 0)
         if section.header.sh_flags & c.SHF_EXECINSTR:
-            if not addend and self._means_one(symbol, base):
-                return self._by_name(symbol, addend)
             function = self._function_at(shndx, offset)
             if kind in BRANCHES or function is not None:
                 return self._locate(shndx, offset, base, function or Kind.FUNCTION, 0)
@@ -630,11 +634,16 @@ class Member:
         start = offset // CHUNK * CHUNK
         return self._locate(shndx, start, base, Kind.DATA, offset - start)
 
-    def _means_one(self, symbol: int, base: int) -> bool:
-        """Whether the host's only symbol of that global name is where the section's place in it says."""
+    def _is_meant_by_name(self, symbol: int, base: int, addend: int) -> bool:
+        """Whether a reference to *symbol*, whose section lies at *base* in the host, is one to whatever has its name.
+
+        A weak definition may have given way to another object's although its section is there.
+        """
         if self._is_local(symbol):
             return False
-        return {h.value for h in self.host.find(self.symbols.name(symbol))} == {base + self.symbols.st_value[symbol]}
+        name = self.symbols.name(symbol)
+        here, known = base + self.symbols.st_value[symbol], {found.value for found in self._same(symbol, name)}
+        return name in self.defined or here not in known or (known == {here} and not addend)
 
     def _function_at(self, shndx: int, offset: int) -> Kind | None:
         for index, _ in self._named[shndx]:
@@ -711,8 +720,3 @@ SHF_GNU_RETAIN = 0x200000
 def _is_constant(section: Section) -> bool:
     """Whether nothing writes to *section* once the loader is done with it."""
     return not section.header.sh_flags & c.SHF_WRITE or section.name.startswith(".data.rel.ro")
-
-
-def located_names(members: Iterable[Member]) -> Mapping[bytes, Candidate]:
-    """Every name that *members* made for a place in the host."""
-    return {name: candidate for member in members for name, candidate in member.located.items()}

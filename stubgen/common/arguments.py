@@ -88,7 +88,7 @@ def word(name: str, value: object) -> str:
 def path(name: str, value: object) -> str:
     """A path that is not empty, as a string; bytes are none, because messages and commands are text."""
     text = word(name, value) if isinstance(value, str | os.PathLike) else ""
-    if not text:
+    if not text or "\0" in text:
         raise UsageError(f"{name}: {value!r} is no path")
     return text
 
@@ -97,6 +97,13 @@ def a_name(name: str, value: object) -> str:
     """A symbol's name: text that is not empty."""
     if not isinstance(value, str) or not value:
         raise UsageError(f"{name}: {value!r} is no name")
+    return value
+
+
+def a_raw_name(name: str, value: object) -> bytes:
+    """A symbol's name as files have it."""
+    if not isinstance(value, bytes):
+        raise UsageError(f"{name}: {value!r} is no name in bytes")
     return value
 
 
@@ -111,6 +118,30 @@ def number(name: str, value: object) -> int:
     """A whole number; True is none."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise UsageError(f"{name} is {value!r}; give a number")
+    return value
+
+
+def seconds(name: str, value: object) -> float:
+    """A number that may have a fraction."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"{name} is {value!r}; give seconds")
+    return value
+
+
+def limit(name: str, value: object) -> int:
+    """How many of something, or how many bytes, are kept at most."""
+    most = number(name, value)
+    if most < 0:
+        raise UsageError(f"{name} is {most}; give 0 or more")
+    return most
+
+
+def instance(kind: type[T], maker: str, name: str, value: object) -> T:
+    """A *kind*, as what is called *maker* makes one."""
+    if not isinstance(value, kind):
+        from reprlib import repr as shortened
+
+        raise UsageError(f"{name} is {shortened(value)}; give a {kind.__name__}, which {maker} makes")
     return value
 
 

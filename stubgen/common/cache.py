@@ -18,7 +18,7 @@ _NOBODY_WAITS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | ge
 
 
 def cache_folder() -> str | None:
-    """``STUBGEN_CACHE_DIR``, else the platform's cache folder; None if there is no place.
+    """``STUBGEN_CACHE_DIR``, else the platform's cache folder; None if there is none.
 
     An empty ``STUBGEN_CACHE_DIR`` means no cache.
     """

@@ -115,10 +115,10 @@ def checked_column(values: Column, field: str, bits: int, label: Label, *, signe
         low, high = sorted((values[0], values[-1]))
     else:
         low, high = min(values), max(values)
-    least, limit = (-1 << bits - 1, 1 << bits - 1) if signed else (0, 1 << bits)
-    if low < least or high >= limit:
+    first, limit = (-1 << bits - 1, 1 << bits - 1) if signed else (0, 1 << bits)
+    if low < first or high >= limit:
         entries = enumerate([values] if isinstance(values, int) else values)
-        index, value = next((index, value) for index, value in entries if not least <= value < limit)
+        index, value = next((index, value) for index, value in entries if not first <= value < limit)
         narrow(value, bits, field, label(index), signed=signed)
     return values
 

@@ -9,7 +9,7 @@ def narrow(value: int, bits: int, field: str, where: str, *, signed: bool = Fals
     """*value*, after a check that it fits a field of *bits* bits.
 
     Raises:
-        FieldOverflow: it does not; the message names field, value, limit and place.
+        FieldOverflow: it does not; the message names file, field, value and limit.
     """
     low, high = (-1 << bits - 1, 1 << bits - 1) if signed else (0, 1 << bits)
     if not low <= value < high:

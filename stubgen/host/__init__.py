@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 
+from stubgen.common.arguments import StrPath, flag
+from stubgen.common.arguments import path as checked_path
 from stubgen.common.files import open_input
 from stubgen.errors import BuildIdRefusal, InputError, UsageError
 from stubgen.host.index import Identity, use_index
@@ -12,7 +13,7 @@ from stubgen.image import Candidate, FileType, Image
 from stubgen.image.opening import open_image
 
 REMEMBERED = 16
-"""Sets of names whose places a host remembers; a link asks for four: the anchor's, the patch's own, two checks'."""
+"""Sets of names whose candidates a host remembers; a link asks for four: the anchor's, the patch's own, two checks'."""
 
 
 class Host:
@@ -35,9 +36,7 @@ class Host:
         return found
 
 
-def open_host(
-    path: str | os.PathLike[str], *, build_id: str | None = None, cache: bool = True, copied: bool = False
-) -> Host:
+def open_host(path: StrPath, *, build_id: str | None = None, cache: bool = True, copied: bool = False) -> Host:
     """Open the host's file.
 
     Args:
@@ -50,10 +49,10 @@ def open_host(
     Raises:
         InputError: the file is no such thing, or has no symbols to look in.
         BuildIdRefusal: it is another build than the one that runs.
-        UsageError: *build_id* is not hexadecimal.
+        UsageError: *build_id* is not hexadecimal, or an argument is not what it must be.
     """
-    name = os.fspath(path)
-    data, status = open_input(path, copied=copied)
+    name, indexed = checked_path("host", path), flag("cache", cache)
+    data, status = open_input(name, copied=flag("copied", copied))
     image = open_image(data, name)
     if image.file_type is FileType.OBJECT:
         raise InputError(f"{name}: is a relocatable object; the host must be a linked program or library")
@@ -61,7 +60,7 @@ def open_host(
         raise InputError(f"{name}: is stripped: it has no symbols; give the unstripped file of the same build")
     if build_id is not None:
         check_build_id(image, build_id)
-    if cache:
+    if indexed:
         use_index(image, name, Identity.of(status))
     return Host(name, image)
 
@@ -70,8 +69,10 @@ def check_build_id(image: Image, expected: str) -> None:
     """Refuse *image* unless it is the build that runs; see :func:`open_host`."""
     try:
         wanted = bytes.fromhex(expected.replace("-", ""))
-    except ValueError as error:
-        raise UsageError(f"build id '{expected}' is not hexadecimal") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"build id {expected!r} is not hexadecimal") from error
+    if not wanted:
+        raise UsageError("the build id is empty: the process did not report it")
     if image.build_id is None:
         raise BuildIdRefusal(f"{image.name}: has no build id, so it cannot be told to be build {wanted.hex()}")
     if image.build_id != wanted:

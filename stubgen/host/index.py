@@ -84,7 +84,7 @@ class Index:
             while position < total and entries[position] < end:
                 found.add(entries[position] & 0xFFFFFFFF)
                 position += 1
-        return iter(sorted(place for place in found if place < symbols))
+        return iter(sorted(index for index in found if index < symbols))
 
 
 def _key(name: bytes) -> int:
@@ -204,7 +204,7 @@ def _index_content(image: Image) -> bytes:
         names = list(table.names())
         plain = b"@" not in table.strings.content and b".llvm." not in table.strings.content
         keys = map(crc32 if plain else _key, names)
-        pairs = [key << 32 | place for place, (key, name) in enumerate(zip(keys, names, strict=True)) if name]
+        pairs = [key << 32 | index for index, (key, name) in enumerate(zip(keys, names, strict=True)) if name]
         column = array("Q", sorted(pairs)).tobytes()
         head.append(TABLE.pack(len(table), len(pairs), crc32(column)))
         entries.append(column)

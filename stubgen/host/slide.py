@@ -10,7 +10,10 @@ A wrong anchor is the most common silent failure of hot-patching, so whatever ca
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
+from stubgen.common.arguments import a_name, instance, number, optional
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text
 from stubgen.errors import AnchorRefusal, UsageError
@@ -42,11 +45,13 @@ def slide_from_anchor(host: Host, aslr_reference: int, anchor: str | None = None
 
     Raises:
         AnchorRefusal: the anchor is missing or ambiguous, or the slide cannot be right.
+        UsageError: an argument is not what it must be.
     """
+    instance(Host, "open_host", "host", host)
+    runtime = number("aslr_reference", aslr_reference) & UNTAGGED
     if aslr_reference == 0:
         raise AnchorRefusal("the anchor's runtime address is 0: the process did not report it")
-    runtime = aslr_reference & UNTAGGED
-    candidate = _find_anchor(host, anchor)
+    candidate = _find_anchor(host, optional(a_name, "anchor", anchor))
     name = as_text(candidate.name)
     if runtime < candidate.address:
         raise AnchorRefusal(
@@ -63,8 +68,10 @@ def slide_from_value(host: Host, value: int) -> Slide:
 
     Raises:
         AnchorRefusal: it cannot be right.
+        UsageError: it is negative, or an argument is not what it must be.
     """
-    if value < 0:
+    instance(Host, "open_host", "host", host)
+    if number("slide", value) < 0:
         raise UsageError(f"the slide is {value}; loaders only move programs up")
     return Slide(_checked(host, value, f"the given slide is {value:#x}", anchored=False), None, 0, value)
 
@@ -86,26 +93,37 @@ def _checked(host: Host, value: int, what: str, *, anchored: bool) -> int:
 
 
 def _find_anchor(host: Host, anchor: str | None) -> Candidate:
+    """The symbol called *anchor*, or the first of the usual ones that the host defines."""
     prefix = "_" if host.image.format == "macho" else ""
-    names = [anchor] if anchor is not None else [prefix + name for name in DEFAULT_ANCHORS]
-    spellings = [as_bytes(name) for name in names]
-    found = host.find(spellings)
-    for spelling in spellings:
+    names = [prefix + name for name in DEFAULT_ANCHORS] if anchor is None else [anchor]
+    found = host.find([as_bytes(name) for name in names])
+    for name in names:
+        spelling = as_bytes(name)
         defined = [c for c in found.get(spelling, []) if c.name == spelling and c.kind is not Kind.IMPORT]
-        if not defined:
-            continue
-        addresses = sorted({candidate.address for candidate in defined})
-        name = as_text(spelling)
-        if len(addresses) > 1:
-            listed = ", ".join(f"{address:#x}" for address in addresses)
-            raise AnchorRefusal(f"{host.path}: anchor {name} has {len(addresses)} definitions, at {listed}")
-        if defined[0].kind in (Kind.THREAD_LOCAL, Kind.ABSOLUTE):
-            raise AnchorRefusal(f"{host.path}: anchor {name} is {defined[0].kind.value}: it does not slide")
-        return defined[0]
-    hint = f"; did you mean _{anchor}?" if anchor and prefix and not anchor.startswith("_") else ""
-    if anchor and not hint:
-        close = close_names(spellings[0], host.image.names())
+        if defined:
+            return _the_one(host, name, defined)
+    raise AnchorRefusal(f"{host.path}: defines no anchor called {' or '.join(names)}{_hint(host, anchor, prefix)}")
+
+
+def _the_one(host: Host, name: str, defined: Sequence[Candidate]) -> Candidate:
+    """The definition of anchor *name*, if all of *defined* are at one address, which slides."""
+    addresses = sorted({candidate.address for candidate in defined})
+    if len(addresses) > 1:
+        listed = ", ".join(f"{address:#x}" for address in addresses)
+        raise AnchorRefusal(f"{host.path}: anchor {name} has {len(addresses)} definitions, at {listed}")
+    if defined[0].kind in (Kind.THREAD_LOCAL, Kind.ABSOLUTE):
+        raise AnchorRefusal(f"{host.path}: anchor {name} is {defined[0].kind.value}: it does not slide")
+    return defined[0]
+
+
+def _hint(host: Host, anchor: str | None, prefix: str) -> str:
+    """What may be wrong where the host defines no *anchor*: its spelling, or the file."""
+    hint = ""
+    if anchor is not None and prefix and not anchor.startswith(prefix):
+        hint = f"; did you mean {prefix}{anchor}?"
+    elif anchor is not None:
+        close = close_names(as_bytes(anchor), host.image.names())
         hint = f"; close names: {', '.join(close)}" if close else ""
     if not host.image.has_full_symbols:
         hint += "; its full symbol table is stripped: give the unstripped file of the same build"
-    raise AnchorRefusal(f"{host.path}: defines no anchor called {' or '.join(names)}{hint}")
+    return hint

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from stubgen.common.arguments import path
 from stubgen.common.files import read_input
 from stubgen.common.view import View
-from stubgen.errors import MalformedInput, UnsupportedInput
+from stubgen.errors import MalformedInput, UnsupportedInput, UsageError
 from stubgen.image import Image
 
 _MACHO_MAGICS = frozenset(
@@ -50,11 +51,17 @@ def open_image(source: Any, name: str | None = None) -> Image:
         UnreadableInput: there is no such file, or it may not be read.
         MalformedInput: it is empty, cut off or of no known format.
         UnsupportedInput: it is a file of another machine or kind; the message says which.
+        UsageError: *source* is neither.
     """
-    data = read_input(source) if isinstance(source, str | os.PathLike) else source
-    if name is None:
-        name = "the file" if data is source else os.fspath(source)
-    magic = bytes(data[:8])
+    if isinstance(source, str | os.PathLike):
+        file = path("source", source)
+        data, name = read_input(file), name or file
+    else:
+        data, name = source, name or "the file"
+    try:
+        magic = bytes(memoryview(data)[:8])
+    except TypeError as error:
+        raise UsageError(f"{name}: {source!r} is neither a path nor a file's content") from error
     if not magic:
         raise MalformedInput(f"{name}: is empty")
     if magic[:4] == b"\x7fELF":

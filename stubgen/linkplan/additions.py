@@ -116,12 +116,13 @@ def _runtimes(context: Context) -> tuple[list[Edit], list[Edit]]:
     GCC before 13 has no ``-nostdlib++``: it gets none of its libraries, and then each as far as the patch needs it.
     """
     toolchain, static = context.toolchain, context.static_runtimes
-    if not toolchain.driver or context.request.relocatable or toolchain.family is Family.LD64:
+    if not toolchain.driver or context.request.relocatable:
         return [], []
     cxx = "++" in toolchain.program
     if toolchain.dialect is Dialect.ZIG and cxx and not context.no_cxx_library:
         return [_added(["-nostdlib++"], "zig's libc++ and libunwind are archives, which the host has in it")], []
-    if context.no_default_libraries or not static or toolchain.dialect is Dialect.ZIG:
+    other = toolchain.dialect is Dialect.ZIG or toolchain.family is Family.LD64
+    if context.no_default_libraries or not static or other:
         return [], []
     if "clang" in toolchain.program:
         wanted = "-static-libstdc++" in static and not context.no_cxx_library

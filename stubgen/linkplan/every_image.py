@@ -57,6 +57,11 @@ ROWS = (
         "arithmetic that the compiler calls; hidden, and without state",
     ),
     Row(
+        r"libubsan_rt\.a",
+        EveryImage.RUNTIME,
+        "zig's reports of undefined behaviour, which its driver links into each image; they end the process",
+    ),
+    Row(
         r"lib(?:c|pthread)_nonshared\.a",
         EveryImage.RUNTIME,
         "glibc's functions that must know which image calls them: atexit, at_quick_exit, pthread_atfork",

@@ -71,6 +71,8 @@ def library_folders(args: Sequence[str], directory: str) -> Iterator[str]:
 
 def library_query(args: Sequence[str], linker_os: LinkerOs, name: str) -> list[str]:
     """A command that prints where a compiler driver has the library *name*; empty for anything but gcc and clang."""
+    if linker_os is not LinkerOs.LINUX:
+        return []
     toolchain = find_toolchain(args, os=linker_os)
     if not toolchain.driver or toolchain.dialect is not Dialect.COMMON:
         return []

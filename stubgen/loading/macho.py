@@ -92,10 +92,10 @@ def _wrong_pages(patch: MachOFile, directory: CodeDirectory) -> list[int]:
     size = directory.page_size or max(directory.limit, 1)
     pages = max(-(-directory.limit // size), 1)
     content = patch.view.bytes(0, directory.limit, "what the code signature is of")
-    return [
+    wrong = [
         number
-        for number in range(pages)
-        if number >= len(directory.hashes)
-        or hashlib.new(algorithm, content[number * size : (number + 1) * size]).digest()[:width]
+        for number in range(min(pages, len(directory.hashes)))
+        if hashlib.new(algorithm, content[number * size : (number + 1) * size]).digest()[:width]
         != directory.hashes[number][:width]
     ]
+    return wrong if pages <= len(directory.hashes) else [*wrong, len(directory.hashes)]

@@ -11,6 +11,7 @@ from functools import cached_property
 from types import ModuleType
 from typing import NamedTuple
 
+from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Kind
 from stubgen.linkplan.every_image import EveryImage, of_every_image
@@ -22,13 +23,21 @@ from stubgen.stub.slots import SLOT_PREFIX
 from stubgen.symbols.versions import known_name
 
 
-class LinkInput(NamedTuple):
+class LinkInput(Row):
     """One file that our own command gave to the linker."""
 
     name: str  # what people call it: checkout.o, where the linker read its bound copy
     path: str  # what the linker read
-    source: Source  # OBJECT or STUB
+    source: Source  # OBJECT, BORROWED or STUB
     image: Image
+
+    @property
+    def origin(self) -> Origin:
+        """The origin of what it defines; a member's name has its archive in front."""
+        if self.name.endswith(")"):
+            file, _, member = self.name[:-1].rpartition("(")
+            return Origin(self.source, file, member)
+        return Origin(self.source, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +67,14 @@ class Definition(NamedTuple):
         return known_name(self.symbol.name)
 
 
-class Share(NamedTuple):
+class Share(Row):
     """What of a section comes from one origin."""
 
     origin: Origin
     size: int  # bytes; where only symbols tell, theirs alone
 
 
-class SectionAccount(NamedTuple):
+class SectionAccount(Row):
     """One section of the patch that is in memory."""
 
     name: str
@@ -74,7 +83,7 @@ class SectionAccount(NamedTuple):
     shares: tuple[Share, ...]  # the largest first
 
 
-class Initializer(NamedTuple):
+class Initializer(Row):
     """A function that runs when the patch is loaded."""
 
     constructor: Constructor
@@ -164,7 +173,7 @@ def _reader(image: Image) -> ModuleType:
     return macho
 
 
-class _Known(NamedTuple):
+class _Known(Row):
     """A definition in one of the inputs."""
 
     input: LinkInput
@@ -244,7 +253,7 @@ class _Ledger:
 
     def _stub(self) -> Origin:
         stub = next((item for item in self.inputs.files if item.source is Source.STUB), None)
-        return Origin(Source.STUB, stub.name if stub else "")
+        return stub.origin if stub else Origin(Source.STUB)
 
     def piece(self, section: str, address: int) -> Piece | None:
         """The piece of *section* at virtual *address*, if the map has one."""
@@ -266,7 +275,7 @@ class _Ledger:
         path = os.path.realpath(os.path.join(self.inputs.directory, file))
         item = self.by_path.get(path)
         if item is not None:
-            return Origin(item.source, item.name, member)
+            return item.origin._replace(member=member) if member else item.origin
         if file in SYNTHESIZED:
             return LINKER
         row = of_every_image(file)
@@ -287,7 +296,7 @@ class _Ledger:
             if item.input.source is Source.STUB:
                 continue  # a stub or a slot, and neither lies here: something else won
             if self.pieces or not item.symbol.weak or self._same_code(item, symbol):
-                return Origin(item.input.source, item.input.name)
+                return item.input.origin
         return None
 
     def _same_code(self, known: _Known, symbol: Symbol) -> bool:
@@ -373,7 +382,7 @@ class _Ledger:
         for item in self.inputs.files:
             own = _reader(item.image).object_sections(item.image)
             if any(section.rpartition(",")[2].startswith(wanted) for section in own):
-                yield Origin(item.source, item.name)
+                yield item.origin
         for origin in self.taken:
             if any(section.rpartition(",")[2].startswith(wanted) for section in self.member_sections.get(origin, ())):
                 yield origin

@@ -16,6 +16,7 @@ FOREIGN = frozenset({Source.MEMBER, Source.OTHER})
 """Neither the patch's own nor in every image by design."""
 HARMLESS = frozenset({Source.LINKER, Source.START_UP, Source.RUNTIME})
 """What each image has of its own, as its makers meant it."""
+OWN = frozenset({Source.OBJECT, Source.BORROWED, Source.UNTOLD})
 UNKNOWN = frozenset({Source.UNKNOWN})
 SHOWN = 8
 """Names that a sentence lists before it counts the rest."""
@@ -63,8 +64,8 @@ def constructor_findings(account: Account) -> Iterator[Finding]:
         elif source in UNKNOWN:
             message = f"{name} would run when the patch is {when}, and has no known origin"
             yield Finding("constructors", False, message, names)
-        elif source in (Source.OBJECT, Source.UNTOLD) and not item.constructor.at_end:
-            of = f" of {item.origin}" if source is Source.OBJECT else ""
+        elif source in OWN and not item.constructor.at_end:
+            of = "" if source is Source.UNTOLD else f" of {item.origin}"
             message = f"{name}{of} runs when the patch is loaded"
             yield Finding("constructors", True, message, names, note=True)
 
@@ -175,9 +176,9 @@ def _without_origin(account: Account) -> Iterator[Finding]:
 
 def _without_code(account: Account) -> Iterator[Finding]:
     """Objects of which nothing is in the patch, although something must be: what they export is linked or lost."""
-    present = {d.origin.file for d in account.definitions if d.origin.source is Source.OBJECT}
+    present = {d.origin for d in account.definitions if d.origin.source is Source.OBJECT}
     present |= {
-        share.origin.file
+        share.origin
         for section in account.sections
         for share in section.shares
         if share.origin.source is Source.OBJECT and share.size
@@ -186,7 +187,7 @@ def _without_code(account: Account) -> Iterator[Finding]:
     absent = [
         item.name
         for item in objects
-        if item.name not in present
+        if item.origin not in present
         and any(s.kind is Kind.FUNCTION and s.exported and not s.weak for s in symbols_of(item.image))
     ]
     if absent and len(absent) == len(objects):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
+
+from stubgen.common.row import Row
 
 
-class Piece(NamedTuple):
+class Piece(Row):
     """A run of bytes that a linker took from one input."""
 
     section: str  # the output section; empty where the map does not say
@@ -24,17 +25,16 @@ class Piece(NamedTuple):
 SYNTHESIZED = frozenset({"<internal>", "linker stubs", "linker synthesized", "linker-generated", "** fill"})
 """What linkers call themselves where the name of an input would stand."""
 
-_GNU = re.compile(
-    r"^(?P<indent> ?)(?P<name>[^\s(][^\n]*?)[ \t]*(?:\n[ \t]+|[ \t]+)"
+_GNU = (
+    r"(?m)^(?P<indent> ?)(?P<name>[^\s(][^\n]*?)[ \t]*(?:\n[ \t]+|[ \t]+)"
     r"0x(?P<address>[0-9a-f]+)[ \t]+0x(?P<size>[0-9a-f]+)"
-    r"(?:[ \t]+(?P<input>\S[^\n]*))?$",
-    re.MULTILINE,
+    r"(?:[ \t]+(?P<input>\S[^\n]*))?$"
 )
-_LLD = re.compile(r"^ *(?P<address>[0-9a-f]+) +[0-9a-f]+ +(?P<size>[0-9a-f]+) +\d+ (?P<indent> *)(?P<rest>\S.*)$")
-_MOLD = re.compile(r"^ *0x(?P<address>[0-9a-f]+) +(?P<size>\d+) +\d+ (?P<indent> *)(?P<rest>\S.*)$")
-_LD64_FILE = re.compile(r"^\[ *(?P<number>\d+)\] (?P<path>.*)$")
-_LD64_SYMBOL = re.compile(r"^0x(?P<address>[0-9A-Fa-f]+)\s+0x(?P<size>[0-9A-Fa-f]+)\s+\[ *(?P<number>\d+)\] ")
-_MEMBER = re.compile(r"(?P<file>.+?)(?:\[\d+\])?\((?P<member>[^()]*)\)")  # Apple's ld counts members: liba.a[2](a.o)
+_LLD = r"^ *(?P<address>[0-9a-f]+) +[0-9a-f]+ +(?P<size>[0-9a-f]+) +\d+ (?P<indent> *)(?P<rest>\S.*)$"
+_MOLD = r"^ *0x(?P<address>[0-9a-f]+) +(?P<size>\d+) +\d+ (?P<indent> *)(?P<rest>\S.*)$"
+_LD64_FILE = r"^\[ *(?P<number>\d+)\] (?P<path>.*)$"
+_LD64_SYMBOL = r"^0x(?P<address>[0-9A-Fa-f]+)\s+0x(?P<size>[0-9A-Fa-f]+)\s+\[ *(?P<number>\d+)\] "
+_MEMBER = r"(?P<file>.+?)(?:\[\d+\])?\((?P<member>[^()]*)\)"  # Apple's ld counts members: liba.a[2](a.o)
 
 
 def read_link_map(text: str, allocated: Collection[str]) -> list[Piece]:
@@ -59,16 +59,16 @@ def read_link_map(text: str, allocated: Collection[str]) -> list[Piece]:
 def _read_gnu(text: str, allocated: Collection[str]) -> Iterator[Piece]:
     """GNU ld and gold: an output section begins its line, the inputs in it are indented by one."""
     section = ""
-    for match in _GNU.finditer(text):
+    for match in re.finditer(_GNU, text):
         if not match["indent"]:
             section = match["name"]
         elif section in allocated and match["input"] and match["name"] != "*fill*":
             yield _piece(section, int(match["address"], 16), int(match["size"], 16), match["input"])
 
 
-def _read_columns(text: str, row: re.Pattern[str], base: int, allocated: Collection[str]) -> Iterator[Piece]:
+def _read_columns(text: str, pattern: str, base: int, allocated: Collection[str]) -> Iterator[Piece]:
     """Lld and mold: output section, input and symbol are indented by 0, 8 and 16."""
-    section = ""
+    section, row = "", re.compile(pattern)
     for line in text.splitlines():
         match = row.match(line)
         if match is None:
@@ -84,11 +84,12 @@ def _read_columns(text: str, row: re.Pattern[str], base: int, allocated: Collect
 def _read_ld64(text: str) -> Iterator[Piece]:
     """Apple's ld and ld64.lld: files by number, then symbols."""
     files: dict[str, str] = {}
+    file_row, symbol_row = re.compile(_LD64_FILE), re.compile(_LD64_SYMBOL)
     for line in text.splitlines():
         if line.startswith("# Dead Stripped"):
             return
-        file = _LD64_FILE.match(line)
-        symbol = _LD64_SYMBOL.match(line)
+        file = file_row.match(line)
+        symbol = symbol_row.match(line)
         if file is not None:
             files[file["number"]] = file["path"]
         elif symbol is not None and symbol["number"] in files:
@@ -96,7 +97,7 @@ def _read_ld64(text: str) -> Iterator[Piece]:
 
 
 def _piece(section: str, address: int, size: int, name: str) -> Piece:
-    member = _MEMBER.fullmatch(name)
+    member = re.fullmatch(_MEMBER, name)
     if member is None:
         return Piece(section, address, size, name, "")
     return Piece(section, address, size, member["file"], member["member"])

@@ -16,7 +16,10 @@ class Source(Enum):
     OBJECT = "object"
     """A bound copy of the caller's object, or a further input that the caller named."""
     STUB = "stub object"
+    BORROWED = "borrowed member"
+    """A bound copy of an archive's member, in which what the host has is the host's."""
     MEMBER = "archive member"
+    """As the linker took it from an archive, with all that it defines."""
     OTHER = "another object of the link"
     START_UP = "start-up code"
     RUNTIME = "run-time library"
@@ -57,7 +60,7 @@ _START_UP_NAMES = (
     # GCC's crtstuff.c and the C library's crti.S, crtn.S
     r"(?:de)?register_tm_clones|__do_global_dtors_aux|frame_dummy|completed(?:\.\d+)?|object\.\d+|dtor_idx\.\d+|_init|_fini",
     r"__dso_handle|__TMC_(?:END|LIST)__|__FRAME_END__|__EH_FRAME_(?:BEGIN|LIST|LIST_END)__|call_weak_fn",
-    r"__(?:do_global_dtors_aux_fini|frame_dummy_init)_array_entry|__(?:CTOR|DTOR)_(?:LIST|END)__",
+    r"set_fast_math|__(?:do_global_dtors_aux_fini|frame_dummy_init)_array_entry|__(?:CTOR|DTOR)_(?:LIST|END)__",
     # LLVM's crtbegin.c, bionic's crtbegin_so.c
     r"__do_(?:init|fini)(?:\.\w+)?|__(?:init|fini)|__on_dlclose(?:_late)?|__atexit_handler_wrapper|note_android_ident",
 )

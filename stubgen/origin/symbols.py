@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from stubgen.common.row import Row
 from stubgen.image import Kind
 
 
@@ -30,7 +31,7 @@ class Constructor(NamedTuple):
     at_end: bool = False  # when it unloads it
 
 
-class Target(NamedTuple):
+class Target(Row):
     """A function's instructions in an object."""
 
     content: bytes

@@ -63,8 +63,8 @@ class ElfContents:
         """TLS descriptors, of which a value is the second half, and the code of their resolver."""
         symbols, values = slots
         count, size = len(symbols), SECTIONS[DESCRIPTORS].slot_size
-        places = range(0, size * count, size)
-        to_resolver = Relocations(places, [_RESOLVER] * count, [R_AARCH64_ABS64] * count, [0] * count)
+        starts = range(0, size * count, size)
+        to_resolver = Relocations(starts, [_RESOLVER] * count, [R_AARCH64_ABS64] * count, [0] * count)
         words = array("Q", [word for value in values for word in (0, value)])
         self._add_slots(DESCRIPTORS, symbols, words, to_resolver)
         self._add_code(RESOLVER, self._resolver)

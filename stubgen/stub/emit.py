@@ -174,13 +174,13 @@ def emit_macho(
     confirm_encoding(facts)
     stride = len(template(bti=False).code)
     code = encode(addresses)
-    places = progression("Q", len(names), stride)
-    entries, entry_relocations = leaf_frames(places, stride, text_ordinal=1)
+    starts = progression("Q", len(names), stride)
+    entries, entry_relocations = leaf_frames(starts, stride, text_ordinal=1)
     sections = [section(TEXT, code)]
     if names:
         sections.append(section(UNWIND, entries, entry_relocations))
     private = partial(SymbolColumns, n_type=c.N_SECT | c.N_EXT | c.N_PEXT)
-    groups = [private(names=names, n_sect=1, n_desc=c.N_WEAK_DEF, n_value=places)]
+    groups = [private(names=names, n_sect=1, n_desc=c.N_WEAK_DEF, n_value=starts)]
     if slots:
         symbols, values = _columns(slots)
         sections.append(section(CONSTANTS, column_bytes(array("Q", values))))

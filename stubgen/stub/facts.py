@@ -21,7 +21,7 @@ import sys
 from binascii import crc32
 from struct import Struct
 
-from stubgen.common.arguments import StrPath
+from stubgen.common.arguments import StrPath, flag, instance, optional, path
 from stubgen.common.cache import cache_folder, finished_name, read_private, write_private
 from stubgen.stub.libraries import CAPSTONE, IDENTITY, KEYSTONE, Library, identity
 from stubgen.stub.trampoline import RECORDED, WORD_NUMBERS
@@ -47,15 +47,16 @@ class LibraryFacts:
     """
 
     def __init__(self, folder: StrPath | None, *, fresh: bool = False) -> None:
-        self.fresh = fresh
-        self._path = None if folder is None else os.path.join(folder, NAME)
+        self.fresh = flag("fresh", fresh)
+        home = optional(path, "folder", folder)
+        self._path = None if home is None else os.path.join(home, NAME)
         self._identities: dict[Library, bytes | None] = {}
         self._content: tuple[bytes, bytes, bytes] | None = None
 
     @classmethod
     def of_user(cls, *, cache: bool = True, fresh: bool = False) -> LibraryFacts:
         """Those in the user's cache folder; with *cache* off, none."""
-        return cls(cache_folder() if cache else None, fresh=fresh)
+        return cls(cache_folder() if flag("cache", cache) else None, fresh=fresh)
 
     def keystone_agrees(self) -> bool:
         """Whether the installed Keystone is known to assemble the recorded instructions."""
@@ -122,6 +123,16 @@ class LibraryFacts:
             self._content = keystone, capstone, bitmap
             content = HEADER.pack(MAGIC, VERSION, RECORDED, keystone, capstone) + bitmap
             write_private(self._path, content + CHECKSUM.pack(crc32(content)))
+
+
+def check_facts(facts: object) -> None:
+    """Refuse what is neither None nor :class:`LibraryFacts`.
+
+    Raises:
+        UsageError: it is.
+    """
+    if facts is not None:
+        instance(LibraryFacts, "LibraryFacts.of_user", "facts", facts)
 
 
 def size_of(folder: StrPath) -> int | None:

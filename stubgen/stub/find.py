@@ -6,17 +6,16 @@ The search starts from the code, not from the symbol table, so it also finds stu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from stubgen.common.aarch64 import WORD
+from stubgen.common.arguments import instance
 from stubgen.common.columns import column
 from stubgen.image import Code, Image
 from stubgen.stub.decoding import decode
+from stubgen.stub.facts import LibraryFacts, check_facts
 from stubgen.stub.trampoline import IMMEDIATE_SHIFT, template
 from stubgen.symbols.versions import known_name
-
-if TYPE_CHECKING:
-    from stubgen.stub.facts import LibraryFacts
 
 
 class Stub(NamedTuple):
@@ -40,21 +39,24 @@ def find_stubs(image: Image, facts: LibraryFacts | None = None) -> list[Stub]:
 
     Raises:
         BrokenLibrary: there are trampolines, and Capstone must read them and cannot.
+        UsageError: an argument is not what it must be.
     """
-    names = {(place.section, place.address): place for place in image.functions()}
+    instance(Image, "open_image", "image", image)  # type: ignore[type-abstract]  # none is made of it
+    check_facts(facts)
+    functions = {(function.section, function.address): function for function in image.functions()}
     stubs = []
     for code in image.code():
         for start, bti, target in _decoded(code, facts):
-            place = names.get((code.section, code.address + start))
+            function = functions.get((code.section, code.address + start))
             stubs.append(
                 Stub(
-                    name=known_name(place.name) if place else b"",
+                    name=known_name(function.name) if function else b"",
                     section=code.section,
                     address=code.address + start,
                     target=target,
                     bti=bti,
-                    weak=bool(place and place.weak),
-                    hidden=bool(place and place.hidden),
+                    weak=bool(function and function.weak),
+                    hidden=bool(function and function.hidden),
                 )
             )
     return stubs

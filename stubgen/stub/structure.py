@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import Any
 
 from stubgen.common.row import Row
-from stubgen.common.strings import StringTable
+from stubgen.common.strings import NameTable, StringTable
+from stubgen.common.text import as_text
 
 
 class Structure(Row):
@@ -36,6 +36,6 @@ def first_stray(columns: Sequence[Sequence[int]], first: int, stop: int, expecte
     return min(strays, default=None)
 
 
-def symbol_name(symbols: Any, index: int) -> str:
+def symbol_name(symbols: NameTable, index: int) -> str:
     """The name of symbol *index*, for a message."""
-    return str(symbols.name(index).decode("utf-8", "replace"))
+    return as_text(symbols.name(index))

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 from stubgen.common.aarch64 import ADDRESS_LIMIT, WORD
 from stubgen.common.columns import column_bytes, progression
 from stubgen.common.row import Row
+from stubgen.common.text import as_text
 from stubgen.errors import VerificationRefusal
 from stubgen.image import FileType
 from stubgen.image.opening import open_image
 from stubgen.stub.assembler import confirm_encoding
 from stubgen.stub.decoding import decode
+from stubgen.stub.facts import LibraryFacts, check_facts
 from stubgen.stub.structure import Structure
 from stubgen.stub.trampoline import template
 
 if TYPE_CHECKING:
     from stubgen.stub.emit import StubObject
-    from stubgen.stub.facts import LibraryFacts
 
 
 class Verified(Row):
@@ -51,7 +52,7 @@ def verify(stub: StubObject, facts: LibraryFacts | None = None) -> Verified:
     if verified.targets != stub.addresses:
         pairs = zip(verified.names, verified.targets, stub.addresses, strict=True)
         name, target, address = next(pair for pair in pairs if pair[1] != pair[2])
-        raise VerificationRefusal(f"{name.decode(errors='replace')} branches to {target:#x}, not to {address:#x}")
+        raise VerificationRefusal(f"{as_text(name)} branches to {target:#x}, not to {address:#x}")
     if verified.slots != {slot.symbol: slot.value for slot in stub.slots}:
         raise VerificationRefusal("the stub object holds other constants than it should")
     return verified
@@ -69,7 +70,9 @@ def verify_object(data: Any, name: str, facts: LibraryFacts | None = None) -> Ve
         BrokenLibrary: Keystone assembles, or Capstone reads, other instructions than those of a stub.
         VerificationRefusal: something is not as a stub object has it; the message says what.
         MalformedInput: the object's structure is broken.
+        UsageError: an argument is not what it must be.
     """
+    check_facts(facts)
     confirm_encoding(facts)
     found = _read(data, name)
     names = found.strings.read(found.starts)

@@ -62,8 +62,8 @@ def _slots(image: ElfImage, symbols: Symbols, first: int, name: str) -> dict[byt
             continue
         home = file.sections[number] if 0 < number < len(file.sections) else None
         size = SECTIONS[home.name].slot_size if home and home.name in SECTIONS else 0
-        form = (symbols.st_info[index], symbols.st_other[index], symbols.st_size[index])
-        if home is None or not size or form != (c.STB_GLOBAL << 4 | c.STT_OBJECT, c.STV_HIDDEN, size):
+        held = (symbols.st_info[index], symbols.st_other[index], symbols.st_size[index])
+        if home is None or not size or held != (c.STB_GLOBAL << 4 | c.STT_OBJECT, c.STV_HIDDEN, size):
             raise VerificationRefusal(f"{name}: {symbol_name(symbols, index)} is neither a stub nor a slot")
         content, start = file.content(home), symbols.st_value[index]
         if start % size or start + size > len(content):
@@ -94,8 +94,8 @@ def _check_relocations(image: ElfImage, symtab: Section, code: list[Section], na
     if descriptors is not None:
         size = SECTIONS[DESCRIPTORS].slot_size
         count = descriptors.header.sh_size // size
-        places = range(0, size * count, size)
-        wanted[DESCRIPTORS] = Relocations(places, [numbers[-1]] * count, [R_AARCH64_ABS64] * count, [0] * count)
+        starts = range(0, size * count, size)
+        wanted[DESCRIPTORS] = Relocations(starts, [numbers[-1]] * count, [R_AARCH64_ABS64] * count, [0] * count)
     for section in file.sections:
         if section.header.sh_type in (c.SHT_RELA, c.SHT_REL, c.SHT_CREL):
             at = section.header.sh_info

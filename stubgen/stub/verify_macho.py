@@ -9,7 +9,7 @@ from stubgen.errors import VerificationRefusal
 from stubgen.image import Image
 from stubgen.image.macho import MachOImage
 from stubgen.macho import constants as c
-from stubgen.macho.reader import Section
+from stubgen.macho.reader import Section, Symbols
 from stubgen.macho.records import RELOCATION_INFO
 from stubgen.macho.relocations import write_relocations
 from stubgen.macho.unwind import leaf_frames
@@ -47,21 +47,26 @@ def structure(image: Image, name: str) -> Structure:
         row = SECTIONS.get(section.name)
         if row is None or (section.header.flags, section.header.align) != (row.flags, row.align):
             raise VerificationRefusal(f"{name}: {section.name} has other flags or another alignment than it must")
-    slots: dict[bytes, int] = {}
-    size = SECTIONS[CONSTANTS].slot_size
-    for index in range(stop, first + count):
+    slots = _slots(image, symbols, range(stop, first + count), name)
+    starts, values = symbols.n_strx[first:stop], symbols.n_value[first:stop]
+    _check_unwinding(image, text, values, name)
+    return Structure(symbols.strings, starts, values, file.content(text), False, slots)
+
+
+def _slots(image: MachOImage, symbols: Symbols, indexes: range, name: str) -> dict[bytes, int]:
+    """The constants, whose symbols have *indexes*."""
+    file, slots, size = image.file, {}, SECTIONS[CONSTANTS].slot_size
+    for index in indexes:
         ordinal = symbols.n_sect[index]
         home = file.sections[ordinal - 1] if 0 < ordinal <= len(file.sections) else None
-        form = (symbols.n_type[index], symbols.n_desc[index])
-        if home is None or home.name != CONSTANTS or form != (c.N_SECT | c.N_EXT | c.N_PEXT, 0):
+        held = (symbols.n_type[index], symbols.n_desc[index])
+        if home is None or home.name != CONSTANTS or held != (c.N_SECT | c.N_EXT | c.N_PEXT, 0):
             raise VerificationRefusal(f"{name}: {symbol_name(symbols, index)} is neither a stub nor a slot")
         start = symbols.n_value[index] - home.header.addr
         if start % size or not 0 <= start <= home.header.size - size:
             raise VerificationRefusal(f"{name}: slot {symbol_name(symbols, index)} does not lie in its section")
         slots[symbols.name(index)] = int.from_bytes(file.content(home)[start : start + size], "little")
-    starts, values = symbols.n_strx[first:stop], symbols.n_value[first:stop]
-    _check_unwinding(image, text, values, name)
-    return Structure(symbols.strings, starts, values, file.content(text), False, slots)
+    return slots
 
 
 def _check_unwinding(image: MachOImage, text: Section, values: array[int], name: str) -> None:

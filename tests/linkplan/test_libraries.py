@@ -125,12 +125,14 @@ def test_the_driver_is_asked_only_where_that_matters(tree: Path) -> None:
 )
 def test_a_static_runtime_is_not_linked_again(program: str, options: str, added: str) -> None:
     """The driver links its runtime by itself: the patch had a second one, or needed a library that nobody loaded."""
-    target = ["-target", "aarch64-linux-gnu"] if "zig" in program or "clang" in program else []
-    command = [*program.split(), *target, "main.o", *options.split(), "-o", "host"]
-    plan = build_link_plan(command, objects=["p.o"], output="patch.so")
-    words = [word for word in plan.args if word.startswith(("-l", "-nodefault", "-nostdlib"))]
-    assert sorted(words) == sorted(added.split())
-    assert not [word for word in plan.args if word.startswith("-static-lib")]
+    targets = ["aarch64-linux-gnu"] + (["aarch64-macos"] if "zig" in program else [])
+    for target in targets:
+        named = ["-target", target] if "zig" in program or "clang" in program else []
+        command = [*program.split(), *named, "main.o", *options.split(), "-o", "host"]
+        plan = build_link_plan(command, objects=["p.o"], output="patch.so")
+        words = [word for word in plan.args if word.startswith(("-l", "-nodefault", "-nostdlib"))]
+        assert sorted(words) == sorted(added.split())
+        assert not [word for word in plan.args if word.startswith("-static-lib")]
 
 
 def test_an_archive_that_is_not_here_goes_all_the_same() -> None:

@@ -95,9 +95,7 @@ def steps_of(command: list[str], folder: Path) -> tuple[int, LinkPlan]:
 @pytest.mark.parametrize("command", [gcc, one_list, ld64, windows, response_files])
 def test_twice_the_arguments_are_twice_the_work(command: Callable[[int, Path], list[str]], tmp_path: Path) -> None:
     """A fat build's command has 20,000 arguments; if each looked at all others, a patch would take minutes."""
-    plan_link(
-        CapturedCommand(command(1, tmp_path), directory=tmp_path), PatchRequest(objects=["p.o"], output="p.so")
-    )  # tables are read
+    steps_of(command(20, tmp_path), tmp_path)  # tables are read, and Python 3.13 has prepared itself to count
     single, _ = steps_of(command(60, tmp_path), tmp_path)
     double, plan = steps_of(command(120, tmp_path), tmp_path)
     assert len(plan.edits) > 120 or command is response_files

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from elftools.elf.elffile import ELFFile
-from tools import linker_folder, need, run, rustc, zig
+from tools import linker_folder, need, need_archive, run, rustc, zig
 
 from stubgen.bind import write_bound
 from stubgen.borrow import objects_in
@@ -83,13 +83,10 @@ def archive_of(name: str) -> Path:
         command = rustc()
         libraries = Path(command[command.index("--sysroot") + 1], "lib/rustlib/aarch64-unknown-linux-gnu/lib")
         return max(libraries.glob("lib*.rlib"), key=lambda path: path.stat().st_size if "libcore" in path.name else 0)
-    path = Path(run([need("aarch64-linux-gnu-gcc"), f"-print-file-name={name}"]).strip())
-    if not path.is_absolute():
-        pytest.skip(f"{name} is not installed")
-    return path
+    return need_archive(name)
 
 
-@pytest.fixture(scope="module", params=["libc.a", "libstdc++.a", "std"])
+@pytest.fixture(scope="module", params=["libc.a", "libstdc++.a", "libcrypto.a", "std"])
 def half(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Half:
     """A host of every third function of every second member."""
     archive, folder = archive_of(request.param), tmp_path_factory.mktemp("half")

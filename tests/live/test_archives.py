@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 from elftools.elf.elffile import ELFFile
-from live.live import LiveHost, libraries_of
+from live.live import LiveHost, libraries_of, stubgen
 from tools import PROGRAMS, linker_folder, need, run
 
 from stubgen.build import StubBuilder
@@ -382,3 +383,59 @@ def test_an_archive_in_an_archive_and_thin_ones_of_thin_ones(tmp_path: Path) -> 
         builder = StubBuilder(program.path)
         built = builder.build([tmp_path / "patch.o"], slide=0x5500000000, bind=True, archives=[tmp_path / name])
         assert [member.wanted for member in built.resolution.needed.borrowed] == [("foo_get",)]
+
+
+def test_a_weak_default_that_gave_way_stays_given_way(tmp_path: Path) -> None:
+    """A library's weak hook is overridden by the program: its code is in the host, and its name means the program's."""
+    sources = {
+        "foo.c": """
+__attribute__((weak)) int hook(void) { return 1; }
+static int calls;
+int foo_add(int by) { calls += by; return calls + hook(); }
+""",
+        "more.c": "int hook(void), foo_add(int); int more(void) { return foo_add(10) + 100 * hook(); }",
+        "entry.c": "int foo_add(int); int hook(void) { return 5; } long host_entry(long a) { return foo_add(a); }",
+        "patch.c": "int more(void); long patch_main(void) { return more(); }",
+    }
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o more.o"}, "entry.o -L. -lfoo", flags="-O1 -fPIC")
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 8"
+        assert program.answers(live) == f"patch {13 + 5 + 500}"
+    # and where the member with the hook is itself the one that is taken
+    sources["foo.c"] += "int foo_twice(void) { return 2 * hook() + calls; }"
+    sources["patch.c"] = "int foo_twice(void); long patch_main(void) { return foo_twice(); }"
+    link = "entry.o -L. -lfoo -Wl,--gc-sections"
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o more.o"}, link, flags=SECTIONS)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 8"
+        assert program.answers(live) == "patch 13"
+
+
+def test_the_commands_name_what_they_borrowed(tmp_path: Path) -> None:
+    """Code of an archive in the patch must not be there unsaid."""
+    program = make(tmp_path, COUNTER, {"libfoo.a": "foo.o"}, "entry.o -L. -lfoo -Wl,--gc-sections", flags=SECTIONS)
+    words = ["build", "--host", program.path, "--slide", "0x5500000000", "--archive", tmp_path / "libfoo.a"]
+    words += ["-o", tmp_path / "stub.o", tmp_path / "patch.o"]
+    done = stubgen(*words)
+    assert done.returncode == 2
+    assert "say where to write them with --bound-dir" in done.stderr
+    done = stubgen(*words, "--json", "--bound-dir", tmp_path / "bound")
+    document = json.loads(done.stdout)
+    assert [Path(item["path"]).name for item in document["borrowed"]] == ["libfoo.a(foo.o)"]
+    assert document["borrowed"][0]["wanted"] == ["foo_get"]
+    assert document["borrowed"][0]["stepped_back"] == ["count"]
+    assert len(document["bound"]) == 2
+
+
+def test_one_of_two_statics_that_fits_is_not_enough(tmp_path: Path) -> None:
+    """Two variables in one section, of which the host has one: it is another build, whose state cannot be shared."""
+    other = "static int count; static long total; int foo_add(int by) { count += by; total += by; return total; }"
+    sources = {**COUNTER, "foo.c": other}
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o"}, "entry.o -L. -lfoo", flags="-O1 -fPIC")
+    changed = "static int count, spare; int foo_get(void) { return count += ++spare; }"
+    (tmp_path / "foo.c").write_text(changed + "int foo_add(int by) { return count += by; }")
+    run([need("aarch64-linux-gnu-gcc"), "-c", "-O1", "-fPIC", "foo.c"], cwd=tmp_path)
+    run([need("aarch64-linux-gnu-ar"), "rcs", "libfoo.a", "foo.o"], cwd=tmp_path)
+    with LiveHost(program.path) as live, pytest.raises(SymbolRefusal) as caught:
+        program.link(live)
+    assert "libfoo.a(foo.o): foo_get: the host's foo_add is another one" in str(caught.value)

@@ -9,7 +9,10 @@ import pytest
 from origin.bench import ELF, LINKERS, SLIDE, Bench, complaints, definition
 from tools import need, run
 
+from stubgen.build import StubBuilder
+from stubgen.capture import Capture
 from stubgen.check import check_patch
+from stubgen.link import link_patch
 from stubgen.origin.sources import Source
 
 HOST = """
@@ -254,6 +257,24 @@ def test_a_dead_stub_is_seen_without_the_inputs(linker: str, tmp_path: Path) -> 
     host = open_host(bench.folder / "host")
     (text,) = complaints(check_patch(patch, host, slide=slide_from_value(host, SLIDE)))
     assert "is dead code: in the patch foo_add is that of an input, at 0x" in text
+
+
+@pytest.mark.parametrize("linker", ["gnu", "lld", "mold"])
+def test_a_borrowed_member_is_named(linker: str, tmp_path: Path) -> None:
+    """What comes from an archive of the host's link is told apart from the patch's own; the host's stays the host's."""
+    bench = Bench(tmp_path, linker, "int main(void) { return 0; }", USES_THE_ARCHIVE)
+    bench.archive("libfoo.a", foo=ARCHIVE)
+    run([*bench.tools.compile, "-ffunction-sections", "foo.c", "-o", "foo.o"], cwd=tmp_path)
+    run([bench.tools.archiver, "rc", "libfoo.a", "foo.o"], cwd=tmp_path)
+    bench.object("host", "int foo_add(int); int main(void) { return foo_add(1); }")
+    command = [*bench.tools.executable, "-Wl,--gc-sections", "host.o", "-L.", "-lfoo", "-o", "host"]
+    run(command, cwd=tmp_path)
+    builder, captured = StubBuilder(tmp_path / "host", cache=False), Capture(command, tmp_path, {}, output="host")
+    linked = link_patch(builder, captured, [bench.patch], tmp_path / "patch.so", slide=SLIDE)
+    origin = definition(linked.checked, "foo_get").origin
+    assert (origin.source, os.path.basename(origin.file), origin.member) == (Source.BORROWED, "libfoo.a", "foo.o")
+    assert definition(linked.checked, "foo_add").origin.source is Source.STUB
+    assert definition(linked.checked, "patch_main").origin.source is Source.OBJECT
 
 
 def test_a_stripped_patch_is_no_false_alarm(tmp_path: Path) -> None:

@@ -309,6 +309,16 @@ def test_a_library_that_cannot_be_told_is_loaded_each_time(
     assert libraries.identity(libraries.CAPSTONE) is None
 
 
+def test_another_module_of_that_name_is_not_the_library(there: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a program has loaded as ``capstone`` answers, whatever lies in the folder: nothing is known of it."""
+    copied(there)
+    monkeypatch.syspath_prepend(str(there.packages))
+    assert capstone.__file__ is not None
+    assert libraries.identity(libraries.CAPSTONE) is None  # this process has the installed one
+    monkeypatch.delitem(sys.modules, "capstone")
+    assert libraries.identity(libraries.CAPSTONE) is not None
+
+
 @pytest.fixture
 def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Facts about the installed libraries, in a cache folder of their own; nothing is known from this process."""
@@ -421,6 +431,16 @@ def test_writers_lose_nothing_that_was_there(known: Path) -> None:
     for learned, number in ((one, 70_000), (other, 140_000)):
         disassembler.confirm_words([number], learned)
     assert LibraryFacts(known.parent).summary() == (True, 4)
+
+
+def test_a_library_that_is_replaced_while_it_answers(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installer may replace Capstone between the look at its files and its answer: that is nobody's, so none's."""
+    learned, before = LibraryFacts(known.parent), known.read_bytes()
+    assert learned.summary() == (True, 2)
+    monkeypatch.setattr(facts, "identity", lambda library: bytes(libraries.IDENTITY.size - 1) + b"\1")
+    disassembler.confirm_words([70_000], learned)
+    learned.keystone_agreed()
+    assert known.read_bytes() == before
 
 
 def test_many_processes_at_once(there: Installation) -> None:
