@@ -215,7 +215,7 @@ class _State:
         return Tokens(self.arguments, self._shapes, self._first_word, self._words, self._items, self._owner)
 
 
-def render(tokens: Tokens, kept: Sequence[bool], instead: Mapping[int, str]) -> list[tuple[str, ...]]:
+def render(tokens: Tokens, kept: Sequence[bool], instead: Mapping[int, str] | None = None) -> list[tuple[str, ...]]:
     """What becomes of every argument when only the words with a true entry in *kept* stay.
 
     An argument of which everything stays comes back as the very string it was. *instead* has other texts for words.

@@ -93,11 +93,18 @@ def stand_ins(words: list[str], folder: Path) -> list[str]:
         elif re.search(r"\.so[.\d]*$|\.dylib$", word) and previous in ("-lto_library", "-plugin"):
             here.pop()
             continue
-        elif word.startswith("-plugin-opt="):
+        elif word.startswith("-plugin-opt=") or (
+            not word.startswith("-")
+            and previous not in ("-o", "-soname", "-install_name")
+            and FOREIGN_FILE.search(word)
+        ):
             continue
         here.append(word)
     return here
 
+
+FOREIGN_FILE = re.compile(r"\.so[.\d]*$|\.dylib$|\.tbd$|(crt\w*|clang_rt\.crt[\w-]+|swiftrt)\.o$")
+"""Shared libraries and start-up code by path, of machines that are not here."""
 
 TBD = """--- !tapi-tbd
 tbd-version: 4

@@ -20,6 +20,7 @@ COMMANDS = {
 
 OPERANDS = st.sampled_from(["x.o", "libz.so.1", "/a b/c.a", "@rpath/q.dylib", "10", "defs", "", "name", "main.c", "/"])
 REFUSED_ROLES = {Role.COMPILE, Role.STATIC, Role.FORWARD_LIST, Role.FORWARD_NEXT, Role.TARGET, Role.END_OF_OPTIONS}
+REFUSED_ROLES |= {Role.NO_LINK, Role.OUTPUT_FORMAT, Role.LAYOUT}
 ANY_ARGUMENTS = st.lists(
     st.one_of(
         st.sampled_from([option.name for grammar in (GNU, LD64, DRIVER) for option in grammar.options()]),
