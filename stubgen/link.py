@@ -15,7 +15,7 @@ from stubgen.bind import write_bound
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.capture import Capture
 from stubgen.check import Checked, check_linked, refuse_findings
-from stubgen.common.arguments import StrPath, choice, path_list
+from stubgen.common.arguments import StrPath, choice, instance, optional, path, path_list
 from stubgen.common.cancellation import checkpoint, run
 from stubgen.common.files import cannot_be_written, read_input, write_output
 from stubgen.common.text import as_text
@@ -94,8 +94,12 @@ def link_patch(
         PatchRefusal: the linked patch is not sound.
         StubgenError: whatever the phases before the link raise.
     """
-    target = Path(os.path.realpath(output))  # beside what a symbolic link leads to, so that it can be moved there
+    instance(StubBuilder, "StubBuilder(host)", "builder", builder)
+    instance(Capture, "newest_capture", "captured", captured)
+    # Beside what a symbolic link leads to, so that it can be moved there.
+    target = Path(os.path.realpath(path("output", output)))
     inputs, further = path_list("objects", objects), path_list("extra", extra)
+    kept_stub, kept_copies = optional(path, "stub", stub), optional(path, "bound_dir", bound_dir)
     if options.setdefault("bind", True) is not True:
         raise UsageError("link_patch links bound copies of the objects, always: leave out bind")
     wanted = read_options("link_patch", options)
@@ -116,15 +120,15 @@ def link_patch(
     except OSError as error:
         raise cannot_be_written(target, error) from error
     with scratch as folder:
-        stub_path = Path(os.path.abspath(stub)) if stub is not None else Path(folder, "stub.o")
+        stub_path = Path(folder, "stub.o") if kept_stub is None else Path(os.path.abspath(kept_stub))
         write_output(stub_path, built.stub.content)
         assert built.bound is not None  # noqa: S101  # judged for it
-        copies = write_bound(built.bound, Path(folder, "bound") if bound_dir is None else os.path.abspath(bound_dir))
+        copies = write_bound(built.bound, os.path.abspath(kept_copies) if kept_copies else Path(folder, "bound"))
         linked = Path(folder, target.name)
         request = PatchRequest(
             objects=[copy for _, copy in copies],
             output=linked,
-            extra=[stub_path, *(os.path.abspath(path) for path in further)],
+            extra=[stub_path, *(os.path.abspath(each) for each in further)],
             exports=wanted.exports,
             os=system,
             search=folders,
@@ -169,9 +173,9 @@ def _link_inputs(
     yield LinkInput(stub_path.name, str(stub_path), Source.STUB, open_image(built.stub.content, stub_path.name))
     bound = built.bound.objects if built.bound else ()
     own = len(bound) - len(built.resolution.needed.borrowed)  # which stand behind the patch's own
-    for number, (item, (name, path)) in enumerate(zip(bound, copies, strict=True)):
+    for number, (item, (name, copy)) in enumerate(zip(bound, copies, strict=True)):
         source = Source.OBJECT if number < own else Source.BORROWED
-        yield LinkInput(name, path, source, open_image(item.content, name))
+        yield LinkInput(name, copy, source, open_image(item.content, name))
     for extra in further:
         try:
             opened = open_objects(extra)
@@ -185,17 +189,17 @@ def _run_with_map(
     command: Sequence[str], plan: LinkPlan, captured: Capture, folder: str
 ) -> tuple[str, str | None, tuple[str, ...]]:
     """What the linker prints; its map file's text, None where it writes none; the archives that zig adds."""
-    path = Path(folder, "link.map")
-    option = map_option(plan.args, plan.os, str(path))
+    map_file = Path(folder, "link.map")
+    option = map_option(plan.args, plan.os, str(map_file))
     try:
         printed = _run([*command, *option], captured, {} if option else ZIG_VERBOSE)
     except LinkerFailed as error:
-        if not option or not re.search(rf"-[Mm]ap\b|{re.escape(str(path))}", error.output):
+        if not option or not re.search(rf"-[Mm]ap\b|{re.escape(str(map_file))}", error.output):
             raise
         printed = _run(command, captured)  # a linker that knows no map file said so
     messages, archives = (printed, ()) if option else told_by_zig(printed)
     try:
-        return messages, path.read_text("utf-8", "surrogateescape"), archives
+        return messages, map_file.read_text("utf-8", "surrogateescape"), archives
     except FileNotFoundError:
         return messages, None, archives
 
@@ -253,8 +257,8 @@ def _replaced(linked: Path, built: Built) -> dict[str, int]:
 def _fresh_name(target: Path, built: Built, inputs: Sequence[StrPath]) -> str:
     """The patch's soname: another one for every content, or the loader returns the patch that it already has."""
     digest = hashlib.sha256(built.stub.content)
-    for path in inputs:
-        digest.update(read_input(path))
+    for each in inputs:
+        digest.update(read_input(each))
     borrowed = len(built.resolution.needed.borrowed)
     for item in built.bound.objects[-borrowed:] if built.bound and borrowed else ():
         digest.update(item.content)

@@ -6,7 +6,7 @@ import inspect
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 from synthetic import BASE, DATA, SIZE, Sym, elf_host, elf_object, put, undefined
@@ -226,3 +226,46 @@ def test_what_public_functions_take_is_public() -> None:
             for word in str(parameter.annotation).replace("|", " ").replace("[", " ").replace("]", " ").split():
                 if word[:1].isupper() and word not in ("None", "Sequence", "Mapping", "StrPath"):
                     assert word in stubgen.__all__, f"{function.__name__}: {word}"
+
+
+def link(builder: object, captured: object, output: object, **options: object) -> None:
+    """``link_patch`` with arguments of any type."""
+    stubgen.link_patch(builder, captured, ["p.o"], output, **options)  # type: ignore[arg-type]  # that is what is tested
+
+
+Call = Callable[[stubgen.StubBuilder, stubgen.Capture, Path], object]
+COMMAND: Any = ["ld"]
+LINKS: dict[str, tuple[Call, str]] = {
+    "a path for a builder": (lambda _, c, d: link("host", c, d / "p.so"), "builder is 'host'; give a StubBuilder"),
+    "a path for a capture": (lambda b, _, d: link(b, "dir", d / "p.so"), "captured is 'dir'; give a Capture"),
+    "no output": (lambda b, c, _: link(b, c, None), "output: None is no path"),
+    "a number for a stub": (lambda b, c, d: link(b, c, d / "p.so", stub=3), "stub: 3 is no path"),
+    "a number for a host": (lambda *_: stubgen.check_patch("p.so", 3), "no path"),
+    "a list for a command": (lambda *_: stubgen.plan_link(COMMAND, COMMAND), "give a CapturedCommand"),
+    "a list for a request": (
+        lambda *_: stubgen.plan_link(stubgen.CapturedCommand(COMMAND), COMMAND),
+        "request is .* give a PatchRequest",
+    ),
+    "a number for a host file": (lambda *_: stubgen.linker_os_for_host(3), "host: 3 is no path"),
+}
+
+
+@pytest.mark.parametrize(("call", "complaint"), LINKS.values(), ids=list(LINKS))
+def test_links_and_plans_refuse_the_same(
+    builder: stubgen.StubBuilder,
+    tmp_path: Path,
+    call: Call,
+    complaint: str,
+) -> None:
+    """An AttributeError from deep inside says nothing about which argument was wrong."""
+    with pytest.raises(stubgen.UsageError, match=complaint):
+        call(builder, stubgen.Capture(["true"], tmp_path, {}), tmp_path)
+
+
+def test_a_response_file_that_cannot_be_written(tmp_path: Path) -> None:
+    """A plan too long for the system goes through a file; where there is no folder for it, one sentence says so."""
+    plan = stubgen.build_link_plan(["ld.lld", "a.o", "-o", "x"], objects=["p.o"], output=tmp_path / "p.so")
+    with pytest.raises(stubgen.UsageError, match="cannot be written: No such file or directory"):
+        plan.command(tmp_path / "nowhere", limit=1)
+    with pytest.raises(stubgen.UsageError, match="limit is 'x'; give a number"):
+        plan.command(tmp_path, limit="x")  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Unpack
 
-from stubgen.common.arguments import check_keywords
+from stubgen.common.arguments import check_keywords, instance
 from stubgen.linkplan.additions import additions, kept_options, with_additions
 from stubgen.linkplan.decisions import decide_all, make_context, search_of, static_runtimes
 from stubgen.linkplan.edits import edits_of, make_plan
@@ -77,6 +77,8 @@ def plan_link(captured: CapturedCommand, request: PatchRequest) -> LinkPlan:
         MalformedInput: a response file includes itself.
         UnreadableInput: a response file exists and cannot be read.
     """
+    instance(CapturedCommand, "CapturedCommand(argv)", "captured", captured)
+    instance(PatchRequest, "PatchRequest(objects=..., output=...)", "request", request)
     line = read_command(captured, request.os)
     if line.toolchain.family is Family.MSVC:
         from stubgen.linkplan.windows import plan_windows

@@ -6,13 +6,12 @@ import os
 from enum import Enum
 from typing import NamedTuple
 
+from stubgen.common.arguments import StrPath, number, path
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes
 from stubgen.linkplan import response
 from stubgen.linkplan.library_file import LibraryFile
 from stubgen.linkplan.options import Role
-
-StrPath = str | os.PathLike[str]
 
 
 class LinkerOs(Enum):
@@ -34,7 +33,7 @@ def linker_os_for_host(host: StrPath) -> LinkerOs:
     """
     from stubgen.common.files import read_input
 
-    magic = bytes(read_input(host)[:4])
+    magic = bytes(read_input(path("host", host))[:4])
     if magic == b"\x7fELF":
         return LinkerOs.LINUX
     if magic in (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf"):
@@ -100,14 +99,24 @@ class LinkPlan(Row):
         """:attr:`args`, behind a response file in *temporary_directory* when they exceed the system's limit.
 
         *limit* is in bytes; None asks the system.
+
+        Raises:
+            UsageError: the folder may not be written, or the limit is no number.
+            OutputFailure: the disk is full, or failed.
         """
+        most = argument_limit() if limit is None else number("limit", limit)
         size = sum(len(as_bytes(argument)) + 9 for argument in self.args)
-        if size <= (argument_limit() if limit is None else limit):
+        if size <= most:
             return list(self.args)
-        windows = self.os is LinkerOs.OTHER
-        path = os.path.join(temporary_directory, f"{os.path.basename(self.output)}.rsp")
-        response.write(path, self.args[self.fixed :], windows=windows)
-        return [*self.args[: self.fixed], f"@{path}"]
+        folder = path("temporary_directory", temporary_directory)
+        file = os.path.join(folder, f"{os.path.basename(self.output)}.rsp")
+        try:
+            response.write(file, self.args[self.fixed :], windows=self.os is LinkerOs.OTHER)
+        except OSError as error:
+            from stubgen.common.files import cannot_be_written
+
+            raise cannot_be_written(file, error) from error
+        return [*self.args[: self.fixed], f"@{file}"]
 
 
 def argument_limit() -> int:
