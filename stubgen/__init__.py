@@ -120,6 +120,8 @@ _HOMES = {
         "plan_link",
     ),
     "options": ("BtiPolicy", "Options"),
+    "origin.account": ("Account", "Definition"),
+    "origin.sources": ("Origin", "Source"),
     "resolve.resolution": ("Resolution",),
     "resolve.verdicts": ("DataPolicy", "Decision", "TlsPolicy", "Verdict"),
     "session": ("Session",),
