@@ -69,6 +69,8 @@ if TYPE_CHECKING:
         plan_link,
     )
     from stubgen.options import BtiPolicy, Options
+    from stubgen.origin.account import Account, Definition
+    from stubgen.origin.sources import Origin, Source
     from stubgen.resolve.resolution import Resolution
     from stubgen.resolve.verdicts import DataPolicy, Decision, TlsPolicy, Verdict
     from stubgen.session import Session
