@@ -88,7 +88,15 @@ An executable's ``__dso_handle`` is 0: with it, a library's static destructors r
 
 STARTS = (
     *("crt", "clang_rt.crt", "swift", "ldc_rt"),
-    *("libgcc.", "libclang_rt.", "libcompiler_rt.", "libc_nonshared.", "libpthread_nonshared.", "libssp_nonshared."),
+    *(
+        "libgcc.",
+        "libclang_rt.",
+        "libcompiler_rt.",
+        "libc_nonshared.",
+        "libpthread_nonshared.",
+        "libssp_nonshared.",
+        "libubsan_rt.",
+    ),
 )
 """How the names of all of them begin: a fat build has 20,000 objects, and a pattern a row is too much for each."""
 

@@ -168,7 +168,7 @@ def test_names_of_start_up_code_are_known_by_how_they_begin() -> None:
     """The quick look at a name must not miss what the table has."""
     known = "crti.o crtn.o crtfastmath.o crtbeginS.o crtendS.o crtbegin_so.o clang_rt.crtbegin-aarch64.o swiftrt.o "
     known += "swift_begin.o swift_end.o ldc_rt.dso.o libgcc.a libclang_rt.builtins-aarch64.a libclang_rt.osx.a "
-    known += "libcompiler_rt.a libc_nonshared.a libpthread_nonshared.a libssp_nonshared.a"
+    known += "libcompiler_rt.a libc_nonshared.a libpthread_nonshared.a libssp_nonshared.a libubsan_rt.a"
     assert {of_every_image(f"/x/{name}") for name in known.split()} == set(ROWS)
     assert all(of_every_image(other) for other in IN_A_LIBRARY.values())
 
