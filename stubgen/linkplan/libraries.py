@@ -254,19 +254,20 @@ class _Reader:
         return None
 
 
-_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-_FILES = re.compile(r"\b(?:INPUT|GROUP)\s*\(")
+# Patterns are compiled where they are first needed: most commands name no linker script.
+_COMMENT = r"(?s)/\*.*?\*/"
+_FILES = r"\b(?:INPUT|GROUP)\s*\("
 
 
 def script_words(path: str) -> list[str]:
     """The files and libraries that the linker script at *path* adds to the link, in order."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            text = _COMMENT.sub(" ", file.read(1 << 20))
+            text = re.sub(_COMMENT, " ", file.read(1 << 20))
     except OSError:
         return []
     words: list[str] = []
-    for match in _FILES.finditer(text):
+    for match in re.finditer(_FILES, text):
         depth, position = 1, match.end()
         while position < len(text) and depth:
             depth += {"(": 1, ")": -1}.get(text[position], 0)

@@ -11,7 +11,7 @@ import re
 
 from stubgen.common.row import Row
 
-_PLACED = re.compile(rb"#(?P<tls>tls)?0x(?P<value>[0-9a-f]+)\Z")
+_PLACED = rb"#(?P<tls>tls)?0x(?P<value>[0-9a-f]+)\Z"
 
 
 class Placed(Row):
@@ -29,5 +29,5 @@ def placed_name(label: str, value: int, *, thread_local: bool = False) -> bytes:
 
 def placed(name: bytes) -> Placed | None:
     """What *name* says, if it is such a name."""
-    match = _PLACED.search(name)
+    match = re.search(_PLACED, name)
     return None if match is None else Placed(int(match["value"], 16), bool(match["tls"]))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-_MANGLED = re.compile(rb"(?s:_?_R[A-Za-z]|.*17h[0-9a-f]{16}E)")
+_MANGLED = rb"(?s:_?_R[A-Za-z]|.*17h[0-9a-f]{16}E)"
 
 
 def is_rust_name(name: bytes) -> bool:
     """Whether *name* is mangled by rustc: unique in a program, with the crate and module in it."""
-    return _MANGLED.match(name) is not None
+    return re.match(_MANGLED, name) is not None
