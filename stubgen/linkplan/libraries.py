@@ -109,8 +109,9 @@ def read_libraries(items: Sequence[Item], search: Search) -> dict[int, Meaning]:
     return dict(_Reader(search).read(items))
 
 
-STATIC = ("-Bstatic", "-dn", "-non_shared", "-static")
-DYNAMIC = ("-Bdynamic", "-dy", "-call_shared")
+STATIC = frozenset({"Bstatic", "dn", "non_shared", "static"})
+DYNAMIC = frozenset({"Bdynamic", "dy", "call_shared"})
+"""Options, without their dashes, behind which ``-lNAME`` means archives alone, or both again."""
 
 
 class _State(Row):
@@ -169,9 +170,9 @@ class _Reader:
 
     def _note(self, name: str) -> None:
         """Take over what an option says of the libraries behind it."""
-        if name in {word.lstrip("-") for word in STATIC}:
+        if name in STATIC:
             self.state = self.state._replace(static=True)
-        elif name in {word.lstrip("-") for word in DYNAMIC}:
+        elif name in DYNAMIC:
             self.state = self.state._replace(static=False)
         elif name in ("whole-archive", "no-whole-archive"):
             self.state = self.state._replace(whole=name == "whole-archive")
