@@ -103,8 +103,8 @@ def stand_ins(words: list[str], folder: Path) -> list[str]:
     return here
 
 
-FOREIGN_FILE = re.compile(r"\.so[.\d]*$|\.dylib$|\.tbd$|(crt\w*|clang_rt\.crt[\w-]+|swiftrt)\.o$")
-"""Shared libraries and start-up code by path, of machines that are not here."""
+FOREIGN_FILE = re.compile(r"\.so[.\d]*$|\.dylib$|\.tbd$|(crt\w*|clang_rt\.crt[\w-]+|swiftrt)\.o$|clang_rt\.[\w.-]+\.a$")
+"""Shared libraries, start-up and run-time code by path, of machines that are not here."""
 
 TBD = """--- !tapi-tbd
 tbd-version: 4
