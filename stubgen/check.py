@@ -418,8 +418,29 @@ def _slots(question: _Question) -> Iterator[Finding]:
             wanted = ", ".join(f"{place:#x}" for place in sorted(expected)) or "nowhere: the host has no such symbol"
             message = f"{title} is read at {value:#x}, but the host's is at {wanted}"
             yield Finding("slots", False, message, (title,))
-    if sound and total:
+    if total and _misreads_slots(question):
+        message = "gold encodes a load of an address (R_AARCH64_LD_PREL_LO19) wrongly: link with GNU ld, lld or mold"
+        yield Finding("slots", False, message)
+    elif sound and total:
         yield Finding("slots", True, f"{counted(total, 'slot')} found, each with what the host has there")
+
+
+def _misreads_slots(question: _Question) -> bool:
+    """Whether gold, which leaves its note, linked an object that reads a slot by a literal load."""
+    from stubgen.elf import constants as c
+    from stubgen.elf.relocations import R_AARCH64_LD_PREL_LO19, read_relocations
+    from stubgen.image.elf import ElfImage
+
+    patch = question.patch
+    if not isinstance(patch, ElfImage) or patch.file.section(".note.gnu.gold-version") is None:
+        return False
+    return any(
+        R_AARCH64_LD_PREL_LO19 in read_relocations(item.image.file.content(section)).kind
+        for item in question.inputs.files
+        if isinstance(item.image, ElfImage)
+        for section in item.image.file.sections
+        if section.header.sh_type == c.SHT_RELA
+    )
 
 
 def _looked_up(question: _Question) -> Iterator[Finding]:

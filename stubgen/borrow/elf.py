@@ -59,6 +59,7 @@ class HostSymbol(Row):
     size: int  # bytes
     kind: int  # STT_*
     local: bool
+    hidden: bool  # no static one is
 
 
 class HostSymbols:
@@ -104,8 +105,8 @@ class HostSymbols:
                 continue
             name = table.strings.at(symbol.st_name)
             if name in found:
-                local = symbol.st_info >> 4 == c.STB_LOCAL
-                found[name].append(HostSymbol(place, symbol.st_value, symbol.st_size, kind, local))
+                local, hidden = symbol.st_info >> 4 == c.STB_LOCAL, bool(symbol.st_other & 3)
+                found[name].append(HostSymbol(place, symbol.st_value, symbol.st_size, kind, local, hidden))
         self._known.update(found)
 
     def find(self, name: bytes) -> list[HostSymbol]:
@@ -131,13 +132,36 @@ class HostSymbols:
         kind = c.STB_LOCAL << 4 | c.STT_FILE
         return [] if table is None else [index for index, info in enumerate(table.st_info) if info == kind]
 
+    @cached_property
+    def hides_globals(self) -> bool:
+        """Whether the linker may have made global symbols local, so that they look like static ones.
+
+        mold does that with all that a program does not export, and each linker with what a version script hides.
+        """
+        start = self.find(b"_start")
+        if start:
+            return any(symbol.local for symbol in start)
+        full, seen = self.image.file.symbols, self.image.file.dynamic_symbols
+        if full is None:
+            return False
+        exported = set() if seen is None else {seen.name(i) for i, shndx in enumerate(seen.st_shndx) if shndx}
+        kinds = (c.STT_FUNC, c.STT_OBJECT)
+        return not any(
+            info >> 4 != c.STB_LOCAL and info & 0xF in kinds and full.st_shndx[i] and full.name(i) not in exported
+            for i, info in enumerate(full.st_info)
+        )
+
     def object_of(self, symbol: HostSymbol) -> int:
         """Which object a local symbol is from: equal for those of one; -1 where the table does not say."""
         place = bisect_right(self._file_places, symbol.place) - 1
         return place if place >= 0 else -1
 
     def locals_of(self, number: int) -> frozenset[tuple[bytes, int]]:
-        """Name and size of the local functions and variables of object *number*."""
+        """Name and size of the local functions and variables of object *number*.
+
+        lld and mold put an object's global symbols that became local behind these. So what follows a hidden symbol is
+        no static one of this object; it may be from the next, which names no file: libgcc.a's and assembly do not.
+        """
         known = self._locals.get(number)
         if known is None:
             places = [*self._file_places, len(self.table or ())]
@@ -148,6 +172,8 @@ class HostSymbols:
                     if info >> 4 != c.STB_LOCAL:
                         break
                     name = table.name(index)
+                    if table.entry(index).st_other & 3:
+                        break
                     if info & 0xF in (c.STT_FUNC, c.STT_OBJECT, c.STT_TLS) and not name.startswith((b".L", b"$")):
                         found.add((name, table.st_size[index]))
             known = self._locals[number] = frozenset(found)
@@ -389,9 +415,9 @@ class Member:
         if self._is_local(index):
             return [known for known in found if known.local and self._is_from_here(known, index)]
         seen = [known for known in found if not known.local]
-        if seen or name.startswith((b"_Z", b"_R")):
+        if seen or name.startswith((b"_Z", b"_R")) or not self._files:  # assembly names no file
             return seen or found
-        return [known for known in found if self.host.file_of(known) in (b"", *self._files)]
+        return [known for known in found if known.hidden or self.host.file_of(known) in (b"", *self._files)]
 
     def _namesakes(self, index: int, name: bytes) -> list[HostSymbol]:
         """The host's local symbols of that name, from a file of the name that the member's symbol *index* is from."""
@@ -575,6 +601,7 @@ class Member:
         if shndx >= len(self.file.sections):  # a common or an absolute value
             if self.steps_back(symbol):
                 return self._step_back(symbol, addend)
+            self._refuse_doubtful(symbol)
             self.kept_outside.setdefault(symbol)
             return Target(0, symbol, b"", addend)
         fate = self.fate(shndx)
@@ -587,6 +614,7 @@ class Member:
             return self._step_back(symbol, addend)
         else:
             self._refuse_unnamed(shndx, symbol, offset)
+            self._refuse_doubtful(symbol)
         return Target(shndx, symbol, b"", addend)
 
     def _refuse_unnamed(self, number: int, symbol: int, offset: int) -> None:
@@ -601,6 +629,25 @@ class Member:
                     self.refuse(
                         as_text(name), "the host has another one of that name, and the member reaches its own by place"
                     )
+
+    def _refuse_doubtful(self, symbol: int) -> None:
+        """Refuse a definition of which nobody can tell whether another object's took its place in the host.
+
+        Of two strong definitions the host's linker would have complained.
+        """
+        name = self.symbols.name(symbol)
+        if self._is_local(symbol) or name.startswith(b"DW.ref.") or not self.host.hides_globals:
+            return
+        common = self.symbols.st_shndx[symbol] == self.symbols.common
+        if self._is_strong(symbol) and not common and self.is_in_host:
+            return
+        for known in self.host.find(name):
+            self.refuse(
+                as_text(name),
+                f"the host has a function or variable of that name from {as_text(self.host.file_of(known))}, and its "
+                f"linker made global names local: nobody can tell whether it took the place of this one; link the "
+                f"host with -rdynamic, or with GNU ld or lld and without a version script",
+            )
 
     def _is_label(self, symbol: int) -> bool:
         return self._is_local(symbol) and (
@@ -628,6 +675,8 @@ class Member:
             return self._locate(shndx, offset, base, Kind.THREAD_LOCAL, 0)
         if section.header.sh_flags & c.SHF_EXECINSTR:
             function = self._function_at(shndx, offset)
+            if self.symbols.st_info[symbol] & 0xF == c.STT_GNU_IFUNC:  # its resolver has a name at the same place
+                function = Kind.IFUNC
             if kind in BRANCHES or function is not None:
                 return self._locate(shndx, offset, base, function or Kind.FUNCTION, 0)
             return self._locate(shndx, offset, base, Kind.DATA, 0)

@@ -153,9 +153,11 @@ class ElfImage(Image):
 
     def _kind(self, table: Symbols, symbol: Sym) -> Kind | None:
         """What a defined symbol is, by its type; without one, by where it lies. None where it is none of these."""
-        if symbol.st_shndx == table.absolute:
-            return Kind.ABSOLUTE
         st_type = symbol.st_info & 0xF
+        if symbol.st_shndx == table.absolute:
+            # GNU ld gives --defsym=here=table+4 the type of the table, and no section
+            typed = st_type in (c.STT_FUNC, c.STT_OBJECT) and _within(symbol.st_value, self._loaded)
+            return self._kinds[st_type] if typed else Kind.ABSOLUTE
         return self._kind_by_section(symbol) if st_type == c.STT_NOTYPE else self._kinds.get(st_type)
 
     def _kind_by_section(self, symbol: Sym) -> Kind:
@@ -165,6 +167,11 @@ class ElfImage(Image):
         if flags & c.SHF_EXECINSTR or (not flags and _within(symbol.st_value, self.executable_ranges())):
             return Kind.FUNCTION
         return Kind.THREAD_LOCAL if flags & c.SHF_TLS else Kind.DATA
+
+    @cached_property
+    def _loaded(self) -> list[tuple[int, int]]:
+        """Where the segments of a linked image lie."""
+        return [(s.p_vaddr, s.p_vaddr + s.p_memsz) for s in self.file.segments if s.p_type == c.PT_LOAD]
 
     def _section_name(self, shndx: int) -> str:
         return self.file.sections[shndx].name if shndx < len(self.file.sections) else ""

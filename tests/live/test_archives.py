@@ -16,7 +16,7 @@ from tools import PROGRAMS, linker_folder, need, run
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
-from stubgen.errors import SymbolRefusal
+from stubgen.errors import PatchRefusal, SymbolRefusal
 from stubgen.link import Linked, link_patch
 
 LINKERS = {"gnu": "bfd", "lld": "lld", "mold": "mold"}
@@ -70,7 +70,7 @@ def make(
     (folder / "answers.c").write_text((PROGRAMS / "answers.c").read_text())
     for name, text in sources.items():
         (folder / name).write_text(text)
-    for name in ["answers.c", *sources]:
+    for name in ["answers.c", *(name for name in sources if not name.endswith(".map"))]:
         driver = gxx if name.endswith(".cc") else gcc
         run([driver, "-c", *flags.split(), name], cwd=folder)
     for name, members in archives.items():
@@ -409,6 +409,138 @@ int foo_add(int by) { calls += by; return calls + hook(); }
     with LiveHost(program.path) as live:
         assert live.tell("call 3") == "call 8"
         assert program.answers(live) == "patch 13"
+
+
+@pytest.mark.parametrize("definition", ["int hook(void) { return 2; }", "int hook = 2;", "int hook = 7;"])
+@pytest.mark.parametrize(("linker", "script"), [("gnu", True), ("lld", False), ("lld", True), ("mold", False)])
+def test_a_default_that_gave_way_does_not_come_back(tmp_path: Path, linker: str, script: bool, definition: str) -> None:
+    """Mold, and a version script, make the program's own definition local, as if it were another file's static one."""
+    value = "hook()" if "void" in definition else "hook"
+    before = "int hook;" if "7" in definition else definition.replace("2", "1").replace("int", "int weak", 1)
+    sources = {
+        "foo.c": f"""
+{before.replace("weak", "__attribute__((weak))")}
+int foo_add(int by) {{ return {value} * by; }}
+int foo_get(void) {{ return {value} + 100; }}
+""",
+        "entry.c": f"{COUNTER['entry.c']} {definition}",
+        "patch.c": COUNTER["patch.c"],
+        "hide.map": "{ global: main; local: *; };",
+    }
+    hide = " -Wl,--version-script=hide.map" if script else ""
+    link = f"entry.o -L. -lfoo -Wl,--gc-sections{hide}"
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o"}, link, linker=linker, flags=f"{SECTIONS} -fcommon")
+    right = 7 if "7" in definition else 2
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == f"call {3 * right}"
+        if linker == "mold" or (linker, script) == ("lld", True):
+            with pytest.raises(
+                SymbolRefusal, match="hook: the host has a function or variable of that name from entry"
+            ):
+                program.link(live)
+        else:
+            assert program.answers(live) == f"patch {100 + right}"
+
+
+def test_a_hidden_default_that_gave_way_does_not_come_back(tmp_path: Path) -> None:
+    """Lld makes hidden symbols local and keeps their visibility, by which no static one is taken for them."""
+    sources = {
+        "foo.c": """
+__attribute__((weak)) int hook(void) { return 1; }
+int foo_add(int by) { return hook() * by; }
+int foo_get(void) { return hook() + 100; }
+""",
+        "entry.c": f"{COUNTER['entry.c']} int hook(void) {{ return 2; }}",
+        "patch.c": '__attribute__((visibility("default"))) long patch_main(void);' + COUNTER["patch.c"],
+    }
+    for linker in LINKERS:
+        folder = tmp_path / linker
+        folder.mkdir()
+        link, flags = "entry.o -L. -lfoo -Wl,--gc-sections", f"{SECTIONS} -fvisibility=hidden"
+        program = make(folder, sources, {"libfoo.a": "foo.o"}, link, linker=linker, flags=flags)
+        with LiveHost(program.path) as live:
+            assert live.tell("call 3") == "call 6"
+            assert program.answers(live) == "patch 102"
+
+
+def test_a_static_ifunc_is_not_its_resolver(tmp_path: Path) -> None:
+    """The resolver's name is at the same place: a stub to it would answer an address for what the function answers."""
+    sources = {
+        "foo.c": """
+static int one(int by) { return by + 1; }
+static void *choose(void) { return (void *)one; }
+static int chosen(int) __attribute__((ifunc("choose")));
+static int count;
+int foo_add(int by) { count += chosen(by); return count; }
+int foo_get(void) { return chosen(count); }
+""",
+        **{name: COUNTER[name] for name in ("entry.c", "patch.c")},
+    }
+    for linker in ("gnu", "lld"):
+        folder = tmp_path / linker
+        folder.mkdir()
+        link = "entry.o -L. -lfoo -Wl,--gc-sections"
+        program = make(folder, sources, {"libfoo.a": "foo.o"}, link, linker=linker, flags=SECTIONS)
+        with LiveHost(program.path) as live, pytest.raises(SymbolRefusal, match="it is an ifunc"):
+            program.link(live)
+
+
+ASSEMBLY = """
+.section .text.foo_get, "ax", %progbits
+.globl foo_get
+.type foo_get, %function
+foo_get: adrp x0, count
+ ldr w0, [x0, :lo12:count]
+ ret
+.section .text.foo_add, "ax", %progbits
+.globl foo_add
+.type foo_add, %function
+foo_add: adrp x1, count
+ ldr w2, [x1, :lo12:count]
+ add w0, w0, w2
+ str w0, [x1, :lo12:count]
+ ret
+.bss
+.balign 4
+count: .word 0
+.section .note.GNU-stack, "", %progbits
+"""
+
+
+@every_linker
+def test_a_counter_of_assembly_goes_on(tmp_path: Path, linker: str) -> None:
+    """Assembly names no source file, so that its symbols seem to be of the file in front of it."""
+    sources = {"foo.s": ASSEMBLY, "entry.c": COUNTER["entry.c"], "patch.c": COUNTER["patch.c"]}
+    link = "entry.o -L. -lfoo -Wl,--gc-sections"
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o"}, link, linker=linker, flags=SECTIONS)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 3"
+        assert program.answers(live) == "patch 103"
+        assert live.tell("call 3") == "call 106"
+
+
+@pytest.mark.parametrize("linker", ["lld", "mold"])
+def test_a_counter_is_found_beside_the_compilers_helpers(tmp_path: Path, linker: str) -> None:
+    """The members of libgcc.a name no file, so that its atomics seem to belong to the library's last one."""
+    count = "__atomic_add_fetch(&count, by, __ATOMIC_SEQ_CST)"
+    foo = COUNTER["foo.c"].replace("count += by; return count;", f"return {count};")
+    assert foo != COUNTER["foo.c"]
+    link = "entry.o -L. -lfoo -Wl,--gc-sections"
+    program = make(tmp_path, {**COUNTER, "foo.c": foo}, {"libfoo.a": "foo.o"}, link, linker=linker, flags=SECTIONS)
+    assert "init_have_lse_atomics" in names_in(program.path)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 3"
+        assert program.answers(live) == "patch 103"
+        assert live.tell("call 3") == "call 106"
+
+
+def test_gold_reads_a_slot_at_the_wrong_place(tmp_path: Path) -> None:
+    """Gold shifts the distance of a literal load twice: the patch would read elsewhere, and crash at best."""
+    need("aarch64-linux-gnu-ld.gold")
+    link = "entry.o -L. -lfoo -Wl,--gc-sections -fuse-ld=gold"
+    program = make(tmp_path, COUNTER, {"libfoo.a": "foo.o"}, link, flags=SECTIONS)
+    with LiveHost(program.path) as live, pytest.raises(PatchRefusal, match="gold encodes a load of an address"):
+        program.link(live)
 
 
 def test_the_commands_name_what_they_borrowed(tmp_path: Path) -> None:

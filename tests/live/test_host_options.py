@@ -301,6 +301,22 @@ def test_a_library_by_path_would_be_missing_from_the_patch(tmp_path: Path) -> No
     assert "libdep.so" in libraries_of(linked)
 
 
+@pytest.mark.parametrize("linker", ["gnu", "lld"])
+@pytest.mark.parametrize("place", ["-Wl,--defsym=here=table+4", "names.ld"])
+def test_a_name_within_a_table_is_no_constant(linker: str, place: str, tmp_path: Path) -> None:
+    """GNU ld makes an absolute symbol of it, with the table's type: without the slide the patch reads nowhere."""
+    (tmp_path / "names.ld").write_text("here = table + 4;")
+    source = "int table[] = {1, 2, 3}; " + PLAIN.replace("return a", "return a + table[1]")
+    words = ["main", "app", tmp_path / place if place == "names.ld" else place]
+    made = host(tmp_path, linker, words, app=source)
+    patch = compiled(tmp_path, "p", "extern int here; long patch_main(void) { return here++ + 100; }")
+    with LiveHost(made.program) as live:
+        assert live.tell("call 1") == "call 3"
+        assert live.patch(made.patch(live, tmp_path, patch)) == "patch 102"
+        assert live.tell("call 1") == "call 4"
+        live.end()
+
+
 RAW_LINKERS = {
     "gnu": ["aarch64-linux-gnu-ld"],
     "gold": ["aarch64-linux-gnu-ld.gold"],
