@@ -15,7 +15,7 @@ from pathlib import PurePath
 from stubgen.common.arguments import StrPath, name_list, path_list
 from stubgen.common.files import read_input
 from stubgen.common.text import as_bytes, as_text, counted
-from stubgen.errors import InputError, PatchRefusal, UsageError
+from stubgen.errors import InputError, MalformedInput, PatchRefusal, UsageError
 from stubgen.finding import Finding
 from stubgen.host import Host, open_host
 from stubgen.host.slide import Slide
@@ -84,7 +84,7 @@ def check_patch(
         InputError: a file is not what it must be.
         UsageError: an argument is not what it must be.
     """
-    return check_linked(
+    checked = check_linked(
         patch,
         host,
         lambda: _read_inputs(path_list("objects", objects), stub, link_map),
@@ -96,6 +96,9 @@ def check_patch(
         pinned=pinned,
         facts=facts,
     )
+    if link_map is not None and checked.account is not None and not checked.account.mapped:
+        raise MalformedInput(f"{os.fspath(link_map)}: is no map file of this patch's link: it names no input of it")
+    return checked
 
 
 def check_linked(

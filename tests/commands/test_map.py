@@ -146,6 +146,16 @@ def test_check_takes_the_inputs(project: Path) -> None:
     assert "is neither an ELF nor a Mach-O file" in done.stderr
 
 
+@pytest.mark.parametrize("content", ["", "no map at all\n", "VMA LMA Size Align Out In Symbol\n"])
+def test_a_file_that_is_no_map_is_said_so(project: Path, content: str) -> None:
+    """With a wrong file for the linker's map every definition seemed to come from nowhere, and the patch was blamed."""
+    assert link("--stub", "stub.o").returncode == 0
+    (project / "other.map").write_text(content)
+    done = stubgen(*("check", "patch.so", "--host", "host", "--object", "patch.o", "--link-map", "other.map"))
+    assert done.returncode == 3
+    assert "other.map: is no map file of this patch's link: it names no input of it" in done.stderr
+
+
 def test_a_map_that_cannot_be_written_leaves_nothing(project: Path) -> None:
     """Half a document would be read as a whole one."""
     done = link("--map", "/dev/full")
