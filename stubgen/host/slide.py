@@ -19,7 +19,6 @@ from stubgen.common.text import as_bytes, as_text
 from stubgen.errors import AnchorRefusal, UsageError
 from stubgen.host import Host
 from stubgen.image import Candidate, Kind
-from stubgen.symbols.similar import close_names
 
 DEFAULT_ANCHORS = ("whisker_aslr_anchor", "main")
 """Tried in this order: Whisker's anchor, then Dioxus's; Mach-O spells them with a leading underscore."""
@@ -122,6 +121,8 @@ def _hint(host: Host, anchor: str | None, prefix: str) -> str:
     if anchor is not None and prefix and not anchor.startswith(prefix):
         hint = f"; did you mean {prefix}{anchor}?"
     elif anchor is not None:
+        from stubgen.symbols.similar import close_names
+
         close = close_names(as_bytes(anchor), host.image.names())
         hint = f"; close names: {', '.join(close)}" if close else ""
     if not host.image.has_full_symbols:

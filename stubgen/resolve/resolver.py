@@ -18,7 +18,6 @@ from stubgen.host import Host
 from stubgen.host.slide import Slide
 from stubgen.image import Candidate, Kind, Reference, Variable
 from stubgen.resolve.candidates import meaning
-from stubgen.resolve.keep_state import Pair, reason_not_kept, reason_not_to_ask
 from stubgen.resolve.needed import Needed
 from stubgen.resolve.resolution import Resolution, StubColumns
 from stubgen.resolve.verdicts import (
@@ -36,7 +35,6 @@ from stubgen.resolve.verdicts import (
     TlsPolicy,
     Verdict,
 )
-from stubgen.symbols.similar import close_names, halves
 from stubgen.symbols.versions import plain_name, split_pin
 
 _DEFINED_BY_STUBS = (Kind.FUNCTION, Kind.DATA, Kind.ABSOLUTE)
@@ -199,6 +197,8 @@ class _Resolver(ABC):
         """The patch keeps its own; what speaks against asking for the host's is said of what the patch can write."""
         first, reason = variables[0], ""
         if first.writable:
+            from stubgen.resolve.keep_state import Pair, reason_not_to_ask
+
             reason = reason_not_to_ask(Pair(variables, candidates, self.host.image))
         return SharedVariable(as_text(first.name), first.size, first.writable, forwarded=False, reason_not_kept=reason)
 
@@ -384,6 +384,10 @@ class _Resolver(ABC):
 
     def _explain_missing(self) -> None:
         """Give the first missing symbols the host's names that look most like them."""
+        if not self.missing:
+            return
+        from stubgen.symbols.similar import close_names, halves
+
         sought = self.missing[:CLOSE_NAMES_FOR]
         image = self.host.image
         halved = {part for reference, _ in sought for part in halves(reference.name)}
@@ -488,6 +492,8 @@ class _BoundResolver(_Resolver):
             target = Target(Kind.DATA, SlotKind.ADDRESS, self._runtime(candidates[0]))
         if target is None:
             return self._start_afresh(variables, candidates)
+        from stubgen.resolve.keep_state import Pair, reason_not_kept
+
         reason = reason_not_kept(Pair(variables, candidates, self.host.image))
         if not reason:
             self.targets[first.name] = target._replace(kept=True)
