@@ -10,6 +10,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Generic, TypeVar
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, LANDING_PADS, WORD
 from stubgen.common.text import as_text
@@ -91,7 +93,10 @@ def _check_same_target(needed: Needed, host: Host) -> None:
             )
 
 
-class _Resolver(ABC):
+PolicyT = TypeVar("PolicyT", Policy, BoundPolicy)
+
+
+class _Resolver(ABC, Generic[PolicyT]):
     """One run of the phase: walks the references once and sorts them into columns."""
 
     def __init__(
@@ -101,9 +106,9 @@ class _Resolver(ABC):
         slide: Slide,
         supplied: Mapping[bytes, str],
         overrides: Mapping[bytes, int],
-        policy: Policy | BoundPolicy,
+        policy: PolicyT,
     ) -> None:
-        self.policy: Policy | BoundPolicy = policy
+        self.policy: PolicyT = policy
         self.supplied = supplied
         self.overrides = overrides
         self.needed = needed
@@ -397,7 +402,7 @@ class _Resolver(ABC):
             self.others[position] = self.others[position]._replace(candidates=close)
 
 
-class _StubResolver(_Resolver):
+class _StubResolver(_Resolver[Policy]):
     """The patch is linked from its objects as they are: only symbols of the stub object can answer."""
 
     def _targets(self) -> None:
@@ -420,21 +425,13 @@ class _StubResolver(_Resolver):
         return self._start_afresh(variables, candidates)
 
 
-class _BoundResolver(_Resolver):
+class _BoundResolver(_Resolver[BoundPolicy]):
     """The patch is linked from bound copies, which read addresses from slots and use the host's variables."""
 
-    def __init__(
-        self,
-        needed: Needed,
-        host: Host,
-        slide: Slide,
-        supplied: Mapping[bytes, str],
-        overrides: Mapping[bytes, int],
-        policy: BoundPolicy,
-    ) -> None:
-        super().__init__(needed, host, slide, supplied, overrides, policy)
-        self.keep_state = policy.keep_state
-        self.targets: dict[bytes, Target] = {}
+    @cached_property
+    def targets(self) -> dict[bytes, Target]:
+        """Spelling -> what it means, for the symbols that only bound copies can reach."""
+        return {}
 
     def _targets(self) -> Mapping[bytes, Target]:
         return self.targets
@@ -488,7 +485,7 @@ class _BoundResolver(_Resolver):
         first, target = variables[0], None
         if first.thread_local:
             target = self._thread_target(candidates[0])
-        elif self.keep_state and first.writable:
+        elif self.policy.keep_state and first.writable:
             target = Target(Kind.DATA, SlotKind.ADDRESS, self._runtime(candidates[0]))
         if target is None:
             return self._start_afresh(variables, candidates)
