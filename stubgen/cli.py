@@ -73,6 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # --help and --version have printed
         return _put("", int(end.code or 0))
     status = _print(command, outcome, as_json)
+    if "stubgen.common.cache" in sys.modules:
+        from stubgen.common.cache import untold_refusal
+
+        _complain(untold_refusal())
     if "stubgen.host.index" in sys.modules:
         from stubgen.host.index import build_missing
 

@@ -169,7 +169,7 @@ def _wait_for_index(given: Host, folder: Path) -> None:
 def _listing(folder: Path) -> set[tuple[str, int]]:
     """Name and size of each file."""
     try:
-        return {(path.name, path.stat().st_size) for path in folder.iterdir()}
+        return {(path.name, path.stat().st_size) for path in folder.rglob("*") if path.is_file()}
     except FileNotFoundError:  # not there yet, or just moved
         return set()
 

@@ -21,13 +21,14 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> Outcome:
     """List what is there, make an index, or remove all."""
-    from stubgen.common.cache import FOLDER_VARIABLE, cache_folder
+    from stubgen.common.cache import FOLDER_VARIABLE, cache_folder, refusal
     from stubgen.host.index import build_index, clear, indexes
     from stubgen.stub import facts
 
     folder = cache_folder()
     if folder is None:
-        raise UsageError(f"there is no cache folder: {FOLDER_VARIABLE} is empty, or there is no home folder")
+        why = f"there is no cache folder: {FOLDER_VARIABLE} is empty, or there is no home folder"
+        raise UsageError(refusal() or why)
     try:
         if arguments.clear:
             removed, had_facts = clear(folder), facts.clear(folder)

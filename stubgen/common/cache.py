@@ -1,6 +1,7 @@
 """The user's cache folder: where it is, and files in it that only their owner is believed about.
 
 What is in it saves time and answers nothing: what cannot be read is made anew, and what cannot be written is lost.
+Whoever may write there decides what is believed, so the folder is its user's alone, and so is each file in it.
 """
 
 from __future__ import annotations
@@ -13,71 +14,137 @@ import sys
 from stubgen.common.arguments import StrPath
 
 FOLDER_VARIABLE = "STUBGEN_CACHE_DIR"
+OWN_FOLDER = "hotpatch-stubgen"
+"""The folder in the named one: nothing else's files are ever in it, whatever folder somebody named."""
 
 _NOBODY_WAITS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def cache_folder() -> str | None:
-    """``STUBGEN_CACHE_DIR``, else the platform's cache folder; None if there is none.
+    """The tool's own folder in ``STUBGEN_CACHE_DIR``, else in the platform's cache folder; None if there is none.
 
-    An empty ``STUBGEN_CACHE_DIR`` means no cache.
+    An empty ``STUBGEN_CACHE_DIR`` means no cache, and a folder that others may write to is none.
     """
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named is not None:
-        return os.path.abspath(named) if named else None
+    folder = _own_folder()
+    why = refusal()
+    if folder is None or not why:
+        return folder
+    _refused.setdefault(folder, why)
+    return None
+
+
+def refusal() -> str:
+    """Why the folder that is there is not used; empty where it is."""
+    try:
+        status = os.lstat(_own_folder() or "")
+    except (OSError, ValueError):  # not there yet, or not to be reached
+        return ""
+    if not stat.S_ISDIR(status.st_mode):
+        why = "it is no folder"
+    elif status.st_uid != os.geteuid():
+        why = "it belongs to another user"
+    elif status.st_mode & _OTHERS_WRITE:
+        why = "others may write to it: chmod 700 would do"
+    else:
+        return ""
+    return f"{_own_folder()}: nothing is kept between commands, because {why}"
+
+
+_refused: dict[str, str] = {}
+"""Folder -> :func:`refusal`; empty once somebody was told."""
+
+
+def untold_refusal() -> str:
+    """:func:`refusal`, where :func:`cache_folder` met one and nobody was told; the next time it is empty."""
+    for folder, why in _refused.items():
+        if why:
+            _refused[folder] = ""
+            return why
+    return ""
+
+
+def _own_folder() -> str | None:
+    base = os.environ.get(FOLDER_VARIABLE)
+    if base is None:
+        base = _platform_folder()
+    return os.path.join(os.path.abspath(base), OWN_FOLDER) if base else None
+
+
+def _platform_folder() -> str | None:
     base = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):  # XDG Base Directory Specification: a relative one is ignored
-        home = os.path.expanduser("~")
-        if not os.path.isabs(home):
-            return None
-        base = os.path.join(home, "Library/Caches" if sys.platform == "darwin" else ".cache")
-    return os.path.join(base, "hotpatch-stubgen")
+    if os.path.isabs(base):  # XDG Base Directory Specification: a relative one is ignored
+        return base
+    home = os.path.expanduser("~")
+    return (
+        os.path.join(home, "Library/Caches" if sys.platform == "darwin" else ".cache") if os.path.isabs(home) else None
+    )
 
 
-def read_private(path: StrPath, size: int) -> bytes | None:
-    """The *size* bytes of the file at *path*; None unless it is this user's alone and of exactly that size.
+def make_folder(folder: StrPath) -> None:
+    """Make the cache folder *folder*, for this user alone.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        os.mkdir(folder, 0o700)
+
+
+def read_private(path: StrPath, most: int) -> bytes | None:
+    """What is in the file at *path*; None unless it is this user's alone and has no more than *most* bytes.
 
     A symbolic link, a folder, a named pipe, another user's file and one that others may write are none: whoever may
     write a file decides what is believed.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | _NOBODY_WAITS)
+        with open(os.open(path, os.O_RDONLY | _NOBODY_WAITS), "rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+            foreign = status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE
+            if not stat.S_ISREG(status.st_mode) or foreign or status.st_size > most:
+                return None
+            content = file.read(status.st_size + 1)
     except (OSError, ValueError):
         return None
-    try:
-        status = os.fstat(handle)
-        foreign = status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if not stat.S_ISREG(status.st_mode) or foreign or status.st_size != size:
-            return None
-        content = os.read(handle, size + 1)
-    except OSError:
-        return None
-    finally:
-        os.close(handle)
-    return content if len(content) == size else None
+    return content if content is not None and len(content) == status.st_size else None
 
 
-def write_private(path: StrPath, content: bytes) -> bool:
-    """Put *content* at *path*, whole and for this user alone; False where that is impossible.
+def write_private(path: StrPath, content: bytes) -> None:
+    """Put *content* at *path*, whole and for this user alone.
 
     What stood there is replaced, be it a symbolic link: what that leads to is left alone.
+
+    Raises:
+        OSError: it cannot be written.
     """
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}")  # named as write_output names its own
+    make_folder(folder)
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}")
     try:
-        os.makedirs(folder, exist_ok=True)
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOBODY_WAITS, 0o600), "wb") as file:
             file.write(content)
         os.replace(temporary, path)
-    except (OSError, ValueError):
-        with contextlib.suppress(OSError, ValueError):
+    except BaseException:
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
-        return False
-    return True
+        raise
 
 
 def finished_name(name: str) -> str:
-    """What the temporary file called *name* was to become, from here or from ``write_output``; any other, itself."""
+    """What the temporary file called *name* was to become; any other, itself."""
     start, _, mark = name.rpartition(".")
     is_temporary = start.startswith(".") and len(mark) == 8 and not mark.strip("0123456789abcdef")
     return start[1:] if is_temporary else name
+
+
+def own_files(folder: StrPath) -> list[tuple[str, os.stat_result]]:
+    """The names of the regular files in *folder*, with their status; nothing where it is not there."""
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            with contextlib.suppress(OSError):  # cleared meanwhile
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode):
+                    found.append((entry.name, status))
+    return found

@@ -1,24 +1,25 @@
 """The name index: where in a large host's symbol tables a name is, without a pass over them.
 
 A host of a million symbols takes a quarter of a second to search, on every save. So once, in the background, its
-names are hashed and the hashes sorted, into a file in the user's cache folder that later commands map into memory::
+names are hashed and the hashes sorted, into a file in the user's cache folder that later commands read::
 
     <device>-<inode>.host              size, times and content digest of a host that was looked at
     <build id>-<digest>.index          per symbol table: crc32(base name) << 32 | symbol index, ascending
 
-An index is named for the content that it is about: a BLAKE2 digest of the symbol tables and their strings. The build
-id alone would not do, because ``strip`` and ``objcopy`` keep it. That a file still has that content is taken from
-device, inode, size and times alone, as make and git do; where any of them differs the content is hashed again.
+An index is named for the content that it is about, and holds the same digest: BLAKE2 of the symbol tables and their
+strings. The build id alone would not do, because ``strip`` and ``objcopy`` keep it. That a file still has that content
+is taken from device, inode, size and times, as make and git do, and from a sample of the tables: to hash all of them
+takes longer than the index saves. Where any of these differs the content is hashed again.
 An index only says where to look; the host's own tables say what is there. That a name is nowhere else is believed
-because the entries have the checksum that was written with them.
+because the index was written by this user, and its entries have the checksum that was written with them.
 
-Every file is written beside its place and moved there, so several processes may read, write and clear at will.
+Every file is this user's alone (``common/cache.py``), is read to memory, because a mapped one that is cut short ends
+the process, and is written beside its place and moved there: several processes may read, write and clear at will.
 """
 
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import sys
 import time
@@ -30,21 +31,27 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from stubgen.common.arguments import StrPath
-from stubgen.common.cache import cache_folder, finished_name
-from stubgen.common.files import open_input, write_output
+from stubgen.common.cache import cache_folder, finished_name, make_folder, own_files, read_private, write_private
+from stubgen.common.files import open_input
 from stubgen.common.row import Row
 from stubgen.errors import StubgenError
 from stubgen.image.opening import open_image
 from stubgen.symbols.versions import base_name
 
 if TYPE_CHECKING:
+    from stubgen.common.strings import NameTable
     from stubgen.image import Image
 
-VERSION = 1
+VERSION = 2
 """Of both files' form; another version's are not read, and age out."""
 MAGIC = b"STUBGENi" if sys.byteorder == "little" else b"STUBGENI"
-HEADER = Struct("=8sII")  # magic, version, tables
-TABLE = Struct("=QQQ")  # symbols in the host's table, entries in the index, the entries' CRC-32
+DIGEST = 20  # bytes
+HEADER = Struct(f"=8sII{DIGEST}s4x")  # magic, version, tables, digest of the host's tables
+TABLE = Struct("=QQII")  # symbols in the host's table, entries in the index, the entries' CRC-32, the sample's
+RECORD = 512  # bytes that a record has at most
+SAMPLES = 128
+"""Pieces of each table that a sample has."""
+SAMPLE = 512  # bytes a piece
 SMALLEST = 20_000
 """Symbols from which a host gets an index; to search fewer takes no longer than to open one."""
 LIMIT = 1 << 30
@@ -69,7 +76,7 @@ class Identity(Row):
 
 
 class Index:
-    """An index, mapped into memory."""
+    """An index, in memory."""
 
     def __init__(self, tables: list[tuple[memoryview, int]]) -> None:
         self._tables = tables  # entries, symbols in the host's table
@@ -104,10 +111,9 @@ def use_index(image: Image, path: str, identity: Identity) -> None:
     folder = cache_folder()
     if folder is None or sum(map(len, image.symbol_tables)) < SMALLEST:
         return
-    with contextlib.suppress(OSError):
-        name = _recorded(folder, identity)
-        if name is not None and name.startswith(_build(image)):
-            image.index = _opened(os.path.join(folder, name), image)
+    name = _recorded(_record_path(folder, identity), identity)
+    if name is not None and name.startswith(_build(image)):
+        image.index = _opened(os.path.join(folder, name), image)
     if image.index is None:
         _missing[os.path.abspath(path)] = None
 
@@ -116,41 +122,50 @@ def _record_path(folder: StrPath, identity: Identity) -> str:
     return os.path.join(folder, f"{identity.device:x}-{identity.inode:x}.host")
 
 
-def _recorded(folder: StrPath, identity: Identity) -> str | None:
-    """The name of the index of the file with *identity*, if the record of it is about that very file."""
-    with open(_record_path(folder, identity), "rb") as record:
-        words = record.read().split()
+def _recorded(path: StrPath, identity: Identity) -> str | None:
+    """The name of the index of the file with *identity*, if the record at *path* is about that very file."""
+    words = (read_private(path, RECORD) or b"").split()
     expected = [b"%d" % part for part in (VERSION, *identity)]
-    return os.path.basename(os.fsdecode(words[-1])) if words[:-1] == expected else None
+    name = os.fsdecode(words[-1]) if words[:-1] == expected else ""
+    return name if _is_index(name) else None
 
 
 def _opened(path: StrPath, image: Image) -> Index | None:
-    """The index at *path*, if its structure is sound and fits *image*."""
-    with open(path, "rb") as file:
-        try:
-            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        except ValueError:  # empty
-            return None
-    if len(content) < HEADER.size:
-        return None
-    magic, version, count = HEADER.unpack_from(content, 0)
+    """The index at *path*, if its structure is sound, it holds the digest that it is named for, and fits *image*."""
     sizes = [len(table) for table in image.symbol_tables]
-    position = HEADER.size + count * TABLE.size
-    if magic != MAGIC or version != VERSION or count != len(sizes) or len(content) < position:
+    position = HEADER.size + len(sizes) * TABLE.size
+    content = memoryview(read_private(path, position + 8 * sum(sizes)) or b"")
+    if len(content) < position:
+        return None
+    magic, version, count, digest = HEADER.unpack_from(content, 0)
+    named = os.path.basename(path).partition("-")[2].removesuffix(".index")
+    if magic != MAGIC or version != VERSION or count != len(sizes) or digest.hex() != named:
         return None
     tables = []
-    for number, size in enumerate(sizes):
-        symbols, entries, checksum = TABLE.unpack_from(content, HEADER.size + number * TABLE.size)
+    for number, table in enumerate(image.symbol_tables):
+        symbols, entries, checksum, sample = TABLE.unpack_from(content, HEADER.size + number * TABLE.size)
         raw = content[position : position + 8 * entries]
-        if symbols != size or len(raw) != 8 * entries or crc32(raw) != checksum:
+        if symbols != len(table) or len(raw) != 8 * entries or crc32(raw) != checksum or sample != _sample(table):
             return None
         tables.append((raw.cast("Q"), symbols))
         position += len(raw)
     if position != len(content):
         return None
     with contextlib.suppress(OSError):
-        os.utime(path)  # used just now: the last to go
+        os.utime(path, follow_symlinks=False)  # used just now: the last to go
     return Index(tables)
+
+
+def _sample(table: NameTable) -> int:
+    """The CRC-32 of pieces of the records and of the strings of *table*: all of them where they are few."""
+    checksum = 0
+    for view in (table.raw, table.strings.view):
+        size = view.nbytes
+        step = max(size // SAMPLES, SAMPLE)
+        for start in range(0, size, step):
+            checksum = crc32(view[start : start + SAMPLE], checksum)
+        checksum = crc32(view[-SAMPLE:], checksum)
+    return checksum
 
 
 def build_index(path: StrPath) -> str | None:
@@ -168,29 +183,31 @@ def build_index(path: StrPath) -> str | None:
     image = open_image(data, os.fspath(path))
     if folder is None or sum(map(len, image.symbol_tables)) < SMALLEST:
         return None
-    os.makedirs(folder, exist_ok=True)
-    name = _index_name(image)
+    make_folder(folder)
+    digest = _digest(image)
+    name = f"{_build(image)}{digest.hex()}.index"
     target = os.path.join(folder, name)
-    if not os.path.isfile(target) or _opened(target, image) is None:
-        write_output(target, _index_content(image))
+    if _opened(target, image) is None:
+        write_private(target, _index_content(image, digest))
     identity = Identity.of(status)
     time.sleep(max(0.0, min(SETTLED, identity.changed / 1e9 + SETTLED - time.time())))
     if Identity.of(os.stat(path)) == identity:  # else it was changed meanwhile
         record = " ".join(map(str, (VERSION, *identity, name)))
-        write_output(_record_path(folder, identity), f"{record}\n".encode())
+        write_private(_record_path(folder, identity), f"{record}\n".encode())
     prune(folder, keep=name)
     return target
 
 
-def _index_name(image: Image) -> str:
+def _digest(image: Image) -> bytes:
+    """What tells the symbol tables of *image*, and their strings, from all others."""
     from hashlib import blake2b
 
-    digest = blake2b(digest_size=20)
+    digest = blake2b(digest_size=DIGEST)
     for table in image.symbol_tables:
         digest.update(b"%d %d\n" % (len(table.raw), len(table.strings.view)))
         digest.update(table.raw)
         digest.update(table.strings.view)
-    return f"{_build(image)}{digest.hexdigest()}.index"
+    return digest.digest()
 
 
 def _build(image: Image) -> str:
@@ -198,7 +215,7 @@ def _build(image: Image) -> str:
     return f"{image.build_id.hex()[:40] if image.build_id else 'none'}-"
 
 
-def _index_content(image: Image) -> bytes:
+def _index_content(image: Image, digest: bytes) -> bytes:
     head, entries = [], []
     for table in image.symbol_tables:
         names = list(table.names())
@@ -206,19 +223,14 @@ def _index_content(image: Image) -> bytes:
         keys = map(crc32 if plain else _key, names)
         pairs = [key << 32 | index for index, (key, name) in enumerate(zip(keys, names, strict=True)) if name]
         column = array("Q", sorted(pairs)).tobytes()
-        head.append(TABLE.pack(len(table), len(pairs), crc32(column)))
+        head.append(TABLE.pack(len(table), len(pairs), crc32(column), _sample(table)))
         entries.append(column)
-    return b"".join([HEADER.pack(MAGIC, VERSION, len(head)), *head, *entries])
+    return b"".join([HEADER.pack(MAGIC, VERSION, len(head), digest), *head, *entries])
 
 
 def indexes(folder: StrPath) -> list[tuple[str, os.stat_result]]:
     """The names of the indexes in *folder*, the least recently used first."""
-    found = []
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(folder):
-            with contextlib.suppress(OSError):  # cleared meanwhile
-                if entry.name.endswith(".index") and _is_own(entry.name) and finished_name(entry.name) == entry.name:
-                    found.append((entry.name, entry.stat()))
+    found = [(name, status) for name, status in own_files(folder) if _is_index(name)]
     return sorted(found, key=lambda item: (item[1].st_mtime_ns, item[0]))
 
 
@@ -232,32 +244,37 @@ def prune(folder: StrPath, keep: str = "") -> None:
     for name, status in held:
         if total > LIMIT and name != keep:
             total -= status.st_size
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(folder, name))
+            _remove(folder, name)
     left = {name for name, _ in indexes(folder)}
-    for entry in list(os.scandir(folder)):
-        with contextlib.suppress(OSError):
-            if not _is_own(entry.name) or entry.name in left:
-                continue
-            if entry.name.endswith(".host"):
-                with open(entry.path, "rb") as record:
-                    words = record.read().split()
-                stale = not words or os.fsdecode(words[-1]) not in left
-            else:  # what a writer left behind that was killed
-                stale = entry.stat().st_mtime < time.time() - 3600
-            if stale:
-                os.unlink(entry.path)
+    for name, status in own_files(folder):
+        if not _is_own(name) or name in left:
+            continue
+        if name.endswith(".host"):
+            words = (read_private(os.path.join(folder, name), RECORD) or b"").split()
+            stale = not words or os.fsdecode(words[-1]) not in left
+        else:  # what a writer left behind that was killed
+            stale = status.st_mtime < time.time() - 3600
+        if stale:
+            _remove(folder, name)
 
 
 def clear(folder: StrPath) -> int:
     """Remove every index and every record; the number of indexes that there were."""
     held = len(indexes(folder))
-    with contextlib.suppress(FileNotFoundError):
-        for entry in list(os.scandir(folder)):
-            if _is_own(entry.name) and not entry.is_dir(follow_symlinks=False):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(entry.path)
+    for name, _ in own_files(folder):
+        if _is_own(name):
+            _remove(folder, name)
     return held
+
+
+def _remove(folder: StrPath, name: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(folder, name))
+
+
+def _is_index(name: str) -> bool:
+    """Whether *name* is one that this module gives to an index."""
+    return name.endswith(".index") and finished_name(name) == name and _is_own(name)
 
 
 def _is_own(name: str) -> bool:
@@ -303,9 +320,9 @@ def _main(paths: list[str]) -> None:
     os.nice(19)
     for path in paths:
         with contextlib.suppress(OSError, StubgenError):
-            os.makedirs(folder, exist_ok=True)
+            make_folder(folder)
             lock = _record_path(folder, Identity.of(os.stat(path))).removesuffix(".host") + ".lock"
-            with open(lock, "w") as held:
+            with open(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+") as held:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 build_index(path)
                 os.unlink(lock)

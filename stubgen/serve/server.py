@@ -20,6 +20,7 @@ from typing import Any
 
 from stubgen import __version__
 from stubgen.commands import SCHEMA
+from stubgen.common.cache import untold_refusal
 from stubgen.common.cancellation import Cancellation
 from stubgen.errors import MalformedInput
 from stubgen.host.index import build_missing
@@ -296,6 +297,7 @@ class Server:
                 self._state.wait_for(lambda: bool(self._waiting))
                 job = self._waiting.popleft()
             answer = self._execute(job)
+            _log(untold_refusal())
             with self._state:
                 self._done(job, answer)
 

@@ -22,7 +22,7 @@ from binascii import crc32
 from struct import Struct
 
 from stubgen.common.arguments import StrPath, flag, instance, optional, path
-from stubgen.common.cache import cache_folder, finished_name, read_private, write_private
+from stubgen.common.cache import cache_folder, finished_name, own_files, read_private, write_private
 from stubgen.stub.libraries import CAPSTONE, IDENTITY, KEYSTONE, Library, identity
 from stubgen.stub.trampoline import RECORDED, WORD_NUMBERS
 
@@ -112,9 +112,11 @@ class LibraryFacts:
     def _anew(self) -> tuple[bytes, bytes, bytes]:
         """Keystone's identity, Capstone's, and the bitmap, as the file has them now."""
         content = None if self._path is None else read_private(self._path, SIZE)
-        if content is not None and CHECKSUM.unpack(content[-CHECKSUM.size :]) == (crc32(content[: -CHECKSUM.size]),):
+        if content is not None and len(content) == SIZE:
+            (checksum,) = CHECKSUM.unpack(content[-CHECKSUM.size :])
             magic, version, recorded, keystone, capstone = HEADER.unpack_from(content)
-            if (magic, version, recorded) == (MAGIC, VERSION, RECORDED):
+            known = (magic, version, recorded) == (MAGIC, VERSION, RECORDED)
+            if known and checksum == crc32(content[: -CHECKSUM.size]):
                 return keystone, capstone, content[HEADER.size : -CHECKSUM.size]
         return _NOBODY, _NOBODY, bytes(BITMAP_SIZE)
 
@@ -122,7 +124,8 @@ class LibraryFacts:
         if self._path is not None:
             self._content = keystone, capstone, bitmap
             content = HEADER.pack(MAGIC, VERSION, RECORDED, keystone, capstone) + bitmap
-            write_private(self._path, content + CHECKSUM.pack(crc32(content)))
+            with contextlib.suppress(OSError, ValueError):  # lost, and learned anew
+                write_private(self._path, content + CHECKSUM.pack(crc32(content)))
 
 
 def check_facts(facts: object) -> None:
@@ -137,21 +140,21 @@ def check_facts(facts: object) -> None:
 
 def size_of(folder: StrPath) -> int | None:
     """Bytes that such facts take in *folder*; None where there are none."""
-    try:
-        return os.stat(os.path.join(folder, NAME), follow_symlinks=False).st_size
-    except OSError:
-        return None
+    return dict(_files(folder)).get(NAME)
+
+
+def _files(folder: StrPath) -> list[tuple[str, int]]:
+    """The names of the facts in *folder*, and of what a writer left behind that was killed, with their sizes."""
+    return [(name, status.st_size) for name, status in own_files(folder) if finished_name(name) == NAME]
 
 
 def clear(folder: StrPath) -> bool:
     """Remove the facts, and what a writer left behind that was killed; whether there were any."""
-    found = size_of(folder) is not None
-    with contextlib.suppress(FileNotFoundError):
-        for entry in list(os.scandir(folder)):
-            if finished_name(entry.name) == NAME and not entry.is_dir(follow_symlinks=False):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(entry.path)
-    return found
+    found = _files(folder)
+    for name, _ in found:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, name))
+    return NAME in dict(found)
 
 
 def either(one: bytes, other: bytes) -> bytes:

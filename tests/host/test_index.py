@@ -32,8 +32,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder of its own, in which the smallest host is worth an index that vouches at once."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv(cache_module.FOLDER_VARIABLE, str(folder))
+    folder = tmp_path / "cache" / cache_module.OWN_FOLDER
+    folder.parent.mkdir()
+    monkeypatch.setenv(cache_module.FOLDER_VARIABLE, str(folder.parent))
     monkeypatch.setattr(index, "SMALLEST", 1)
     monkeypatch.setattr(image, "INDEX_PAYS", 0)
     monkeypatch.setattr(index, "SETTLED", 0.0)
@@ -60,8 +61,9 @@ class Whole:
     """An index in memory, of what ``build_index`` would write."""
 
     def __init__(self, image: Image, folder: Path) -> None:
-        path = folder / "x.index"
-        path.write_bytes(index._index_content(image))
+        digest = index._digest(image)
+        path = folder / f"none-{digest.hex()}.index"
+        path.write_bytes(index._index_content(image, digest))
         opened = index._opened(path, image)
         assert opened is not None
         self.index = opened
@@ -89,7 +91,7 @@ def test_the_first_command_makes_it_and_the_second_uses_it(cache: Path, tmp_path
     names = [f"function_{number}" for number in range(25_000)]
     program = put(tmp_path, "host", host(*names))
     patch = put(tmp_path, "patch.o", elf_object([undefined("function_7"), undefined("function_4999")]))
-    environment = {**os.environ, cache_module.FOLDER_VARIABLE: str(cache)}
+    environment = {**os.environ, cache_module.FOLDER_VARIABLE: str(cache.parent)}
     command = [sys.executable, "-m", "stubgen", "build", "--host", program, "--slide", "0x1000"]
     run([*command, "-o", tmp_path / "first.o", patch], cwd=ROOT, env=environment)
     deadline = time.monotonic() + 30
@@ -109,7 +111,7 @@ def test_the_background_runs_nothing_from_the_working_directory(cache: Path, tmp
     (trap / "stubgen/host").mkdir(parents=True)
     for name in ("stubgen/__init__.py", "stubgen/host/__init__.py", "stubgen/host/index.py", "mmap.py", "tempfile.py"):
         (trap / name).write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')\n")
-    environment = {**os.environ, cache_module.FOLDER_VARIABLE: str(cache), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, cache_module.FOLDER_VARIABLE: str(cache.parent), "PYTHONPATH": str(ROOT)}
     call = f"import sys; sys.argv[0] = 'stubgen'; sys.path.insert(0, {str(ROOT)!r}); import stubgen.cli as c; c.run()"
     options = ["build", "--host", program, "--slide", "0x1000", "-o", str(tmp_path / "stub.o"), patch]
     run([sys.executable, "-P", "-c", call, *options], cwd=trap, env=environment)
@@ -175,9 +177,9 @@ def test_a_host_that_changes_while_it_is_read_is_not_vouched_for(
     program = put(tmp_path, "host", host("main", "first"))
     content = index._index_content
 
-    def meanwhile(image: Image) -> bytes:
+    def meanwhile(image: Image, digest: bytes) -> bytes:
         os.replace(put(tmp_path, "new", host("main", "second")), program)
-        return content(image)
+        return content(image, digest)
 
     monkeypatch.setattr(index, "_index_content", meanwhile)
     index.build_index(program)
@@ -308,7 +310,8 @@ def test_without_a_place_there_is_no_cache(
 ) -> None:
     """A sandbox without a home folder builds patches like any other."""
     if place == "a file":
-        cache.write_text("")
+        cache.parent.rmdir()
+        cache.parent.write_text("")
     elif place == "no permission":
         monkeypatch.setenv(cache_module.FOLDER_VARIABLE, "/proc/cache")  # where nobody can make a folder
     else:
@@ -380,7 +383,7 @@ def test_several_processes_at_once(cache: Path, tmp_path: Path) -> None:
     """A parallel build starts many patches together; each must get a whole index or none."""
     names = [f"function_{number}" for number in range(25_000)]
     program = put(tmp_path, "host", host(*names))
-    environment = {**os.environ, cache_module.FOLDER_VARIABLE: str(cache)}
+    environment = {**os.environ, cache_module.FOLDER_VARIABLE: str(cache.parent)}
     commands: Sequence[Sequence[str]] = (
         [sys.executable, "-m", "stubgen", "cache", "--build", program],
         [sys.executable, "-m", "stubgen.host.index", program],
@@ -408,9 +411,129 @@ def test_the_command_shows_fills_and_clears(cache: Path, tmp_path: Path, capsys:
     assert main(["cache", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["folder"] == str(cache)
+    assert cache.stat().st_mode & 0o777 == 0o700
     assert [entry["name"] for entry in document["indexes"]] == [path.name for path in cache.glob("*.index")]
     assert main(["cache", "--clear"]) == 0
     assert "removed 1 index" in capsys.readouterr().out
     assert not list(cache.iterdir())
     assert main(["cache", "--build", str(tmp_path / "nothing")]) == 3
     assert "no such file" in capsys.readouterr().err
+
+
+def foreign(folder: Path) -> list[Path]:
+    """Files of other programs in *folder*, old ones, some of which are called much as the tool's own."""
+    names = [".env", "Cargo.lock", "my.host", "search.index", "1-2.host", "1-2.lock", f"none-{'0' * 40}.index"]
+    for name in names:
+        (folder / name).write_text("mine")
+        os.utime(folder / name, (1, 1))
+    return sorted(folder.iterdir())
+
+
+def test_files_of_others_stay_whatever_folder_is_named(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``STUBGEN_CACHE_DIR=.`` or ``~/.cache`` cost people their files, in the background and without a word."""
+    project = tmp_path / "project"
+    project.mkdir()
+    others = foreign(project)
+    monkeypatch.setenv(cache_module.FOLDER_VARIABLE, str(project))
+    monkeypatch.setattr(index, "LIMIT", 0)
+    program = put(tmp_path, "host", host("main", "first"))
+    assert built(program).parent == project / cache_module.OWN_FOLDER
+    assert main(["cache", "--clear"]) == 0
+    assert "removed 1 index" in capsys.readouterr().out
+    assert sorted(path for path in project.iterdir() if path.is_file()) == others
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("what", ["another user's", "others may write", "a symbolic link"])
+def test_a_folder_that_is_not_ones_own_is_not_used(
+    cache: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who may write to the folder decides where the patch's calls land.
+
+    An index that lacks one of two local functions of a name made the other the only one.
+    """
+    program = put(tmp_path, "host", host("main", "first"))
+    patch = put(tmp_path, "patch.o", elf_object([undefined("first")]))
+    index.build_index(program)
+    assert is_used(program)
+    if what == "another user's":
+        owner = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    elif what == "others may write":
+        cache.chmod(0o777)
+    else:
+        cache.rename(tmp_path / "elsewhere")
+        cache.symlink_to(tmp_path / "elsewhere")
+    assert not is_used(program)
+    monkeypatch.setattr(cache_module, "_refused", {})
+    command = ["build", "--host", program, "--slide", "0", "-o", str(tmp_path / "stub.o"), patch]
+    assert main(command) == main(command) == 0
+    assert capsys.readouterr().err.count("nothing is kept between commands") == 1
+    assert main(["cache", "--build", program]) == main(["cache", "--clear"]) == 2
+    assert len(list(cache.glob("*.index"))) == 1
+
+
+@pytest.mark.parametrize("kind", ["fifo", "symbolic link", "sparse", "folder", "others may write"])
+@pytest.mark.parametrize("which", ["*.index", "*.host"])
+def test_what_is_no_file_of_ones_own_is_not_read(cache: Path, tmp_path: Path, kind: str, which: str) -> None:
+    """A named pipe hung every later command, a file of 2 GiB without content filled the memory."""
+    program = put(tmp_path, "host", host("main", "first"))
+    index.build_index(program)
+    (path,) = cache.glob(which)
+    if kind == "sparse":
+        os.truncate(path, 1 << 40)
+    elif kind == "others may write":
+        path.chmod(0o666)
+    else:
+        moved = path.rename(tmp_path / "moved")
+        if kind == "fifo":
+            os.mkfifo(path)
+        elif kind == "symbolic link":
+            path.symlink_to(moved)
+        else:
+            path.mkdir()
+    assert not is_used(program)
+    index.prune(cache)
+    index.clear(cache)
+    assert path.exists() == (kind in ("fifo", "symbolic link", "folder"))
+
+
+def test_an_index_is_believed_about_its_own_tables_alone(cache: Path, tmp_path: Path) -> None:
+    """Two hosts of one size and one name fewer: under the other's name the index would hide one of two functions."""
+    programs = [put(tmp_path, f"host{number}", host("main", "first", name)) for number, name in enumerate(("f", "g"))]
+    one, other = map(built, programs)
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    assert not is_used(programs[0])
+    digest = content[HEADER_DIGEST]
+    one.write_bytes(other.read_bytes()[: HEADER_DIGEST.start] + digest + other.read_bytes()[HEADER_DIGEST.stop :])
+    assert not is_used(programs[0])
+    one.write_bytes(content)
+    assert is_used(programs[0])
+
+
+HEADER_DIGEST = slice(16, 16 + index.DIGEST)
+
+
+def test_a_sample_sees_every_part_of_a_large_table(tmp_path: Path) -> None:
+    """A rebuilt host that keeps its size and times has other addresses, nearly everywhere."""
+    names = [f"function_{number:05}" for number in range(30_000)]
+    first, second = (
+        open_image(elf_host([Sym(name, BASE + 4 * n + shift) for n, name in enumerate(names)]), "host")
+        for shift in (0, 4)
+    )
+    assert index._sample(first.symbol_tables[0]) != index._sample(second.symbol_tables[0])
+
+
+def test_a_lock_that_is_a_link_leaves_the_file_alone(cache: Path, tmp_path: Path) -> None:
+    """The process in the background emptied what a link of the lock's name led to."""
+    program = put(tmp_path, "host", host("main"))
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    cache.mkdir()
+    status = os.stat(program)
+    (cache / f"{status.st_dev:x}-{status.st_ino:x}.lock").symlink_to(precious)
+    run([sys.executable, "-m", "stubgen.host.index", program], cwd=ROOT)
+    assert precious.read_text() == "mine"

@@ -18,7 +18,7 @@ from synthetic import BASE, Sym, elf_host, elf_object, put, undefined
 from tools import need_module
 
 from stubgen.cli import main
-from stubgen.common.cache import FOLDER_VARIABLE
+from stubgen.common.cache import FOLDER_VARIABLE, OWN_FOLDER
 from stubgen.elf.reader import ElfFile
 from stubgen.errors import BrokenLibrary, VerificationRefusal
 from stubgen.stub import assembler, disassembler, facts, libraries
@@ -47,7 +47,7 @@ class Installation:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.packages = folder / "packages"
-        self.cache = folder / "cache"
+        self.cache = folder / "cache" / OWN_FOLDER
         self.packages.mkdir()
         put(folder, "host", elf_host([Sym("main", BASE + 0x100), Sym("f", BASE + 0x140), Sym("g", BASE + 0x180)]))
         put(folder, "patch.o", elf_object([undefined("f")]))
@@ -73,7 +73,7 @@ class Installation:
 
     def run(self, *words: str) -> tuple[int, str, list[str]]:
         """Exit status, the sentences on standard error, and which of the two libraries the command imported."""
-        environment = {"PYTHONPATH": f"{self.packages}:{ROOT}", FOLDER_VARIABLE: str(self.cache), "PATH": ""}
+        environment = {"PYTHONPATH": f"{self.packages}:{ROOT}", FOLDER_VARIABLE: str(self.cache.parent), "PATH": ""}
         command = [sys.executable, "-S", "-c", PROGRAM, *words]  # -S: no site-packages
         done = subprocess.run(
             command, check=False, capture_output=True, text=True, cwd=self.folder, env=environment, timeout=60
@@ -326,11 +326,12 @@ def test_another_module_of_that_name_is_not_the_library(there: Installation, mon
 def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Facts about the installed libraries, in a cache folder of their own; nothing is known from this process."""
     monkeypatch.setattr(disassembler, "_read", bytearray(facts.BITMAP_SIZE))
-    learned = LibraryFacts(tmp_path)
+    folder = tmp_path / OWN_FOLDER
+    learned = LibraryFacts(folder)
     assembler.confirm_encoding(learned)
     disassembler.confirm_words([5, BRANCH_NUMBER], learned)
-    assert LibraryFacts(tmp_path).summary() == (KEYSTONE is not None, 2)
-    return tmp_path / facts.NAME
+    assert LibraryFacts(folder).summary() == (KEYSTONE is not None, 2)
+    return folder / facts.NAME
 
 
 def test_every_byte_counts(known: Path) -> None:
@@ -451,7 +452,7 @@ def test_many_processes_at_once(there: Installation) -> None:
     there.install("keystone", "capstone")
     for number in range(6):
         put(there.folder, f"patch{number}.o", elf_object([undefined("f" if number % 2 else "g")]))
-    environment = {"PYTHONPATH": f"{there.packages}:{ROOT}", FOLDER_VARIABLE: str(there.cache)}
+    environment = {"PYTHONPATH": f"{there.packages}:{ROOT}", FOLDER_VARIABLE: str(there.cache.parent)}
     command = [sys.executable, "-S", "-m", "stubgen", *BUILD[:-3]]
     running = [
         subprocess.Popen(
@@ -520,7 +521,7 @@ def test_the_command_shows_and_clears_the_facts(
         path.write_text("mine")
     left_behind = known.with_name(f".{facts.NAME}.0123abcd")
     left_behind.write_bytes(b"half")
-    monkeypatch.setenv(FOLDER_VARIABLE, str(known.parent))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(known.parents[1]))
     assert main(["cache", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["facts"]
     assert told == {"name": facts.NAME, "bytes": facts.SIZE, "keystone_agrees": KEYSTONE is not None, "words": 2}
