@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
-from stubgen.bind.run import DESTINATION, IMMEDIATE_AT, IMMEDIATE_LIMIT, LITERAL, Bindable, Run, Site, scaled
+from stubgen.bind.run import (
+    DESTINATION,
+    IMMEDIATE_AT,
+    IMMEDIATE_LIMIT,
+    LITERAL,
+    LOAD,
+    PAGE,
+    PAGE_MASK,
+    Bindable,
+    Run,
+    Site,
+    access_scale,
+)
 from stubgen.elf import constants as c
 from stubgen.elf import relocations as r
 from stubgen.elf.editor import ObjectEditor, Table
@@ -37,13 +49,10 @@ THREAD_LOADS = {
 """A reference to a thread-local's GOT entry or descriptor -> (what the slot holds, the same to the slot)."""
 
 
-KEPT_PAGES = {
-    r.R_AARCH64_ADR_PREL_PG_HI21: r.R_AARCH64_LD_PREL_LO19,
-    r.R_AARCH64_ADR_PREL_PG_HI21_NC: r.R_AARCH64_LD_PREL_LO19,
-}
-"""``adrp`` of a variable that the patch defines too -> ``ldr`` of the whole address, from a slot within 1 MiB."""
+NEAR_PAGES = frozenset({r.R_AARCH64_ADR_PREL_PG_HI21, r.R_AARCH64_ADR_PREL_PG_HI21_NC})
+"""``adrp`` of a symbol, as if it were near -> ``ldr`` of an address, from a slot within 1 MiB."""
 
-KEPT_OFFSETS = {
+NEAR_OFFSETS = {
     r.R_AARCH64_ADD_ABS_LO12_NC: 0,
     r.R_AARCH64_LDST8_ABS_LO12_NC: 0,
     r.R_AARCH64_LDST16_ABS_LO12_NC: 1,
@@ -51,7 +60,43 @@ KEPT_OFFSETS = {
     r.R_AARCH64_LDST64_ABS_LO12_NC: 3,
     r.R_AARCH64_LDST128_ABS_LO12_NC: 4,
 }
-"""The accesses that follow -> log2 bytes; their immediate becomes the addend alone, whichever ``adrp`` they follow."""
+"""The accesses that follow -> log2 bytes; their immediate becomes a plain offset, whichever ``adrp`` they follow."""
+
+
+class LiteralLoad(NamedTuple):
+    """An instruction that becomes ``ldr xd, slot``, from within 1 MiB: which words are meant."""
+
+    mask: int  # the bits that tell it
+    word: int  # and what they are
+
+
+LITERAL_LOADS = {
+    r.R_AARCH64_ADR_PREL_LO21: LiteralLoad(0x9F000000, 0x10000000),  # adr xd, label: the tiny code model
+    r.R_AARCH64_LD64_GOTPAGE_LO15: LiteralLoad(0xFFC00000, LOAD),  # ldr xd, [xn, #offset], behind adrp of the GOT
+    r.R_AARCH64_LD64_GOTOFF_LO15: LiteralLoad(0xFFC00000, LOAD),
+}
+"""One instruction that has the whole address by itself, whatever is in its base register."""
+
+
+class Move(NamedTuple):
+    """Which 16 bits of an address a move of the large code model holds."""
+
+    shift: int  # of the first bit
+    checked: bool  # the bits above must be 0
+
+
+MOVES = {
+    r.R_AARCH64_MOVW_UABS_G0: Move(0, checked=True),
+    r.R_AARCH64_MOVW_UABS_G0_NC: Move(0, checked=False),
+    r.R_AARCH64_MOVW_UABS_G1: Move(16, checked=True),
+    r.R_AARCH64_MOVW_UABS_G1_NC: Move(16, checked=False),
+    r.R_AARCH64_MOVW_UABS_G2: Move(32, checked=True),
+    r.R_AARCH64_MOVW_UABS_G2_NC: Move(32, checked=False),
+    r.R_AARCH64_MOVW_UABS_G3: Move(48, checked=True),
+}
+"""``movz`` and ``movk``: the address's bits are written in place."""
+_MOVE_MASK, _MOVE, _MOVE_AT = 0xDF800000, 0xD2800000, 5  # movz and movk, 64-bit (Arm ARM, MOVZ, MOVK); of imm16
+_HALFWORD_AT = 21  # the first bit of hw: how many times 16 bits imm16 is shifted
 
 
 class Immediate(NamedTuple):
@@ -94,30 +139,30 @@ PAIRS = {
 }
 """``adrp``+``add``, the address itself -> ``adrp``+``ldr`` of the slot."""
 
+UNREACHED = (
+    "no one instruction reaches so far into the variable, or at a place that is no multiple of the access's size; "
+    "declare it with default visibility and compile with -fPIC (clang: also -fno-direct-access-external-data)"
+)
+
 ADVICE = {
+    **dict.fromkeys((*NEAR_PAGES, *NEAR_OFFSETS), UNREACHED),
+    r.R_AARCH64_ADR_PREL_LO21: "the instruction there is no adr",
+    r.R_AARCH64_LD_PREL_LO19: "the tiny code model loads it from within 1 MiB, and the host is out of its reach; "
+    "compile with -mcmodel=small",
+    **dict.fromkeys((r.R_AARCH64_GOTREL64, r.R_AARCH64_GOTREL32), "it counts from the GOT, where a slot cannot be"),
+    **dict.fromkeys(
+        range(r.R_AARCH64_MOVW_SABS_G0, r.R_AARCH64_MOVW_SABS_G2 + 1),
+        "a runtime address has 48 bits, of which these signed moves hold less; compile with -fPIC -mcmodel=small",
+    ),
+    **dict.fromkeys(
+        MOVES, "the move there is another one, or does not hold the whole address; compile with -mcmodel=small"
+    ),
     **dict.fromkeys(
         (
-            r.R_AARCH64_ADR_PREL_PG_HI21,
-            r.R_AARCH64_ADR_PREL_PG_HI21_NC,
-            r.R_AARCH64_ADD_ABS_LO12_NC,
-            r.R_AARCH64_LDST8_ABS_LO12_NC,
-            r.R_AARCH64_LDST16_ABS_LO12_NC,
-            r.R_AARCH64_LDST32_ABS_LO12_NC,
-            r.R_AARCH64_LDST64_ABS_LO12_NC,
-            r.R_AARCH64_LDST128_ABS_LO12_NC,
-            r.R_AARCH64_ADR_PREL_LO21,
-            r.R_AARCH64_LD_PREL_LO19,
+            *(r.R_AARCH64_PREL64, r.R_AARCH64_PREL32, r.R_AARCH64_PREL16),
+            *range(r.R_AARCH64_MOVW_PREL_G0, r.R_AARCH64_MOVW_PREL_G3 + 1),
         ),
-        "the access is PC-relative and the host is out of its reach; compile with -fPIC "
-        "(clang: also -fno-direct-access-external-data)",
-    ),
-    **dict.fromkeys(
-        (r.R_AARCH64_LD64_GOTPAGE_LO15, r.R_AARCH64_LD64_GOTOFF_LO15, r.R_AARCH64_GOTREL64, r.R_AARCH64_GOTREL32),
-        "it counts from the GOT, where a slot cannot be; compile with -fPIC instead of -fpic",
-    ),
-    **dict.fromkeys(
-        range(r.R_AARCH64_MOVW_UABS_G0, r.R_AARCH64_MOVW_SABS_G2 + 1),
-        "the large code model's absolute moves are not bound; compile with -fPIC -mcmodel=small",
+        "how far the host's data is from the patch is not known before it is loaded; use its address",
     ),
     **dict.fromkeys(
         (r.R_AARCH64_ABS32, r.R_AARCH64_ABS16), "a runtime address does not fit its field; use a pointer-sized word"
@@ -127,7 +172,7 @@ ADVICE = {
         "this general- or local-dynamic form calls __tls_get_addr; compile with -mtls-dialect=desc",
     ),
 }
-"""Codes that cannot be bound -> why, and the compiler flag that helps."""
+"""Codes that cannot be bound, or not everywhere -> why, and the compiler flag that helps."""
 
 
 def bind_object(image: Image, binder: Binder) -> BoundObject:
@@ -317,37 +362,77 @@ class ElfRun(Run[ObjectEditor, Table]):
             )
         return f"it counts from {section.name}, which holds more than this variable; compile with -fdata-sections"
 
-    def bind_kept(self, site: Site[Table]) -> bool:
-        if site.kind in KEPT_PAGES:
+    def bind_address(self, site: Site[Table]) -> bool:
+        if site.kind in MOVES:
+            return self._bind_move(site)
+        if site.kind in LITERAL_LOADS:
+            return self._bind_literal(site)
+        return super().bind_address(site)
+
+    def bind_near(self, site: Site[Table]) -> bool:
+        if site.kind in NEAR_PAGES and self.word(site) & PAGE_MASK == PAGE:
             self.write_word(site, LITERAL | self.word(site) & DESTINATION)
-            self.to_slot(site, KEPT_PAGES[site.kind], addend=0)
+            self.to_slot(site, r.R_AARCH64_LD_PREL_LO19, addend=self.bases.get(site.name, 0))
             return True
-        immediate = scaled(site.addend, KEPT_OFFSETS[site.kind]) if site.kind in KEPT_OFFSETS else None
-        if immediate is None:
+        word = self.with_offset(site)
+        if site.kind not in NEAR_OFFSETS or word is None or access_scale(self.word(site)) != NEAR_OFFSETS[site.kind]:
             return False
-        self._write_immediate(site, immediate)
+        self.write_word(site, word)
+        site.table.drop(site.number)
         return True
 
-    def find_pairs(self, table: Table) -> set[bytes]:
+    def _bind_literal(self, site: Site[Table]) -> bool:
+        """Make an instruction that has the whole address by itself load it from a slot."""
+        known = LITERAL_LOADS[site.kind]
+        if self.word(site) & known.mask != known.word:
+            return False
+        self.write_word(site, LITERAL | self.word(site) & DESTINATION)
+        self.to_slot(site, r.R_AARCH64_LD_PREL_LO19)
+        return True
+
+    def _bind_move(self, site: Site[Table]) -> bool:
+        """Write 16 bits of the address into a move."""
+        move, word, address = MOVES[site.kind], self.word(site), site.target.value + site.addend
+        wanted = _MOVE | move.shift // 16 << _HALFWORD_AT
+        if (
+            word & (_MOVE_MASK | 3 << _HALFWORD_AT) != wanted
+            or address < 0
+            or (move.checked and address >> move.shift + 16)
+        ):
+            return False
+        self.write_word(site, word & ~(0xFFFF << _MOVE_AT) | (address >> move.shift & 0xFFFF) << _MOVE_AT)
+        site.table.drop(site.number)
+        return True
+
+    def find_pairs(self, tables: Iterable[Table]) -> set[bytes]:
         """Nor may one ``adrp`` go with the page of another part of the same symbol, whose slot may lie elsewhere."""
         paired: set[bytes] = set()
         others: set[bytes] = set()
         pages: dict[bytes, set[int]] = {}
         additions: dict[bytes, set[int]] = {}
-        for index, symbol in enumerate(table.symbol):
-            if symbol not in self.bindable:
-                continue
-            name, kind = self.bindable[symbol].name, table.kind[index]
-            if kind == self.addition and not self.is_addition(table, table.r_offset[index]):
-                others.add(name)
-            elif kind in PAIRS:
-                paired.add(name)
-                addends = additions if kind == self.addition else pages
-                addends.setdefault(name, set()).add(table.r_addend[index])
-            elif kind in ADVICE:
-                others.add(name)
+        for table in tables:
+            for index, symbol in enumerate(table.symbol):
+                if symbol not in self.bindable:
+                    continue
+                name, kind = self.bindable[symbol].name, table.kind[index]
+                if kind == self.addition and not self.is_addition(table, table.r_offset[index]):
+                    others.add(name)
+                elif kind in PAIRS:
+                    paired.add(name)
+                    addends = additions if kind == self.addition else pages
+                    addends.setdefault(name, set()).add(table.r_addend[index])
+                elif kind in NEAR_OFFSETS:
+                    others.add(name)
         others.update(name for name, addends in pages.items() if additions.get(name, set()) - addends)
         return paired - others
+
+    def find_offsets(self, tables: Iterable[Table]) -> Iterator[tuple[bytes, tuple[int, int]]]:
+        for table in tables:
+            for index, symbol in enumerate(table.symbol):
+                if symbol in self.bindable and table.kind[index] in NEAR_OFFSETS:
+                    name, _, base = self.bindable[symbol]
+                    word = self.editor.word(table.target, table.r_offset[index])
+                    yield name, (word, table.r_addend[index] + base)
 
     def bind_thread_local(self, site: Site[Table]) -> bool:
         if site.kind == r.R_AARCH64_TLSDESC_CALL:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
-from stubgen.bind.run import DESTINATION, IMMEDIATE_AT, IMMEDIATE_LIMIT, LITERAL, Bindable, Run, Site, scaled
+from stubgen.bind.run import DESTINATION, LITERAL, PAGE, PAGE_MASK, Bindable, Run, Site
 from stubgen.image import Image
 from stubgen.image.macho import MachOImage
 from stubgen.macho import constants as c
@@ -37,44 +37,19 @@ PAIRS = {
 }
 """``adrp``+``add``, the address itself -> ``adrp``+``ldr`` of the slot."""
 
+LARGE = "compile with -mcmodel=large (rustc: -C code-model=large)"
+"""What lets code load each variable's address from the GOT."""
+
 ADVICE = {
-    r.ARM64_RELOC_PAGE21: "the access is PC-relative and the host is out of its reach; compile without "
-    "-fdirect-access-external-data and give the symbol default visibility",
-    r.ARM64_RELOC_PAGEOFF12: "the access is PC-relative and the host is out of its reach; compile without "
-    "-fdirect-access-external-data and give the symbol default visibility",
+    r.ARM64_RELOC_PAGE21: f"the code is more than 1 MiB, too far from a constant behind it; {LARGE}",
+    r.ARM64_RELOC_PAGEOFF12: "no one instruction reaches so far into the variable, or at a place that is no multiple "
+    f"of the access's size; {LARGE}",
     r.ARM64_RELOC_UNSIGNED: "a runtime address does not fit its field; use a pointer-sized word",
     r.ARM64_RELOC_SUBTRACTOR: "how far the host's data is from the patch is not known before it is loaded",
     r.ARM64_RELOC_POINTER_TO_GOT: "it needs a GOT entry of its own, which only the linker can make",
 }
-"""Codes that cannot be bound -> why, and what helps."""
+"""Codes that cannot be bound, or not everywhere -> why, and what helps."""
 
-LARGE = "compile with -mcmodel=large (rustc: -C code-model=large)"
-"""What lets code load each variable's address from the GOT."""
-
-KEPT_ADVICE = {
-    r.ARM64_RELOC_PAGE21: f"the code is more than 1 MiB, too far from a constant behind it; {LARGE}",
-    r.ARM64_RELOC_PAGEOFF12: "what it reaches lies too far into the variable, or at a place that is no multiple of its "
-    f"size; {LARGE}",
-}
-"""Likewise, for variables that the patch defines too (``--keep-state``)."""
-
-
-class Access(NamedTuple):
-    """An instruction that adds a page offset: which words are meant."""
-
-    mask: int  # the bits that tell it
-    word: int  # and what they are
-    scale: int  # log2 bytes that its immediate counts in
-
-
-ACCESSES = (
-    Access(0xFFC00000, 0x91000000, 0),  # add xd, xn, #imm
-    Access(0xFF800000, 0x3D800000, 4),  # str and ldr, 128-bit SIMD
-    *(Access(0xFB000000, size << 30 | 0x39000000, size) for size in range(4)),  # loads and stores, 8 to 64 bits
-)
-"""Arm ARM C4.1, "Add/subtract (immediate)" and "Load/store register (unsigned immediate)"; the first match counts."""
-
-_PAGE = 0x90000000  # adrp xd, #0 (Arm ARM, ADRP)
 _LITERAL_REACH = 1 << 20  # bytes; imm19 counts words, signed
 
 
@@ -196,9 +171,7 @@ class MachORun(Run[ObjectEditor, Table]):
         )
 
     def bind_address(self, site: Site[Table]) -> bool:
-        if site.modifier >= 0:
-            return site.target.kept and self.bind_kept(site)
-        return super().bind_address(site)
+        return self.bind_near(site) if site.modifier >= 0 else super().bind_address(site)
 
     def bind_thread_local(self, site: Site[Table]) -> bool:
         if site.kind not in THREAD_LOADS or site.modifier >= 0:
@@ -232,20 +205,16 @@ class MachORun(Run[ObjectEditor, Table]):
     def why_not(self, site: Site[Table]) -> str:
         if site.modifier == r.ARM64_RELOC_SUBTRACTOR:
             return ADVICE[site.modifier]
-        if site.target.kept and site.kind in KEPT_ADVICE:
-            if self.why_not_grown:
-                return f"no constant can be put behind the code: {self.why_not_grown}; {LARGE}"
-            return KEPT_ADVICE[site.kind]
+        if site.kind in PAIRS and self.why_not_grown:
+            return f"no constant can be put behind the code: {self.why_not_grown}; {LARGE}"
         return ADVICE.get(site.kind, "no rule binds this relocation")
 
-    def bind_kept(self, site: Site[Table]) -> bool:
-        """Bind a direct access to a variable of the patch's own to the host's.
+    def bind_near(self, site: Site[Table]) -> bool:
+        """Likewise; Mach-O has no relocation for a literal load.
 
-        ``adrp`` becomes a literal load of the variable's full address, and the page offsets of the accesses behind
-        it become plain offsets: no pairing has to be proven. Mach-O has no relocation for a literal load, so the
-        constant lies at the end of the same section, which the linker then keeps whole.
+        So the constant lies at the end of the same section, which the linker then keeps whole.
         """
-        word = self._kept_word(site)
+        word = self._near_word(site)
         if word is None:
             return False
         self.write_word(site, word)
@@ -255,41 +224,46 @@ class MachORun(Run[ObjectEditor, Table]):
         self.editor.forget_hints(site.table.target, site.offset)
         return True
 
-    def _kept_word(self, site: Site[Table]) -> int | None:
-        """The instruction that reaches the host's variable instead; None where there is none."""
+    def _near_word(self, site: Site[Table]) -> int | None:
+        """The instruction that reaches the host's instead; None where there is none."""
         word = self.word(site)
-        if site.modifier == r.ARM64_RELOC_SUBTRACTOR:
+        if site.modifier == r.ARM64_RELOC_SUBTRACTOR or self.why_not_grown:
             return None
-        if site.kind == r.ARM64_RELOC_PAGE21 and word & ~DESTINATION == _PAGE and not self.why_not_grown:
+        if site.kind == r.ARM64_RELOC_PAGE21 and word & PAGE_MASK == PAGE:
             distance = self._literal(site) - site.offset
             return LITERAL | distance // 4 << 5 | word & DESTINATION if distance < _LITERAL_REACH else None
-        if site.kind != r.ARM64_RELOC_PAGEOFF12:
-            return None
-        scale = next((access.scale for access in ACCESSES if word & access.mask == access.word), None)
-        if scale is None or word >> IMMEDIATE_AT & (IMMEDIATE_LIMIT - 1):
-            return None
-        immediate = scaled(site.addend, scale)
-        return None if immediate is None else word | immediate << IMMEDIATE_AT
+        return self.with_offset(site) if site.kind == r.ARM64_RELOC_PAGEOFF12 else None
 
     def _literal(self, site: Site[Table]) -> int:
-        """Byte offset, in the section of *site*, of a constant that holds the address of its symbol."""
+        """Byte offset, in the section of *site*, of a constant that holds its symbol's address, or one in it."""
         section = site.table.target
         if (section.ordinal, site.name) not in self.literals:
-            offset = self.editor.grow(section, site.target.value.to_bytes(8, "little"))
-            self.editor.add_local(LITERAL_PREFIX + site.name, section, offset)
+            base = self.bases.get(site.name, 0)
+            value = (site.target.value + base) % (1 << 64)
+            offset = self.editor.grow(section, value.to_bytes(8, "little"))
+            mark = b"%+d" % base if base else b""
+            self.editor.add_local(LITERAL_PREFIX + site.name + mark, section, offset)
             self.literals[section.ordinal, site.name] = offset
         return self.literals[section.ordinal, site.name]
 
-    def find_pairs(self, table: Table) -> set[bytes]:
+    def find_pairs(self, tables: Iterable[Table]) -> set[bytes]:
         paired: set[bytes] = set()
         others: set[bytes] = set()
-        for index, symbol in enumerate(self.symbols_of(table)):
-            kind = table.kind(index)
-            if symbol in self.bindable and kind in PAIRS:
-                plain = kind == r.ARM64_RELOC_PAGE21 or self.is_addition(table, table.r_address[index])
-                kinds = paired if plain and _modifier(table, index) < 0 else others
-                kinds.add(self.bindable[symbol].name)
+        for table in tables:
+            for index, symbol in enumerate(self.symbols_of(table)):
+                kind = table.kind(index)
+                if symbol in self.bindable and kind in PAIRS:
+                    plain = kind == r.ARM64_RELOC_PAGE21 or self.is_addition(table, table.r_address[index])
+                    kinds = paired if plain and _modifier(table, index) < 0 else others
+                    kinds.add(self.bindable[symbol].name)
         return paired - others
+
+    def find_offsets(self, tables: Iterable[Table]) -> Iterator[tuple[bytes, tuple[int, int]]]:
+        for table in tables:
+            for index, symbol in enumerate(self.symbols_of(table)):
+                if symbol in self.bindable and table.kind(index) == r.ARM64_RELOC_PAGEOFF12:
+                    site = self.site(table, index, symbol, self.bindable[symbol])
+                    yield site.name, (self.word(site), site.addend)
 
 
 def _modifier(table: Table, index: int) -> int:

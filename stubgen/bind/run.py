@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from stubgen.image import Kind
@@ -17,6 +17,31 @@ REGISTERS = 0x3FF  # xd and xn: the same bits in both
 DESTINATION = 0x1F  # xd
 IMMEDIATE_AT = 10  # the first bit of the 12-bit immediate of additions, loads and stores
 IMMEDIATE_LIMIT = 1 << 12
+PAGE, PAGE_MASK = 0x90000000, 0x9F000000  # adrp xd, label (Arm ARM, ADRP): its bits, and which they are
+SUBTRACT = 1 << 30  # add (immediate) with this bit is sub
+SHIFTED = 1 << 22  # of both: the immediate counts in units of 4096
+SCALED = 1 << 24  # a load or store without this bit is ldur, stur or their kin: bytes, with a sign, 9 bits from bit 12
+UNSCALED_AT, UNSCALED_LIMIT = 12, 1 << 8
+
+
+class Access(NamedTuple):
+    """An instruction that adds a page offset: which words are meant."""
+
+    mask: int  # the bits that tell it
+    word: int  # and what they are
+    scale: int  # log2 bytes that its immediate counts in
+
+
+ADDITION = Access(~REGISTERS, ADD, 0)
+ACCESSES = (
+    ADDITION,
+    Access(0xFFBFFC00, 0x3D800000, 4),  # str and ldr, 128-bit SIMD
+    *(Access(0xFB3FFC00, size << 30 | 0x39000000, size) for size in range(4)),  # loads and stores, 8 to 64 bits
+)
+"""Arm ARM C4.1, "Add/subtract (immediate)" and "Load/store register (unsigned immediate)", with an immediate of 0."""
+
+BASES = 32
+"""Offsets into a variable that are tried as the place that its slot points to."""
 
 
 class Table(Protocol):
@@ -77,6 +102,45 @@ def scaled(offset: int, scale: int) -> int | None:
     return None if rest or not 0 <= immediate < IMMEDIATE_LIMIT else immediate
 
 
+def access_of(word: int) -> Access | None:
+    """What instruction *word* does with a page offset that a linker fills in; None if it is none that does."""
+    return next((access for access in ACCESSES if word & access.mask == access.word), None)
+
+
+def access_scale(word: int) -> int:
+    """Log2 bytes that the page offset of *word* counts in; -1 where it is none of :data:`ACCESSES`."""
+    access = access_of(word)
+    return -1 if access is None else access.scale
+
+
+def with_offset(word: int, offset: int) -> int | None:
+    """*word*, one of :data:`ACCESSES`, with *offset* bytes for a page offset; None where no instruction adds that."""
+    access = access_of(word)
+    if access is None:
+        return None
+    immediate = scaled(offset, access.scale)
+    if immediate is not None:
+        return word | immediate << IMMEDIATE_AT
+    if access is ADDITION:
+        opposite = word | SUBTRACT if offset < 0 else word
+        small, large = scaled(abs(offset), 0), scaled(abs(offset), 12)
+        if small is not None:
+            return opposite | small << IMMEDIATE_AT
+        return None if large is None else opposite | SHIFTED | large << IMMEDIATE_AT
+    if -UNSCALED_LIMIT <= offset < UNSCALED_LIMIT:
+        return word & ~SCALED | offset % (2 * UNSCALED_LIMIT) << UNSCALED_AT
+    return None
+
+
+def _base(accesses: Sequence[tuple[int, int]]) -> int:
+    """The place in a variable, in bytes, from which all of (instruction, offset) can be expressed; 0 if none is."""
+    distinct = set(accesses)
+    for base in (0, *sorted({offset for _, offset in distinct})[:BASES]):
+        if all(with_offset(word, offset - base) is not None for word, offset in distinct):
+            return base
+    return 0
+
+
 class Run(ABC, Generic[EditorT, TableT]):
     """Binding one object."""
 
@@ -95,23 +159,37 @@ class Run(ABC, Generic[EditorT, TableT]):
         self.bindable = bindable
         self.slot_symbols: dict[bytes, int] = {}
         self.paired: set[bytes] = set()
-        """The names that the section at hand uses for nothing but :attr:`pairs`."""
+        """The names that the object uses directly for nothing but :attr:`pairs`."""
+        self.bases: dict[bytes, int] = {}
+        """Name -> bytes from its start to where its slot for direct accesses points; 0 where it is not here."""
         self.rules: dict[Kind, Callable[[Site[TableT]], bool]] = {
             Kind.FUNCTION: self.bind_function,
             Kind.DATA: self.bind_address,
             Kind.THREAD_LOCAL: self.bind_thread_local,
         }
 
-    def bind(self, tables: Iterable[TableT]) -> None:
+    def bind(self, tables: Sequence[TableT]) -> None:
         """Bind every relocation, and leave no undefined symbol behind that only an address could answer."""
+        self.survey(tables)
         for table in tables:
             self.refuse_unproven(table)
             self.walk(table)
         self.settle_symbols()
 
+    def survey(self, tables: Sequence[TableT]) -> None:
+        """Find out how the object as a whole reaches each symbol directly.
+
+        An ``adrp`` in one section may serve an access in another: GCC moves what rarely runs to a section of its own.
+        """
+        loaded = [table for table in tables if self.is_loaded(table)]
+        self.paired = self.find_pairs(loaded)
+        offsets: dict[bytes, list[tuple[int, int]]] = {}
+        for name, access in self.find_offsets(loaded):
+            offsets.setdefault(name, []).append(access)
+        self.bases = {name: _base(accesses) for name, accesses in offsets.items() if name not in self.paired}
+
     def walk(self, table: TableT) -> None:
         """Bind every relocation of one section."""
-        self.paired = self.find_pairs(table)
         loaded = self.is_loaded(table)
         for index, symbol in enumerate(self.symbols_of(table)):
             known = self.bindable.get(symbol)
@@ -157,7 +235,7 @@ class Run(ABC, Generic[EditorT, TableT]):
                 self.write_word(site, LOAD | self.word(site) & REGISTERS)
             self.to_slot(site, self.pairs[site.kind])
         else:
-            return site.target.kept and self.bind_kept(site)
+            return self.bind_near(site)
         return True
 
     def to_slot(
@@ -192,7 +270,11 @@ class Run(ABC, Generic[EditorT, TableT]):
 
     def is_addition(self, table: TableT, offset: int) -> bool:
         """Whether the instruction at byte *offset* is an ``add`` that the linker fills in, and nothing else."""
-        return self.editor.word(table.target, offset) & ~REGISTERS == ADD
+        return access_of(self.editor.word(table.target, offset)) is ADDITION
+
+    def with_offset(self, site: Site[TableT]) -> int | None:
+        """The instruction there with a plain offset from what its symbol's slot holds; None where there is none."""
+        return with_offset(self.word(site), site.addend - self.bases.get(site.name, 0))
 
     def function_name(self, name: bytes) -> bytes:
         """What the stub object calls the trampoline of *name*."""
@@ -227,20 +309,28 @@ class Run(ABC, Generic[EditorT, TableT]):
         """Whether a function's trampoline will do there."""
 
     @abstractmethod
-    def bind_kept(self, site: Site[TableT]) -> bool:
-        """Bind a direct access to a variable of the patch's own to the host's; whether that could be done."""
+    def bind_near(self, site: Site[TableT]) -> bool:
+        """Bind a direct access, made as if the host were near; whether that could be done.
+
+        ``adrp`` becomes a literal load of one address, the same for all of the object's direct accesses to the symbol,
+        and the page offsets of what is behind it become plain offsets from there: no pairing has to be proven.
+        """
 
     @abstractmethod
     def bind_thread_local(self, site: Site[TableT]) -> bool:
         """Bind a use of a thread-local; whether that could be done."""
 
     @abstractmethod
-    def find_pairs(self, table: TableT) -> set[bytes]:
-        """The names whose page the section uses for nothing but ``adrp``+``add``.
+    def find_pairs(self, tables: Iterable[TableT]) -> set[bytes]:
+        """The names whose page the object uses for nothing but ``adrp``+``add``.
 
         One ``adrp`` may serve several instructions: were one of them a load or store with the symbol's page
         offset in it, that one would read the slot's neighbourhood.
         """
+
+    @abstractmethod
+    def find_offsets(self, tables: Iterable[TableT]) -> Iterator[tuple[bytes, tuple[int, int]]]:
+        """Name, and (instruction, bytes from the name's start), of what adds the page offset of a host symbol."""
 
     @abstractmethod
     def refuse_unproven(self, table: TableT) -> None:
