@@ -202,7 +202,12 @@ class Symbols:
                     yield index
 
     def file_of(self, index: int) -> bytes:
-        """The name of the file symbol before symbol *index*: gABI, "Symbol Table", its file if it is local.
+        """The name of the file symbol before symbol *index*: gABI, "Symbol Table", its file if it is local."""
+        file = self.file_symbol_of(index)
+        return self.name(file) if file >= 0 else b""
+
+    def file_symbol_of(self, index: int) -> int:
+        """The index of that file symbol, -1 for none.
 
         Who asks in ascending order has the table looked through once.
         """
@@ -215,7 +220,17 @@ class Symbols:
                 file = start + found
                 break
         self._file = file, max(index, seen)
-        return self.name(file) if file >= 0 else b""
+        return file
+
+    @cached_property
+    def files(self) -> dict[bytes, int]:
+        """Name of a file symbol -> how many have it."""
+        found: dict[bytes, int] = {}
+        infos, position = self._infos(0, len(self)), -1
+        while (position := infos.find(c.STB_LOCAL << 4 | c.STT_FILE, position + 1)) >= 0:
+            name = self.name(position)
+            found[name] = found.get(name, 0) + 1
+        return found
 
     def _infos(self, start: int, stop: int) -> bytes:
         """The st_info of each symbol from *start* up to *stop*."""
@@ -314,6 +329,12 @@ class ElfFile:
         """Every relocation section with its table."""
         for section in self.sections:
             if section.header.sh_type == c.SHT_RELA:
+                yield section, read_relocations(self.content(section))
+
+    def relocations_of(self, target: Section) -> Iterator[tuple[Section, Relocations]]:
+        """Every relocation section of an object that changes section *target*, with its table."""
+        for section in self.sections:
+            if section.header.sh_type == c.SHT_RELA and section.header.sh_info == target.number:
                 yield section, read_relocations(self.content(section))
 
     # symbols

@@ -158,7 +158,7 @@ class StubBuilder:
 
 def _policy(wanted: BuildOptions) -> Policy | BoundPolicy:
     if wanted.bind:
-        return BoundPolicy(wanted.data, wanted.tls, wanted.keep_state)
+        return BoundPolicy(wanted.data, wanted.tls, wanted.keep_state, wanted.linked)
     return Policy(wanted.data, wanted.tls)
 
 

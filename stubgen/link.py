@@ -27,6 +27,7 @@ from stubgen.linkplan import (
     LinkPlan,
     PatchRequest,
     captured_libraries,
+    captured_objects,
     linker_os_for_host,
     plan_link,
     wrapped_symbols,
@@ -110,6 +111,7 @@ def link_patch(
     libraries = captured_libraries(full_link, system, folders)
     taken = (library.path for library in libraries if library.is_archive or system is LinkerOs.LINUX)
     options["archives"] = [*wanted.archives, *taken]
+    options["linked"] = [*wanted.linked, *captured_objects(full_link, system)]
     judged = builder.judge(inputs, aslr_reference, **options)
     refuse_problems(judged, allow_missing=True)
     built = builder.emit(judged, bti=policy)

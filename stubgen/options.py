@@ -61,6 +61,8 @@ class Options(TypedDict, total=False):
     """Names that the patch must export; archives are searched for them."""
     wrapped: Sequence[str]
     """Operands of ``--wrap`` in the patch's link: ``f`` means ``__wrap_f``, and ``__real_f`` means ``f``."""
+    linked: Sequence[StrPath]
+    """Objects that the host's link named: the patch's object of one of these paths is that one, recompiled."""
 
 
 class BuildOptions(Row):
@@ -78,6 +80,7 @@ class BuildOptions(Row):
     archives: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
     wrapped: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
 
 
 def read_options(caller: str, options: Mapping[str, object]) -> BuildOptions:
@@ -124,5 +127,6 @@ READERS: dict[str, Callable[[str, object], Any]] = {
     "archives": path_list,
     "exports": name_list,
     "wrapped": name_list,
+    "linked": path_list,
 }
 """Option -> what reads its value."""

@@ -23,9 +23,9 @@ LEVELS: tuple[dict[str, str], ...] = (
         "macho": "constants records relocations unwind reader writer editor",
         "symbols": "versions similar rust numbering placed wrapped",
     },
-    {"image": ". archive dwarf elf macho opening"},
+    {"image": "dwarf . archive elf macho opening"},
     {"host": "index . slide"},
-    {"resolve": "needed verdicts candidates keep_state resolution resolver"},
+    {"resolve": "needed verdicts candidates same_file keep_state resolution resolver"},
     {"borrow": "object unwind elf ."},
     {
         "stub": (

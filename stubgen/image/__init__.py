@@ -13,6 +13,7 @@ from stubgen.symbols.versions import base_name
 
 if TYPE_CHECKING:
     from stubgen.common.strings import NameTable
+    from stubgen.image.dwarf import DebugInfo
     from stubgen.macho.reader import BuildVersion
 
 
@@ -50,6 +51,7 @@ class Candidate(NamedTuple):
     exported: bool = False  # the dynamic loader can find it by name
     file: bytes = b""  # the source file of a local symbol, where the table says
     writable: bool = True  # not in memory that holds constants
+    hidden: bool = False  # ELF: a global symbol that the linker made local; one file's own symbols are not
 
 
 class Code(Row):
@@ -81,7 +83,8 @@ class Import(Row):
 class DefiningObject:
     """What an object says that all its variables have in common."""
 
-    def __init__(self, symbols: NameTable, prefix: bytes, runs_initialisers: bool) -> None:
+    def __init__(self, image: Image, symbols: NameTable, prefix: bytes, runs_initialisers: bool) -> None:
+        self.image = image
         self.symbols = symbols
         self.prefix = prefix  # what the format puts before each of a language's names: Mach-O an underscore
         self.runs_initialisers = runs_initialisers  # it has code that runs when it is loaded
@@ -108,6 +111,7 @@ class Variable(NamedTuple):
     is_part_of_another: bool  # Mach-O: it lies inside a larger variable (N_ALT_ENTRY)
     is_kept_apart: bool  # it can be told from its neighbours; Mach-O: by MH_SUBSECTIONS_VIA_SYMBOLS
     defined_in: DefiningObject
+    place: int = 0  # where its object's debug information says that it is
 
 
 class Reference(NamedTuple):
@@ -274,6 +278,24 @@ class Image(ABC):
     @abstractmethod
     def looked_up(self) -> set[bytes]:
         """The names that the dynamic loader looks up when it loads a linked image."""
+
+    @cached_property
+    def debug_info(self) -> DebugInfo:
+        """What its DWARF says; nothing where it has none."""
+        from stubgen.image.dwarf import DebugInfo
+
+        return DebugInfo(self.debug_section)
+
+    @abstractmethod
+    def debug_section(self, name: str) -> bytes:
+        """The section that DWARF calls *name*, without ``.`` or ``__``, relocated; empty if there is none.
+
+        In an object an address is what its variables have as ``place``.
+        """
+
+    def files_called(self, name: bytes) -> int:
+        """How many of the objects that an image was linked from name this source file, as :class:`Candidate` does."""
+        return 0
 
     @property
     def branch_targets_guarded(self) -> bool:

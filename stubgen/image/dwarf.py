@@ -1,20 +1,31 @@
-"""The source file that an object's debug information names: DWARF's first entry, and nothing more of it.
+"""What DWARF says of source files and variables: where a unit was compiled from, and how its variables are stored.
 
-Mach-O objects say nowhere else what they were compiled from. Where anything is not as expected, nothing is known.
+Nothing more of it is read. Where anything is not as expected, nothing is known.
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import NamedTuple
 
 from stubgen.common.strings import string_at
 from stubgen.common.view import uleb128
 from stubgen.errors import MalformedInput
 
-_COMPILE_UNIT = 0x11  # DWARF 5, 7.5.3, DW_TAG_compile_unit
-_NAME, _FOLDER, _OFFSETS = 0x03, 0x1B, 0x72  # 7.5.4, DW_AT_name, DW_AT_comp_dir, DW_AT_str_offsets_base
-_UNIT = 0x01  # 7.5.1, DW_UT_compile
+_ARRAY, _POINTER, _UNIT, _SUBRANGE, _VARIABLE = 0x01, 0x0F, 0x11, 0x21, 0x34  # DWARF 5, 7.5.3, DW_TAG_*
+_REFERENCES = frozenset({_POINTER, 0x10, 0x42})  # pointer, reference and rvalue reference types: an address
+_TRANSPARENT = frozenset({0x16, 0x26, 0x35, 0x37, 0x47, 0x4B})  # typedef, const, volatile, restrict, atomic, immutable
+_LOCATION, _NAME, _BYTE_SIZE, _FOLDER, _TYPE = 0x02, 0x03, 0x0B, 0x1B, 0x49  # 7.5.4, DW_AT_*
+_UPPER_BOUND, _COUNT, _ORIGIN, _SPECIFICATION, _OFFSETS, _ADDRESSES = 0x2F, 0x37, 0x31, 0x47, 0x72, 0x73
+_UNIT_HEADERS = {0x01: 12, 0x02: 24, 0x03: 12, 0x04: 20, 0x05: 20, 0x06: 24}
+"""7.5.1: DW_UT_* -> bytes in front of the first entry, from version 5 on, in 32-bit DWARF."""
+_COMPILE = 0x01  # DW_UT_compile
+_ADDRESS_OPERATION, _PLUS = 0x03, 0x23  # 7.7.1, DW_OP_addr, DW_OP_plus_uconst
+_ADDRESS_INDEXES = frozenset({0xA1, 0xFB})  # DW_OP_addrx, DW_OP_GNU_addr_index
+_AS_IT_IS = bytes.fromhex("9401 31 1e 30 22 9f")
+"""DW_OP_deref_size 1, lit1, mul, lit0, plus, stack_value: clang's words for a byte that holds its value 0 or 1."""
 
 _FIXED = {0x01: 8, 0x05: 2, 0x06: 4, 0x07: 8, 0x0B: 1, 0x0C: 1, 0x10: 4, 0x11: 1, 0x12: 2, 0x13: 4, 0x14: 8} | {
     0x0E: 4,
@@ -41,42 +52,121 @@ _BLOCKS = {0x03: 2, 0x04: 4, 0x0A: 1}
 _STRING, _BLOCK, _EXPRESSION = 0x08, 0x09, 0x18
 _STRP, _STRX, _LINE_STRP, _IMPLICIT = 0x0E, 0x1A, 0x1F, 0x21
 _INDEXED = frozenset({_STRX, 0x25, 0x26, 0x27, 0x28})
+_IN_UNIT = frozenset({0x11, 0x12, 0x13, 0x14, 0x15})
+"""Forms that name another entry of the unit."""
+_LONGEST_CHAIN = 32  # types of types that are followed
 
 Sections = Callable[[str], bytes]
-"""The bytes of the section that DWARF calls so, without ``.`` or ``__``; empty if there is none."""
+"""The bytes of the section that DWARF calls so, without ``.`` or ``__``, relocated; empty if there is none."""
 
 
-def source_file(sections: Sections) -> bytes:
-    """Path of the one source file that an object was compiled from; empty where its DWARF does not say."""
-    try:
-        return _source_file(sections)
-    except (MalformedInput, IndexError, ValueError, _Unknown):
-        return b""
+class Unit(NamedTuple):
+    """A compilation unit."""
+
+    path: bytes  # of its source file; empty where it does not say
+    start: int  # byte offset of its header
+    entries: int  # of its first entry
+    end: int
+    abbreviations: int  # where its own begin
+    strings: int  # DW_AT_str_offsets_base
+    addresses: int  # DW_AT_addr_base
+
+
+class Stored(NamedTuple):
+    """How a variable lies in memory."""
+
+    size: int | None  # bytes that its type has; None where that is not known
+    how: bytes  # the expression behind its address that makes its value of what is there; empty for the value itself
+
+
+class DebugInfo:
+    """One file's DWARF, read as far as somebody asks."""
+
+    def __init__(self, sections: Sections) -> None:
+        self._sections: dict[str, bytes] = {}
+        self._read_section = sections
+        self._variables: dict[int, dict[int, Stored]] = {}
+
+    def _section(self, name: str) -> bytes:
+        if name not in self._sections:
+            self._sections[name] = self._read_section(name)
+        return self._sections[name]
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        """The compilation units; none where one of them cannot be read."""
+        try:
+            return list(self._read_units())
+        except _FAULTS:
+            return []
+
+    @cached_property
+    def source_file(self) -> bytes:
+        """Path of the one source file that an object was compiled from; empty where its DWARF does not say."""
+        return self.units[0].path if len(self.units) == 1 else b""
+
+    def called(self, base: bytes) -> list[Unit]:
+        """The units of files whose path ends in *base*."""
+        return self._by_base.get(base, [])
+
+    @cached_property
+    def _by_base(self) -> dict[bytes, list[Unit]]:
+        found: dict[bytes, list[Unit]] = {}
+        for unit in self.units:
+            found.setdefault(posixpath.basename(unit.path), []).append(unit)
+        return found
+
+    def variables(self, unit: Unit) -> dict[int, Stored]:
+        """Address -> how the variable of *unit* there is stored."""
+        known = self._variables.get(unit.start)
+        if known is None:
+            known = self._variables[unit.start] = {}
+            try:
+                known.update(_Entries(self._section, unit).variables())
+            except _FAULTS:
+                known.clear()
+        return known
+
+    def _read_units(self) -> Iterator[Unit]:
+        info, start = self._section("debug_info"), 0
+        while start < len(info):
+            length, version = int.from_bytes(info[start : start + 4], "little"), info[start + 4] | info[start + 5] << 8
+            end = start + 4 + length
+            if end > len(info) or not 2 <= version <= 5:  # cut off, 64-bit DWARF, or not known
+                raise _Unknown
+            kind = info[start + 6] if version == 5 else _COMPILE
+            at = start + (8 if version == 5 else 6)
+            entries = start + (_UNIT_HEADERS.get(kind, 12) if version == 5 else 11)
+            if kind == _COMPILE:
+                yield self._unit(start, entries, end, int.from_bytes(info[at : at + 4], "little"))
+            start = end
+
+    def _unit(self, start: int, entries: int, end: int, abbreviations: int) -> Unit:
+        info = self._section("debug_info")
+        code, position = uleb128(info, entries, "debug_info")
+        values: dict[int, tuple[int, bytes]] = {}
+        for attribute, form, implicit in _abbreviation(self._section("debug_abbrev"), abbreviations, code):
+            raw, position = _value(info, position, form, implicit)
+            values[attribute] = form, raw
+        strings = int.from_bytes(values.get(_OFFSETS, (0, b"\x08"))[1], "little")
+        addresses = int.from_bytes(values.get(_ADDRESSES, (0, b"\x08"))[1], "little")
+        name, folder = (
+            _text(self._section, *values.get(attribute, (_STRING, b"")), strings) for attribute in (_NAME, _FOLDER)
+        )
+        path = full_path(folder, name) if name else b""
+        return Unit(path, start, entries, end, abbreviations, strings, addresses)
 
 
 class _Unknown(Exception):
     """Something that this reader does not know; what it is about stays unknown."""
 
 
-def _source_file(sections: Sections) -> bytes:
-    info = sections("debug_info")
-    length, version = int.from_bytes(info[:4], "little"), int.from_bytes(info[4:6], "little")
-    if length + 4 != len(info) or not 2 <= version <= 5:  # several units, or 64-bit DWARF
-        return b""
-    if version == 5:
-        if info[6] != _UNIT:
-            return b""
-        position, abbreviations = 12, int.from_bytes(info[8:12], "little")
-    else:
-        position, abbreviations = 11, int.from_bytes(info[6:10], "little")
-    code, position = uleb128(info, position, "debug_info")
-    values: dict[int, tuple[int, bytes]] = {}
-    for attribute, form in _attributes(sections("debug_abbrev"), abbreviations, code):
-        raw, position = _value(info, position, form)
-        values[attribute] = form, raw
-    base = int.from_bytes(values.get(_OFFSETS, (0, b"\x08"))[1], "little")
-    name, folder = (_text(sections, *values.get(attribute, (_STRING, b"")), base) for attribute in (_NAME, _FOLDER))
-    return full_path(folder, name) if name else b""
+_FAULTS = (MalformedInput, IndexError, ValueError, _Unknown)
+
+
+def source_file(sections: Sections) -> bytes:
+    """Path of the one source file that an object was compiled from; empty where its DWARF does not say."""
+    return DebugInfo(sections).source_file
 
 
 def full_path(folder: bytes, name: bytes) -> bytes:
@@ -84,29 +174,160 @@ def full_path(folder: bytes, name: bytes) -> bytes:
     return posixpath.normpath(posixpath.join(folder, name))
 
 
-def _attributes(raw: bytes, position: int, wanted: int) -> list[tuple[int, int]]:
-    """Attribute and form of each of the values that an entry of abbreviation *wanted* has."""
+class _Entry(NamedTuple):
+    """What is of interest of one entry: attribute -> (form, value)."""
+
+    tag: int
+    values: dict[int, tuple[int, bytes]]
+
+
+_WANTED = frozenset({_LOCATION, _BYTE_SIZE, _TYPE, _UPPER_BOUND, _COUNT, _ORIGIN, _SPECIFICATION})
+_Abbreviation = tuple[int, bool, list[tuple[int, int, int]]]
+
+
+class _Entries:
+    """All entries of one unit."""
+
+    def __init__(self, section: Sections, unit: Unit) -> None:
+        self.section = section
+        self.unit = unit
+        self.entries: dict[int, _Entry] = {}  # byte offset from the unit's start -> entry
+        self.ranges: dict[int, list[_Entry]] = {}  # of an array type -> its dimensions
+        self._read(dict(_abbreviations(section("debug_abbrev"), unit.abbreviations)))
+
+    def _read(self, abbreviations: dict[int, _Abbreviation]) -> None:
+        info, position, end = self.section("debug_info"), self.unit.entries, self.unit.end
+        parents: list[int] = []
+        while position < end:
+            offset = position - self.unit.start
+            code, position = uleb128(info, position, "debug_info")
+            if not code:
+                if parents:
+                    parents.pop()
+                continue
+            if code not in abbreviations:
+                raise _Unknown
+            tag, has_children, attributes = abbreviations[code]
+            values: dict[int, tuple[int, bytes]] = {}
+            for attribute, form, implicit in attributes:
+                raw, position = _value(info, position, form, implicit)
+                if attribute in _WANTED:
+                    values[attribute] = form, raw
+            self.entries[offset] = _Entry(tag, values)
+            if tag == _SUBRANGE and parents:
+                self.ranges.setdefault(parents[-1], []).append(self.entries[offset])
+            if has_children:
+                parents.append(offset)
+
+    def variables(self) -> Iterator[tuple[int, Stored]]:
+        """Address, and how the variable there is stored."""
+        for entry in self.entries.values():
+            form, location = entry.values.get(_LOCATION, (0, b""))
+            if entry.tag == _VARIABLE and form in (_EXPRESSION, _BLOCK, *_BLOCKS):
+                place = self._place(location)
+                if place is not None:
+                    size = self._size(entry)
+                    yield place[0], Stored(size, b"" if size == 1 and place[1] == _AS_IT_IS else place[1])
+
+    def _place(self, location: bytes) -> tuple[int, bytes] | None:
+        """The address with which an expression begins, and what follows it."""
+        if not location:
+            return None
+        if location[0] == _ADDRESS_OPERATION:
+            address, position = int.from_bytes(location[1:9], "little"), 9
+        elif location[0] in _ADDRESS_INDEXES:
+            index, position = uleb128(location, 1, "debug_info")
+            at = self.unit.addresses + 8 * index
+            address = int.from_bytes(self.section("debug_addr")[at : at + 8], "little")
+        else:
+            return None
+        if location[position : position + 1] == bytes([_PLUS]):  # one of several under one symbol
+            distance, position = uleb128(location, position + 1, "debug_info")
+            address += distance
+        return address, location[position:]
+
+    def _size(self, entry: _Entry) -> int | None:
+        """Bytes that the type of a variable has."""
+        times = 1
+        for _ in range(_LONGEST_CHAIN):
+            offset = self._type(entry)
+            if offset not in self.entries:
+                break
+            entry = self.entries[offset]
+            if _BYTE_SIZE in entry.values:
+                return times * int.from_bytes(entry.values[_BYTE_SIZE][1], "little")
+            if entry.tag in _REFERENCES:
+                return times * 8
+            if entry.tag == _ARRAY:
+                for dimension in self.ranges.get(offset, ()):
+                    times *= _extent(dimension)
+            elif entry.tag not in _TRANSPARENT:
+                break
+        return None
+
+    def _type(self, entry: _Entry) -> int:
+        """Where the type of *entry* is, which a definition may leave to its declaration; -1 where nothing says."""
+        for _ in range(_LONGEST_CHAIN):
+            if _TYPE in entry.values:
+                return self._target(entry, _TYPE)
+            declared = max(self._target(entry, _SPECIFICATION), self._target(entry, _ORIGIN))
+            if declared not in self.entries:
+                break
+            entry = self.entries[declared]
+        return -1
+
+    @staticmethod
+    def _target(entry: _Entry, attribute: int) -> int:
+        """Which entry of this unit *attribute* names; -1 for none."""
+        form, raw = entry.values.get(attribute, (0, b""))
+        return int.from_bytes(raw, "little") if form in _IN_UNIT else -1
+
+
+def _extent(dimension: _Entry) -> int:
+    """How many elements an array has in one dimension."""
+    for attribute, more in ((_COUNT, 0), (_UPPER_BOUND, 1)):
+        if attribute in dimension.values:
+            form, raw = dimension.values[attribute]
+            if form in (_BLOCK, _EXPRESSION, *_BLOCKS, *_IN_UNIT):
+                raise _Unknown
+            return int.from_bytes(raw, "little") + more
+    return 0
+
+
+def _abbreviations(raw: bytes, position: int) -> Iterator[tuple[int, _Abbreviation]]:
+    """Code, and (tag, whether it has children, (attribute, form, implicit value) of each of its values)."""
     where = "debug_abbrev"
     while True:
         code, position = uleb128(raw, position, where)
+        if not code:
+            return
         tag, position = uleb128(raw, position, where)
-        position += 1  # whether it has children
-        pairs = []
+        has_children = bool(raw[position])
+        position += 1
+        values = []
         while True:
             attribute, position = uleb128(raw, position, where)
             form, position = uleb128(raw, position, where)
+            implicit = 0
             if form == _IMPLICIT:
-                _, position = uleb128(raw, position, where)
+                implicit, position = uleb128(raw, position, where)
             if not attribute and not form:
                 break
-            pairs.append((attribute, form))
+            values.append((attribute, form, implicit))
+        yield code, (tag, has_children, values)
+
+
+def _abbreviation(raw: bytes, position: int, wanted: int) -> list[tuple[int, int, int]]:
+    """Attribute, form and implicit value of what a unit's own entry has, whose abbreviation is *wanted*."""
+    for code, (tag, _, values) in _abbreviations(raw, position):
         if code == wanted:
-            if tag != _COMPILE_UNIT:
+            if tag != _UNIT:
                 raise _Unknown
-            return pairs
+            return values
+    raise _Unknown
 
 
-def _value(raw: bytes, position: int, form: int) -> tuple[bytes, int]:
+def _value(raw: bytes, position: int, form: int, implicit: int = 0) -> tuple[bytes, int]:
     """The bytes of a value, and where the next one starts; of a number its LEB128 is decoded."""
     if form in _NUMBERS:
         number, end = uleb128(raw, position, "debug_info")
@@ -114,6 +335,8 @@ def _value(raw: bytes, position: int, form: int) -> tuple[bytes, int]:
     if form == _STRING:
         end = raw.index(b"\0", position) + 1
         return raw[position:end], end
+    if form == _IMPLICIT:
+        return implicit.to_bytes(8, "little"), position
     if form in (_BLOCK, _EXPRESSION):
         size, position = uleb128(raw, position, "debug_info")
     elif form in _BLOCKS:

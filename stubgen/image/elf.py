@@ -14,6 +14,7 @@ from stubgen.common.strings import string_at
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile, Section, Symbols
 from stubgen.elf.records import Sym
+from stubgen.elf.relocations import R_AARCH64_ABS32, R_AARCH64_ABS64
 from stubgen.errors import UnsupportedInput
 from stubgen.image import (
     Candidate,
@@ -29,6 +30,12 @@ from stubgen.image import (
     alignment_at,
 )
 from stubgen.symbols.versions import split_version
+
+_DEBUG_SECTIONS = {"debug_str_offs": ".debug_str_offsets"}
+"""What Mach-O's 16 bytes cut off."""
+_SECTION_SHIFT = 40
+"""Bits below the section's index in a place in an object: more than any section has bytes."""
+_ZLIB, _CHDR_SIZE = 1, 24  # gABI, "Compressed sections": ELFCOMPRESS_ZLIB, the size of Elf64_Chdr
 
 
 class ElfImage(Image):
@@ -137,6 +144,7 @@ class ElfImage(Image):
         if kind is None or (address == 0 and kind is not Kind.THREAD_LOCAL):
             return None
         local = symbol.st_info >> 4 == c.STB_LOCAL
+        file = self._source_file(table, index) if local else b""
         return Candidate(
             name,
             address,
@@ -147,8 +155,9 @@ class ElfImage(Image):
             version,
             default,
             exported=table is self.file.dynamic_symbols and not local,
-            file=self._source_file(table, index) if local and kind in (Kind.DATA, Kind.THREAD_LOCAL) else b"",
+            file=file,
             writable=kind is not Kind.DATA or self._is_writable(shndx, address),
+            hidden=local and self._was_global(table, index, symbol),
         )
 
     def _kind(self, table: Symbols, symbol: Sym) -> Kind | None:
@@ -191,6 +200,45 @@ class ElfImage(Image):
         """The file of a local symbol; only the full table has file symbols."""
         return table.file_of(index) if table is self.file.symbols else b""
 
+    def _was_global(self, table: Symbols, index: int, symbol: Sym) -> bool:
+        """Whether a local symbol of a linked image was one that all its objects could see.
+
+        lld, mold and gold keep the visibility of what they make local; GNU ld lists it behind a file symbol that has
+        no name. No static variable is either.
+        """
+        if symbol.st_other & 3:
+            return True
+        file = table.file_symbol_of(index) if table is self.file.symbols else -1
+        return file >= 0 and not table.name(file)
+
+    def files_called(self, name: bytes) -> int:
+        return 0 if self.file.symbols is None else self.file.symbols.files.get(name, 0)
+
+    def debug_section(self, name: str) -> bytes:
+        section = self.file.section(_DEBUG_SECTIONS.get(name, f".{name}"))
+        if section is None:
+            return b""
+        content = bytes(self.file.content(section))
+        if section.header.sh_flags & c.SHF_COMPRESSED:
+            content = _uncompressed(content)
+        return self._relocated(section, content) if self.file_type is FileType.OBJECT else content
+
+    def _relocated(self, section: Section, content: bytes) -> bytes:
+        """*content* with what a linker would write there: offsets into sections, and the variables' places."""
+        symbols, raw = self.file.symbols, bytearray(content)
+        for _, table in self.file.relocations_of(section):
+            for offset, index, kind, addend in zip(
+                table.r_offset, table.symbol, table.kind, table.r_addend, strict=True
+            ):
+                size = {R_AARCH64_ABS64: 8, R_AARCH64_ABS32: 4}.get(kind)
+                if size is None or symbols is None or index >= len(symbols) or offset + size > len(raw):
+                    continue
+                place = symbols.st_value[index] + addend
+                if size == 8:
+                    place += symbols.st_shndx[index] << _SECTION_SHIFT
+                raw[offset : offset + size] = (place % (1 << 8 * size)).to_bytes(size, "little")
+        return bytes(raw)
+
     def _version(self, versym: int) -> tuple[str, bool]:
         """Name of the version that entry *versym* of .gnu.version means, and whether it is the default one."""
         dynamic = self.file.dynamic
@@ -228,7 +276,7 @@ class ElfImage(Image):
         if table is None:
             return
         next(table.names(), None)  # raises where any name lies beyond the string table
-        defining = DefiningObject(table, b"", self._runs_initialisers())
+        defining = DefiningObject(self, table, b"", self._runs_initialisers())
         indexes = list(self._variable_indexes(table))
         symbols_at = Counter((table.st_shndx[index], table.st_value[index]) for index in indexes)
         for index in indexes:
@@ -248,6 +296,7 @@ class ElfImage(Image):
                 is_part_of_another=False,
                 is_kept_apart=True,
                 defined_in=defining,
+                place=value + (shndx << _SECTION_SHIFT),
             )
 
     def _runs_initialisers(self) -> bool:
@@ -363,6 +412,16 @@ def _names_version(name: bytes, version: str) -> bool:
 def _is_mapping_symbol(name: bytes) -> bool:
     """AAELF64, "Mapping symbols": ``$x`` or ``$d``, alone or before a period; ``$destroy`` is a name like any other."""
     return name in (b"$x", b"$d") or name.startswith((b"$x.", b"$d."))
+
+
+def _uncompressed(content: bytes) -> bytes:
+    """What a compressed section holds; empty where it is not zlib's."""
+    import zlib
+
+    try:
+        return zlib.decompress(content[_CHDR_SIZE:]) if content[:1] == bytes([_ZLIB]) else b""
+    except zlib.error:
+        return b""
 
 
 def _holds_variables(section: Section) -> bool:

@@ -23,8 +23,9 @@ from stubgen.image import (
     alignment_at,
 )
 from stubgen.macho import constants as c
-from stubgen.macho.reader import MachOFile, Symbols
+from stubgen.macho.reader import MachOFile, Section, Symbols
 from stubgen.macho.records import Nlist64
+from stubgen.macho.relocations import ARM64_RELOC_UNSIGNED, r_word
 
 _VARIABLE_TYPES = frozenset({c.S_REGULAR, c.S_ZEROFILL, c.S_GB_ZEROFILL, c.S_THREAD_LOCAL_VARIABLES})
 """Types of sections that hold variables; the others hold pointers to functions, literals and the like."""
@@ -145,33 +146,60 @@ class MachOImage(Image):
 
         N_SO, once with the whole path or first with the folder, stands in front of its file's entries.
         """
+        return self._debugger_entries[0]
+
+    def files_called(self, name: bytes) -> int:
+        return self._debugger_entries[1].count(name)
+
+    @cached_property
+    def _debugger_entries(self) -> tuple[dict[tuple[bytes, int], bytes], list[bytes]]:
+        """The same, and the source file of each object."""
         from stubgen.image.dwarf import full_path
 
         table = self.file.symbols
         found: dict[tuple[bytes, int], bytes] = {}
+        files: list[bytes] = []
         file, before = b"", -1
         for index, n_type in enumerate(table.n_type if table is not None else b""):
             if n_type not in (c.N_SO, c.N_STSYM, c.N_LCSYM) or table is None:
                 continue
             name = table.name(index)
             if n_type == c.N_SO:
-                file = full_path(file if before == index - 1 else b"", name) if name else b""
-                before = index
+                folder = files.pop() if name and file and before == index - 1 else b""
+                file, before = full_path(folder, name) if name else b"", index
+                if file:
+                    files.append(file)
             elif file:
                 found[name, table.n_value[index]] = file
-        return found
+        return found, files
 
     def _source_file(self) -> bytes:
         """The source file of an object, if its debug information says."""
-        if not self._debug_section("debug_info"):
-            return b""
-        from stubgen.image.dwarf import source_file
+        has_debug_information = self.file.section("__DWARF,__debug_info") is not None
+        return self.debug_info.source_file if has_debug_information else b""
 
-        return source_file(self._debug_section)
-
-    def _debug_section(self, name: str) -> bytes:
+    def debug_section(self, name: str) -> bytes:
         section = self.file.section(f"__DWARF,__{name}"[:24])
-        return b"" if section is None else bytes(self.file.content(section))
+        if section is None:
+            return b""
+        content = bytes(self.file.content(section))
+        return self._relocated(section, content) if self.file_type is FileType.OBJECT else content
+
+    def _relocated(self, section: Section, content: bytes) -> bytes:
+        """*content* with the addresses of the symbols that it names; what is added to them stands in place."""
+        symbols, raw = self.file.symbols, bytearray(content)
+        address = r_word(0, pcrel=False, length=3, extern=True, kind=ARM64_RELOC_UNSIGNED)
+        for offset, word in (
+            pair
+            for at, table in self.file.relocations()
+            if at.ordinal == section.ordinal
+            for pair in zip(table.r_address, table.r_word, strict=True)
+        ):
+            index = word & 0xFFFFFF
+            if word - index == address and symbols is not None and index < len(symbols) and offset + 8 <= len(raw):
+                place = int.from_bytes(raw[offset : offset + 8], "little") + symbols.n_value[index]
+                raw[offset : offset + 8] = (place % (1 << 64)).to_bytes(8, "little")
+        return bytes(raw)
 
     def names(self) -> Iterator[bytes]:
         return iter(()) if self.file.symbols is None else self.file.symbols.names()
@@ -202,7 +230,7 @@ class MachOImage(Image):
             return
         next(table.names(), None)  # raises where any name lies beyond the string table
         initialisers = any("mod_init_func" in section.name for section in self.file.sections)
-        defining = DefiningObject(table, b"_", initialisers)
+        defining = DefiningObject(self, table, b"_", initialisers)
         file = self._source_file()
         kept_apart = bool(self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS)
         indexes = list(self._variable_indexes(table))
@@ -225,6 +253,7 @@ class MachOImage(Image):
                 is_part_of_another=in_section and bool(table.n_desc[index] & c.N_ALT_ENTRY),
                 is_kept_apart=kept_apart or not in_section,
                 defined_in=defining,
+                place=table.n_value[index],
             )
 
     def _is_thread_local(self, n_sect: int) -> bool:

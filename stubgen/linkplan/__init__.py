@@ -16,7 +16,7 @@ from stubgen.common.arguments import check_keywords, instance
 from stubgen.linkplan.additions import additions, kept_options, with_additions
 from stubgen.linkplan.decisions import decide_all, make_context, search_of, static_runtimes
 from stubgen.linkplan.edits import edits_of, make_plan
-from stubgen.linkplan.libraries import libraries_in, read_libraries, runtime_archives
+from stubgen.linkplan.libraries import libraries_in, named_objects, read_libraries, runtime_archives
 from stubgen.linkplan.library_file import LibraryFile
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import Action, Edit, LinkerOs, LinkPlan, linker_os_for_host
@@ -115,6 +115,18 @@ def captured_libraries(
     where = search_of(tokens.items, line, search)
     named = read_libraries(tokens.items, where).values()
     return libraries_in([*named, *runtime_archives(static_runtimes(tokens), where)])
+
+
+def captured_objects(captured: CapturedCommand, os: LinkerOs | None = None) -> tuple[str, ...]:
+    """The paths of the objects that the captured command names, there or not.
+
+    Raises:
+        PlanRefusal, UsageError, InputError: as for :func:`plan_link`.
+    """
+    line = read_command(captured, os)
+    if line.toolchain.family is Family.MSVC:
+        return ()
+    return tuple(named_objects(_tokens(line).items, captured.directory or ""))
 
 
 def wrapped_symbols(captured: CapturedCommand, os: LinkerOs | None = None) -> tuple[str, ...]:

@@ -109,9 +109,28 @@ def read_libraries(items: Sequence[Item], search: Search) -> dict[int, Meaning]:
     return dict(_Reader(search).read(items))
 
 
+def named_objects(items: Sequence[Item], directory: str) -> Iterator[str]:
+    """The paths of the inputs that are called like objects, *directory* in front, without a look at any file."""
+    for item in items:
+        if item.option is None and item.values and item.values[0].endswith((".o", ".obj", ".lo")):
+            yield os.path.join(directory, item.values[0])
+        elif item.option is not None and item.option.name == "-filelist" and item.values:
+            yield from (os.path.join(directory, name) for name in _listed(os.path.join(directory, item.values[0])))
+
+
 STATIC = frozenset({"Bstatic", "dn", "non_shared", "static"})
 DYNAMIC = frozenset({"Bdynamic", "dy", "call_shared"})
 """Options, without their dashes, behind which ``-lNAME`` means archives alone, or both again."""
+
+
+def _listed(operand: str) -> list[str]:
+    """The names in ``-filelist FILE[,FOLDER]``; none where it cannot be read."""
+    name, _, folder = operand.partition(",")
+    try:
+        with open(name, encoding="utf-8", errors="surrogateescape") as file:
+            return [os.path.join(folder, line.strip()) for line in file if line.strip()]
+    except OSError:
+        return []
 
 
 class _State(Row):
@@ -204,12 +223,7 @@ class _Reader:
 
     def _list(self, operand: str, *, whole: bool) -> Meaning | None:
         """``-filelist FILE[,FOLDER]``: a file of names, one a line."""
-        name, _, folder = operand.partition(",")
-        try:
-            with open(self.search.path(name), encoding="utf-8", errors="surrogateescape") as file:
-                names = [os.path.join(folder, line.strip()) for line in file if line.strip()]
-        except OSError:
-            return None
+        names = _listed(self.search.path(operand))
         meanings = [self._input(name, whole=whole) for name in names]
         files = tuple(file for meaning in meanings if meaning is not None for file in meaning.files)
         return Meaning(files, archive=False) if files else None

@@ -1,9 +1,9 @@
 """Whether the host's variable is the patch's one, and why not: judged here and nowhere else.
 
-A name alone does not make two variables one. A local's file must be the same as well, unless rustc made the name, and
-what one file shows to others the other must not keep to itself. Compilers number the variables of functions anew in
-every build, and a variable with a dynamic initialiser belongs together with its guard, or is set again when the patch
-is loaded. The readers of object files say what is so; the tables below say what follows.
+A name alone does not make two variables one. A local's file must be the same as well (``same_file``), unless rustc made
+the name, and what one file shows to others the other must not keep to itself. Compilers number the variables of
+functions anew in every build, and a variable with a dynamic initialiser belongs together with its guard, or is set
+again when the patch is loaded. The readers of object files say what is so; the tables below say what follows.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import cached_property
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Variable
+from stubgen.resolve.same_file import Files
 from stubgen.symbols.numbering import SEVERAL, has_sibling, numbering
 from stubgen.symbols.rust import is_rust_name
 
@@ -27,13 +28,14 @@ class Pair:
     Args:
         variables: the patch's of that name, one or several.
         candidates: the host's, of the same kind and exactly that name; at least one.
-        host: the host's file.
+        files: the host's files.
     """
 
-    def __init__(self, variables: Sequence[Variable], candidates: Sequence[Candidate], host: Image) -> None:
+    def __init__(self, variables: Sequence[Variable], candidates: Sequence[Candidate], files: Files) -> None:
         self.variables = variables
         self.candidates = candidates
-        self.host = host
+        self.files = files
+        self.host: Image = files.host
         self.variable = variables[0]
         self.candidate = candidates[0]
 
@@ -53,12 +55,18 @@ class Pair:
         return is_rust_name(self.variable.name)
 
     @cached_property
-    def hosts_file(self) -> str:
-        """Which file the host's is from, for a reason."""
-        if self.candidate.file:
-            return f"another file, {as_text(self.candidate.file)}"
-        advice = " (compile the host with -g)" if self.variable.file.startswith(b"/") else ""  # Mach-O, from DWARF
-        return f"a file that its symbol table does not name{advice}"
+    def is_by_file(self) -> bool:
+        """Whether nothing but a file tells the one variable from others of its name.
+
+        A local symbol is its file's own, unless rustc made its name or the linker made it local.
+        """
+        own = self.variable.local or (self.candidate.local and not self.candidate.hidden)
+        return own and not self.named_by_rustc
+
+    @cached_property
+    def why_another_file(self) -> str:
+        """Why the host's file, called like the patch's, cannot be told to be the same one; empty if it can."""
+        return self.files.why_not(self.variable.defined_in.image, self.variable.file, self.candidate)
 
     @cached_property
     def minimum_size(self) -> int:
@@ -143,19 +151,19 @@ def _was_resized(pair: Pair) -> bool:
     return bool(pair.variable.size and pair.candidate.size and pair.variable.size != pair.candidate.size)
 
 
-def _is_one_files(pair: Pair) -> bool:
-    """Whether nothing but its file tells the patch's variable from others."""
-    return pair.variable.local and not pair.named_by_rustc
+def _is_seen_by_others(pair: Pair) -> bool:
+    """Whether the patch's is one file's own, and the host's is not."""
+    own = pair.variable.local and not pair.named_by_rustc
+    return own and (not pair.candidate.local or pair.candidate.hidden)
 
 
-def _is_of_another_file(pair: Pair) -> bool:
-    return _is_one_files(pair) and (not pair.variable.file or pair.variable.file != pair.candidate.file)
+def _unseen(pair: Pair) -> str:
+    """What else there is to say of a host's variable that is one file's own, where the patch's is not."""
+    return "" if pair.variable.local else ", and not visible to others"
 
 
-def _is_hidden_in_another_file(pair: Pair) -> bool:
-    """Whether others see the patch's variable, and the host's is another file's own."""
-    seen = not pair.variable.hidden and not pair.named_by_rustc
-    return seen and bool(pair.candidate.file) and pair.variable.file != pair.candidate.file
+def _names_no_file(pair: Pair) -> bool:
+    return pair.is_by_file and bool(pair.candidate.file) and not pair.variable.file
 
 
 def _has_grown(pair: Pair) -> bool:
@@ -192,26 +200,23 @@ SYMBOL_RULES = (
         _was_resized,
         lambda pair: f"its size changed from {pair.candidate.size} to {pair.variable.size} bytes",
     ),
+    Rule(_is_seen_by_others, _says("the host's is visible to other files")),
     Rule(
-        lambda pair: _is_one_files(pair) and not pair.candidate.local,
-        _says("the host's is visible to other files"),
-    ),
-    Rule(
-        lambda pair: _is_one_files(pair) and bool(pair.candidate.file) and not pair.variable.file,
+        _names_no_file,
         lambda pair: (
             f"the host's is from {as_text(pair.candidate.file)}, and the patch's object names no file "
             f"(Mach-O: compile it with -g)"
         ),
     ),
-    Rule(_is_of_another_file, lambda pair: f"the host's is from {pair.hosts_file}"),
     Rule(
-        _is_hidden_in_another_file,
-        lambda pair: f"the host's is from {pair.hosts_file}, and not visible to others",
+        lambda pair: pair.is_by_file and bool(pair.files.why_not_by_name(pair.variable.file, pair.candidate)),
+        lambda pair: pair.files.why_not_by_name(pair.variable.file, pair.candidate) + _unseen(pair),
     ),
 )
 """What the symbols of both say, in the order in which reasons are given."""
 
 HOST_RULES = (
+    Rule(lambda pair: pair.is_by_file and bool(pair.why_another_file), lambda pair: pair.why_another_file),
     Rule(
         _has_grown,
         lambda pair: (

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, LANDING_PADS, WORD
 from stubgen.common.text import as_text
@@ -38,6 +38,9 @@ from stubgen.resolve.verdicts import (
     Verdict,
 )
 from stubgen.symbols.versions import plain_name, split_pin
+
+if TYPE_CHECKING:
+    from stubgen.resolve.same_file import Files
 
 _DEFINED_BY_STUBS = (Kind.FUNCTION, Kind.DATA, Kind.ABSOLUTE)
 
@@ -134,6 +137,13 @@ class _Resolver(ABC, Generic[PolicyT]):
             Kind.IMPORT: self._import,
         }
 
+    @cached_property
+    def files(self) -> Files:
+        """Which of the patch's files are the host's."""
+        from stubgen.resolve.same_file import Files
+
+        return Files(self.host.image, self.policy.linked if isinstance(self.policy, BoundPolicy) else ())
+
     @abstractmethod
     def _targets(self) -> Mapping[bytes, Target] | None:
         """Spelling -> what it means, for the symbols that only bound copies can reach; None where none are made."""
@@ -204,7 +214,7 @@ class _Resolver(ABC, Generic[PolicyT]):
         if first.writable:
             from stubgen.resolve.keep_state import Pair, reason_not_to_ask
 
-            reason = reason_not_to_ask(Pair(variables, candidates, self.host.image))
+            reason = reason_not_to_ask(Pair(variables, candidates, self.files))
         return SharedVariable(as_text(first.name), first.size, first.writable, forwarded=False, reason_not_kept=reason)
 
     def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
@@ -491,7 +501,7 @@ class _BoundResolver(_Resolver[BoundPolicy]):
             return self._start_afresh(variables, candidates)
         from stubgen.resolve.keep_state import Pair, reason_not_kept
 
-        reason = reason_not_kept(Pair(variables, candidates, self.host.image))
+        reason = reason_not_kept(Pair(variables, candidates, self.files))
         if not reason:
             self.targets[first.name] = target._replace(kept=True)
         return SharedVariable(as_text(first.name), first.size, first.writable, not reason, reason)

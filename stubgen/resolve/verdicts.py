@@ -113,6 +113,7 @@ class BoundPolicy(Row):
     data: DataPolicy = DataPolicy.AUTO
     tls: TlsPolicy = TlsPolicy.AUTO
     keep_state: bool = False  # use the host's writable variables where patch and host both define them
+    linked: tuple[str, ...] = ()  # paths of the objects that the host's link named
 
 
 class SharedVariable(NamedTuple):

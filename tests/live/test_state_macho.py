@@ -486,7 +486,7 @@ UNSURE = {
         {"host": "-g0"},
         r"from a file that its symbol table does not name \(compile the host with -g\)",
     ),
-    "neither": ({"host": "-g0", "patch": "-g0"}, r"a file that its symbol table does not name$"),
+    "neither": ({"host": "-g0", "patch": "-g0"}, r"not name \(compile host and patch with -g\)$"),
 }
 
 
@@ -499,6 +499,43 @@ def test_a_static_variable_of_unknown_origin_is_not_kept(case: str, tmp_path: Pa
     found = {variable.name: variable for variable in judged.shared_variables}
     assert not found["_count"].forwarded
     assert re.search(reason, found["_count"].reason_not_kept)
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_a_static_is_not_what_all_files_see(name: str, tmp_path: Path) -> None:
+    """A patch's hidden or plain global would count in another file's static, which looks local as a hidden one does."""
+    tools = toolchain(name)
+    host = STATICS + '__attribute__((visibility("hidden"))) int level = 1; int main(void) { return ++level + count; }'
+    undefined = [] if name == "zig" else ["-undefined", "dynamic_lookup"]
+    (tmp_path / "state.c").write_text(host)
+    run([*tools.compile, "-g", "-c", "state.c", "-o", "host.o"], cwd=tmp_path)
+    run([*tools.link, *undefined, "-o", "host", "host.o"], cwd=tmp_path)
+    hidden = '__attribute__((visibility("hidden"))) int'
+    patch = f"{hidden} count = 5, level = 5; long table[4]; int f(void) {{ return ++count + ++level + ++table[1]; }}"
+    compiled = compile_patch(tmp_path, tools, patch, "-g", "-fno-sanitize=all")
+    judged = StubBuilder(tmp_path / "host").judge([compiled], slide=SLIDE, bind=True, keep_state=True)
+    found = {variable.name: variable for variable in judged.shared_variables}
+    assert found["_level"].forwarded
+    for own in ("_count", "_table"):
+        assert re.search(
+            r"^the host's is from another file, /.*, and not visible to others$", found[own].reason_not_kept
+        )
+
+
+def test_a_file_that_was_compiled_twice_has_each_static_twice(tmp_path: Path) -> None:
+    """Two objects of one source each have their ``static int count``; which one a patch's is, its path does not say."""
+    tools = toolchain("lld")
+    (tmp_path / "state.c").write_text(
+        f"#ifdef ONE\n{STATICS} int main(void) {{ return count; }}\n#else\nint second(void) {{ return 2; }}\n#endif\n"
+    )
+    for output, options in (("one.o", ["-DONE"]), ("two.o", [])):
+        run([*tools.compile, "-g", *options, "-c", "state.c", "-o", output], cwd=tmp_path)
+    run([*tools.link, "-undefined", "dynamic_lookup", "-o", "host", "one.o", "two.o"], cwd=tmp_path)
+    (tmp_path / "state.c").write_text(STATICS)
+    run([*tools.compile, "-g", "-c", "state.c", "-o", "patch.o"], cwd=tmp_path)
+    judged = StubBuilder(tmp_path / "host").judge([tmp_path / "patch.o"], slide=SLIDE, bind=True, keep_state=True)
+    (count,) = (variable for variable in judged.shared_variables if variable.name == "_count")
+    assert re.search(r"^the host was linked from 2 objects of /.*/state\.c$", count.reason_not_kept)
 
 
 SHARED = """

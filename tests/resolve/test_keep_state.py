@@ -38,6 +38,8 @@ def judge(folder: Path, host: dict[str, str], patch: dict[str, str], *options: s
 
 MAIN = "int main(void) { return 0; }"
 USED = "__attribute__((used))"
+F = "int f(void) { return 3; }"
+NOT_THIS = "the host's is from a file a.c, and nothing says that it is this one; compile host and patch with -g"
 
 CASES = {
     "another file's static": (
@@ -46,9 +48,34 @@ CASES = {
         {"count": "the host's is from another file, a.c"},
     ),
     "the same file's static": (
-        {"a.c": f"static int {USED} count = 1; {MAIN}"},
-        {"a.c": f"static int {USED} count = 1;"},
+        {"a.c": f"static int {USED} count = 1; {F} {MAIN}"},
+        {"a.c": f"static int {USED} count = 1; {F}"},
         {"count": ""},
+    ),
+    "a static of a file of that name": (
+        {"a.c": f"static int {USED} count = 1; {F} {MAIN}"},
+        {"a.c": f"static int {USED} count = 1; int g(void) {{ return 1; }}"},
+        {"count": NOT_THIS},
+    ),
+    "a static of a file of that name, with a static function in common": (
+        {"a.c": f"static int {USED} count = 1; static {USED} {F} {MAIN}"},
+        {"a.c": f"static int {USED} count = 1; static {USED} {F}"},
+        {"count": NOT_THIS},
+    ),
+    "a static of a file of that name, with an inline function in common": (
+        {"a.cc": f"static int {USED} count = 1; inline {USED} {F} {MAIN}"},
+        {"a.cc": f"static int {USED} count = 1; inline {USED} {F}"},
+        {"_ZL5count": NOT_THIS.replace("a.c", "a.cc")},
+    ),
+    "of two files of that name": (
+        {"a.c": f"static int {USED} count = 1; {F} {MAIN}", "x/a.c": "int g(void) { return 1; }"},
+        {"a.c": f"static int {USED} count = 1; {F}"},
+        {"count": NOT_THIS},
+    ),
+    "a hidden global for a static": (
+        {"a.c": f"static int {USED} count = 1; {MAIN}"},
+        {"b.c": '__attribute__((visibility("hidden"))) int count = 1;'},
+        {"count": "the host's is from another file, a.c, and not visible to others"},
     ),
     "another C++ file's static": (
         {"a.cc": f"static int {USED} count = 1; {MAIN}"},
@@ -71,8 +98,8 @@ CASES = {
         {"count": "the host's is from another file, a.c, and not visible to others"},
     ),
     "a static that became visible": (
-        {"a.c": f"static int {USED} count = 1; {MAIN}"},
-        {"a.c": "int count = 1;"},
+        {"a.c": f"static int {USED} count = 1; {F} {MAIN}"},
+        {"a.c": f"int count = 1; {F}"},
         {"count": ""},
     ),
     "a global": ({"a.c": f"int count = 1; {MAIN}"}, {"a.c": "int count = 1;"}, {"count": ""}),

@@ -14,7 +14,9 @@ from stubgen.image.elf import ElfImage
 from stubgen.macho.reader import Symbols
 from stubgen.macho.records import NLIST_64, Nlist64
 from stubgen.resolve.keep_state import HOST_RULES, SYMBOL_RULES, Pair, reason_not_kept, reason_not_to_ask
+from stubgen.resolve.same_file import Files
 
+IMAGE = ElfImage(elf_host([]), "patch.o")
 AT = BASE + SIZE + 64
 
 
@@ -25,7 +27,7 @@ def defining(*names: bytes, prefix: bytes = b"", runs_initialisers: bool = False
         entries += NLIST_64.pack(Nlist64(len(strings), 0, 0, 0, 0), "the names")
         strings += name + b"\0"
     table = Symbols(memoryview(entries), StringTable(memoryview(strings), "the names"))
-    return DefiningObject(table, prefix, runs_initialisers)
+    return DefiningObject(IMAGE, table, prefix, runs_initialisers)
 
 
 def variable(**facts: object) -> Variable:
@@ -65,7 +67,7 @@ class HostImage(ElfImage):
 def pair(patch: Sequence[Variable], found: Sequence[Candidate], *others: str) -> Pair:
     """The two, in a host that has *others* too."""
     symbols = [Sym(name, AT + 64, e.STT_OBJECT, section=DATA) for name in ("count", *others)]
-    return Pair(patch, found, HostImage(elf_host(symbols), "host"))
+    return Pair(patch, found, Files(HostImage(elf_host(symbols), "host")))
 
 
 LOCAL = {"local": True}
@@ -100,8 +102,8 @@ RULES: dict[str, Pair] = {
         [variable(file=b"", **LOCAL)], [candidate(file=b"a.c", **LOCAL)]
     ),
     "the host's is from another file, b.c": pair([variable(**LOCAL)], [candidate(file=b"b.c", **LOCAL)]),
-    "the host's is from another file, b.c, and not visible to others": pair(
-        [variable()], [candidate(file=b"b.c", **LOCAL)]
+    "the host's is from a file a.c, and nothing says that it is this one; compile host and patch with -g": pair(
+        [variable(file=b"a.c", **LOCAL)], [candidate(file=b"a.c", **LOCAL)]
     ),
     "it has grown: the patch's has 5 bytes or more, and the host's at most 4": pair(
         [variable(minimum_size=5)], [candidate()]
@@ -114,6 +116,16 @@ RULES: dict[str, Pair] = {
     ),
 }
 """Reason -> a pair about which it is the first, in the order in which they are given."""
+
+
+def test_what_one_file_keeps_to_itself_is_no_other_files() -> None:
+    """A hidden global of the patch would write into a static of any file of the host's, whatever that holds."""
+    for facts in ({"hidden": True}, {}):
+        reason = "the host's is from another file, b.c, and not visible to others"
+        assert reason_not_kept(pair([variable(**facts)], [candidate(file=b"b.c", **LOCAL)])) == reason
+        assert not reason_not_kept(pair([variable(**facts)], [candidate(hidden=True, **LOCAL)]))
+    reason = "the host's is visible to other files"
+    assert reason_not_kept(pair([variable(**LOCAL)], [candidate(hidden=True, **LOCAL)])) == reason
 
 
 def test_nothing_speaks_against_it() -> None:

@@ -1,0 +1,112 @@
+"""Whether a file that the patch was compiled from is one that the host was linked from: judged here and nowhere else.
+
+An ELF file symbol holds a base name, and two folders may each have their ``util.c``. So that name alone only tells
+files apart. What makes two one is the path that debug information has on both sides; or that the host names a single
+file so, and its link named this very object, or it has a function of this object's of which a program has but one.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Sequence
+from functools import cached_property
+
+from stubgen.common.text import as_text
+from stubgen.image import Candidate, Image, Kind
+
+ADVICE = "compile host and patch with -g"
+
+
+class Files:
+    """The files of one host.
+
+    Args:
+        host: its file.
+        linked: the paths of the objects that its link named.
+    """
+
+    def __init__(self, host: Image, linked: Sequence[str] = ()) -> None:
+        self.host = host
+        self.linked = linked
+        self._vouched: dict[tuple[int, bytes], tuple[Image, bool]] = {}
+
+    def why_not_by_name(self, file: bytes, candidate: Candidate) -> str:
+        """Why the names alone say that a local symbol of the host is not from the patch's *file*; empty if they do not.
+
+        ELF: base names, from the file symbols; Mach-O: paths, from DWARF and N_SO.
+        """
+        if candidate.file:
+            return "" if file == candidate.file else f"the host's is from another file, {as_text(candidate.file)}"
+        advice = f" ({ADVICE if not file else 'compile the host with -g'})" if self.host.format == "macho" else ""
+        return f"the host's is from a file that its symbol table does not name{advice}"
+
+    def why_not(self, image: Image, file: bytes, candidate: Candidate) -> str:
+        """Why a local symbol of the host cannot be told to be from the same file; empty if it can.
+
+        Args:
+            image: the patch's object.
+            file: its file, as its symbol table or, in Mach-O, its debug information has it.
+            candidate: the host's symbol.
+        """
+        other = self.why_not_by_name(file, candidate)
+        if other:
+            return other
+        is_path = posixpath.isabs(file)
+        path = file if is_path else image.debug_info.source_file
+        hosts = candidate.file if is_path else self._path_of(candidate)
+        if path and hosts and path != hosts:
+            return f"the host's is from another file, {as_text(hosts)}"
+        if path and path == hosts and posixpath.isabs(path):
+            times = self.host.files_called(file) if is_path else self._units_of(path)
+            return "" if times == 1 else f"the host was linked from {times} objects of {as_text(path)}"
+        if self.host.files_called(file) == 1 and (self._was_linked(image) or self._vouches(image, candidate)):
+            return ""
+        return f"the host's is from a file {as_text(file)}, and nothing says that it is this one; {ADVICE}"
+
+    def _path_of(self, candidate: Candidate) -> bytes:
+        """The path of the file of a symbol of the host, by its debug information; empty where that does not say."""
+        units = self.host.debug_info.called(candidate.file)
+        if len(units) == 1 and self.host.files_called(candidate.file) == 1:
+            return units[0].path
+        paths = {unit.path for unit in units if candidate.address in self.host.debug_info.variables(unit)}
+        return paths.pop() if len(paths) == 1 else b""
+
+    def _units_of(self, path: bytes) -> int:
+        """How many objects of this file the host was linked from: each has its own statics."""
+        return sum(unit.path == path for unit in self.host.debug_info.called(posixpath.basename(path)))
+
+    def _was_linked(self, image: Image) -> bool:
+        """Whether the host's link named this very object, and no other that is called so.
+
+        GNU ld keeps no file symbol of an object of which it kept nothing; of two that are called alike the host's
+        one file may be the other's.
+        """
+        base = os.path.basename(image.name)
+        named = [path for path in self.linked if os.path.basename(path) == base]
+        return len(named) == 1 and os.path.realpath(named[0]) == os.path.realpath(image.name)
+
+    def _vouches(self, image: Image, candidate: Candidate) -> bool:
+        """Whether the host has a function of this object's of which a program has but one."""
+        key = (id(image), candidate.file)
+        if key not in self._vouched:
+            weak = {function.name for function in image.functions() if function.weak}
+            functions = {function.name for function in image.functions()}.intersection(image.definitions()) - weak
+            found = self.host.find(functions) if functions else {}
+            vouched = any(self._is_the_programs(each, candidate) for pool in found.values() for each in pool)
+            self._vouched[key] = (image, vouched)  # held, so that its identity stays its own
+        return self._vouched[key][1]
+
+    def _is_the_programs(self, function: Candidate, candidate: Candidate) -> bool:
+        """Whether a function of the host is the one that all its files see.
+
+        mold makes those local that a program does not export, and lists each with its file.
+        """
+        if function.kind is not Kind.FUNCTION:
+            return False
+        return not function.local or function.hidden or (self._hides_all and function.file == candidate.file)
+
+    @cached_property
+    def _hides_all(self) -> bool:
+        """Whether the linker made a program's global symbols local."""
+        return any(start.local for start in self.host.find({b"_start"}).get(b"_start", ()))
