@@ -65,6 +65,9 @@ NOT_LINKING = frozenset(
 )
 """With one of these, a compiler driver links nothing; to a linker, some of them mean other things."""
 
+KEPT = 32
+"""Records of one output that are kept; the oldest go when another is written."""
+
 MAX_TIME = 253_370_764_800  # seconds since 1970
 """The year 9999 begins: no record is from later."""
 
@@ -130,20 +133,25 @@ class Capture:
     def load(cls, path: str | Path) -> Capture:
         """The record in the file *path*.
 
+        A record says what a link runs, so another user's is not believed, nor is one that anybody may write; the
+        variables that it sets are those that a capture keeps, and its response files are those beside it.
+
         Raises:
-            UnreadableInput: there is no such file.
+            UnreadableInput: there is no such file, or whose it is forbids to believe it.
             MalformedInput: the file holds no record, or another version's.
         """
         import json
         from pathlib import Path as PathType
 
         from stubgen.common.arguments import path as checked_path
-        from stubgen.common.files import read_input
+        from stubgen.common.files import open_input
         from stubgen.errors import MalformedInput, UsageError
 
         file = PathType(checked_path("path", path))
-        content = bytes(read_input(file))
+        content, status = open_input(file)
+        _refuse_foreign(file, status)
         try:
+            content = bytes(content)
             record = json.loads(content)
             schema = _number(record["schema"])
             if schema != SCHEMA:
@@ -154,11 +162,11 @@ class Capture:
             return cls(
                 argv=[_text(word) for word in record["argv"]],
                 directory=_text(record["directory"]),
-                environment={_variable(name): _text(value) for name, value in record["environment"].items()},
+                environment={_variable(file, name): _text(value) for name, value in record["environment"].items()},
                 time=_timestamp(record["time"]),
                 output=_text(record["output"]),
                 response_files={
-                    _text(name): file.parent / _text(copy) for name, copy in record["response_files"].items()
+                    _text(name): _beside(file, _text(copy)) for name, copy in record["response_files"].items()
                 },
                 path=file,
             )
@@ -166,6 +174,39 @@ class Capture:
             raise MalformedInput(
                 f"{file}: not a captured link; give a *{RECORD_SUFFIX} file that hotpatch-stubgen-linker wrote"
             ) from error
+
+
+def _refuse_foreign(file: Path, status: os.stat_result) -> None:
+    """Refuse the record *file* where somebody else chose what it says; root could choose what this program is.
+
+    Raises:
+        UnreadableInput: somebody did, or could.
+    """
+    from stubgen.errors import UnreadableInput
+
+    if status.st_uid not in (os.geteuid(), 0):
+        raise UnreadableInput(
+            f"{file}: is another user's record, and says which programs a link runs: capture the link yourself, "
+            "or make the file yours"
+        )
+    if status.st_mode & 0o002:
+        raise UnreadableInput(
+            f"{file}: anybody may write this record, which says what programs a link runs: look at it, and chmod o-w it"
+        )
+
+
+def _beside(file: Path, name: str) -> Path:
+    """The response file *name* in the folder of the record *file*.
+
+    Raises:
+        MalformedInput: it is elsewhere.
+    """
+    from stubgen.errors import MalformedInput
+
+    copy = file.parent / name
+    if os.path.basename(name) != name or name in ("", ".", "..") or copy.is_symlink():
+        raise MalformedInput(f"{file}: its response file {name} is not beside it, where a capture puts copies")
+    return copy
 
 
 def _text(value: object) -> str:
@@ -178,11 +219,19 @@ def _text(value: object) -> str:
     return value
 
 
-def _variable(value: object) -> str:
-    """The name of an environment variable."""
+def _variable(file: Path, value: object) -> str:
+    """The name of an environment variable that the record *file* sets.
+
+    Raises:
+        MalformedInput: it is none that a capture keeps: ``LD_PRELOAD`` would run what its value names.
+    """
+    from stubgen.errors import MalformedInput
+
     name = _text(value)
     if not name or "=" in name:
         raise ValueError(name)
+    if name not in ENVIRONMENT:
+        raise MalformedInput(f"{file}: sets {name}, which no capture keeps: capture the link again")
     return name
 
 
@@ -207,6 +256,11 @@ def read_captures(directory: str | Path) -> list[Capture]:
         UnreadableInput: there is no such folder.
         UsageError: *directory* is no path.
     """
+    return _read_folder(directory)[0]
+
+
+def _read_folder(directory: str | Path) -> tuple[list[Capture], str]:
+    """Every sound record in *directory*, oldest first, and why another one is none."""
     from pathlib import Path as PathType
 
     from stubgen.common.arguments import path
@@ -215,14 +269,14 @@ def read_captures(directory: str | Path) -> list[Capture]:
     folder = PathType(path("directory", directory))
     if not folder.is_dir():
         raise UnreadableInput(f"{folder}: no such folder; nothing was captured there")
-    captures = []
+    captures, refused = [], ""
     for file in sorted(folder.glob(f"*{RECORD_SUFFIX}")):
         try:
             captures.append(Capture.load(file))
-        except InputError:  # another version's, or one that is being written right now
-            continue
+        except InputError as error:  # another version's, or one that is being written right now
+            refused = str(error)
     captures.sort(key=lambda capture: capture.time)
-    return captures
+    return captures, refused
 
 
 def newest_capture(directory: str | Path, output_name: str) -> Capture:
@@ -238,7 +292,7 @@ def newest_capture(directory: str | Path, output_name: str) -> Capture:
     from stubgen.common.arguments import path
     from stubgen.errors import UnreadableInput
 
-    captures, wanted = read_captures(directory), path("output_name", output_name)
+    (captures, refused), wanted = _read_folder(directory), path("output_name", output_name)
     for matches in (_same_output, _same_output_but_hash):
         found = [capture for capture in captures if matches(capture.output, wanted)]
         if found:
@@ -247,7 +301,7 @@ def newest_capture(directory: str | Path, output_name: str) -> Capture:
     known = ", ".join(sorted({os.path.basename(capture.output) for capture in captures if capture.output}))
     raise UnreadableInput(
         f"{directory}: no captured link wrote {output_name}; "
-        + (f"those that were captured wrote {known}" if known else "none was captured")
+        + (f"those that were captured wrote {known}" if known else refused or "none was captured")
     )
 
 
@@ -289,38 +343,78 @@ def record(
 ) -> str:
     """Write the record of the link *argv*; the path of its file.
 
-    The file appears at once and whole, under a name that no other link of the build has.
+    The file appears at once and whole, under a name that no other link of the build has, or not at all. Of the
+    records of one output the newest :data:`KEPT` stay.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    import json
     import time
+    from binascii import crc32
 
     here = directory or os.getcwd()
     variables = os.environ if environment is None else environment
     folder = os.fspath(capture_directory)
     os.makedirs(folder, exist_ok=True)
-    now = time.time()
     output = output_of(argv, here)
-    stem = "".join(c if c.isalnum() or c in "._-" else "_" for c in os.path.basename(output))[:80] or "link"
-    name = f"{stem}.{time.time_ns():x}.{os.getpid():x}"
-    copies = _copy_response_files(argv, here, folder, name)
+    stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in os.path.basename(output))[:80]
+    mark = crc32(os.fsencode(os.path.join(here, output)))
+    series = f"{stem or 'link'}.{mark:08x}."
+    name = f"{series}{time.time_ns():x}.{os.getpid():x}"
     document = {
         "schema": SCHEMA,
         "argv": list(argv),
         "directory": here,
         "environment": {key: variables[key] for key in ENVIRONMENT if key in variables},
-        "time": now,
+        "time": time.time(),
         "output": output,
-        "response_files": copies,
     }
     path = os.path.join(folder, name + RECORD_SUFFIX)
+    try:
+        document["response_files"] = _copy_response_files(argv, here, folder, name)
+        _write_record(path, document)
+    except BaseException:
+        _remove_files(folder, [file for file in os.listdir(folder) if file.startswith(f"{name}.")])
+        raise
+    _prune(folder, series)
+    return path
+
+
+def _write_record(path: str, document: Mapping[str, object]) -> None:
+    """Write *document* at *path*, whole."""
+    import json
+
     temporary = f"{path}.tmp"
     with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
         json.dump(document, file, indent=1)
     os.replace(temporary, path)
-    return path
+
+
+def _prune(folder: str, series: str) -> None:
+    """Remove the oldest records whose names begin with *series*, with their response files, beyond :data:`KEPT`."""
+    times = {}
+    for file in os.listdir(folder):
+        if file.startswith(series) and file.endswith(RECORD_SUFFIX):
+            moment, _, process = file[len(series) : -len(RECORD_SUFFIX)].partition(".")
+            if _is_hexadecimal(moment) and _is_hexadecimal(process):
+                times[f"{series}{moment}.{process}"] = int(moment, 16)
+    old = sorted(times, key=lambda name: times[name])[:-KEPT]
+    if old:
+        copies = [file for file in os.listdir(folder) if file.endswith(".rsp") and file.startswith(series)]
+        of = {name: [copy for copy in copies if copy.startswith(f"{name}.")] for name in old}
+        _remove_files(folder, [file for name in old for file in (name + RECORD_SUFFIX, *of[name])])
+
+
+def _is_hexadecimal(text: str) -> bool:
+    return bool(text) and not text.strip("0123456789abcdef")
+
+
+def _remove_files(folder: str, names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            os.unlink(os.path.join(folder, name))
+        except OSError:  # another link of the build was faster
+            continue
 
 
 def _response_names(argv: Iterable[str], directory: str) -> Iterable[tuple[str, str]]:
@@ -415,11 +509,25 @@ def links(argv: Sequence[str]) -> bool:
 
 
 def linker_main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Record the command and become the real linker: the console script ``hotpatch-stubgen-linker``."""
+    """Record the command and become the real linker: the console script ``hotpatch-stubgen-linker``.
+
+    An interrupt ends it without a word, as it would have ended the linker.
+    """
+    try:
+        _record_and_become(argv)
+    except KeyboardInterrupt:
+        import signal
+
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    sys.exit(130)
+
+
+def _record_and_become(argv: Sequence[str] | None) -> NoReturn:
     arguments = sys.argv[1:] if argv is None else list(argv)
     real = os.environ.get("STUBGEN_REAL_LINKER", "")
     folder = os.environ.get("STUBGEN_CAPTURE_DIR", "")
-    if not real:
+    if not real.strip():
         _exit_with_error("set STUBGEN_REAL_LINKER to the linker that this one stands in front of")
     command = _real_command(real)
     full = [*command, *arguments]
@@ -449,7 +557,10 @@ def _real_command(real: str) -> list[str]:
         return [real]
     import shlex
 
-    return shlex.split(real)
+    try:
+        return shlex.split(real)
+    except ValueError as error:
+        _exit_with_error(f"STUBGEN_REAL_LINKER is {real!r}, which is no command: {str(error).lower()}")
 
 
 def become(argv: Sequence[str]) -> NoReturn:
@@ -466,9 +577,8 @@ def become(argv: Sequence[str]) -> NoReturn:
             f"{program}: leads back to this capture executable; STUBGEN_REAL_LINKER must name the real linker"
         )
     environment = {**os.environ, DEPTH: str(int(depth) + 1)}
-    sys.stdout.flush()
-    sys.stderr.flush()
     try:
+        _restore_signals()
         if os.name == "posix":
             os.execve(program, list(argv), environment)  # noqa: S606 - becoming the user's linker is the point
         import subprocess
@@ -476,6 +586,18 @@ def become(argv: Sequence[str]) -> NoReturn:
         sys.exit(subprocess.call(list(argv), executable=program, env=environment))
     except OSError as error:
         _exit_with_error(f"{program}: cannot be run: {error.strerror}")
+
+
+def _restore_signals() -> None:
+    """Let the linker have the signals that Python ignores, and that stay ignored in the program that it becomes.
+
+    A linker that writes to a pipe without a reader, or beyond the size that a file may have, is to end by them.
+    """
+    import signal
+
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 def _find(program: str) -> str | None:
@@ -498,13 +620,17 @@ def _is_this_executable(program: str) -> bool:
 
 
 def _print_error(sentence: str) -> None:
-    sys.stderr.write(f"hotpatch-stubgen-linker: {sentence}\n")
+    """Tell people, where they listen: standard error may be closed, or full."""
+    try:
+        sys.stderr.write(f"hotpatch-stubgen-linker: {sentence}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):  # full, closed, or None
+        return
 
 
 def _exit_with_error(sentence: str) -> NoReturn:
     _print_error(f"error: {sentence}")
-    sys.stderr.flush()
-    sys.exit(4)
+    os._exit(4)  # what could not be printed is still buffered, and would change the status
 
 
 if __name__ == "__main__":

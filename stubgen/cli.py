@@ -90,7 +90,7 @@ def _module_of(command: str) -> Any:
 
 
 def run() -> NoReturn:
-    """The console script: :func:`main`, and then an end without tidying up, which takes as long as a small patch.
+    """The program: :func:`main`, and then an end without tidying up, which takes as long as a small patch.
 
     Nothing is lost by it: standard output is flushed where it is printed to, and standard error at each line's end.
     Nor are cycles looked for on the way: a million verdicts hold none.

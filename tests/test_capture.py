@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from stubgen import capture
 from stubgen.capture import Capture, links, newest_capture, output_of, read_captures, record
 from stubgen.errors import MalformedInput, UnreadableInput
 
@@ -120,6 +122,133 @@ def test_the_real_linker_may_be_a_command(shim: Path, fake_linker: Path, tmp_pat
     done = link(shim, f"{fake_linker} -target 'a b'", tmp_path / "records", "-o", "app")
     assert done.stdout == "linking -target a b -o app\n"
     assert read_captures(tmp_path / "records")[0].argv[1:3] == ["-target", "a b"]
+
+
+def run_in_shell(shim: Path, folder: Path, real: str, ending: str, records: str = "records") -> tuple[int, str]:
+    """The shim's exit status behind what the shell makes of its streams, and whether the linker ran."""
+    script = f'"{shim}" -o app {ending}\necho $? > status\n'
+    environment = {**os.environ, "STUBGEN_REAL_LINKER": real, "STUBGEN_CAPTURE_DIR": str(folder / records)}
+    subprocess.run(["sh", "-c", script], check=True, cwd=folder, env=environment, timeout=60)
+    return int((folder / "status").read_text()), (folder / "ran").read_text() if (folder / "ran").exists() else ""
+
+
+@pytest.mark.parametrize("ending", [">&-", "2>&-", ">&- 2>&-", "<&-", ">&- 2>&- <&-", "2>/dev/full", ">/dev/full"])
+@pytest.mark.parametrize("records", ["records", "file/below"])
+def test_no_stream_that_is_closed_or_full_breaks_a_build(shim: Path, tmp_path: Path, ending: str, records: str) -> None:
+    """Build systems close streams, and disks are full: the linker was not run, and the build broke for a record."""
+    (tmp_path / "file").write_text("")
+    linker = tmp_path / "fake-ld"
+    linker.write_text(f"#!/bin/sh\necho yes > {tmp_path}/ran\nexit 7\n")
+    linker.chmod(0o755)
+    assert run_in_shell(shim, tmp_path, str(linker), ending, records) == (7, "yes\n")
+    assert len(list((tmp_path / "records").glob("*"))) == (records == "records")
+
+
+@pytest.mark.parametrize(
+    ("real", "words"),
+    [
+        ("   ", "set STUBGEN_REAL_LINKER"),
+        ("'/opt/a b/cc -x", 'STUBGEN_REAL_LINKER is "\'/opt/a b/cc -x", which is no command: no closing quotation'),
+        ('cc "', "no closing quotation"),
+    ],
+)
+def test_a_real_linker_that_is_no_command_is_one_sentence(shim: Path, tmp_path: Path, real: str, words: str) -> None:
+    """A quote that somebody forgot to close is said so; a traceback reads like a bug."""
+    done = link(shim, real, tmp_path, "-o", "app")
+    assert done.returncode == 4
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGPIPE, signal.SIGXFSZ], ids=lambda n: n.name)
+def test_the_linker_has_the_signals_that_python_ignores(shim: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """A linker whose reader is gone went on for ever, because Python ignores SIGPIPE and exec keeps that."""
+    linker = tmp_path / "fake-ld"
+    linker.write_text(f"#!/bin/sh\nkill -{number.value} $$\nexit 0\n")
+    linker.chmod(0o755)
+    assert link(shim, linker, tmp_path / "records", "-o", "app").returncode == -number
+
+
+@pytest.mark.parametrize("while_", ["the record is written", "the linker is looked for"])
+def test_an_interrupt_before_the_link_says_nothing(tmp_path: Path, while_: str) -> None:
+    """Ctrl-C ends a build; a traceback for each link of it, and half a record, are nobody's wish."""
+    function = "_write_record" if while_ == "the record is written" else "_find"
+    code = (
+        "import os, signal, stubgen.capture as c\n"
+        f"def interrupted(*_): open({str(tmp_path / 'x')!r}, 'w'); os.kill(os.getpid(), signal.SIGINT); c.os.getpid()\n"
+        f"c.{function} = interrupted\n"
+        "c.linker_main(['-o', 'app', '@objects.rsp'])\n"
+    )
+    (tmp_path / "objects.rsp").write_text("x.o")
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        check=False,
+        capture_output=True,
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "STUBGEN_REAL_LINKER": "true",
+            "STUBGEN_CAPTURE_DIR": str(tmp_path / "records"),
+        },
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+    assert (tmp_path / "x").exists()
+    left = sorted(path.suffix for path in (tmp_path / "records").iterdir())
+    assert left == ([] if while_ == "the record is written" else [".json", ".rsp"])
+
+
+def test_a_record_that_fails_leaves_nothing(shim: Path, fake_linker: Path, tmp_path: Path) -> None:
+    """Half a record, or copies that no record names, would lie there for ever."""
+    (tmp_path / "one.rsp").write_text("-o app")
+    (tmp_path / "two.rsp").write_text("x.o")
+    (tmp_path / "two.rsp").chmod(0)
+    if os.geteuid() == 0:  # who may read everything
+        (tmp_path / "two.rsp").unlink()
+        (tmp_path / "two.rsp").symlink_to("/proc/self/mem")
+    done = link(shim, fake_linker, tmp_path / "records", "@one.rsp", "@two.rsp", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "this link is not recorded" in done.stderr
+    assert not list((tmp_path / "records").iterdir())
+
+
+@pytest.mark.parametrize("each", [2, 1])
+def test_response_files_without_end_do_not_stop_the_build(
+    shim: Path, fake_linker: Path, tmp_path: Path, each: int
+) -> None:
+    """Such a command fails in the linker, in its own words, and not in front of it for want of memory."""
+    for number in range(2_500 if each == 1 else 60):
+        (tmp_path / f"r{number}").write_text(f"@r{number + 1}\n" * each)
+    done = link(shim, fake_linker, tmp_path / "records", "@r0", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "linking @r0\n")
+
+
+def test_old_records_of_an_output_go(tmp_path: Path) -> None:
+    """A program that is linked on every save left a record each time, with its response files, for years."""
+    (tmp_path / "x.rsp").write_text("x.o")
+    folder = tmp_path / "records"
+    others = [
+        Path(record(["cc", "-o", name, "x.o"], folder, directory=where))
+        for name, where in (("app", "/other"), ("application", str(tmp_path)), ("app.c", str(tmp_path)))
+    ]
+    foreign = [folder / name for name in ("app.link.json", "app.0.0.link.json", "app.rsp", "app.x.y.link.json")]
+    for path in foreign:
+        path.write_text("mine")
+    argv = ["cc", "-o", "app", "@x.rsp"]
+    paths = [Path(record(argv, folder, directory=str(tmp_path))) for _ in range(capture.KEPT + 5)]
+    assert [path.exists() for path in paths] == [False] * 5 + [True] * capture.KEPT
+    assert len(list(folder.glob("*.0.rsp"))) == capture.KEPT
+    assert all(path.exists() for path in (*others, *foreign))
+    assert len(list(folder.iterdir())) == 2 * capture.KEPT + len(others) + len(foreign)
+
+
+def test_an_output_with_a_name_of_255_bytes_is_recorded(tmp_path: Path) -> None:
+    """The longest name that a file may have, in letters of four bytes."""
+    name = "\U0001d504" * 63 + "app"
+    assert len(os.fsencode(name)) == 255
+    record(["cc", "-o", name, "x.o"], tmp_path)
+    assert newest_capture(tmp_path, name).output == name
 
 
 def test_compiling_leaves_no_record(shim: Path, fake_linker: Path, tmp_path: Path) -> None:
@@ -280,6 +409,61 @@ def test_a_record_that_cannot_be_run_is_malformed(tmp_path: Path, change: dict[s
     assert Capture.load(path).output == "app"
     path.write_text(json.dumps({**SOUND, **change}))
     with pytest.raises(MalformedInput, match="not a captured link"):
+        Capture.load(path)
+
+
+def test_another_users_record_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record says which program ``link`` runs: in a shared folder, somebody else's would run theirs."""
+    path = record(["cc", "-o", "app", "a.o"], tmp_path)
+    owner = os.geteuid()
+    os.chmod(path, 0o666)
+    with pytest.raises(UnreadableInput, match=r"anybody may write this record.*chmod o-w"):
+        Capture.load(path)
+    os.chmod(path, 0o664)
+    assert Capture.load(path).output == "app"
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    if owner:
+        with pytest.raises(UnreadableInput, match=r"is another user's record.*capture the link yourself"):
+            Capture.load(path)
+        with pytest.raises(UnreadableInput, match="is another user's record"):
+            newest_capture(tmp_path, "app")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_record_that_was_given_away_is_refused_and_roots_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What root captured, a user may link: root could have replaced this very program."""
+    path = record(["cc", "-o", "app", "a.o"], tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: 1000)
+        assert Capture.load(path).output == "app"
+    os.chown(path, 65534, 65534)
+    with pytest.raises(UnreadableInput, match=r"is another user's record.*capture the link yourself"):
+        newest_capture(tmp_path, "app")
+    assert read_captures(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["LD_PRELOAD", "LD_AUDIT", "GCC_COMPARE_DEBUG", "PYTHONPATH", "BASH_ENV"])
+def test_a_record_sets_no_other_variables(tmp_path: Path, name: str) -> None:
+    """``LD_PRELOAD`` in a record would run a library in every program that a link starts."""
+    path = tmp_path / "x.link.json"
+    path.write_text(json.dumps({**SOUND, "environment": {"PATH": "/bin", name: "/tmp/x.so"}}))
+    with pytest.raises(MalformedInput, match=f"sets {name}, which no capture keeps"):
+        Capture.load(path)
+
+
+@pytest.mark.parametrize("copy", ["/etc/passwd", "../x.rsp", "..", "below/x.rsp", "link.rsp"])
+def test_response_files_stay_in_the_records_folder(tmp_path: Path, copy: str) -> None:
+    """A record must not have a plan show the words of any file that its reader may read."""
+    folder = tmp_path / "records"
+    (folder / "below").mkdir(parents=True)
+    for path in (tmp_path / "x.rsp", folder / "below" / "x.rsp"):
+        path.write_text("secret")
+    (folder / "link.rsp").symlink_to(tmp_path / "x.rsp")
+    path = folder / "x.link.json"
+    path.write_text(json.dumps({**SOUND, "response_files": {"x.rsp": copy}}))
+    with pytest.raises(MalformedInput, match="is not beside it"):
         Capture.load(path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -179,6 +180,31 @@ def test_a_command_imports_only_what_it_uses(files: Path, words: list[str], forb
     imported = set(done.stderr.split())
     unused = [name for name in forbidden if name in imported]
     assert not unused, f"{words[0]} imports {unused}"
+
+
+@pytest.mark.parametrize("module", ["argparse", "gc", "struct", "json", "stubgen.commands", "stubgen.build"])
+def test_an_interrupt_during_imports_says_nothing(files: Path, module: str) -> None:
+    """Whoever thinks better of it right after Enter got a traceback through somebody else's library."""
+    trap = (
+        "import os, runpy, signal, sys\n"
+        "class Trap:\n"
+        "    def find_spec(self, name, *rest):\n"
+        f"        if name == {module!r}:\n"
+        "            sys.meta_path.remove(self)\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        f"sys.modules.pop({module!r}, None)\n"
+        "sys.meta_path.insert(0, Trap())\n"
+        "runpy.run_module('stubgen', run_name='__main__', alter_sys=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", trap, *BUILD, "--json"],
+        check=False,
+        capture_output=True,
+        cwd=files,
+        env={"PYTHONPATH": str(ROOT), "STUBGEN_CACHE_DIR": "", "PATH": ""},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
 def test_public_names_exist() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 
 from stubgen.commands import Outcome
+from stubgen.common.cancellation import attend, tidy_at_signals
 from stubgen.errors import LinkerFailed, UsageError
 
 _STDERR = 2
@@ -29,7 +29,8 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         raise UsageError("give the linker and its arguments after --")
     record = warn_if_unrecorded(arguments.argv, arguments.directory)
     try:
-        status = subprocess.run(arguments.argv, check=False, stdout=_STDERR if arguments.json else None).returncode
+        with tidy_at_signals():
+            status = attend(arguments.argv, _STDERR if arguments.json else None)
     except OSError as error:
         raise LinkerFailed(f"{arguments.argv[0]}: cannot be run: {error.strerror}") from error
     if status:

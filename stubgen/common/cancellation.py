@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from stubgen.common.arguments import StrPath
 from stubgen.errors import Cancelled
 
 if TYPE_CHECKING:
     import subprocess
-    from pathlib import Path
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
 GRACE = 1.0  # seconds between asking a program to end and ending it
+LOOK = 0.05  # seconds between two looks whether a program that prints nothing has ended
+PIPE = 1 << 16  # bytes that a pipe may hold
+MOST_OUTPUT = 1 << 19
+"""Bytes of a program's output that are kept from its beginning, and as many from its end."""
+
+
+class Finished(NamedTuple):
+    """A program that ended."""
+
+    returncode: int
+    """Its exit status; a signal's number, negative."""
+    stdout: bytes
 
 
 class Cancellation:
@@ -62,38 +74,56 @@ class Cancellation:
                 timer.start()
 
     def run(
-        self, command: Sequence[str], cwd: Path, environment: Mapping[str, str]
-    ) -> subprocess.CompletedProcess[bytes]:
+        self,
+        command: Sequence[str],
+        cwd: StrPath | None,
+        environment: Mapping[str, str],
+        *,
+        errors: bool = True,
+        timeout: float | None = None,
+    ) -> Finished:
         """Run a program to its end, or until it is cancelled; see :func:`run`."""
         import signal
-        import subprocess
 
-        with self._lock:
-            if not self._wanted:
-                raise Cancelled("it was cancelled")
-            # A group of its own: a compiler driver's linker does not end with the driver.
-            program = subprocess.Popen(
-                command,
-                cwd=cwd,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                process_group=0,
-            )
-            self._program = program
         try:
-            output, _ = program.communicate()
+            program = self._start(command, cwd, environment, errors=errors)
+            output = _output_of(program, timeout)
         except BaseException:  # Ctrl-C, or a signal that tidy_at_signals() turned into its like
-            _signal(program, signal.SIGKILL)
-            program.wait()
+            if self._program is not None:
+                _signal(self._program, signal.SIGKILL)
+                self._program.wait()
             raise
         finally:
             with self._lock:
                 self._program = None
         if not self._wanted:
             raise Cancelled("it was cancelled")
-        return subprocess.CompletedProcess(command, program.returncode, output)
+        return Finished(program.returncode, output)
+
+    def _start(
+        self, command: Sequence[str], cwd: StrPath | None, environment: Mapping[str, str], *, errors: bool
+    ) -> subprocess.Popen[bytes]:
+        import subprocess
+
+        with _signals_held(), self._lock:
+            if not self._wanted:
+                raise Cancelled("it was cancelled")
+            # A group of its own: a compiler driver's linker does not end with the driver.
+            self._program = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
+                process_group=0,
+            )
+            return self._program
+
+    def kill(self) -> None:
+        """End a running program now."""
+        if self._program is not None:
+            self._kill(self._program)
 
     def _kill(self, program: subprocess.Popen[bytes]) -> None:
         import signal
@@ -115,7 +145,8 @@ class Ended(KeyboardInterrupt):
 def tidy_at_signals() -> Iterator[None]:
     """In the main thread: while this is entered, SIGTERM and SIGHUP end what is done as Ctrl-C does.
 
-    Temporary folders go, and the linker that runs ends with what it started.
+    Temporary folders go, and the linker that runs ends with what it started. A signal that this process was started
+    to ignore stays ignored (``nohup``).
     """
     import signal
     import threading
@@ -127,13 +158,69 @@ def tidy_at_signals() -> Iterator[None]:
     def end(number: int, _: object) -> None:
         raise Ended(number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    taken = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in taken}
     try:
         with Cancellation():
             yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class _HeldSignals:
+    """A handler that keeps signals back until it is released, and from then on hands them to who had them before.
+
+    A handler runs between any two steps of Python's, so also between the start of a program and the assignment that
+    makes it known to whoever would end it.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[int, Callable[[int, FrameType | None], object]] = {}
+        self._came: list[tuple[int, FrameType | None]] = []
+        self._held = True
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self._held:
+            self._came.append((number, frame))
+        else:
+            self._before[number](number, frame)
+
+    def hold(self) -> None:
+        """Take the signals that have a handler of Python's; the system acts upon the others as ever."""
+        import signal
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            handler = signal.getsignal(number)
+            if callable(handler):
+                self._before[number] = handler
+                signal.signal(number, self)
+
+    def release(self) -> None:
+        """Give them back, and act upon those that came; whatever a handler raises comes from here."""
+        import signal
+
+        self._held = False
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        for number, frame in self._came:
+            self._before[number](number, frame)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """In the main thread: signals act when this is left, and not in the middle of it."""
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():  # Python calls handlers in no other
+        yield
+        return
+    signals = _HeldSignals()
+    try:
+        signals.hold()
+        yield
+    finally:
+        signals.release()
 
 
 _current: ContextVar[Cancellation | None] = ContextVar("cancellation", default=None)
@@ -150,14 +237,120 @@ def checkpoint() -> None:
         raise Cancelled("it was cancelled")
 
 
-def run(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end, with both its output streams in ``stdout`` and nothing to read.
+def run(
+    command: Sequence[str],
+    cwd: StrPath | None,
+    environment: Mapping[str, str],
+    *,
+    errors: bool = True,
+    timeout: float | None = None,
+) -> Finished:
+    """Run a program to its end, with nothing to read, and keep what it prints: no more than twice ``MOST_OUTPUT``.
+
+    Args:
+        command: its words.
+        cwd: the folder to run it in.
+        environment: its variables.
+        errors: keep what it prints on standard error as well, where it stands between the rest.
+        timeout: seconds that it gets; None for as many as it takes.
 
     Raises:
         OSError: it cannot be run.
-        Cancelled: nobody wants the result any more; the program has been ended.
+        TimeoutError: it took longer; it has been ended.
+        Cancelled: nobody wants the result any more; it has been ended.
     """
-    return (_current.get() or Cancellation()).run(command, cwd, environment)
+    return (_current.get() or Cancellation()).run(command, cwd, environment, errors=errors, timeout=timeout)
+
+
+def attend(command: Sequence[str], stdout: int | None) -> int:
+    """Run a program on this process's own streams, standard output apart, and wait for it; its exit status.
+
+    Raises:
+        OSError: it cannot be run.
+    """
+    import subprocess
+
+    program = None
+    try:
+        with _signals_held():
+            program = subprocess.Popen(command, stdout=stdout)
+        return program.wait()
+    except BaseException:
+        if program is not None:
+            program.terminate()
+            try:
+                program.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                program.kill()
+        raise
+
+
+class _Output:
+    """The beginning and the end of what a program prints."""
+
+    def __init__(self) -> None:
+        self._first = bytearray()
+        self._last = bytearray()
+        self._left_out = 0  # bytes between the two
+
+    def add(self, piece: bytes) -> None:
+        """Take the next bytes."""
+        taken = piece[: max(MOST_OUTPUT - len(self._first), 0)]
+        self._first += taken
+        self._last += piece[len(taken) :]
+        if len(self._last) > 2 * MOST_OUTPUT:
+            self._drop()
+
+    def _drop(self) -> None:
+        surplus = max(len(self._last) - MOST_OUTPUT, 0)
+        del self._last[:surplus]
+        self._left_out += surplus
+
+    def content(self) -> bytes:
+        """What was kept, and in the middle how much was not."""
+        self._drop()
+        middle = b"\n[%d bytes are left out here]\n" % self._left_out if self._left_out else b""
+        return bytes(self._first) + middle + bytes(self._last)
+
+
+def _output_of(program: subprocess.Popen[bytes], timeout: float | None) -> bytes:
+    """What *program* prints until it ends; what it started may keep the pipe open for longer, and holds up nobody.
+
+    Raises:
+        TimeoutError: it takes longer than *timeout* seconds.
+    """
+    import select
+    import time
+
+    output = _Output()
+    deadline = None if timeout is None else time.monotonic() + timeout
+    rest = PIPE  # bytes that are read once the program has ended
+    assert program.stdout is not None  # noqa: S101  # it is a pipe
+    with program.stdout as pipe:
+        poller = select.poll()
+        poller.register(pipe, select.POLLIN)
+        while rest > 0:
+            ended = program.poll() is not None
+            if poller.poll(0 if ended else LOOK * 1000):
+                piece = os.read(pipe.fileno(), PIPE)
+                if not piece:
+                    break
+                output.add(piece)
+                rest -= len(piece) if ended else 0
+            elif ended:
+                break
+            _check_deadline(deadline)
+    while program.poll() is None:  # it closed its output, and goes on
+        time.sleep(LOOK)
+        _check_deadline(deadline)
+    return output.content()
+
+
+def _check_deadline(deadline: float | None) -> None:
+    import time
+
+    if deadline is not None and time.monotonic() > deadline:
+        raise TimeoutError("it took too long")
 
 
 def _signal(program: subprocess.Popen[bytes], number: int) -> None:

@@ -148,7 +148,7 @@ def _sdk(context: Context, kept: Sequence[KeptOption]) -> list[Edit]:
     toolchain = context.toolchain
     if toolchain.family is not Family.LD64 or _has_sdk(context, kept):
         return []
-    sdk = apple_sdk(toolchain, context.environment)
+    sdk = apple_sdk(toolchain)
     if not sdk:
         return []
     return [

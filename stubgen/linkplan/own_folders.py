@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Sequence
 from functools import cache
 
+from stubgen.common.cancellation import run
+from stubgen.common.text import as_text
 from stubgen.linkplan.decisions import search_of
 from stubgen.linkplan.libraries import read_libraries
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import LinkerOs
 from stubgen.linkplan.request import CapturedCommand
 from stubgen.linkplan.tokens import Tokens, tokenize
-from stubgen.linkplan.toolchain import CommandLine, Dialect, Family, read_command
+from stubgen.linkplan.toolchain import PATIENCE, CommandLine, Dialect, Family, read_command
 
 SHARED = frozenset(["c", "m", "dl", "pthread", "rt", "util", "resolv", "gcc", "gcc_s", "System", "objc"])
 """Libraries that everybody has as shared ones, or for every image: nothing hangs on where they are found."""
@@ -22,8 +23,6 @@ SAYS_WHERE = frozenset(
     ["--sysroot", "-B", "--prefix", "-target", "--target", "-gcc-toolchain", "--gcc-toolchain", "-specs", "--specs"]
 )
 """Options on which a driver's own folders depend, as do those that begin with ``-m``."""
-PATIENCE = 20.0
-"""Seconds that the program gets to answer."""
 
 
 def own_folders(captured: CapturedCommand, system: LinkerOs | None = None) -> tuple[str, ...]:
@@ -80,16 +79,7 @@ def _path_of(captured: CapturedCommand) -> tuple[tuple[str, str], ...]:
 def _ask(command: tuple[str, ...], directory: str | None, environment: tuple[tuple[str, str], ...]) -> str:
     """What *command* prints; nothing where it cannot be run."""
     try:
-        done = subprocess.run(
-            command,
-            check=False,
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            cwd=directory,
-            env={**os.environ, **dict(environment)},
-            timeout=PATIENCE,
-        )
-    except (OSError, subprocess.SubprocessError):
+        done = run(command, directory, {**os.environ, **dict(environment)}, errors=False, timeout=PATIENCE)
+    except OSError:
         return ""
-    return done.stdout
+    return as_text(done.stdout)

@@ -198,7 +198,7 @@ def expand(
     is preferred: the file itself may be gone, or may hold another link's arguments by now.
 
     Raises:
-        MalformedInput: a file includes itself.
+        MalformedInput: a file includes itself, or there are more than :data:`MOST_FILES`.
         UnreadableInput: a file exists and cannot be read.
     """
     if "@" not in "".join(argv):  # nearly every command
@@ -214,6 +214,9 @@ def expand(
     return expander.expansion
 
 
+MOST_FILES = 2000
+"""Response files that are read for one command, each as often as it is named: libiberty's allowance."""
+
 LIST_PREFIX = "-Wl,"
 """Through a driver to the linker, which reads the response files in the list itself."""
 
@@ -225,6 +228,7 @@ class _Expander:
         self._split = split
         self._start = start
         self._copies = copies
+        self._read = 0
         self.expansion = Expansion([], [], [], [])
 
     def keep(self, text: str) -> None:
@@ -240,7 +244,7 @@ class _Expander:
             self.keep(text)
             return
         first = len(self.expansion.arguments)
-        self._include(text[1:], path, ())
+        self._include(text[1:], path)
         self._note_file(text, first, copied=text[1:] in self._copies)
 
     def linker_list(self, text: str) -> None:
@@ -258,7 +262,7 @@ class _Expander:
             if path is None:
                 arguments.append(piece)
             else:
-                self._include(piece[1:], path, ())
+                self._include(piece[1:], path)
         arguments[first:] = [part for word in arguments[first:] for part in ("-Xlinker", word)]
         self._note_file(text, first, copied=any(piece[1:] in self._copies for piece in pieces))
 
@@ -283,16 +287,29 @@ class _Expander:
         expansion.file_of.extend([len(expansion.files)] * (len(expansion.arguments) - first))
         expansion.files.append(ResponseFile(text, copied=copied))
 
-    def _include(self, name: str, path: str, within: tuple[str, ...]) -> None:
-        if name in within:
-            chain = " -> ".join((*within, name))
-            raise MalformedInput(f"{name}: the response file includes itself ({chain})")
-        for word in read(path, self._split):
-            nested = self._locate(word)
-            if nested is None:
-                self.expansion.arguments.append(word)
+    def _include(self, name: str, path: str) -> None:
+        """Add the words of the file at *path*, and of those that it names."""
+        within = {name: iter(self._words(name, path))}  # the files that are being read, innermost last
+        while within:
+            innermost, words = next(reversed(within.items()))
+            for word in words:
+                nested = self._locate(word)
+                if nested is None:
+                    self.expansion.arguments.append(word)
+                    continue
+                if word[1:] in within:
+                    chain = " -> ".join((*within, word[1:]))
+                    raise MalformedInput(f"{word[1:]}: the response file includes itself ({chain})")
+                within[word[1:]] = iter(self._words(word[1:], nested))
+                break
             else:
-                self._include(word[1:], nested, (*within, name))
+                del within[innermost]
+
+    def _words(self, name: str, path: str) -> list[str]:
+        self._read += 1
+        if self._read > MOST_FILES:
+            raise MalformedInput(f"{name}: the command names more than {MOST_FILES} response files, nested ones too")
+        return read(path, self._split)
 
 
 _LOADER_VARIABLES = ("@rpath", "@loader_path", "@executable_path")

@@ -7,7 +7,7 @@ The program's name decides, then ``-flavor``, then what the arguments say of the
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum
 
 from stubgen.common.row import Row
@@ -668,18 +668,32 @@ def _foreign(program: str, system: str) -> str:
     return f"{program}: the linker of {system}; this tool plans for Linux, Android, macOS and the iOS simulator"
 
 
-def apple_sdk(toolchain: Toolchain, environment: Mapping[str, str]) -> str:
-    """The SDK for *toolchain*'s target, as ``xcrun`` names it; ``""`` where there is no xcrun."""
-    import shutil
-    import subprocess
+def apple_sdk(toolchain: Toolchain) -> str:
+    """The SDK for *toolchain*'s target, as ``xcrun`` names it; ``""`` where there is no xcrun.
 
-    xcrun = shutil.which("xcrun", path=environment.get("PATH"))
+    It is the system's, or the caller's own, and runs in the caller's environment: a captured command's chooses no
+    program that a plan runs, and ``DEVELOPER_DIR`` would choose xcrun's.
+    """
+    import os
+    import shutil
+
+    from stubgen.common.cancellation import run
+    from stubgen.common.text import as_text
+
+    xcrun = SYSTEM_XCRUN if os.path.isfile(SYSTEM_XCRUN) else shutil.which("xcrun")
     if xcrun is None:
         return ""
     name = "iphonesimulator" if "ios" in toolchain.target and "macabi" not in toolchain.target else "macosx"
-    command = [xcrun, "--sdk", name, "--show-sdk-path"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=dict(environment))
-    return done.stdout.strip() if done.returncode == 0 else ""
+    try:
+        done = run([xcrun, "--sdk", name, "--show-sdk-path"], None, os.environ, errors=False, timeout=PATIENCE)
+    except OSError:
+        return ""
+    return as_text(done.stdout).strip() if done.returncode == 0 else ""
+
+
+SYSTEM_XCRUN = "/usr/bin/xcrun"
+PATIENCE = 20.0
+"""Seconds that a program which is asked gets to answer."""
 
 
 def _is_apple_device(target: str) -> bool:

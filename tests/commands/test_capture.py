@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,3 +49,22 @@ def test_captures_lists_them(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     document = json.loads(capsys.readouterr().out)
     assert [row["output"] for row in document["captures"]] == ["out/two"]
     assert main(["captures", str(tmp_path / "none")]) == 3
+
+
+def test_a_capture_that_is_ended_ends_its_linker(tmp_path: Path) -> None:
+    """An editor that cancels the build by a signal left the linker running, which wrote its output later."""
+    script = f"echo $$ > {tmp_path}/pid; exec sleep 300"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stubgen", "capture", "--dir", str(tmp_path), "--", "sh", "-c", script],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, complaint = process.communicate(timeout=60)
+    assert (process.returncode, complaint) == (128 + signal.SIGTERM, b"")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -75,6 +75,22 @@ def test_a_link_that_is_ended_leaves_nothing(project: Path, number: signal.Signa
     assert set(os.listdir(project)) - before == {"linker.pid", "child.pid"}
 
 
+def test_a_signal_that_the_parent_ignored_stays_ignored(project: Path) -> None:
+    """``nohup`` is for links that are to outlive the terminal; the link took SIGHUP back, and ended by it."""
+    compiler = str(need("aarch64-linux-gnu-gcc"))
+    (project / "gcc").write_text(f'#!/bin/sh\n[ "$1" = -fPIE ] && kill -HUP $PPID\nsleep 0.2\nexec {compiler} "$@"\n')
+    record([str(project / "gcc"), "-fPIE", "host.o", "-o", "host"], project / "nohup", directory=str(project))
+    done = subprocess.run(
+        link("nohup", "patch.so"),
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (project / "patch.so").exists()
+
+
 @pytest.mark.parametrize(
     ("output", "status", "complaint"),
     [("", 2, "-o is empty; name a file to write"), ("/dev/full", 5, "cannot be written: No space left on device")],

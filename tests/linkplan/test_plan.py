@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
 import pytest
 
 from stubgen.errors import PlanRefusal, UsageError
-from stubgen.linkplan import Action, LinkerOs, LinkPlan, build_link_plan, decisions, linker_os_for_host
+from stubgen.linkplan import Action, LinkerOs, LinkPlan, build_link_plan, decisions, linker_os_for_host, toolchain
 from stubgen.linkplan.options import Role
 
 GCC = "aarch64-linux-gnu-gcc"
@@ -380,13 +381,46 @@ def test_linker_os_for_host(tmp_path: Path, magic: bytes, system: LinkerOs) -> N
     ],
 )
 def test_a_missing_sdk_comes_from_xcrun(
-    tmp_path: Path, command: str, environment: dict[str, str], added: tuple[str, ...]
+    tmp_path: Path,
+    command: str,
+    environment: dict[str, str],
+    added: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Outside of Xcode's own shell, Apple's clang finds no libSystem without an SDK."""
-    (tmp_path / "xcrun").write_text('#!/bin/sh\necho "/sdk/$2"\n')
-    (tmp_path / "xcrun").chmod(0o755)
-    made = plan(command, environment={"PATH": str(tmp_path), **environment})
+    executable(tmp_path / "xcrun", 'echo "a warning" >&2; echo "/sdk/$2"')
+    monkeypatch.setattr(toolchain, "SYSTEM_XCRUN", str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    made = plan(command, environment=environment)
     assert [edit.after for edit in made.edits if "xcrun" in edit.why] == ([added] if added else [])
+
+
+def executable(path: Path, script: str) -> None:
+    """A program of the shell's."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("command", ["cc -arch arm64 main.o -o app", "ld64.lld -arch arm64 main.o -o app"])
+@pytest.mark.parametrize("own", [True, False])
+def test_a_plan_runs_nothing_that_the_captured_command_names(
+    tmp_path: Path, command: str, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To look at a plan of somebody's build log must not run what lies in the folders that the log names."""
+    trap = tmp_path / "trap"
+    for name in ("xcrun", "cc", "ld64.lld", "ld", "xcodebuild"):
+        executable(tmp_path / "record" / name, f"echo >> {trap}; echo /sdk")
+    if own:
+        executable(tmp_path / "mine" / "xcrun", 'echo "/sdk/${DEVELOPER_DIR-mine}"')
+    monkeypatch.setattr(toolchain, "SYSTEM_XCRUN", str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'mine'}:/usr/bin:/bin")
+    monkeypatch.delenv("DEVELOPER_DIR", raising=False)
+    environment = {"PATH": str(tmp_path / "record"), "DEVELOPER_DIR": str(tmp_path / "record")}
+    monkeypatch.chdir(tmp_path / "record")
+    made = plan(command, environment=environment, directory=str(tmp_path / "record"))
+    assert [edit.after[1] for edit in made.edits if "xcrun" in edit.why] == (["/sdk/mine"] if own else [])
+    assert not trap.exists()
 
 
 def test_edits_say_for_which_roles_something_went() -> None:

@@ -57,7 +57,11 @@ def spelled(option: Option, value: str) -> list[list[str]]:
 
 def whole_options(grammar: Grammar) -> st.SearchStrategy[list[str]]:
     """Complete options of *grammar*, with operands, in any of their spellings."""
-    options = [option for option in grammar.options() if option.role not in REFUSED_ROLES and not option.form.optional]
+    options = [
+        option
+        for option in grammar.options()
+        if option.role not in REFUSED_ROLES and option.name != "--no-dynamic-linker" and not option.form.optional
+    ]
     return st.tuples(st.sampled_from(options), st.sampled_from(["x.o", "/a b/c.a", "10", "name"])).flatmap(
         lambda pair: st.sampled_from(spelled(*pair))
     )

@@ -195,3 +195,26 @@ def test_windows_files_for_windows_tools(tmp_path: Path) -> None:
     plan = build_link_plan(["link.exe", "@f.rsp", "/OUT:a.dll"], objects=["p.obj"], output="p.dll", directory=tmp_path)
     assert plan.args[1] == "/DEBUG"
     assert len(plan.args) == 4
+
+
+def nest(folder: Path, depth: int, each: int) -> None:
+    """``r0`` names ``r1`` *each* times, and so on; the last one names an object."""
+    for number in range(depth):
+        (folder / f"r{number}").write_text(f"@r{number + 1}\n" * each)
+    (folder / f"r{depth}").write_text("x.o\n")
+
+
+def test_response_files_that_multiply_are_malformed(tmp_path: Path) -> None:
+    """A few hundred bytes of them took all memory, in ``plan`` and in front of every link of a build."""
+    nest(tmp_path, 60, 2)
+    with pytest.raises(MalformedInput, match="names more than 2000 response files, nested ones too"):
+        expand(["cc", "@r0"], directory=tmp_path)
+
+
+def test_a_deep_chain_of_response_files_is_read(tmp_path: Path) -> None:
+    """A driver follows 2,000 of them; Python's own limit of calls is half of that."""
+    nest(tmp_path, 1_999, 1)
+    assert expand(["cc", "@r0", "-lm"], directory=tmp_path).arguments == ["cc", "x.o", "-lm"]
+    nest(tmp_path, 2_000, 1)
+    with pytest.raises(MalformedInput, match="names more than 2000 response files"):
+        expand(["cc", "@r0"], directory=tmp_path)

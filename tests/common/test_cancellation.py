@@ -1,0 +1,134 @@
+"""A program that is started can be ended at any moment, and what it prints and leaves running holds up nobody."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stubgen.common import cancellation
+from stubgen.common.cancellation import run
+
+ROOT = Path(__file__).parents[2]
+
+
+def alive(pid: int) -> bool:
+    """Whether process *pid* runs; a zombie does not."""
+    try:
+        os.kill(pid, 0)
+        return subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, check=True).stdout[:1] != b"Z"
+    except (ProcessLookupError, subprocess.CalledProcessError):
+        return False
+
+
+def ends(pid: int) -> bool:
+    """Whether process *pid* ends soon."""
+    deadline = time.monotonic() + 30
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not alive(pid)
+
+
+STARTING = """
+import os, signal, subprocess, sys, threading, time
+from stubgen.common.cancellation import run, tidy_at_signals
+
+class Slow(subprocess.Popen):
+    def __init__(self, *given, **named):
+        super().__init__(*given, **named)
+        print(self.pid, flush=True)
+        os.kill(os.getpid(), int(sys.argv[1]))
+        for _ in range(1000):  # a busy machine: many steps between the start and the assignment
+            time.sleep(0.0001)
+
+subprocess.Popen = Slow
+try:
+    if sys.argv[2] == "tidy":
+        with tidy_at_signals():
+            run(["sleep", "300"], None, os.environ)
+    else:
+        run(["sleep", "300"], None, os.environ)
+except BaseException as error:
+    print(type(error).__name__)
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "how", "ended_by"),
+    [
+        (signal.SIGINT, "tidy", "KeyboardInterrupt"),
+        (signal.SIGTERM, "tidy", "Ended"),
+        (signal.SIGHUP, "tidy", "Ended"),
+        (signal.SIGINT, "library", "KeyboardInterrupt"),
+    ],
+)
+def test_a_signal_while_a_program_is_started_ends_it(number: signal.Signals, how: str, ended_by: str) -> None:
+    """An editor that cancels a build at the wrong moment left a linker running, which wrote when nobody expected it."""
+    done = subprocess.run(
+        [sys.executable, "-c", STARTING, str(int(number)), how],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    pid, error, restored = done.stdout.split()
+    assert (error, restored) == (ended_by, "True")
+    assert ends(int(pid))
+
+
+def test_a_child_that_keeps_the_pipe_does_not_hold_the_link(tmp_path: Path) -> None:
+    """Compilers' caches leave a server behind that inherits the pipe: the link waited until that ended."""
+    script = f"sleep 300 & echo $! > {tmp_path}/pid; echo before; echo error >&2; exit 3"
+    done = run(["sh", "-c", script], None, os.environ)
+    pid = int((tmp_path / "pid").read_text())
+    try:
+        assert done == (3, b"before\nerror\n")
+        assert alive(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_child_that_prints_for_ever_does_not_hold_the_link(tmp_path: Path) -> None:
+    """Nor does one that has something to say all the time."""
+    done = run(["sh", "-c", f"yes & echo $! > {tmp_path}/pid"], None, os.environ)
+    assert done.returncode == 0
+    assert ends(int((tmp_path / "pid").read_text()))  # nobody reads its pipe any more
+
+
+def test_a_program_that_closes_its_output_is_waited_for(tmp_path: Path) -> None:
+    """The end of the output is not the end of the link."""
+    done = run(["sh", "-c", f"exec >&- 2>&-; sleep 0.3; echo > {tmp_path}/done; exit 7"], None, os.environ)
+    assert done == (7, b"")
+    assert (tmp_path / "done").exists()
+
+
+def test_output_is_bounded() -> None:
+    """A linker that repeats one error for ever filled the memory; the first and the last words are what people need."""
+    done = run(["sh", "-c", "echo first; head -c 5000000 /dev/zero | tr '\\0' x; echo; echo last"], None, os.environ)
+    assert done.stdout.startswith(b"first\nxxx")
+    assert done.stdout.endswith(b"xxx\nlast\n")
+    kept = done.stdout.replace(b"x", b"")
+    left_out = 5_000_012 - 2 * cancellation.MOST_OUTPUT
+    assert kept == b"first\n\n[%d bytes are left out here]\n\nlast\n" % left_out
+    assert len(done.stdout) < 2 * cancellation.MOST_OUTPUT + 100
+
+
+def test_short_output_is_whole() -> None:
+    """What fits is not touched, and standard error is left out where it is not asked for."""
+    done = run(["sh", "-c", "echo out; echo err >&2"], None, os.environ, errors=False)
+    assert done == (0, b"out\n")
+
+
+def test_a_program_gets_no_longer_than_it_is_given(tmp_path: Path) -> None:
+    """A driver that is asked for its folders and says nothing would hold up the link."""
+    with pytest.raises(TimeoutError):
+        run(["sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 300"], None, os.environ, timeout=0.3)
+    assert ends(int((tmp_path / "pid").read_text()))
