@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from stubgen.common.arguments import StrPath, choice, flag, instance, number, optional, path_list
@@ -21,6 +21,7 @@ from stubgen.stub.verify import Verified, verify
 
 if TYPE_CHECKING:
     from stubgen.bind import Bound
+    from stubgen.borrow.homes import LinkFiles
 
 
 class Built(Row):
@@ -84,18 +85,31 @@ class StubBuilder:
         """
         lenient = flag("allow_missing", allow_missing)
         policy = choice(BtiPolicy, "bti", bti)
-        judged = self._judge("build", objects, aslr_reference, options)
+        judged = self._judge("build", objects, aslr_reference, options, None)
         refuse_problems(judged, allow_missing=lenient)
         return self.emit(judged, bti=policy)
 
     def judge(
-        self, objects: Sequence[StrPath], aslr_reference: int | None = None, **options: Unpack[Options]
+        self,
+        objects: Sequence[StrPath],
+        aslr_reference: int | None = None,
+        *,
+        link: Callable[[], LinkFiles] | None = None,
+        **options: Unpack[Options],
     ) -> Resolution:
-        """The verdicts alone: the phases up to resolve, with :meth:`build`'s arguments."""
-        return self._judge("judge", objects, aslr_reference, options)
+        """The verdicts alone: the phases up to resolve, with :meth:`build`'s arguments.
+
+        *link* says which files the host was linked from. It is asked only where the host leaves a name unanswered.
+        """
+        return self._judge("judge", objects, aslr_reference, options, link)
 
     def _judge(
-        self, caller: str, objects: Sequence[StrPath], aslr_reference: int | None, options: Mapping[str, object]
+        self,
+        caller: str,
+        objects: Sequence[StrPath],
+        aslr_reference: int | None,
+        options: Mapping[str, object],
+        link: Callable[[], LinkFiles] | None,
     ) -> Resolution:
         wanted = read_options(caller, options)
         inputs, reference = path_list("objects", objects), optional(number, "aslr_reference", aslr_reference)
@@ -110,7 +124,7 @@ class StubBuilder:
             wrapped=[as_bytes(name) for name in wanted.wrapped],
         )
         checkpoint()
-        needed = self.session.borrowed(needed, self.host, wanted.archives, supplied)
+        needed = self.session.borrowed(needed, self.host, supplied, wanted.archives, link)
         checkpoint()
         return self.session.resolve(
             needed,

@@ -268,6 +268,12 @@ class _Question:
         """Where an earlier patch put the function that *spelling* means; None if none replaced it."""
         return self.overrides.get(split_pin(spelling)[0])
 
+    def is_a_librarys(self, name: bytes) -> bool:
+        """Whether a library that the patch needs has *name*, and the host at most a static symbol of it."""
+        from stubgen.resolve.unanswered import may_be_static
+
+        return may_be_static(self.candidates(name)) and self.supplier(name, self.patch.needed_libraries) is not None
+
     def left_to_loader(self, name: bytes) -> bool:
         """Whether *name* has no stub on purpose: the host imports it, or only the loader knows where it is."""
         by_name = (Kind.IFUNC, Kind.THREAD_LOCAL)  # only the loader knows where these are
@@ -316,7 +322,7 @@ def _undefined(question: _Question) -> Iterator[Finding]:
                 )
                 yield Finding("undefined", False, message, (name,))
             continue
-        if question.addresses(item.name):
+        if question.addresses(item.name) and not question.is_a_librarys(item.name):
             sound = False
             message = f"{name} is left to the loader although the host defines it: its stub is not in the link"
             yield Finding("undefined", False, message, (name,))

@@ -23,15 +23,14 @@ from stubgen.errors import InputError, LinkerFailed, PatchRefusal, UsageError
 from stubgen.image import Kind
 from stubgen.image.opening import open_image
 from stubgen.linkplan import (
-    LinkerOs,
     LinkPlan,
     PatchRequest,
-    captured_libraries,
     captured_objects,
     linker_os_for_host,
     plan_link,
     wrapped_symbols,
 )
+from stubgen.linkplan.link_files import link_files
 from stubgen.linkplan.map_option import ZIG_VERBOSE, library_folders, library_query, map_option, told_by_zig
 from stubgen.linkplan.own_folders import own_folders
 from stubgen.options import BtiPolicy, Options, read_options
@@ -108,11 +107,8 @@ def link_patch(
     full_link, system = captured.command(), linker_os_for_host(builder.host.path)
     options["wrapped"] = list(dict.fromkeys([*wanted.wrapped, *wrapped_symbols(full_link, system)]))
     folders = own_folders(full_link, system)
-    libraries = captured_libraries(full_link, system, folders)
-    taken = (library.path for library in libraries if library.is_archive or system is LinkerOs.LINUX)
-    options["archives"] = [*wanted.archives, *taken]
     options["linked"] = [*wanted.linked, *captured_objects(full_link, system)]
-    judged = builder.judge(inputs, aslr_reference, **options)
+    judged = builder.judge(inputs, aslr_reference, link=lambda: link_files(full_link, system), **options)
     refuse_problems(judged, allow_missing=True)
     built = builder.emit(judged, bti=policy)
     checkpoint()

@@ -11,7 +11,7 @@ import os
 import time
 from _thread import allocate_lock
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from stubgen.common.arguments import StrPath, a_raw_name, flag, limit, listed, path_list
 from stubgen.common.arguments import path as checked_path
@@ -26,6 +26,9 @@ from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.resolver import resolve
 from stubgen.resolve.verdicts import BoundPolicy, Policy
 from stubgen.stub.facts import LibraryFacts
+
+if TYPE_CHECKING:
+    from stubgen.borrow.homes import LinkFiles
 
 TICK = 20_000_000  # nanoseconds
 """File systems stamp files by a clock that ticks, at most this slowly; two writes in one tick look like one."""
@@ -209,20 +212,37 @@ class Session:
         return self._objects.get(os.fspath(path), [path], read)
 
     def borrowed(
-        self, needed: Needed, host: Host, archives: Sequence[StrPath], supplied: Mapping[bytes, str]
+        self,
+        needed: Needed,
+        host: Host,
+        supplied: Mapping[bytes, str],
+        archives: Sequence[StrPath] = (),
+        link: Callable[[], LinkFiles] | None = None,
     ) -> Needed:
-        """*needed* with what *archives* have and the host lacks, as :func:`~stubgen.borrow.borrow` says."""
-        names = tuple(os.fspath(path) for path in archives)
-        if not names:
+        """*needed* with what other files of the host's link have, as :func:`~stubgen.borrow.borrow` says.
+
+        *link* says which files those are; it is asked only where the host leaves a name unanswered. *archives* come
+        before them.
+        """
+        if not archives and not supplied and link is None:
             return needed
+        from stubgen.resolve.unanswered import unanswered
+
+        names = unanswered(needed, host, supplied)
+        if not names.lacking and not names.local:
+            return needed
+        from stubgen.borrow import borrow
+        from stubgen.borrow.homes import LinkFiles
+
+        files = LinkFiles() if link is None else link()
+        files = files._replace(libraries=(*(os.fspath(path) for path in archives), *files.libraries))
 
         def take() -> tuple[tuple[Needed, object], bool]:
-            from stubgen.borrow import borrow
-
-            answer = borrow(needed, host, names, supplied=supplied)
+            answer = borrow(needed, host, files, supplied=supplied, names=names)
             return (answer, (needed, host, supplied)), True  # held, so that their identities stay theirs
 
-        return self._borrowed.get((id(needed), id(host), id(supplied), names), names, take)[0]
+        key = (id(needed), id(host), id(supplied), files)
+        return self._borrowed.get(key, (*files.objects, *files.libraries), take)[0]
 
     def supplied(self, libraries: Sequence[StrPath]) -> Mapping[bytes, str]:
         """The names that *libraries* export, each with its library; of two, the last one."""

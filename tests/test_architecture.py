@@ -23,10 +23,10 @@ LEVELS: tuple[dict[str, str], ...] = (
         "macho": "constants records relocations unwind reader writer editor",
         "symbols": "versions similar rust numbering placed wrapped",
     },
-    {"image": "dwarf . archive elf macho opening"},
+    {"image": "dwarf . archive elf macho opening text_stub"},
     {"host": "index . slide"},
-    {"resolve": "needed verdicts candidates same_file keep_state resolution resolver"},
-    {"borrow": "object unwind elf ."},
+    {"resolve": "needed verdicts candidates unanswered same_file keep_state resolution resolver"},
+    {"borrow": "object unwind elf homes ."},
     {
         "stub": (
             "trampoline libraries facts assembler disassembler decoding slots sections_elf sections_macho contents_elf "
@@ -40,7 +40,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "linkplan": (
             "every_image options gnu_options ld64_options driver_options library_file tokens response plan request "
-            "toolchain libraries relocatable edits decisions refusals own_folders additions windows explain "
+            "toolchain libraries relocatable edits decisions refusals own_folders link_files additions windows explain "
             "map_option ."
         ),
     },

@@ -24,6 +24,7 @@ from stubgen.host import Host
 from stubgen.image import Candidate, Kind, Reference
 from stubgen.image.elf import ElfImage
 from stubgen.resolve.candidates import meaning
+from stubgen.resolve.unanswered import MANGLED, may_be_static
 from stubgen.symbols.placed import placed_name
 from stubgen.symbols.rust import is_rust_name
 
@@ -60,6 +61,7 @@ class HostSymbol(Row):
     kind: int  # STT_*
     local: bool
     hidden: bool  # no static one is
+    static: bool  # local, and surely so in its object too
 
 
 class HostSymbols:
@@ -71,6 +73,7 @@ class HostSymbols:
         self._known: dict[bytes, list[HostSymbol]] = {}
         self._locals: dict[int, frozenset[tuple[bytes, int]]] = {}
         self._has: set[bytes] = set()
+        self._local: set[bytes] = set()
         self._imports: set[bytes] = set()
 
     @cached_property
@@ -93,8 +96,11 @@ class HostSymbols:
         index = self.image.index
         number = 0
         for name, candidates in self.image.find(wanted).items():
-            if meaning(Reference(name, name, "", weak=False), candidates).candidates:
+            pool = meaning(Reference(name, name, "", weak=False), candidates).candidates
+            if pool:
                 self._has.add(name)
+            if may_be_static(pool) and not name.startswith(MANGLED["elf"]):
+                self._local.add(name)
             if any(candidate.kind is Kind.IMPORT for candidate in candidates):
                 self._imports.add(name)
         places = table.find_indexes(wanted, ()) if index is None else index.find_indexes(number, wanted)
@@ -106,7 +112,8 @@ class HostSymbols:
             name = table.strings.at(symbol.st_name)
             if name in found:
                 local, hidden = symbol.st_info >> 4 == c.STB_LOCAL, bool(symbol.st_other & 3)
-                found[name].append(HostSymbol(place, symbol.st_value, symbol.st_size, kind, local, hidden))
+                static = local and self.image.is_static(table, place, symbol)
+                found[name].append(HostSymbol(place, symbol.st_value, symbol.st_size, kind, local, hidden, static))
         self._known.update(found)
 
     def find(self, name: bytes) -> list[HostSymbol]:
@@ -120,6 +127,18 @@ class HostSymbols:
         self.find(name)
         return name in self._has
 
+    def may_be_static(self, name: bytes) -> bool:
+        """Whether it has no other than local symbols of *name*, which may be static ones of other files."""
+        self.find(name)
+        return name in self._local
+
+    def may_be_of(self, name: bytes, image: ElfImage) -> bool:
+        """Whether a local symbol *name* may be what object *image* defines for others: the linker made it local."""
+        files = file_names(image)
+        return any(
+            not known.static and (not files or self.file_of(known) in (b"", *files)) for known in self.find(name)
+        )
+
     def imports(self, name: bytes) -> bool:
         """Whether a library of the host has it."""
         self.find(name)
@@ -131,25 +150,6 @@ class HostSymbols:
         table = self.table
         kind = c.STB_LOCAL << 4 | c.STT_FILE
         return [] if table is None else [index for index, info in enumerate(table.st_info) if info == kind]
-
-    @cached_property
-    def hides_globals(self) -> bool:
-        """Whether the linker may have made global symbols local, so that they look like static ones.
-
-        mold does that with all that a program does not export, and each linker with what a version script hides.
-        """
-        start = self.find(b"_start")
-        if start:
-            return any(symbol.local for symbol in start)
-        full, seen = self.image.file.symbols, self.image.file.dynamic_symbols
-        if full is None:
-            return False
-        exported = set() if seen is None else {seen.name(i) for i, shndx in enumerate(seen.st_shndx) if shndx}
-        kinds = (c.STT_FUNC, c.STT_OBJECT)
-        return not any(
-            info >> 4 != c.STB_LOCAL and info & 0xF in kinds and full.st_shndx[i] and full.name(i) not in exported
-            for i, info in enumerate(full.st_info)
-        )
 
     def object_of(self, symbol: HostSymbol) -> int:
         """Which object a local symbol is from: equal for those of one; -1 where the table does not say."""
@@ -356,7 +356,7 @@ class Member:
                 return Fate(base=bases.pop(), firmly=bool(telling))
         elif telling:
             return Fate(
-                unsure=f"the host's {as_text(self.symbols.name(telling[0]))} is another one: the archive was built "
+                unsure=f"the host's {as_text(self.symbols.name(telling[0]))} is another one: {self.title} was built "
                 f"anew since the host was linked, or the host has its own; relink the host",
                 foreign=not is_rust_name(self.symbols.name(telling[0])),
             )
@@ -416,8 +416,12 @@ class Member:
             return [known for known in found if known.local and self._is_from_here(known, index)]
         seen = [known for known in found if not known.local]
         if seen or name.startswith((b"_Z", b"_R")) or not self._files:  # assembly names no file
-            return seen or found
-        return [known for known in found if known.hidden or self.host.file_of(known) in (b"", *self._files)]
+            return seen or [known for known in found if not known.static]
+        return [
+            known
+            for known in found
+            if known.hidden or (not known.static and self.host.file_of(known) in (b"", *self._files))
+        ]
 
     def _namesakes(self, index: int, name: bytes) -> list[HostSymbol]:
         """The host's local symbols of that name, from a file of the name that the member's symbol *index* is from."""
@@ -437,8 +441,7 @@ class Member:
 
     @cached_property
     def _files(self) -> frozenset[bytes]:
-        kind = c.STB_LOCAL << 4 | c.STT_FILE
-        return frozenset(self.symbols.name(index) for index, info in enumerate(self.symbols.st_info) if info == kind)
+        return file_names(self.image)
 
     @cached_property
     def _sized(self) -> frozenset[tuple[bytes, int]]:
@@ -636,7 +639,7 @@ class Member:
         Of two strong definitions the host's linker would have complained.
         """
         name = self.symbols.name(symbol)
-        if self._is_local(symbol) or name.startswith(b"DW.ref.") or not self.host.hides_globals:
+        if self._is_local(symbol) or name.startswith(b"DW.ref.") or not self.host.image.hides_globals:
             return
         common = self.symbols.st_shndx[symbol] == self.symbols.common
         if self._is_strong(symbol) and not common and self.is_in_host:
@@ -764,6 +767,13 @@ SHT_GROUP = 17
 GRP_COMDAT = 1
 SHF_MERGE = 0x10
 SHF_GNU_RETAIN = 0x200000
+
+
+def file_names(image: ElfImage) -> frozenset[bytes]:
+    """The source files that an object's symbol table names; assembly has none."""
+    table, kind = image.file.symbols, c.STB_LOCAL << 4 | c.STT_FILE
+    infos = () if table is None else table.st_info
+    return frozenset(table.name(index) for index, info in enumerate(infos) if table is not None and info == kind)
 
 
 def _is_constant(section: Section) -> bool:

@@ -298,6 +298,11 @@ class Image(ABC):
         return 0
 
     @property
+    def hides_globals(self) -> bool:
+        """Whether the linker may have made global symbols local in such a way that they look like static ones."""
+        return False
+
+    @property
     def branch_targets_guarded(self) -> bool:
         """Whether an indirect branch to an instruction that is no landing pad faults (BTI)."""
         return False

@@ -157,7 +157,7 @@ class ElfImage(Image):
             exported=table is self.file.dynamic_symbols and not local,
             file=file,
             writable=kind is not Kind.DATA or self._is_writable(shndx, address),
-            hidden=local and self._was_global(table, index, symbol),
+            hidden=local and self.was_global(table, index, symbol),
         )
 
     def _kind(self, table: Symbols, symbol: Sym) -> Kind | None:
@@ -200,7 +200,7 @@ class ElfImage(Image):
         """The file of a local symbol; only the full table has file symbols."""
         return table.file_of(index) if table is self.file.symbols else b""
 
-    def _was_global(self, table: Symbols, index: int, symbol: Sym) -> bool:
+    def was_global(self, table: Symbols, index: int, symbol: Sym) -> bool:
         """Whether a local symbol of a linked image was one that all its objects could see.
 
         lld, mold and gold keep the visibility of what they make local; GNU ld lists it behind a file symbol that has
@@ -210,6 +210,29 @@ class ElfImage(Image):
             return True
         file = table.file_symbol_of(index) if table is self.file.symbols else -1
         return file >= 0 and not table.name(file)
+
+    def is_static(self, table: Symbols, index: int, symbol: Sym) -> bool:
+        """Whether a local symbol is surely one of its object's own; not where the linker may have made it local."""
+        return not self.hides_globals and not self.was_global(table, index, symbol)
+
+    @cached_property
+    def hides_globals(self) -> bool:
+        """As mold does with all that a program does not export, and lld and gold with what a version script hides."""
+        full, seen = self.file.symbols, self.file.dynamic_symbols
+        if full is None:
+            return False
+        file = full.file_symbol_of(len(full))
+        if file >= 0 and not full.name(file):  # GNU ld: all that it made local stands behind
+            return False
+        start = self.find([b"_start"]).get(b"_start")
+        if start:
+            return any(candidate.local for candidate in start)
+        exported = set() if seen is None else {seen.name(i) for i, shndx in enumerate(seen.st_shndx) if shndx}
+        kinds = (c.STT_FUNC, c.STT_OBJECT)
+        return not any(
+            info >> 4 != c.STB_LOCAL and info & 0xF in kinds and full.st_shndx[i] and full.name(i) not in exported
+            for i, info in enumerate(full.st_info)
+        )
 
     def files_called(self, name: bytes) -> int:
         return 0 if self.file.symbols is None else self.file.symbols.files.get(name, 0)

@@ -14,10 +14,9 @@ from typing import Unpack
 
 from stubgen.common.arguments import check_keywords, instance
 from stubgen.linkplan.additions import additions, kept_options, with_additions
-from stubgen.linkplan.decisions import decide_all, make_context, search_of, static_runtimes
+from stubgen.linkplan.decisions import decide_all, make_context
 from stubgen.linkplan.edits import edits_of, make_plan
-from stubgen.linkplan.libraries import libraries_in, named_objects, read_libraries, runtime_archives
-from stubgen.linkplan.library_file import LibraryFile
+from stubgen.linkplan.libraries import libraries_in, named_objects
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import Action, Edit, LinkerOs, LinkPlan, linker_os_for_host
 from stubgen.linkplan.refusals import refuse_other_links
@@ -98,23 +97,6 @@ def _plan_unix(line: CommandLine, request: PatchRequest) -> LinkPlan:
     edits = with_additions(edits_of(tokens, verdicts, line), added, context)
     libraries = libraries_in([*context.libraries.values(), *context.runtimes])
     return make_plan(line, request, edits, libraries, context.wrapped)
-
-
-def captured_libraries(
-    captured: CapturedCommand, os: LinkerOs | None = None, search: Sequence[str] = ()
-) -> tuple[LibraryFile, ...]:
-    """The libraries of the captured command that are files here: :attr:`LinkPlan.libraries`, before there is a plan.
-
-    Raises:
-        PlanRefusal, UsageError, InputError: as for :func:`plan_link`.
-    """
-    line = read_command(captured, os)
-    if line.toolchain.family is Family.MSVC:
-        return ()
-    tokens = _tokens(line)
-    where = search_of(tokens.items, line, search)
-    named = read_libraries(tokens.items, where).values()
-    return libraries_in([*named, *runtime_archives(static_runtimes(tokens), where)])
 
 
 def captured_objects(captured: CapturedCommand, os: LinkerOs | None = None) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ def named_objects(items: Sequence[Item], directory: str) -> Iterator[str]:
         if item.option is None and item.values and item.values[0].endswith((".o", ".obj", ".lo")):
             yield os.path.join(directory, item.values[0])
         elif item.option is not None and item.option.name == "-filelist" and item.values:
-            yield from (os.path.join(directory, name) for name in _listed(os.path.join(directory, item.values[0])))
+            yield from (os.path.join(directory, name) for name in listed(os.path.join(directory, item.values[0])))
 
 
 STATIC = frozenset({"Bstatic", "dn", "non_shared", "static"})
@@ -123,7 +123,7 @@ DYNAMIC = frozenset({"Bdynamic", "dy", "call_shared"})
 """Options, without their dashes, behind which ``-lNAME`` means archives alone, or both again."""
 
 
-def _listed(operand: str) -> list[str]:
+def listed(operand: str) -> list[str]:
     """The names in ``-filelist FILE[,FOLDER]``; none where it cannot be read."""
     name, _, folder = operand.partition(",")
     try:
@@ -223,8 +223,7 @@ class _Reader:
 
     def _list(self, operand: str, *, whole: bool) -> Meaning | None:
         """``-filelist FILE[,FOLDER]``: a file of names, one a line."""
-        names = _listed(self.search.path(operand))
-        meanings = [self._input(name, whole=whole) for name in names]
+        meanings = [self._input(name, whole=whole) for name in listed(self.search.path(operand))]
         files = tuple(file for meaning in meanings if meaning is not None for file in meaning.files)
         return Meaning(files, archive=False) if files else None
 
@@ -301,6 +300,13 @@ def runtime_archives(options: Iterable[str], search: Search) -> list[Meaning]:
     reader = _Reader(search)
     names = [name for option in options for name in RUNTIMES.get(option, (option.removeprefix("-static-lib"),))]
     found = (reader.library(name, "-l", static=True, whole=False) for name in names)
+    return [meaning for meaning in found if meaning is not None]
+
+
+def implied_libraries(names: Iterable[str], search: Search) -> list[Meaning]:
+    """What the driver links by itself, by *names*; what is not there is left out."""
+    reader = _Reader(search)
+    found = (reader.library(name, "-l", static=False, whole=False) for name in names)
     return [meaning for meaning in found if meaning is not None]
 
 

@@ -25,19 +25,21 @@ SAYS_WHERE = frozenset(
 """Options on which a driver's own folders depend, as do those that begin with ``-m``."""
 
 
-def own_folders(captured: CapturedCommand, system: LinkerOs | None = None) -> tuple[str, ...]:
+def own_folders(captured: CapturedCommand, system: LinkerOs | None = None, *, always: bool = False) -> tuple[str, ...]:
     """The folders in which the captured command's linker looks besides those that the command names.
 
-    It is run only where a library was found in none of those.
+    It is run only where a library was found in none of those, or *always*.
     """
     line = read_command(captured, system)
     toolchain = line.toolchain
+    if toolchain.dialect is Dialect.ZIG and toolchain.family is Family.LD64 and always:
+        return _zigs_folder(line)
     if toolchain.family is Family.MSVC or toolchain.dialect is not Dialect.COMMON:
         return ()
     tokens = tokenize(
         line.arguments, toolchain.driver_grammar() if toolchain.driver else None, toolchain.linker_grammar()
     )
-    if not _lacks_a_library(tokens, line):
+    if not always and not _lacks_a_library(tokens, line):
         return ()
     program = [argument for edit in toolchain.edits for argument in edit.after]
     if toolchain.driver:
@@ -48,6 +50,14 @@ def own_folders(captured: CapturedCommand, system: LinkerOs | None = None) -> tu
         return tuple(found[1].split(os.pathsep)) if found else ()
     text = _ask((*program, "--verbose"), captured.directory, _path_of(captured))
     return tuple(re.findall(r'SEARCH_DIR\("([^"]+)"\)', text))
+
+
+def _zigs_folder(line: CommandLine) -> tuple[str, ...]:
+    """Where zig has its stub of macOS's system library; its stubs of Linux's are made anew for each link."""
+    program = [argument for edit in line.toolchain.edits for argument in edit.after]
+    text = _ask((*program[:-1], "env"), line.captured.directory, _path_of(line.captured))
+    found = re.search(r'\blib_dir"?\s*[=:]\s*"([^"]+)"', text)
+    return (os.path.join(found[1], "libc", "darwin"),) if found else ()
 
 
 def _lacks_a_library(tokens: Tokens, line: CommandLine) -> bool:

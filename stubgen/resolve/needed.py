@@ -47,6 +47,10 @@ class Needed(Row):
     """The last of ``images``, if they are from archives of the host's link."""
     located: Mapping[bytes, Candidate] = {}
     """Spelling -> where in the host it is, for references of borrowed members that no name of the host's answers."""
+    suppliers: Mapping[bytes, str] = {}
+    """Name -> the shared library of the host's link that has it, where the host's own is a static one."""
+    doubts: Mapping[bytes, str] = {}
+    """Name -> the shared library that has it, where nobody can tell whether the host's own is a static one."""
     meanings: Mapping[bytes, bytes] = {}
     """Spelling in an object -> the one that the linker looks for instead, and that counts everywhere here."""
 

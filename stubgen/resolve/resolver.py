@@ -22,6 +22,7 @@ from stubgen.image import Candidate, Kind, Reference, Variable
 from stubgen.resolve.candidates import meaning
 from stubgen.resolve.needed import Needed
 from stubgen.resolve.resolution import Resolution, StubColumns
+from stubgen.resolve.unanswered import is_static_c_name
 from stubgen.resolve.verdicts import (
     ABSOLUTE_VISIBILITY,
     IMAGE_NAMES,
@@ -227,8 +228,7 @@ class _Resolver(ABC, Generic[PolicyT]):
             self._other(reference, Verdict.LINKER, "every linked image has its own, from the linker or start-up code")
             return
         pool, remark = meaning(reference, candidates)
-        if reference.spelling in self.supplied and all(candidate.local for candidate in pool):
-            self._other(reference, Verdict.LOADER, f"{self.supplied[reference.spelling]} supplies it")
+        if self._is_a_librarys(reference, pool):
             return
         if not pool:
             if reference.weak:
@@ -250,9 +250,35 @@ class _Resolver(ABC, Generic[PolicyT]):
         candidate = next((candidate for candidate in pool if candidate.exported), pool[0])
         if not self._can_be_named(reference, candidate.kind):
             return
+        if not remark and is_static_c_name(reference.name, pool, self.host.image):
+            file = as_text(pool[0].file) or "one of its files"
+            remark = f"the host has one {pool[0].kind.value} of that name, a local symbol that is static in {file}"
         if remark:
             self.remarks[reference.spelling] = remark
         self.rules[candidate.kind](reference, candidate)
+
+    def _is_a_librarys(self, reference: Reference, pool: Sequence[Candidate]) -> bool:
+        """Whether a shared library has what *reference* means, or may have it: then that is the verdict."""
+        name = reference.name
+        if not pool and reference.spelling in self.supplied:
+            self._other(reference, Verdict.LOADER, f"{self.supplied[reference.spelling]} supplies it")
+        elif pool and name in self.needed.suppliers:
+            library = self.needed.suppliers[name]
+            reason = f"{library} supplies it; the host's own, at {pool[0].address:#x}, is a static one of another file"
+            self._other(reference, Verdict.LOADER, reason)
+        elif pool and name in self.needed.doubts:
+            library = self.needed.doubts[name]
+            self._other(
+                reference,
+                Verdict.AMBIGUOUS,
+                f"{library} exports it, and the host has a local one, which may be a static one of another file: its "
+                f"linker makes globals local, and not all objects of its link are there to say; name the objects that "
+                f"it was linked from with --archive, or link it with -rdynamic",
+                (*map(_describe, pool), f"{as_text(name)} in {library}"),
+            )
+        else:
+            return False
+        return True
 
     def _can_be_named(self, reference: Reference, kind: Kind) -> bool:
         """Whether the stub object can define what *reference* means, a *kind*; refuse it if not."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from tools import linker_folder, need, run
 
-from stubgen.linkplan import Action, CapturedCommand, build_link_plan, captured_libraries
+from stubgen.linkplan import Action, CapturedCommand, build_link_plan
+from stubgen.linkplan.link_files import link_files
 from stubgen.linkplan.own_folders import own_folders
 
 LINKERS = {"gnu": "bfd", "lld": "lld", "mold": "mold"}
@@ -64,7 +65,7 @@ def test_the_real_linker_opens_the_same_files(tree: Path, arrangement: str, link
         for name in re.findall(r"^(?:\w+: )?\(?([^\s(]+?\.(?:a|so))(?=[\s()]|$)", traced, re.MULTILINE)
         if "/" in name
     }
-    ours = {os.path.realpath(item.path) for item in captured_libraries(CapturedCommand(command, directory=tree))}
+    ours = {os.path.realpath(path) for path in link_files(CapturedCommand(command, directory=tree)).libraries}
     inside = {path for path in opened if path.startswith(str(tree.resolve())) and "/s/libx.so" not in path}
     assert inside
     assert inside <= ours
@@ -96,10 +97,7 @@ def test_libraries_for_every_image_stay(tree: Path) -> None:
     plan = build_link_plan(command, objects=["p.o"], output="patch.so", directory=tree, search=folders)
     assert [word for word in plan.args if word.startswith("-l")] == ["-lgcc", "-lc", "-lgcc_s", "-lm"]
     assert not plan.archives
-    assert {Path(item.path).name for item in captured_libraries(captured, search=folders)} >= {
-        "libc.so.6",
-        "libm.so",
-    } - {"libm.so"}
+    assert {Path(path).name for path in link_files(captured).libraries} >= {"libc.so.6", "libm.so", "libgcc_s.so.1"}
 
 
 def test_the_driver_is_asked_only_where_that_matters(tree: Path) -> None:
@@ -146,8 +144,27 @@ def test_an_archive_that_is_not_here_goes_all_the_same() -> None:
 def test_objects_between_start_lib_and_end_lib_are_archives_members(tree: Path) -> None:
     """They count only when something refers to them; what the host lacks of them can be had."""
     command = ["aarch64-linux-gnu-gcc", "-fuse-ld=lld", "main.o", "-Wl,--start-lib", "x.o", "-Wl,--end-lib", "y.o"]
-    libraries = captured_libraries(CapturedCommand([*command, "-o", "host"], directory=tree))
-    assert [(Path(item.path).name, item.is_archive) for item in libraries] == [("x.o", True)]
+    (tree / "y.o").write_bytes((tree / "main.o").read_bytes())
+    files = link_files(CapturedCommand([*command, "-o", "host"], directory=tree))
+    assert "x.o" in {Path(path).name for path in files.libraries}
+    assert [Path(path).name for path in files.objects] == ["main.o", "y.o"]
+    assert not files.gone
+
+
+def test_the_objects_of_a_link_are_those_that_are_still_there(tree: Path) -> None:
+    """What a driver compiled and linked in one go, and rustc's objects, are gone: nobody can ask them."""
+    (tree / "list").write_text("main.o\nlost.o\n")
+    need("aarch64-linux-gnu-gcc")
+    words = ["aarch64-linux-gnu-gcc", "more.c", "main.o", "gone.o", "crti.o", "c/libz.a", "-o", "host"]
+    files = link_files(CapturedCommand(words, directory=tree))
+    assert [Path(path).name for path in files.objects] == ["main.o"]
+    assert [Path(path).name for path in files.gone] == ["more.c", "gone.o"]
+    apple = ["ld64.lld", "-arch", "arm64", "-filelist", "list", "-o", "host"]
+    files = link_files(CapturedCommand(apple, directory=tree))
+    assert ([Path(path).name for path in files.objects], [Path(path).name for path in files.gone]) == (
+        ["main.o"],
+        ["lost.o"],
+    )
 
 
 def test_apples_linker_prefers_what_is_shared(tmp_path: Path) -> None:

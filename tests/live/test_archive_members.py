@@ -17,7 +17,7 @@ from elftools.elf.elffile import ELFFile
 from tools import linker_folder, need, need_archive, run, rustc, zig
 
 from stubgen.bind import write_bound
-from stubgen.borrow import objects_in
+from stubgen.borrow.homes import objects_in
 from stubgen.build import Built, StubBuilder
 from stubgen.errors import SymbolRefusal
 from stubgen.linkplan import build_link_plan

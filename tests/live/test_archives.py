@@ -268,7 +268,7 @@ def test_a_member_of_another_build_is_refused(tmp_path: Path) -> None:
     run([need("aarch64-linux-gnu-ar"), "rcs", "libfoo.a", "foo.o"], cwd=tmp_path)
     with LiveHost(program.path) as live, pytest.raises(SymbolRefusal) as caught:
         program.link(live)
-    assert "libfoo.a(foo.o): foo_add: the host's foo_add is another one: the archive was built anew" in str(
+    assert "libfoo.a(foo.o): foo_add: the host's foo_add is another one: libfoo.a(foo.o) was built anew" in str(
         caught.value
     )
     assert not (tmp_path / "patch.so").exists()

@@ -1,0 +1,131 @@
+"""Which file of the host's link has a name first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from stubgen.common.files import read_input
+from stubgen.common.row import Row
+from stubgen.errors import InputError, MalformedInput, UnsupportedInput
+from stubgen.image import FileType, Image
+from stubgen.image.archive import is_archive, members, members_at, symbol_index
+from stubgen.image.opening import arm64_slice, has_object_magic, open_image
+from stubgen.image.text_stub import is_text_stub, text_stub_exports
+
+
+class LinkFiles(Row):
+    """The files of the host's link in which a name may be defined."""
+
+    objects: tuple[str, ...] = ()
+    """All of them were linked, so what they define comes first."""
+    libraries: tuple[str, ...] = ()
+    """Archives and shared libraries in the link's order: of two that define a name the first one counts."""
+    gone: tuple[str, ...] = ()
+    """Objects that are no longer there."""
+
+
+class Home(Row):
+    """Where a name is defined."""
+
+    member: Image | None  # None: in a shared library
+    title: str  # libfoo.a(foo.o)
+
+
+class Homes:
+    """Which file has a name first.
+
+    Args:
+        files: where to look.
+        without: paths of objects that are the patch's own, whose old selves count no longer.
+    """
+
+    def __init__(self, files: LinkFiles, without: Collection[str] = ()) -> None:
+        own = {os.path.realpath(path) for path in without}
+        self._objects = [path for path in files.objects if os.path.realpath(path) not in own]
+        self._waiting = list(files.libraries)
+        self._homes: dict[bytes, Home | tuple[str, Any, int]] = {}  # an archive that was read by its index: where in it
+        self._opened: dict[tuple[str, int], Home] = {}
+        self._looked_for: set[bytes] = set()
+        self._in_objects: dict[bytes, Home] = {}
+        self.sees_all_objects = bool(files.objects) and not files.gone
+        """Whether no object of the link can have a name unseen."""
+
+    def learn(self, names: Collection[bytes]) -> None:
+        """Look for *names* in the objects, all in one pass."""
+        wanted = {name + b"\0": name for name in names if name not in self._looked_for}
+        self._looked_for.update(wanted.values())
+        for path in self._objects if wanted else ():
+            try:
+                data = read_input(path)
+                if any(data.find(text) >= 0 for text in wanted) or not has_object_magic(data):
+                    image = open_image(data, path)
+                    home = Home(image, os.path.basename(path))
+                    for name in image.definitions():
+                        if name in self._looked_for:
+                            self._in_objects.setdefault(name, home)
+            except InputError:  # bitcode, a file that somebody else has written since
+                self.sees_all_objects = False
+
+    def find(self, name: bytes) -> Home | None:
+        """Where *name* is defined first; libraries are read until one does."""
+        self.learn([name])
+        if name in self._in_objects:
+            return self._in_objects[name]
+        while name not in self._homes and self._waiting:
+            self._read(self._waiting.pop(0))
+        home = self._homes.get(name)
+        return self._open(*home) if isinstance(home, tuple) and not isinstance(home, Home) else home
+
+    def _read(self, path: str) -> None:
+        data = arm64_slice(read_input(path), path)
+        if is_text_stub(data):
+            for name in text_stub_exports(data):
+                self._homes.setdefault(name, Home(None, os.path.basename(path)))
+            return
+        index = symbol_index(data, path) if is_archive(data) else None
+        if index is not None:
+            for name, position in index.items():
+                self._homes.setdefault(name, (path, data, position))
+            return
+        for image, title in objects_in(path):
+            is_object = image.file_type is FileType.OBJECT
+            home = Home(image, title) if is_object else Home(None, image.install_name or title)
+            for name in image.definitions() if is_object else image.exports():
+                self._homes.setdefault(name, home)
+
+    def _open(self, path: str, data: Any, position: int) -> Home:
+        known = self._opened.get((path, position))
+        if known is None:
+            member = members_at(data, path, (position,)).get(position)
+            if member is None:
+                raise MalformedInput(f"{path}: its index of symbols names a member that is not there")
+            title = f"{os.path.basename(path)}({member.name})"
+            image = open_image(member.content, f"{path}({member.name})")
+            known = self._opened[path, position] = Home(image, title)
+        return known
+
+
+def objects_in(path: str) -> Iterator[tuple[Image, str]]:
+    """The objects in the archive at *path*, each with what it is called, ``libfoo.a(foo.o)``; or the file itself.
+
+    Raises:
+        InputError: the archive is broken, or the file is none and no object and no library either.
+    """
+    data = arm64_slice(read_input(path), path)
+    if not is_archive(data):
+        yield open_image(data, path), os.path.basename(path)
+        return
+    for member in members(data, path):
+        if is_archive(member.content):
+            inner = f"{path}({member.name})"
+            nested = [item for item in members(member.content, inner) if has_object_magic(item.content)]
+        else:
+            nested = [member] if has_object_magic(member.content) else []
+        for item in nested:
+            try:
+                image = open_image(item.content, f"{path}({item.name})")
+            except UnsupportedInput:
+                continue  # another machine's: linkers pass over it
+            yield image, f"{os.path.basename(path)}({item.name})"

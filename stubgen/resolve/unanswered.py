@@ -1,0 +1,58 @@
+"""Which needed names the host's own symbols do not answer for sure.
+
+A name that the host lacks may be in a file of its link that the linker left out. One that it has as a static symbol
+alone means something else for other files: what a shared library, an archive or another object of the link has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from stubgen.common.row import Row
+from stubgen.host import Host
+from stubgen.image import Candidate, Image
+from stubgen.resolve.candidates import meaning
+from stubgen.resolve.needed import Needed
+from stubgen.resolve.verdicts import IMAGE_NAMES, LINKER_PREFIXES, PROVIDED_NAMES
+
+MANGLED = {"elf": (b"_Z", b"_R"), "macho": (b"__Z", b"__R")}
+"""How the names begin in which C++ and Rust say whose they are; a static one is called otherwise (``_ZL``)."""
+
+
+class Unanswered(Row):
+    """The names that have to be looked for in the other files of the host's link."""
+
+    lacking: tuple[bytes, ...]
+    """The host has nothing of that name."""
+    local: tuple[bytes, ...]
+    """It has local symbols alone, which may be static ones of other files."""
+
+
+def unanswered(needed: Needed, host: Host, supplied: Collection[bytes] = ()) -> Unanswered:
+    """The names of that kind; *supplied* are names that shared libraries have, as for the resolve phase."""
+    found = host.find({reference.name for reference in needed.references} | {v.name for v in needed.variables})
+    lacking, local = [], []
+    for reference in needed.references:
+        name = reference.name
+        if not is_linkers_own(needed.format, name):
+            pool = meaning(reference, found.get(name, ())).candidates
+            if not pool and not reference.weak and name not in supplied:
+                lacking.append(name)
+            elif may_be_static(pool) and (name in supplied or not name.startswith(MANGLED[needed.format])):
+                local.append(name)
+    return Unanswered(tuple(lacking), tuple(local))
+
+
+def may_be_static(pool: Sequence[Candidate]) -> bool:
+    """Whether there are symbols in *pool*, and none that other files of the host see."""
+    return bool(pool) and all(candidate.local and not candidate.hidden for candidate in pool)
+
+
+def is_static_c_name(name: bytes, pool: Sequence[Candidate], host: Image) -> bool:
+    """Whether *pool* are static symbols of *host* and *name* does not say which."""
+    return may_be_static(pool) and not name.startswith(MANGLED[host.format]) and not host.hides_globals
+
+
+def is_linkers_own(format_: str, name: bytes) -> bool:
+    """Whether each linked image may have its own *name*."""
+    return name in IMAGE_NAMES[format_] or name in PROVIDED_NAMES[format_] or name.startswith(LINKER_PREFIXES[format_])

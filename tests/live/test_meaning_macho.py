@@ -1,0 +1,106 @@
+"""Which of several definitions of one name a Mach-O patch means. Twin of ``test_meaning``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from live.test_macho import SLIDE, symbols, toolchain
+from live.test_meaning import decision
+from tools import need, need_module, run
+
+from stubgen.build import StubBuilder
+from stubgen.capture import Capture
+from stubgen.errors import SymbolRefusal
+from stubgen.link import Linked, link_patch
+from stubgen.resolve.verdicts import Verdict
+
+ENTRY = "int main(void) { return 0; }"
+STATIC = f"__attribute__((used)) static int area(int x) {{ return -1; }} {ENTRY}"
+PATCH = "int area(int); int patch_main(int x) { return area(x); }"
+
+STUB = """--- !tapi-tbd
+tbd-version:     4
+targets:         [ x86_64-macos, arm64-macos ]
+install-name:    '/usr/lib/libown.dylib'
+exports:
+  - targets:         [ x86_64-macos ]
+    symbols:         [ _volume ]
+  - targets:         [ x86_64-macos, arm64-macos ]
+    symbols:         [ '_other$X', _area,
+                       _width ]
+...
+"""
+
+
+def link(folder: Path, tools: str, source: str, patch: str, options: Sequence[str]) -> Linked:
+    """A host of *source*, linked with *options*, and *patch* linked for it."""
+    need_module("lief", "lief")
+    made = toolchain(tools)
+    undefined = [] if tools == "zig" else ["-undefined", "dynamic_lookup"]
+    object_ = made.object(folder, "host-object", source)
+    command = [*made.link, *undefined, "-o", "host", object_.name, *options]
+    run(command, cwd=folder)
+    captured = Capture(command, folder, {}, output="host")
+    anchor = symbols(folder / "host")["_main"] + SLIDE
+    compiled = made.object(folder, "patch", patch)
+    return link_patch(StubBuilder(folder / "host"), captured, [compiled], folder / "patch.dylib", anchor)
+
+
+def own_library(folder: Path, kind: str) -> list[str]:
+    """The arguments that link a library with ``area``, which is made: a dylib, or an SDK's stub of one."""
+    if kind == "stub":
+        (folder / "libown.tbd").write_text(STUB)
+        return ["-L.", "-lown"]
+    tools = toolchain("lld")
+    object_ = tools.object(folder, "own", "int area(int x) { return x * x; }")
+    words = [word for word in tools.link if word != "-execute"]
+    run([*words, "-dylib", "-undefined", "dynamic_lookup", object_.name, "-o", "libown.dylib"], cwd=folder)
+    return ["libown.dylib"]
+
+
+@pytest.mark.parametrize("kind", ["dylib", "stub"])
+@pytest.mark.parametrize("tools", ["lld", "zig"])
+def test_an_unrelated_static_of_the_host_does_not_answer_for_a_library(tmp_path: Path, tools: str, kind: str) -> None:
+    """The patch calls a library's function; a static one of another file has its name, and got the call."""
+    found = decision(link(tmp_path, tools, STATIC, PATCH, own_library(tmp_path, kind)), "_area")
+    assert found.verdict is Verdict.LOADER
+    assert "supplies it; the host's own, at 0x" in found.reason
+
+
+def test_a_stub_for_another_machine_exports_nothing(tmp_path: Path) -> None:
+    """SDKs list what only x86 has in the same file: there the host's static function is the only meaning."""
+    source = STATIC.replace("area", "volume")
+    linked = link(tmp_path, "lld", source, PATCH.replace("area", "volume"), own_library(tmp_path, "stub"))
+    assert decision(linked, "_volume").verdict is Verdict.TRAMPOLINE
+    assert "a local symbol that is static in" in decision(linked, "_volume").reason
+
+
+def test_macos_own_library_is_asked_too(tmp_path: Path) -> None:
+    """Nothing in the command names libSystem, which each driver links by itself."""
+    source = f"__attribute__((used)) static int cbrt(int x) {{ return -1; }} {ENTRY}"
+    patch = "double cbrt(double); int patch_main(int x) { return (int)(cbrt(x) + 0.5); }"
+    found = decision(link(tmp_path, "zig", source, patch, ["-fno-builtin"]), "_cbrt")
+    assert found.verdict is Verdict.LOADER
+    assert "libSystem" in found.reason
+
+
+@pytest.mark.parametrize("tools", ["lld", "zig"])
+@pytest.mark.parametrize("attribute", ["", '__attribute__((visibility("hidden"))) '], ids=["global", "hidden"])
+def test_the_hosts_own_function_is_meant_before_a_librarys_of_that_name(
+    tmp_path: Path, tools: str, attribute: str
+) -> None:
+    """Hidden functions become private in the link; they are the host's all the same, before any library's."""
+    source = f"{attribute}__attribute__((used)) int area(int x) {{ return x + 1000; }} {ENTRY}"
+    linked = link(tmp_path, tools, source, PATCH, own_library(tmp_path, "dylib"))
+    assert decision(linked, "_area").verdict is Verdict.TRAMPOLINE
+
+
+def test_an_archives_function_is_meant_before_an_unrelated_static(tmp_path: Path) -> None:
+    """Members of Mach-O archives are not taken apart: both are named, and nothing is linked."""
+    object_ = toolchain("lld").object(tmp_path, "foo", "int area(int x) { return x * x; }")
+    run([need("llvm-libtool-darwin-19"), "-static", "-o", "libfoo.a", object_.name], cwd=tmp_path)
+    with pytest.raises(SymbolRefusal) as caught:
+        link(tmp_path, "lld", STATIC, PATCH, ["-L.", "-lfoo"])
+    assert "_area: libfoo.a(foo.o) has it, and the host was linked without it" in str(caught.value)
