@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from stubgen.options import BtiPolicy, Options
     from stubgen.origin.account import Account, Definition
     from stubgen.origin.sources import Origin, Source
+    from stubgen.replaced import HostCopy, Replaced, Replacement
     from stubgen.resolve.resolution import Resolution
     from stubgen.resolve.verdicts import DataPolicy, Decision, TlsPolicy, Verdict
     from stubgen.session import Session
@@ -124,6 +125,7 @@ _HOMES = {
     "options": ("BtiPolicy", "Options"),
     "origin.account": ("Account", "Definition"),
     "origin.sources": ("Origin", "Source"),
+    "replaced": ("HostCopy", "Replaced", "Replacement"),
     "resolve.resolution": ("Resolution",),
     "resolve.verdicts": ("DataPolicy", "Decision", "TlsPolicy", "Verdict"),
     "session": ("Session",),
@@ -153,6 +155,7 @@ __all__ = [
     "FieldOverflow",
     "Finding",
     "Host",
+    "HostCopy",
     "Image",
     "InputError",
     "LibraryFacts",
@@ -168,6 +171,8 @@ __all__ = [
     "PatchRequest",
     "PlanRefusal",
     "Refusal",
+    "Replaced",
+    "Replacement",
     "Resolution",
     "Session",
     "Slide",

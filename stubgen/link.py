@@ -18,9 +18,7 @@ from stubgen.check import Checked, check_linked, refuse_findings
 from stubgen.common.arguments import StrPath, choice, instance, optional, path, path_list
 from stubgen.common.cancellation import checkpoint, run
 from stubgen.common.files import cannot_be_written, read_input, write_output
-from stubgen.common.text import as_text
 from stubgen.errors import InputError, LinkerFailed, PatchRefusal, UsageError
-from stubgen.image import Kind
 from stubgen.image.opening import open_image
 from stubgen.linkplan import (
     LinkPlan,
@@ -36,6 +34,7 @@ from stubgen.linkplan.own_folders import own_folders
 from stubgen.options import BtiPolicy, Options, read_options
 from stubgen.origin.account import Inputs, LinkInput
 from stubgen.origin.sources import Source
+from stubgen.replaced import Replaced, replaced_by
 from stubgen.resolve.needed import open_objects
 from stubgen.resolve.verdicts import Decision, Verdict
 
@@ -52,8 +51,13 @@ class Linked:
     messages: str
     """What the linker printed; warnings, when it succeeded."""
     checked: Checked
-    replaces: dict[str, int]
-    """Functions that the host has and the patch defines anew -> static address in the patch: the override map."""
+    replaced: Replaced
+    """The host's functions that the patch defines anew."""
+
+    @property
+    def replaces(self) -> dict[str, int]:
+        """Those that other files call by their name -> virtual address in the patch: the override map."""
+        return self.replaced.by_name
 
 
 def link_patch(
@@ -107,7 +111,8 @@ def link_patch(
     full_link, system = captured.command(), linker_os_for_host(builder.host.path)
     options["wrapped"] = list(dict.fromkeys([*wanted.wrapped, *wrapped_symbols(full_link, system)]))
     folders = own_folders(full_link, system)
-    options["linked"] = [*wanted.linked, *captured_objects(full_link, system)]
+    objects_of_host = [*wanted.linked, *captured_objects(full_link, system)]
+    options["linked"] = objects_of_host
     judged = builder.judge(inputs, aslr_reference, link=lambda: link_files(full_link, system), **options)
     refuse_problems(judged, allow_missing=True)
     built = builder.emit(judged, bti=policy)
@@ -155,13 +160,14 @@ def link_patch(
             facts=builder.facts,
         )
         _refuse_findings(replace(checked, patch=os.fspath(output)), judged.problems)
-        replaces = _replaced(linked, built)
+        assert checked.account is not None  # noqa: S101  # check_linked() makes one of every patch
+        replaced = replaced_by(checked.account, builder.host, judged.slide.value, objects_of_host)
         checkpoint()
         if special:
             write_output(target, linked.read_bytes())
         else:
             os.replace(linked, target)
-    return Linked(Path(output), built, plan, tuple(command), messages, checked, replaces)
+    return Linked(Path(output), built, plan, tuple(command), messages, checked, replaced)
 
 
 def _link_inputs(
@@ -237,19 +243,6 @@ def _refuse_findings(checked: Checked, problems: Iterable[Decision]) -> None:
         named = {name for finding in checked.findings if not finding.ok for name in finding.names}
         notes = [f"  {describe(decision)}" for decision in problems if decision.name in named]
         raise PatchRefusal("\n".join([str(error), *notes]), checked.findings) from error
-
-
-def _replaced(linked: Path, built: Built) -> dict[str, int]:
-    """The host's functions that the linked patch defines anew."""
-    own = {name for image in built.resolution.needed.images for name in image.definitions()}
-    in_host = built.host.find(own)
-    found: dict[bytes, set[int]] = {}
-    for function in open_image(read_input(linked), str(linked)).functions():
-        if function.name in own and any(c.kind is Kind.FUNCTION for c in in_host.get(function.name, ())):
-            found.setdefault(function.name, set()).add(function.address)
-    return {  # a static function of the same name elsewhere in the patch: nothing says which one is meant
-        as_text(name): next(iter(addresses)) for name, addresses in found.items() if len(addresses) == 1
-    }
 
 
 def _fresh_name(target: Path, built: Built, inputs: Sequence[StrPath]) -> str:

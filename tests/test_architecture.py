@@ -21,7 +21,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "elf": "constants records relocations unwind reader writer editor",
         "macho": "constants records relocations unwind reader writer editor",
-        "symbols": "versions similar rust numbering placed wrapped",
+        "symbols": "versions similar rust cxx numbering placed wrapped",
     },
     {"image": "dwarf . archive elf macho opening text_stub"},
     {"host": "index . slide"},
@@ -45,7 +45,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         ),
     },
     {"capture": "", "origin": "symbols sources link_map elf macho account findings", "loading": "elf macho ."},
-    {"check": ""},
+    {"check": "", "replaced": ""},
     {"link": ""},
     {"commands": ". options build plan check link inspect verify capture captures cache"},
     {"serve": ". frames messages methods server command"},
@@ -173,10 +173,10 @@ def test_few_import_what_no_arrow_shows() -> None:
     assert found == set(IMPORTERS)
 
 
-def test_keep_state_is_judged_in_one_place() -> None:
+def test_names_are_judged_in_one_place() -> None:
     """A second place that judges names lets a variable be kept here and refused there: the patch then has two of it."""
     judges = {module for module, path in MODULES.items() if "symbols.numbering" in imports(path)}
-    assert judges == {"resolve.keep_state"}
+    assert judges == {"resolve.keep_state", "replaced"}  # of variables, and of functions
 
 
 def test_the_formats_have_one_import_name() -> None:

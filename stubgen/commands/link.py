@@ -16,6 +16,7 @@ from stubgen.commands.options import (
     decision_documents,
     judge_options,
     keep_outputs_apart,
+    replaced_documents,
     shared_variable_documents,
     shared_variable_notes,
     slide_document,
@@ -40,7 +41,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--override-map",
         metavar="FILE",
-        help="write which of the host's functions the patch replaces, for the next one",
+        help="write which of the host's functions the patch replaces, with their addresses, for the next one",
     )
     parser.add_argument(
         "--bound-dir", metavar="DIR", help="keep the bound copies there: Mach-O debug information names them"
@@ -72,7 +73,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     verdicts = {"decisions": decisions, "duplicates": shared_variable_documents(shared)}
     write_report(arguments.report, {"schema": SCHEMA, "command": "link", **verdicts})
     write_map(arguments.map, linked.checked, "link", str(linked.output))
-    write_report(arguments.override_map, {"schema": SCHEMA, "functions": linked.replaces})
+    replaced = replaced_documents(linked.replaced)
+    write_report(arguments.override_map, {"schema": SCHEMA, "functions": linked.replaces, **replaced})
     document = {
         "output": str(linked.output),
         "stubs": len(linked.built.stub.names),
@@ -80,6 +82,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         **verdicts,
         "borrowed": borrowed_documents(linked.built.resolution.needed),
         "replaces": linked.replaces,
+        **replaced,
         "link_command": list(linked.command),
         "directory": str(linked.plan.directory) if linked.plan.directory else None,
         "linker_messages": linked.messages,

@@ -14,6 +14,7 @@ from stubgen.errors import MalformedInput, UsageError
 if TYPE_CHECKING:
     from stubgen.host.slide import Slide
     from stubgen.options import Options
+    from stubgen.replaced import Replaced, Replacement
     from stubgen.resolve.needed import Needed
     from stubgen.resolve.verdicts import Decision, SharedVariable
 
@@ -203,6 +204,27 @@ def borrowed_lines(needed: Needed) -> list[str]:
 
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def replaced_documents(replaced: Replaced) -> dict[str, object]:
+    """What the patch replaces, for ``--json`` and ``--override-map``."""
+    return {
+        "replaced": [_replacement_document(item) for item in replaced.functions],
+        "undecided": [{**_replacement_document(item), "reason": item.reason} for item in replaced.undecided],
+    }
+
+
+def _replacement_document(item: Replacement) -> dict[str, object]:
+    return {
+        "name": item.name,
+        "object": item.object,
+        "local": item.local,
+        "address": item.address,
+        "host": [
+            {"static_address": copy.static_address, "runtime_address": copy.runtime_address, "names": list(copy.names)}
+            for copy in item.copies
+        ],
+    }
 
 
 def shared_variable_documents(variables: Iterable[SharedVariable]) -> list[dict[str, object]]:

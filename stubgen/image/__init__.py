@@ -259,6 +259,11 @@ class Image(ABC):
     def definitions(self) -> Iterator[bytes]:
         """The names that an object defines for other objects."""
 
+    @property
+    @abstractmethod
+    def source_file(self) -> bytes:
+        """The one source file of an object, as its symbol table or, in Mach-O, its debug information has it."""
+
     @abstractmethod
     def variables(self) -> Iterator[Variable]:
         """The named variables that an object defines, local ones too.
@@ -327,6 +332,14 @@ class Image(ABC):
     @abstractmethod
     def functions(self) -> Iterator[FunctionSymbol]:
         """Every symbol of a function; in Mach-O, every defined symbol."""
+
+    @abstractmethod
+    def names_at(self, addresses: Collection[int]) -> dict[int, set[bytes]]:
+        """The names of the functions of a linked image that begin at each of *addresses*."""
+
+    def in_its_file(self, candidate: Candidate) -> Candidate:
+        """*candidate*, a symbol of a linked image, with its file; Mach-O reads all debugger's entries for it."""
+        return candidate
 
     @abstractmethod
     def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:

@@ -6,7 +6,7 @@ What a symbol's type means for a call (function, datum, thread-local, resolver, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -294,6 +294,14 @@ class ElfImage(Image):
             if shndx != c.SHN_UNDEF and table.st_info[index] >> 4 != c.STB_LOCAL:
                 yield split_version(table.name(index))[0]
 
+    @property
+    def source_file(self) -> bytes:
+        table = self.file.symbols
+        if table is None:
+            return b""
+        files = {table.name(index) for index, info in enumerate(table.st_info) if info & 0xF == c.STT_FILE}
+        return files.pop() if len(files) == 1 else b""
+
     def variables(self) -> Iterator[Variable]:
         table = self.file.symbols
         if table is None:
@@ -407,6 +415,14 @@ class ElfImage(Image):
                 section = table.st_shndx[index] if self.file.sections else 0
                 weak, hidden = info >> 4 == c.STB_WEAK, table.st_other[index] & 3 == c.STV_HIDDEN
                 yield FunctionSymbol(table.name(index), section, table.st_value[index], weak, hidden)
+
+    def names_at(self, addresses: Collection[int]) -> dict[int, set[bytes]]:
+        found: dict[int, set[bytes]] = {}
+        for table in self.symbol_tables:
+            for index in [index for index, address in enumerate(table.st_value) if address in addresses]:
+                if table.st_info[index] & 0xF == c.STT_FUNC and table.st_shndx[index] != c.SHN_UNDEF:
+                    found.setdefault(table.st_value[index], set()).add(split_version(table.name(index))[0])
+        return found
 
     def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
         table = self.file.symbols

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -142,7 +142,7 @@ class MachOImage(Image):
 
     @cached_property
     def _source_files(self) -> dict[tuple[bytes, int], bytes]:
-        """A linked image's local variables (name, address) -> their source file, as the debugger's entries have it.
+        """What a linked image names (name, address) -> its source file, as the debugger's entries have it.
 
         N_SO, once with the whole path or first with the folder, stands in front of its file's entries.
         """
@@ -161,7 +161,7 @@ class MachOImage(Image):
         files: list[bytes] = []
         file, before = b"", -1
         for index, n_type in enumerate(table.n_type if table is not None else b""):
-            if n_type not in (c.N_SO, c.N_STSYM, c.N_LCSYM) or table is None:
+            if n_type not in (c.N_SO, c.N_FUN, c.N_STSYM, c.N_LCSYM) or table is None:
                 continue
             name = table.name(index)
             if n_type == c.N_SO:
@@ -173,8 +173,8 @@ class MachOImage(Image):
                 found[name, table.n_value[index]] = file
         return found, files
 
-    def _source_file(self) -> bytes:
-        """The source file of an object, if its debug information says."""
+    @property
+    def source_file(self) -> bytes:
         has_debug_information = self.file.section("__DWARF,__debug_info") is not None
         return self.debug_info.source_file if has_debug_information else b""
 
@@ -231,7 +231,7 @@ class MachOImage(Image):
         next(table.names(), None)  # raises where any name lies beyond the string table
         initialisers = any("mod_init_func" in section.name for section in self.file.sections)
         defining = DefiningObject(self, table, b"_", initialisers)
-        file = self._source_file()
+        file = self.source_file
         kept_apart = bool(self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS)
         indexes = list(self._variable_indexes(table))
         symbols_at = Counter((table.n_sect[index], table.n_value[index]) for index in indexes)
@@ -360,6 +360,27 @@ class MachOImage(Image):
                 weak = bool(table.n_desc[index] & c.N_WEAK_DEF)
                 hidden = bool(n_type & c.N_PEXT)
                 yield FunctionSymbol(table.name(index), table.n_sect[index], table.n_value[index], weak, hidden)
+
+    def names_at(self, addresses: Collection[int]) -> dict[int, set[bytes]]:
+        table = self.file.symbols
+        found: dict[int, set[bytes]] = {}
+        for index, address in enumerate(table.n_value if table is not None else ()):
+            if address in addresses and table is not None and self._is_function(table, index):
+                found.setdefault(address, set()).add(table.name(index))
+        return found
+
+    def in_its_file(self, candidate: Candidate) -> Candidate:
+        file = self._source_files.get((candidate.name, candidate.address), b"") if candidate.local else b""
+        return candidate._replace(file=file)
+
+    def _is_function(self, table: Symbols, index: int) -> bool:
+        """Whether symbol *index* of a linked image names code, and is no label of the assembler's or the linker's."""
+        n_type, n_sect = table.n_type[index], table.n_sect[index]
+        if n_type & c.N_STAB or n_type & c.N_TYPE != c.N_SECT or not 0 < n_sect <= len(self.file.sections):
+            return False
+        flags = self.file.sections[n_sect - 1].header.flags
+        code = flags & (c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS)
+        return bool(code) and not table.name(index).startswith((b"ltmp", b"l_", b"L", b"__mh_"))
 
     def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
         table = self.file.symbols

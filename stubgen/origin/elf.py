@@ -11,7 +11,7 @@ from stubgen.image import Kind
 from stubgen.image.elf import ElfImage
 from stubgen.origin.symbols import Constructor, Symbol, Target
 
-_KINDS = {c.STT_FUNC: Kind.FUNCTION, c.STT_GNU_IFUNC: Kind.FUNCTION, c.STT_TLS: Kind.THREAD_LOCAL}
+_KINDS = {c.STT_FUNC: Kind.FUNCTION, c.STT_GNU_IFUNC: Kind.IFUNC, c.STT_TLS: Kind.THREAD_LOCAL}
 _DOUBLEWORDS = (R_AARCH64_ABS64, R_AARCH64_PREL64)
 _NO_DEFINITIONS = (c.STT_SECTION, c.STT_FILE)
 

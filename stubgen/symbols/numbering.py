@@ -14,10 +14,11 @@ GCC numbers every static of a C function (``n.0``).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from stubgen.common.row import Row
+from stubgen.symbols.versions import base_name
 
 if TYPE_CHECKING:
     from stubgen.common.strings import NameTable
@@ -38,6 +39,9 @@ _V0 = rb"C?s[0-9A-Za-z]*_(?=u?\d)|B[0-9A-Za-z]*_|K[a-z]n?[0-9a-f]*_|(?P<length>[
 """Likewise in one of Rust's: disambiguators, back references, constants, identifiers."""
 _BACK_REFERENCE = rb"B[0-9A-Za-z]*_"
 _DISAMBIGUATOR = rb"(?<!C)s[0-9A-Za-z]*_(?=u?#|0)"
+_V0_CLOSURE = b"NC"
+_V0_NUMBER = rb"s[0-9A-Za-z]*_|B[0-9A-Za-z]*_"
+"""A disambiguator or a back reference, which counts bytes; taken from all names alike, wherever it matches."""
 _ITEM = rb"Nv(?:Nt)*C"
 """How the name of a crate's or module's own variable begins: there is but one of that name."""
 _THREAD_LOCAL = b"__RUST_STD_INTERNAL_VAL"
@@ -78,6 +82,43 @@ def has_sibling(name: bytes, table: NameTable) -> bool:
     family = _family(name)
     others = set(_others(family, table.strings.content)) if family is not None else set()
     return bool(others) and next(table.find_indexes(others, ()), None) is not None
+
+
+def function_numbering(name: bytes) -> str:
+    """Why *name* alone says that its function is numbered anew in each build; empty if it does not.
+
+    A member of a class inside a function has the number of the class in the middle of its name.
+    """
+    return numbering(name) or (NESTED if _plain(name).startswith(b"_ZZ") else "")
+
+
+def with_siblings(names: Iterable[bytes], tables: Iterable[NameTable]) -> set[bytes]:
+    """Those of *names*, of functions, of whose family one of *tables* has another one; each is read once.
+
+    Only closures and what Rust's legacy mangling tells by a hash have siblings: ordinary functions of one scope have
+    names of their own.
+    """
+    held: dict[bytes, set[bytes]] = {}
+    for name in names:
+        key = _numberless(name)
+        if key is not None:
+            held.setdefault(key, set()).add(name)
+    found: set[bytes] = set()
+    for table in tables if held else ():
+        for name in table.names():
+            key = _numberless(name)
+            if key in held and key is not None:
+                found |= {other for other in held[key] if other != base_name(name)}
+    return found
+
+
+def _numberless(name: bytes) -> bytes | None:
+    """What a function's name has in common with those of its family; None where it has no family."""
+    plain = _plain(name)
+    if plain.startswith(b"_R"):
+        return re.sub(_V0_NUMBER, b"", plain) if _V0_CLOSURE in plain else None
+    hashed = plain.rfind(b"17h")
+    return plain[:hashed] if hashed > 0 and re.match(_LEGACY, plain[hashed:]) else None
 
 
 def _others(family: _Family, strings: bytes) -> Iterator[bytes]:

@@ -1,0 +1,271 @@
+"""Which of the host's functions a linked patch replaces: what jump tables are made of.
+
+Only functions of the patch's own objects count, local ones as well; what archives, start-up code, the linker or the
+stub object brought along replaces nothing. A name alone does not make two functions one: rules like those for variables
+(``resolve.keep_state``) tell, and what they cannot tell is listed with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+
+from stubgen.common.row import Row
+from stubgen.common.text import as_text, counted
+from stubgen.host import Host
+from stubgen.image import Candidate, Kind
+from stubgen.origin.account import Account, LinkInput, symbols_of
+from stubgen.origin.sources import Origin, Source
+from stubgen.origin.symbols import Symbol
+from stubgen.resolve.same_file import Files
+from stubgen.symbols.cxx import is_external_cxx_name
+from stubgen.symbols.numbering import function_numbering, with_siblings
+from stubgen.symbols.rust import is_rust_name
+
+_FUNCTIONS = (Kind.FUNCTION, Kind.IFUNC)
+_PARTS = (b".cold", b".unlikely")
+"""What GCC and LLVM append to the name of a function for the part of it that is seldom executed; nobody calls it."""
+_OUTLINED = (b"OUTLINED_FUNCTION_", b"_OUTLINED_FUNCTION_")
+"""LLVM's machine outliner: code that several functions have in common, numbered anew in each build."""
+
+
+class HostCopy(Row):
+    """One place where the host has a function."""
+
+    static_address: int  # in the host's file
+    runtime_address: int  # in the process
+    names: tuple[str, ...]  # all that begin there: several where the source or the linker gave one body to several
+
+
+class Replacement(Row):
+    """A function of the patch, and what it is in the host."""
+
+    name: str
+    object: str  # of the patch; an archive's member as archive(member)
+    local: bool  # no other file sees it
+    address: int  # virtual address in the patch
+    copies: tuple[HostCopy, ...]  # by address; of one that is undecided, all that it may be
+    by_name: bool  # new code that calls the name means this one, also where the host's address leaves it undecided
+    reason: str = ""  # why it is undecided
+
+
+class Replaced(Row):
+    """What a patch replaces."""
+
+    functions: tuple[Replacement, ...]
+    """For sure: whoever calls any of the copies' addresses means the patch's function."""
+    undecided: tuple[Replacement, ...]
+    """The others whose name the host has, each with a reason."""
+
+    @property
+    def by_name(self) -> dict[str, int]:
+        """Name -> virtual address in the patch, for those that other files call by their name."""
+        return {item.name: item.address for item in (*self.functions, *self.undecided) if item.by_name}
+
+
+class _Own:
+    """A function of the patch's own, and the host's of its name.
+
+    Args:
+        item: the object that defines it.
+        symbol: as that has it.
+        candidates: the host's.
+        files: the host's files.
+    """
+
+    def __init__(self, item: LinkInput, symbol: Symbol, candidates: Iterable[Candidate], files: Files) -> None:
+        self.input = item
+        self.symbol = symbol
+        self.files = files
+        self.addresses: set[int] = set()
+        """Where it is in the patch; several places where its object has several of that name."""
+        self.has_siblings = False
+        """Whether patch or host have another one of its family."""
+        shown = {c.address: c for c in candidates if not c.local or c.hidden}
+        self.visible = list(shown.values())
+        """The host's that other files see, or could before the link."""
+        self.local = [files.host.in_its_file(c) for c in candidates if c.address not in shown]
+        """The host's that are one file's own."""
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """All of the host's."""
+        return [*self.visible, *self.local]
+
+    @property
+    def is_ifunc(self) -> bool:
+        """Whether it is one, here or in the host."""
+        return Kind.IFUNC in (self.symbol.kind, *(c.kind for c in self.candidates))
+
+    @cached_property
+    def is_one_by_name(self) -> bool:
+        """Whether a program has but one function of that name, in however many copies."""
+        return is_rust_name(self.symbol.name) or is_external_cxx_name(self.symbol.name)
+
+    @cached_property
+    def file(self) -> bytes:
+        """Its source file, where anything says."""
+        return self.symbol.file or self.input.image.source_file
+
+    @cached_property
+    def of_its_file(self) -> list[Candidate]:
+        """The host's that are one file's own, where that file is this one's."""
+        return [c for c in self.local if not self.files.why_not(self.input.image, self.file, c)]
+
+    @property
+    def meant(self) -> list[Candidate]:
+        """Those that it is, if nothing speaks against it."""
+        if self.is_one_by_name:
+            return self.candidates
+        return self.visible if self.visible and not self.symbol.static else self.of_its_file
+
+    @property
+    def is_called_by_name(self) -> bool:
+        """Whether a new reference to that name means it, and the host's is no stranger."""
+        return bool(self.meant) and not self.symbol.static and not self.is_ifunc and len(self.addresses) == 1
+
+    @property
+    def has_strangers_alone(self) -> bool:
+        """Whether it is its file's own, and all of the host's are those of files of other names."""
+        own = self.symbol.static and not self.is_one_by_name and self.file
+        return bool(own) and not self.visible and all(c.file and c.file != self.file for c in self.local)
+
+
+class _Rule(Row):
+    """What speaks against the host's, and how that is said."""
+
+    applies: Callable[[_Own], bool]
+    reason: Callable[[_Own], str]
+
+
+def replaced_by(account: Account, host: Host, slide: int, linked: Sequence[str] = ()) -> Replaced:
+    """What the patch of *account* replaces in *host*, which lies *slide* bytes above the addresses in its file.
+
+    Nothing is the patch's own where the account knows no inputs (``Inputs.files``). *linked*: the paths of the objects
+    that the host's link named.
+    """
+    functions = _own_functions(account, Files(host.image, linked))
+    tables = [table for item in account.inputs.files for table in item.image.symbol_tables]
+    siblings = with_siblings({own.symbol.name for own in functions}, [*tables, *host.image.symbol_tables[:1]])
+    names = host.image.names_at({c.address for own in functions for c in own.candidates})
+    rows = []
+    for own in functions:
+        own.has_siblings = own.symbol.name in siblings
+        if not own.has_strangers_alone:
+            rows.append(_row(own, next((rule.reason(own) for rule in RULES if rule.applies(own)), ""), names, slide))
+    rows = list(_told_apart(list(_merged(rows))))
+    sure, undecided = ([row for row in rows if bool(row.reason) is doubt] for doubt in (False, True))
+    return Replaced(tuple(sure), tuple(undecided))
+
+
+def _own_functions(account: Account, files: Files) -> list[_Own]:
+    """The functions of the patch's objects whose name the host has too."""
+    objects = {item.origin: item for item in account.inputs.files if item.source is Source.OBJECT}
+    symbols = {origin: _function_symbols(item) for origin, item in objects.items()}
+    found: dict[tuple[Origin, bytes], _Own] = {}
+    for definition in account.definitions:
+        origin, name = definition.origin, definition.symbol.name
+        candidates = [c for c in definition.host if c.kind in _FUNCTIONS]
+        symbol = symbols.get(origin, {}).get(name)
+        if candidates and symbol is not None and definition.symbol.kind in _FUNCTIONS:
+            own = found.get((origin, name)) or _Own(objects[origin], symbol, candidates, files)
+            found[origin, name] = own
+            own.addresses.add(definition.symbol.address)
+    return list(found.values())
+
+
+def _function_symbols(item: LinkInput) -> dict[bytes, Symbol]:
+    """The functions that an object defines, by name."""
+    found: dict[bytes, Symbol] = {}
+    for symbol in symbols_of(item.image):
+        label = item.image.format == "elf" and symbol.static and not symbol.size  # of assembly
+        part = symbol.name.endswith(_PARTS) or symbol.name.startswith(_OUTLINED)
+        if symbol.kind in _FUNCTIONS and not label and not part:
+            found.setdefault(symbol.name, symbol)
+    return found
+
+
+def _says(text: str) -> Callable[[_Own], str]:
+    return lambda _: text
+
+
+def _is_one_of_several(own: _Own) -> bool:
+    return not own.is_one_by_name and len({candidate.address for candidate in own.meant}) > 1
+
+
+def _why_another_file(own: _Own) -> str:
+    return own.files.why_not(own.input.image, own.file, own.local[0])
+
+
+RULES = (
+    _Rule(lambda own: own.is_ifunc, _says("it is an ifunc: what lies there is its resolver, not the function")),
+    _Rule(lambda own: len(own.addresses) > 1, _says("its object has several of that name")),
+    _Rule(
+        lambda own: bool(function_numbering(own.symbol.name)) or own.has_siblings,
+        _says("compilers number such functions anew in each build"),
+    ),
+    _Rule(
+        _is_one_of_several,
+        lambda own: f"the host has {counted(len(own.meant), 'function')} of that name at different addresses",
+    ),
+    _Rule(
+        lambda own: not own.meant and own.symbol.static and bool(own.visible),
+        _says("the host's is visible to other files, and this one is not"),
+    ),
+    _Rule(lambda own: not own.meant, _why_another_file),
+)
+"""Why nobody can tell whether the host's is the patch's, in the order in which reasons are given."""
+
+
+def _row(own: _Own, reason: str, names: Mapping[int, Iterable[bytes]], slide: int) -> Replacement:
+    name, candidates = own.symbol.name, own.meant or own.candidates
+    copies = [
+        HostCopy(address, address + slide, tuple(map(as_text, sorted(names.get(address, (name,))))))
+        for address in sorted({candidate.address for candidate in candidates})
+    ]
+    return Replacement(
+        as_text(name),
+        own.input.name,
+        own.symbol.static,
+        min(own.addresses),
+        tuple(copies),
+        own.is_called_by_name,
+        reason,
+    )
+
+
+def _merged(rows: Iterable[Replacement]) -> Iterator[Replacement]:
+    """*rows* with one of several copies that the patch has of one function: the first."""
+    seen = set()
+    for row in rows:
+        key = (row.name, row.copies)
+        if row.reason or key not in seen:
+            yield row
+        seen.add(key)
+
+
+def _told_apart(rows: Sequence[Replacement]) -> Iterator[Replacement]:
+    """*rows*, undecided where the host has other functions at the same address.
+
+    Identical code folding gives one body to functions that are no longer alike, and a call of its address does not say
+    which of them is meant. Aliases (Itanium C1 and C2, GNU's attribute) are one in the patch as well.
+    """
+    places: dict[tuple[str, int], set[int]] = {}
+    for row in rows:
+        for copy in row.copies:
+            places.setdefault((row.name, copy.static_address), set()).add(row.address)
+    for row in rows:
+        yield row if row.reason else row._replace(reason=_why_not_apart(row, places))
+
+
+def _why_not_apart(row: Replacement, places: Mapping[tuple[str, int], set[int]]) -> str:
+    """Why a call of an address of *row* need not mean it; *places*: what each name at an address is in the patch."""
+    if any(len(places[row.name, copy.static_address]) > 1 for copy in row.copies):
+        return "several objects of the patch have one of that name, and of one file's name"
+    others = {
+        name: None
+        for copy in row.copies
+        for name in copy.names
+        if places.get((name, copy.static_address)) != {row.address}
+    }
+    return f"the host has {', '.join(others)} at the same address" if others else ""
