@@ -107,10 +107,19 @@ class ObjectEditor(ObjectCopy[Section]):
         SYM.write_into(self._entries, at, renamed, f"{self.name}: symbol {symbol}")
 
     def protect(self, symbol: int) -> None:
-        """Make *symbol*, a definition, protected: exported as before, but what refers to it here means this one."""
-        at = SYM.size * symbol + SYM.offset("st_other")
-        self._entries[at] = self._entries[at] & ~3 | c.STV_PROTECTED
-        self.content[self._symtab.header.sh_offset + at] = self._entries[at]
+        """Make *symbol*, a definition, protected: exported as before, but what refers to it here means this one.
+
+        One that is unique in the process (STB_GNU_UNIQUE) becomes weak: of several in an image there is one then.
+        """
+        info = SYM.size * symbol + SYM.offset("st_info")
+        other = SYM.size * symbol + SYM.offset("st_other")
+        if self._entries[info] >> 4 == c.STB_GNU_UNIQUE:
+            self._set(info, c.STB_WEAK << 4 | self._entries[info] & 0xF)
+        self._set(other, self._entries[other] & ~3 | c.STV_PROTECTED)
+
+    def _set(self, at: int, value: int) -> None:
+        """Change byte *at* of the symbol table, where it lies."""
+        self._entries[at] = self.content[self._symtab.header.sh_offset + at] = value
 
     def add_undefined(self, name: bytes) -> int:
         """A new undefined hidden symbol; its index."""

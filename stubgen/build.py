@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 from stubgen.common.arguments import StrPath, choice, flag, instance, number, optional, path_list
 from stubgen.common.cancellation import checkpoint
 from stubgen.common.row import Row
-from stubgen.common.text import as_bytes, counted
+from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.host import Host
 from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
@@ -145,6 +145,7 @@ class StubBuilder:
             from stubgen.bind import bind
 
             bound = bind(resolution)
+            resolution = _with_own_constants(resolution, bound)
             checkpoint()
         stub = emit(
             resolution.stubs,
@@ -168,6 +169,20 @@ class StubBuilder:
             return slide_from_value(self.host, slide)
         assert aslr_reference is not None  # noqa: S101  # the first check leaves no other case
         return slide_from_anchor(self.host, aslr_reference, anchor)
+
+
+def _with_own_constants(resolution: Resolution, bound: Bound) -> Resolution:
+    """*resolution* less the constants of the host's to which not every reference could be bound."""
+    if not bound.own_constants:
+        return resolution
+    own = {as_text(name) for name in bound.own_constants}
+    reason = "code or data reaches it in a way that only its own can answer"
+    return resolution._replace(
+        shared_variables=tuple(
+            variable._replace(forwarded=False, reason_not_kept=reason) if variable.name in own else variable
+            for variable in resolution.shared_variables
+        )
+    )
 
 
 def _policy(wanted: BuildOptions) -> Policy | BoundPolicy:

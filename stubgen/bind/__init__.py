@@ -31,6 +31,8 @@ class Bound(Row):
 
     objects: tuple[BoundObject, ...]
     slots: tuple[Slot, ...]
+    own_constants: frozenset[bytes] = frozenset()
+    """Constants that the host has alike, of which the patch uses its own all the same."""
 
 
 def bind(resolution: Resolution) -> Bound:
@@ -45,12 +47,18 @@ def bind(resolution: Resolution) -> Bound:
         spelling: Target(Kind.FUNCTION, SlotKind.ADDRESS, address)
         for spelling, address in zip(resolution.stubs.spellings, resolution.stubs.addresses, strict=True)
     }
-    binder = Binder({**functions, **(resolution.bound_targets or {})}, resolution.needed.meanings)
-    objects = tuple(_bind_object(image, binder) for image in resolution.needed.images)
+    targets = {**functions, **(resolution.bound_targets or {})}
+    own: set[bytes] = set()
+    while True:  # a constant is the host's wherever the patch uses it, or nowhere: its address has to be one
+        binder = Binder({name: targets[name] for name in targets.keys() - own}, resolution.needed.meanings)
+        objects = tuple(_bind_object(image, binder) for image in resolution.needed.images)
+        if not binder.own_constants:
+            break
+        own |= binder.own_constants
     if binder.refusals:
         lines = [f"{counted(len(binder.refusals), 'reference')} to the host cannot be bound"]
         raise SymbolRefusal("\n".join([*lines, *(f"  {refusal}" for refusal in binder.refusals)]))
-    return Bound(objects, tuple(binder.slots.values()))
+    return Bound(objects, tuple(binder.slots.values()), frozenset(own))
 
 
 def write_bound(bound: Bound, folder: str | os.PathLike[str]) -> list[tuple[str, str]]:

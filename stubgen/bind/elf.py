@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from functools import cached_property
 from typing import NamedTuple
 
 from stubgen.bind.run import (
@@ -18,6 +19,7 @@ from stubgen.bind.run import (
     Site,
     access_scale,
 )
+from stubgen.common.text import as_text
 from stubgen.elf import constants as c
 from stubgen.elf import relocations as r
 from stubgen.elf.editor import ObjectEditor, Table
@@ -175,6 +177,12 @@ ADVICE = {
 """Codes that cannot be bound, or not everywhere -> why, and the compiler flag that helps."""
 
 
+TYPE_INFO, TYPE_NAME = b"_ZTI", b"_ZTS"
+"""Itanium C++ ABI 5.1.4.1: how the names of a type's information and of its name's string begin."""
+TYPE_NAME_AT = 8
+"""Itanium C++ ABI 2.9.5: byte offset in a type's information of the pointer to its name."""
+
+
 def bind_object(image: Image, binder: Binder) -> BoundObject:
     """The bound copy of one object."""
     assert isinstance(image, ElfImage)  # noqa: S101  # bind() pairs them
@@ -189,16 +197,22 @@ def bind_object(image: Image, binder: Binder) -> BoundObject:
     return BoundObject(image.name, content, content != bytes(image.file.view.data))
 
 
+_SEEN = frozenset({c.STB_GLOBAL, c.STB_WEAK, c.STB_GNU_UNIQUE})
+"""Bindings of symbols that others see."""
+
+
 def _protect_own(editor: ObjectEditor) -> None:
     """Bind what the object defines to itself.
 
     A host that exports the old version of a changed function would be found first by the loader, and the patch
-    would go on calling it. Nor can code made for an executable (-fPIE) name a symbol that may bind elsewhere.
+    would go on calling it. A unique one, as g++ makes of every static variable of an inline function, is one for the
+    whole process: the first that was loaded. Nor can code made for an executable (-fPIE) name a symbol that may bind
+    elsewhere.
     """
     symbols = editor.symbols
     for index, shndx in enumerate(symbols.st_shndx):
         scope = symbols.st_info[index] >> 4
-        if shndx != c.SHN_UNDEF and scope in (c.STB_GLOBAL, c.STB_WEAK) and not symbols.st_other[index] & 3:
+        if shndx != c.SHN_UNDEF and scope in _SEEN and not symbols.st_other[index] & 3:
             editor.protect(index)
 
 
@@ -335,11 +349,10 @@ class ElfRun(Run[ObjectEditor, Table]):
         Compilers name local variables by section and offset. GCC's section anchors and LLVM's merged globals
         then reach several variables from one address, and which one an access means cannot be proven.
         """
-        kept = {
-            self.editor.symbols.st_shndx[symbol]: name
-            for symbol, (name, target, _) in self.bindable.items()
-            if target.kept and not self.is_undefined(symbol)
-        }
+        kept: dict[int, dict[bytes, None]] = {}
+        for symbol, (name, target, _) in self.bindable.items():
+            if target.kept and not self.is_undefined(symbol) and not name.startswith(TYPE_NAME):
+                kept.setdefault(self.editor.symbols.st_shndx[symbol], {})[name] = None
         if not kept or not self.is_loaded(table):
             return
         unproven: dict[int, list[int]] = {}  # section -> the relocations that count from it
@@ -350,7 +363,69 @@ class ElfRun(Run[ObjectEditor, Table]):
         for home, indexes in unproven.items():
             more = f" and {len(indexes) - 1} more" if len(indexes) > 1 else ""
             first = indexes[0]
-            self.refuse(table, table.r_offset[first], table.kind[first], kept[home], self._why_unproven(home), more)
+            constant = {name: self.binder.targets[name].constant for name in kept[home]}
+            variables = [name for name in kept[home] if not constant[name]]
+            for name in (*filter(constant.get, constant), *variables[-1:]):
+                self.refuse(table, table.r_offset[first], table.kind[first], name, self._why_unproven(home), more)
+
+    def walk(self, table: Table) -> None:
+        """Likewise, and let types have the host's names: what points to one is known by where it lies."""
+        self._refuse_folded_names(table)
+        for number, known in self._type_names(table):
+            self.write_address(Site(table, number, table.r_offset[number], 0, *known[:2], table.kind[number], 0), 0)
+        super().walk(table)
+
+    @cached_property
+    def _names_of_types(self) -> dict[tuple[int, int], Bindable]:
+        """Section and byte offset of the object's names of types that are the host's -> what they stand for."""
+        symbols = self.editor.symbols
+        return {
+            (symbols.st_shndx[index], symbols.st_value[index]): known
+            for index, known in self.bindable.items()
+            if known.name.startswith(TYPE_NAME) and not self.is_undefined(index) and not _is_label(symbols, index)
+        }
+
+    def _refuse_folded_names(self, table: Table) -> None:
+        """Refuse code that takes a type's name by its section: compilers fold ``typeid(T)`` where they know T.
+
+        The name would be the patch's own there, and the host's wherever run-time type information says it.
+        """
+        if not self._names_of_types or not table.target.header.sh_flags & c.SHF_EXECINSTR:
+            return
+        symbols = self.editor.symbols
+        for number, symbol in enumerate(table.symbol):
+            if symbol in self.bindable or not _is_label(symbols, symbol) or table.kind[number] not in PAIRS:
+                continue
+            offset = symbols.st_value[symbol] + table.r_addend[number]
+            known = self._names_of_types.get((symbols.st_shndx[symbol], offset)) or self._names_of_types.get(
+                (symbols.st_shndx[symbol], offset - 1)  # behind the asterisk of GCC's local types
+            )
+            if known is not None:
+                where = f"{self.editor.name}: {table.target.name}+{table.r_offset[number]:#x}"
+                reason = "a type is told by the address of its name, and this is not the host's; compile with"
+                self.binder.refusals.append(
+                    f"{where}: {r.NAMES[table.kind[number]]} against {as_text(known.name)}: {reason} -fdata-sections"
+                )
+
+    def _type_names(self, table: Table) -> Iterator[tuple[int, Bindable]]:
+        """The relocations by which types point to names that are the host's, and those names.
+
+        A local name has a label for its section where it shares it with others.
+        """
+        symbols, home, places = self.editor.symbols, table.target.number, self._names_of_types
+        if not places:
+            return
+        infos = {
+            symbols.st_value[index] + TYPE_NAME_AT
+            for index, shndx in enumerate(symbols.st_shndx)
+            if shndx == home and symbols.name(index).startswith(TYPE_INFO)
+        }
+        for number, symbol in enumerate(table.symbol):
+            if symbol in self.bindable or table.r_offset[number] not in infos or number in table.dropped:
+                continue
+            place = symbols.st_shndx[symbol], symbols.st_value[symbol] + table.r_addend[number]
+            if table.kind[number] == r.R_AARCH64_ABS64 and _is_label(symbols, symbol) and place in places:
+                yield number, places[place]
 
     def _why_unproven(self, home: int) -> str:
         """Why no label of section *home* tells which variable is meant."""

@@ -171,7 +171,9 @@ class MachORun(Run[ObjectEditor, Table]):
         )
 
     def bind_address(self, site: Site[Table]) -> bool:
-        return self.bind_near(site) if site.modifier >= 0 else super().bind_address(site)
+        if site.modifier >= 0:
+            return not site.target.constant and self.bind_near(site)
+        return super().bind_address(site)
 
     def bind_thread_local(self, site: Site[Table]) -> bool:
         if site.kind not in THREAD_LOADS or site.modifier >= 0:

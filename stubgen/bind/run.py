@@ -235,7 +235,7 @@ class Run(ABC, Generic[EditorT, TableT]):
                 self.write_word(site, LOAD | self.word(site) & REGISTERS)
             self.to_slot(site, self.pairs[site.kind])
         else:
-            return self.bind_near(site)
+            return not site.target.constant and self.bind_near(site)
         return True
 
     def to_slot(

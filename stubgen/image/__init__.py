@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -112,6 +112,30 @@ class Variable(NamedTuple):
     is_kept_apart: bool  # it can be told from its neighbours; Mach-O: by MH_SUBSECTIONS_VIA_SYMBOLS
     defined_in: DefiningObject
     place: int = 0  # where its object's debug information says that it is
+
+
+class Pointer(NamedTuple):
+    """A word of an object's constant that the linker makes an address."""
+
+    name: bytes  # the symbol whose address it is; empty: of a place that no variable covers
+    addend: int  # bytes from there
+    own: bool  # the object defines that symbol
+
+
+class Content(NamedTuple):
+    """What is in a constant that an object defines."""
+
+    name: bytes
+    raw: bytes  # its pointers are not meant
+    pointers: Mapping[int, Pointer]  # byte offset in it -> what it points to
+    opaque: bool  # it has more that the linker fills in, or no bytes in the file
+
+
+class Word(NamedTuple):
+    """What the loader makes of an 8-byte word of a linked image."""
+
+    name: bytes  # the symbol that it looks up; empty: the image's own address, or a plain value
+    value: int  # bytes added to that symbol's address; without one a static virtual address, or the value
 
 
 class Reference(NamedTuple):
@@ -271,6 +295,14 @@ class Image(ABC):
         Raises:
             MalformedInput: the name of any symbol lies beyond the string table.
         """
+
+    @abstractmethod
+    def contents(self, names: Collection[bytes]) -> Iterator[Content]:
+        """What is in the constants called one of *names* that an object defines."""
+
+    @abstractmethod
+    def word_at(self, address: int) -> Word | None:
+        """What the loader makes of the word at virtual *address* of a linked image; None where that is not read."""
 
     @abstractmethod
     def imports(self) -> Iterator[Import]:

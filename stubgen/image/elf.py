@@ -5,28 +5,39 @@ What a symbol's type means for a call (function, datum, thread-local, resolver, 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 from stubgen.common.strings import string_at
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile, Section, Symbols
 from stubgen.elf.records import Sym
-from stubgen.elf.relocations import R_AARCH64_ABS32, R_AARCH64_ABS64
+from stubgen.elf.relocations import (
+    R_AARCH64_ABS32,
+    R_AARCH64_ABS64,
+    R_AARCH64_GLOB_DAT,
+    R_AARCH64_RELATIVE,
+    Relocations,
+)
 from stubgen.errors import UnsupportedInput
 from stubgen.image import (
     Candidate,
     Code,
+    Content,
     DefiningObject,
     FileType,
     FunctionSymbol,
     Image,
     Import,
     Kind,
+    Pointer,
     Reference,
     Variable,
+    Word,
     alignment_at,
 )
 from stubgen.symbols.versions import split_version
@@ -353,6 +364,90 @@ class ElfImage(Image):
                 # the compiler's pointer for unwinding; labels and anchors
                 if not name.startswith((b"DW.ref.", b".L", b"$")):
                     yield index
+
+    def contents(self, names: Collection[bytes]) -> Iterator[Content]:
+        table = self.file.symbols
+        if table is None:
+            return
+        for index in self._variable_indexes(table):
+            name, shndx = table.name(index), table.st_shndx[index]
+            if name in names and shndx < len(self.file.sections) and not _holds_variables(self.file.sections[shndx]):
+                yield self._content(table, name, table.entry(index))
+
+    def _content(self, table: Symbols, name: bytes, symbol: Sym) -> Content:
+        section = self.file.sections[symbol.st_shndx]
+        start, end = symbol.st_value, symbol.st_value + symbol.st_size
+        raw, pointers = bytes(self.file.content(section)[start:end]), {}
+        opaque = section.header.sh_type == c.SHT_NOBITS or len(raw) != symbol.st_size
+        relocations = self._relocations.get(symbol.st_shndx)
+        if relocations is not None:
+            places = relocations.r_offset
+            ascending = self._ascending[symbol.st_shndx]
+            for at in range(bisect_left(ascending, start, key=places.__getitem__), len(ascending)):
+                number = ascending[at]
+                if places[number] >= end:
+                    break
+                opaque |= relocations.kind[number] != R_AARCH64_ABS64
+                meant = relocations.symbol[number], relocations.r_addend[number]
+                pointers[places[number] - start] = self._pointer(table, *meant)
+        return Content(name, raw, pointers, opaque)
+
+    @cached_property
+    def _relocations(self) -> dict[int, Relocations]:
+        """Section of an object -> its relocations."""
+        return {section.header.sh_info: table for section, table in self.file.relocations()}
+
+    @cached_property
+    def _ascending(self) -> dict[int, list[int]]:
+        """Section of an object -> the numbers of its relocations, ascending by where they are."""
+        return {
+            number: sorted(range(len(table.r_offset)), key=table.r_offset.__getitem__)
+            for number, table in self._relocations.items()
+        }
+
+    def _pointer(self, table: Symbols, index: int, addend: int) -> Pointer:
+        """What a relocation to symbol *index* plus *addend* bytes points to."""
+        symbol = table.entry(index)
+        if symbol.st_info & 0xF not in (c.STT_SECTION, c.STT_NOTYPE) or symbol.st_shndx == c.SHN_UNDEF:
+            return Pointer(table.name(index), addend, symbol.st_shndx != c.SHN_UNDEF)
+        offset, variables = symbol.st_value + addend, self._placed.get(symbol.st_shndx, [])
+        position = bisect_right(variables, offset, key=itemgetter(0)) - 1
+        if position >= 0:
+            start, size, name = variables[position]
+            if offset < start + size:
+                return Pointer(name, offset - start, True)
+        return Pointer(b"", offset, True)
+
+    @cached_property
+    def _placed(self) -> dict[int, list[tuple[int, int, bytes]]]:
+        """Section of an object -> (byte offset, size, name) of its variables, ascending."""
+        table = self.file.symbols
+        found: dict[int, list[tuple[int, int, bytes]]] = {}
+        if table is not None:
+            for index in self._variable_indexes(table):
+                symbol = table.entry(index)
+                found.setdefault(symbol.st_shndx, []).append((symbol.st_value, symbol.st_size, table.name(index)))
+        return {number: sorted(variables) for number, variables in found.items()}
+
+    def word_at(self, address: int) -> Word | None:
+        names = self.file.dynamic_symbols
+        for table, numbers in self._loaders_words:
+            number = numbers.get(address)
+            if number is None:
+                continue
+            kind, addend = table.kind[number], table.r_addend[number]
+            if kind == R_AARCH64_RELATIVE:
+                return Word(b"", addend)
+            if kind not in (R_AARCH64_ABS64, R_AARCH64_GLOB_DAT) or names is None:
+                return None
+            return Word(names.name(table.symbol[number]), addend)
+        return Word(b"", int.from_bytes(self.read_at(address, 8, "a pointer"), "little"))
+
+    @cached_property
+    def _loaders_words(self) -> list[tuple[Relocations, dict[int, int]]]:
+        """The loader's relocations: each table, and place -> number in it."""
+        tables = list(self.file.dynamic_relocations())
+        return [(table, dict(zip(table.r_offset, range(len(table.r_offset)), strict=True))) for table in tables]
 
     def imports(self) -> Iterator[Import]:
         table, dynamic = self.file.dynamic_symbols, self.file.dynamic

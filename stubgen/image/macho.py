@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from stubgen.errors import UnsupportedInput
 from stubgen.image import (
     Candidate,
     Code,
+    Content,
     DefiningObject,
     FileType,
     FunctionSymbol,
@@ -20,6 +21,7 @@ from stubgen.image import (
     Kind,
     Reference,
     Variable,
+    Word,
     alignment_at,
 )
 from stubgen.macho import constants as c
@@ -29,6 +31,8 @@ from stubgen.macho.relocations import ARM64_RELOC_UNSIGNED, r_word
 
 _VARIABLE_TYPES = frozenset({c.S_REGULAR, c.S_ZEROFILL, c.S_GB_ZEROFILL, c.S_THREAD_LOCAL_VARIABLES})
 """Types of sections that hold variables; the others hold pointers to functions, literals and the like."""
+_CONSTANTS = frozenset({"__DATA,__const", "__TEXT,__const"})
+"""Sections of an object that hold constants; those of the first have pointers in them."""
 _TABLES = tuple(
     f"__DATA,__{name}" for name in ("objc_", "cfstring", "interpose", "llvm_", "asan_", "sancov_", "swift", "auth_")
 )
@@ -37,6 +41,9 @@ _NO_VARIABLES = (
     *(b"ltmp", b"l_"),  # the assembler's, the compiler's
     *(b"_OBJC_", b"__OBJC_", b"l_OBJC"),  # Objective-C metadata, which lies in __data too
 )
+
+
+_TYPE_NAME = b"__ZTS"  # Itanium C++ ABI 5.1.4.1: a type's name, which ends with a NUL
 
 
 class MachOImage(Image):
@@ -244,7 +251,7 @@ class MachOImage(Image):
                 size=0,
                 minimum_size=0 if thread_local else self._minimum_size(table, index),
                 alignment=1 if thread_local else self._alignment(table, index),
-                writable=not n_sect or self.file.sections[n_sect - 1].name != "__DATA,__const",
+                writable=not n_sect or self.file.sections[n_sect - 1].name not in _CONSTANTS,
                 thread_local=thread_local,
                 local=not n_type & (c.N_EXT | c.N_PEXT),
                 hidden=bool(n_type & c.N_PEXT),
@@ -273,7 +280,7 @@ class MachOImage(Image):
             elif where == c.N_SECT and 0 < n_sect <= len(self.file.sections):
                 section = self.file.sections[n_sect - 1]
                 kind = section.header.flags & c.SECTION_TYPE
-                variable = section.name.startswith("__DATA,") and kind in _VARIABLE_TYPES
+                variable = section.name.startswith(("__DATA,", "__TEXT,__const")) and kind in _VARIABLE_TYPES
                 tables = section.name.startswith(_TABLES)
                 if variable and not tables and not table.name(index).startswith(_NO_VARIABLES):
                     yield index
@@ -317,6 +324,33 @@ class MachOImage(Image):
                 if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT
             )
         return sorted(addresses)
+
+    def contents(self, names: Collection[bytes]) -> Iterator[Content]:
+        """As far as what comes next, with what may align that; a string that has to end is taken up to there."""
+        table = self.file.symbols
+        if table is None:
+            return
+        for index in self._variable_indexes(table):
+            name, n_sect, start = table.name(index), table.n_sect[index], table.n_value[index]
+            section = self.file.sections[n_sect - 1] if n_sect else None
+            if name not in names or section is None or section.name not in _CONSTANTS:
+                continue
+            first = start - section.header.addr
+            end = (self._next_symbol(start) or start) - section.header.addr
+            opaque = any(first <= at < end for at in self._relocated_places.get(n_sect, ()))
+            raw = bytes(self.file.content(section)[first:end])
+            if name.startswith(_TYPE_NAME):
+                raw = raw[: raw.find(0) + 1]
+            yield Content(name, raw, {}, opaque or not raw)
+
+    @cached_property
+    def _relocated_places(self) -> dict[int, Sequence[int]]:
+        """Section of an object -> the byte offsets in it of relocations."""
+        return {section.ordinal: table.r_address for section, table in self.file.relocations()}
+
+    def word_at(self, address: int) -> Word | None:
+        del address  # a constant that holds pointers is told from none
+        return None
 
     def maximum_size(self, address: int) -> int | None:
         end = self._next_symbol(address)

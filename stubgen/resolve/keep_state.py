@@ -19,6 +19,7 @@ from stubgen.resolve.same_file import Files
 from stubgen.symbols.numbering import SEVERAL, has_sibling, numbering
 from stubgen.symbols.rust import is_rust_name
 
+_TYPE = (b"_ZTS", b"_ZTI")  # Itanium C++ ABI 5.1.4.1: a type's name and information
 _MERGED = rb"_MergedGlobals(\.|\Z)"
 
 
@@ -58,8 +59,11 @@ class Pair:
     def is_by_file(self) -> bool:
         """Whether nothing but a file tells the one variable from others of its name.
 
-        A local symbol is its file's own, unless rustc made its name or the linker made it local.
+        A local symbol is its file's own, unless rustc made its name or the linker made it local. mold does that to a
+        type's information; its name says whether it is a file's own.
         """
+        if not self.variable.local and self.compiler_name.startswith(_TYPE):
+            return False
         own = self.variable.local or (self.candidate.local and not self.candidate.hidden)
         return own and not self.named_by_rustc
 
@@ -67,6 +71,12 @@ class Pair:
     def why_another_file(self) -> str:
         """Why the host's file, called like the patch's, cannot be told to be the same one; empty if it can."""
         return self.files.why_not(self.variable.defined_in.image, self.variable.file, self.candidate)
+
+    @cached_property
+    def why_another_files_constant(self) -> str:
+        """Likewise for constants, which are alike anyway: that the host names a single file so is enough."""
+        image = self.variable.defined_in.image
+        return self.files.why_not(image, self.variable.file, self.candidate, by_name=True)
 
     @cached_property
     def minimum_size(self) -> int:
@@ -98,6 +108,8 @@ class Rule(Row):
 
     applies: Callable[[Pair], bool]
     reason: Callable[[Pair], str]
+    constants: bool = True
+    """Whether it speaks against the host's constant as well."""
 
 
 def reason_not_kept(pair: Pair) -> str:
@@ -108,6 +120,15 @@ def reason_not_kept(pair: Pair) -> str:
 def reason_not_to_ask(pair: Pair) -> str:
     """What of that the symbols alone say, without a search of the host; for a variable that nobody asked to keep."""
     return _first(SYMBOL_RULES, pair)
+
+
+def reason_own_constant(pair: Pair) -> str:
+    """Why the host's constant of that name cannot be told to be the patch's one; empty if it can, by its name alone."""
+    if pair.candidate.writable:
+        return "the host's is a variable"
+    if pair.is_by_file and pair.why_another_files_constant:
+        return pair.why_another_files_constant
+    return _first([rule for rule in (*SYMBOL_RULES, *HOST_RULES) if rule.constants], pair)
 
 
 def _first(rules: Sequence[Rule], pair: Pair) -> str:
@@ -187,6 +208,7 @@ SYMBOL_RULES = (
     Rule(
         _may_be_initialised_again,
         _says("its file runs initialisers when the patch is loaded, which may set it again"),
+        constants=False,
     ),
     Rule(_has_sibling_in_patch, _says(f"the patch {SEVERAL}")),
     Rule(lambda pair: pair.variable.has_several_names, _says("it has several names")),
@@ -216,7 +238,11 @@ SYMBOL_RULES = (
 """What the symbols of both say, in the order in which reasons are given."""
 
 HOST_RULES = (
-    Rule(lambda pair: pair.is_by_file and bool(pair.why_another_file), lambda pair: pair.why_another_file),
+    Rule(
+        lambda pair: pair.is_by_file and bool(pair.why_another_file),
+        lambda pair: pair.why_another_file,
+        constants=False,
+    ),
     Rule(
         _has_grown,
         lambda pair: (

@@ -41,6 +41,7 @@ from stubgen.resolve.verdicts import (
 from stubgen.symbols.versions import plain_name, split_pin
 
 if TYPE_CHECKING:
+    from stubgen.resolve.constants import Constants
     from stubgen.resolve.same_file import Files
 
 _DEFINED_BY_STUBS = (Kind.FUNCTION, Kind.DATA, Kind.ABSOLUTE)
@@ -203,11 +204,17 @@ class _Resolver(ABC, Generic[PolicyT]):
         by_name: dict[bytes, list[Variable]] = {}
         for variable in self.needed.variables:
             by_name.setdefault(variable.name, []).append(variable)
+        self._compare_constants(by_name, found)
         for name, variables in by_name.items():
             kind = Kind.THREAD_LOCAL if variables[0].thread_local else Kind.DATA
             pool = [c for c in found.get(name, ()) if c.name == name and c.kind is kind]
             if pool:
                 yield self._share(variables, pool)
+
+    def _compare_constants(
+        self, variables: Mapping[bytes, Sequence[Variable]], found: Mapping[bytes, Sequence[Candidate]]
+    ) -> None:
+        """Find the constants that are the host's, if they can be reached."""
 
     def _start_afresh(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
         """The patch keeps its own; what speaks against asking for the host's is said of what the patch can write."""
@@ -464,6 +471,8 @@ class _StubResolver(_Resolver[Policy]):
 class _BoundResolver(_Resolver[BoundPolicy]):
     """The patch is linked from bound copies, which read addresses from slots and use the host's variables."""
 
+    constants: Constants | None = None
+
     @cached_property
     def targets(self) -> dict[bytes, Target]:
         """Spelling -> what it means, for the symbols that only bound copies can reach."""
@@ -521,7 +530,9 @@ class _BoundResolver(_Resolver[BoundPolicy]):
         first, target = variables[0], None
         if first.thread_local:
             target = self._thread_target(candidates[0])
-        elif self.policy.keep_state and first.writable:
+        elif not first.writable:
+            return self._share_constant(variables, candidates)
+        elif self.policy.keep_state:
             target = Target(Kind.DATA, SlotKind.ADDRESS, self._runtime(candidates[0]))
         if target is None:
             return self._start_afresh(variables, candidates)
@@ -531,6 +542,24 @@ class _BoundResolver(_Resolver[BoundPolicy]):
         if not reason:
             self.targets[first.name] = target._replace(kept=True)
         return SharedVariable(as_text(first.name), first.size, first.writable, not reason, reason)
+
+    def _compare_constants(
+        self, variables: Mapping[bytes, Sequence[Variable]], found: Mapping[bytes, Sequence[Candidate]]
+    ) -> None:
+        constant = any(not same[0].writable and name in found for name, same in variables.items())
+        if constant and self.policy.data is not DataPolicy.NONE:
+            from stubgen.resolve.constants import Constants
+
+            self.constants = Constants(self.needed.images, variables, found, self.files)
+
+    def _share_constant(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
+        """One that nothing but its address tells from the host's is the host's."""
+        name = variables[0].name
+        if self.constants is None or self.constants.place(name) is None:
+            return self._start_afresh(variables, candidates)
+        address = self._runtime(candidates[0])
+        self.targets[name] = Target(Kind.DATA, SlotKind.ADDRESS, address, kept=True, constant=True)
+        return SharedVariable(as_text(name), variables[0].size, writable=False, forwarded=True)
 
 
 def _describe(candidate: Candidate) -> str:

@@ -41,13 +41,14 @@ class Files:
         advice = f" ({ADVICE if not file else 'compile the host with -g'})" if self.host.format == "macho" else ""
         return f"the host's is from a file that its symbol table does not name{advice}"
 
-    def why_not(self, image: Image, file: bytes, candidate: Candidate) -> str:
+    def why_not(self, image: Image, file: bytes, candidate: Candidate, *, by_name: bool = False) -> str:
         """Why a local symbol of the host cannot be told to be from the same file; empty if it can.
 
         Args:
             image: the patch's object.
             file: its file, as its symbol table or, in Mach-O, its debug information has it.
             candidate: the host's symbol.
+            by_name: that nothing but a single file of the host is called so is enough.
         """
         other = self.why_not_by_name(file, candidate)
         if other:
@@ -60,7 +61,9 @@ class Files:
         if path and path == hosts and posixpath.isabs(path):
             times = self.host.files_called(file) if is_path else self._units_of(path)
             return "" if times == 1 else f"the host was linked from {times} objects of {as_text(path)}"
-        if self.host.files_called(file) == 1 and (self._was_linked(image) or self._vouches(image, candidate)):
+        if self.host.files_called(file) == 1 and (
+            by_name or self._was_linked(image) or self._vouches(image, candidate)
+        ):
             return ""
         return f"the host's is from a file {as_text(file)}, and nothing says that it is this one; {ADVICE}"
 

@@ -61,6 +61,8 @@ class Binder:
         """Undefined symbol -> the one that the linker looks for instead."""
         self.slots: dict[bytes, Slot] = {}
         self.refusals: list[str] = []
+        self.own_constants: set[bytes] = set()
+        """Constants that the host has alike, and that some reference could only mean as the patch's own."""
 
     def slot(self, name: bytes, target: Target, kind: SlotKind, addend: int) -> bytes:
         """The symbol of the slot for *name* plus *addend* bytes, which will be in the stub object."""
@@ -73,5 +75,9 @@ class Binder:
 
     def refuse(self, where: str, relocation: str, name: bytes, reason: str) -> None:
         """Note a reference that cannot be expressed."""
+        target = self.targets.get(name)
+        if target is not None and target.constant:
+            self.own_constants.add(name)
+            return
         symbol = as_text(name)
         self.refusals.append(f"{where}: {relocation} against {symbol}: {reason}")

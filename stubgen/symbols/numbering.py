@@ -34,6 +34,8 @@ _BLOCK = rb"_block_invoke(?:_\d+)?(?:\.|\Z)"
 _LEGACY = rb"17h[0-9a-f]{16}E"
 _ITANIUM = rb"L_?Z|L[a-z]+n?\d+E|S[0-9A-Z]*_|T\d*_|A\d+_|_\d|__\d+_|(?P<length>[1-9]\d*)"
 """What holds digits in an Itanium name: literals, substitutions, array types, discriminators, identifiers."""
+_TYPE_INFO = rb"\A_ZT[IS](?!Z)"
+"""A type's information and its name: what follows is the type."""
 _DISCRIMINATOR = rb"_\d|__\d+_"
 _V0 = rb"C?s[0-9A-Za-z]*_(?=u?\d)|B[0-9A-Za-z]*_|K[a-z]n?[0-9a-f]*_|(?P<length>[1-9]\d*)_?"
 """Likewise in one of Rust's: disambiguators, back references, constants, identifiers."""
@@ -65,7 +67,9 @@ def numbering(name: bytes) -> str:
         return LAMBDA
     if name.startswith(b"_R"):
         return NUMBERED if re.search(_DISAMBIGUATOR, _v0(name)[0].skeleton) else ""
-    return _itanium_numbering(name) if name.startswith(b"_Z") and not re.search(_LEGACY, name) else ""
+    if not name.startswith(b"_Z") or re.search(_LEGACY, name):
+        return ""
+    return _itanium_numbering(re.sub(_TYPE_INFO, b"_Z", name))
 
 
 def _itanium_numbering(name: bytes) -> str:

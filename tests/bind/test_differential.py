@@ -403,9 +403,10 @@ def assert_symbols(original: Original, copied: Facts, slot_names: dict[int, byte
     for index, (before, after) in enumerate(zip(original.facts.symbols, copied.symbols, strict=False)):
         target = original.bound_symbols.get(index)
         if target is None or target.kind is Kind.FUNCTION or before[5] != "UND":
-            own = before[3] in ("GLOBAL", "WEAK") and before[4] == "DEFAULT" and before[5] != "UND"
+            own = before[3] in ("GLOBAL", "WEAK", "UNIQUE") and before[4] == "DEFAULT" and before[5] != "UND"
             visibility = "PROTECTED" if own else before[4]  # what the patch defines, it means
-            assert after == (*before[:4], visibility, *before[5:]), f"{original.name}: symbol {index}"
+            scope = "WEAK" if own and before[3] == "UNIQUE" else before[3]  # and not the first of the process
+            assert after == (*before[:3], scope, visibility, *before[5:]), f"{original.name}: symbol {index}"
         else:
             assert after[:6] == ("0000000000000000", "0", "NOTYPE", "GLOBAL", "HIDDEN", "UND"), after
             assert slot_names.setdefault(index, after[6].encode()) == after[6].encode()
