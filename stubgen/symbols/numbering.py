@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from stubgen.common.row import Row
+from stubgen.symbols.rust import RustName, legacy_hash, v0_name
 from stubgen.symbols.versions import base_name
 
 if TYPE_CHECKING:
@@ -31,24 +32,17 @@ NESTED = "it belongs to a class or function inside a function, which compilers n
 # Patterns are compiled where they are first needed: most patches need none of these.
 _SUFFIX = rb"\.\d+\Z"
 _BLOCK = rb"_block_invoke(?:_\d+)?(?:\.|\Z)"
-_LEGACY = rb"17h[0-9a-f]{16}E"
 _ITANIUM = rb"L_?Z|L[a-z]+n?\d+E|S[0-9A-Z]*_|T\d*_|A\d+_|_\d|__\d+_|(?P<length>[1-9]\d*)"
 """What holds digits in an Itanium name: literals, substitutions, array types, discriminators, identifiers."""
 _TYPE_INFO = rb"\A_ZT[IS](?!Z)"
 """A type's information and its name: what follows is the type."""
 _DISCRIMINATOR = rb"_\d|__\d+_"
-_V0 = rb"C?s[0-9A-Za-z]*_(?=u?\d)|B[0-9A-Za-z]*_|K[a-z]n?[0-9a-f]*_|(?P<length>[1-9]\d*)_?"
-"""Likewise in one of Rust's: disambiguators, back references, constants, identifiers."""
-_BACK_REFERENCE = rb"B[0-9A-Za-z]*_"
-_DISAMBIGUATOR = rb"(?<!C)s[0-9A-Za-z]*_(?=u?#|0)"
 _V0_CLOSURE = b"NC"
 _V0_NUMBER = rb"s[0-9A-Za-z]*_|B[0-9A-Za-z]*_"
 """A disambiguator or a back reference, which counts bytes; taken from all names alike, wherever it matches."""
-_ITEM = rb"Nv(?:Nt)*C"
-"""How the name of a crate's or module's own variable begins: there is but one of that name."""
+_LEGACY_HASH = rb"17h[0-9a-f]{16}E"
 _THREAD_LOCAL = b"__RUST_STD_INTERNAL_VAL"
 """What the standard library's ``thread_local!`` calls its variable, in one of two closures for all variables."""
-_THREAD_LOCAL_TAIL = rb"0(?:s[0-9A-Za-z]*_)?0#\Z"
 
 
 class _Parts(Row):
@@ -65,9 +59,10 @@ def numbering(name: bytes) -> str:
         return NUMBERED
     if re.search(_BLOCK, name):
         return LAMBDA
-    if name.startswith(b"_R"):
-        return NUMBERED if re.search(_DISAMBIGUATOR, _v0(name)[0].skeleton) else ""
-    if not name.startswith(b"_Z") or re.search(_LEGACY, name):
+    rust = v0_name(name)
+    if rust is not None:
+        return NUMBERED if rust.is_numbered else ""
+    if not name.startswith(b"_Z") or legacy_hash(name) is not None:
         return ""
     return _itanium_numbering(re.sub(_TYPE_INFO, b"_Z", name))
 
@@ -122,7 +117,7 @@ def _numberless(name: bytes) -> bytes | None:
     if plain.startswith(b"_R"):
         return re.sub(_V0_NUMBER, b"", plain) if _V0_CLOSURE in plain else None
     hashed = plain.rfind(b"17h")
-    return plain[:hashed] if hashed > 0 and re.match(_LEGACY, plain[hashed:]) else None
+    return plain[:hashed] if hashed > 0 and re.match(_LEGACY_HASH, plain[hashed:]) else None
 
 
 def _others(family: _Family, strings: bytes) -> Iterator[bytes]:
@@ -132,14 +127,14 @@ def _others(family: _Family, strings: bytes) -> Iterator[bytes]:
         end = strings.find(b"\0", found)
         end = len(strings) if end < 0 else end
         yield from _others_in(family, strings[strings.rfind(b"\0", 0, found) + 1 : end])
-        found = strings.find(family.marker, end)
+        found = strings.find(family.marker, end + 1)
 
 
 def _others_in(family: _Family, string: bytes) -> Iterator[bytes]:
     """The ends of one string that are in *family*."""
     begin = string.find(family.prefix)
     while begin >= 0:
-        if family.has(string[begin:]):
+        if family.has(string, begin) and string[begin:] != family.name:
             yield string[begin:]
         begin = string.find(family.prefix, begin + 1)
 
@@ -147,19 +142,21 @@ def _others_in(family: _Family, string: bytes) -> Iterator[bytes]:
 class _Family(Row):
     """The names that differ in nothing but a number."""
 
-    marker: bytes  # is in each of them
+    name: bytes  # the one asked about
+    marker: bytes  # is in each of them; not empty
     prefix: bytes  # likewise, and begins it
-    has: Callable[[bytes], bool]  # whether a name is in it, and not the one asked about
+    has: Callable[[bytes, int], bool]  # whether the end of a string from a byte on is one of them
 
 
 def _family(name: bytes) -> _Family | None:
     """The family of a variable that may be a function's; None for others."""
     plain = _plain(name)
-    if plain.startswith(b"_R"):
-        return _v0_family(name, plain)
-    legacy = re.search(_LEGACY, plain)
-    if legacy is not None:
-        return _legacy_family(name, plain, legacy)
+    rust = v0_name(plain)
+    if rust is not None:
+        return None if rust.is_item else _v0_family(name, rust)
+    digest = legacy_hash(plain)
+    if digest is not None:
+        return _legacy_family(name, plain, *digest)
     if plain.startswith(b"_ZZ"):
         return _matching(name, plain, re.escape(plain) + b"(?:" + _DISCRIMINATOR + b")", plain + b"_")
     if b"." in plain and not plain.startswith(b"_Z"):
@@ -167,53 +164,33 @@ def _family(name: bytes) -> _Family | None:
     return None
 
 
-def _v0_family(name: bytes, plain: bytes) -> _Family | None:
+def _v0_family(name: bytes, rust: RustName) -> _Family:
     """The names that differ from *name*, one of Rust's v0 mangling, in disambiguators alone."""
-    parts, tail = _v0(plain)
-    if _is_item(parts, tail):
-        return None
 
-    def differs_in_disambiguators(other: bytes) -> bool:
-        there, end = _v0(_plain(other))
-        stripped = there._replace(skeleton=re.sub(_DISAMBIGUATOR, b"", there.skeleton))
-        return other != name and end == tail and stripped == parts
+    def differs_in_disambiguators(string: bytes, begin: int) -> bool:
+        other = v0_name(string, begin)
+        return other is not None and other.shape == rust.shape
 
-    marker = parts.identifiers[-1] if parts.identifiers else plain
-    return _Family(marker, name[: name.index(b"_R") + 2], differs_in_disambiguators)
+    return _Family(name, rust.marker, name[: name.index(b"_R") + 2], differs_in_disambiguators)
 
 
-def _is_item(parts: _Parts, tail: bytes) -> bool:
-    """Whether a Rust name is a crate's or module's own variable, also one that ``thread_local!`` made."""
-    return re.match(_ITEM, parts.skeleton[2:].removeprefix(b"NvNCNK" if tail else b"")) is not None
-
-
-def _legacy_family(name: bytes, plain: bytes, digest: re.Match[bytes]) -> _Family | None:
+def _legacy_family(name: bytes, plain: bytes, start: int, end: int) -> _Family | None:
     """The names that differ from *name*, one of Rust's legacy mangling, in the hash alone."""
     if _THREAD_LOCAL in plain:
         return None
-    head, rest = plain[: digest.start()], plain[digest.end() :]
-    return _matching(name, plain, re.escape(head) + _LEGACY + re.escape(rest), head)
+    head, rest = plain[:start], plain[end:]
+    return _matching(name, plain, re.escape(head) + _LEGACY_HASH + re.escape(rest), head)
 
 
 def _matching(name: bytes, plain: bytes, pattern: bytes, marker: bytes) -> _Family:
     """The names that match *pattern* behind what *name* has in front of its *plain* one."""
     underscore = name[: len(name) - len(plain)]
     matches = re.compile(underscore + pattern).fullmatch
-    return _Family(marker, name[: len(underscore) + 2], lambda other: other != name and bool(matches(other)))
-
-
-def _v0(name: bytes) -> tuple[_Parts, bytes]:
-    """A Rust name's parts, less what ``thread_local!`` adds to the name of a variable, and that."""
-    parts = _parts(_V0, name)
-    parts = parts._replace(skeleton=re.sub(_BACK_REFERENCE, b"B_", parts.skeleton))  # they count bytes
-    tail = re.search(_THREAD_LOCAL_TAIL, parts.skeleton) if parts.identifiers[-1:] == [_THREAD_LOCAL] else None
-    if tail is None:
-        return parts, b""
-    return _Parts(parts.skeleton[: tail.start()], parts.identifiers[:-1]), tail[0]
+    return _Family(name, marker, name[: len(underscore) + 2], lambda string, begin: bool(matches(string, begin)))
 
 
 def _parts(pattern: bytes, name: bytes) -> _Parts:
-    skeleton, identifiers, position = b"", [], 0
+    skeleton, identifiers, position = bytearray(), [], 0
     matches = re.compile(pattern).match
     while position < len(name):
         match = matches(name, position)
@@ -229,7 +206,7 @@ def _parts(pattern: bytes, name: bytes) -> _Parts:
                 continue
         skeleton += name[position:end]
         position = end
-    return _Parts(skeleton, identifiers)
+    return _Parts(bytes(skeleton), identifiers)
 
 
 def _plain(name: bytes) -> bytes:
