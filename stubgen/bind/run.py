@@ -135,7 +135,9 @@ def with_offset(word: int, offset: int) -> int | None:
 def _base(accesses: Sequence[tuple[int, int]]) -> int:
     """The place in a variable, in bytes, from which all of (instruction, offset) can be expressed; 0 if none is."""
     distinct = set(accesses)
-    for base in (0, *sorted({offset for _, offset in distinct})[:BASES]):
+    offsets = sorted({offset for _, offset in distinct})[:BASES]
+    pages = sorted({offset & -IMMEDIATE_LIMIT for offset in offsets})  # additions and subtractions count in these too
+    for base in (0, *pages, *offsets):
         if all(with_offset(word, offset - base) is not None for word, offset in distinct):
             return base
     return 0

@@ -256,7 +256,9 @@ def reached(original: Original) -> Reached:
         assert {addend for _, addend in uses[symbol]} <= pages[symbol], f"{original.name}: symbol {symbol}"
     bases = {}
     for symbol, found in uses.items():
-        fitting = [b for b in (0, *sorted(a for _, a in found)) if all(expressible(k, a - b) for k, a in found)]
+        places = sorted({addend for _, addend in found})
+        tried = (0, *(place // 4096 * 4096 for place in places), *places)
+        fitting = [base for base in tried if all(expressible(kind, addend - base) for kind, addend in found)]
         bases[symbol] = fitting[0] if fitting else 0
     return Reached(pairs, bases)
 

@@ -140,8 +140,10 @@ __attribute__((noipa)) long step(int x) {
   if (__builtin_expect(x < 0, 0)) { note(1); near_long++; note(near_long); peek(0); near_long += 2; return near_long; }
   return 0;
 }
-const char *patch_main(void) { return step(-1) == (1l << 40) + 3 && near_long == (1l << 40) + 3 ? "right" : "wrong"; }
+__attribute__((visibility("hidden"))) const char *near_look(void);
+const char *patch_main(void) { return step(-1) == (1l << 40) + 3 ? near_look() : "wrong"; }
 """
+"""Only the cold part of ``step`` has a load in it: the other section forms nothing but the address."""
 
 
 @pytest.mark.parametrize("linker", LINKERS)
@@ -156,5 +158,34 @@ def test_one_page_serves_two_sections(hosts: Callable[[str], Program], tmp_path:
     assert "PG_HI21" not in cold, "the other section loads the page by itself"
     with LiveHost(program.path) as live:
         program.link(live, patch, tmp_path / "patch.so")
+        assert live.patch(tmp_path / "patch.so").split()[3] == str((1 << 40) + 3)
+        live.end()
+
+
+FAR = """
+#pragma GCC visibility push(hidden)
+extern char near_text[9000];
+#pragma GCC visibility pop
+__attribute__((noinline)) int get(void) { return near_text[8001]; }
+__attribute__((noinline)) void set(char c) { near_text[8004] = c; }
+__attribute__((noinline)) char *where(void) { return near_text; }
+const char *patch_main(void) { char *text = where(); text[8001] = 7, set(8);
+                               return get() + text[8004] == 15 ? "right" : "wrong"; }
+"""
+
+
+@pytest.mark.parametrize("level", ["-O1", "-O2"])
+@pytest.mark.parametrize("linker", LINKERS)
+def test_far_into_a_variable(hosts: Callable[[str], Program], tmp_path: Path, linker: str, level: str) -> None:
+    """A byte load reaches 4 KiB by itself: the slot has to point to a place near what all accesses reach."""
+    program = hosts(linker)
+    (tmp_path / "patch.c").write_text(FAR)
+    patch = compile_c(tmp_path / "patch.c", tmp_path / "patch.o", level, compiler="clang")
+    assert re.search("LDST8_ABS_LO12_NC .* near_text . 1f4[14]", run([need("readelf"), "-rW", patch])), (
+        "another way there"
+    )
+    with LiveHost(program.path) as live:
+        linked = program.link(live, patch, tmp_path / "patch.so")
+        assert [slot.symbol for slot in linked.built.bound.slots if b"text+" in slot.symbol]
         assert live.patch(tmp_path / "patch.so") == "right"
         live.end()
