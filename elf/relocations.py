@@ -103,6 +103,9 @@ R_AARCH64_TLS_TPREL64 = 1030
 R_AARCH64_TLSDESC = 1031
 R_AARCH64_IRELATIVE = 1032
 
+BRANCHES = frozenset({R_AARCH64_CALL26, R_AARCH64_JUMP26, R_AARCH64_PLT32, R_AARCH64_CONDBR19, R_AARCH64_TSTBR14})
+"""What only goes to a place, and cannot tell it from a trampoline to it."""
+
 NAMES = {code: name for name, code in globals().items() if name.startswith("R_AARCH64_")}
 """Code -> name, for messages."""
 

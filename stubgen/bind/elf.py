@@ -126,11 +126,6 @@ THREAD_IMMEDIATES = {
 }
 """Local-exec: the offset's bits are written in place, which also takes away what ``-shared`` rejects."""
 
-BRANCHES = frozenset(
-    {r.R_AARCH64_CALL26, r.R_AARCH64_JUMP26, r.R_AARCH64_PLT32, r.R_AARCH64_CONDBR19, r.R_AARCH64_TSTBR14}
-)
-"""These reach a function's trampoline as they are."""
-
 PC_RELATIVE = frozenset({r.R_AARCH64_PREL64, r.R_AARCH64_PREL32, r.R_AARCH64_PREL16})
 """A distance to the symbol, as unwind tables have it: to a function, its trampoline will do."""
 
@@ -147,6 +142,7 @@ UNREACHED = (
 )
 
 ADVICE = {
+    **dict.fromkeys(r.BRANCHES, "the host's is no code: declare it in the patch as the host has it"),
     **dict.fromkeys((*NEAR_PAGES, *NEAR_OFFSETS), UNREACHED),
     r.R_AARCH64_ADR_PREL_LO21: "the instruction there is no adr",
     r.R_AARCH64_LD_PREL_LO19: "the tiny code model loads it from within 1 MiB, and the host is out of its reach; "
@@ -335,7 +331,9 @@ class ElfRun(Run[ObjectEditor, Table]):
         self.write_address(site, site.addend)
 
     def reaches_trampoline(self, site: Site[Table]) -> bool:
-        return site.kind in BRANCHES or site.kind in PC_RELATIVE or site.table.target.name == ".eh_frame"
+        if site.kind in PC_RELATIVE:
+            return not site.target.has_table
+        return site.kind in r.BRANCHES or site.table.target.name == ".eh_frame"
 
     def function_name(self, name: bytes) -> bytes:
         return plain_name(name)

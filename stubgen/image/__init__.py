@@ -279,6 +279,10 @@ class Image(ABC):
     def references(self) -> Iterator[Reference]:
         """What an object uses and does not define."""
 
+    def branches_to(self, spelling: bytes) -> bool:
+        """ELF: whether an object branches to symbol *spelling*, which it does not define."""
+        return False
+
     @abstractmethod
     def definitions(self) -> Iterator[bytes]:
         """The names that an object defines for other objects."""

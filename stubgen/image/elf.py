@@ -17,6 +17,7 @@ from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile, Section, Symbols
 from stubgen.elf.records import Sym
 from stubgen.elf.relocations import (
+    BRANCHES,
     R_AARCH64_ABS32,
     R_AARCH64_ABS64,
     R_AARCH64_GLOB_DAT,
@@ -296,6 +297,17 @@ class ElfImage(Image):
                 name, version, _ = split_version(spelling)
                 if name:
                     yield Reference(spelling, name, version, table.st_info[index] >> 4 == c.STB_WEAK)
+
+    def branches_to(self, spelling: bytes) -> bool:
+        table = self.file.symbols
+        if table is None:
+            return False
+        indexes = {i for i, shndx in enumerate(table.st_shndx) if shndx == c.SHN_UNDEF and table.name(i) == spelling}
+        return any(
+            kind in BRANCHES and symbol in indexes
+            for _, read in self.file.relocations()
+            for kind, symbol in zip(read.kind, read.symbol, strict=True)
+        )
 
     def definitions(self) -> Iterator[bytes]:
         table = self.file.symbols

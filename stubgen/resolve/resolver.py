@@ -334,7 +334,21 @@ class _Resolver(ABC, Generic[PolicyT]):
             self.addresses.append(self._runtime(candidate))
 
     def _datum(self, reference: Reference, candidate: Candidate) -> None:
+        if self._is_code(reference, candidate):
+            self._code_typed_as_data(reference, candidate)
+            return
         self._data(reference, candidate, self._runtime(candidate), f"data in {candidate.section}")
+
+    def _is_code(self, reference: Reference, candidate: Candidate) -> bool:
+        """Whether a symbol of a datum's type is code: it lies there, and the patch branches to it (GHC types it so)."""
+        users = self.needed.users.get(reference.spelling, ())
+        return any(start <= candidate.address < end for start, end in self.executable) and any(
+            self.needed.images[number].branches_to(reference.spelling) for number in users
+        )
+
+    @abstractmethod
+    def _code_typed_as_data(self, reference: Reference, candidate: Candidate) -> None:
+        """Answer a reference to code whose symbol has a datum's type, and which the patch branches to."""
 
     def _absolute(self, reference: Reference, candidate: Candidate) -> None:
         self.fixed.add(reference.spelling)
@@ -460,6 +474,10 @@ class _StubResolver(_Resolver[Policy]):
     def _answer_data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
         self._absolute_symbol(reference, candidate, address, what)
 
+    def _code_typed_as_data(self, reference: Reference, candidate: Candidate) -> None:
+        reason = "it is code whose symbol has a datum's type: bound copies (link, --bound-dir) branch to it"
+        self._refuse(reference, candidate, reason)
+
     def _thread_local(self, reference: Reference, candidate: Candidate) -> None:
         reason = "it is thread-local: every thread has its own copy; bound copies (link, --bound-dir) reach it"
         self._unreachable_thread_local(reference, candidate, reason)
@@ -498,6 +516,13 @@ class _BoundResolver(_Resolver[BoundPolicy]):
         self.targets[reference.spelling] = Target(Kind.DATA, SlotKind.ADDRESS, address, kept=borrowed)
         reason = f"it is {what}: bound copies read its address from a slot"
         self._other(reference, Verdict.SLOT, reason, static=candidate.address, runtime=address)
+
+    def _code_typed_as_data(self, reference: Reference, candidate: Candidate) -> None:
+        self._function(reference, candidate)
+        if reference.spelling in self.spellings[-1:]:
+            self.remarks.setdefault(reference.spelling, "the host's code there, whose symbol has a datum's type")
+            address = self.addresses[-1]
+            self.targets[reference.spelling] = Target(Kind.FUNCTION, SlotKind.ADDRESS, address, has_table=True)
 
     def _thread_local(self, reference: Reference, candidate: Candidate) -> None:
         """Forward to the host's variable where its offset, or its descriptor's address, is a constant."""

@@ -45,6 +45,8 @@ class Target(NamedTuple):
     """It is reached as if it were near: the patch defines it too, or a borrowed member was linked beside it."""
     constant: bool = False
     """The patch's own is just like it but for the address, and will do where a reference cannot be bound."""
+    has_table: bool = False
+    """Code that its compiler typed as data, with a table in front of it (GHC): the trampoline's is another place."""
 
 
 class DataPolicy(Enum):

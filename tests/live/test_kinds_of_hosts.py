@@ -1,0 +1,71 @@
+"""Hosts that other compilers than C's made, or that are in other files than usual, live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from live.live import LiveHost
+from live.test_bound_elf import LINKERS, compile_c, link_host
+
+from stubgen.build import StubBuilder
+from stubgen.errors import SymbolRefusal
+
+HASKELL_HOST = """
+__asm__(".text\\n.p2align 3\\n.quad 77\\n.globl base_add_info\\n.type base_add_info, %object\\nbase_add_info:\\n"
+        " add w0, w0, #30\\n ret\\n.size base_add_info, 8");
+"""
+"""What GHC makes of a function: a table, its code, and a symbol between them of a datum's type."""
+
+HASKELL_PATCH = """
+__asm__(".text\\n.globl call\\ncall: stp x29, x30, [sp, #-16]!\\n bl base_add_info\\n ldp x29, x30, [sp], #16\\n ret\\n"
+        ".globl jump\\njump: b base_add_info\\n"
+        ".data\\n.p2align 3\\nclosure: .quad base_add_info\\n.text");
+extern const long base_add_info[]; extern int (*closure)(int) __asm__("closure"); int call(int), jump(int);
+const char *patch_main(void) {
+  return call(1) == 31 && jump(2) == 32 && closure(3) == 33 && base_add_info[-1] == 77
+    && (long)closure == (long)base_add_info ? "right" : "wrong";
+}
+"""
+
+
+def patch_of(folder: Path, text: str, *options: str) -> Path:
+    """The object of a patch with *text* as its source."""
+    (folder / "patch.c").write_text(text)
+    return compile_c(folder / "patch.c", folder / "patch.o", *options)
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+def test_code_that_is_typed_as_data(linker: str, tmp_path: Path) -> None:
+    """GHC's patches branch to such symbols, and read the table in front of them by their address."""
+    (tmp_path / "info.c").write_text(HASKELL_HOST)
+    program = link_host(tmp_path, linker, more=[compile_c(tmp_path / "info.c", tmp_path / "info.o")])
+    patch = patch_of(tmp_path, HASKELL_PATCH)
+    with LiveHost(program.path) as live:
+        linked = program.link(live, patch, tmp_path / "patch.so")
+        (decision,) = [d for d in linked.built.resolution.decisions() if d.name == "base_add_info"]
+        assert decision.verdict.value == "trampoline"
+        assert decision.reason == "the host's code there, whose symbol has a datum's type"
+        assert live.patch(tmp_path / "patch.so") == "right"
+        live.end()
+    with pytest.raises(
+        SymbolRefusal, match="base_add_info: refused: it is code whose symbol has a datum's type: bound"
+    ):
+        StubBuilder(program.path).build([patch], slide=0x40_0000_0000)
+
+
+TABLES = {
+    "a distance": ('__asm__(".data\\n.quad base_add_info - .\\n.text\\n b base_add_info");', "R_AARCH64_PREL64"),
+    "a branch to data": ('__asm__("b counter");', "R_AARCH64_JUMP26 against counter: the host's is no code"),
+}
+"""What it is -> (source, how its refusal reads)."""
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_is_neither_code_nor_data_is_refused(name: str, tmp_path: Path) -> None:
+    """A distance to a trampoline leads to no table, and a branch to data faults."""
+    (tmp_path / "info.c").write_text(HASKELL_HOST)
+    program = link_host(tmp_path, "lld", more=[compile_c(tmp_path / "info.c", tmp_path / "info.o")])
+    text, pattern = TABLES[name]
+    with pytest.raises(SymbolRefusal, match=pattern):
+        StubBuilder(program.path).build([patch_of(tmp_path, text)], slide=0x40_0000_0000, bind=True)
