@@ -420,7 +420,8 @@ def _slots(question: _Question) -> Iterator[Finding]:
             if candidate.kind is Kind.THREAD_LOCAL and offset is not None:
                 expected.add(offset)
             elif slide is not None:
-                expected.add(candidate.address + (0 if candidate.kind is Kind.ABSOLUTE else slide))
+                place = candidate.address + (0 if candidate.kind is Kind.ABSOLUTE else slide)
+                expected.add(place | candidate.tag)
         if slide is not None and question.override(name) is None and value not in expected:
             sound = False
             title = as_text(name)

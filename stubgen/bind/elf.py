@@ -20,6 +20,7 @@ from stubgen.bind.run import (
     access_scale,
 )
 from stubgen.common.text import as_text
+from stubgen.common.aarch64 import UNTAGGED
 from stubgen.elf import constants as c
 from stubgen.elf import relocations as r
 from stubgen.elf.editor import ObjectEditor, Table
@@ -97,6 +98,7 @@ MOVES = {
     r.R_AARCH64_MOVW_UABS_G3: Move(48, checked=True),
 }
 """``movz`` and ``movk``: the address's bits are written in place."""
+_TAG = Move(48, checked=False)  # movk of the bits above a distance's 48: LLVM's way to a tagged address (HWASan)
 _MOVE_MASK, _MOVE, _MOVE_AT = 0xDF800000, 0xD2800000, 5  # movz and movk, 64-bit (Arm ARM, MOVZ, MOVK); of imm16
 _HALFWORD_AT = 21  # the first bit of hw: how many times 16 bits imm16 is shifted
 
@@ -153,12 +155,13 @@ ADVICE = {
         "a runtime address has 48 bits, of which these signed moves hold less; compile with -fPIC -mcmodel=small",
     ),
     **dict.fromkeys(
-        MOVES, "the move there is another one, or does not hold the whole address; compile with -mcmodel=small"
+        (*MOVES, r.R_AARCH64_MOVW_PREL_G3),
+        "the move there is another one, or does not hold the whole address; compile with -mcmodel=small",
     ),
     **dict.fromkeys(
         (
             *(r.R_AARCH64_PREL64, r.R_AARCH64_PREL32, r.R_AARCH64_PREL16),
-            *range(r.R_AARCH64_MOVW_PREL_G0, r.R_AARCH64_MOVW_PREL_G3 + 1),
+            *range(r.R_AARCH64_MOVW_PREL_G0, r.R_AARCH64_MOVW_PREL_G2_NC + 1),
         ),
         "how far the host's data is from the patch is not known before it is loaded; use its address",
     ),
@@ -257,7 +260,7 @@ def _section_labels(symbols: Symbols, kept: Mapping[int, Bindable]) -> dict[int,
     offsets = _variable_offsets(symbols, owners)
     distances: dict[int, dict[int, int]] = {section: {} for section in owners}
     for index, known in kept.items():
-        offset = symbols.st_value[index]
+        offset = symbols.st_value[index] & UNTAGGED
         distances[symbols.st_shndx[index]][offset] = known.target.value - offset
     alike = {
         section: owner
@@ -265,7 +268,7 @@ def _section_labels(symbols: Symbols, kept: Mapping[int, Bindable]) -> dict[int,
         if _is_laid_out_alike(kept[owner].target.kind, offsets[section], distances[section])
     }
     return {
-        index: kept[alike[shndx]]._replace(base=symbols.st_value[index] - symbols.st_value[alike[shndx]])
+        index: kept[alike[shndx]]._replace(base=symbols.st_value[index] - (symbols.st_value[alike[shndx]] & UNTAGGED))
         for index, shndx in enumerate(symbols.st_shndx)
         if shndx in alike and _is_label(symbols, index)
     }
@@ -276,7 +279,7 @@ def _variable_offsets(symbols: Symbols, sections: Collection[int]) -> dict[int, 
     found: dict[int, set[int]] = {section: set() for section in sections}
     for index, shndx in enumerate(symbols.st_shndx):
         if shndx in found and _is_variable(symbols, index):
-            found[shndx].add(symbols.st_value[index])
+            found[shndx].add(symbols.st_value[index] & UNTAGGED)
     return found
 
 
@@ -437,7 +440,9 @@ class ElfRun(Run[ObjectEditor, Table]):
 
     def bind_address(self, site: Site[Table]) -> bool:
         if site.kind in MOVES:
-            return self._bind_move(site)
+            return self._bind_move(site, MOVES[site.kind], site.addend)
+        if site.kind == r.R_AARCH64_MOVW_PREL_G3:
+            return self._bind_move(site, _TAG, 0)
         if site.kind in LITERAL_LOADS:
             return self._bind_literal(site)
         return super().bind_address(site)
@@ -463,9 +468,9 @@ class ElfRun(Run[ObjectEditor, Table]):
         self.to_slot(site, r.R_AARCH64_LD_PREL_LO19)
         return True
 
-    def _bind_move(self, site: Site[Table]) -> bool:
-        """Write 16 bits of the address into a move."""
-        move, word, address = MOVES[site.kind], self.word(site), site.target.value + site.addend
+    def _bind_move(self, site: Site[Table], move: Move, addend: int) -> bool:
+        """Write 16 bits of the address plus *addend* bytes into a move."""
+        word, address = self.word(site), site.target.value + addend
         wanted = _MOVE | move.shift // 16 << _HALFWORD_AT
         if (
             word & (_MOVE_MASK | 3 << _HALFWORD_AT) != wanted
@@ -494,7 +499,7 @@ class ElfRun(Run[ObjectEditor, Table]):
                     paired.add(name)
                     addends = additions if kind == self.addition else pages
                     addends.setdefault(name, set()).add(table.r_addend[index])
-                elif kind in NEAR_OFFSETS:
+                elif kind in NEAR_OFFSETS or kind == r.R_AARCH64_MOVW_PREL_G3:
                     others.add(name)
         others.update(name for name, addends in pages.items() if additions.get(name, set()) - addends)
         return paired - others

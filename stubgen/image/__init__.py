@@ -52,6 +52,7 @@ class Candidate(NamedTuple):
     file: bytes = b""  # the source file of a local symbol, where the table says
     writable: bool = True  # not in memory that holds constants
     hidden: bool = False  # ELF: a global symbol that the linker made local; one file's own symbols are not
+    tag: int = 0  # the top byte of every pointer to it, in place: HWASan tags variables
 
 
 class Code(Row):

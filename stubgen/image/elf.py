@@ -12,6 +12,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
+from stubgen.common.aarch64 import UNTAGGED
 from stubgen.common.strings import string_at
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile, Section, Symbols
@@ -147,7 +148,9 @@ class ElfImage(Image):
     def _candidate(
         self, table: Symbols, index: int, symbol: Sym, name: bytes, version: str, default: bool
     ) -> Candidate | None:
-        shndx, address = symbol.st_shndx, symbol.st_value
+        shndx, address, tag = symbol.st_shndx, symbol.st_value, 0
+        if shndx < len(self.file.sections) and symbol.st_info & 0xF == c.STT_OBJECT:
+            address, tag = address & UNTAGGED, address & ~UNTAGGED
         if shndx == c.SHN_UNDEF:
             return Candidate(name, 0, Kind.IMPORT, False, 0, "", version, default) if name else None
         if _names_nothing(symbol, name) or (shndx == table.absolute and _names_version(name, version)):
@@ -170,6 +173,7 @@ class ElfImage(Image):
             file=file,
             writable=kind is not Kind.DATA or self._is_writable(shndx, address),
             hidden=local and self.was_global(table, index, symbol),
+            tag=tag,
         )
 
     def _kind(self, table: Symbols, symbol: Sym) -> Kind | None:
@@ -332,9 +336,9 @@ class ElfImage(Image):
         next(table.names(), None)  # raises where any name lies beyond the string table
         defining = DefiningObject(self, table, b"", self._runs_initialisers())
         indexes = list(self._variable_indexes(table))
-        symbols_at = Counter((table.st_shndx[index], table.st_value[index]) for index in indexes)
+        symbols_at = Counter((table.st_shndx[index], table.st_value[index] & UNTAGGED) for index in indexes)
         for index in indexes:
-            shndx, value, info = table.st_shndx[index], table.st_value[index], table.st_info[index]
+            shndx, value, info = table.st_shndx[index], table.st_value[index] & UNTAGGED, table.st_info[index]
             local = info >> 4 == c.STB_LOCAL
             yield Variable(
                 name=table.name(index),
@@ -359,7 +363,7 @@ class ElfImage(Image):
 
     def _alignment(self, table: Symbols, index: int) -> int:
         """What the code of an object may rely on: exact for a common and for what has its section to itself."""
-        offset, size, shndx = table.st_value[index], table.st_size[index], table.st_shndx[index]
+        offset, size, shndx = table.st_value[index] & UNTAGGED, table.st_size[index], table.st_shndx[index]
         if shndx >= len(self.file.sections):  # a common, whose value is its alignment
             return offset
         header = self.file.sections[shndx].header

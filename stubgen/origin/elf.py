@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stubgen.common.aarch64 import UNTAGGED
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile
 from stubgen.elf.relocations import R_AARCH64_ABS64, R_AARCH64_PREL64, R_AARCH64_RELATIVE
@@ -42,7 +43,8 @@ def symbols(image: ElfImage) -> Iterator[Symbol]:
         yield Symbol(
             name=name,
             section=section.name if section else "",
-            address=table.st_value[index] + (tls if kind == c.STT_TLS else 0),
+            address=(table.st_value[index] & UNTAGGED if section else table.st_value[index])
+            + (tls if kind == c.STT_TLS else 0),
             size=table.st_size[index],
             kind=_KINDS.get(kind, plain),
             static=bind == c.STB_LOCAL and not hidden and not forced,

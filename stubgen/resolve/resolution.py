@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 
-from stubgen.common.aarch64 import ADDRESS_LIMIT
+from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text
 from stubgen.host.slide import Slide
@@ -74,7 +74,8 @@ class Resolution(Row):
         addresses = self._moved_addresses(self.stubs.spellings, self.stubs.addresses, distance)
         absolutes = self._moved_addresses(self.stubs.absolute_names, self.stubs.absolute_addresses, distance)
         targets, highest = self._moved_targets(distance)
-        if max(max(addresses, default=0), max(absolutes, default=0), highest) >= ADDRESS_LIMIT:
+        highest = max(highest, *(address & UNTAGGED for address in absolutes), 0)
+        if max(max(addresses, default=0), highest) >= ADDRESS_LIMIT:
             return None
         return self._replace(
             slide=slide,
@@ -102,5 +103,5 @@ class Resolution(Row):
         for spelling, target in self.bound_targets.items():
             if target.slot_kind is SlotKind.ADDRESS and spelling not in self.fixed:
                 targets[spelling] = target._replace(value=target.value + distance)
-                highest = max(highest, target.value + distance)
+                highest = max(highest, target.value + distance & UNTAGGED)
         return targets, highest

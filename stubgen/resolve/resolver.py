@@ -413,7 +413,7 @@ class _Resolver(ABC, Generic[PolicyT]):
                 f"{self.host.path}: {as_text(candidate.name)} would be at {address:#x}, at or above 2^48, where user "
                 f"space ends: the anchor's address is wrong"
             )
-        return address
+        return address | candidate.tag
 
     def _platform(self) -> str:
         image = self.host.image

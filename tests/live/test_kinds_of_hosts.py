@@ -69,3 +69,73 @@ def test_what_is_neither_code_nor_data_is_refused(name: str, tmp_path: Path) -> 
     text, pattern = TABLES[name]
     with pytest.raises(SymbolRefusal, match=pattern):
         StubBuilder(program.path).build([patch_of(tmp_path, text)], slide=0x40_0000_0000, bind=True)
+
+
+TAGGING = ("-fsanitize=hwaddress", "-mllvm", "-hwasan-globals=1", "-mllvm", "-hwasan-instrument-stack=0")
+TAGGING += ("-mllvm", "-hwasan-instrument-reads=0", "-mllvm", "-hwasan-instrument-writes=0")
+"""HWASan's tags without its checks, whose run-time library is not here."""
+
+TAGGED = """
+int tagged = 5; static volatile int unit = 4; long row[4] = {1, 2, 3, 4};
+__attribute__((visibility("hidden"))) int secret = 9; __attribute__((visibility("hidden"))) char far[9000];
+int *where_tagged(void) { return &tagged; } int *where_secret(void) { return &secret; }
+int sum(void) { return tagged + unit + (int)row[2] + secret + far[8000]; }
+"""
+
+TAGGED_AGAIN = """
+int tagged = 5; __attribute__((visibility("hidden"))) int secret = 9;
+int *where_tagged(void), *where_secret(void);
+int *own_tagged(void) { return &tagged; } int *own_secret(void) { return &secret; }
+const char *patch_main(void) {
+  return tagged == 15 && ++secret == 20 && own_tagged() == where_tagged() && own_secret() == where_secret()
+    && *where_secret() == 20 ? "kept" : "new";
+}
+"""
+
+TAGGED_PATCH = """
+extern int tagged; extern volatile int unit; extern long row[4]; long *third = &row[2]; static int own = 1;
+int seen = 2;
+#pragma GCC visibility push(hidden)
+extern int secret; extern char far[9000]; char *last(void) { return &far[8999]; }
+#pragma GCC visibility pop
+int *where_tagged(void), *where_secret(void), sum(void); int snprintf(char *, unsigned long, const char *, ...);
+__attribute__((noinline)) int *own_secret(void) { return &secret; }
+__attribute__((noinline)) int *own_count(void) { return &own; }
+const char *patch_main(void) {
+  static char text[64];
+  tagged += 10, unit += 10, *third += 10, secret += 10, far[8000] = 10, *own_count() += seen, last()[-1] = 1;
+  snprintf(text, sizeof text, "%d %d %d %d %d", sum(), &tagged == where_tagged(), own_secret() == where_secret(), own,
+           (int)((unsigned long)&tagged >> 56 != 0));
+  return text;
+}
+"""
+
+
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
+@pytest.mark.parametrize("options", [(), TAGGING], ids=["plain", "tagging"])
+def test_tagged_variables(options: tuple[str, ...], level: str, tmp_path: Path) -> None:
+    """HWASan faults over every pointer to a variable without the tag that the linker put into the symbol's address.
+
+    Of the linkers only lld knows what it takes: GNU ld 2.40 makes no instruction of R_AARCH64_MOVW_PREL_G3, and
+    mold 1.10 rejects it.
+    """
+    (tmp_path / "tagged.c").write_text(TAGGED)
+    (tmp_path / "rt.c").write_text("void __hwasan_init(void) {}")
+    objects = [
+        compile_c(tmp_path / "tagged.c", tmp_path / "tagged.o", *TAGGING, compiler="clang"),
+        compile_c(tmp_path / "rt.c", tmp_path / "rt.o"),
+    ]
+    program = link_host(tmp_path, "lld", more=objects)
+    (tmp_path / "patch.c").write_text(TAGGED_PATCH)
+    patch = compile_c(tmp_path / "patch.c", tmp_path / "patch.o", level, *options, compiler="clang")
+    (tmp_path / "tagged.c").write_text(TAGGED_AGAIN)
+    again = compile_c(tmp_path / "tagged.c", tmp_path / "again.o", level, "-fdata-sections", *options, compiler="clang")
+    with LiveHost(program.path) as live:
+        linked = program.link(live, patch, tmp_path / "patch.so")
+        assert linked.checked.ok
+        assert live.patch(tmp_path / "patch.so") == "71 1 1 3 1"
+        linked = program.link(live, again, tmp_path / "again.so", keep_state=True)
+        kept = {d.name: d.forwarded for d in linked.built.resolution.shared_variables}
+        assert kept == dict.fromkeys(("tagged", "secret"), not options), "HWASan's constructor is an initialiser"
+        assert live.patch(tmp_path / "again.so") == ("new" if options else "kept")
+        live.end()
