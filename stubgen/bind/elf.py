@@ -19,8 +19,8 @@ from stubgen.bind.run import (
     Site,
     access_scale,
 )
-from stubgen.common.text import as_text
 from stubgen.common.aarch64 import UNTAGGED
+from stubgen.common.text import as_text
 from stubgen.elf import constants as c
 from stubgen.elf import relocations as r
 from stubgen.elf.editor import ObjectEditor, Table
