@@ -1,7 +1,7 @@
 """Edits a copy of a relocatable object: symbols, relocations and bytes in place; every other byte stays.
 
-The symbol table and its strings only ever grow, so they move to the end of the copy; sections, their order,
-groups and everything that counts by index stay as they are.
+The symbol table and its strings only ever grow, so they move to the end of the copy, as does a section of code that
+grows; sections, their order, groups and everything that counts by index stay as they are.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 
-from stubgen.common.fields import narrow
+from stubgen.common.aarch64 import WORD
+from stubgen.common.fields import align_up, narrow
 from stubgen.common.object_copy import ObjectCopy
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile, Section, Symbols
@@ -25,7 +26,7 @@ class Table:
         self.source = source
         self.target = target
         """The section that the relocations change."""
-        self.r_offset = read.r_offset
+        self.r_offset = array("Q", read.r_offset)
         self.symbol = array("I", read.symbol)
         self.kind = array("I", read.kind)
         self.r_addend = array("q", read.r_addend)
@@ -42,6 +43,14 @@ class Table:
         self.symbol[index] = narrow(symbol, 32, "the symbol of r_info", where)
         self.r_addend[index] = narrow(addend, 64, "r_addend", where, signed=True)
         self.changed = True
+
+    def add(self, offset: int, *, kind: int, symbol: int, addend: int = 0) -> None:
+        """A new relocation, of byte *offset* of the section."""
+        self.r_offset.append(offset)
+        self.kind.append(0)
+        self.symbol.append(0)
+        self.r_addend.append(0)
+        self.change(len(self) - 1, kind=kind, symbol=symbol, addend=addend)
 
     def drop(self, index: int) -> None:
         """Remove relocation *index*."""
@@ -77,6 +86,7 @@ class ObjectEditor(ObjectCopy[Section]):
         self._symtab = symtab
         self._entries = bytearray(file.content(symtab))
         self.tables = list(self._tables())
+        self._grown: dict[int, bytearray] = {}  # section -> what lies behind its content now
 
     def _tables(self) -> Iterator[Table]:
         for section in self.file.sections:
@@ -142,21 +152,38 @@ class ObjectEditor(ObjectCopy[Section]):
             raise MalformedInput(f"{self.file.name}: a relocation at {offset:#x} lies outside {section.name}")
         return header.sh_offset + offset
 
+    def end_of(self, section: Section) -> int:
+        """Byte offset, in *section*, of the next code that :meth:`grow` adds."""
+        return align_up(section.header.sh_size, WORD) + len(self._grown.get(section.number, b""))
+
+    def grow(self, section: Section, code: bytes) -> None:
+        """Add *code* behind the content of *section*."""
+        self._grown.setdefault(section.number, bytearray()).extend(code)
+
     def finish(self) -> bytes:
         """The edited copy."""
         for table in self.tables:
             if table.changed:
-                raw = bytes(write_relocations(table.finish()))
-                start = table.source.header.sh_offset
-                self.content[start : start + table.source.header.sh_size] = raw.ljust(
-                    table.source.header.sh_size, b"\0"
-                )
-                self._resize(table.source.number, start, len(raw))
+                self._write_table(table.source, bytes(write_relocations(table.finish())))
+        for number, added in self._grown.items():
+            section = self.file.sections[number]
+            content = self.read(section, 0, section.header.sh_size)
+            padded = content + bytes(align_up(len(content), WORD) - len(content))
+            self._move(number, padded + added, max(section.header.sh_addralign, WORD))
         if self.strings_grew:
             self._move(self._symtab.number, self._entries, 8)
             self._move(self._symtab.header.sh_link, self.strings, 1)
             self._grow_indexes()
         return bytes(self.content)
+
+    def _write_table(self, source: Section, raw: bytes) -> None:
+        """Write the records *raw* of table *source*, where they were if they are not more."""
+        start, size = source.header.sh_offset, source.header.sh_size
+        if len(raw) > size:
+            self._move(source.number, raw, 8)
+        else:
+            self.content[start : start + size] = raw.ljust(size, b"\0")
+            self._resize(source.number, start, len(raw))
 
     def _move(self, number: int, content: bytes | bytearray, alignment: int) -> None:
         """Move section *number* to the end of the copy, with new content."""

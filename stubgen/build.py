@@ -147,6 +147,8 @@ class StubBuilder:
             bound = bind(resolution)
             resolution = _with_own_constants(resolution, bound)
             checkpoint()
+        else:
+            _refuse_local_exec(resolution)
         stub = emit(
             resolution.stubs,
             resolution.needed,
@@ -189,6 +191,22 @@ def _policy(wanted: BuildOptions) -> Policy | BoundPolicy:
     if wanted.bind:
         return BoundPolicy(wanted.data, wanted.tls, wanted.keep_state, wanted.linked)
     return Policy(wanted.data, wanted.tls)
+
+
+def _refuse_local_exec(resolution: Resolution) -> None:
+    """Refuse objects whose own thread-locals would lie on the host's: GNU ld links them as they are, and says nothing.
+
+    Raises:
+        SymbolRefusal: its message has a line for each access.
+    """
+    if any(variable.thread_local for variable in resolution.needed.variables):
+        accesses = [access for image in resolution.needed.images for access in image.local_exec_accesses()]
+        if accesses:
+            lines = [
+                "the patch has thread-locals of its own, in code for the main program (local-exec): link bound copies "
+                "(link, --bound-dir), or compile with -fPIC (rustc: -C relocation-model=pic)"
+            ]
+            raise SymbolRefusal("\n".join([*lines, *(f"  {access}" for access in accesses)]))
 
 
 def create_undefined_symbol_stub(

@@ -33,7 +33,7 @@ LEVELS: tuple[dict[str, str], ...] = (
             "emit find structure verify_elf verify_macho verify"
         )
     },
-    {"bind": "run elf macho ."},
+    {"bind": "run local_exec elf macho ."},
     {"options": ""},
     {"session": ""},
     {"build": ""},

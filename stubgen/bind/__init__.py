@@ -56,7 +56,7 @@ def bind(resolution: Resolution) -> Bound:
             break
         own |= binder.own_constants
     if binder.refusals:
-        lines = [f"{counted(len(binder.refusals), 'reference')} to the host cannot be bound"]
+        lines = [f"{counted(len(binder.refusals), 'reference')} cannot be bound"]
         raise SymbolRefusal("\n".join([*lines, *(f"  {refusal}" for refusal in binder.refusals)]))
     return Bound(objects, tuple(binder.slots.values()), frozenset(own))
 

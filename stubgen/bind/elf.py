@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, S
 from functools import cached_property
 from typing import NamedTuple
 
+from stubgen.bind.local_exec import INITIAL_EXEC, KEEP, MOVE, OF_LINKER, OF_SLOT, Descriptor, Detours
 from stubgen.bind.run import (
     DESTINATION,
     IMMEDIATE_AT,
@@ -128,6 +129,17 @@ THREAD_IMMEDIATES = {
 }
 """Local-exec: the offset's bits are written in place, which also takes away what ``-shared`` rejects."""
 
+THREAD_MOVES = {
+    r.R_AARCH64_TLSLE_MOVW_TPREL_G2: Immediate(32, 0, 1 << 48),
+    r.R_AARCH64_TLSLE_MOVW_TPREL_G1: Immediate(16, 0, 1 << 32),
+    r.R_AARCH64_TLSLE_MOVW_TPREL_G1_NC: Immediate(16, 0, 0),
+    r.R_AARCH64_TLSLE_MOVW_TPREL_G0: Immediate(0, 0, 1 << 16),
+    r.R_AARCH64_TLSLE_MOVW_TPREL_G0_NC: Immediate(0, 0, 0),
+}
+"""Likewise of moves, whose immediate has 16 bits. Whether the first is ``movn`` or ``movz``, compilers leave open."""
+
+MOVED_AT, MOVZ = 5, 1 << 30  # the first bit of a move's immediate; what movz has and movn has not
+
 PC_RELATIVE = frozenset({r.R_AARCH64_PREL64, r.R_AARCH64_PREL32, r.R_AARCH64_PREL16})
 """A distance to the symbol, as unwind tables have it: to a function, its trampoline will do."""
 
@@ -172,8 +184,17 @@ ADVICE = {
         range(r.R_AARCH64_TLSGD_ADR_PREL21, r.R_AARCH64_TLSLD_ADD_LO12_NC + 1),
         "this general- or local-dynamic form calls __tls_get_addr; compile with -mtls-dialect=desc",
     ),
+    **dict.fromkeys(
+        range(r.R_AARCH64_TLSLD_MOVW_DTPREL_G2, r.R_AARCH64_TLSLD_LDST64_DTPREL_LO12_NC + 1),
+        "this local-dynamic form counts from the patch's own thread-locals; compile with -ftls-model=global-dynamic",
+    ),
 }
 """Codes that cannot be bound, or not everywhere -> why, and the compiler flag that helps."""
+
+OWN_THREAD_LOCAL = (
+    "a library's thread-locals lie at no constant distance from the thread pointer, and this access cannot be "
+    "rewritten; compile with -fPIC (rustc: -C relocation-model=pic)"
+)
 
 
 TYPE_INFO, TYPE_NAME = b"_ZTI", b"_ZTS"
@@ -189,9 +210,10 @@ def bind_object(image: Image, binder: Binder) -> BoundObject:
         return BoundObject(image.name, bytes(image.file.view.data), changed=False)
     editor = ObjectEditor(image.file)
     _protect_own(editor)
-    bindable = _bindable(editor.symbols, binder)
-    if bindable:
-        ElfRun(editor, binder, bindable).bind(editor.tables)
+    run = ElfRun(editor, binder, _bindable(editor.symbols, binder))
+    if run.bindable:
+        run.bind(editor.tables)
+    run.rewrite_own()
     content = editor.finish()
     return BoundObject(image.name, content, content != bytes(image.file.view.data))
 
@@ -312,6 +334,11 @@ class ElfRun(Run[ObjectEditor, Table]):
     pairs = PAIRS
     addition = r.R_AARCH64_ADD_ABS_LO12_NC
     kinds = r.NAMES
+
+    @cached_property
+    def detours(self) -> Detours:
+        """What local-exec accesses become where no constant answers them."""
+        return Detours(self.editor)
 
     def symbols_of(self, table: Table) -> Sequence[int]:
         return table.symbol
@@ -513,14 +540,51 @@ class ElfRun(Run[ObjectEditor, Table]):
                     yield name, (word, table.r_addend[index] + base)
 
     def bind_thread_local(self, site: Site[Table]) -> bool:
+        through_host = site.target.slot_kind is SlotKind.HOST_DESCRIPTOR
         if site.kind == r.R_AARCH64_TLSDESC_CALL:
             site.table.drop(site.number)
         elif site.kind in THREAD_LOADS:
             slot_kind, kind = THREAD_LOADS[site.kind]
-            self.to_slot(site, kind, slot_kind)
+            if through_host and slot_kind is SlotKind.THREAD_OFFSET:
+                return self._load_from_host(site)
+            self.to_slot(site, kind, SlotKind.HOST_DESCRIPTOR if through_host else slot_kind)
+        elif site.kind not in r.LOCAL_EXEC:
+            return False
+        elif through_host:
+            base = site.addend - site.table.r_addend[site.number]
+            return self.detours.rewrite(site.table, site.number, self._descriptor(site, base))
         else:
-            return site.kind in THREAD_IMMEDIATES and self._bind_thread_immediate(site)
+            return self._bind_thread_move(site) if site.kind in THREAD_MOVES else self._bind_thread_immediate(site)
         return True
+
+    def _load_from_host(self, site: Site[Table]) -> bool:
+        """Bind an initial-exec load, for which no constant holds the offset."""
+        if site.kind in INITIAL_EXEC:
+            return self.detours.load(site.table, site.number, self._descriptor(site, site.addend))
+        site.table.drop(site.number)
+        return True
+
+    def _descriptor(self, site: Site[Table], addend: int) -> Descriptor:
+        """The slot with a descriptor of the host's variable plus *addend* bytes."""
+        return Descriptor(self.slot_symbol(site, site.target.slot_kind, addend), OF_SLOT)
+
+    def rewrite_own(self) -> None:
+        """Rewrite local-exec accesses to thread-locals of the patch's own, in whichever object they are."""
+        for table in self.editor.tables:
+            if r.LOCAL_EXEC.isdisjoint(table.kind):
+                continue
+            for index, symbol in enumerate(list(table.symbol)):
+                if table.kind[index] not in r.LOCAL_EXEC or symbol in self.bindable:
+                    continue
+                if not self.detours.rewrite(table, index, Descriptor(symbol, OF_LINKER)):
+                    name = self._title(symbol)
+                    self.refuse(table, table.r_offset[index], table.kind[index], name, OWN_THREAD_LOCAL)
+
+    def _title(self, symbol: int) -> bytes:
+        """The name of *symbol*; of one that stands for a section, the section's."""
+        name = self.editor.symbols.name(symbol)
+        home = self.editor.symbols.st_shndx[symbol]
+        return name or (self.editor.file.sections[home].name.encode() if home < len(self.editor.file.sections) else b"")
 
     def _bind_thread_immediate(self, site: Site[Table]) -> bool:
         """Write the thread offset's bits into a local-exec instruction."""
@@ -529,6 +593,18 @@ class ElfRun(Run[ObjectEditor, Table]):
         if offset < 0 or (limit and offset >= limit) or (offset >> shift) % (1 << scale):
             return False
         self._write_immediate(site, (offset >> shift) % IMMEDIATE_LIMIT >> scale)
+        return True
+
+    def _bind_thread_move(self, site: Site[Table]) -> bool:
+        """Write 16 bits of the thread offset into an instruction that moves them into a register."""
+        shift, _, limit = THREAD_MOVES[site.kind]
+        offset, word = site.target.value + site.addend, self.word(site)
+        opens = MOVE.fits(word)
+        if offset < 0 or (limit and offset >= limit) or opens is not bool(limit) or not (opens or KEEP.fits(word)):
+            return False
+        word = word & ~(0xFFFF << MOVED_AT) | (offset >> shift & 0xFFFF) << MOVED_AT
+        self.write_word(site, word | MOVZ if opens else word)
+        site.table.drop(site.number)
         return True
 
     def _write_immediate(self, site: Site[Table], immediate: int) -> None:

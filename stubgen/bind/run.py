@@ -245,12 +245,16 @@ class Run(ABC, Generic[EditorT, TableT]):
     ) -> None:
         """Turn a relocation to the slot of its symbol plus *addend* bytes (by default the relocation's own)."""
         addend = site.addend if addend is None else addend
+        site.table.change(site.number, kind=kind, symbol=self.slot_symbol(site, slot_kind, addend))
+
+    def slot_symbol(self, site: Site[TableT], slot_kind: SlotKind, addend: int) -> int:
+        """Index of the symbol of the slot for *site*'s symbol plus *addend* bytes."""
         slot = self.binder.slot(site.name, site.target, slot_kind, addend)
         if slot_kind is site.target.slot_kind and not addend and self.owns_slot(site.symbol, site.target):
             self.slot_symbols.setdefault(slot, site.symbol)
         elif slot not in self.slot_symbols:
             self.slot_symbols[slot] = self.editor.add_undefined(slot)
-        site.table.change(site.number, kind=kind, symbol=self.slot_symbols[slot])
+        return self.slot_symbols[slot]
 
     def owns_slot(self, symbol: int, target: Target) -> bool:
         """Whether *symbol* itself is renamed to its slot: nothing else in the object can need it."""

@@ -357,6 +357,10 @@ class Image(ABC):
         """ELF executables: distance in bytes from the thread pointer to the thread-local of symbol value *value*."""
         return None
 
+    def local_exec_accesses(self) -> Iterator[str]:
+        """Where the code of an ELF object counts from the thread pointer, which is right in the main program alone."""
+        return iter(())
+
     @property
     def has_text_relocations(self) -> bool:
         """Whether the dynamic loader would have to write to code."""

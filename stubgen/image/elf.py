@@ -14,11 +14,14 @@ from typing import Any
 
 from stubgen.common.aarch64 import UNTAGGED
 from stubgen.common.strings import string_at
+from stubgen.common.text import as_text
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile, Section, Symbols
 from stubgen.elf.records import Sym
 from stubgen.elf.relocations import (
     BRANCHES,
+    LOCAL_EXEC,
+    NAMES,
     R_AARCH64_ABS32,
     R_AARCH64_ABS64,
     R_AARCH64_GLOB_DAT,
@@ -501,6 +504,17 @@ class ElfImage(Image):
                 header = 16
                 return value + header + ((segment.p_vaddr - header) & (max(segment.p_align, 1) - 1))
         return None
+
+    def local_exec_accesses(self) -> Iterator[str]:
+        symbols, sections = self.file.symbols, self.file.sections
+        for section, relocations in self.file.relocations():
+            home = section.header.sh_info
+            if symbols is None or home >= len(sections) or LOCAL_EXEC.isdisjoint(relocations.kind):
+                continue
+            for offset, symbol, kind in zip(relocations.r_offset, relocations.symbol, relocations.kind, strict=True):
+                if kind in LOCAL_EXEC and symbol < len(symbols):
+                    place = f"{self.name}: {sections[home].name}+{offset:#x}"
+                    yield f"{place}: {NAMES[kind]} against {as_text(symbols.name(symbol))}"
 
     @property
     def has_text_relocations(self) -> bool:

@@ -33,6 +33,7 @@ class SlotKind(Enum):
     ADDRESS = "address"  # 8 bytes: the runtime address
     THREAD_OFFSET = "thread offset"  # 8 bytes: what to add to the thread pointer
     DESCRIPTOR = "descriptor"  # 16 bytes: a TLS descriptor, {resolver, thread offset}
+    HOST_DESCRIPTOR = "host descriptor"  # 24 bytes: {resolver, distance, address of a TLS descriptor of the host's}
 
 
 class Target(NamedTuple):
@@ -69,7 +70,7 @@ IMAGE_NAMES = {
     "elf": frozenset(
         b"""
         _GLOBAL_OFFSET_TABLE_ _DYNAMIC _PROCEDURE_LINKAGE_TABLE_ __dso_handle __TMC_END__ __GNU_EH_FRAME_HDR
-        _IO_stdin_used _init _fini _start
+        _IO_stdin_used _init _fini _start _TLS_MODULE_BASE_
         """.split()
     ),
     "macho": frozenset(

@@ -141,10 +141,13 @@ def test_alignment_of_thread_locals_is_obeyed(linker: str, alignment: int, tmp_p
         live.end()
 
 
-def test_a_large_thread_offset_is_split_over_two_instructions(tmp_path: Path) -> None:
-    """Local-exec writes 24 bits of the offset into two instructions: one that drops the upper half hits the TCB."""
+@pytest.mark.parametrize("size", ["-mtls-size=24", "-mtls-size=32"])
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_a_large_thread_offset_is_split_over_instructions(compiler: str, size: str, tmp_path: Path) -> None:
+    """Local-exec has the offset's bits in two instructions: one that drops the upper half hits the TCB."""
     host = link_host(tmp_path, "lld", compile_options=("-DALIGNMENT=65536",))
-    patch = compile_c(PROGRAMS / "bound_patch.c", tmp_path / "patch.o", "-O2", "-ftls-model=local-exec")
+    options = ["-O2", "-ftls-model=local-exec", size]
+    patch = compile_c(PROGRAMS / "bound_patch.c", tmp_path / "patch.o", *options, compiler=compiler)
     with LiveHost(host.path) as live:
         linked = host.link(live, patch, tmp_path / "patch.so")
         offsets = [d.reason for d in linked.built.resolution.decisions() if d.name == "tls_aligned"]

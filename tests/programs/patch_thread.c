@@ -2,11 +2,7 @@
 #include <stdio.h>
 
 extern __thread int host_thread, host_private_thread;
-#ifdef OWN
 static __thread int own = 1000;
-#else
-static int own = 1000; /* local-exec code cannot have thread-locals of its own in a shared library */
-#endif
 
 const char *patch_main(void) {
   static char text[64];
