@@ -131,6 +131,10 @@ LOCAL_EXEC = {549: 12, 551: 0, 553: 0, 555: 0, 557: 0, 559: 0, 571: 0, 550: 0, 5
 CHECKED = {550, 552, 554, 556, 558, 570}
 """Those that say that the offset fits into 12 bits."""
 DESCRIPTOR_CALL = 569
+OPENING = 549
+"""Local-exec: what begins an access to a thread-local of the object's own."""
+ASKED = {12: 562, 16: 563, 20: 564, 24: 569}
+"""Byte offset in a detour -> the relocation that makes and asks a TLS descriptor."""
 
 
 class Fate(NamedTuple):
@@ -285,16 +289,30 @@ def compare(original: Original, copy: bytes, copied: Facts, binder: Binder) -> C
     refused = []
     slot_names = {}  # index of a symbol in the copy -> the slot that must be its
     direct = reached(original)
+    grown: dict[int, int] = {}  # section -> bytes
     for number, table in original.tables.items():
         section = original.facts.sections[original.facts.sections[number].info]
         after = relocations(copy, copied.sections[number])
-        if not any(relocation.symbol in original.bound_symbols for relocation in table):
+        if not any(
+            relocation.symbol in original.bound_symbols or relocation.kind in LOCAL_EXEC for relocation in table
+        ):
             assert after == table
             counts["of no host symbol"] += len(table)
             continue
         left = iter(after)
+        opened = []
         for relocation in table:
             place = f"{original.name}: {section.name}+{relocation.offset:#x}: {relocation}"
+            if relocation.symbol not in original.bound_symbols and relocation.kind in LOCAL_EXEC:
+                start = section.offset + relocation.offset
+                word = changes[section.number][relocation.offset] = copy[start : start + 4]
+                before = disassembled(original.content, section, relocation.offset)
+                if relocation.kind == OPENING:
+                    opened.append((relocation, before, place))
+                else:
+                    assert_holds_offset(before, disassembly(word), relocation.addend % 4096, relocation.kind, place)
+                counts[f"own {relocation.kind}"] += 1
+                continue
             if relocation.symbol not in original.bound_symbols:
                 assert next(left) == relocation, place
                 counts["of no host symbol"] += 1
@@ -332,11 +350,21 @@ def compare(original: Original, copy: bytes, copied: Facts, binder: Binder) -> C
                     assert f"#{found.value >> MOVES[relocation.kind] & 0xFFFF:#x}" in disassembly(written), place
                 else:
                     assert_holds_offset(before, disassembly(written), found.value, relocation.kind, place)
+        for relocation, before, place in opened:
+            grown.setdefault(section.number, section.size + -section.size % 4)
+            size = assert_detours(
+                copy, copied.sections[section.number], relocation, before, grown[section.number], place
+            )
+            asked = [next(left) for _ in ASKED]
+            assert asked == [
+                Relocation(grown[section.number] + at, kind, relocation.symbol, 0) for at, kind in ASKED.items()
+            ], place
+            grown[section.number] += size
         assert next(left, None) is None
     assert sorted(line.partition(": R_")[0].partition(": relocation ")[0] for line in binder.refusals) == sorted(
         refused
     )
-    assert_sections(original, copy, copied, changes)
+    assert_sections(original, copy, copied, changes, grown)
     assert_symbols(original, copied, slot_names)
     return counts
 
@@ -381,8 +409,39 @@ def assert_holds_offset(before: str, shown: str, offset: int, kind: int, place: 
     )
 
 
-def assert_sections(original: Original, copy: bytes, copied: Facts, changes: dict[int, dict[int, bytes]]) -> None:
-    """Same sections and groups, and the same bytes but for *changes*."""
+def assert_detours(copy: bytes, section: Section, site: Relocation, before: str, at: int, place: str) -> int:
+    """The instruction at *site* branches to byte *at* of the section, where a descriptor is asked; the size of that."""
+    assert disassembled(copy, section, site.offset) == f"b #{at - site.offset:#x}", place
+    destination, base = re.split("[ ,]+", before)[1:3]
+    code = []
+    while not code or not code[-1].startswith("b #"):
+        code.append(disassembled(copy, section, at + 4 * len(code)))
+    saved = {"x0": "[sp]", "x1": "[sp, #8]", "x2": "[sp, #0x10]", "x30": "[sp, #0x18]"}
+    added = ([f"ldr x1, {saved[base]}", "add x0, x1, x0"]) if base in saved else [f"add x0, {base}, x0"]
+    pages = site.addend >> 12
+    added += [f"add x0, x0, #{pages:#x}, lsl #12"] if pages else []
+    assert code == [
+        "stp x0, x1, [sp, #-0x20]!",
+        "stp x2, x30, [sp, #0x10]",
+        "mrs x2, nzcv",
+        "adrp x0, #0",
+        "ldr x1, [x0]",
+        "add x0, x0, #0",
+        "blr x1",
+        "msr nzcv, x2",
+        *added,
+        f"str x0, {saved[destination]}" if destination in saved else f"mov {destination}, x0",
+        "ldp x2, x30, [sp, #0x10]",
+        "ldp x0, x1, [sp], #0x20",
+        f"b #{(site.offset + 8 - at - 4 * len(code)) % (1 << 64):#x}",
+    ], place
+    return 4 * len(code)
+
+
+def assert_sections(
+    original: Original, copy: bytes, copied: Facts, changes: dict[int, dict[int, bytes]], grown: dict[int, int]
+) -> None:
+    """Same sections and groups, and the same bytes but for *changes* and what is behind the code of those *grown*."""
     assert copy[:64] == original.content[:64], "the ELF header"
     assert copied.groups == original.facts.groups
     assert len(copied.sections) == len(original.facts.sections)
@@ -391,13 +450,16 @@ def assert_sections(original: Original, copy: bytes, copied: Facts, changes: dic
         assert (before.name, before.kind, before.rest) == (after.name, after.kind, after.rest)
         if before.kind in ("RELA", "SYMTAB", "SYMTAB SECTION INDICES") or before.number in tables:
             continue
-        assert (before.offset, before.size) == (after.offset, after.size)
+        if before.number in grown:
+            assert after.size == grown[before.number]
+        else:
+            assert (before.offset, before.size) == (after.offset, after.size)
         if before.kind == "NOBITS":
             continue
         expected = bytearray(original.content[before.offset : before.offset + before.size])
         for offset, content in changes.get(before.number, {}).items():
             expected[offset : offset + len(content)] = content
-        assert copy[after.offset : after.offset + after.size] == expected, f"{original.name}: {before.name}"
+        assert copy[after.offset : after.offset + before.size] == expected, f"{original.name}: {before.name}"
 
 
 def assert_symbols(original: Original, copied: Facts, slot_names: dict[int, bytes]) -> None:
@@ -446,7 +508,7 @@ SAMPLE = {"rust": 2, "c": 4, "gcc": 2, "c++": 2}
 
 EXPECTED = {
     "rust": ("function 283 kept", "data 257 written", "function 257 written", "data 311 slot"),
-    "c": ("function 283 kept", "thread-local 541 slot", "thread-local 542 slot", "data 313 slot"),
+    "c": ("function 283 kept", "thread-local 541 slot", "thread-local 542 slot", "data 313 slot", "own 549", "own 551"),
     "gcc": ("function 283 kept",),
     "c++": ("function 283 kept", "data 311 slot", "function 311 slot", "data 257 written"),
 }
