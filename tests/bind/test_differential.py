@@ -506,6 +506,9 @@ def objects(name: str) -> Iterator[tuple[str, bytes]]:
 SAMPLE = {"rust": 2, "c": 4, "gcc": 2, "c++": 2}
 """Away from CI one object of so many is bound."""
 
+WITH_OWN = "(cxa_thread_atexit_impl.o)"
+"""glibc's, with a thread-local that the made-up host does not have."""
+
 EXPECTED = {
     "rust": ("function 283 kept", "data 257 written", "function 257 written", "data 311 slot"),
     "c": ("function 283 kept", "thread-local 541 slot", "thread-local 542 slot", "data 313 slot", "own 549", "own 551"),
@@ -521,7 +524,7 @@ def test_only_what_was_meant_changes(library: str, tmp_path: Path, request: pyte
     chosen = [
         (name, content)
         for name, content in objects(library)
-        if REQUIRED or zlib.crc32(name.rpartition("/")[2].encode()) % SAMPLE[library] == 0
+        if REQUIRED or zlib.crc32(name.rpartition("/")[2].encode()) % SAMPLE[library] == 0 or WITH_OWN in name
     ]
     assert chosen
     counts: Counter[str] = Counter()
