@@ -441,10 +441,10 @@ def test_static_thread_locals_are_forwarded_together(tmp_path: Path, compiler: s
     own = link_host(tmp_path, "lld", more=[more])
     text = f"""
     #include <stdio.h>
-    int host_again(int); {variables} {code.format("sum")}
+    int host_again(int); {variables} {code.format("host_sum")}
     const char *patch_main(void) {{
       static char text[64];
-      int host = host_again(1), own = sum(2);
+      int host = host_again(1), own = host_sum(2);
       snprintf(text, sizeof text, "%d %d %d", host, own, host_again(0));
       return text;
     }}
@@ -460,6 +460,7 @@ def test_an_anchor_of_new_and_old_thread_locals_is_refused(refusing: Program, tm
     """GCC reaches a new thread-local and the host's from one anchor: one of the two would be another variable."""
     text = """
     static __thread int tls_unit = 9, tls_added = 4;
+    int host_twice(int x) { return x + x; }
     int *patch_main(int i) { tls_unit += i; return tls_added++ ? &tls_unit : &tls_added; }
     """
     patch = patch_of(tmp_path, text, "-O2", name="bound_host.c")
