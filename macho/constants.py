@@ -169,6 +169,7 @@ BIND_OPERAND_COUNTS = {0x20: 1, 0x60: 1, 0x70: 1, 0x80: 1, 0xA0: 1, 0xC0: 2}
 BIND_SYMBOL_FLAGS_NON_WEAK_DEFINITION = 0x8  # the image has a strong definition: nothing is bound
 
 # <mach-o/fixup-chains.h>
+BIND_SPECIAL_DYLIB_WEAK_LOOKUP = -3  # <mach-o/loader.h>: whichever image's weak definition comes first
 CHAINED_IMPORT_FORMATS = {1: (4, 9, 0x7FFFFF), 2: (8, 9, 0x7FFFFF), 3: (16, 32, 0xFFFFFFFF)}
 """imports_format -> (bytes an import, first bit of its name's offset, mask of that offset)."""
 

@@ -148,6 +148,22 @@ class ObjectEditor(ObjectCopy[Section]):
         where = f"{self.name}: symbol {symbol}"
         NLIST_64.write_into(self._entries, NLIST_64.size * symbol, self._undefined(name), where)
 
+    def make_private(self, symbol: int) -> None:
+        """Make *symbol*, a weak definition, one that no other image sees, and that means no other image's."""
+        self._edit(symbol, n_type=self.symbols.n_type[symbol] | c.N_PEXT)
+
+    def make_strong(self, symbol: int) -> None:
+        """Make *symbol*, a weak definition, one that no other image's takes the place of; others still see it."""
+        self._edit(symbol, n_desc=self.symbols.n_desc[symbol] & ~c.N_WEAK_DEF)
+
+    def _edit(self, symbol: int, **fields: int) -> None:
+        """Change the fields of *symbol*, where it lies."""
+        at, where = NLIST_64.size * symbol, f"{self.name}: symbol {symbol}"
+        edited = NLIST_64.read(self._entries, at)._replace(**fields)
+        NLIST_64.write_into(self._entries, at, edited, where)
+        for _, symtab in self._commands(SYMTAB_COMMAND, c.LC_SYMTAB):
+            NLIST_64.write_into(self.content, symtab.symoff + at, edited, where)
+
     def add_undefined(self, name: bytes) -> int:
         """A new undefined symbol; its index."""
         index = len(self._entries) // NLIST_64.size

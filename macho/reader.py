@@ -258,6 +258,20 @@ class MachOFile:
                 names |= self._names_in_chains(self.view.slice(chains.dataoff, chains.datasize, "the chained fixups"))
         return names
 
+    def weakly_bound_names(self) -> set[bytes]:
+        """Those of them that dyld takes from whichever image has a weak definition of the name first."""
+        names: set[bytes] = set()
+        for command in self.commands:
+            if command.cmd in (c.LC_DYLD_INFO, c.LC_DYLD_INFO_ONLY):
+                info = self.read_command(DYLD_INFO_COMMAND, command, "LC_DYLD_INFO")
+                raw = self.view.bytes(info.weak_bind_off, info.weak_bind_size, "the binding opcodes")
+                names |= self._names_in_opcodes(bytes(raw))
+            elif command.cmd == c.LC_DYLD_CHAINED_FIXUPS:
+                chains = self.read_command(LINKEDIT_DATA_COMMAND, command, "LC_DYLD_CHAINED_FIXUPS")
+                view = self.view.slice(chains.dataoff, chains.datasize, "the chained fixups")
+                names |= self._names_in_chains(view, c.BIND_SPECIAL_DYLIB_WEAK_LOOKUP)
+        return names
+
     def _names_in_opcodes(self, raw: bytes) -> set[bytes]:
         names: set[bytes] = set()
         position, where = 0, f"{self.name}: the binding opcodes"
@@ -274,7 +288,8 @@ class MachOFile:
                 _, position = uleb128(raw, position, where)
         return names
 
-    def _names_in_chains(self, view: View) -> set[bytes]:
+    def _names_in_chains(self, view: View, ordinal: int | None = None) -> set[bytes]:
+        """The imports of chained fixups; with *ordinal* those from that library alone."""
         header = CHAINED_FIXUPS_HEADER.read_from(view, 0, "their header")
         known = c.CHAINED_IMPORT_FORMATS.get(header.imports_format)
         if known is None or header.symbols_format:
@@ -286,7 +301,9 @@ class MachOFile:
         raw = view.bytes(header.imports_offset, size * header.imports_count, "the chained fixups' imports")
         width = min(size, 8)
         words = (int.from_bytes(raw[at : at + width], "little") for at in range(0, len(raw), size))
-        return {string_at(strings, word >> shift & mask) for word in words}
+        limit = 1 << (16 if shift > 16 else 8)  # lib_ordinal: the lowest bits of each import
+        wanted = None if ordinal is None else ordinal % limit
+        return {string_at(strings, word >> shift & mask) for word in words if wanted in (None, word % limit)}
 
     # load commands
 

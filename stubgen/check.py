@@ -462,6 +462,18 @@ def _looked_up(question: _Question) -> Iterator[Finding]:
         yield Finding("lookups", True, "the loader looks no stub up")
 
 
+def _own_definitions(question: _Question) -> Iterator[Finding]:
+    """ELF: what the host exports is found first; Mach-O: dyld gives all images one of each weak definition."""
+    replaceable = question.patch.replaceable()
+    taken = sorted(replaceable & question.host.image.exports()) if replaceable else []
+    for name in taken:
+        message = (
+            f"{as_text(name)} is defined in it, and the loader takes the host's old one instead: link bound copies "
+            f"of the patch's objects (link, or build --bound-dir)"
+        )
+        yield Finding("own definitions", False, message, (as_text(name),))
+
+
 def _exports(question: _Question) -> Iterator[Finding]:
     if not question.exports:
         return
@@ -503,6 +515,7 @@ CHECKS: tuple[Callable[[_Question], Iterator[Finding]], ...] = (
     _stubs,
     _slots,
     _looked_up,
+    _own_definitions,
     _exports,
     _branch_protection,
     _origin,

@@ -15,7 +15,7 @@ from unicorn import UC_ARCH_ARM64, UC_HOOK_CODE, UC_MODE_ARM
 from unicorn import arm64_const as reg
 from unicorn.unicorn import Uc, UcError
 
-from examples.demo.images import Loadable, read_image
+from examples.demo.images import Loadable, Pointer, read_image
 
 PAGE = 0x4000  # bytes: Apple's page, and a multiple of Linux's
 STACK = 0x7FF0_0000_0000
@@ -97,16 +97,23 @@ class Emulator:
         for segment in image.segments:
             self.cpu.mem_write(segment.address + slide, segment.content)
         for pointer in image.pointers:
-            value = pointer.target + (self._named(mapped, pointer.name, pointer.weak) if pointer.name else slide)
+            value = pointer.target + (self._named(mapped, pointer) if pointer.name else slide)
             self.write_word(pointer.place + slide, value)
         self.images.append(mapped)
         return mapped
 
-    def _named(self, image: Mapped, name: str, weak: bool) -> int:
-        """The address that the loader finds for *name*: the image's own, or one that stops the program."""
+    def _named(self, image: Mapped, pointer: Pointer) -> int:
+        """The address that the loader finds for a name: the image's own, or one that stops the program.
+
+        dyld gives all images one of each weak definition, the one that was loaded first.
+        """
+        name = pointer.name
+        for earlier in self.images if pointer.coalesced else ():
+            if name in earlier.image.external:
+                return earlier.address(name)
         if name in image.image.symbols:
             return image.address(name)
-        if weak:
+        if pointer.weak:
             return 0
         return self._missing.setdefault(name, IMPORTS + 4 * len(self._missing))
 

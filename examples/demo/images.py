@@ -35,6 +35,7 @@ class Pointer(NamedTuple):
     target: int  # static virtual address that it points to, or with a name the bytes added to that name's address
     name: str  # empty: the image itself
     weak: bool = False  # zero where nothing supplies the name
+    coalesced: bool = False  # Mach-O: of all images' definitions of the name the first is meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Loadable:
     pointers: tuple[Pointer, ...]
     symbols: dict[str, int]
     """Name as C spells it -> static virtual address, of everything that the image defines."""
+    external: frozenset[str] = frozenset()
+    """Mach-O: those that other images see."""
 
 
 def read_image(data: bytes, name: str) -> Loadable:
@@ -94,7 +97,8 @@ def _read_macho(file: MachOFile) -> Loadable:
         if s.initprot  # __PAGEZERO has none: it only keeps addresses free
     )
     symbols = {} if file.symbols is None else dict(_macho_definitions(file.symbols))
-    return Loadable(segments, tuple(_macho_pointers(file)), symbols)
+    external = frozenset() if file.symbols is None else frozenset(_macho_external(file.symbols))
+    return Loadable(segments, tuple(_macho_pointers(file)), symbols, external)
 
 
 def _macho_definitions(table: MachOSymbols) -> Iterator[tuple[str, int]]:
@@ -102,6 +106,13 @@ def _macho_definitions(table: MachOSymbols) -> Iterator[tuple[str, int]]:
         kind = table.n_type[index]
         if not kind & macho_c.N_STAB and kind & macho_c.N_TYPE == macho_c.N_SECT:
             yield name.decode().removeprefix("_"), table.n_value[index]
+
+
+def _macho_external(table: MachOSymbols) -> Iterator[str]:
+    for index, name in enumerate(table.names()):
+        kind = table.n_type[index]
+        if not kind & (macho_c.N_STAB | macho_c.N_PEXT) and kind & macho_c.N_EXT and kind & macho_c.N_TYPE:
+            yield name.decode().removeprefix("_")
 
 
 def _macho_pointers(file: MachOFile) -> Iterator[Pointer]:
@@ -113,8 +124,8 @@ def _macho_pointers(file: MachOFile) -> Iterator[Pointer]:
                 bytes(file.view.bytes(regions[at], regions[at + 1], "dyld's opcodes")) for at in range(0, 8, 2)
             )
             yield from _rebases(file, rebase)
-            for opcodes in binds:
-                yield from _binds(file, opcodes)
+            for number, opcodes in enumerate(binds):
+                yield from _binds(file, opcodes, coalesced=number == _WEAK_BINDS)
         elif command.cmd == macho_c.LC_DYLD_CHAINED_FIXUPS:
             offset, size = unpack_from("<II", file.view.bytes(command.offset + 8, 8, "LC_DYLD_CHAINED_FIXUPS"))
             yield from _chained(file, bytes(file.view.bytes(offset, size, "the chained fixups")))
@@ -185,7 +196,10 @@ def _rebases(file: MachOFile, content: bytes) -> Iterator[Pointer]:
             place = (place + 8 + skip) % (1 << 64)
 
 
-def _binds(file: MachOFile, content: bytes) -> Iterator[Pointer]:
+_WEAK_BINDS = 1  # of bind, weak bind, lazy bind
+
+
+def _binds(file: MachOFile, content: bytes, *, coalesced: bool) -> Iterator[Pointer]:
     """BIND_OPCODE_*: the words get the addresses of names."""
     opcodes, place, name, addend, weak = _Opcodes(content), 0, "", 0, False
     while opcodes:
@@ -210,7 +224,7 @@ def _binds(file: MachOFile, content: bytes) -> Iterator[Pointer]:
         elif operation == 0xC0:  # DO_BIND_ULEB_TIMES_SKIPPING_ULEB
             count, skip = opcodes.uleb(), opcodes.uleb()
         for _ in range(count):
-            yield Pointer(place, addend, name.removeprefix("_"), weak)
+            yield Pointer(place, addend, name.removeprefix("_"), weak, coalesced)
             place = (place + 8 + skip) % (1 << 64)
 
 
@@ -229,7 +243,9 @@ def _chained(file: MachOFile, content: bytes) -> Iterator[Pointer]:
     for index in range(count):
         word = int.from_bytes(content[imports + 4 * index : imports + 4 * index + 4], "little")
         at = strings + (word >> 9)
-        names.append((content[at : content.index(b"\0", at)].decode().removeprefix("_"), bool(word >> 8 & 1)))
+        coalesced = word % 256 == macho_c.BIND_SPECIAL_DYLIB_WEAK_LOOKUP % 256
+        name = content[at : content.index(b"\0", at)].decode().removeprefix("_")
+        names.append((name, bool(word >> 8 & 1), coalesced))
     base = next((segment.vmaddr for segment in file.segments if segment.initprot), 0)
     (segment_count,) = unpack_from("<I", content, starts)
     for offset in unpack_from(f"<{segment_count}I", content, starts + 4):
@@ -247,8 +263,8 @@ def _chained(file: MachOFile, content: bytes) -> Iterator[Pointer]:
                 word = int.from_bytes(file.read_at(place, 8, "a chained fixup"), "little")
                 step = word >> 51 & 0xFFF  # in units of 4 bytes
                 if word >> 63:
-                    name, weak = names[word & 0xFFFFFF]
-                    yield Pointer(place, word >> 24 & 0xFF, name, weak)
+                    name, weak, coalesced = names[word & 0xFFFFFF]
+                    yield Pointer(place, word >> 24 & 0xFF, name, weak, coalesced)
                 else:
                     target = word & 0xFFFFFFFFF
                     yield Pointer(place, target + (base if pointer_format == _CHAINED_64_OFFSET else 0), "")

@@ -50,7 +50,8 @@ def bind(resolution: Resolution) -> Bound:
     targets = {**functions, **(resolution.bound_targets or {})}
     own: set[bytes] = set()
     while True:  # a constant is the host's wherever the patch uses it, or nowhere: its address has to be one
-        binder = Binder({name: targets[name] for name in targets.keys() - own}, resolution.needed.meanings)
+        left = {name: target for name, target in targets.items() if name not in own} if own else targets
+        binder = Binder(left, resolution.needed.meanings, resolution.needed.roots)
         objects = tuple(_bind_object(image, binder) for image in resolution.needed.images)
         if not binder.own_constants:
             break

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from functools import cached_property
 from typing import NamedTuple
 
-from stubgen.bind.run import DESTINATION, LITERAL, PAGE, PAGE_MASK, Bindable, Run, Site
+from stubgen.bind.run import ADD, DESTINATION, LITERAL, LOAD, PAGE, PAGE_MASK, REGISTERS, Bindable, Run, Site
 from stubgen.image import Image
 from stubgen.image.macho import MachOImage
 from stubgen.macho import constants as c
@@ -21,6 +21,9 @@ SLOT_LOADS = {
     r.ARM64_RELOC_GOT_LOAD_PAGEOFF12: r.ARM64_RELOC_PAGEOFF12,
 }
 """A reference to the symbol's GOT entry -> the same to its slot."""
+
+DIRECT = SLOT_LOADS
+"""Likewise, to the same of the symbol itself, with an ``add`` for the ``ldr``."""
 
 THREAD_LOADS = {
     r.ARM64_RELOC_TLVP_LOAD_PAGE21: r.ARM64_RELOC_PAGE21,
@@ -60,11 +63,59 @@ def bind_object(image: Image, binder: Binder) -> BoundObject:
         return BoundObject(image.name, bytes(image.file.view.data), changed=False)
     editor = ObjectEditor(image.file)
     bindable = _bindable(editor, binder.targets)
-    if not bindable:
-        return BoundObject(image.name, bytes(image.file.view.data), changed=False)
-    MachORun(editor, binder, bindable).bind(editor.tables)
+    own = _make_own(editor, binder)
+    _reach_own(editor, own - bindable.keys())
+    if bindable:
+        MachORun(editor, binder, bindable).bind(editor.tables)
     content = editor.finish()
     return BoundObject(image.name, content, content != bytes(image.file.view.data))
+
+
+def _make_own(editor: ObjectEditor, binder: Binder) -> set[int]:
+    """Make the object's weak definitions the patch's own; their symbols.
+
+    dyld gives all images one of each weak definition that they export, the first that was loaded: the host's old one.
+    One that the caller will look up becomes strong, in the first object that has it.
+    """
+    symbols, own = editor.symbols, set()
+    for index, n_type in enumerate(symbols.n_type):
+        if n_type & c.N_STAB or n_type & c.N_TYPE != c.N_SECT or not symbols.n_desc[index] & c.N_WEAK_DEF:
+            continue
+        if not n_type & c.N_EXT:
+            continue
+        own.add(index)
+        name = symbols.name(index)
+        if name in binder.exported and not n_type & c.N_PEXT:
+            binder.exported.remove(name)
+            editor.make_strong(index)
+        else:
+            editor.make_private(index)
+    return own
+
+
+def _reach_own(editor: ObjectEditor, own: Set[int]) -> None:
+    """Take the addresses of the definitions *own* without the GOT, whose entries zig's linker binds by name."""
+    loads = [
+        (table, index)
+        for table in editor.tables
+        for index in range(len(table))
+        if table.kind(index) in DIRECT and table.symbol(index) in own
+    ]
+    words = {(id(table), index): editor.word(table.target, table.r_address[index]) for table, index in loads}
+    others = {
+        table.symbol(index)
+        for table, index in loads
+        if words[id(table), index] & ~REGISTERS != LOAD and table.kind(index) == r.ARM64_RELOC_GOT_LOAD_PAGEOFF12
+    }
+    for table, index in loads:
+        symbol, kind, offset = table.symbol(index), table.kind(index), table.r_address[index]
+        if symbol in others:
+            continue
+        if kind == r.ARM64_RELOC_GOT_LOAD_PAGEOFF12:
+            word = ADD | words[id(table), index] & REGISTERS
+            editor.overwrite(table.target, offset, word.to_bytes(4, "little"))
+        table.change(index, kind=DIRECT[kind], symbol=symbol)
+        editor.forget_hints(table.target, offset)
 
 
 def _bindable(editor: ObjectEditor, targets: Mapping[bytes, Target]) -> dict[int, Bindable]:

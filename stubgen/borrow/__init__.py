@@ -157,7 +157,11 @@ class _Borrowing:
             )
             located.update(member.located)
         return needed_of(images, self.needed.meanings)._replace(
-            borrowed=tuple(borrowed), located=located, suppliers=self.suppliers, doubts=self.doubts
+            borrowed=tuple(borrowed),
+            located=located,
+            suppliers=self.suppliers,
+            doubts=self.doubts,
+            roots=self.needed.roots,
         )
 
 

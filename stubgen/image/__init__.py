@@ -344,6 +344,10 @@ class Image(ABC):
         """Whether the linker may have made global symbols local in such a way that they look like static ones."""
         return False
 
+    @abstractmethod
+    def replaceable(self) -> set[bytes]:
+        """The names of what a linked image defines and all the same lets the loader look up, and use, elsewhere."""
+
     @property
     def branch_targets_guarded(self) -> bool:
         """Whether an indirect branch to an instruction that is no landing pad faults (BTI)."""

@@ -491,6 +491,17 @@ class ElfImage(Image):
     def looked_up(self) -> set[bytes]:
         return self.file.bound_names()
 
+    def replaceable(self) -> set[bytes]:
+        table = self.file.dynamic_symbols
+        if table is None:
+            return set()
+        bound = self.file.bound_names()
+        return {
+            name
+            for shndx, st_other, name in zip(table.st_shndx, table.st_other, table.names(), strict=True)
+            if shndx != c.SHN_UNDEF and st_other & 3 == c.STV_DEFAULT and name in bound
+        }
+
     @property
     def branch_targets_guarded(self) -> bool:
         return bool(self.features & c.GNU_PROPERTY_AARCH64_FEATURE_1_BTI)

@@ -380,6 +380,17 @@ class MachOImage(Image):
     def looked_up(self) -> set[bytes]:
         return self.file.bound_names()
 
+    def replaceable(self) -> set[bytes]:
+        table = self.file.symbols
+        weak = self.file.weakly_bound_names()
+        if table is None or not weak:
+            return set()
+        return {
+            name
+            for n_type, name in zip(table.n_type, table.names(), strict=True)
+            if name in weak and not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT
+        }
+
     def code(self) -> Iterator[Code]:
         for section in self.file.sections:
             if section.header.flags & (c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS):

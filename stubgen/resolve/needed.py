@@ -51,6 +51,8 @@ class Needed(Row):
     """Name -> the shared library of the host's link that has it, where the host's own is a static one."""
     doubts: Mapping[bytes, str] = {}
     """Name -> the shared library that has it, where nobody can tell whether the host's own is a static one."""
+    roots: frozenset[bytes] = frozenset()
+    """Names that count as referred to: what the patch must export."""
     meanings: Mapping[bytes, bytes] = {}
     """Spelling in an object -> the one that the linker looks for instead, and that counts everywhere here."""
 
@@ -118,7 +120,7 @@ def read_needed(
             f"{os.fspath(paths[0])}: nothing refers to any member; name what the patch exports, or take every "
             f"member with --whole-archive"
         )
-    return needed_of(taken, meanings)
+    return needed_of(taken, meanings)._replace(roots=frozenset(roots))
 
 
 def _references(image: Image, meanings: Mapping[bytes, bytes]) -> Iterable[Reference]:

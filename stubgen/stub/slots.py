@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from stubgen.common.row import Row
@@ -55,8 +55,15 @@ class BoundObject(Row):
 class Binder:
     """What one run of the bind phase collects: the slots, and the references that cannot be expressed."""
 
-    def __init__(self, targets: Mapping[bytes, Target], meanings: Mapping[bytes, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        targets: Mapping[bytes, Target],
+        meanings: Mapping[bytes, bytes] | None = None,
+        exported: Collection[bytes] = (),
+    ) -> None:
         self.targets = targets
+        self.exported = set(exported)
+        """What the caller will look up in the patch and no object so far defines."""
         self.meanings = meanings or {}
         """Undefined symbol -> the one that the linker looks for instead."""
         self.slots: dict[bytes, Slot] = {}
