@@ -25,7 +25,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {"image": "dwarf . archive elf macho opening text_stub"},
     {"host": "index . slide"},
-    {"resolve": "needed verdicts candidates unanswered same_file keep_state constants resolution resolver"},
+    {"resolve": "needed verdicts candidates unanswered storage same_file keep_state constants resolution resolver"},
     {"borrow": "object unwind elf homes ."},
     {
         "stub": (

@@ -335,6 +335,15 @@ class Image(ABC):
         In an object an address is what its variables have as ``place``.
         """
 
+    @property
+    @abstractmethod
+    def may_be_by_llvm(self) -> bool:
+        """Whether LLVM may have made some of its code."""
+
+    @abstractmethod
+    def is_zero_filled(self, candidate: Candidate) -> bool:
+        """Whether a datum of a linked image is all zeroes when it is loaded, and has no bytes in the file."""
+
     def files_called(self, name: bytes) -> int:
         """How many of the objects that an image was linked from name this source file, as :class:`Candidate` does."""
         return 0

@@ -14,10 +14,18 @@ from stubgen.common.strings import string_at
 from stubgen.common.view import uleb128
 from stubgen.errors import MalformedInput
 
-_ARRAY, _POINTER, _UNIT, _SUBRANGE, _VARIABLE = 0x01, 0x0F, 0x11, 0x21, 0x34  # DWARF 5, 7.5.3, DW_TAG_*
+_ENUMERATION, _BASE, _ARRAY, _POINTER, _UNIT, _SUBRANGE, _VARIABLE = (
+    0x04,
+    0x24,
+    0x01,
+    0x0F,
+    0x11,
+    0x21,
+    0x34,
+)  # DWARF 5, 7.5.3, DW_TAG_*
 _REFERENCES = frozenset({_POINTER, 0x10, 0x42})  # pointer, reference and rvalue reference types: an address
 _TRANSPARENT = frozenset({0x16, 0x26, 0x35, 0x37, 0x47, 0x4B})  # typedef, const, volatile, restrict, atomic, immutable
-_LOCATION, _NAME, _BYTE_SIZE, _FOLDER, _TYPE = 0x02, 0x03, 0x0B, 0x1B, 0x49  # 7.5.4, DW_AT_*
+_LOCATION, _NAME, _BYTE_SIZE, _FOLDER, _ENCODING, _TYPE = 0x02, 0x03, 0x0B, 0x1B, 0x3E, 0x49  # 7.5.4, DW_AT_*
 _UPPER_BOUND, _COUNT, _ORIGIN, _SPECIFICATION, _OFFSETS, _ADDRESSES = 0x2F, 0x37, 0x31, 0x47, 0x72, 0x73
 _UNIT_HEADERS = {0x01: 12, 0x02: 24, 0x03: 12, 0x04: 20, 0x05: 20, 0x06: 24}
 """7.5.1: DW_UT_* -> bytes in front of the first entry, from version 5 on, in 32-bit DWARF."""
@@ -77,6 +85,7 @@ class Stored(NamedTuple):
 
     size: int | None  # bytes that its type has; None where that is not known
     how: bytes  # the expression behind its address that makes its value of what is there; empty for the value itself
+    is_number: bool  # its type is an integer, a truth value or an enumeration
 
 
 class DebugInfo:
@@ -180,8 +189,13 @@ class _Entry(NamedTuple):
     tag: int
     values: dict[int, tuple[int, bytes]]
 
+    @property
+    def is_float(self) -> bool:
+        """Of a base type, whether it is none of integers."""
+        return self.values.get(_ENCODING, (0, b""))[1][:1] in (b"\x03", b"\x04")  # 7.8, DW_ATE_complex_float, _float
 
-_WANTED = frozenset({_LOCATION, _BYTE_SIZE, _TYPE, _UPPER_BOUND, _COUNT, _ORIGIN, _SPECIFICATION})
+
+_WANTED = frozenset({_LOCATION, _BYTE_SIZE, _ENCODING, _TYPE, _UPPER_BOUND, _COUNT, _ORIGIN, _SPECIFICATION})
 _Abbreviation = tuple[int, bool, list[tuple[int, int, int]]]
 
 
@@ -226,8 +240,10 @@ class _Entries:
             if entry.tag == _VARIABLE and form in (_EXPRESSION, _BLOCK, *_BLOCKS):
                 place = self._place(location)
                 if place is not None:
-                    size = self._size(entry)
-                    yield place[0], Stored(size, b"" if size == 1 and place[1] == _AS_IT_IS else place[1])
+                    size, kind = self._size(entry)
+                    is_number = kind.tag == _ENUMERATION or (kind.tag == _BASE and not kind.is_float)
+                    how = b"" if size == 1 and place[1] == _AS_IT_IS else place[1]
+                    yield place[0], Stored(size, how, is_number)
 
     def _place(self, location: bytes) -> tuple[int, bytes] | None:
         """The address with which an expression begins, and what follows it."""
@@ -246,8 +262,8 @@ class _Entries:
             address += distance
         return address, location[position:]
 
-    def _size(self, entry: _Entry) -> int | None:
-        """Bytes that the type of a variable has."""
+    def _size(self, entry: _Entry) -> tuple[int | None, _Entry]:
+        """Bytes that the type of a variable has, and the entry of that type or of an array's elements."""
         times = 1
         for _ in range(_LONGEST_CHAIN):
             offset = self._type(entry)
@@ -255,15 +271,15 @@ class _Entries:
                 break
             entry = self.entries[offset]
             if _BYTE_SIZE in entry.values:
-                return times * int.from_bytes(entry.values[_BYTE_SIZE][1], "little")
+                return times * int.from_bytes(entry.values[_BYTE_SIZE][1], "little"), entry
             if entry.tag in _REFERENCES:
-                return times * 8
+                return times * 8, entry
             if entry.tag == _ARRAY:
                 for dimension in self.ranges.get(offset, ()):
                     times *= _extent(dimension)
             elif entry.tag not in _TRANSPARENT:
                 break
-        return None
+        return None, entry
 
     def _type(self, entry: _Entry) -> int:
         """Where the type of *entry* is, which a definition may leave to its declaration; -1 where nothing says."""

@@ -253,6 +253,18 @@ class ElfImage(Image):
             for i, info in enumerate(full.st_info)
         )
 
+    @cached_property
+    def may_be_by_llvm(self) -> bool:
+        """Whether ``.comment`` names another compiler than GCC, or none; linkers write there, too."""
+        section = self.file.section(".comment")
+        entries = bytes(self.file.content(section)).split(b"\0") if section is not None else []
+        compilers = [entry for entry in entries if entry and not entry.startswith((b"Linker: ", b"mold "))]
+        return not compilers or not all(compiler.startswith(b"GCC: ") for compiler in compilers)
+
+    def is_zero_filled(self, candidate: Candidate) -> bool:
+        section = self.file.section(candidate.section)
+        return section is None or section.header.sh_type == c.SHT_NOBITS
+
     def files_called(self, name: bytes) -> int:
         return 0 if self.file.symbols is None else self.file.symbols.files.get(name, 0)
 

@@ -155,6 +155,14 @@ class MachOImage(Image):
         """
         return self._debugger_entries[0]
 
+    @property
+    def may_be_by_llvm(self) -> bool:
+        return True
+
+    def is_zero_filled(self, candidate: Candidate) -> bool:
+        section = self.file.section(candidate.section)
+        return section is None or section.header.flags & c.SECTION_TYPE in (c.S_ZEROFILL, c.S_GB_ZEROFILL)
+
     def files_called(self, name: bytes) -> int:
         return self._debugger_entries[1].count(name)
 

@@ -79,6 +79,11 @@ class Pair:
         return self.files.why_not(image, self.variable.file, self.candidate, by_name=True)
 
     @cached_property
+    def why_stored_otherwise(self) -> str:
+        """Why the host may hold the same value in other bytes; empty if it does not, or rustc made the variable."""
+        return "" if self.named_by_rustc else self.files.storage.why_otherwise(self.variable, self.candidate)
+
+    @cached_property
     def minimum_size(self) -> int:
         """Bytes that the patch's surely has, where the format does not say how many."""
         return max(variable.minimum_size for variable in self.variables)
@@ -241,6 +246,11 @@ HOST_RULES = (
     Rule(
         lambda pair: pair.is_by_file and bool(pair.why_another_file),
         lambda pair: pair.why_another_file,
+        constants=False,
+    ),
+    Rule(
+        lambda pair: bool(pair.why_stored_otherwise),
+        lambda pair: pair.why_stored_otherwise,
         constants=False,
     ),
     Rule(

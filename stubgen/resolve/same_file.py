@@ -11,9 +11,13 @@ import os
 import posixpath
 from collections.abc import Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Kind
+
+if TYPE_CHECKING:
+    from stubgen.resolve.storage import Storage
 
 ADVICE = "compile host and patch with -g"
 
@@ -30,6 +34,13 @@ class Files:
         self.host = host
         self.linked = linked
         self._vouched: dict[tuple[int, bytes], tuple[Image, bool]] = {}
+
+    @cached_property
+    def storage(self) -> Storage:
+        """How the host stores its variables."""
+        from stubgen.resolve.storage import Storage
+
+        return Storage(self.host)
 
     def why_not_by_name(self, file: bytes, candidate: Candidate) -> str:
         """Why the names alone say that a local symbol of the host is not from the patch's *file*; empty if they do not.

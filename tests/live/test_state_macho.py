@@ -24,6 +24,7 @@ from stubgen.link import link_patch
 from stubgen.macho.constants import MH_SUBSECTIONS_VIA_SYMBOLS
 from stubgen.macho.reader import MachOFile
 from stubgen.macho.relocations import ARM64_RELOC_UNSIGNED, r_word
+from stubgen.resolve.storage import SHRUNK, UNSURE
 
 VARIABLES = """
 struct Fields { char a; short b; int c; long d; float f; double g; unsigned char h[3]; };
@@ -479,7 +480,7 @@ def test_static_variables_are_kept_where_debug_information_names_their_file(
     assert running.word("table", 4) == 13
 
 
-UNSURE = {
+UNKNOWN_ORIGIN = {
     "another file": ({"name": "other.c"}, r"the host's is from another file, /.*/state\.c$"),
     "a patch without": ({"patch": "-g0"}, r"the host's is from /.*/state\.c, and the patch's object names no file"),
     "a host without": (
@@ -490,10 +491,10 @@ UNSURE = {
 }
 
 
-@pytest.mark.parametrize("case", UNSURE)
+@pytest.mark.parametrize("case", UNKNOWN_ORIGIN)
 def test_a_static_variable_of_unknown_origin_is_not_kept(case: str, tmp_path: Path) -> None:
     """Two files may each have their ``static int count``: writing to the wrong one ruins a stranger's state."""
-    options, reason = UNSURE[case]
+    options, reason = UNKNOWN_ORIGIN[case]
     builder = statics(tmp_path, toolchain("lld"), **options)
     judged = builder.judge([tmp_path / "patch.o"], slide=SLIDE, bind=True, keep_state=True)
     found = {variable.name: variable for variable in judged.shared_variables}
@@ -536,6 +537,40 @@ def test_a_file_that_was_compiled_twice_has_each_static_twice(tmp_path: Path) ->
     judged = StubBuilder(tmp_path / "host").judge([tmp_path / "patch.o"], slide=SLIDE, bind=True, keep_state=True)
     (count,) = (variable for variable in judged.shared_variables if variable.name == "_count")
     assert re.search(r"^the host was linked from 2 objects of /.*/state\.c$", count.reason_not_kept)
+
+
+TWO_NUMBERS = """
+static int mode, level; static long whole; static _Bool run = 1;
+__attribute__((noinline)) void on(void) { mode = %d; level = 4; run = 0; }
+__attribute__((noinline)) int get(void) { return mode; }
+__attribute__((noinline)) int get_level(void) { return level; }
+__attribute__((noinline)) long add(long x) { return whole += x + run; }
+"""
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_a_byte_that_stands_for_other_numbers_is_not_kept(name: str, tmp_path: Path) -> None:
+    """Of a variable that holds two numbers clang makes a byte; the patch would read other numbers there."""
+    tools = toolchain(name)
+    (tmp_path / "a.c").write_text(TWO_NUMBERS % 5 + "int main(void) { on(); return get(); }")
+    common = ["-O2", "-g", "-fno-sanitize=all", "-c", "a.c", "-o"]
+    run([*tools.compile, *common, "host.o"], cwd=tmp_path)
+    command = [*tools.link, *([] if name == "zig" else ["-undefined", "dynamic_lookup"]), "-o", "host", "host.o"]
+    run(command, cwd=tmp_path)
+    raised = (TWO_NUMBERS % 9).replace("return level", "return level++").replace("return mode", "return mode + 1")
+    (tmp_path / "a.c").write_text(raised)
+    run([*tools.compile, *common, "patch.o"], cwd=tmp_path)
+    builder, captured = StubBuilder(tmp_path / "host"), Capture(command, tmp_path, {}, output="host")
+    anchor = symbols(tmp_path / "host")["_main"] + SLIDE
+    patch = tmp_path / "patch.o"
+    linked = link_patch(builder, captured, [patch], tmp_path / "patch.dylib", anchor, keep_state=True)
+    found = {variable.name: variable.reason_not_kept for variable in linked.built.resolution.shared_variables}
+    assert found == {"_mode": SHRUNK, "_run": SHRUNK, "_level": UNSURE, "_whole": ""}
+    running = start(Patched(tmp_path / "host", linked, patch))
+    assert running.call("add", 3) == 4
+    assert running.call("add", 3) == 8
+    assert running.word("whole") == 8
+    assert running.call("get") == 1
 
 
 SHARED = """

@@ -15,6 +15,7 @@ from stubgen.macho.reader import Symbols
 from stubgen.macho.records import NLIST_64, Nlist64
 from stubgen.resolve.keep_state import HOST_RULES, SYMBOL_RULES, Pair, reason_not_kept, reason_not_to_ask
 from stubgen.resolve.same_file import Files
+from stubgen.resolve.storage import UNSURE
 
 IMAGE = ElfImage(elf_host([]), "patch.o")
 AT = BASE + SIZE + 64
@@ -63,6 +64,10 @@ class HostImage(ElfImage):
         """Bytes."""
         return 4
 
+    def files_called(self, name: bytes) -> int:
+        """One of each path."""
+        return int(name.startswith(b"/"))
+
 
 def pair(patch: Sequence[Variable], found: Sequence[Candidate], *others: str) -> Pair:
     """The two, in a host that has *others* too."""
@@ -105,6 +110,7 @@ RULES: dict[str, Pair] = {
     "the host's is from a file a.c, and nothing says that it is this one; compile host and patch with -g": pair(
         [variable(file=b"a.c", **LOCAL)], [candidate(file=b"a.c", **LOCAL)]
     ),
+    UNSURE: pair([variable(file=b"/a.c", size=1, alignment=1, **LOCAL)], [candidate(file=b"/a.c", size=1, **LOCAL)]),
     "it has grown: the patch's has 5 bytes or more, and the host's at most 4": pair(
         [variable(minimum_size=5)], [candidate()]
     ),
