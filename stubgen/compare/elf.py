@@ -1,0 +1,302 @@
+"""An ELF object by the part, and what the fields of an ELF host lead to. Twin of ``compare.macho``."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+from stubgen.common.columns import column
+from stubgen.compare.fields import SIZES, Form, Says, read_field
+from stubgen.compare.parts import HostPlaces, Imported, ObjectParts, Part, Sort, Target, Use
+from stubgen.compare.unwind import LinkedFrames, exception_tables
+from stubgen.elf import constants as c
+from stubgen.elf import relocations as r
+from stubgen.elf.reader import Section
+from stubgen.elf.relocations import Relocations
+from stubgen.errors import MalformedInput
+from stubgen.image import Kind
+from stubgen.image.elf import ElfImage
+from stubgen.symbols.versions import split_version
+
+FORMS = {
+    r.R_AARCH64_CALL26: Form.BRANCH26,
+    r.R_AARCH64_JUMP26: Form.BRANCH26,
+    r.R_AARCH64_CONDBR19: Form.BRANCH19,
+    r.R_AARCH64_TSTBR14: Form.BRANCH14,
+    r.R_AARCH64_ADR_PREL_PG_HI21: Form.ADRP,
+    r.R_AARCH64_ADR_PREL_PG_HI21_NC: Form.ADRP,
+    r.R_AARCH64_ADR_PREL_LO21: Form.ADR,
+    r.R_AARCH64_ADD_ABS_LO12_NC: Form.LOW12,
+    r.R_AARCH64_LDST8_ABS_LO12_NC: Form.LOW12,
+    r.R_AARCH64_LDST16_ABS_LO12_NC: Form.LOW12,
+    r.R_AARCH64_LDST32_ABS_LO12_NC: Form.LOW12,
+    r.R_AARCH64_LDST64_ABS_LO12_NC: Form.LOW12,
+    r.R_AARCH64_LDST128_ABS_LO12_NC: Form.LOW12,
+    r.R_AARCH64_ADR_GOT_PAGE: Form.GOT_ADRP,
+    r.R_AARCH64_LD64_GOT_LO12_NC: Form.GOT_LOW12,
+    r.R_AARCH64_LD_PREL_LO19: Form.LITERAL,
+    r.R_AARCH64_GOT_LD_PREL19: Form.GOT_LITERAL,
+    r.R_AARCH64_ABS64: Form.WORD64,
+    r.R_AARCH64_PREL64: Form.RELATIVE64,
+    r.R_AARCH64_PREL32: Form.RELATIVE32,
+    r.R_AARCH64_PLT32: Form.RELATIVE32,
+    r.R_AARCH64_TLSLE_ADD_TPREL_HI12: Form.THREAD_HIGH,
+    r.R_AARCH64_TLSLE_ADD_TPREL_LO12: Form.THREAD_LOW,
+    r.R_AARCH64_TLSLE_ADD_TPREL_LO12_NC: Form.THREAD_LOW,
+    r.R_AARCH64_TLSLE_LDST8_TPREL_LO12: Form.THREAD_LOW,
+    r.R_AARCH64_TLSLE_LDST8_TPREL_LO12_NC: Form.THREAD_LOW,
+    r.R_AARCH64_TLSLE_LDST16_TPREL_LO12: Form.THREAD_LOW,
+    r.R_AARCH64_TLSLE_LDST16_TPREL_LO12_NC: Form.THREAD_LOW,
+    r.R_AARCH64_TLSLE_LDST32_TPREL_LO12: Form.THREAD_LOW,
+    r.R_AARCH64_TLSLE_LDST32_TPREL_LO12_NC: Form.THREAD_LOW,
+    r.R_AARCH64_TLSLE_LDST64_TPREL_LO12: Form.THREAD_LOW,
+    r.R_AARCH64_TLSLE_LDST64_TPREL_LO12_NC: Form.THREAD_LOW,
+    r.R_AARCH64_TLSIE_ADR_GOTTPREL_PAGE21: Form.THREAD_ADRP,
+    r.R_AARCH64_TLSIE_LD64_GOTTPREL_LO12_NC: Form.THREAD_GOT_LOW12,
+    r.R_AARCH64_TLSDESC_ADR_PAGE21: Form.THREAD_ADRP,
+    r.R_AARCH64_TLSDESC_LD64_LO12: Form.THREAD_GOT_LOW12,
+    r.R_AARCH64_TLSDESC_ADD_LO12: Form.THREAD_NONE,
+    r.R_AARCH64_TLSDESC_CALL: Form.THREAD_NONE,
+}
+"""Relocation -> the field that it fills. A part with another one counts as changed."""
+
+
+class ElfParts(ObjectParts):
+    """A relocatable ELF object, by the part."""
+
+    def __init__(self, number: int, image: ElfImage) -> None:
+        self.number = number
+        self.name = image.name
+        self.file = image.file
+        symbols = image.file.symbols
+        if symbols is None:
+            raise MalformedInput(f"{image.name}: has no symbol table")
+        self.symbols = symbols
+        self._parts: dict[int, list[Part]] = {}
+
+    @cached_property
+    def _relocations(self) -> dict[int, tuple[list[int], list[int], Relocations]]:
+        """Section -> (offsets, ascending; which relocation each is; the table)."""
+        found = {}
+        for section, table in self.file.relocations():
+            order = sorted(range(len(table)), key=table.r_offset.__getitem__)
+            found[section.header.sh_info] = [table.r_offset[index] for index in order], order, table
+        return found
+
+    @cached_property
+    def _covered(self) -> dict[int, list[Part]]:
+        """Section -> what its symbols cover, ascending; of those that overlap the first and largest."""
+        spans: dict[tuple[int, int], list[int]] = {}
+        for index, shndx in enumerate(self.symbols.st_shndx):
+            kind = self.symbols.st_info[index] & 0xF
+            if 0 < shndx < len(self.file.sections) and kind in (c.STT_FUNC, c.STT_OBJECT, c.STT_TLS, c.STT_NOTYPE):
+                if self.symbols.st_size[index]:
+                    spans.setdefault((shndx, self.symbols.st_value[index]), []).append(index)
+        covered: dict[int, list[Part]] = {}
+        for (shndx, start), indexes in sorted(spans.items()):
+            parts = covered.setdefault(shndx, [])
+            if not parts or parts[-1].start + parts[-1].size <= start:
+                parts.append(self._part(shndx, start, indexes))
+        return covered
+
+    def _part(self, shndx: int, start: int, indexes: Sequence[int]) -> Part:
+        names = tuple(split_version(self.symbols.name(index))[0] for index in indexes)
+        local = all(self.symbols.st_info[index] >> 4 == c.STB_LOCAL for index in indexes)
+        size = max(self.symbols.st_size[index] for index in indexes)
+        return Part(self.number, shndx, start, size, _sort(self.file.sections[shndx]), names, local)
+
+    def functions(self) -> Sequence[Part]:
+        return [part for parts in self._covered.values() for part in parts if part.sort is Sort.FUNCTION]
+
+    def content(self, part: Part) -> memoryview:
+        return self.file.content(self.file.sections[part.section])[part.start : part.start + part.size]
+
+    def uses(self, part: Part) -> Sequence[Use] | None:
+        offsets, order, table = self._relocations.get(part.section, ([], [], None))
+        if table is None:
+            return ()
+        found: list[Use] = []
+        for place in range(bisect_left(offsets, part.start), bisect_left(offsets, part.start + part.size)):
+            index, kind = order[place], table.kind[order[place]]
+            if kind == r.R_AARCH64_NONE:
+                continue
+            form = FORMS.get(kind)
+            at = offsets[place] - part.start
+            if form is None or at + SIZES.get(form, 4) > part.size:
+                return None
+            found.append(Use(at, form, self._target(table, index, form)))
+        return found
+
+    def _target(self, table: Relocations, index: int, form: Form) -> Target:
+        symbol, addend = self.symbols.entry(table.symbol[index]), table.r_addend[index]
+        if not 0 < symbol.st_shndx < len(self.file.sections):
+            return Target(split_version(self.symbols.strings.at(symbol.st_name))[0], None, addend)
+        if symbol.st_info & 0xF != c.STT_SECTION and symbol.st_size:
+            part = self.part_at(symbol.st_shndx, symbol.st_value)
+            return Target(b"", part, symbol.st_value - part.start + addend)
+        # an addend of a field that counts from its own place may lead before what is meant
+        part = self.part_at(symbol.st_shndx, symbol.st_value + addend)
+        return Target(b"", part, symbol.st_value + addend - part.start, by_section=True)
+
+    def part_at(self, shndx: int, offset: int) -> Part:
+        """What lies at byte *offset* of section *shndx*."""
+        parts = self._covered.get(shndx, [])
+        place = bisect_right(parts, offset, key=lambda part: part.start) - 1
+        if place >= 0 and offset < parts[place].start + parts[place].size:
+            return parts[place]
+        section = self.file.sections[shndx]
+        flags, size, unit = section.header.sh_flags, section.header.sh_size, section.header.sh_entsize or 1
+        start = 0
+        if flags & c.SHF_MERGE and 0 <= offset < size:
+            start = offset // unit * unit
+            size = self._string_size(section, start, unit) if flags & c.SHF_STRINGS else unit
+        return Part(self.number, shndx, start, size, _sort(section), (), True)
+
+    def _string_size(self, section: Section, start: int, unit: int) -> int:
+        content, end = self.file.content(section), start
+        while end + unit <= len(content) and any(content[end : end + unit]):
+            end += unit
+        return end + unit - start
+
+    def neighbours(self, part: Part) -> Sequence[Part]:
+        return self._covered.get(part.section, ())
+
+    def attached(self, part: Part) -> Iterable[Part]:
+        return [
+            Part(self.number, section, start, size, Sort.CONSTANT, (), True)
+            for section, start, size in self._exception_tables.get((part.section, part.start), ())
+        ]
+
+    @cached_property
+    def _exception_tables(self) -> dict[tuple[int, int], list[tuple[int, int, int]]]:
+        """Function (section, offset) -> its language-specific data: (section, offset, bytes)."""
+        return exception_tables(self.file, self.symbols, {s: t for s, (_, _, t) in self._relocations.items()})
+
+
+def _sort(section: Section) -> Sort:
+    flags = section.header.sh_flags
+    if flags & c.SHF_EXECINSTR:
+        return Sort.FUNCTION
+    if flags & c.SHF_TLS:
+        return Sort.THREAD_LOCAL
+    constant = not flags & c.SHF_WRITE or section.name.startswith(".data.rel.ro")
+    return Sort.CONSTANT if constant else Sort.VARIABLE
+
+
+_ADRP_X16, _LDR_X17, _BR_X17, _BR_X16 = 0x90000010, 0xF9400211, 0xD61F0220, 0xD61F0200
+_ADD_X16, _LITERAL_X16, _B = 0x91000210, 0x58000050, 0x14000000
+_BTI_C = 0xD503245F
+
+
+class ElfPlaces(HostPlaces):
+    """A linked ELF image, as far as its fields lead."""
+
+    def __init__(self, image: ElfImage) -> None:
+        self.image = image
+        self.file = image.file
+        self.frames = LinkedFrames(image.file)
+        self._found: dict[bytes, list[tuple[int, int]]] = {}
+        self._imports: set[bytes] = set()
+
+    def learn(self, names: Iterable[bytes]) -> None:
+        wanted = {name for name in names if name not in self._found}
+        found = self.image.find(wanted) if wanted else {}
+        for name in wanted:
+            candidates = found.get(name, [])
+            places = {(c.address, c.size) for c in candidates if c.kind is not Kind.IMPORT}
+            self._found[name] = sorted(places)
+            if len(places) < len(candidates) and any(c.kind is Kind.IMPORT for c in candidates):
+                self._imports.add(name)
+
+    def addresses(self, name: bytes) -> Sequence[tuple[int, int]]:
+        self.learn([name])
+        return self._found[name]
+
+    def has_import(self, name: bytes) -> bool:
+        self.learn([name])
+        return name in self._imports
+
+    def read(self, address: int, size: int) -> memoryview | None:
+        for segment in self.file.segments:
+            if segment.p_type == c.PT_LOAD and segment.p_vaddr <= address and address + size <= (
+                segment.p_vaddr + segment.p_filesz
+            ):
+                return self.file.view.bytes(address - segment.p_vaddr + segment.p_offset, size, "what is compared")
+        return None
+
+    @cached_property
+    def _written(self) -> dict[int, tuple[int, int, int]]:
+        """Virtual address -> (R_AARCH64_*, dynamic symbol, addend) of what the loader writes there."""
+        return {
+            place: (kind, symbol, addend)
+            for table in self.file.dynamic_relocations()
+            for place, kind, symbol, addend in zip(
+                table.r_offset, table.kind, table.symbol, table.r_addend, strict=True
+            )
+        }
+
+    def pointer(self, address: int) -> int | Imported | None:
+        written = self._written.get(address)
+        if written is None:
+            raw = self.read(address, 8)
+            return None if raw is None else int.from_bytes(raw, "little")
+        kind, symbol, addend = written
+        table = self.file.dynamic_symbols
+        if kind == r.R_AARCH64_RELATIVE:
+            return addend
+        if kind not in (r.R_AARCH64_GLOB_DAT, r.R_AARCH64_JUMP_SLOT, r.R_AARCH64_ABS64) or table is None:
+            return None
+        entry = table.entry(symbol)
+        if entry.st_shndx == c.SHN_UNDEF:
+            return Imported(split_version(table.strings.at(entry.st_name))[0], addend)
+        return entry.st_value + addend
+
+    def behind(self, address: int) -> int | Imported:
+        for _ in range(3):  # a veneer may lead to a PLT's entry
+            raw = self.read(address, 20) or self.read(address, 16)  # the last entry may end the segment
+            words = [] if raw is None else list(column("I", raw))
+            step = self._step(address, words) if words else None
+            if step is None or isinstance(step, Imported):
+                return address if step is None else step
+            address = step
+        return address
+
+    def _step(self, address: int, words: list[int]) -> int | Imported | None:
+        """Where a PLT's entry or a veneer of *words* leads; None if it is none."""
+        if words[0] == _BTI_C:
+            address, words = address + 4, words[1:]
+        page = read_field(Form.ADRP, _ADRP_X16, words[0], address)
+        if page is not None and page.says is Says.PAGE:
+            low = words[1] >> 10 & 0xFFF
+            if words[1] & ~(0xFFF << 10) == _LDR_X17 and _BR_X17 in words[2:4]:
+                return self.pointer(page.value + 8 * low)
+            if words[1] & ~(0xFFF << 10) == _ADD_X16 and words[2] == _BR_X16:
+                return page.value + low
+        if words[0] == _LITERAL_X16 and words[1] == _BR_X16:
+            return self.pointer(address + 8)
+        return None
+
+    def thread_entry(self, address: int) -> int | None:
+        kind, symbol, addend = self._written.get(address, (0, 0, 0))
+        table = self.file.dynamic_symbols
+        if kind not in (r.R_AARCH64_TLSDESC, r.R_AARCH64_TLS_TPREL64):
+            return None
+        if not symbol or table is None:
+            return addend
+        entry = table.entry(symbol)
+        return None if entry.st_shndx == c.SHN_UNDEF else entry.st_value + addend
+
+    @property
+    def thread_start(self) -> int:
+        return self.image.thread_offset(0) or 0
+
+    def thread_template(self, value: int, size: int) -> int | None:
+        for segment in self.file.segments:
+            if segment.p_type == c.PT_TLS and value + size <= segment.p_filesz:
+                return segment.p_vaddr + value
+        return None
+
+    def attached(self, address: int) -> Sequence[int]:
+        table = self.frames.table_of(address)
+        return () if table is None else (table,)

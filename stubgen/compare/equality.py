@@ -1,0 +1,268 @@
+"""Whether what lies in a host is what an object has: the same bytes but for relocated fields, and those mean the same.
+
+A field means the same where the host's leads to what the object's symbol names. What no name tells, as a string or a
+table of jumps, is compared by its content, and so is a constant that has a name. Where anything cannot be read back the
+answer is "no": who leaves out what has not changed must be sure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from stubgen.common.row import Row
+from stubgen.common.text import as_text
+from stubgen.compare.fields import PAGE, SIZES, Field, Form, Says, read_field
+from stubgen.compare.parts import HostPlaces, Imported, ObjectParts, Part, Sort, Target, Use
+from stubgen.symbols.numbering import numbering
+
+_LOW = PAGE - 1
+
+
+class Place(Row):
+    """A part, and the virtual address in the host where it may be."""
+
+    part: Part
+    address: int
+
+
+class Evidence(Row):
+    """What a field of the host tells of a target."""
+
+    offset: int  # bytes from the target's start to what the object's field refers to
+    field: Field
+
+
+class Equality:
+    """Compares parts of objects with places in the host; each pair once."""
+
+    def __init__(self, objects: Sequence[ObjectParts], host: HostPlaces) -> None:
+        self.objects = objects
+        self.host = host
+        self._known: dict[Place, str] = {}
+
+    def difference(self, part: Part, address: int) -> str:
+        """What differs first between *part* and what the host has at virtual *address*; empty if nothing does."""
+        root = Place(part, address)
+        if root not in self._known:
+            self._compare_all(root)
+        return self._known[root]
+
+    def _compare_all(self, root: Place) -> None:
+        """Compare *root*, and all that it is only equal with if that is."""
+        found: dict[Place, str] = {}
+        needed_by: dict[Place, list[Place]] = {}
+        waiting = [root]
+        while waiting:
+            place = waiting.pop()
+            if place in found:
+                continue
+            if place in self._known:
+                found[place] = self._known[place]
+                continue
+            found[place], needs = self._compare(place)
+            for need in needs:
+                needed_by.setdefault(need, []).append(place)
+            waiting += needs
+        spreading = [place for place, reason in found.items() if reason]
+        while spreading:
+            place = spreading.pop()
+            for user in needed_by.get(place, ()):
+                if not found[user]:
+                    found[user] = f"refers to {_title(place.part)}, which differs"
+                    spreading.append(user)
+        self._known.update(found)
+
+    def _compare(self, place: Place) -> tuple[str, list[Place]]:
+        """What differs in *place* itself, and what else has to be equal."""
+        part, parts = place.part, self.objects[place.part.object]
+        content, uses = parts.content(part), parts.uses(part)
+        start: int | None = place.address
+        if part.sort is Sort.THREAD_LOCAL:
+            start = self.host.thread_template(place.address, part.size)
+        there = None if start is None else self.host.read(start, part.size)
+        if not content:  # zeroes, which no file has
+            return "its initial value differs" if there is not None and any(there) else "", []
+        if there is None or start is None:
+            return "the host's file has nothing there", []
+        if uses is None:
+            return "has a relocation that cannot be read back from a linked file", []
+        if not _same_between(content, there, uses):
+            return "its instructions or bytes differ", []
+        evidence: dict[Target, list[Evidence]] = {}
+        for use in uses:
+            reason = self._read(start, use, content, there, evidence)
+            if reason:
+                return reason, []
+        needs: list[Place] = []
+        for target, told in evidence.items():
+            reason = self._judge(place, target, told, needs)
+            if reason:
+                return reason, []
+        return self._compare_attached(place, needs), needs
+
+    def _read(
+        self, start: int, use: Use, content: memoryview, there: memoryview, evidence: dict[Target, list[Evidence]]
+    ) -> str:
+        """Add to *evidence* what one field tells; why it cannot be, or empty."""
+        if use.target is None:
+            return ""
+        size, at = SIZES.get(use.form, 4), start + use.at
+        if use.form is Form.WORD64:
+            pointer = self.host.pointer(at)
+            field = _pointer_field(pointer)
+        else:
+            before = int.from_bytes(content[use.at : use.at + size], "little")
+            field = read_field(use.form, before, int.from_bytes(there[use.at : use.at + size], "little"), at)
+        if field is None:
+            return "a relocated field is another instruction there"
+        target = use.target._replace(offset=0)
+        evidence.setdefault(target, []).append(Evidence(use.target.offset, field))
+        return ""
+
+    def _judge(self, place: Place, target: Target, told: Sequence[Evidence], needs: list[Place]) -> str:
+        """Why the host's fields do not lead to *target*, or empty; adds to *needs* what has to be equal then."""
+        part = target.part
+        if part is None:
+            return "" if self._leads_to_name(target.name, told) else f"refers to {as_text(target.name)} elsewhere"
+        if part == place.part:
+            return "" if self._leads_to(place.address, told) else "refers to another place in itself"
+        start = self._start_of(part, told)
+        if start is None:
+            return f"refers to {_title(part)} elsewhere"
+        if part.sort is not Sort.FUNCTION or not _is_named(part):
+            needs.append(Place(part, start))
+        if target.by_section and part.sort is not Sort.FUNCTION:
+            return self._judge_neighbours(part, start, needs)
+        return ""
+
+    def _judge_neighbours(self, part: Part, start: int, needs: list[Place]) -> str:
+        """The same for what code may reach from *part* by distance alone."""
+        for other in self.objects[part.object].neighbours(part):
+            address = start + other.start - part.start
+            needs.append(Place(other, address))
+            if other.sort is not Sort.CONSTANT and not any(address == there for name in other.names for there, _ in self.host.addresses(name)):
+                return f"{_title(other)} lies elsewhere beside {_title(part)}"
+        return ""
+
+    def _compare_attached(self, place: Place, needs: list[Place]) -> str:
+        if place.part.sort is not Sort.FUNCTION:
+            return ""
+        own = list(self.objects[place.part.object].attached(place.part))
+        there = self.host.attached(place.address)
+        if len(own) != len(there):
+            return "its exception table differs"
+        needs += [Place(part, address) for part, address in zip(own, there, strict=True)]
+        return ""
+
+    def _leads_to_name(self, name: bytes, told: Sequence[Evidence]) -> bool:
+        """Whether the fields lead to what *name* means in the host."""
+        if any(self._leads_to(address, told) for address, _ in self.host.addresses(name)):
+            return True
+        if self.host.has_import(name):
+            return all(self._leads_to_import(Imported(name, one.offset), one, told) for one in told)
+        return not self.host.addresses(name) and self._leads_nowhere(told)
+
+    def _start_of(self, part: Part, told: Sequence[Evidence]) -> int | None:
+        """Where the fields say that *part* is; None where they disagree, or with the names that it has."""
+        expected = {address for name in part.names for address, _ in self.host.addresses(name)}
+        named = _is_named(part)
+        for address in expected:
+            if self._leads_to(address, told):
+                return address
+        if named and (expected or part.sort in (Sort.VARIABLE, Sort.THREAD_LOCAL, Sort.FUNCTION)):
+            return None
+        return next((start for start in self._possible_starts(told) if self._leads_to(start, told)), None)
+
+    def _possible_starts(self, told: Sequence[Evidence]) -> Iterator[int]:
+        """Where the target may begin, by each field or pair of fields that tells an address."""
+        for offset in {one.offset for one in told}:
+            fields = [one.field for one in told if one.offset == offset]
+            yield from (field.value - offset for field in fields if field.says is Says.ADDRESS)
+            entries = [field.value for field in fields if field.says is Says.GOT_ENTRY]
+            pages = {field.value for field in fields if field.says in (Says.PAGE, Says.GOT_PAGE)}
+            for page in pages:
+                yield from (page + field.value - offset for field in fields if field.says is Says.LOW)
+                entries += [page + field.value for field in fields if field.says is Says.GOT_LOW]
+            for entry in entries:
+                pointer = self.host.pointer(entry)
+                if isinstance(pointer, int):
+                    yield pointer - offset
+
+    def _leads_to(self, start: int, told: Sequence[Evidence]) -> bool:
+        """Whether all fields fit a target that begins at *start*, and one of them tells anything."""
+        return any(one.field.says is not Says.NOTHING for one in told) and all(
+            self._fits(start + one.offset, one, told) for one in told
+        )
+
+    def _fits(self, address: int, one: Evidence, told: Sequence[Evidence]) -> bool:
+        says, value = one.field.says, one.field.value
+        if says is Says.ADDRESS:
+            return value == address or (not one.offset and self.host.behind(value) == address)
+        if says is Says.PAGE:
+            return value == address & -PAGE
+        if says is Says.LOW:
+            return value == address & _LOW
+        if says is Says.GOT_ENTRY:
+            return self._holds(value, address)
+        if says is Says.GOT_PAGE and value == address & -PAGE and not _got_lows(one.offset, told):
+            return True
+        if says in (Says.GOT_PAGE, Says.GOT_LOW):
+            return any(self._holds(entry, address) for entry in _entries(one, told))
+        if says is Says.THREAD:
+            return value == (address + self.host.thread_start) & one.field.mask
+        return says is Says.NOTHING
+
+    def _holds(self, entry: int, address: int) -> bool:
+        """Whether the GOT entry at virtual address *entry* is that of what is at *address*."""
+        return address in (self.host.pointer(entry), self.host.thread_entry(entry))
+
+    def _leads_to_import(self, meant: Imported, one: Evidence, told: Sequence[Evidence]) -> bool:
+        says, value = one.field.says, one.field.value
+        if says is Says.IMPORT:
+            return Imported(one.field.name, value) == meant
+        if says is Says.ADDRESS:
+            return self.host.behind(value) == meant
+        if says in (Says.GOT_PAGE, Says.GOT_LOW):
+            return any(self.host.pointer(entry) == meant for entry in _entries(one, told))
+        return says is Says.GOT_ENTRY and self.host.pointer(value) == meant
+
+    def _leads_nowhere(self, told: Sequence[Evidence]) -> bool:
+        """Whether the fields are what linkers make of a weak symbol that nothing defines."""
+        return all(one.field.says is Says.NOTHING or self._fits(one.offset, one, told) for one in told)
+
+
+def _pointer_field(pointer: int | Imported | None) -> Field | None:
+    if isinstance(pointer, int):
+        return Field(Says.ADDRESS, pointer)
+    return None if pointer is None else Field(Says.IMPORT, pointer.offset, name=pointer.name)
+
+
+def _same_between(content: memoryview, there: memoryview, uses: Sequence[Use]) -> bool:
+    """Whether all bytes outside the fields are equal."""
+    position = 0
+    for use in uses:
+        if content[position : use.at] != there[position : use.at]:
+            return False
+        position = use.at + SIZES.get(use.form, 4)
+    return content[position:] == there[position:]
+
+
+def _entries(one: Evidence, told: Sequence[Evidence]) -> Iterator[int]:
+    """The GOT entries that *one* may be a part of the address of."""
+    if one.field.says is Says.GOT_PAGE:
+        return (one.field.value + low for low in _got_lows(one.offset, told))
+    pages = {o.field.value for o in told if o.offset == one.offset and o.field.says is Says.GOT_PAGE}
+    return (page + one.field.value for page in pages)
+
+
+def _got_lows(offset: int, told: Sequence[Evidence]) -> set[int]:
+    return {one.field.value for one in told if one.offset == offset and one.field.says is Says.GOT_LOW}
+
+
+def _is_named(part: Part) -> bool:
+    """Whether its name says which one it is in another build."""
+    return any(not numbering(name) for name in part.names)
+
+
+def _title(part: Part) -> str:
+    return as_text(part.names[0]) if part.names else f"an unnamed {part.sort.value}"

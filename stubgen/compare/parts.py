@@ -1,0 +1,125 @@
+"""What an object is made of, in one vocabulary for both formats: parts, and what the fields in them refer to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from enum import Enum
+
+from stubgen.common.row import Row
+from stubgen.compare.fields import Form
+
+
+class Sort(Enum):
+    """What a part is."""
+
+    FUNCTION = "function"
+    CONSTANT = "constant"
+    VARIABLE = "variable"
+    THREAD_LOCAL = "thread-local"
+
+
+class Part(Row):
+    """A run of an object's bytes that the linker moves as one: what a symbol covers, a string, or a whole section."""
+
+    object: int  # which one of those that are compared
+    section: int  # number or ordinal
+    start: int  # byte offset into the section
+    size: int  # bytes
+    sort: Sort
+    names: tuple[bytes, ...]  # without versions; none where no symbol covers it
+    local: bool  # not visible in other objects
+
+
+class Target(Row):
+    """What a field refers to."""
+
+    name: bytes  # of a symbol that the object does not define; empty where *part* says it
+    part: Part | None
+    offset: int  # bytes from its start
+    by_section: bool = False  # it is named by its section or an anchor there: code may reach its neighbours from it
+
+
+class Use(Row):
+    """A field of a part."""
+
+    at: int  # byte offset into the part
+    form: Form
+    target: Target | None  # None: nothing that is compared, as what a subtraction cancels
+    base: int = 0  # RELATIVE*: bytes from the field to what its value counts from
+
+
+class ObjectParts(ABC):
+    """An object, by the part."""
+
+    @abstractmethod
+    def functions(self) -> Sequence[Part]:
+        """The functions that it defines, ascending, each once however many names it has."""
+
+    @abstractmethod
+    def content(self, part: Part) -> memoryview:
+        """Its bytes; none where it is zeroes."""
+
+    @abstractmethod
+    def uses(self, part: Part) -> Sequence[Use] | None:
+        """Its fields, ascending; None where one is of a form that cannot be read back."""
+
+    @abstractmethod
+    def attached(self, part: Part) -> Iterable[Part]:
+        """What belongs to a function without being referred to by it: its exception table."""
+
+    @abstractmethod
+    def neighbours(self, part: Part) -> Sequence[Part]:
+        """Variables that code may reach from *part* by their distance alone: those of its section."""
+
+
+class Imported(Row):
+    """What a library of the host supplies."""
+
+    name: bytes
+    offset: int = 0  # bytes from its start
+
+
+class HostPlaces(ABC):
+    """The host, as far as its fields lead."""
+
+    @abstractmethod
+    def learn(self, names: Iterable[bytes]) -> None:
+        """Look *names* up, all in one pass."""
+
+    @abstractmethod
+    def addresses(self, name: bytes) -> Sequence[tuple[int, int]]:
+        """Where the symbols of that name are: (virtual address, bytes or 0 where the format does not say)."""
+
+    @abstractmethod
+    def has_import(self, name: bytes) -> bool:
+        """Whether a library of the host supplies *name*."""
+
+    @abstractmethod
+    def read(self, address: int, size: int) -> memoryview | None:
+        """*size* bytes at virtual *address*; None where the file has none."""
+
+    @abstractmethod
+    def pointer(self, address: int) -> int | Imported | None:
+        """What the pointer at virtual *address* holds once it is loaded: a virtual address or an import."""
+
+    @abstractmethod
+    def behind(self, address: int) -> int | Imported:
+        """Where a branch to virtual *address* ends: behind a PLT's entry or a linker's veneer, else there."""
+
+    @abstractmethod
+    def thread_entry(self, address: int) -> int | None:
+        """The symbol value of the thread-local whose descriptor or distance the GOT entry at *address* is."""
+
+    @property
+    @abstractmethod
+    def thread_start(self) -> int:
+        """Bytes from the thread pointer to the thread-local of symbol value 0."""
+
+    @abstractmethod
+    def thread_template(self, value: int, size: int) -> int | None:
+        """Virtual address of the initial *size* bytes of the thread-local of symbol *value*; None for zeroes."""
+
+    @abstractmethod
+    def attached(self, address: int) -> Sequence[int]:
+        """Where what belongs to the function at *address* is, as in :meth:`ObjectParts.attached`."""
