@@ -163,6 +163,14 @@ UNWIND_ARM64_MODE_FRAMELESS = 0x02000000  # stack size in 16-byte units, bits 12
 
 # <mach-o/loader.h>, the binding opcodes of LC_DYLD_INFO: operation in the high nibble
 BIND_OPCODE_SET_SYMBOL_TRAILING_FLAGS_IMM = 0x40  # a NUL-terminated name follows
+BIND_OPCODE_SET_ADDEND_SLEB = 0x60
+BIND_OPCODE_SET_SEGMENT_AND_OFFSET_ULEB = 0x70
+BIND_OPCODE_ADD_ADDR_ULEB = 0x80
+BIND_OPCODE_DO_BIND = 0x90
+BIND_OPCODE_DO_BIND_ADD_ADDR_ULEB = 0xA0
+BIND_OPCODE_DO_BIND_ADD_ADDR_IMM_SCALED = 0xB0
+BIND_OPCODE_DO_BIND_ULEB_TIMES_SKIPPING_ULEB = 0xC0
+BIND_DO_OPCODES = frozenset({0x90, 0xA0, 0xB0, 0xC0})
 BIND_OPCODE_THREADED = 0xD0
 BIND_OPERAND_COUNTS = {0x20: 1, 0x60: 1, 0x70: 1, 0x80: 1, 0xA0: 1, 0xC0: 2}
 """Operation -> how many LEB128 operands follow; those not listed have none."""

@@ -104,15 +104,13 @@ class Equality:
         self, start: int, use: Use, content: memoryview, there: memoryview, evidence: dict[Target, list[Evidence]]
     ) -> str:
         """Add to *evidence* what one field tells; why it cannot be, or empty."""
-        if use.target is None:
-            return ""
         size, at = SIZES.get(use.form, 4), start + use.at
         if use.form is Form.WORD64:
             pointer = self.host.pointer(at)
             field = _pointer_field(pointer)
         else:
             before = int.from_bytes(content[use.at : use.at + size], "little")
-            field = read_field(use.form, before, int.from_bytes(there[use.at : use.at + size], "little"), at)
+            field = read_field(use.form, before, int.from_bytes(there[use.at : use.at + size], "little"), at + use.base)
         if field is None:
             return "a relocated field is another instruction there"
         target = use.target._replace(offset=0)

@@ -50,6 +50,7 @@ class Form(Enum):
     WORD64 = auto()
     RELATIVE64 = auto()
     RELATIVE32 = auto()
+    GOT_RELATIVE32 = auto()
 
 
 SIZES = {Form.WORD64: 8, Form.RELATIVE64: 8}
@@ -61,7 +62,7 @@ BRANCH_MASKS = {Form.BRANCH26: (0xFC000000, 0, 26), Form.BRANCH19: (0xFF00001F, 
 _ADRP_MASK, _ADRP = 0x9F000000, 0x90000000
 _ADR = 0x10000000
 _ADD_MASK, _ADD = 0xFFC00000, 0x91000000
-_LITERAL_MASK, _LITERAL = 0xFF000000, 0x58000000
+_LITERAL_MASK, _LITERAL = 0x3B000000, 0x18000000
 _UNSIGNED_OFFSET_MASK, _UNSIGNED_OFFSET = 0x3B000000, 0x39000000
 _IMMEDIATE12 = 0xFFF << 10
 _MOV_MASK, _MOVZ, _MOVK = 0xFFE00000, 0xD2800000, 0xF2800000
@@ -189,12 +190,16 @@ def _read_got_literal(before: int, after: int, place: int) -> Field | None:
     return None if field is None else field._replace(says=Says.GOT_ENTRY)
 
 
-def _read_relative64(before: int, after: int, place: int) -> Field | None:
+def _read_relative64(before: int, after: int, place: int) -> Field:
     return Field(Says.ADDRESS, place + signed(after, 64))
 
 
-def _read_relative32(before: int, after: int, place: int) -> Field | None:
+def _read_relative32(before: int, after: int, place: int) -> Field:
     return Field(Says.ADDRESS, place + signed(after, 32))
+
+
+def _read_got_relative32(before: int, after: int, place: int) -> Field:
+    return Field(Says.GOT_ENTRY, place + signed(after, 32))
 
 
 _READERS = {
@@ -212,6 +217,7 @@ _READERS = {
     Form.THREAD_NONE: _read_thread_none,
     Form.RELATIVE64: _read_relative64,
     Form.RELATIVE32: _read_relative32,
+    Form.GOT_RELATIVE32: _read_got_relative32,
 }
 
 

@@ -45,7 +45,7 @@ class Use(Row):
 
     at: int  # byte offset into the part
     form: Form
-    target: Target | None  # None: nothing that is compared, as what a subtraction cancels
+    target: Target
     base: int = 0  # RELATIVE*: bytes from the field to what its value counts from
 
 

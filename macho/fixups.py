@@ -1,0 +1,126 @@
+"""What the pointers of a linked Mach-O image hold once dyld has loaded it (``<mach-o/fixup-chains.h>``, ``<mach-o/loader.h>``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from stubgen.common.row import Row
+from stubgen.common.strings import string_at
+from stubgen.common.view import sleb128, uleb128
+from stubgen.macho import constants as c
+from stubgen.macho.reader import MachOFile
+from stubgen.macho.records import (
+    CHAINED_FIXUPS_HEADER,
+    DYLD_INFO_COMMAND,
+    LINKEDIT_DATA_COMMAND,
+)
+
+_BIND = 1 << 63  # dyld_chained_ptr_64_bind.bind
+_ORDINAL = (1 << 24) - 1
+_TARGET = (1 << 36) - 1
+
+
+class Bound(Row):
+    """A symbol that dyld looks up."""
+
+    name: bytes
+    addend: int = 0  # bytes
+
+
+class Fixups:
+    """The pointers of one image."""
+
+    def __init__(self, file: MachOFile) -> None:
+        self.file = file
+        self.base = next((s.vmaddr for s in file.segments if s.segname.startswith(b"__TEXT\0")), 0)
+
+    def pointer(self, address: int) -> int | Bound | None:
+        """What the pointer at virtual *address* holds: a virtual address or a symbol; None where the file has none."""
+        offset = self.file.offset_of(address)
+        if offset is None:
+            return None
+        raw = int.from_bytes(self.file.view.bytes(offset, 8, "a pointer"), "little")
+        if self._chained is None:
+            return self._bound.get(address, raw)
+        if raw & _BIND:
+            imports = self._chained
+            ordinal = raw & _ORDINAL
+            return imports[ordinal]._replace(addend=imports[ordinal].addend + (raw >> 24 & 0xFF)) if ordinal < len(imports) else None
+        target = raw & _TARGET
+        return target + self.base if 0 < target < self.base else target
+
+    @cached_property
+    def _chained(self) -> list[Bound] | None:
+        """The imports of chained fixups, in order; None where the image has the older binding opcodes."""
+        for command in self.file.commands:
+            if command.cmd == c.LC_DYLD_CHAINED_FIXUPS:
+                data = self.file.read_command(LINKEDIT_DATA_COMMAND, command, "LC_DYLD_CHAINED_FIXUPS")
+                view = self.file.view.slice(data.dataoff, data.datasize, "the chained fixups")
+                header = CHAINED_FIXUPS_HEADER.read_from(view, 0, "their header")
+                size, shift, mask = c.CHAINED_IMPORT_FORMATS[header.imports_format]
+                strings = view.bytes(header.symbols_offset, len(view) - header.symbols_offset, "their names")
+                raw = view.bytes(header.imports_offset, size * header.imports_count, "their imports")
+                return [_import(raw[at : at + size], shift, mask, strings) for at in range(0, len(raw), size)]
+        return None
+
+    @cached_property
+    def _bound(self) -> dict[int, Bound]:
+        """Virtual address -> the symbol that the binding opcodes put there."""
+        found: dict[int, Bound] = {}
+        for command in self.file.commands:
+            if command.cmd in (c.LC_DYLD_INFO, c.LC_DYLD_INFO_ONLY):
+                info = self.file.read_command(DYLD_INFO_COMMAND, command, "LC_DYLD_INFO")
+                for offset, size in (
+                    (info.weak_bind_off, info.weak_bind_size),
+                    (info.lazy_bind_off, info.lazy_bind_size),
+                    (info.bind_off, info.bind_size),
+                ):
+                    found.update(self._run(bytes(self.file.view.bytes(offset, size, "the binding opcodes"))))
+        return found
+
+    def _run(self, raw: bytes) -> Iterator[tuple[int, Bound]]:
+        """What one stream of binding opcodes binds."""
+        where = f"{self.file.name}: the binding opcodes"
+        address, bound, position = 0, Bound(b""), 0
+        while position < len(raw):
+            operation, immediate = raw[position] & 0xF0, raw[position] & 0x0F
+            position += 1
+            operands = []
+            if operation == c.BIND_OPCODE_SET_SYMBOL_TRAILING_FLAGS_IMM:
+                name = string_at(raw, position)
+                position += len(name) + 1
+                bound = Bound(name)
+            elif operation == c.BIND_OPCODE_SET_ADDEND_SLEB:
+                addend, position = sleb128(raw, position, where)
+                bound = bound._replace(addend=addend)
+            else:
+                for _ in range(c.BIND_OPERAND_COUNTS.get(operation, 0)):
+                    operand, position = uleb128(raw, position, where)
+                    operands.append(operand)
+            if operation == c.BIND_OPCODE_SET_SEGMENT_AND_OFFSET_ULEB:
+                segments = self.file.segments
+                address = (segments[immediate].vmaddr if immediate < len(segments) else 0) + operands[0]
+            elif operation == c.BIND_OPCODE_ADD_ADDR_ULEB:
+                address = address + operands[0] & 0xFFFFFFFFFFFFFFFF
+            elif operation in c.BIND_DO_OPCODES:
+                count = operands[0] if operation == c.BIND_OPCODE_DO_BIND_ULEB_TIMES_SKIPPING_ULEB else 1
+                for _ in range(min(count, len(self.file.view) // 8)):
+                    yield address, bound
+                    address = address + 8 + _skipped(operation, immediate, operands) & 0xFFFFFFFFFFFFFFFF
+
+
+def _skipped(operation: int, immediate: int, operands: list[int]) -> int:
+    """Bytes between one pointer that is bound and the next."""
+    if operation == c.BIND_OPCODE_DO_BIND_ADD_ADDR_ULEB:
+        return operands[0]
+    if operation == c.BIND_OPCODE_DO_BIND_ADD_ADDR_IMM_SCALED:
+        return 8 * immediate
+    return operands[1] if operation == c.BIND_OPCODE_DO_BIND_ULEB_TIMES_SKIPPING_ULEB else 0
+
+
+def _import(raw: memoryview, shift: int, mask: int, strings: memoryview) -> Bound:
+    """One entry of the imports: 4 bytes, or with an addend of 4 or 8 bytes behind."""
+    first = {4: 4, 8: 4, 16: 8}[len(raw)]
+    word, addend = int.from_bytes(raw[:first], "little"), int.from_bytes(raw[first:], "little", signed=True)
+    return Bound(string_at(strings, word >> shift & mask), addend)
