@@ -1,4 +1,8 @@
-"""What the pointers of a linked Mach-O image hold once dyld has loaded it (``<mach-o/fixup-chains.h>``, ``<mach-o/loader.h>``)."""
+"""What the pointers of a linked Mach-O image hold once dyld has loaded it.
+
+``<mach-o/fixup-chains.h>`` for chained fixups, ``<mach-o/loader.h>`` for the older opcodes. Twin of
+``elf.fixups``.
+"""
 
 from __future__ import annotations
 
@@ -44,11 +48,13 @@ class Fixups:
         if self._chained is None:
             return self._bound.get(address, raw)
         if raw & _BIND:
-            imports = self._chained
-            ordinal = raw & _ORDINAL
-            return imports[ordinal]._replace(addend=imports[ordinal].addend + (raw >> 24 & 0xFF)) if ordinal < len(imports) else None
-        target = raw & _TARGET
-        return target + self.base if 0 < target < self.base else target
+            ordinal, addend = raw & _ORDINAL, raw >> 24 & 0xFF
+            if ordinal >= len(self._chained):
+                return None
+            name, more = self._chained[ordinal]
+            return Bound(name, more + addend)
+        target, top = raw & _TARGET, raw >> 36 & 0xFF
+        return target + (self.base if 0 < target < self.base else 0) | top << 56
 
     @cached_property
     def _chained(self) -> list[Bound] | None:

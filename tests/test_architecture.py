@@ -19,14 +19,15 @@ LEVELS: tuple[dict[str, str], ...] = (
         )
     },
     {
-        "elf": "constants records relocations unwind reader writer editor",
-        "macho": "constants records relocations unwind reader writer editor",
+        "elf": "constants records relocations unwind reader writer editor fixups",
+        "macho": "constants records relocations unwind reader writer editor fixups",
         "symbols": "versions similar rust cxx numbering placed wrapped",
     },
     {"image": "dwarf . archive elf macho opening text_stub"},
     {"host": "index . slide"},
     {"resolve": "needed verdicts candidates unanswered storage same_file keep_state constants resolution resolver"},
     {"borrow": "object unwind elf homes ."},
+    {"compare": "fields parts unwind equality elf macho ."},
     {
         "stub": (
             "trampoline libraries facts assembler disassembler decoding slots sections_elf sections_macho contents_elf "
@@ -176,7 +177,8 @@ def test_few_import_what_no_arrow_shows() -> None:
 def test_names_are_judged_in_one_place() -> None:
     """A second place that judges names lets a variable be kept here and refused there: the patch then has two of it."""
     judges = {module for module, path in MODULES.items() if "symbols.numbering" in imports(path)}
-    assert judges == {"resolve.keep_state", "replaced"}  # of variables, and of functions
+    # of variables, of functions, and of what functions that are compared refer to
+    assert judges == {"resolve.keep_state", "replaced", "compare.equality"}
 
 
 def test_the_formats_have_one_import_name() -> None:

@@ -12,6 +12,7 @@ from stubgen.compare.parts import HostPlaces, Imported, ObjectParts, Part, Sort,
 from stubgen.compare.unwind import LinkedFrames, exception_tables
 from stubgen.elf import constants as c
 from stubgen.elf import relocations as r
+from stubgen.elf.fixups import Bound, Fixups
 from stubgen.elf.reader import Section
 from stubgen.elf.relocations import Relocations
 from stubgen.errors import MalformedInput
@@ -73,7 +74,6 @@ class ElfParts(ObjectParts):
         if symbols is None:
             raise MalformedInput(f"{image.name}: has no symbol table")
         self.symbols = symbols
-        self._parts: dict[int, list[Part]] = {}
 
     @cached_property
     def _relocations(self) -> dict[int, tuple[list[int], list[int], Relocations]]:
@@ -90,9 +90,9 @@ class ElfParts(ObjectParts):
         spans: dict[tuple[int, int], list[int]] = {}
         for index, shndx in enumerate(self.symbols.st_shndx):
             kind = self.symbols.st_info[index] & 0xF
-            if 0 < shndx < len(self.file.sections) and kind in (c.STT_FUNC, c.STT_OBJECT, c.STT_TLS, c.STT_NOTYPE):
-                if self.symbols.st_size[index]:
-                    spans.setdefault((shndx, self.symbols.st_value[index]), []).append(index)
+            covers = kind in (c.STT_FUNC, c.STT_OBJECT, c.STT_TLS, c.STT_NOTYPE) and self.symbols.st_size[index]
+            if 0 < shndx < len(self.file.sections) and covers:
+                spans.setdefault((shndx, self.symbols.st_value[index]), []).append(index)
         covered: dict[int, list[Part]] = {}
         for (shndx, start), indexes in sorted(spans.items()):
             parts = covered.setdefault(shndx, [])
@@ -195,6 +195,7 @@ class ElfPlaces(HostPlaces):
     def __init__(self, image: ElfImage) -> None:
         self.image = image
         self.file = image.file
+        self.fixups = Fixups(image.file)
         self.frames = LinkedFrames(image.file)
         self._found: dict[bytes, list[tuple[int, int]]] = {}
         self._imports: set[bytes] = set()
@@ -219,38 +220,17 @@ class ElfPlaces(HostPlaces):
 
     def read(self, address: int, size: int) -> memoryview | None:
         for segment in self.file.segments:
-            if segment.p_type == c.PT_LOAD and segment.p_vaddr <= address and address + size <= (
-                segment.p_vaddr + segment.p_filesz
+            if (
+                segment.p_type == c.PT_LOAD
+                and segment.p_vaddr <= address
+                and address + size <= (segment.p_vaddr + segment.p_filesz)
             ):
                 return self.file.view.bytes(address - segment.p_vaddr + segment.p_offset, size, "what is compared")
         return None
 
-    @cached_property
-    def _written(self) -> dict[int, tuple[int, int, int]]:
-        """Virtual address -> (R_AARCH64_*, dynamic symbol, addend) of what the loader writes there."""
-        return {
-            place: (kind, symbol, addend)
-            for table in self.file.dynamic_relocations()
-            for place, kind, symbol, addend in zip(
-                table.r_offset, table.kind, table.symbol, table.r_addend, strict=True
-            )
-        }
-
     def pointer(self, address: int) -> int | Imported | None:
-        written = self._written.get(address)
-        if written is None:
-            raw = self.read(address, 8)
-            return None if raw is None else int.from_bytes(raw, "little")
-        kind, symbol, addend = written
-        table = self.file.dynamic_symbols
-        if kind == r.R_AARCH64_RELATIVE:
-            return addend
-        if kind not in (r.R_AARCH64_GLOB_DAT, r.R_AARCH64_JUMP_SLOT, r.R_AARCH64_ABS64) or table is None:
-            return None
-        entry = table.entry(symbol)
-        if entry.st_shndx == c.SHN_UNDEF:
-            return Imported(split_version(table.strings.at(entry.st_name))[0], addend)
-        return entry.st_value + addend
+        found = self.fixups.pointer(address)
+        return Imported(*found) if isinstance(found, Bound) else found
 
     def behind(self, address: int) -> int | Imported:
         for _ in range(3):  # a veneer may lead to a PLT's entry
@@ -278,14 +258,8 @@ class ElfPlaces(HostPlaces):
         return None
 
     def thread_entry(self, address: int) -> int | None:
-        kind, symbol, addend = self._written.get(address, (0, 0, 0))
-        table = self.file.dynamic_symbols
-        if kind not in (r.R_AARCH64_TLSDESC, r.R_AARCH64_TLS_TPREL64):
-            return None
-        if not symbol or table is None:
-            return addend
-        entry = table.entry(symbol)
-        return None if entry.st_shndx == c.SHN_UNDEF else entry.st_value + addend
+        found = self.fixups.thread_local(address)
+        return found if isinstance(found, int) else None
 
     @property
     def thread_start(self) -> int:

@@ -7,15 +7,13 @@ answer is "no": who leaves out what has not changed must be sure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.compare.fields import PAGE, SIZES, Field, Form, Says, read_field
 from stubgen.compare.parts import HostPlaces, Imported, ObjectParts, Part, Sort, Target, Use
 from stubgen.symbols.numbering import numbering
-
-_LOW = PAGE - 1
 
 
 class Place(Row):
@@ -74,48 +72,52 @@ class Equality:
 
     def _compare(self, place: Place) -> tuple[str, list[Place]]:
         """What differs in *place* itself, and what else has to be equal."""
-        part, parts = place.part, self.objects[place.part.object]
-        content, uses = parts.content(part), parts.uses(part)
+        part = place.part
         start: int | None = place.address
         if part.sort is Sort.THREAD_LOCAL:
             start = self.host.thread_template(place.address, part.size)
         there = None if start is None else self.host.read(start, part.size)
+        content = self.objects[part.object].content(part)
         if not content:  # zeroes, which no file has
             return "its initial value differs" if there is not None and any(there) else "", []
         if there is None or start is None:
             return "the host's file has nothing there", []
+        return self._compare_content(place, start, content, there)
+
+    def _compare_content(
+        self, place: Place, start: int, content: memoryview, there: memoryview
+    ) -> tuple[str, list[Place]]:
+        """Likewise for what has *content*; the host has *there* at virtual address *start*."""
+        uses = self.objects[place.part.object].uses(place.part)
         if uses is None:
             return "has a relocation that cannot be read back from a linked file", []
         if not _same_between(content, there, uses):
             return "its instructions or bytes differ", []
-        evidence: dict[Target, list[Evidence]] = {}
-        for use in uses:
-            reason = self._read(start, use, content, there, evidence)
-            if reason:
-                return reason, []
+        evidence = self._read(start, uses, content, there)
+        if evidence is None:
+            return "a relocated field is another instruction there", []
         needs: list[Place] = []
-        for target, told in evidence.items():
-            reason = self._judge(place, target, told, needs)
-            if reason:
-                return reason, []
-        return self._compare_attached(place, needs), needs
+        reasons = (self._judge(place, target, told, needs) for target, told in evidence.items())
+        return next(filter(None, reasons), "") or self._compare_attached(place, needs), needs
 
     def _read(
-        self, start: int, use: Use, content: memoryview, there: memoryview, evidence: dict[Target, list[Evidence]]
-    ) -> str:
-        """Add to *evidence* what one field tells; why it cannot be, or empty."""
-        size, at = SIZES.get(use.form, 4), start + use.at
+        self, start: int, uses: Sequence[Use], content: memoryview, there: memoryview
+    ) -> dict[Target, list[Evidence]] | None:
+        """What the fields at virtual address *start* tell of each target; None where one is no such field."""
+        evidence: dict[Target, list[Evidence]] = {}
+        for use in uses:
+            field = self._field(use, start + use.at, content, there)
+            if field is None:
+                return None
+            target = use.target._replace(offset=0)
+            evidence.setdefault(target, []).append(Evidence(use.target.offset, field))
+        return evidence
+
+    def _field(self, use: Use, place: int, content: memoryview, there: memoryview) -> Field | None:
         if use.form is Form.WORD64:
-            pointer = self.host.pointer(at)
-            field = _pointer_field(pointer)
-        else:
-            before = int.from_bytes(content[use.at : use.at + size], "little")
-            field = read_field(use.form, before, int.from_bytes(there[use.at : use.at + size], "little"), at + use.base)
-        if field is None:
-            return "a relocated field is another instruction there"
-        target = use.target._replace(offset=0)
-        evidence.setdefault(target, []).append(Evidence(use.target.offset, field))
-        return ""
+            return _pointer_field(self.host.pointer(place))
+        before, after = (_integer(raw, use.at, SIZES.get(use.form, 4)) for raw in (content, there))
+        return read_field(use.form, before, after, place + use.base)
 
     def _judge(self, place: Place, target: Target, told: Sequence[Evidence], needs: list[Place]) -> str:
         """Why the host's fields do not lead to *target*, or empty; adds to *needs* what has to be equal then."""
@@ -123,7 +125,7 @@ class Equality:
         if part is None:
             return "" if self._leads_to_name(target.name, told) else f"refers to {as_text(target.name)} elsewhere"
         if part == place.part:
-            return "" if self._leads_to(place.address, told) else "refers to another place in itself"
+            return "" if self._leads_to(place.address, part.names, told) else "refers to another place in itself"
         start = self._start_of(part, told)
         if start is None:
             return f"refers to {_title(part)} elsewhere"
@@ -138,7 +140,9 @@ class Equality:
         for other in self.objects[part.object].neighbours(part):
             address = start + other.start - part.start
             needs.append(Place(other, address))
-            if other.sort is not Sort.CONSTANT and not any(address == there for name in other.names for there, _ in self.host.addresses(name)):
+            if other.sort is not Sort.CONSTANT and not any(
+                address == there for name in other.names for there, _ in self.host.addresses(name)
+            ):
                 return f"{_title(other)} lies elsewhere beside {_title(part)}"
         return ""
 
@@ -154,22 +158,20 @@ class Equality:
 
     def _leads_to_name(self, name: bytes, told: Sequence[Evidence]) -> bool:
         """Whether the fields lead to what *name* means in the host."""
-        if any(self._leads_to(address, told) for address, _ in self.host.addresses(name)):
-            return True
-        if self.host.has_import(name):
-            return all(self._leads_to_import(Imported(name, one.offset), one, told) for one in told)
-        return not self.host.addresses(name) and self._leads_nowhere(told)
+        addresses: list[int | None] = [address for address, _ in self.host.addresses(name)]
+        if not addresses and not self.host.has_import(name):
+            return self._leads_nowhere(told)
+        return any(self._leads_to(address, (name,), told) for address in addresses or [None])
 
     def _start_of(self, part: Part, told: Sequence[Evidence]) -> int | None:
         """Where the fields say that *part* is; None where they disagree, or with the names that it has."""
-        expected = {address for name in part.names for address, _ in self.host.addresses(name)}
-        named = _is_named(part)
+        expected = sorted({address for name in part.names for address, _ in self.host.addresses(name)})
         for address in expected:
-            if self._leads_to(address, told):
+            if self._leads_to(address, part.names, told):
                 return address
-        if named and (expected or part.sort in (Sort.VARIABLE, Sort.THREAD_LOCAL, Sort.FUNCTION)):
+        if _is_named(part) and (expected or part.sort is not Sort.CONSTANT):
             return None
-        return next((start for start in self._possible_starts(told) if self._leads_to(start, told)), None)
+        return next((start for start in self._possible_starts(told) if self._leads_to(start, (), told)), None)
 
     def _possible_starts(self, told: Sequence[Evidence]) -> Iterator[int]:
         """Where the target may begin, by each field or pair of fields that tells an address."""
@@ -186,53 +188,71 @@ class Equality:
                 if isinstance(pointer, int):
                     yield pointer - offset
 
-    def _leads_to(self, start: int, told: Sequence[Evidence]) -> bool:
-        """Whether all fields fit a target that begins at *start*, and one of them tells anything."""
+    def _leads_to(self, start: int | None, names: Collection[bytes], told: Sequence[Evidence]) -> bool:
+        """Whether all fields fit a target that begins at *start*, and one of them tells anything.
+
+        The loader may look a target up by one of *names*, also where the host itself has it.
+        """
         return any(one.field.says is not Says.NOTHING for one in told) and all(
-            self._fits(start + one.offset, one, told) for one in told
+            self._fits(_Meant(start, names, one.offset), one, told) for one in told
         )
-
-    def _fits(self, address: int, one: Evidence, told: Sequence[Evidence]) -> bool:
-        says, value = one.field.says, one.field.value
-        if says is Says.ADDRESS:
-            return value == address or (not one.offset and self.host.behind(value) == address)
-        if says is Says.PAGE:
-            return value == address & -PAGE
-        if says is Says.LOW:
-            return value == address & _LOW
-        if says is Says.GOT_ENTRY:
-            return self._holds(value, address)
-        if says is Says.GOT_PAGE and value == address & -PAGE and not _got_lows(one.offset, told):
-            return True
-        if says in (Says.GOT_PAGE, Says.GOT_LOW):
-            return any(self._holds(entry, address) for entry in _entries(one, told))
-        if says is Says.THREAD:
-            return value == (address + self.host.thread_start) & one.field.mask
-        return says is Says.NOTHING
-
-    def _holds(self, entry: int, address: int) -> bool:
-        """Whether the GOT entry at virtual address *entry* is that of what is at *address*."""
-        return address in (self.host.pointer(entry), self.host.thread_entry(entry))
-
-    def _leads_to_import(self, meant: Imported, one: Evidence, told: Sequence[Evidence]) -> bool:
-        says, value = one.field.says, one.field.value
-        if says is Says.IMPORT:
-            return Imported(one.field.name, value) == meant
-        if says is Says.ADDRESS:
-            return self.host.behind(value) == meant
-        if says in (Says.GOT_PAGE, Says.GOT_LOW):
-            return any(self.host.pointer(entry) == meant for entry in _entries(one, told))
-        return says is Says.GOT_ENTRY and self.host.pointer(value) == meant
 
     def _leads_nowhere(self, told: Sequence[Evidence]) -> bool:
         """Whether the fields are what linkers make of a weak symbol that nothing defines."""
-        return all(one.field.says is Says.NOTHING or self._fits(one.offset, one, told) for one in told)
+        return all(one.field.says is Says.NOTHING or self._fits(_Meant(0, (), one.offset), one, told) for one in told)
+
+    def _fits(self, meant: _Meant, one: Evidence, told: Sequence[Evidence]) -> bool:
+        """Whether one field is what a linker writes for what is meant."""
+        says, value, address = one.field.says, one.field.value, meant.address
+        if says is Says.GOT_PAGE and not _got_lows(one.offset, told):
+            says = Says.PAGE  # the load became an addition
+        if says in (Says.GOT_PAGE, Says.GOT_LOW, Says.GOT_ENTRY):
+            return any(self._holds(entry, meant) for entry in _entries(one, told))
+        if says in (Says.ADDRESS, Says.IMPORT):
+            found = Imported(one.field.name, value) if says is Says.IMPORT else self.host.behind(value)
+            return value == address or meant.is_what(found)
+        if says is Says.NOTHING or address is None:
+            return says is Says.NOTHING
+        return value == self._part_of(address, says, one.field.mask)
+
+    def _part_of(self, address: int, says: Says, mask: int) -> int:
+        """What a field that *says* one part of *address* holds."""
+        if says is Says.THREAD:
+            return (address + self.host.thread_start) & mask
+        return address & -PAGE if says is Says.PAGE else address & (PAGE - 1)
+
+    def _holds(self, entry: int, meant: _Meant) -> bool:
+        """Whether the GOT entry at virtual address *entry* is that of what is meant."""
+        return meant.is_what(self.host.pointer(entry)) or meant.address == self.host.thread_entry(entry) is not None
+
+
+class _Meant(Row):
+    """What a field is expected to mean."""
+
+    start: int | None  # virtual address in the host; None where only the loader knows
+    names: Collection[bytes]  # by which the loader may look it up
+    offset: int  # bytes from there
+
+    @property
+    def address(self) -> int | None:
+        """The virtual address itself."""
+        return None if self.start is None else (self.start + self.offset) % (1 << 64)
+
+    def is_what(self, found: int | Imported | None) -> bool:
+        """Whether a pointer holds it, or what a branch ends at is it."""
+        if isinstance(found, Imported):
+            return found.name in self.names and found.offset == self.offset
+        return found is not None and found == self.address
 
 
 def _pointer_field(pointer: int | Imported | None) -> Field | None:
     if isinstance(pointer, int):
         return Field(Says.ADDRESS, pointer)
     return None if pointer is None else Field(Says.IMPORT, pointer.offset, name=pointer.name)
+
+
+def _integer(raw: memoryview, at: int, size: int) -> int:
+    return int.from_bytes(raw[at : at + size], "little")
 
 
 def _same_between(content: memoryview, there: memoryview, uses: Sequence[Use]) -> bool:
@@ -246,7 +266,9 @@ def _same_between(content: memoryview, there: memoryview, uses: Sequence[Use]) -
 
 
 def _entries(one: Evidence, told: Sequence[Evidence]) -> Iterator[int]:
-    """The GOT entries that *one* may be a part of the address of."""
+    """The GOT entries that *one* may be the address of, or a part of it."""
+    if one.field.says is Says.GOT_ENTRY:
+        return iter((one.field.value,))
     if one.field.says is Says.GOT_PAGE:
         return (one.field.value + low for low in _got_lows(one.offset, told))
     pages = {o.field.value for o in told if o.offset == one.offset and o.field.says is Says.GOT_PAGE}

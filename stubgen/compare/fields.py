@@ -56,7 +56,11 @@ class Form(Enum):
 SIZES = {Form.WORD64: 8, Form.RELATIVE64: 8}
 """Bytes of a field; 4 for the others."""
 
-BRANCH_MASKS = {Form.BRANCH26: (0xFC000000, 0, 26), Form.BRANCH19: (0xFF00001F, 5, 19), Form.BRANCH14: (0xFFF8001F, 5, 14)}
+BRANCH_MASKS = {
+    Form.BRANCH26: (0xFC000000, 0, 26),
+    Form.BRANCH19: (0xFF00001F, 5, 19),
+    Form.BRANCH14: (0xFFF8001F, 5, 14),
+}
 """Form -> the instruction's other bits, the immediate's first bit and its width."""
 
 _ADRP_MASK, _ADRP = 0x9F000000, 0x90000000

@@ -194,9 +194,9 @@ class MachOParts(ObjectParts):
         functions: dict[int, tuple[int, int]] = {}
         data: dict[int, Part] = {}
         for index in order:
-            entry, field = divmod(table.r_address[index], _ENTRY)
+            at = table.r_address[index]
+            entry, field = divmod(at, _ENTRY)
             if field in (0, c.COMPACT_UNWIND_LSDA):
-                at = table.r_address[index]
                 target = self._target(table, index, int.from_bytes(content[at : at + 8], "little", signed=True))
                 if target.part is not None and field:
                     data[entry] = target.part
@@ -298,7 +298,10 @@ class MachOPlaces(HostPlaces):
 
     @cached_property
     def _exception_tables(self) -> dict[int, int]:
-        """Virtual address of a function -> that of its language-specific data (``<mach-o/compact_unwind_encoding.h>``)."""
+        """Virtual address of a function -> that of its language-specific data.
+
+        ``<mach-o/compact_unwind_encoding.h>``, unwind_info_section_header_lsda_index_entry.
+        """
         section = self.file.section("__TEXT,__unwind_info")
         raw = b"" if section is None else bytes(self.file.content(section))
         return dict(self._read_exception_tables(raw)) if len(raw) >= 28 else {}

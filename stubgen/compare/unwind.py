@@ -20,6 +20,7 @@ from stubgen.elf.relocations import Relocations
 from stubgen.errors import MalformedInput
 
 _SORTED = 0x3B  # DW_EH_PE_datarel | DW_EH_PE_sdata4, the one form of the table that linkers write
+_COUNT = 0x03  # DW_EH_PE_udata4, likewise
 _OMIT = 0xFF  # DW_EH_PE_omit
 _RELATIVE = 0x10  # DW_EH_PE_pcrel
 _POINTER_SIZES = {0x00: 8, 0x02: 2, 0x03: 4, 0x04: 8, 0x0A: 2, 0x0B: 4, 0x0C: 8}
@@ -37,9 +38,8 @@ def exception_tables(
         table = tables[section.number]
         for frame in frames(file.content(section), section.number, table, file.name):
             function = _place(symbols, table, frame.code)
-            for index in frame.relocations:
-                if index != frame.code and frame.start <= table.r_offset[index] < frame.end:
-                    pointers.append((function, _place(symbols, table, index)))
+            within = (i for i in frame.relocations if frame.start <= table.r_offset[i] < frame.end)
+            pointers += [(function, _place(symbols, table, index)) for index in within if index != frame.code]
     starts: dict[int, list[int]] = {}
     for _, (shndx, offset) in pointers:
         starts.setdefault(shndx, []).append(offset)
@@ -81,14 +81,14 @@ class LinkedFrames:
             return {}
         start = header.p_vaddr
         raw = bytes(self.file.read_at(start, header.p_filesz, "PT_GNU_EH_FRAME"))
-        if len(raw) < 12 or raw[0] != 1 or raw[3] != _SORTED or _POINTER_SIZES.get(raw[1] & 0xF) != 4 or raw[2] != 0x03:
+        if raw[:1] + raw[2:4] != bytes([1, _COUNT, _SORTED]) or _POINTER_SIZES.get(raw[1] & 0xF) != 4:
             return {}
         count = int.from_bytes(raw[8:12], "little")
         words = column("i", raw[12 : 12 + 8 * count])
         return {start + code: start + entry for code, entry in zip(words[0::2], words[1::2], strict=False)}
 
     def table_of(self, function: int) -> int | None:
-        """Virtual address of the language-specific data of the function at virtual address *function*, if it has any."""
+        """Virtual address of the language-specific data of the function at *function*, if it has any."""
         entry = self._entries.get(function)
         if entry is None:
             return None
@@ -108,7 +108,9 @@ class LinkedFrames:
     def _common_at(self, address: int) -> _Common:
         if address not in self._common:
             length = column("I", self.file.read_at(address, 4, "a common exception frame"))[0]
-            self._common[address] = self._read_common(bytes(self.file.read_at(address, 4 + length, "an exception frame")))
+            self._common[address] = self._read_common(
+                bytes(self.file.read_at(address, 4 + length, "an exception frame"))
+            )
         return self._common[address]
 
     def _read_common(self, raw: bytes) -> _Common:

@@ -1,6 +1,6 @@
 /* Functions that differ in what they refer to: strings, tables, statics, thread-locals, other functions. */
-#include <stdio.h>
-#include <string.h>
+int printf(const char *, ...), puts(const char *);
+unsigned long strlen(const char *);
 
 static int counter;
 static int other = 4;
