@@ -114,15 +114,20 @@ MAX_SECTION_ALIGN = 15  # log2 bytes, <mach-o/loader.h> and ld64: MAXSECTALIGN
 SECTION_TYPE = 0x000000FF
 S_REGULAR = 0x0
 S_ZEROFILL = 0x1
+S_NON_LAZY_SYMBOL_POINTERS = 0x6  # a linked image's GOT
 S_GB_ZEROFILL = 0xC
 S_MOD_INIT_FUNC_POINTERS = 0x9  # pointers to functions that dyld calls when it loads the file
+S_MOD_TERM_FUNC_POINTERS = 0xA  # likewise, when it unloads it
 S_THREAD_LOCAL_REGULAR = 0x11
 S_THREAD_LOCAL_ZEROFILL = 0x12
 S_THREAD_LOCAL_VARIABLES = 0x13
-S_INIT_FUNC_OFFSETS = 0x16  # likewise, 32-bit offsets from the header
+S_THREAD_LOCAL_VARIABLE_POINTERS = 0x14  # of a linked image: addresses of descriptors
+S_THREAD_LOCAL_INIT_FUNCTION_POINTERS = 0x15
+S_INIT_FUNC_OFFSETS = 0x16  # like S_MOD_INIT_FUNC_POINTERS, 32-bit offsets from the header
 S_ATTR_PURE_INSTRUCTIONS = 0x80000000
 S_ATTR_SOME_INSTRUCTIONS = 0x00000400
 S_ATTR_DEBUG = 0x02000000
+S_ATTR_NO_DEAD_STRIP = 0x10000000
 VM_PROT_READ = 1
 VM_PROT_WRITE = 2
 VM_PROT_EXECUTE = 4
@@ -148,6 +153,7 @@ N_ABS = 0x2
 N_SECT = 0xE
 N_PBUD = 0xC
 N_INDR = 0xA
+N_NO_DEAD_STRIP = 0x20
 N_WEAK_REF = 0x40
 N_WEAK_DEF = 0x80
 N_ALT_ENTRY = 0x200
@@ -159,6 +165,8 @@ INDIRECT_SYMBOL_ABS = 0x40000000
 
 # <mach-o/compact_unwind_encoding.h>
 COMPACT_UNWIND_LSDA = 24  # byte offset in it of the language-specific data area's address; 0 without a relocation: none
+UNWIND_ARM64_MODE_MASK = 0x0F000000
+UNWIND_ARM64_MODE_DWARF = 0x03000000  # the entry in __eh_frame counts
 UNWIND_ARM64_MODE_FRAMELESS = 0x02000000  # stack size in 16-byte units, bits 12-23; return address in lr
 
 # <mach-o/loader.h>, the binding opcodes of LC_DYLD_INFO: operation in the high nibble
@@ -180,6 +188,16 @@ BIND_SYMBOL_FLAGS_NON_WEAK_DEFINITION = 0x8  # the image has a strong definition
 BIND_SPECIAL_DYLIB_WEAK_LOOKUP = -3  # <mach-o/loader.h>: whichever image's weak definition comes first
 CHAINED_IMPORT_FORMATS = {1: (4, 9, 0x7FFFFF), 2: (8, 9, 0x7FFFFF), 3: (16, 32, 0xFFFFFFFF)}
 """imports_format -> (bytes an import, first bit of its name's offset, mask of that offset)."""
+
+DYLD_CHAINED_PTR_64 = 2  # a pointer not yet bound holds 36 bits of its target and, above, that one's top byte
+DYLD_CHAINED_PTR_64_OFFSET = 6  # likewise, counted from the header
+CHAINED_POINTER_BIND = 1 << 63  # dyld looks a name up instead
+CHAINED_POINTER_TARGET = (1 << 36) - 1
+
+# <mach-o/arm64/reloc.h>, LC_LINKER_OPTIMIZATION_HINT
+LOH_ARM64_ADRP_ADRP = 1  # the second may go where both are about one page
+LOH_THREE = frozenset({3, 4, 5, 6})
+"""adrp, add or ldr of a GOT entry, ldr or str: the third instruction may hold what the first two said."""
 
 # <kern/cs_blobs.h>: code signatures, big-endian
 CSMAGIC_EMBEDDED_SIGNATURE = 0xFADE0CC0

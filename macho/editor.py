@@ -15,10 +15,9 @@ from stubgen.common.fields import align_up, narrow
 from stubgen.common.object_copy import ObjectCopy
 from stubgen.common.record import Record, RowT
 from stubgen.common.text import as_text
-from stubgen.common.view import uleb128
 from stubgen.errors import MalformedInput
 from stubgen.macho import constants as c
-from stubgen.macho.reader import MachOFile, Section, Symbols
+from stubgen.macho.reader import MachOFile, Section, Symbols, optimisation_hints
 from stubgen.macho.records import (
     COMPACT_UNWIND_ENTRY,
     DATA_IN_CODE_ENTRY,
@@ -432,26 +431,10 @@ class ObjectEditor(ObjectCopy[Section]):
             raw = bytes(self.file.view.bytes(start, size, "the linker optimisation hints"))
             kept = b"".join(
                 encoded
-                for encoded, addresses in _hints(raw, f"{self.file.name}: linker optimisation hints")
+                for encoded, addresses in optimisation_hints(raw, f"{self.file.name}: linker optimisation hints")
                 if not self._changed_addresses.intersection(addresses) and max(addresses, default=0) < limit
             )
             self.content[start : start + size] = kept.ljust(size, b"\0")
-
-
-def _hints(raw: bytes, where: str) -> Iterator[tuple[bytes, list[int]]]:
-    """Each hint as it is encoded, and the addresses that it is about; a kind of 0 ends the list."""
-    position = 0
-    while position < len(raw):
-        start = position
-        kind, position = uleb128(raw, position, where)
-        if not kind:
-            return
-        count, position = uleb128(raw, position, where)
-        addresses = []
-        for _ in range(count):
-            address, position = uleb128(raw, position, where)
-            addresses.append(address)
-        yield raw[start:position], addresses
 
 
 def _frame_starts(raw: bytes) -> Iterator[int]:

@@ -21,6 +21,7 @@ from stubgen.macho import constants as c
 from stubgen.macho.records import (
     BUILD_VERSION_COMMAND,
     CHAINED_FIXUPS_HEADER,
+    CHAINED_STARTS_IN_SEGMENT,
     CS_BLOB_INDEX,
     CS_CODE_DIRECTORY,
     CS_CODE_LIMIT_64,
@@ -397,6 +398,89 @@ class MachOFile:
             raise MalformedInput(f"{self.name}: {what} is at address {address:#x}, which no segment holds")
         return self.view.bytes(offset, size, what)
 
+    def memory_at(self, address: int, size: int) -> bytes | None:
+        """*size* bytes as dyld maps them at virtual *address*, zeroes of the file's end included; None outside."""
+        for segment in self.segments:
+            start = address - segment.vmaddr
+            if start >= 0 and start + size <= segment.vmsize:
+                held = max(min(size, segment.filesize - start), 0)
+                return bytes(self.view.bytes(segment.fileoff + start, held, "a segment")).ljust(size, b"\0")
+        return None
+
+    @cached_property
+    def base_address(self) -> int:
+        """Virtual address of the header."""
+        return next((s.vmaddr for s in self.segments if s.filesize and not s.fileoff), 0)
+
+    @cached_property
+    def pointer_formats(self) -> dict[int, int] | None:
+        """Virtual address of each segment with chained fixups -> DYLD_CHAINED_PTR_*; None where there are no chains."""
+        command = self._command(c.LC_DYLD_CHAINED_FIXUPS)
+        if command is None:
+            return None
+        place = self.read_command(LINKEDIT_DATA_COMMAND, command, "LC_DYLD_CHAINED_FIXUPS")
+        view = self.view.slice(place.dataoff, place.datasize, "the chained fixups")
+        start = CHAINED_FIXUPS_HEADER.read_from(view, 0, "their header").starts_offset
+        count = int.from_bytes(view.bytes(start, 4, "the chained starts"), "little")
+        raw = view.bytes(start + 4, 4 * count, "the chained starts")
+        found = {}
+        for number in range(min(count, len(self.segments))):
+            offset = int.from_bytes(raw[4 * number : 4 * number + 4], "little")
+            if offset:
+                starts = CHAINED_STARTS_IN_SEGMENT.read_from(view, start + offset, "the chained starts of a segment")
+                found[self.segments[number].vmaddr] = starts.pointer_format
+        return found
+
+    def pointer_at(self, address: int) -> int | None:
+        """What dyld leaves, less the slide, in the pointer at virtual *address* of a linked image.
+
+        None where it looks a name up instead, and where the form is not known.
+        """
+        raw = self.memory_at(address, 8)
+        if raw is None:
+            return None
+        word, formats = int.from_bytes(raw, "little"), self.pointer_formats
+        home = next((s.vmaddr for s in self.segments if 0 <= address - s.vmaddr < s.vmsize), 0)
+        if formats is None or home not in formats:
+            return word or None  # a rebase: the address itself; where a name is bound, linkers write zeroes
+        if word & c.CHAINED_POINTER_BIND or formats[home] not in (
+            c.DYLD_CHAINED_PTR_64,
+            c.DYLD_CHAINED_PTR_64_OFFSET,
+        ):
+            return None
+        target = word & c.CHAINED_POINTER_TARGET
+        return target + (self.base_address if formats[home] == c.DYLD_CHAINED_PTR_64_OFFSET else 0)
+
+    def section_at(self, address: int) -> Section | None:
+        """The section that virtual *address* of a linked image lies in."""
+        return next((s for s in self.sections if 0 <= address - s.header.addr < s.header.size), None)
+
+    def function_starts(self) -> set[int] | None:
+        """Virtual addresses of all functions of a linked image, by LC_FUNCTION_STARTS; None where it has none."""
+        command = self._command(c.LC_FUNCTION_STARTS)
+        if command is None:
+            return None
+        place = self.read_command(LINKEDIT_DATA_COMMAND, command, "LC_FUNCTION_STARTS")
+        raw = bytes(self.view.bytes(place.dataoff, place.datasize, "the function starts"))
+        found, address, position = set(), self.base_address, 0
+        while position < len(raw):
+            distance, position = uleb128(raw, position, f"{self.name}: the function starts")
+            if not distance:
+                break
+            address += distance
+            found.add(address)
+        return found
+
+    def hints(self) -> list[tuple[int, list[int]]]:
+        """The linker optimisation hints: LOH_ARM64_*, and the virtual addresses of the instructions it is about."""
+        command = self._command(c.LC_LINKER_OPTIMIZATION_HINT)
+        if command is None:
+            return []
+        place = self.read_command(LINKEDIT_DATA_COMMAND, command, "LC_LINKER_OPTIMIZATION_HINT")
+        raw = bytes(self.view.bytes(place.dataoff, place.datasize, "the linker optimisation hints"))
+        where = f"{self.name}: linker optimisation hints"
+        return [(encoded[0], addresses) for encoded, addresses in optimisation_hints(raw, where)]
+
     def executable_ranges(self) -> list[tuple[int, int]]:
         """First and one-past-last virtual address of each executable segment."""
         return [
@@ -458,3 +542,19 @@ def _check_cpu(cputype: int, cpusubtype: int, name: str) -> None:
 def _text(raw: bytes | memoryview) -> str:
     """A NUL-padded name."""
     return as_text(bytes(raw).split(b"\0", 1)[0])
+
+
+def optimisation_hints(raw: bytes, where: str) -> Iterator[tuple[bytes, list[int]]]:
+    """Each hint as it is encoded, and the addresses that it is about; a kind of 0 ends the list."""
+    position = 0
+    while position < len(raw):
+        start = position
+        kind, position = uleb128(raw, position, where)
+        if not kind:
+            return
+        count, position = uleb128(raw, position, where)
+        addresses = []
+        for _ in range(count):
+            address, position = uleb128(raw, position, where)
+            addresses.append(address)
+        yield raw[start:position], addresses

@@ -180,6 +180,17 @@ class ChainedFixupsHeader(Row):
     symbols_format: U32  # 0: not compressed
 
 
+class ChainedStartsInSegment(Row):
+    """dyld_chained_starts_in_segment, <mach-o/fixup-chains.h>, up to page_start, 22 bytes."""
+
+    size: U32  # bytes
+    page_size: U16  # bytes
+    pointer_format: U16  # DYLD_CHAINED_PTR_*
+    segment_offset: U64  # bytes from the header's address
+    max_valid_pointer: U32
+    page_count: U16
+
+
 class Nlist64(Row):
     """nlist_64, <mach-o/nlist.h>, 16 bytes."""
 
@@ -289,6 +300,7 @@ LINKEDIT_DATA_COMMAND = Record(LinkeditDataCommand)
 DYLD_INFO_COMMAND = Record(DyldInfoCommand)
 DATA_IN_CODE_ENTRY = Record(DataInCodeEntry)
 CHAINED_FIXUPS_HEADER = Record(ChainedFixupsHeader)
+CHAINED_STARTS_IN_SEGMENT = Record(ChainedStartsInSegment)
 NLIST_64 = Record(Nlist64)
 RELOCATION_INFO = Record(RelocationInfo)
 COMPACT_UNWIND_ENTRY = Record(CompactUnwindEntry)

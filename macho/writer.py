@@ -40,6 +40,12 @@ class Section(NamedTuple):
     content: Content
     align: int = 0  # log2 bytes
     relocations: Relocations | None = None
+    zeros: int = 0  # bytes of a zero-fill section, which has no content
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return len(self.content) + self.zeros
 
 
 class SymbolColumns:
@@ -74,6 +80,7 @@ class Object(NamedTuple):
     defined_symbols: Sequence[SymbolColumns] = ()
     """Groups written one after another."""
     undefined_symbols: SymbolColumns = SymbolColumns()
+    flags: int = c.MH_SUBSECTIONS_VIA_SYMBOLS
 
 
 def section_addresses(sections: Sequence[Section]) -> list[int]:
@@ -82,7 +89,7 @@ def section_addresses(sections: Sequence[Section]) -> list[int]:
     for section in sections:
         position = align_up(position, 1 << section.align)
         addresses.append(position)
-        position += len(section.content)
+        position += section.size
     return addresses
 
 
@@ -104,6 +111,7 @@ def write(obj: Object, name: str = "object") -> bytes:
         [
             ("header", Span(MACH_HEADER_64.size)),
             ("commands", Span(_commands_size(obj))),
+            ("start", Span(0, 1 << max((s.align for s in obj.sections), default=0))),  # as far apart as in memory
             *((f"section {i}", Span(len(s.content), 1 << s.align)) for i, s in enumerate(obj.sections, start=1)),
             *((f"relocations {i}", Span(len(table), 8)) for i, table in enumerate(tables, start=1)),
             ("symbols", Span(len(symbols), 8)),
@@ -114,8 +122,9 @@ def write(obj: Object, name: str = "object") -> bytes:
     )
 
     file = LayoutWriter(layout, name)
-    file.put("header", _header(_commands_size(obj), name))
+    file.put("header", _header(_commands_size(obj), obj.flags, name))
     file.put("commands", _commands(obj, layout, name))
+    file.put("start", b"")
     for number, section in enumerate(obj.sections, start=1):
         file.put(f"section {number}", section.content)
     for number, table in enumerate(tables, start=1):
@@ -131,7 +140,7 @@ def _commands_size(obj: Object) -> int:
     return SECTION_64.size * len(obj.sections) + sum(record.size for record in others)
 
 
-def _header(commands_size: int, name: str) -> bytes:
+def _header(commands_size: int, flags: int, name: str) -> bytes:
     header = MachHeader64(
         magic=c.MH_MAGIC_64,
         cputype=c.CPU_TYPE_ARM64,
@@ -139,7 +148,7 @@ def _header(commands_size: int, name: str) -> bytes:
         filetype=c.MH_OBJECT,
         ncmds=4,
         sizeofcmds=commands_size,
-        flags=c.MH_SUBSECTIONS_VIA_SYMBOLS,
+        flags=flags,
         reserved=0,
     )
     return MACH_HEADER_64.pack(header, name)
@@ -160,7 +169,7 @@ def _commands(obj: Object, layout: Layout, name: str) -> bytes:
 def _segment(obj: Object, layout: Layout, name: str) -> bytes:
     """The object's one segment, around all sections."""
     addresses = section_addresses(obj.sections)
-    ends = [address + len(section.content) for address, section in zip(addresses, obj.sections, strict=True)]
+    ends = [address + section.size for address, section in zip(addresses, obj.sections, strict=True)]
     file_start = layout.offset("section 1") if obj.sections else layout.offset("symbols")
     file_ends = [layout.offset(f"section {i}") + len(s.content) for i, s in enumerate(obj.sections, start=1)]
     protection = c.VM_PROT_READ | c.VM_PROT_WRITE | c.VM_PROT_EXECUTE
@@ -189,8 +198,8 @@ def _section_headers(obj: Object, layout: Layout, name: str) -> Iterator[bytes]:
             sectname=section.sectname.encode(),
             segname=section.segname.encode(),
             addr=address,
-            size=len(section.content),
-            offset=layout.offset(f"section {number}"),
+            size=section.size,
+            offset=layout.offset(f"section {number}") if len(section.content) or not section.zeros else 0,
             align=section.align,
             reloff=layout.offset(f"relocations {number}") if count else 0,
             nreloc=count,

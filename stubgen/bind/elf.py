@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from stubgen.bind.local_exec import INITIAL_EXEC, KEEP, MOVE, OF_LINKER, OF_SLOT, Descriptor, Detours
-from stubgen.bind.run import (
+from stubgen.bind.run import Bindable, Run, Site
+from stubgen.common.aarch64 import (
     DESTINATION,
     IMMEDIATE_AT,
     IMMEDIATE_LIMIT,
@@ -15,12 +16,9 @@ from stubgen.bind.run import (
     LOAD,
     PAGE,
     PAGE_MASK,
-    Bindable,
-    Run,
-    Site,
+    UNTAGGED,
     access_scale,
 )
-from stubgen.common.aarch64 import UNTAGGED
 from stubgen.common.text import as_text
 from stubgen.elf import constants as c
 from stubgen.elf import relocations as r

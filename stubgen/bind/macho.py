@@ -7,14 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from functools import cached_property
 from typing import NamedTuple
 
-from stubgen.bind.run import ADD, DESTINATION, LITERAL, LOAD, PAGE, PAGE_MASK, REGISTERS, Bindable, Run, Site
+from stubgen.bind.run import Bindable, Run, Site
+from stubgen.common.aarch64 import ADD, DESTINATION, LITERAL, LITERAL_REACH, LOAD, PAGE, PAGE_MASK, REGISTERS
 from stubgen.image import Image
 from stubgen.image.macho import MachOImage
 from stubgen.macho import constants as c
 from stubgen.macho import relocations as r
 from stubgen.macho.editor import ObjectEditor, Table
 from stubgen.resolve.verdicts import SlotKind, Target
-from stubgen.stub.slots import LITERAL_PREFIX, Binder, BoundObject
+from stubgen.stub.slots import Binder, BoundObject
+from stubgen.symbols.placed import LITERAL_PREFIX
 
 SLOT_LOADS = {
     r.ARM64_RELOC_GOT_LOAD_PAGE21: r.ARM64_RELOC_PAGE21,
@@ -52,8 +54,6 @@ ADVICE = {
     r.ARM64_RELOC_POINTER_TO_GOT: "it needs a GOT entry of its own, which only the linker can make",
 }
 """Codes that cannot be bound, or not everywhere -> why, and what helps."""
-
-_LITERAL_REACH = 1 << 20  # bytes; imm19 counts words, signed
 
 
 def bind_object(image: Image, binder: Binder) -> BoundObject:
@@ -284,7 +284,7 @@ class MachORun(Run[ObjectEditor, Table]):
             return None
         if site.kind == r.ARM64_RELOC_PAGE21 and word & PAGE_MASK == PAGE:
             distance = self._literal(site) - site.offset
-            return LITERAL | distance // 4 << 5 | word & DESTINATION if distance < _LITERAL_REACH else None
+            return LITERAL | distance // 4 << 5 | word & DESTINATION if distance < LITERAL_REACH else None
         return self.with_offset(site) if site.kind == r.ARM64_RELOC_PAGEOFF12 else None
 
     def _literal(self, site: Site[Table]) -> int:

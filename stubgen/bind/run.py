@@ -6,39 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from stubgen.common.aarch64 import ADDITION, IMMEDIATE_LIMIT, LOAD, REGISTERS, access_of, with_offset
 from stubgen.image import Kind
 from stubgen.resolve.verdicts import SlotKind, Target
 from stubgen.stub.slots import Binder
-
-ADD = 0x91000000  # add xd, xn, #0 (Arm ARM, ADD (immediate), 64-bit)
-LOAD = 0xF9400000  # ldr xd, [xn] (Arm ARM, LDR (immediate), 64-bit, unsigned offset)
-LITERAL = 0x58000000  # ldr xt, label (Arm ARM, LDR (literal), 64-bit)
-REGISTERS = 0x3FF  # xd and xn: the same bits in both
-DESTINATION = 0x1F  # xd
-IMMEDIATE_AT = 10  # the first bit of the 12-bit immediate of additions, loads and stores
-IMMEDIATE_LIMIT = 1 << 12
-PAGE, PAGE_MASK = 0x90000000, 0x9F000000  # adrp xd, label (Arm ARM, ADRP): its bits, and which they are
-SUBTRACT = 1 << 30  # add (immediate) with this bit is sub
-SHIFTED = 1 << 22  # of both: the immediate counts in units of 4096
-SCALED = 1 << 24  # a load or store without this bit is ldur, stur or their kin: bytes, with a sign, 9 bits from bit 12
-UNSCALED_AT, UNSCALED_LIMIT = 12, 1 << 8
-
-
-class Access(NamedTuple):
-    """An instruction that adds a page offset: which words are meant."""
-
-    mask: int  # the bits that tell it
-    word: int  # and what they are
-    scale: int  # log2 bytes that its immediate counts in
-
-
-ADDITION = Access(~REGISTERS, ADD, 0)
-ACCESSES = (
-    ADDITION,
-    Access(0xFFBFFC00, 0x3D800000, 4),  # str and ldr, 128-bit SIMD
-    *(Access(0xFB3FFC00, size << 30 | 0x39000000, size) for size in range(4)),  # loads and stores, 8 to 64 bits
-)
-"""Arm ARM C4.1, "Add/subtract (immediate)" and "Load/store register (unsigned immediate)", with an immediate of 0."""
 
 BASES = 32
 """Offsets into a variable that are tried as the place that its slot points to."""
@@ -94,42 +65,6 @@ class Site(NamedTuple, Generic[TableT]):
     kind: int  # R_AARCH64_* or ARM64_RELOC_*
     addend: int  # bytes, from the target's start
     modifier: int = -1  # Mach-O: the ADDEND or SUBTRACTOR in front of it; -1 without
-
-
-def scaled(offset: int, scale: int) -> int | None:
-    """The 12-bit immediate that stands for *offset* bytes in units of 1 << *scale*; None where there is none."""
-    immediate, rest = divmod(offset, 1 << scale)
-    return None if rest or not 0 <= immediate < IMMEDIATE_LIMIT else immediate
-
-
-def access_of(word: int) -> Access | None:
-    """What instruction *word* does with a page offset that a linker fills in; None if it is none that does."""
-    return next((access for access in ACCESSES if word & access.mask == access.word), None)
-
-
-def access_scale(word: int) -> int:
-    """Log2 bytes that the page offset of *word* counts in; -1 where it is none of :data:`ACCESSES`."""
-    access = access_of(word)
-    return -1 if access is None else access.scale
-
-
-def with_offset(word: int, offset: int) -> int | None:
-    """*word*, one of :data:`ACCESSES`, with *offset* bytes for a page offset; None where no instruction adds that."""
-    access = access_of(word)
-    if access is None:
-        return None
-    immediate = scaled(offset, access.scale)
-    if immediate is not None:
-        return word | immediate << IMMEDIATE_AT
-    if access is ADDITION:
-        opposite = word | SUBTRACT if offset < 0 else word
-        small, large = scaled(abs(offset), 0), scaled(abs(offset), 12)
-        if small is not None:
-            return opposite | small << IMMEDIATE_AT
-        return None if large is None else opposite | SHIFTED | large << IMMEDIATE_AT
-    if -UNSCALED_LIMIT <= offset < UNSCALED_LIMIT:
-        return word & ~SCALED | offset % (2 * UNSCALED_LIMIT) << UNSCALED_AT
-    return None
 
 
 def _base(accesses: Sequence[tuple[int, int]]) -> int:

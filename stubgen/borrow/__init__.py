@@ -11,7 +11,11 @@ refers to the host: its state, its counters and the identity of its constants ar
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stubgen.borrow.elf import HostSymbols, Member
 from stubgen.borrow.homes import Homes, LinkFiles
@@ -19,10 +23,14 @@ from stubgen.common.cancellation import checkpoint
 from stubgen.common.text import as_text, counted
 from stubgen.errors import SymbolRefusal
 from stubgen.host import Host
+from stubgen.image import Candidate, Image
 from stubgen.image.elf import ElfImage
 from stubgen.image.opening import open_image
 from stubgen.resolve.needed import Borrowed, Needed, needed_of
 from stubgen.resolve.unanswered import Unanswered, is_linkers_own, unanswered
+
+if TYPE_CHECKING:
+    from stubgen.borrow.presence import HostSymbols as MachOSymbols
 
 
 def borrow(
@@ -56,9 +64,10 @@ def borrow(
     static, suppliers, doubts = _static_names(host, names.local, homes, supplied)
     needed = needed._replace(suppliers=suppliers, doubts=doubts)
     wanted = [*names.lacking, *static]
-    if needed.format != "elf":
-        return _without_macho(needed, wanted, homes)
-    return _Borrowing(needed, host, homes, supplied).run(wanted) if wanted else needed
+    if not wanted:
+        return needed
+    borrowing = _ElfBorrowing if needed.format == "elf" else _MachOBorrowing
+    return borrowing(needed, host, homes, supplied).run(wanted)
 
 
 def _static_names(
@@ -86,19 +95,56 @@ def _static_names(
     return taken, suppliers, doubts
 
 
-class _Borrowing:
-    """One run of the phase over ELF members."""
+class _Symbols(Protocol):
+    """The host's symbols, of either format."""
+
+    def learn(self, names: Collection[bytes]) -> None: ...
+
+    def has(self, name: bytes) -> bool: ...
+
+    def may_be_static(self, name: bytes) -> bool: ...
+
+
+class _Member(Protocol):
+    """A member under a look, of either format."""
+
+    title: str
+    image: Any
+    wanted: list[bytes]
+    stepped_back: dict[bytes, None]
+    located: dict[bytes, Candidate]
+    refusals: dict[str, None]
+    undefined: dict[bytes, bool]
+
+    def want(self, name: bytes) -> None: ...
+
+    @property
+    def kept(self) -> Collection[bytes]: ...
+
+    def content(self, near: Collection[bytes], several: Collection[bytes]) -> bytes: ...
+
+
+class _Borrowing(ABC):
+    """One run of the phase."""
 
     def __init__(self, needed: Needed, host: Host, homes: Homes, supplied: Mapping[bytes, str]) -> None:
         self.needed = needed
         self.host = host
-        self.symbols = HostSymbols(host)
         self.supplied = supplied
         self.homes = homes
         self.defined = {name for image in needed.images for name in image.definitions()}
-        self.members: dict[int, Member] = {}  # by the identity of its image
+        self.members: dict[int, _Member] = {}  # by the identity of its image
         self.suppliers = dict(needed.suppliers)
         self.doubts = dict(needed.doubts)
+
+    @property
+    @abstractmethod
+    def symbols(self) -> _Symbols:
+        """The host's."""
+
+    @abstractmethod
+    def member(self, image: Image, title: str, name: bytes) -> _Member:
+        """The member *image*, taken for *name*."""
 
     def run(self, lacking: Iterable[bytes]) -> Needed:
         waiting = list(lacking)
@@ -109,23 +155,26 @@ class _Borrowing:
                 continue
             asked.add(name)
             home = self.homes.find(name)
-            if home is None or not isinstance(home.member, ElfImage):
+            if home is None or home.member is None or home.member.format != self.needed.format:
                 continue
             checkpoint()
             member = self.members.get(id(home.member))
             if member is None:
-                refuse_intermediate(home.member, home.title, name)
-                member = Member(home.member, home.title, self.symbols, self.defined)
-                self.members[id(home.member)] = member
+                member = self.members[id(home.member)] = self.member(home.member, home.title, name)
             member.want(name)
             waiting += self._open_names(member, asked)
+        self._refuse()
+        joined = self._joined()
+        self._refuse()  # what only showed when the objects were written
+        return joined
+
+    def _refuse(self) -> None:
         refusals = [line for member in self.members.values() for line in member.refusals]
         if refusals:
             lines = [f"{counted(len(refusals), 'reference')} of archive members cannot be the host's", *refusals]
             raise SymbolRefusal("\n  ".join(lines))
-        return self._joined()
 
-    def _open_names(self, member: Member, asked: Collection[bytes]) -> list[bytes]:
+    def _open_names(self, member: _Member, asked: Collection[bytes]) -> list[bytes]:
         """What *member* refers to that has to come from another one; what a library has of it is noted."""
         meanings = self.needed.meanings
         new = [meanings.get(n, n) for n, weak in member.undefined.items() if not weak and n not in member.located]
@@ -145,8 +194,11 @@ class _Borrowing:
         images = list(self.needed.images)
         borrowed = []
         located = {}
+        kept = Counter(name for member in self.members.values() for name in member.kept)
+        near = self.defined | kept.keys()
+        several = {name for name, count in kept.items() if count > 1}
         for member in self.members.values():
-            images.append(open_image(member.content(), member.title))
+            images.append(open_image(member.content(near, several), member.title))
             borrowed.append(
                 Borrowed(
                     member.title,
@@ -165,6 +217,38 @@ class _Borrowing:
         )
 
 
+class _ElfBorrowing(_Borrowing):
+    """One run over ELF members."""
+
+    @cached_property
+    def symbols(self) -> HostSymbols:
+        """The host's."""
+        return HostSymbols(self.host)
+
+    def member(self, image: Image, title: str, name: bytes) -> _Member:
+        assert isinstance(image, ElfImage)  # noqa: S101  # run() looked at the format
+        refuse_intermediate(image, title, name)
+        return Member(image, title, self.symbols, self.defined)
+
+
+class _MachOBorrowing(_Borrowing):
+    """One run over Mach-O members."""
+
+    @cached_property
+    def symbols(self) -> MachOSymbols:
+        """The host's."""
+        from stubgen.borrow.presence import HostSymbols as MachOSymbols
+
+        return MachOSymbols(self.host)
+
+    def member(self, image: Image, title: str, name: bytes) -> _Member:
+        from stubgen.borrow.macho import Member as MachOMember
+        from stubgen.image.macho import MachOImage
+
+        assert isinstance(image, MachOImage)  # noqa: S101  # run() looked at the format
+        return MachOMember(image, title, self.symbols, self.defined)
+
+
 def refuse_intermediate(image: ElfImage, title: str, name: bytes) -> None:
     """Refuse a member that the host's linker compiled anew: what is in it is not what is in the host.
 
@@ -176,18 +260,3 @@ def refuse_intermediate(image: ElfImage, title: str, name: bytes) -> None:
             f"{as_text(name)}: {title} has it, but was compiled with -flto, so that the host has other code of it: "
             f"build the library without -flto"
         )
-
-
-def _without_macho(needed: Needed, names: Sequence[bytes], homes: Homes) -> Needed:
-    """Refuse what only an object or archive has: members of Mach-O archives are not borrowed."""
-    found = {name: homes.find(name) for name in names}
-    lines = [
-        f"  {as_text(name)}: {home.title} has it, and the host was linked without it"
-        for name, home in found.items()
-        if home is not None and home.member is not None
-    ]
-    if lines:
-        text = f"{counted(len(lines), 'needed symbol')} would come from Mach-O archives, which are not taken apart"
-        advice = "  keep them in the host: link it without -dead_strip, or with -u NAME"
-        raise SymbolRefusal("\n".join([text, *lines, advice]))
-    return needed

@@ -725,7 +725,12 @@ class Member:
 
     # what is written
 
-    def content(self) -> bytes:
+    @property
+    def kept(self) -> Collection[bytes]:
+        """The global names that the object of what is taken defines; relocations tell none of them from others."""
+        return ()
+
+    def content(self, near: Collection[bytes] = (), several: Collection[bytes] = ()) -> bytes:
         """An object of what is taken, with what the host has undefined in it."""
         sections = sorted(self.reached)
         pieces = [self._piece(number) for number in sections]

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.resolve.verdicts import SlotKind, Target
+from stubgen.symbols.placed import LITERAL_PREFIX
 from stubgen.symbols.versions import known_name, plain_name
 
 if TYPE_CHECKING:
     from stubgen.image import Image
 
 SLOT_PREFIX = b"__stubgen_slot."
-LITERAL_PREFIX = b"__stubgen_literal."
-"""Mach-O: a constant in the bound copy itself, beside the code that loads it."""
 
 _SYMBOL = rb"(?s)__stubgen_(?:slot|literal)\.(?P<name>.*?)(?P<descriptor>\.tlsdesc)?(?P<addend>[+-]\d+)?\Z"
 

@@ -11,6 +11,9 @@ import re
 
 from stubgen.common.row import Row
 
+LITERAL_PREFIX = b"__stubgen_literal."
+"""Mach-O: before the name of what a constant beside the code that loads it is the address of."""
+
 _PLACED = rb"#(?P<tls>tls)?0x(?P<value>[0-9a-f]+)\Z"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tools import need_module
 
-from stubgen.bind.run import with_offset
+from stubgen.common.aarch64 import with_offset
 
 INSTRUCTIONS = {
     "add x3, x1": 0x91000023,

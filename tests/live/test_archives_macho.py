@@ -11,7 +11,6 @@ from tools import need, need_module, run
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
-from stubgen.errors import SymbolRefusal
 from stubgen.link import link_patch
 
 LIBRARY = """
@@ -84,13 +83,3 @@ def test_a_librarys_state_goes_on_in_the_patch(tmp_path: Path, options: list[str
     assert emulator.call(host.address("call"), 3).signed == 3
     assert emulator.call(patch.address("patch_main"), 100).signed == 103
     assert emulator.call(host.address("call"), 3).signed == 106
-
-
-def test_what_only_the_archive_has_is_refused_by_name(tmp_path: Path) -> None:
-    """-dead_strip took a function from the host: the whole member again would be a second counter."""
-    patch = "int foo_add(int), foo_get(void); int patch_main(int by) { foo_add(by); return foo_get(); }"
-    need_module("lief", "lief")
-    with pytest.raises(SymbolRefusal) as caught:
-        make(tmp_path, ["-dead_strip", "-L.", "-lfoo"], LIBRARY, patch)
-    assert "_foo_get: libfoo.a(foo.o) has it, and the host was linked without it" in str(caught.value)
-    assert "link it without -dead_strip" in str(caught.value)
