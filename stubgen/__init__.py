@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     )
     from stubgen.finding import Finding
     from stubgen.host import Host, open_host
+    from stubgen.host.previous import PreviousPatch
     from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
     from stubgen.image import Image
     from stubgen.image.opening import open_image
@@ -107,6 +108,7 @@ _HOMES = {
     ),
     "finding": ("Finding",),
     "host": ("Host", "open_host"),
+    "host.previous": ("PreviousPatch",),
     "host.slide": ("Slide", "slide_from_anchor", "slide_from_value"),
     "image": ("Image",),
     "image.opening": ("open_image",),
@@ -170,6 +172,7 @@ __all__ = [
     "PatchRefusal",
     "PatchRequest",
     "PlanRefusal",
+    "PreviousPatch",
     "Refusal",
     "Replaced",
     "Replacement",

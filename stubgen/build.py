@@ -124,6 +124,9 @@ class StubBuilder:
             wrapped=[as_bytes(name) for name in wanted.wrapped],
         )
         checkpoint()
+        if wanted.previous:
+            previous = self.session.previous(wanted.previous, self.host, slide, self.facts)
+            needed = needed._replace(previous=previous)
         needed = self.session.borrowed(needed, self.host, supplied, wanted.archives, link)
         checkpoint()
         return self.session.resolve(

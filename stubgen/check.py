@@ -18,15 +18,18 @@ from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import InputError, MalformedInput, PatchRefusal, UsageError
 from stubgen.finding import Finding
 from stubgen.host import Host, open_host
+from stubgen.host.previous import PreviousPatch
 from stubgen.host.slide import Slide
 from stubgen.image import Candidate, FileType, Image, Kind, Reference
 from stubgen.image.archive import is_archive
 from stubgen.image.opening import open_image
 from stubgen.loading import loading_findings
-from stubgen.options import addresses
+from stubgen.options import addresses, previous_patches
 from stubgen.origin.account import Account, Inputs, LinkInput, make_account, names_in
 from stubgen.origin.findings import constructor_findings, origin_findings
 from stubgen.origin.sources import Source
+from stubgen.resolve.previous import NO_PATCHES, Previous
+from stubgen.session import Session
 from stubgen.stub.facts import LibraryFacts
 from stubgen.stub.find import Stub, find_stubs
 from stubgen.stub.slots import parse_symbol, slots_of
@@ -58,6 +61,7 @@ def check_patch(
     exports: Sequence[str] = (),
     libraries: Sequence[StrPath] = (),
     overrides: Mapping[str, int] | None = None,
+    previous: Sequence[PreviousPatch] = (),
     pinned: Sequence[str] = (),
     objects: Sequence[StrPath] = (),
     stub: StrPath | None = None,
@@ -73,6 +77,7 @@ def check_patch(
         exports: names that the builder will look up in the patch.
         libraries: shared libraries that will be loaded and may supply what the patch leaves undefined.
         overrides: name -> runtime address of the function that replaced the host's, from earlier patches.
+        previous: the patches that the process loaded before, in that order; needs *slide*.
         pinned: what the patch leaves to the loader with a version that it pins, as ``name@version``.
         objects: the objects that the patch was linked from, bound copies or originals, and the archives that the
             linker searched: with them everything in the patch has to be accounted for.
@@ -84,6 +89,13 @@ def check_patch(
         InputError: a file is not what it must be.
         UsageError: an argument is not what it must be.
     """
+    earlier, opened = previous_patches("previous", previous), NO_PATCHES
+    if earlier:
+        if slide is None:
+            raise UsageError("previous is about one process: give its slide as well")
+        host = host if isinstance(host, Host) else open_host(host)
+        session = Session(mapped=True)
+        opened = session.previous(earlier, host, slide, facts or session.facts())
     checked = check_linked(
         patch,
         host,
@@ -93,6 +105,7 @@ def check_patch(
         exports=exports,
         libraries=libraries,
         overrides=overrides,
+        previous=opened,
         pinned=pinned,
         facts=facts,
     )
@@ -111,6 +124,7 @@ def check_linked(
     exports: Sequence[str],
     libraries: Sequence[StrPath],
     overrides: Mapping[str, int] | None,
+    previous: Previous,
     pinned: Sequence[str],
     facts: LibraryFacts | None,
 ) -> Checked:
@@ -138,7 +152,7 @@ def check_linked(
         raise InputError(f"{name}: is of another format ({image.format}) than the host ({opened.image.format})")
     given = {library: open_image(read_input(library), library) for library in beside}
     by_name = {as_bytes(name): at for name, at in replaced.items()}
-    question = _Question(opened, image, slide, wanted, given, by_name, kept, known, find_library, facts)
+    question = _Question(opened, image, slide, wanted, given, by_name, previous, kept, known, find_library, facts)
     findings = tuple(finding for check in CHECKS for finding in check(question))
     return Checked(name, findings, question.stubs, question.slide_of_stubs, question.account)
 
@@ -180,6 +194,7 @@ class _Question:
     exports: tuple[str, ...]
     given: dict[str, Image]  # path -> a library that will be loaded beside the patch
     overrides: dict[bytes, int]
+    previous: Previous
     pinned: tuple[str, ...]
     inputs: Inputs
     find_library: Callable[[str], str | None]
@@ -266,7 +281,19 @@ class _Question:
 
     def override(self, spelling: bytes) -> int | None:
         """Where an earlier patch put the function that *spelling* means; None if none replaced it."""
-        return self.overrides.get(split_pin(spelling)[0])
+        name, version = split_pin(spelling)
+        found = self.overrides.get(name)
+        if found is None and not version and self.previous:
+            from stubgen.resolve.unanswered import earlier_answer
+
+            earlier = earlier_answer(self.previous, name, self.in_host.get(name, []), self.host.image)
+            if earlier is not None and earlier.candidate.kind is Kind.FUNCTION:
+                return earlier.candidate.address + earlier.patch.slide
+        return found
+
+    def in_earlier_patches(self, name: bytes) -> set[int]:
+        """Where earlier patches have data or functions called *name*."""
+        return {c.address + patch.slide for patch in self.previous.patches for c in patch.find(name)}
 
     def is_a_librarys(self, name: bytes) -> bool:
         """Whether a library that the patch needs has *name*, and the host at most a static symbol of it."""
@@ -414,7 +441,7 @@ def _slots(question: _Question) -> Iterator[Finding]:
         name, addend, descriptor = parse_symbol(symbol)
         raw = question.patch.read_at(address, 16 if descriptor else 8, "a slot")
         value = int.from_bytes(raw[-8:], "little") - addend
-        expected = set()
+        expected = question.in_earlier_patches(name)
         for candidate in question.candidates(name):
             offset = question.host.image.thread_offset(candidate.address)
             if candidate.kind is Kind.THREAD_LOCAL and offset is not None:

@@ -34,7 +34,7 @@ from stubgen.linkplan.own_folders import own_folders
 from stubgen.options import BtiPolicy, Options, read_options
 from stubgen.origin.account import Inputs, LinkInput
 from stubgen.origin.sources import Source
-from stubgen.replaced import Replaced, replaced_by
+from stubgen.replaced import Replaced, replaced_by, replaced_in
 from stubgen.resolve.needed import open_objects
 from stubgen.resolve.verdicts import Decision, Verdict
 
@@ -53,6 +53,8 @@ class Linked:
     checked: Checked
     replaced: Replaced
     """The host's functions that the patch defines anew."""
+    replaced_in_previous: tuple[tuple[str, Replaced], ...]
+    """The path of each earlier patch, and those of its functions."""
 
     @property
     def replaces(self) -> dict[str, int]:
@@ -156,18 +158,20 @@ def link_patch(
             exports=wanted.exports,
             libraries=wanted.libraries,
             overrides=wanted.overrides,
+            previous=judged.needed.previous,
             pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
             facts=builder.facts,
         )
         _refuse_findings(replace(checked, patch=os.fspath(output)), judged.problems)
         assert checked.account is not None  # noqa: S101  # check_linked() makes one of every patch
         replaced = replaced_by(checked.account, builder.host, judged.slide.value, objects_of_host)
+        earlier = tuple((patch.path, replaced_in(checked.account, patch)) for patch in judged.needed.previous.patches)
         checkpoint()
         if special:
             write_output(target, linked.read_bytes())
         else:
             os.replace(linked, target)
-    return Linked(Path(output), built, plan, tuple(command), messages, checked, replaced)
+    return Linked(Path(output), built, plan, tuple(command), messages, checked, replaced, earlier)
 
 
 def _link_inputs(

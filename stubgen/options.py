@@ -14,14 +14,17 @@ from stubgen.common.arguments import (
     check_keywords,
     choice,
     flag,
+    listed,
     mapping,
     name_list,
     number,
     optional,
+    path,
     path_list,
 )
 from stubgen.common.row import Row
 from stubgen.errors import UsageError
+from stubgen.host.previous import PreviousPatch
 from stubgen.resolve.verdicts import DataPolicy, TlsPolicy
 
 
@@ -52,6 +55,8 @@ class Options(TypedDict, total=False):
     """Bound copies use the host's writable variables where patch and host both define them; needs ``bind``."""
     overrides: Mapping[str, int] | None
     """Name -> runtime address of the function that replaced the host's, from earlier patches."""
+    previous: Sequence[PreviousPatch | tuple[StrPath, int] | tuple[StrPath, int, str]]
+    """The patches that the process loaded before, in that order: hosts too, for functions, variables and state."""
     whole_archive: bool
     """Take every member of archives, not only those that something refers to."""
     archives: Sequence[StrPath]
@@ -76,6 +81,7 @@ class BuildOptions(Row):
     tls: TlsPolicy = TlsPolicy.AUTO
     keep_state: bool = False
     overrides: Mapping[str, int] = {}
+    previous: tuple[PreviousPatch, ...] = ()
     whole_archive: bool = False
     archives: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
@@ -114,6 +120,18 @@ def _address(name: str, value: object) -> int:
     return address
 
 
+def previous_patches(name: str, value: object) -> tuple[PreviousPatch, ...]:
+    """Earlier patches, each with its address in the process."""
+    return () if value is None else listed(name, value, "PreviousPatch", _previous_patch)
+
+
+def _previous_patch(name: str, value: object) -> PreviousPatch:
+    if not isinstance(value, tuple) or not 2 <= len(value) <= 3:
+        raise UsageError(f"{name}: {value!r} is no earlier patch; give PreviousPatch(path, address)")
+    symbol = value[2] if len(value) == 3 else None
+    return PreviousPatch(path(name, value[0]), number(name, value[1]), optional(a_name, name, symbol))
+
+
 READERS: dict[str, Callable[[str, object], Any]] = {
     "anchor": partial(optional, a_name),
     "slide": partial(optional, number),
@@ -123,6 +141,7 @@ READERS: dict[str, Callable[[str, object], Any]] = {
     "tls": partial(choice, TlsPolicy),
     "keep_state": flag,
     "overrides": addresses,
+    "previous": previous_patches,
     "whole_archive": flag,
     "archives": path_list,
     "exports": name_list,

@@ -13,6 +13,7 @@ from functools import cached_property
 from stubgen.common.row import Row
 from stubgen.common.text import as_text, counted
 from stubgen.host import Host
+from stubgen.host.previous import EarlierPatch
 from stubgen.image import Candidate, Kind
 from stubgen.origin.account import Account, LinkInput, symbols_of
 from stubgen.origin.sources import Origin, Source
@@ -144,10 +145,22 @@ def replaced_by(account: Account, host: Host, slide: int, linked: Sequence[str] 
     Nothing is the patch's own where the account knows no inputs (``Inputs.files``). *linked*: the paths of the objects
     that the host's link named.
     """
-    functions = _own_functions(account, Files(host.image, linked))
+    in_host = {definition.symbol.name: definition.host for definition in account.definitions}
+    return _replaced(account, Files(host.image, linked), slide, in_host.__getitem__)
+
+
+def replaced_in(account: Account, patch: EarlierPatch) -> Replaced:
+    """Likewise, what it replaces in an earlier patch."""
+    patch.learn({definition.symbol.name for definition in account.definitions})
+    return _replaced(account, Files(patch.image), patch.slide, patch.find)
+
+
+def _replaced(account: Account, files: Files, slide: int, find: Callable[[bytes], Sequence[Candidate]]) -> Replaced:
+    host = files.host
+    functions = _own_functions(account, files, find)
     tables = [table for item in account.inputs.files for table in item.image.symbol_tables]
-    siblings = with_siblings({own.symbol.name for own in functions}, [*tables, *host.image.symbol_tables[:1]])
-    names = host.image.names_at({c.address for own in functions for c in own.candidates})
+    siblings = with_siblings({own.symbol.name for own in functions}, [*tables, *host.symbol_tables[:1]])
+    names = host.names_at({c.address for own in functions for c in own.candidates})
     rows = []
     for own in functions:
         own.has_siblings = own.symbol.name in siblings
@@ -158,15 +171,15 @@ def replaced_by(account: Account, host: Host, slide: int, linked: Sequence[str] 
     return Replaced(tuple(sure), tuple(undecided))
 
 
-def _own_functions(account: Account, files: Files) -> list[_Own]:
+def _own_functions(account: Account, files: Files, find: Callable[[bytes], Sequence[Candidate]]) -> list[_Own]:
     """The functions of the patch's objects whose name the host has too."""
     objects = {item.origin: item for item in account.inputs.files if item.source is Source.OBJECT}
     symbols = {origin: _function_symbols(item) for origin, item in objects.items()}
     found: dict[tuple[Origin, bytes], _Own] = {}
     for definition in account.definitions:
         origin, name = definition.origin, definition.symbol.name
-        candidates = [c for c in definition.host if c.kind in _FUNCTIONS]
         symbol = symbols.get(origin, {}).get(name)
+        candidates = [c for c in find(name) if c.kind in _FUNCTIONS] if symbol is not None else []
         if candidates and symbol is not None and definition.symbol.kind in _FUNCTIONS:
             own = found.get((origin, name)) or _Own(objects[origin], symbol, candidates, files)
             found[origin, name] = own

@@ -22,6 +22,7 @@ from stubgen.host.index import Identity
 from stubgen.host.slide import Slide
 from stubgen.image.opening import open_image
 from stubgen.resolve.needed import Needed, Opened, open_objects, read_needed
+from stubgen.resolve.previous import NO_PATCHES, Previous
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.resolver import resolve
 from stubgen.resolve.verdicts import BoundPolicy, Policy
@@ -29,6 +30,7 @@ from stubgen.stub.facts import LibraryFacts
 
 if TYPE_CHECKING:
     from stubgen.borrow.homes import LinkFiles
+    from stubgen.host.previous import EarlierPatch, OpenedPatch, PreviousPatch
 
 TICK = 20_000_000  # nanoseconds
 """File systems stamp files by a clock that ticks, at most this slowly; two writes in one tick look like one."""
@@ -162,6 +164,7 @@ class Session:
         self._needed = FileCache[Needed](SETS, most_bytes)
         self._borrowed = FileCache[tuple[Needed, object]](SETS, most_bytes)
         self._supplied = FileCache[Mapping[bytes, str]](SETS, most_bytes)
+        self._patches = FileCache["OpenedPatch"](SETS, most_bytes)
         self._resolutions: list[_KnownResolution] = []  # the last used at the end
         self._facts: dict[bool, LibraryFacts] = {}
 
@@ -254,6 +257,37 @@ class Session:
 
         return self._supplied.get(names, names, read)
 
+    def previous(self, patches: Sequence[PreviousPatch], host: Host, slide: Slide, facts: LibraryFacts) -> Previous:
+        """The earlier *patches* of the process in which *host* is at *slide*, in the order in which they were loaded.
+
+        Raises:
+            InputError: a file is no linked patch, or its symbol table is stripped.
+            AnchorRefusal: an address cannot be right.
+            PatchRefusal: a patch was linked for another process or another host.
+        """
+        if not patches:
+            return NO_PATCHES
+        from stubgen.host.previous import open_earlier
+
+        opened: list[EarlierPatch] = []
+        for patch in patches:
+            content = self._opened_patch(os.fspath(patch.path), facts)
+            opened.append(open_earlier(patch, content, host, slide.value, opened))
+        return Previous(opened)
+
+    def _opened_patch(self, path: str, facts: LibraryFacts) -> OpenedPatch:
+        def read() -> tuple[OpenedPatch, bool]:
+            from stubgen.host.previous import OpenedPatch
+            from stubgen.stub.find import find_stubs
+            from stubgen.stub.slots import parse_symbol, slots_of
+
+            image = open_image(read_input(path, copied=self._copied), path)
+            stubs = {stub.address: (stub.name, stub.target) for stub in find_stubs(image, facts)}
+            read_from_slots = frozenset(parse_symbol(symbol)[0] for symbol, _ in slots_of(image))
+            return OpenedPatch(image, stubs, read_from_slots), True
+
+        return self._patches.get(path, [path], read)
+
     def resolve(
         self,
         needed: Needed,
@@ -265,7 +299,7 @@ class Session:
         overrides: Mapping[bytes, int],
     ) -> Resolution:
         """The resolution that :func:`~stubgen.resolve.resolver.resolve` makes; a known one is moved to *slide*."""
-        if overrides:  # addresses of one process
+        if overrides or needed.previous:  # addresses of one process
             return resolve(needed, host, slide, policy, supplied=supplied, overrides=overrides)
         question = (needed, host, supplied)
         for earlier in self._resolutions[::-1]:

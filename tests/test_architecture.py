@@ -24,8 +24,12 @@ LEVELS: tuple[dict[str, str], ...] = (
         "symbols": "versions similar rust cxx numbering placed wrapped",
     },
     {"image": "dwarf . archive elf macho opening text_stub"},
-    {"host": "index . slide"},
-    {"resolve": "needed verdicts candidates unanswered storage same_file keep_state constants resolution resolver"},
+    {"host": "index . slide previous"},
+    {
+        "resolve": (
+            "previous needed verdicts candidates unanswered storage same_file keep_state constants resolution resolver"
+        )
+    },
     {"borrow": "object unwind elf atoms places presence macho_object macho_unwind macho homes ."},
     {"compare": "fields parts unwind equality elf macho ."},
     {

@@ -293,6 +293,10 @@ OVERWRITES = {
     "build --report object": ([*BUILD, "-o", "s.o", "--report", "patch.o"], "--report patch.o would overwrite"),
     "build --report output": ([*BUILD, "-o", "s.o", "--report", "s.o"], "would overwrite what -o writes"),
     "build -o map": ([*BUILD, "--override", "map@0x1000", "-o", "map"], "-o map would overwrite the input map"),
+    "build -o earlier patch": (
+        [*BUILD, "--previous", "map@0x1000", "-o", "map"],
+        "-o map would overwrite the input map",
+    ),
     "link -o host": ([*LINK, "-o", "host"], "-o host would overwrite the input host"),
     "link -o object": ([*LINK, "-o", "patch.o"], "-o patch.o would overwrite the input patch.o"),
     "link -o .": ([*LINK, "-o", "."], ".: is a directory; name a file for -o to write"),

@@ -59,6 +59,15 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "above user space": ({"overrides": {"f": 1 << 48}}, r"overrides\['f'\] is 0x1000000000000, where no instruction"),
     "between instructions": ({"overrides": {"f": 0x1001}}, r"overrides\['f'\] is 0x1001, where no instruction can be"),
     "an address in words": ({"overrides": {"f": "0x1000"}}, r"overrides\['f'\] is '0x1000'; give a number"),
+    "one earlier patch": (
+        {"previous": "p.so"},
+        "previous is the one PreviousPatch p.so; give a list of PreviousPatchs",
+    ),
+    "an earlier patch nowhere": (
+        {"previous": ["p.so"]},
+        r"previous: 'p.so' is no earlier patch; give Prev",
+    ),
+    "an earlier patch in words": ({"previous": [("p.so", "0x1000")]}, "previous is '0x1000'; give a number"),
     "a name in bytes": ({"overrides": {b"f": 4}}, "overrides: b'f' is no name"),
 }
 

@@ -179,6 +179,7 @@ class _Borrowing(ABC):
         meanings = self.needed.meanings
         new = [meanings.get(n, n) for n, weak in member.undefined.items() if not weak and n not in member.located]
         new = [n for n in new if not (n in asked or n in self.defined or is_linkers_own(self.needed.format, n))]
+        new = [n for n in new if not self.needed.previous.has(n)]
         self.symbols.learn(new)
         lacking = [n for n in new if n not in self.supplied and not self.symbols.has(n)]
         local = [n for n in new if self.symbols.may_be_static(n)]
@@ -187,6 +188,23 @@ class _Borrowing(ABC):
         self.suppliers |= suppliers
         self.doubts |= doubts
         return [*lacking, *static]
+
+    def _refuse_second_state(self, member: _Member, image: Image) -> None:
+        """Refuse *image*, what is taken of *member*, if an earlier patch took some of it and both have its state.
+
+        Raises:
+            SymbolRefusal: the message says how to link the earlier patch instead.
+        """
+        weak = {function.name for function in member.image.functions() if function.weak}
+        own = sorted(set(member.image.definitions()) - weak) if self.needed.previous else []
+        names = [as_text(name) for name in own if self.needed.previous.has(name)]
+        if names and any(variable.writable for variable in image.variables()):
+            wanted = ", ".join(map(as_text, member.wanted))
+            raise SymbolRefusal(
+                f"{wanted}: {member.title} has it, and an earlier patch has {', '.join(names)} of that member: a "
+                f"second copy of the member would have state of its own; start anew, with {wanted} needed by the first "
+                f"patch that takes of the member, or in the host (-u NAME)"
+            )
 
     def _joined(self) -> Needed:
         if not self.members:
@@ -199,6 +217,7 @@ class _Borrowing(ABC):
         several = {name for name, count in kept.items() if count > 1}
         for member in self.members.values():
             images.append(open_image(member.content(near, several), member.title))
+            self._refuse_second_state(member, images[-1])
             borrowed.append(
                 Borrowed(
                     member.title,
@@ -209,6 +228,7 @@ class _Borrowing(ABC):
             )
             located.update(member.located)
         return needed_of(images, self.needed.meanings)._replace(
+            previous=self.needed.previous,
             borrowed=tuple(borrowed),
             located=located,
             suppliers=self.suppliers,

@@ -6,7 +6,15 @@ import argparse
 
 from stubgen.check import Checked, check_patch
 from stubgen.commands import SCHEMA, Outcome
-from stubgen.commands.options import add_cache_option, address, overrides, table, write_report
+from stubgen.commands.options import (
+    add_cache_option,
+    add_previous_option,
+    address,
+    overrides,
+    previous_patches,
+    table,
+    write_report,
+)
 from stubgen.common.files import keep_apart
 from stubgen.common.text import as_text
 from stubgen.errors import PatchRefusal, UsageError
@@ -34,6 +42,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
         metavar="MAP@BASE",
         help="an earlier patch, loaded at BASE, that the patch was linked to call (link --override-map)",
     )
+    add_previous_option(parser)
     parser.add_argument("--export", action="append", default=[], metavar="SYM", help="a name that dlsym must find")
     parser.add_argument(
         "--library", action="append", default=[], metavar="FILE", help="a library that will be loaded beside it"
@@ -58,8 +67,11 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     if arguments.anchor is not None and arguments.aslr_reference is None:
         raise UsageError("--anchor says nothing without the address at which the process has it: add --aslr-reference")
     given = [arguments.patch, arguments.host, *arguments.library, *arguments.object]
+    given += [argument.rpartition("@")[0] for argument in arguments.previous]
     keep_apart({"--map": arguments.map}, [*given, *filter(None, (arguments.stub, arguments.link_map))])
-    replaced = overrides(arguments.override)
+    replaced, earlier = overrides(arguments.override), previous_patches(arguments.previous)
+    if earlier and arguments.aslr_reference is None and arguments.slide is None:
+        raise UsageError("--previous is about one process: add --aslr-reference or --slide")
     session = session or Session(mapped=True)
     host = session.host(arguments.host, cache=arguments.cache)
     checked = check_patch(
@@ -69,6 +81,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         exports=arguments.export,
         libraries=arguments.library,
         overrides=replaced,
+        previous=earlier,
         objects=arguments.object,
         stub=arguments.stub,
         link_map=arguments.link_map,

@@ -73,7 +73,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     verdicts = {"decisions": decisions, "duplicates": shared_variable_documents(shared)}
     write_report(arguments.report, {"schema": SCHEMA, "command": "link", **verdicts})
     write_map(arguments.map, linked.checked, "link", str(linked.output))
-    replaced = replaced_documents(linked.replaced)
+    replaced = replaced_documents(linked.replaced, linked.replaced_in_previous)
     write_report(arguments.override_map, {"schema": SCHEMA, "functions": linked.replaces, **replaced})
     document = {
         "output": str(linked.output),

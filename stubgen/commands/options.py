@@ -12,6 +12,7 @@ from stubgen.common.text import as_bytes
 from stubgen.errors import MalformedInput, UsageError
 
 if TYPE_CHECKING:
+    from stubgen.host.previous import PreviousPatch
     from stubgen.host.slide import Slide
     from stubgen.options import Options
     from stubgen.replaced import Replaced, Replacement
@@ -70,6 +71,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         metavar="MAP@BASE",
         help="call an earlier patch, loaded at BASE, where it replaced the host's functions (link --override-map)",
     )
+    add_previous_option(parser)
     parser.add_argument("--whole-archive", action="store_true", help="take every member of the patch's archives")
     parser.add_argument(
         "--archive",
@@ -102,6 +104,18 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
 
 
+def add_previous_option(parser: argparse.ArgumentParser) -> None:
+    """``--previous``, for the commands that have to do with a patched process."""
+    parser.add_argument(
+        "--previous",
+        action="append",
+        default=[],
+        metavar="PATCH@ADDR",
+        help="a patch that the process loaded before, and its load address, or PATCH@NAME=ADDR with a symbol's; its "
+        "functions, variables and state count as the host's do; repeat it, the oldest first",
+    )
+
+
 def add_cache_option(parser: argparse.ArgumentParser) -> None:
     """``--no-cache``, for the commands that open a host."""
     parser.add_argument(
@@ -122,6 +136,7 @@ def judge_options(arguments: argparse.Namespace) -> Options:
         "tls": arguments.tls,
         "keep_state": arguments.keep_state,
         "overrides": overrides(arguments.override),
+        "previous": previous_patches(arguments.previous),
         "whole_archive": arguments.whole_archive,
         "archives": arguments.archive,
         "exports": arguments.export,
@@ -137,7 +152,7 @@ def keep_outputs_apart(arguments: argparse.Namespace, **others: str | None) -> N
     """
     outputs = {"-o": arguments.output, "--report": arguments.report}
     outputs |= {f"--{name.replace('_', '-')}": path for name, path in others.items()}
-    maps = [argument.rpartition("@")[0] for argument in arguments.override]
+    maps = [argument.rpartition("@")[0] for argument in (*arguments.override, *arguments.previous)]
     extra = getattr(arguments, "extra", [])
     keep_apart(outputs, [arguments.host, *arguments.objects, *arguments.library, *extra, *filter(None, maps)])
 
@@ -163,6 +178,27 @@ def overrides(arguments: Iterable[str]) -> dict[str, int]:
                 f"--override {argument}: no library is loaded at {base}: a base is a whole number of pages"
             )
         found |= {name: start + offset for name, offset in _override_map(path, start).items()}
+    return found
+
+
+def previous_patches(arguments: Iterable[str]) -> list[PreviousPatch]:
+    """Earlier patches, ``PATCH@ADDR`` or ``PATCH@NAME=ADDR`` each.
+
+    Raises:
+        UsageError: an argument has no address.
+    """
+    from stubgen.host.previous import PreviousPatch
+
+    found = []
+    for argument in arguments:
+        path, _, where = argument.rpartition("@")
+        symbol, _, runtime = where.rpartition("=")
+        if not path:
+            raise UsageError(
+                f"--previous {argument}: give the patch and where it is loaded, as PATCH@0x7f12340000, or with the "
+                f"address of one of its symbols, as PATCH@NAME=0x7f12340680"
+            )
+        found.append(PreviousPatch(path, address(runtime), symbol or None))
     return found
 
 
@@ -206,21 +242,26 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def replaced_documents(replaced: Replaced) -> dict[str, object]:
-    """What the patch replaces, for ``--json`` and ``--override-map``."""
+def replaced_documents(replaced: Replaced, previous: Iterable[tuple[str, Replaced]]) -> dict[str, object]:
+    """What the patch replaces, in the host and in earlier patches, for ``--json`` and ``--override-map``."""
+    earlier = [{"patch": path, **_replaced_document(found, "copies")} for path, found in previous]
+    return {**_replaced_document(replaced, "host"), "previous": earlier}
+
+
+def _replaced_document(replaced: Replaced, place: str) -> dict[str, object]:
     return {
-        "replaced": [_replacement_document(item) for item in replaced.functions],
-        "undecided": [{**_replacement_document(item), "reason": item.reason} for item in replaced.undecided],
+        "replaced": [_replacement_document(item, place) for item in replaced.functions],
+        "undecided": [{**_replacement_document(item, place), "reason": item.reason} for item in replaced.undecided],
     }
 
 
-def _replacement_document(item: Replacement) -> dict[str, object]:
+def _replacement_document(item: Replacement, place: str) -> dict[str, object]:
     return {
         "name": item.name,
         "object": item.object,
         "local": item.local,
         "address": item.address,
-        "host": [
+        place: [
             {"static_address": copy.static_address, "runtime_address": copy.runtime_address, "names": list(copy.names)}
             for copy in item.copies
         ],
@@ -236,6 +277,7 @@ def shared_variable_documents(variables: Iterable[SharedVariable]) -> list[dict[
             "writable": variable.writable,
             "forwarded": variable.forwarded,
             "obstacle": variable.reason_not_kept,
+            "patch": variable.patch or None,
         }
         for variable in variables
     ]
@@ -273,6 +315,7 @@ def decision_documents(decisions: Iterable[Decision]) -> list[dict[str, object]]
             "runtime_address": decision.runtime_address,
             "candidates": list(decision.candidates),
             "used_by": list(decision.used_by),
+            "patch": decision.patch or None,
         }
         for decision in decisions
     ]

@@ -399,6 +399,11 @@ class Image(ABC):
     def named(self, prefix: bytes) -> Iterator[tuple[bytes, int]]:
         """Name and virtual address of every defined symbol of a linked image whose name begins with *prefix*."""
 
+    @property
+    @abstractmethod
+    def first_address(self) -> int:
+        """Virtual address, in a linked image, of the page with the file's first byte: what ``dladdr`` tells of it."""
+
     @abstractmethod
     def executable_ranges(self) -> list[tuple[int, int]]:
         """First and one-past-last virtual address of each executable segment."""

@@ -579,6 +579,10 @@ class ElfImage(Image):
                 if name.startswith(prefix) and table.st_shndx[index] != c.SHN_UNDEF:
                     yield name, table.st_value[index]
 
+    @property
+    def first_address(self) -> int:
+        return min((start for start, _ in self._loaded), default=0) & -self.page_size
+
     def executable_ranges(self) -> list[tuple[int, int]]:
         return self.file.executable_ranges()
 

@@ -442,6 +442,10 @@ class MachOImage(Image):
                 if name.startswith(prefix) and table.n_type[index] & c.N_TYPE == c.N_SECT:
                     yield name, table.n_value[index]
 
+    @property
+    def first_address(self) -> int:
+        return next((s.vmaddr for s in self.file.segments if not s.fileoff and s.filesize), 0)
+
     def executable_ranges(self) -> list[tuple[int, int]]:
         return self.file.executable_ranges()
 

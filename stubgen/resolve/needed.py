@@ -12,6 +12,7 @@ from stubgen.errors import InputError, UnsupportedInput, UsageError
 from stubgen.image import Candidate, FileType, Image, Reference, Variable
 from stubgen.image.archive import is_archive, is_thin, members
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
+from stubgen.resolve.previous import NO_PATCHES, Previous
 from stubgen.symbols.wrapped import wrapped_meanings
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Needed(Row):
     """Name -> the shared library that has it, where nobody can tell whether the host's own is a static one."""
     roots: frozenset[bytes] = frozenset()
     """Names that count as referred to: what the patch must export."""
+    previous: Previous = NO_PATCHES
+    """The earlier patches of the process, which answer references before the host does."""
     meanings: Mapping[bytes, bytes] = {}
     """Spelling in an object -> the one that the linker looks for instead, and that counts everywhere here."""
 

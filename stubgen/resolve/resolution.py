@@ -10,6 +10,7 @@ from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text
 from stubgen.host.slide import Slide
 from stubgen.resolve.needed import Needed
+from stubgen.resolve.previous import Earlier
 from stubgen.resolve.verdicts import Decision, SharedVariable, SlotKind, Target, Verdict
 
 
@@ -43,20 +44,25 @@ class Resolution(Row):
     """The variables that both the patch and the host define."""
     fixed: frozenset[bytes]
     """Spelling of what stays where it is in every process: absolute values, and what an earlier patch replaced."""
+    earlier: Mapping[bytes, Earlier] = {}
+    """Spelling -> the definition in an earlier patch that it means."""
 
     def decisions(self) -> Iterator[Decision]:
         """All verdicts: trampolines, then the others, each in order of first use."""
         titles, users, remarks = self.needed.inputs, self.needed.users, self.stubs.remarks
         distance, usual = self.slide.value, "the host has one function of that name"
+        earlier = self.earlier
         for spelling, address in zip(self.stubs.spellings, self.stubs.addresses, strict=True):
+            found = earlier.get(spelling)
             yield Decision(
                 as_text(spelling),
                 Verdict.TRAMPOLINE,
                 remarks.get(spelling, usual),
-                address - distance,
+                address - distance if found is None else found.candidate.address,
                 address,
                 (),
                 tuple([titles[number] for number in users.get(spelling, ())]),
+                patch="" if found is None else found.patch.path,
             )
         yield from self.others
 

@@ -18,11 +18,12 @@ from stubgen.common.text import as_text
 from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
 from stubgen.host.slide import Slide
-from stubgen.image import Candidate, Kind, Reference, Variable
+from stubgen.image import Candidate, Image, Kind, Reference, Variable
 from stubgen.resolve.candidates import meaning
 from stubgen.resolve.needed import Needed
+from stubgen.resolve.previous import Earlier
 from stubgen.resolve.resolution import Resolution, StubColumns
-from stubgen.resolve.unanswered import is_static_c_name
+from stubgen.resolve.unanswered import earlier_answer, is_static_c_name
 from stubgen.resolve.verdicts import (
     ABSOLUTE_VISIBILITY,
     IMAGE_NAMES,
@@ -41,6 +42,7 @@ from stubgen.resolve.verdicts import (
 from stubgen.symbols.versions import plain_name, split_pin
 
 if TYPE_CHECKING:
+    from stubgen.host.previous import EarlierPatch
     from stubgen.resolve.constants import Constants
     from stubgen.resolve.same_file import Files
 
@@ -120,8 +122,10 @@ class _Resolver(ABC, Generic[PolicyT]):
         self.host = host
         self.slide = slide
         self.visibility = ABSOLUTE_VISIBILITY.get((host.image.format, host.image.libc))
-        self.executable = host.image.executable_ranges()
-        self.guarded = host.image.branch_targets_guarded
+        self.patch: EarlierPatch | None = None  # the earlier patch that answers what is at hand; None for the host
+        self.executable: dict[EarlierPatch | None, list[tuple[int, int]]] = {None: host.image.executable_ranges()}
+        self._files: dict[EarlierPatch | None, Files] = {}
+        self.earlier: dict[bytes, Earlier] = {}
         self.spellings: list[bytes] = []
         self.addresses = array("Q")
         self.remarks: dict[bytes, str] = {}
@@ -139,12 +143,15 @@ class _Resolver(ABC, Generic[PolicyT]):
             Kind.IMPORT: self._import,
         }
 
-    @cached_property
+    @property
     def files(self) -> Files:
-        """Which of the patch's files are the host's."""
-        from stubgen.resolve.same_file import Files
+        """Which of the patch's files are those of the image at hand."""
+        if self.patch not in self._files:
+            from stubgen.resolve.same_file import Files
 
-        return Files(self.host.image, self.policy.linked if isinstance(self.policy, BoundPolicy) else ())
+            linked = self.policy.linked if isinstance(self.policy, BoundPolicy) and self.patch is None else ()
+            self._files[self.patch] = Files(self._image, linked)
+        return self._files[self.patch]
 
     @abstractmethod
     def _targets(self) -> Mapping[bytes, Target] | None:
@@ -172,7 +179,9 @@ class _Resolver(ABC, Generic[PolicyT]):
 
     def run(self) -> Resolution:
         names = {reference.name for reference in self.needed.references}
-        found = self.host.find(names.union(variable.name for variable in self.needed.variables))
+        names.update(variable.name for variable in self.needed.variables)
+        found = self.host.find(names)
+        self.needed.previous.learn(names)
         for reference in self.needed.references:
             located = self.needed.located.get(reference.name)
             if located is not None:
@@ -197,6 +206,7 @@ class _Resolver(ABC, Generic[PolicyT]):
             bound_targets=self._targets(),
             shared_variables=shared,
             fixed=frozenset(self.fixed),
+            earlier=self.earlier,
         )
 
     def _shared_variables(self, found: Mapping[bytes, Sequence[Candidate]]) -> Iterator[SharedVariable]:
@@ -208,8 +218,34 @@ class _Resolver(ABC, Generic[PolicyT]):
         for name, variables in by_name.items():
             kind = Kind.THREAD_LOCAL if variables[0].thread_local else Kind.DATA
             pool = [c for c in found.get(name, ()) if c.name == name and c.kind is kind]
-            if pool:
-                yield self._share(variables, pool)
+            earlier = self._earlier_variables(name, kind) if self.needed.previous else []
+            if pool or earlier:
+                yield self._share_first(variables, pool, earlier)
+
+    def _earlier_variables(self, name: bytes, kind: Kind) -> list[tuple[EarlierPatch, list[Candidate]]]:
+        """The earlier patches whose code uses a variable of theirs of that name, and what may be it."""
+        found = []
+        for patch in self.needed.previous.patches:
+            pool = [candidate for candidate in patch.find(name) if candidate.kind is kind]
+            if pool and not patch.uses_anothers(name):
+                found.append((patch, pool))
+        return found
+
+    def _share_first(
+        self,
+        variables: Sequence[Variable],
+        pool: Sequence[Candidate],
+        earlier: Sequence[tuple[EarlierPatch, Sequence[Candidate]]],
+    ) -> SharedVariable:
+        """The oldest variable that surely is the patch's: the host's, else that of an earlier patch."""
+        answers = [self._share(variables, pool)] if pool else []
+        for patch, candidates in earlier:
+            if answers and answers[-1].forwarded:
+                break
+            self.patch = patch
+            answers.append(self._share(variables, candidates)._replace(patch=patch.path))
+            self.patch = None
+        return answers[-1]
 
     def _compare_constants(
         self, variables: Mapping[bytes, Sequence[Variable]], found: Mapping[bytes, Sequence[Candidate]]
@@ -223,6 +259,8 @@ class _Resolver(ABC, Generic[PolicyT]):
             from stubgen.resolve.keep_state import Pair, reason_not_to_ask
 
             reason = reason_not_to_ask(Pair(variables, candidates, self.files))
+            if first.thread_local and self.patch is not None:
+                reason = reason or "it is a thread-local of an earlier patch, which no constant reaches"
         return SharedVariable(as_text(first.name), first.size, first.writable, forwarded=False, reason_not_kept=reason)
 
     def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
@@ -235,7 +273,7 @@ class _Resolver(ABC, Generic[PolicyT]):
             self._other(reference, Verdict.LINKER, "every linked image has its own, from the linker or start-up code")
             return
         pool, remark = meaning(reference, candidates)
-        if self._is_a_librarys(reference, pool):
+        if self._is_an_earlier_patchs(reference, pool) or self._is_a_librarys(reference, pool):
             return
         if not pool:
             if reference.weak:
@@ -263,6 +301,24 @@ class _Resolver(ABC, Generic[PolicyT]):
         if remark:
             self.remarks[reference.spelling] = remark
         self.rules[candidate.kind](reference, candidate)
+
+    def _is_an_earlier_patchs(self, reference: Reference, pool: Sequence[Candidate]) -> bool:
+        """Whether *reference* means a definition in an earlier patch: then that answers it."""
+        earlier = None
+        if self.needed.previous and not reference.version:
+            earlier = earlier_answer(self.needed.previous, reference.name, pool, self.host.image)
+        if earlier is None:
+            return False
+        self.patch, candidate = earlier
+        self.remarks[reference.spelling] = f"the earlier patch {self.patch.path} has it"
+        self.fixed.add(reference.spelling)
+        self.earlier[reference.spelling] = earlier
+        if candidate.kind is Kind.IFUNC:
+            self._refuse(reference, candidate, "it is an ifunc, and nothing there is the function itself")
+        else:  # a library that was loaded with RTLD_LOCAL: the loader finds nothing in it
+            self.rules[candidate.kind](reference, candidate._replace(exported=False))
+        self.patch = None
+        return True
 
     def _is_a_librarys(self, reference: Reference, pool: Sequence[Candidate]) -> bool:
         """Whether a shared library has what *reference* means, or may have it: then that is the verdict."""
@@ -318,20 +374,32 @@ class _Resolver(ABC, Generic[PolicyT]):
                 candidate,
                 f"its address {address:#x} is not a multiple of 4: no instruction is there",
             )
-        elif not any(start <= address < end for start, end in self.executable):
+        elif not any(start <= address < end for start, end in self._executable_ranges()):
             self._refuse(reference, candidate, f"its address {address:#x} is in no executable segment")
         elif (
-            self.guarded and bytes(self.host.image.read_at(address, WORD, as_text(reference.name))) not in LANDING_PADS
+            self._image.branch_targets_guarded
+            and bytes(self._image.read_at(address, WORD, as_text(reference.name))) not in LANDING_PADS
         ):
             self._refuse(
                 reference,
                 candidate,
-                "the host has BTI and this function no landing pad, since only direct calls reach it there: "
+                f"the {'host' if self.patch is None else 'earlier patch'} has BTI and this function no landing pad, "
+                "since only direct calls reach it there: "
                 "a stub's branch to it would fault; make it visible outside its unit",
             )
         else:
             self.spellings.append(reference.spelling)
             self.addresses.append(self._runtime(candidate))
+
+    @property
+    def _image(self) -> Image:
+        """What has the symbol at hand."""
+        return self.host.image if self.patch is None else self.patch.image
+
+    def _executable_ranges(self) -> list[tuple[int, int]]:
+        if self.patch not in self.executable:
+            self.executable[self.patch] = self._image.executable_ranges()
+        return self.executable[self.patch]
 
     def _datum(self, reference: Reference, candidate: Candidate) -> None:
         if self._is_code(reference, candidate):
@@ -342,7 +410,7 @@ class _Resolver(ABC, Generic[PolicyT]):
     def _is_code(self, reference: Reference, candidate: Candidate) -> bool:
         """Whether a symbol of a datum's type is code: it lies there, and the patch branches to it (GHC types it so)."""
         users = self.needed.users.get(reference.spelling, ())
-        return any(start <= candidate.address < end for start, end in self.executable) and any(
+        return any(start <= candidate.address < end for start, end in self._executable_ranges()) and any(
             self.needed.images[number].branches_to(reference.spelling) for number in users
         )
 
@@ -407,10 +475,10 @@ class _Resolver(ABC, Generic[PolicyT]):
         self._other(reference, Verdict.REFUSED, reason, static=candidate.address)
 
     def _runtime(self, candidate: Candidate) -> int:
-        address = candidate.address + self.slide.value
+        address = candidate.address + (self.slide.value if self.patch is None else self.patch.slide)
         if address >= ADDRESS_LIMIT:
             raise AnchorRefusal(
-                f"{self.host.path}: {as_text(candidate.name)} would be at {address:#x}, at or above 2^48, where user "
+                f"{self._image.name}: {as_text(candidate.name)} would be at {address:#x}, at or above 2^48, where user "
                 f"space ends: the anchor's address is wrong"
             )
         return address | candidate.tag
@@ -441,6 +509,7 @@ class _Resolver(ABC, Generic[PolicyT]):
                 runtime_address=runtime,
                 candidates=candidates,
                 used_by=_used_by(self.needed, reference.spelling),
+                patch="" if self.patch is None else self.patch.path,
             )
         )
 
@@ -532,6 +601,8 @@ class _BoundResolver(_Resolver[BoundPolicy]):
                 "it is thread-local in a shared library, where its offset from the thread pointer differs from "
                 "process to process; --tls loader leaves it to the loader if the host exports it"
             )
+            if self.patch is not None:
+                reason = "it is thread-local in a library, which no constant reaches: let a function of its file use it"
             self._unreachable_thread_local(reference, candidate, reason)
             return
         self.targets[reference.spelling] = target
@@ -545,9 +616,9 @@ class _BoundResolver(_Resolver[BoundPolicy]):
         """What reaches the host's thread-local from any thread without help from the process, if anything does."""
         if self.policy.data is DataPolicy.NONE:
             return None
-        if self.host.image.format == "macho":
+        if self._image.format == "macho":
             return Target(Kind.THREAD_LOCAL, SlotKind.ADDRESS, self._runtime(candidate))
-        offset = self.host.image.thread_offset(candidate.address)
+        offset = self._image.thread_offset(candidate.address)
         return None if offset is None else Target(Kind.THREAD_LOCAL, SlotKind.THREAD_OFFSET, offset)
 
     def _share(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
@@ -575,7 +646,9 @@ class _BoundResolver(_Resolver[BoundPolicy]):
         if constant and self.policy.data is not DataPolicy.NONE:
             from stubgen.resolve.constants import Constants
 
-            self.constants = Constants(self.needed.images, variables, found, self.files)
+            replaced = self.overrides.keys() | self.earlier.keys()  # what points to those is no longer the host's
+            in_host = {name: pool for name, pool in found.items() if name not in replaced}
+            self.constants = Constants(self.needed.images, variables, in_host, self.files)
 
     def _share_constant(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
         """One that nothing but its address tells from the host's is the host's."""

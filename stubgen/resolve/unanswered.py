@@ -13,6 +13,7 @@ from stubgen.host import Host
 from stubgen.image import Candidate, Image
 from stubgen.resolve.candidates import meaning
 from stubgen.resolve.needed import Needed
+from stubgen.resolve.previous import Earlier, Previous
 from stubgen.resolve.verdicts import IMAGE_NAMES, LINKER_PREFIXES, PROVIDED_NAMES
 
 MANGLED = {"elf": (b"_Z", b"_R"), "macho": (b"__Z", b"__R")}
@@ -29,12 +30,15 @@ class Unanswered(Row):
 
 
 def unanswered(needed: Needed, host: Host, supplied: Collection[bytes] = ()) -> Unanswered:
-    """The names of that kind; *supplied* are names that shared libraries have, as for the resolve phase."""
+    """The names of that kind that no earlier patch has.
+
+    *supplied* are names that shared libraries have, as for the resolve phase.
+    """
     found = host.find({reference.name for reference in needed.references} | {v.name for v in needed.variables})
     lacking, local = [], []
     for reference in needed.references:
         name = reference.name
-        if not is_linkers_own(needed.format, name):
+        if not is_linkers_own(needed.format, name) and not needed.previous.has(name):
             pool = meaning(reference, found.get(name, ())).candidates
             if not pool and not reference.weak and name not in supplied:
                 lacking.append(name)
@@ -51,6 +55,11 @@ def may_be_static(pool: Sequence[Candidate]) -> bool:
 def is_static_c_name(name: bytes, pool: Sequence[Candidate], host: Image) -> bool:
     """Whether *pool* are static symbols of *host* and *name* does not say which."""
     return may_be_static(pool) and not name.startswith(MANGLED[host.format]) and not host.hides_globals
+
+
+def earlier_answer(previous: Previous, name: bytes, pool: Sequence[Candidate], host: Image) -> Earlier | None:
+    """What a reference to *name* means of earlier patches; None where it means what *host* has, which is *pool*."""
+    return previous.answer(name, () if is_static_c_name(name, pool, host) else pool)
 
 
 def is_linkers_own(format_: str, name: bytes) -> bool:

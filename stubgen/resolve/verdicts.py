@@ -129,6 +129,7 @@ class SharedVariable(NamedTuple):
     writable: bool
     forwarded: bool  # bound copies use the host's after all
     reason_not_kept: str = ""  # why it is not forwarded although that was wanted, or why it would not be
+    patch: str = ""  # the earlier patch whose variable it is
 
 
 class Decision(NamedTuple):
@@ -142,6 +143,7 @@ class Decision(NamedTuple):
     candidates: tuple[str, ...]  # ambiguous: every definition; missing: close names
     used_by: tuple[str, ...]  # the objects that refer to it
     forwarded: bool = False  # thread-local, and bound copies reach the host's variable
+    patch: str = ""  # the earlier patch that defines it; static_address is in that one's file
 
     @property
     def is_problem(self) -> bool:

@@ -1,0 +1,138 @@
+"""Patches that the process loaded before: hosts beside the program, each at its own address."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
+from stubgen.common.arguments import StrPath
+from stubgen.common.row import Row
+from stubgen.common.text import as_bytes, as_text
+from stubgen.errors import AnchorRefusal, InputError, PatchRefusal
+from stubgen.host import Host
+from stubgen.image import Candidate, FileType, Image, Kind
+from stubgen.symbols.versions import split_pin
+
+
+class PreviousPatch(Row):
+    """An earlier patch, and where the process has it."""
+
+    path: StrPath
+    address: int  # in the process
+    symbol: str | None = None  # what is there; by default the file's first byte: dladdr's dli_fbase, the mach_header
+
+
+class OpenedPatch(Row):
+    """What is in an earlier patch's file."""
+
+    image: Image
+    stubs: Mapping[int, tuple[bytes, int]]  # virtual address of a stub -> the name it stands for, where it branches to
+    slots: frozenset[bytes]
+    """Names whose address its code reads from a constant: another's, also of what it defines too (--keep-state)."""
+
+
+class EarlierPatch:
+    """An earlier patch, opened.
+
+    Args:
+        path: its file.
+        opened: what is in it.
+        slide: runtime address less address in the file, in bytes.
+    """
+
+    def __init__(self, path: str, opened: OpenedPatch, slide: int) -> None:
+        self.path = path
+        self.image = opened.image
+        self.slide = slide
+        self._opened = opened
+        self._found: dict[bytes, list[Candidate]] = {}
+
+    def learn(self, names: Collection[bytes]) -> None:
+        """Look *names* up in one pass over its symbols."""
+        new = {name for name in names if name not in self._found}
+        found = self.image.find(new) if new else {}
+        stubs = self._opened.stubs
+        for name in new:
+            pool = found.get(name, ())
+            kept = [c for c in pool if c.name == name and c.kind is not Kind.IMPORT and c.address not in stubs]
+            self._found[name] = list({(c.address, c.kind, c.local): c for c in kept}.values())  # some have two tables
+
+    def find(self, name: bytes) -> list[Candidate]:
+        """What it defines under *name*, local symbols too; its stubs are the host's functions, and none of its own."""
+        self.learn((name,))
+        return self._found[name]
+
+    def uses_anothers(self, name: bytes) -> bool:
+        """Whether its code uses another's variable called *name*, whatever it defines itself."""
+        return name in self._opened.slots
+
+    def holds(self, address: int) -> bool:
+        """Whether its code is at runtime *address*."""
+        return any(start <= address - self.slide < end for start, end in self.image.executable_ranges())
+
+
+def open_earlier(
+    patch: PreviousPatch, opened: OpenedPatch, host: Host, slide: int, before: Sequence[EarlierPatch]
+) -> EarlierPatch:
+    """An earlier patch of *host*, which is at *slide*; *before* are those that were loaded before it.
+
+    Raises:
+        InputError: the file is no linked library of the host's format, or its symbol table is stripped.
+        AnchorRefusal: its address cannot be right.
+        PatchRefusal: it was linked for another process or another host.
+    """
+    image = opened.image
+    path = image.name
+    if image.file_type not in (FileType.LIBRARY, FileType.BUNDLE):
+        raise InputError(
+            f"{path}: is of another kind ({image.file_type.value}); an earlier patch is a linked shared library"
+        )
+    if image.format != host.image.format:
+        raise InputError(f"{path}: is of another format ({image.format}) than the host ({host.image.format})")
+    if not image.has_full_symbols or any(not name for name, _ in opened.stubs.values()):
+        raise InputError(
+            f"{path}: its symbol table is stripped, so that nothing tells its own functions from its stubs: give the "
+            f"patch as it was linked"
+        )
+    earlier = EarlierPatch(path, opened, _slide(patch, image, opened))
+    if any(other.slide == earlier.slide for other in before):
+        raise AnchorRefusal(f"{path}: another earlier patch is said to be at the same address, {patch.address:#x}")
+    _refuse_another_hosts(earlier, opened, host, slide, before)
+    return earlier
+
+
+def _slide(patch: PreviousPatch, image: Image, opened: OpenedPatch) -> int:
+    """How far the loader moved the patch."""
+    address, what = patch.address & UNTAGGED, "its first byte"
+    static = image.first_address
+    if patch.symbol is not None:
+        name = as_bytes(patch.symbol)
+        what = patch.symbol
+        own = [c for c in image.find((name,)).get(name, ()) if c.name == name and c.kind is not Kind.IMPORT]
+        places = {c.address for c in own if c.address not in opened.stubs and c.kind is not Kind.THREAD_LOCAL}
+        if len(places) != 1:
+            raise AnchorRefusal(f"{image.name}: defines {len(places)} symbols called {what}, whose address was given")
+        static = places.pop()
+    slide = address - static
+    if slide <= 0 or slide % image.page_size or address >= ADDRESS_LIMIT:
+        raise AnchorRefusal(
+            f"{image.name}: {what} cannot be at {patch.address:#x}: a library lies a whole number of pages of "
+            f"{image.page_size:#x} bytes above its addresses in the file"
+        )
+    return slide
+
+
+def _refuse_another_hosts(
+    earlier: EarlierPatch, opened: OpenedPatch, host: Host, slide: int, before: Sequence[EarlierPatch]
+) -> None:
+    """Hold the stubs of a patch, which have the addresses of the process that it was linked for, against this one."""
+    found = host.find({split_pin(name)[0] for name, _ in opened.stubs.values()})
+    for name, target in opened.stubs.values():
+        places = [c.address + slide for c in found.get(split_pin(name)[0], ())]
+        if target not in places and not any(other.holds(target) for other in before):
+            where = ", ".join(f"{place:#x}" for place in places) or "nowhere"
+            raise PatchRefusal(
+                f"{earlier.path}: is no earlier patch of this process: its stub of {as_text(name)} branches to "
+                f"{target:#x}, and the host's is at {where}; it was linked for another process or another build, or "
+                f"a patch that was loaded before it is not given"
+            )
