@@ -32,6 +32,9 @@ from stubgen.macho.relocations import r_word
 from stubgen.symbols.placed import LITERAL_PREFIX, placed_name
 
 POINTER = r_word(0, pcrel=False, length=3, extern=True, kind=r.ARM64_RELOC_UNSIGNED)
+HALF = r_word(0, pcrel=False, length=2, extern=True, kind=r.ARM64_RELOC_UNSIGNED)
+POINTERS = "__DATA,__stubgen_ptrs"
+"""The section of :meth:`_Writer._pointer`."""
 DISTANCE = "how far the host's is from the patch is not known before it is loaded"
 REFUSED_SECTIONS = {
     c.S_INIT_FUNC_OFFSETS: "it tells by offsets which functions are to be run at its start",
@@ -319,6 +322,7 @@ class _Writer:
         self.used: dict[bytes, None] = {}
         self._heads: dict[int, int] = {}  # start of a common information entry -> where it was put
         self._frames = Referent()  # the start of __eh_frame
+        self._pointers: dict[bytes, Referent] = {}
 
     def write(self) -> bytes:
         """The object."""
@@ -388,6 +392,10 @@ class _Writer:
             offset = use.address - atom.start
             if use.subtracted >= 0:
                 yield from self._difference(use, target, offset, content)
+            elif use.kind == r.ARM64_RELOC_POINTER_TO_GOT and self._is_hosts_data(target):
+                content[offset : offset + WORD] = (-offset % (1 << 32)).to_bytes(WORD, "little")
+                here = Referent(atom=atom.number)
+                yield Field(offset, r.ARM64_RELOC_UNSIGNED, HALF, self._pointer(target), subtracted=here)
             elif self._is_far(target) and use.kind in (r.ARM64_RELOC_PAGE21, r.ARM64_RELOC_PAGEOFF12):
                 start = starts.get(use.symbol, 0)
                 word = int.from_bytes(content[offset : offset + WORD], "little")
@@ -405,6 +413,21 @@ class _Writer:
             else:
                 yield self._field(use, target, offset, content)
         yield from self._constants(atom, content, constants)
+
+    def _is_hosts_data(self, target: Target) -> bool:
+        known = self.member.host.definitions(target.referent.name) if self._is_far(target) else []
+        return any(found.kind is Kind.DATA for found in known) and not self.member.host.imports(target.referent.name)
+
+    def _pointer(self, target: Target) -> Referent:
+        """A pointer of the patch's to what the host has: stands for a GOT entry, which linkers make of names alone."""
+        name = target.referent.name
+        if name not in self._pointers:
+            piece = self.pieces.setdefault(POINTERS, Piece("__DATA", "__stubgen_ptrs", c.S_REGULAR, 3))
+            offset = piece.add(bytes(8))
+            piece.fields.append(Field(offset, r.ARM64_RELOC_UNSIGNED, POINTER, self._referent(target)))
+            self._pointers[name] = Referent(atom=-2 - len(self.labels))
+            self.labels.append(Name(b"l_stubgen.pointer." + name, c.N_SECT, 0, piece, offset))
+        return self._pointers[name]
 
     def _constants(self, atom: Atom, content: bytearray, constants: dict[tuple[bytes, int], int]) -> Iterator[Field]:
         """Put addresses of the host's behind the code; who binds the object fills them in."""

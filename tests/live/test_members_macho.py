@@ -40,6 +40,18 @@ int foo_switch(int x) {
 MAIN = "int foo_add(int); int host_call(int by) { return foo_add(by); } int main(void) { return host_call(0); }"
 
 
+HOSTS = {
+    "folded": "-dead_strip --icf=all",
+    "a bundle": "-dead_strip -bundle -exported_symbol _main -exported_symbol _foo_add",
+    "a library": "-dead_strip -dylib -u _main -u _foo_add -exported_symbol _main -exported_symbol _foo_add",
+    "interposable": "-dead_strip -interposable",
+    "for an older system": "-dead_strip -platform_version macos 10.13 10.13",
+    "with other names": "-dead_strip -rename_section __DATA __data __DATA __mine -no_data_const",
+    "without hints": "-dead_strip -ignore_optimization_hints -S",
+}
+"""What the host is -> how it is linked."""
+
+
 def with_patch(patch: str, library: str = LIBRARY, main: str = MAIN) -> dict[str, str]:
     """The sources of a host, its library and a patch."""
     return {"main.c": main, "foo.c": library, "patch.c": patch}
@@ -172,6 +184,51 @@ def test_a_new_members_classes_come_along(tmp_path: Path) -> None:
     assert "__OBJC_$_CATEGORY_Pod_$_More" in shown
     assert {"+[Pod", "-[Pod", "-[Pod(More)"} <= set(run([need("llvm-nm-19"), linked.output]).split())
     assert "__objc_imageinfo" in objdump(linked.output, "--section-headers")
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_hosts_code_tells_however_it_was_linked(tmp_path: Path, host: str) -> None:
+    """Each of these writes the fields otherwise: what is read wrongly is another variable."""
+    patch = """
+    int foo_get(void), foo_helped(int), *foo_where(int);
+    int patch_main(int x) { return foo_get() * 1000 + foo_helped(x) + *foo_where(3); }
+    """
+    link = f"{HOSTS[host]} main.o -L. -lfoo"
+    program = make(tmp_path, with_patch(patch), {"libfoo.a": "foo.o"}, link, flags="-O2")
+    assert run_patch(program, ("main", 0), ("foo_add", 3)).call("patch_main", 1) == 3000 + 21 + 3 + 2 + 7 + 3 + 40
+
+
+def test_a_class_of_exceptions_is_the_hosts(tmp_path: Path) -> None:
+    """A handler compares the addresses of type_infos: with its own the patch never catches what the host throws."""
+    library = """
+    extern "C" { struct Oops { int x; virtual ~Oops() {} }; static int count;
+    int foo_add(int by) { if (by > 100) throw Oops(); return count += by; }
+    int foo_catch(int by) { try { return foo_add(by); } catch (Oops &oops) { return -1; } catch (int) { return -2; } } }
+    """
+    main = """
+    extern "C" { int foo_add(int); int main(void) { try { return foo_add(0); } catch (int x) { return x; } }
+    __attribute__((used, visibility("default"))) long _ZTVN10__cxxabiv117__class_type_infoE[4];
+    void _ZdlPv(void *x) {} }
+    """
+    sources = {
+        "main.cc": main.replace("void _ZdlPv", "__attribute__((used)) void _ZdlPv"),
+        "foo.cc": library,
+        "patch.c": "int foo_catch(int); int patch_main(int x) { return foo_catch(x); }",
+    }
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o"}, "-dead_strip main.o -L. -lfoo", flags="-O1 -fexceptions")
+    running = run_patch(program, ("foo_add", 3))
+    assert running.call("patch_main", 4) == 7
+    shown = objdump(tmp_path / "patch.dylib", "--section-headers")
+    match = re.search(r"__gcc_except_tab (\w+) (\w+)", shown)
+    assert match is not None, shown
+    size, start = (int(word, 16) for word in match.groups())
+    base = start + running.address("patch_main") - symbols(tmp_path / "patch.dylib")["_patch_main"]
+    meant = set()
+    for place in range(base, base + size - 3):
+        distance = int.from_bytes(running.emulator.cpu.mem_read(place, 4), "little", signed=True)
+        if 0 < distance < 0x10000:
+            meant.add(running.emulator.read_word(place + distance))
+    assert running.address("_ZTI4Oops") in meant
 
 
 def test_no_local_symbol_is_needed_where_code_tells(tmp_path: Path) -> None:
