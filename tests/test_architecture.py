@@ -23,11 +23,12 @@ LEVELS: tuple[dict[str, str], ...] = (
         "macho": "constants records relocations unwind reader writer editor fixups",
         "symbols": "versions similar rust cxx numbering placed wrapped",
     },
-    {"image": "dwarf . archive elf macho opening text_stub"},
+    {"image": "dwarf . archive reach_elf reach_macho elf macho opening text_stub"},
     {"host": "index . slide previous"},
     {
         "resolve": (
-            "previous needed verdicts candidates unanswered storage same_file keep_state constants resolution resolver"
+            "previous needed verdicts candidates unanswered storage initialisers same_file keep_state constants "
+            "resolution resolver"
         )
     },
     {"borrow": "object unwind elf atoms places presence macho_object macho_unwind macho homes ."},

@@ -84,11 +84,10 @@ class Import(Row):
 class DefiningObject:
     """What an object says that all its variables have in common."""
 
-    def __init__(self, image: Image, symbols: NameTable, prefix: bytes, runs_initialisers: bool) -> None:
+    def __init__(self, image: Image, symbols: NameTable, prefix: bytes) -> None:
         self.image = image
         self.symbols = symbols
         self.prefix = prefix  # what the format puts before each of a language's names: Mach-O an underscore
-        self.runs_initialisers = runs_initialisers  # it has code that runs when it is loaded
 
     @cached_property
     def names(self) -> frozenset[bytes]:
@@ -113,6 +112,30 @@ class Variable(NamedTuple):
     is_kept_apart: bool  # it can be told from its neighbours; Mach-O: by MH_SUBSECTIONS_VIA_SYMBOLS
     defined_in: DefiningObject
     place: int = 0  # where its object's debug information says that it is
+
+
+PLACE_SHIFT = 40
+"""ELF: bits below the section's index in a variable's ``place``, more than any section has bytes."""
+
+
+class Reach(ABC):
+    """What of an object refers to what else, piece by piece; a piece is a number."""
+
+    @abstractmethod
+    def initialisers(self) -> list[tuple[int, bytes]]:
+        """The pieces that run when what is linked from it is loaded, and their names."""
+
+    @abstractmethod
+    def targets(self, piece: int) -> Collection[int | bytes]:
+        """What *piece* refers to: pieces of this object, and names, which others may define."""
+
+    @abstractmethod
+    def piece_at(self, place: int) -> int:
+        """The piece that a variable's ``place`` is in."""
+
+    @abstractmethod
+    def definition(self, name: bytes) -> int | None:
+        """The piece that is called *name* by other objects, if it is here."""
 
 
 class Pointer(NamedTuple):
@@ -334,6 +357,11 @@ class Image(ABC):
 
         In an object an address is what its variables have as ``place``.
         """
+
+    @property
+    @abstractmethod
+    def reach(self) -> Reach | None:
+        """What of an object refers to what else; None where it has no symbols."""
 
     @property
     @abstractmethod

@@ -30,6 +30,7 @@ from stubgen.elf.relocations import (
 )
 from stubgen.errors import UnsupportedInput
 from stubgen.image import (
+    PLACE_SHIFT,
     Candidate,
     Code,
     Content,
@@ -40,6 +41,7 @@ from stubgen.image import (
     Import,
     Kind,
     Pointer,
+    Reach,
     Reference,
     Variable,
     Word,
@@ -49,8 +51,6 @@ from stubgen.symbols.versions import split_version
 
 _DEBUG_SECTIONS = {"debug_str_offs": ".debug_str_offsets"}
 """What Mach-O's 16 bytes cut off."""
-_SECTION_SHIFT = 40
-"""Bits below the section's index in a place in an object: more than any section has bytes."""
 _ZLIB, _CHDR_SIZE = 1, 24  # gABI, "Compressed sections": ELFCOMPRESS_ZLIB, the size of Elf64_Chdr
 
 
@@ -254,6 +254,13 @@ class ElfImage(Image):
         )
 
     @cached_property
+    def reach(self) -> Reach | None:
+        """Made where somebody asks, and kept for the next patch with this object."""
+        from stubgen.image.reach_elf import ElfReach
+
+        return None if self.file.symbols is None else ElfReach(self.file, self.file.symbols)
+
+    @cached_property
     def may_be_by_llvm(self) -> bool:
         """Whether ``.comment`` names another compiler than GCC, or none; linkers write there, too."""
         section = self.file.section(".comment")
@@ -289,7 +296,7 @@ class ElfImage(Image):
                     continue
                 place = symbols.st_value[index] + addend
                 if size == 8:
-                    place += symbols.st_shndx[index] << _SECTION_SHIFT
+                    place += symbols.st_shndx[index] << PLACE_SHIFT
                 raw[offset : offset + size] = (place % (1 << 8 * size)).to_bytes(size, "little")
         return bytes(raw)
 
@@ -349,7 +356,7 @@ class ElfImage(Image):
         if table is None:
             return
         next(table.names(), None)  # raises where any name lies beyond the string table
-        defining = DefiningObject(self, table, b"", self._runs_initialisers())
+        defining = DefiningObject(self, table, b"")
         indexes = list(self._variable_indexes(table))
         symbols_at = Counter((table.st_shndx[index], table.st_value[index] & UNTAGGED) for index in indexes)
         for index in indexes:
@@ -369,12 +376,8 @@ class ElfImage(Image):
                 is_part_of_another=False,
                 is_kept_apart=True,
                 defined_in=defining,
-                place=value + (shndx << _SECTION_SHIFT),
+                place=value + (shndx << PLACE_SHIFT),
             )
-
-    def _runs_initialisers(self) -> bool:
-        names = (".init_array", ".ctors")
-        return any(section.header.sh_size and section.name.startswith(names) for section in self.file.sections)
 
     def _alignment(self, table: Symbols, index: int) -> int:
         """What the code of an object may rely on: exact for a common and for what has its section to itself."""

@@ -19,6 +19,7 @@ from stubgen.image import (
     Image,
     Import,
     Kind,
+    Reach,
     Reference,
     Variable,
     Word,
@@ -155,6 +156,13 @@ class MachOImage(Image):
         """
         return self._debugger_entries[0]
 
+    @cached_property
+    def reach(self) -> Reach | None:
+        """Made where somebody asks, and kept for the next patch with this object."""
+        from stubgen.image.reach_macho import MachOReach
+
+        return None if self.file.symbols is None else MachOReach(self.file, self.file.symbols)
+
     @property
     def may_be_by_llvm(self) -> bool:
         return True
@@ -244,8 +252,7 @@ class MachOImage(Image):
         if table is None:
             return
         next(table.names(), None)  # raises where any name lies beyond the string table
-        initialisers = any("mod_init_func" in section.name for section in self.file.sections)
-        defining = DefiningObject(self, table, b"_", initialisers)
+        defining = DefiningObject(self, table, b"_")
         file = self.source_file
         kept_apart = bool(self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS)
         indexes = list(self._variable_indexes(table))
@@ -268,7 +275,7 @@ class MachOImage(Image):
                 is_part_of_another=in_section and bool(table.n_desc[index] & c.N_ALT_ENTRY),
                 is_kept_apart=kept_apart or not in_section,
                 defined_in=defining,
-                place=table.n_value[index],
+                place=table.n_value[index] if n_sect else -1,
             )
 
     def _is_thread_local(self, n_sect: int) -> bool:

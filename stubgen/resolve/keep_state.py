@@ -79,6 +79,12 @@ class Pair:
         return self.files.why_not(image, self.variable.file, self.candidate, by_name=True)
 
     @cached_property
+    def initialiser(self) -> bytes:
+        """What runs when the patch is loaded and may set the variable; empty if nothing does."""
+        names = (self.files.initialisers.reaching(variable) for variable in self.variables)
+        return next((name for name in names if name), b"")
+
+    @cached_property
     def why_stored_otherwise(self) -> str:
         """Why the host may hold the same value in other bytes; empty if it does not, or rustc made the variable."""
         return "" if self.named_by_rustc else self.files.storage.why_otherwise(self.variable, self.candidate)
@@ -162,7 +168,7 @@ def _has_thread_guard(pair: Pair) -> bool:
 
 
 def _may_be_initialised_again(pair: Pair) -> bool:
-    return not pair.variable.thread_local and pair.variable.defined_in.runs_initialisers
+    return not pair.variable.thread_local and bool(pair.initialiser)
 
 
 def _has_sibling_in_patch(pair: Pair) -> bool:
@@ -210,11 +216,6 @@ SYMBOL_RULES = (
     Rule(_has_guard, _says("it is initialised at first use, under a guard")),
     Rule(lambda pair: bool(pair.numbering), lambda pair: pair.numbering),
     Rule(_has_thread_guard, _says("thread-locals of its file are initialised at first use, under a guard")),
-    Rule(
-        _may_be_initialised_again,
-        _says("its file runs initialisers when the patch is loaded, which may set it again"),
-        constants=False,
-    ),
     Rule(_has_sibling_in_patch, _says(f"the patch {SEVERAL}")),
     Rule(lambda pair: pair.variable.has_several_names, _says("it has several names")),
     Rule(lambda pair: pair.variable.is_part_of_another, _says("it is part of a larger variable")),
@@ -243,6 +244,11 @@ SYMBOL_RULES = (
 """What the symbols of both say, in the order in which reasons are given."""
 
 HOST_RULES = (
+    Rule(
+        _may_be_initialised_again,
+        lambda pair: f"{as_text(pair.initialiser)}, which runs when the patch is loaded, may set it again",
+        constants=False,
+    ),
     Rule(
         lambda pair: pair.is_by_file and bool(pair.why_another_file),
         lambda pair: pair.why_another_file,

@@ -150,7 +150,7 @@ class _Resolver(ABC, Generic[PolicyT]):
             from stubgen.resolve.same_file import Files
 
             linked = self.policy.linked if isinstance(self.policy, BoundPolicy) and self.patch is None else ()
-            self._files[self.patch] = Files(self._image, linked)
+            self._files[self.patch] = Files(self._image, linked, self.needed.images)
         return self._files[self.patch]
 
     @abstractmethod

@@ -17,6 +17,7 @@ from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Kind
 
 if TYPE_CHECKING:
+    from stubgen.resolve.initialisers import Initialisers
     from stubgen.resolve.storage import Storage
 
 ADVICE = "compile host and patch with -g"
@@ -28,11 +29,13 @@ class Files:
     Args:
         host: its file.
         linked: the paths of the objects that its link named.
+        patch: the patch's objects.
     """
 
-    def __init__(self, host: Image, linked: Sequence[str] = ()) -> None:
+    def __init__(self, host: Image, linked: Sequence[str] = (), patch: Sequence[Image] = ()) -> None:
         self.host = host
         self.linked = linked
+        self.patch = patch
         self._vouched: dict[tuple[int, bytes], tuple[Image, bool]] = {}
 
     @cached_property
@@ -41,6 +44,13 @@ class Files:
         from stubgen.resolve.storage import Storage
 
         return Storage(self.host)
+
+    @cached_property
+    def initialisers(self) -> Initialisers:
+        """What runs when the patch is loaded, and what it may set."""
+        from stubgen.resolve.initialisers import Initialisers
+
+        return Initialisers(self.patch)
 
     def why_not_by_name(self, file: bytes, candidate: Candidate) -> str:
         """Why the names alone say that a local symbol of the host is not from the patch's *file*; empty if they do not.

@@ -136,7 +136,7 @@ CASES = {
     "initialised when the patch is loaded": (
         {"a.cc": f"int seed(); int seed() {{ return 3; }} int state = seed(); {MAIN}"},
         {"a.cc": "int seed(); int state = seed();"},
-        {"state": "its file runs initialisers when the patch is loaded, which may set it again"},
+        {"state": "_GLOBAL__sub_I_a.cc, which runs when the patch is loaded, may set it again"},
     ),
     "initialised at first use": (
         {"a.cc": f"int seed(); int seed() {{ return 3; }} int &get() {{ static int v = seed(); return v; }} {MAIN}"},

@@ -9,7 +9,7 @@ from synthetic import BASE, DATA, SIZE, Sym, elf_host
 
 from stubgen.common.strings import StringTable
 from stubgen.elf import constants as e
-from stubgen.image import Candidate, DefiningObject, Kind, Variable
+from stubgen.image import Candidate, DefiningObject, Kind, Reach, Variable
 from stubgen.image.elf import ElfImage
 from stubgen.macho.reader import Symbols
 from stubgen.macho.records import NLIST_64, Nlist64
@@ -17,18 +17,47 @@ from stubgen.resolve.keep_state import HOST_RULES, SYMBOL_RULES, Pair, reason_no
 from stubgen.resolve.same_file import Files
 from stubgen.resolve.storage import UNSURE
 
-IMAGE = ElfImage(elf_host([]), "patch.o")
+SET = 0x7000
+
+
+class Setting(Reach):
+    """What of an object that sets the variable at SET when it is loaded refers to what else."""
+
+    def initialisers(self) -> list[tuple[int, bytes]]:
+        """One."""
+        return [(1, b"begin")]
+
+    def targets(self, piece: int) -> set[int | bytes]:
+        """It refers to the variable by way of another function."""
+        return {1: {2}, 2: {b"other"}, 3: {SET}}.get(piece, set())  # type: ignore[return-value]  # sets are invariant
+
+    def piece_at(self, place: int) -> int:
+        """The variable's."""
+        return place
+
+    def definition(self, name: bytes) -> int | None:
+        """That function."""
+        return 3 if name == b"other" else None
+
+
+class PatchImage(ElfImage):
+    """An object with that initialiser."""
+
+    reach = Setting()  # type: ignore[assignment]  # a cached property otherwise
+
+
+IMAGE = PatchImage(elf_host([]), "patch.o")
 AT = BASE + SIZE + 64
 
 
-def defining(*names: bytes, prefix: bytes = b"", runs_initialisers: bool = False) -> DefiningObject:
+def defining(*names: bytes, prefix: bytes = b"") -> DefiningObject:
     """An object with symbols of these names."""
     strings, entries = b"\0", b""
     for name in names:
         entries += NLIST_64.pack(Nlist64(len(strings), 0, 0, 0, 0), "the names")
         strings += name + b"\0"
     table = Symbols(memoryview(entries), StringTable(memoryview(strings), "the names"))
-    return DefiningObject(IMAGE, table, prefix, runs_initialisers)
+    return DefiningObject(IMAGE, table, prefix)
 
 
 def variable(**facts: object) -> Variable:
@@ -72,7 +101,7 @@ class HostImage(ElfImage):
 def pair(patch: Sequence[Variable], found: Sequence[Candidate], *others: str) -> Pair:
     """The two, in a host that has *others* too."""
     symbols = [Sym(name, AT + 64, e.STT_OBJECT, section=DATA) for name in ("count", *others)]
-    return Pair(patch, found, Files(HostImage(elf_host(symbols), "host")))
+    return Pair(patch, found, Files(HostImage(elf_host(symbols), "host"), patch=[IMAGE]))
 
 
 LOCAL = {"local": True}
@@ -89,9 +118,6 @@ RULES: dict[str, Pair] = {
     "thread-locals of its file are initialised at first use, under a guard": pair(
         [variable(thread_local=True, defined_in=defining(b"__tls_guard"))], [candidate()]
     ),
-    "its file runs initialisers when the patch is loaded, which may set it again": pair(
-        [variable(defined_in=defining(runs_initialisers=True))], [candidate()]
-    ),
     "the patch has several of that name, which compilers number anew in each build": pair(
         [variable(name=b"f.n", defined_in=defining(b"f.n", b"f.n.1"))], [candidate()]
     ),
@@ -107,6 +133,7 @@ RULES: dict[str, Pair] = {
         [variable(file=b"", **LOCAL)], [candidate(file=b"a.c", **LOCAL)]
     ),
     "the host's is from another file, b.c": pair([variable(**LOCAL)], [candidate(file=b"b.c", **LOCAL)]),
+    "begin, which runs when the patch is loaded, may set it again": pair([variable(place=SET)], [candidate()]),
     "the host's is from a file a.c, and nothing says that it is this one; compile host and patch with -g": pair(
         [variable(file=b"a.c", **LOCAL)], [candidate(file=b"a.c", **LOCAL)]
     ),
