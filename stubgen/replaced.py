@@ -82,7 +82,8 @@ class _Own:
         """Where it is in the patch; several places where its object has several of that name."""
         self.has_siblings = False
         """Whether patch or host have another one of its family."""
-        shown = {c.address: c for c in candidates if not c.local or c.hidden}
+        # LLVM's ThinLTO makes a static function hidden, and gives it another name
+        shown = {c.address: c for c in candidates if (not c.local or c.hidden) and c.name == symbol.name}
         self.visible = list(shown.values())
         """The host's that other files see, or could before the link."""
         self.local = [files.host.in_its_file(c) for c in candidates if c.address not in shown]

@@ -27,6 +27,9 @@ _REFERENCES = frozenset({_POINTER, 0x10, 0x42})  # pointer, reference and rvalue
 _TRANSPARENT = frozenset({0x16, 0x26, 0x35, 0x37, 0x47, 0x4B})  # typedef, const, volatile, restrict, atomic, immutable
 _LOCATION, _NAME, _BYTE_SIZE, _FOLDER, _ENCODING, _TYPE = 0x02, 0x03, 0x0B, 0x1B, 0x3E, 0x49  # 7.5.4, DW_AT_*
 _UPPER_BOUND, _COUNT, _ORIGIN, _SPECIFICATION, _OFFSETS, _ADDRESSES = 0x2F, 0x37, 0x31, 0x47, 0x72, 0x73
+_SUBPROGRAM, _LOW_PC = 0x2E, 0x11  # DW_TAG_subprogram, DW_AT_low_pc
+_ADDRESS_FORM = 0x01  # DW_FORM_addr; those behind it are indexes into .debug_addr
+_INDEX_FORMS = frozenset({0x1B, 0x29, 0x2A, 0x2B, 0x2C})
 _UNIT_HEADERS = {0x01: 12, 0x02: 24, 0x03: 12, 0x04: 20, 0x05: 20, 0x06: 24}
 """7.5.1: DW_UT_* -> bytes in front of the first entry, from version 5 on, in 32-bit DWARF."""
 _COMPILE = 0x01  # DW_UT_compile
@@ -95,6 +98,7 @@ class DebugInfo:
         self._sections: dict[str, bytes] = {}
         self._read_section = sections
         self._variables: dict[int, dict[int, Stored]] = {}
+        self._functions: dict[int, frozenset[int]] = {}
 
     def _section(self, name: str) -> bytes:
         if name not in self._sections:
@@ -134,6 +138,17 @@ class DebugInfo:
                 known.update(_Entries(self._section, unit).variables())
             except _FAULTS:
                 known.clear()
+        return known
+
+    def functions(self, unit: Unit) -> frozenset[int]:
+        """The addresses at which the functions of *unit* begin."""
+        known = self._functions.get(unit.start)
+        if known is None:
+            try:
+                known = frozenset(_Entries(self._section, unit).functions())
+            except _FAULTS:
+                known = frozenset()
+            self._functions[unit.start] = known
         return known
 
     def _read_units(self) -> Iterator[Unit]:
@@ -195,7 +210,7 @@ class _Entry(NamedTuple):
         return self.values.get(_ENCODING, (0, b""))[1][:1] in (b"\x03", b"\x04")  # 7.8, DW_ATE_complex_float, _float
 
 
-_WANTED = frozenset({_LOCATION, _BYTE_SIZE, _ENCODING, _TYPE, _UPPER_BOUND, _COUNT, _ORIGIN, _SPECIFICATION})
+_WANTED = frozenset({_LOW_PC, _LOCATION, _BYTE_SIZE, _ENCODING, _TYPE, _UPPER_BOUND, _COUNT, _ORIGIN, _SPECIFICATION})
 _Abbreviation = tuple[int, bool, list[tuple[int, int, int]]]
 
 
@@ -245,6 +260,19 @@ class _Entries:
                     how = b"" if size == 1 and place[1] == _AS_IT_IS else place[1]
                     yield place[0], Stored(size, how, is_number)
 
+    def functions(self) -> Iterator[int]:
+        """The address of each function that is there."""
+        for entry in self.entries.values():
+            form, raw = entry.values.get(_LOW_PC, (0, b""))
+            if entry.tag == _SUBPROGRAM and form in (_ADDRESS_FORM, *_INDEX_FORMS):
+                value = int.from_bytes(raw, "little")
+                yield value if form == _ADDRESS_FORM else self._address(value)
+
+    def _address(self, index: int) -> int:
+        """The unit's address number *index*."""
+        at = self.unit.addresses + 8 * index
+        return int.from_bytes(self.section("debug_addr")[at : at + 8], "little")
+
     def _place(self, location: bytes) -> tuple[int, bytes] | None:
         """The address with which an expression begins, and what follows it."""
         if not location:
@@ -253,8 +281,7 @@ class _Entries:
             address, position = int.from_bytes(location[1:9], "little"), 9
         elif location[0] in _ADDRESS_INDEXES:
             index, position = uleb128(location, 1, "debug_info")
-            at = self.unit.addresses + 8 * index
-            address = int.from_bytes(self.section("debug_addr")[at : at + 8], "little")
+            address = self._address(index)
         else:
             return None
         if location[position : position + 1] == bytes([_PLUS]):  # one of several under one symbol

@@ -93,7 +93,9 @@ class Files:
         units = self.host.debug_info.called(candidate.file)
         if len(units) == 1 and self.host.files_called(candidate.file) == 1:
             return units[0].path
-        paths = {unit.path for unit in units if candidate.address in self.host.debug_info.variables(unit)}
+        debug_info = self.host.debug_info
+        places = debug_info.functions if candidate.kind is Kind.FUNCTION else debug_info.variables
+        paths = {unit.path for unit in units if candidate.address in places(unit)}
         return paths.pop() if len(paths) == 1 else b""
 
     def _units_of(self, path: bytes) -> int:

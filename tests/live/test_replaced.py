@@ -346,6 +346,54 @@ def test_a_file_of_the_same_base_name(tmp_path: Path) -> None:
     assert row["reason"].startswith("the host's is from a file b.c, and nothing says that it is this one")
 
 
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_two_files_of_the_same_base_name(compiler: str, tmp_path: Path) -> None:
+    """Debug information on both sides says which of two static functions is the edited file's."""
+    folders = []
+    for number in (1, 2):
+        folders.append(tmp_path / str(number))
+        folders[-1].mkdir()
+        (folders[-1] / "shared.h").write_text(SHARED)
+        source = C_FILES["b.c"].replace("224", f"{number}24").replace("b_global", f"b_global_{number}")
+        (folders[-1] / "b.c").write_text(source)
+    objects = {str(folder): compiled(folder, "b.c", COMPILERS[compiler], "-g") for folder in folders}
+    program = linked_host(tmp_path, objects, "gnu")
+    with LiveHost(program.host) as live:
+        edited = compiled(folders[1], "b.c", COMPILERS[compiler], "-g", edit=EDIT)
+        document = program.link(live, [edited], "patch.so")
+        base = int(live.tell(f"patch {tmp_path / 'patch.so'}"), 16)
+        assert called(live, base, document) == {
+            name: ([1000 + answer], 1000 + answer + EDIT)
+            for name, answer in {"helper": 224, "from_header": 220, "b_global_2": 221}.items()
+        }
+        live.end()
+
+
+PROMOTED = """
+.text
+.global helper.llvm.77
+.hidden helper.llvm.77
+.type helper.llvm.77, %function
+helper.llvm.77: ret
+.size helper.llvm.77, . - helper.llvm.77
+"""
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+def test_a_promoted_static_is_a_stranger(linker: str, tmp_path: Path) -> None:
+    """ThinLTO makes a file's static function hidden, under a name of its own: a new global of that name is another."""
+    gcc = str(need("aarch64-linux-gnu-gcc"))
+    (tmp_path / "b.s").write_text(PROMOTED)
+    run([gcc, "-c", "b.s", "-o", "b.o"], cwd=tmp_path)
+    program = linked_host(tmp_path, {"b": tmp_path / "b.o"}, linker)
+    (tmp_path / "new.c").write_text("long helper(long x) { return x; }")
+    with LiveHost(program.host) as live:
+        document = program.link(live, [compiled(tmp_path, "new.c", COMPILERS["gcc"])], "patch.so")
+        live.end()
+    assert (document["replaced"], document["replaces"]) == ([], {})
+    assert [row["name"] for row in document["undecided"]] == ["helper"]  # type: ignore[attr-defined]
+
+
 COPIES = """
 .section .text.{number}, "ax"
 .type _RNvCs1_3app3dup, %function
