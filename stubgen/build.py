@@ -192,8 +192,8 @@ def _with_own_constants(resolution: Resolution, bound: Bound) -> Resolution:
 
 def _policy(wanted: BuildOptions) -> Policy | BoundPolicy:
     if wanted.bind:
-        return BoundPolicy(wanted.data, wanted.tls, wanted.keep_state, wanted.linked)
-    return Policy(wanted.data, wanted.tls)
+        return BoundPolicy(wanted.data, wanted.tls, wanted.keep_state, wanted.allow_static, wanted.linked)
+    return Policy(wanted.data, wanted.tls, wanted.allow_static)
 
 
 def _refuse_local_exec(resolution: Resolution) -> None:

@@ -53,6 +53,8 @@ class Options(TypedDict, total=False):
     """How thread-locals of a host that is a shared library are answered."""
     keep_state: bool
     """Bound copies use the host's writable variables where patch and host both define them; needs ``bind``."""
+    allow_static: bool
+    """Call static functions of a host that LLVM compiled although nothing shows that they kept their arguments."""
     overrides: Mapping[str, int] | None
     """Name -> runtime address of the function that replaced the host's, from earlier patches."""
     previous: Sequence[PreviousPatch | tuple[StrPath, int] | tuple[StrPath, int, str]]
@@ -80,6 +82,7 @@ class BuildOptions(Row):
     bind: bool = False
     tls: TlsPolicy = TlsPolicy.AUTO
     keep_state: bool = False
+    allow_static: bool = False
     overrides: Mapping[str, int] = {}
     previous: tuple[PreviousPatch, ...] = ()
     whole_archive: bool = False
@@ -140,6 +143,7 @@ READERS: dict[str, Callable[[str, object], Any]] = {
     "bind": flag,
     "tls": partial(choice, TlsPolicy),
     "keep_state": flag,
+    "allow_static": flag,
     "overrides": addresses,
     "previous": previous_patches,
     "whole_archive": flag,

@@ -27,8 +27,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"host": "index . slide previous"},
     {
         "resolve": (
-            "previous needed verdicts candidates unanswered storage initialisers same_file keep_state constants "
-            "resolution resolver"
+            "previous needed verdicts candidates convention unanswered storage initialisers same_file keep_state "
+            "constants resolution resolver"
         )
     },
     {"borrow": "object unwind elf atoms places presence macho_object macho_unwind macho homes ."},

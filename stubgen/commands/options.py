@@ -65,6 +65,11 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         help="use the host's writable variables where patch and host both define them (needs bound copies)",
     )
     parser.add_argument(
+        "--allow-static",
+        action="store_true",
+        help="call static functions of a host that LLVM compiled although nothing shows that they kept their arguments",
+    )
+    parser.add_argument(
         "--override",
         action="append",
         default=[],
@@ -135,6 +140,7 @@ def judge_options(arguments: argparse.Namespace) -> Options:
         "libraries": arguments.library,
         "tls": arguments.tls,
         "keep_state": arguments.keep_state,
+        "allow_static": arguments.allow_static,
         "overrides": overrides(arguments.override),
         "previous": previous_patches(arguments.previous),
         "whole_archive": arguments.whole_archive,

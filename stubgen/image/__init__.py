@@ -175,6 +175,11 @@ INDEX_PAYS = 8
 """Symbols a wanted name from which an index is faster than a search of them all."""
 
 
+def names_llvm(text: bytes) -> bool:
+    """Whether *text*, in which compilers left their names, names one that LLVM is part of."""
+    return any(name in text for name in (b"clang version", b"rustc version", b"LLVM version"))
+
+
 def alignment_at(offset: int, size: int, section: int) -> int:
     """The alignment in bytes that code may rely on for a variable of *size* bytes, at *offset* of a section.
 
@@ -343,6 +348,11 @@ class Image(ABC):
     @abstractmethod
     def looked_up(self) -> set[bytes]:
         """The names that the dynamic loader looks up when it loads a linked image."""
+
+    @property
+    @abstractmethod
+    def compiled_by_llvm(self) -> bool:
+        """Whether LLVM, clang's and rustc's, may have made code of a linked image."""
 
     @cached_property
     def debug_info(self) -> DebugInfo:

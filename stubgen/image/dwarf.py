@@ -26,6 +26,7 @@ _ENUMERATION, _BASE, _ARRAY, _POINTER, _UNIT, _SUBRANGE, _VARIABLE = (
 _REFERENCES = frozenset({_POINTER, 0x10, 0x42})  # pointer, reference and rvalue reference types: an address
 _TRANSPARENT = frozenset({0x16, 0x26, 0x35, 0x37, 0x47, 0x4B})  # typedef, const, volatile, restrict, atomic, immutable
 _LOCATION, _NAME, _BYTE_SIZE, _FOLDER, _ENCODING, _TYPE = 0x02, 0x03, 0x0B, 0x1B, 0x3E, 0x49  # 7.5.4, DW_AT_*
+_PARAMETER, _CONVENTION, _PRODUCER = 0x05, 0x36, 0x25
 _UPPER_BOUND, _COUNT, _ORIGIN, _SPECIFICATION, _OFFSETS, _ADDRESSES = 0x2F, 0x37, 0x31, 0x47, 0x72, 0x73
 _SUBPROGRAM, _LOW_PC = 0x2E, 0x11  # DW_TAG_subprogram, DW_AT_low_pc
 _ADDRESS_FORM = 0x01  # DW_FORM_addr; those behind it are indexes into .debug_addr
@@ -35,6 +36,8 @@ _UNIT_HEADERS = {0x01: 12, 0x02: 24, 0x03: 12, 0x04: 20, 0x05: 20, 0x06: 24}
 _COMPILE = 0x01  # DW_UT_compile
 _ADDRESS_OPERATION, _PLUS = 0x03, 0x23  # 7.7.1, DW_OP_addr, DW_OP_plus_uconst
 _ADDRESS_INDEXES = frozenset({0xA1, 0xFB})  # DW_OP_addrx, DW_OP_GNU_addr_index
+_NO_CALL = 0x03  # 7.12, DW_CC_nocall
+_IN_MEMORY = frozenset({*range(0x70, 0x90), 0x91})  # DW_OP_breg0 to 31, DW_OP_fbreg: a place in the frame
 _AS_IT_IS = bytes.fromhex("9401 31 1e 30 22 9f")
 """DW_OP_deref_size 1, lit1, mul, lit0, plus, stack_value: clang's words for a byte that holds its value 0 or 1."""
 
@@ -81,6 +84,7 @@ class Unit(NamedTuple):
     abbreviations: int  # where its own begin
     strings: int  # DW_AT_str_offsets_base
     addresses: int  # DW_AT_addr_base
+    producer: bytes = b""  # the compiler
 
 
 class Stored(NamedTuple):
@@ -89,6 +93,16 @@ class Stored(NamedTuple):
     size: int | None  # bytes that its type has; None where that is not known
     how: bytes  # the expression behind its address that makes its value of what is there; empty for the value itself
     is_number: bool  # its type is an integer, a truth value or an enumeration
+
+
+class Subprogram(NamedTuple):
+    """What is said of a function's arguments."""
+
+    no_call: bool
+    """DW_CC_nocall: it does not obey the calling convention. LLVM marks those of which it dropped something."""
+    in_memory: bool
+    """Each parameter has one place in the frame, as in code that nobody optimised."""
+    producer: bytes  # of its unit
 
 
 class DebugInfo:
@@ -151,6 +165,27 @@ class DebugInfo:
             self._functions[unit.start] = known
         return known
 
+    def subprogram(self, address: int) -> Subprogram | None:
+        """What is said of the function that begins at virtual *address* of a linked image; None for nothing."""
+        try:
+            for unit in self._units_with(address):
+                found = _Entries(self._section, unit).subprogram(address)
+                if found is not None:
+                    return found
+        except _FAULTS:
+            return None
+        return None
+
+    def _units_with(self, address: int) -> Iterator[Unit]:
+        """The units whose entries, or whose addresses apart from them, may hold *address*."""
+        sought = address.to_bytes(8, "little")
+        here, apart = (list(_places(self._section(name), sought)) for name in ("debug_info", "debug_addr"))
+        bases = sorted({unit.addresses for unit in self.units})
+        for unit in self.units:
+            after = next((base for base in bases if base > unit.addresses), len(self._section("debug_addr")))
+            if any(unit.start <= at < unit.end for at in here) or any(unit.addresses <= at < after for at in apart):
+                yield unit
+
     def _read_units(self) -> Iterator[Unit]:
         info, start = self._section("debug_info"), 0
         while start < len(info):
@@ -178,7 +213,8 @@ class DebugInfo:
             _text(self._section, *values.get(attribute, (_STRING, b"")), strings) for attribute in (_NAME, _FOLDER)
         )
         path = full_path(folder, name) if name else b""
-        return Unit(path, start, entries, end, abbreviations, strings, addresses)
+        producer = _text(self._section, *values.get(_PRODUCER, (_STRING, b"")), strings)
+        return Unit(path, start, entries, end, abbreviations, strings, addresses, producer)
 
 
 class _Unknown(Exception):
@@ -210,7 +246,9 @@ class _Entry(NamedTuple):
         return self.values.get(_ENCODING, (0, b""))[1][:1] in (b"\x03", b"\x04")  # 7.8, DW_ATE_complex_float, _float
 
 
-_WANTED = frozenset({_LOW_PC, _LOCATION, _BYTE_SIZE, _ENCODING, _TYPE, _UPPER_BOUND, _COUNT, _ORIGIN, _SPECIFICATION})
+_WANTED = frozenset(
+    {_LOCATION, _BYTE_SIZE, _ENCODING, _TYPE, _UPPER_BOUND, _COUNT, _ORIGIN, _SPECIFICATION, _LOW_PC, _CONVENTION}
+)
 _Abbreviation = tuple[int, bool, list[tuple[int, int, int]]]
 
 
@@ -222,6 +260,7 @@ class _Entries:
         self.unit = unit
         self.entries: dict[int, _Entry] = {}  # byte offset from the unit's start -> entry
         self.ranges: dict[int, list[_Entry]] = {}  # of an array type -> its dimensions
+        self.parameters: dict[int, list[_Entry]] = {}  # of a function -> its parameters
         self._read(dict(_abbreviations(section("debug_abbrev"), unit.abbreviations)))
 
     def _read(self, abbreviations: dict[int, _Abbreviation]) -> None:
@@ -245,6 +284,8 @@ class _Entries:
             self.entries[offset] = _Entry(tag, values)
             if tag == _SUBRANGE and parents:
                 self.ranges.setdefault(parents[-1], []).append(self.entries[offset])
+            elif tag == _PARAMETER and parents:
+                self.parameters.setdefault(parents[-1], []).append(self.entries[offset])
             if has_children:
                 parents.append(offset)
 
@@ -262,11 +303,31 @@ class _Entries:
 
     def functions(self) -> Iterator[int]:
         """The address of each function that is there."""
-        for entry in self.entries.values():
-            form, raw = entry.values.get(_LOW_PC, (0, b""))
-            if entry.tag == _SUBPROGRAM and form in (_ADDRESS_FORM, *_INDEX_FORMS):
-                value = int.from_bytes(raw, "little")
-                yield value if form == _ADDRESS_FORM else self._address(value)
+        starts = (self._start(entry) for entry in self.entries.values() if entry.tag == _SUBPROGRAM)
+        return (start for start in starts if start >= 0)
+
+    def subprogram(self, address: int) -> Subprogram | None:
+        """What is said of the function that begins at *address*."""
+        for offset, entry in self.entries.items():
+            if entry.tag == _SUBPROGRAM and self._start(entry) == address:
+                origin = max(self._target(entry, _ORIGIN), self._target(entry, _SPECIFICATION))
+                said = [entry, *([self.entries[origin]] if origin in self.entries else [])]
+                no_call = any(e.values.get(_CONVENTION, (0, b""))[1][:1] == bytes([_NO_CALL]) for e in said)
+                places = [parameter.values.get(_LOCATION, (0, b"")) for parameter in self.parameters.get(offset, ())]
+                stored = all(
+                    form in (_EXPRESSION, *_BLOCKS) and raw[:1] and raw[0] in _IN_MEMORY for form, raw in places
+                )
+                described = bool(self.parameters) and (bool(places) or not self.parameters.get(origin))
+                return Subprogram(no_call, stored and described, self.unit.producer)
+        return None
+
+    def _start(self, entry: _Entry) -> int:
+        """Where a function begins; -1 where that is not said."""
+        form, raw = entry.values.get(_LOW_PC, (0, b""))
+        value = int.from_bytes(raw, "little")
+        if form in _INDEX_FORMS:
+            return self._address(value)
+        return value if form == _ADDRESS_FORM else -1
 
     def _address(self, index: int) -> int:
         """The unit's address number *index*."""
@@ -324,6 +385,14 @@ class _Entries:
         """Which entry of this unit *attribute* names; -1 for none."""
         form, raw = entry.values.get(attribute, (0, b""))
         return int.from_bytes(raw, "little") if form in _IN_UNIT else -1
+
+
+def _places(raw: bytes, sought: bytes) -> Iterator[int]:
+    """Where *sought* stands in *raw*."""
+    at = raw.find(sought)
+    while at >= 0:
+        yield at
+        at = raw.find(sought, at + 1)
 
 
 def _extent(dimension: _Entry) -> int:

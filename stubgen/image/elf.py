@@ -46,6 +46,7 @@ from stubgen.image import (
     Variable,
     Word,
     alignment_at,
+    names_llvm,
 )
 from stubgen.symbols.versions import split_version
 
@@ -274,6 +275,13 @@ class ElfImage(Image):
 
     def files_called(self, name: bytes) -> int:
         return 0 if self.file.symbols is None else self.file.symbols.files.get(name, 0)
+
+    @cached_property
+    def compiled_by_llvm(self) -> bool:
+        """By ``.comment``, where compilers and linkers leave their names."""
+        section = self.file.section(".comment")
+        said = b"" if section is None else bytes(self.file.content(section))
+        return names_llvm(said)
 
     def debug_section(self, name: str) -> bytes:
         section = self.file.section(_DEBUG_SECTIONS.get(name, f".{name}"))

@@ -24,6 +24,7 @@ from stubgen.image import (
     Variable,
     Word,
     alignment_at,
+    names_llvm,
 )
 from stubgen.macho import constants as c
 from stubgen.macho.reader import MachOFile, Section, Symbols
@@ -200,6 +201,11 @@ class MachOImage(Image):
     def source_file(self) -> bytes:
         has_debug_information = self.file.section("__DWARF,__debug_info") is not None
         return self.debug_info.source_file if has_debug_information else b""
+
+    @cached_property
+    def compiled_by_llvm(self) -> bool:
+        """By its debug information alone: a linked image does not say."""
+        return any(names_llvm(unit.producer) for unit in self.debug_info.units)
 
     def debug_section(self, name: str) -> bytes:
         section = self.file.section(f"__DWARF,__{name}"[:24])

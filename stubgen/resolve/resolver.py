@@ -387,6 +387,8 @@ class _Resolver(ABC, Generic[PolicyT]):
                 "since only direct calls reach it there: "
                 "a stub's branch to it would fault; make it visible outside its unit",
             )
+        elif doubt := self._doubt(reference, candidate):
+            self._refuse(reference, candidate, doubt)
         else:
             self.spellings.append(reference.spelling)
             self.addresses.append(self._runtime(candidate))
@@ -400,6 +402,17 @@ class _Resolver(ABC, Generic[PolicyT]):
         if self.patch not in self.executable:
             self.executable[self.patch] = self._image.executable_ranges()
         return self.executable[self.patch]
+
+    def _doubt(self, reference: Reference, candidate: Candidate) -> str:
+        """Why a call of the host's function may not pass what it takes; empty if nothing says so.
+
+        What calls one in an archive's member was compiled with it, and is as it is in the host.
+        """
+        if not candidate.local or candidate.hidden or reference.name in self.needed.located:
+            return ""
+        from stubgen.resolve.convention import reason_not_to_call
+
+        return reason_not_to_call(candidate, self._image, allow_static=self.policy.allow_static)
 
     def _datum(self, reference: Reference, candidate: Candidate) -> None:
         if self._is_code(reference, candidate):

@@ -110,6 +110,7 @@ class Policy(Row):
 
     data: DataPolicy = DataPolicy.AUTO
     tls: TlsPolicy = TlsPolicy.AUTO
+    allow_static: bool = False  # call static functions although nothing shows that they kept their arguments
 
 
 class BoundPolicy(Row):
@@ -118,6 +119,7 @@ class BoundPolicy(Row):
     data: DataPolicy = DataPolicy.AUTO
     tls: TlsPolicy = TlsPolicy.AUTO
     keep_state: bool = False  # use the host's writable variables where patch and host both define them
+    allow_static: bool = False
     linked: tuple[str, ...] = ()  # paths of the objects that the host's link named
 
 
