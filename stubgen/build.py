@@ -39,7 +39,9 @@ class StubBuilder:
     """Builds stub objects against one host, which is opened once.
 
     Args:
-        host: the program's file, unstripped.
+        host: the program's file.
+        symbols: the file that has its symbols, where the host is stripped: a debug file or a dSYM of the same build. By
+            default it is looked for where debuggers do.
         build_id: the build id or UUID that the running process reports, in hex, to be held against the file.
         cache: use the user's cache folder: the host's name index, if somebody made one (:mod:`stubgen.host.index`), and
             what is known about Keystone and Capstone (:mod:`stubgen.stub.facts`).
@@ -52,10 +54,16 @@ class StubBuilder:
     """
 
     def __init__(
-        self, host: StrPath, *, build_id: str | None = None, cache: bool = True, session: Session | None = None
+        self,
+        host: StrPath,
+        *,
+        symbols: StrPath | None = None,
+        build_id: str | None = None,
+        cache: bool = True,
+        session: Session | None = None,
     ) -> None:
         self.session = Session(mapped=True) if session is None else instance(Session, "Session", "session", session)
-        self.host = self.session.host(host, build_id=build_id, cache=cache)
+        self.host = self.session.host(host, symbols=symbols, build_id=build_id, cache=cache)
         self.facts = self.session.facts(cache=cache)
 
     def build(
@@ -217,13 +225,14 @@ def create_undefined_symbol_stub(
     objects: Sequence[StrPath],
     aslr_reference: int | None = None,
     *,
+    symbols: StrPath | None = None,
     build_id: str | None = None,
     bti: BtiPolicy | str = BtiPolicy.AUTO,
     allow_missing: bool = False,
     **options: Unpack[Options],
 ) -> bytes:
     """The content of ``stub.o`` in one call; see :class:`StubBuilder` for arguments and errors."""
-    builder = StubBuilder(host, build_id=build_id)
+    builder = StubBuilder(host, symbols=symbols, build_id=build_id)
     built = builder.build(objects, aslr_reference, bti=bti, allow_missing=allow_missing, **options)
     return bytes(built.stub.content)
 

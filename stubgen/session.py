@@ -13,7 +13,7 @@ from _thread import allocate_lock
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from stubgen.common.arguments import StrPath, a_raw_name, flag, limit, listed, path_list
+from stubgen.common.arguments import StrPath, a_raw_name, flag, limit, listed, optional, path_list
 from stubgen.common.arguments import path as checked_path
 from stubgen.common.files import read_input
 from stubgen.common.row import Row
@@ -168,12 +168,17 @@ class Session:
         self._resolutions: list[_KnownResolution] = []  # the last used at the end
         self._facts: dict[bool, LibraryFacts] = {}
 
-    def host(self, path: StrPath, *, build_id: str | None = None, cache: bool = True) -> Host:
+    def host(
+        self, path: StrPath, *, symbols: StrPath | None = None, build_id: str | None = None, cache: bool = True
+    ) -> Host:
         """The host at *path*, as :func:`~stubgen.host.open_host` opens it."""
-        name = checked_path("host", path)
-        host = self._hosts.get(
-            (name, flag("cache", cache)), [name], lambda: (open_host(name, cache=cache, copied=self._copied), True)
-        )
+        name, apart = checked_path("host", path), optional(checked_path, "symbols", symbols)
+
+        def opened() -> tuple[Host, bool]:
+            return open_host(name, symbols=apart, cache=cache, copied=self._copied), True
+
+        files = [name, *([] if apart is None else [apart])]
+        host = self._hosts.get((name, apart, flag("cache", cache)), files, opened)
         if build_id is not None:
             check_build_id(host.image, build_id)
         return host

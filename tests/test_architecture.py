@@ -24,7 +24,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         "symbols": "versions similar rust cxx numbering placed wrapped",
     },
     {"image": "dwarf . archive reach_elf reach_macho elf macho opening text_stub"},
-    {"host": "index . slide previous"},
+    {"host": "symbols index . slide previous"},
     {
         "resolve": (
             "previous needed verdicts candidates convention unanswered storage initialisers same_file keep_state "

@@ -45,7 +45,9 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     keep_outputs_apart(arguments)
     options = judge_options(arguments)
     options["bind"] = arguments.bound_dir is not None
-    builder = StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache, session=session)
+    builder = StubBuilder(
+        arguments.host, symbols=arguments.symbols, build_id=arguments.build_id, cache=arguments.cache, session=session
+    )
     judged = builder.judge(arguments.objects, arguments.aslr_reference, **options)
     decisions = decision_documents(judged.decisions()) if arguments.json or arguments.report else []
     verdicts = {"decisions": decisions, "duplicates": shared_variable_documents(judged.shared_variables)}

@@ -6,6 +6,7 @@ import argparse
 import os
 
 from stubgen.commands import Outcome
+from stubgen.commands.options import add_symbols_option
 from stubgen.common.files import cannot_be_written
 from stubgen.errors import UsageError
 
@@ -17,6 +18,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     form.add_argument(
         "--build", metavar="HOST", help="index this host now; a command that met it without an index does so by itself"
     )
+    add_symbols_option(parser)
 
 
 def execute(arguments: argparse.Namespace) -> Outcome:
@@ -35,7 +37,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
             document: dict[str, object] = {"folder": folder, "removed": removed, "facts_removed": had_facts}
             return Outcome(document, f"{folder}: removed {_indexes(removed)}{' and the facts' if had_facts else ''}")
         if arguments.build is not None:
-            return _built(folder, arguments.build, build_index(arguments.build))
+            return _built(folder, arguments.build, build_index(arguments.build, arguments.symbols))
     except OSError as error:
         raise cannot_be_written(folder, error) from error
     held = indexes(folder)

@@ -9,6 +9,7 @@ from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.options import (
     add_cache_option,
     add_previous_option,
+    add_symbols_option,
     address,
     overrides,
     previous_patches,
@@ -29,6 +30,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("patch", metavar="PATCH", help="the linked patch")
     parser.add_argument("--host", required=True, metavar="FILE", help="the program that it will be loaded into")
+    add_symbols_option(parser)
     add_cache_option(parser)
     parser.add_argument("--aslr-reference", type=address, metavar="ADDR", help="hold the stubs against this process")
     parser.add_argument("--anchor", metavar="NAME", help="the anchor's symbol (default: whisker_aslr_anchor, main)")
@@ -68,12 +70,13 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         raise UsageError("--anchor says nothing without the address at which the process has it: add --aslr-reference")
     given = [arguments.patch, arguments.host, *arguments.library, *arguments.object]
     given += [argument.rpartition("@")[0] for argument in arguments.previous]
-    keep_apart({"--map": arguments.map}, [*given, *filter(None, (arguments.stub, arguments.link_map))])
+    given += filter(None, (arguments.symbols, arguments.stub, arguments.link_map))
+    keep_apart({"--map": arguments.map}, given)
     replaced, earlier = overrides(arguments.override), previous_patches(arguments.previous)
     if earlier and arguments.aslr_reference is None and arguments.slide is None:
         raise UsageError("--previous is about one process: add --aslr-reference or --slide")
     session = session or Session(mapped=True)
-    host = session.host(arguments.host, cache=arguments.cache)
+    host = session.host(arguments.host, symbols=arguments.symbols, cache=arguments.cache)
     checked = check_patch(
         arguments.patch,
         host,

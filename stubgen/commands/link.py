@@ -57,7 +57,13 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     options = judge_options(arguments)
     with tidy_at_signals():
         linked = link_patch(
-            StubBuilder(arguments.host, build_id=arguments.build_id, cache=arguments.cache, session=session),
+            StubBuilder(
+                arguments.host,
+                symbols=arguments.symbols,
+                build_id=arguments.build_id,
+                cache=arguments.cache,
+                session=session,
+            ),
             _captured(arguments),
             arguments.objects,
             arguments.output,

@@ -37,7 +37,8 @@ def address(text: str) -> int:
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
     """The options that say what the stubs are for: ``build`` and ``link`` share them."""
-    parser.add_argument("--host", required=True, metavar="FILE", help="the running program's file, unstripped")
+    parser.add_argument("--host", required=True, metavar="FILE", help="the running program's file")
+    add_symbols_option(parser)
     parser.add_argument(
         "--aslr-reference", type=address, metavar="ADDR", help="the anchor's runtime address, from the process"
     )
@@ -121,6 +122,15 @@ def add_previous_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_symbols_option(parser: argparse.ArgumentParser) -> None:
+    """``--symbols``, for the commands that open a host."""
+    parser.add_argument(
+        "--symbols",
+        metavar="FILE",
+        help="a stripped host's debug file or dSYM, of the same build (default: where debuggers look for it)",
+    )
+
+
 def add_cache_option(parser: argparse.ArgumentParser) -> None:
     """``--no-cache``, for the commands that open a host."""
     parser.add_argument(
@@ -160,7 +170,10 @@ def keep_outputs_apart(arguments: argparse.Namespace, **others: str | None) -> N
     outputs |= {f"--{name.replace('_', '-')}": path for name, path in others.items()}
     maps = [argument.rpartition("@")[0] for argument in (*arguments.override, *arguments.previous)]
     extra = getattr(arguments, "extra", [])
-    keep_apart(outputs, [arguments.host, *arguments.objects, *arguments.library, *extra, *filter(None, maps)])
+    keep_apart(
+        outputs,
+        [arguments.host, *arguments.objects, *arguments.library, *extra, *filter(None, [arguments.symbols, *maps])],
+    )
 
 
 def overrides(arguments: Iterable[str]) -> dict[str, int]:

@@ -6,11 +6,10 @@ from collections.abc import Collection, Mapping
 
 from stubgen.common.arguments import StrPath, flag
 from stubgen.common.arguments import path as checked_path
-from stubgen.common.files import open_input
 from stubgen.errors import BuildIdRefusal, InputError, UsageError
 from stubgen.host.index import Identity, use_index
-from stubgen.image import Candidate, FileType, Image
-from stubgen.image.opening import open_image
+from stubgen.host.symbols import HINT, OpenedHost
+from stubgen.image import Candidate, Image
 
 REMEMBERED = 16
 """Sets of names whose candidates a host remembers; a link asks for four: the anchor's, the patch's own, two checks'."""
@@ -36,11 +35,20 @@ class Host:
         return found
 
 
-def open_host(path: StrPath, *, build_id: str | None = None, cache: bool = True, copied: bool = False) -> Host:
+def open_host(
+    path: StrPath,
+    *,
+    symbols: StrPath | None = None,
+    build_id: str | None = None,
+    cache: bool = True,
+    copied: bool = False,
+) -> Host:
     """Open the host's file.
 
     Args:
         path: an executable, shared library or bundle.
+        symbols: the file that has its symbols, where it is stripped: a debug file or a dSYM of the same build. By
+            default it is looked for where debuggers do.
         build_id: the build id (ELF) or UUID (Mach-O) that the running process reports, in hex; dashes and
             case do not matter.
         cache: use the host's name index from the user's cache folder, if it is there.
@@ -48,20 +56,19 @@ def open_host(path: StrPath, *, build_id: str | None = None, cache: bool = True,
 
     Raises:
         InputError: the file is no such thing, or has no symbols to look in.
-        BuildIdRefusal: it is another build than the one that runs.
+        BuildIdRefusal: it is another build than the one that runs, or *symbols* are.
         UsageError: *build_id* is not hexadecimal, or an argument is not what it must be.
     """
     name, indexed = checked_path("host", path), flag("cache", cache)
-    data, status = open_input(name, copied=flag("copied", copied))
-    image = open_image(data, name)
-    if image.file_type is FileType.OBJECT:
-        raise InputError(f"{name}: is a relocatable object; the host must be a linked program or library")
+    apart = None if symbols is None else checked_path("symbols", symbols)
+    opened = OpenedHost(name, apart, copied=flag("copied", copied))
+    image = opened.image
     if not image.has_symbols:
-        raise InputError(f"{name}: is stripped: it has no symbols; give the unstripped file of the same build")
+        raise InputError(f"{name}: is stripped: it has no symbols; {HINT}")
     if build_id is not None:
         check_build_id(image, build_id)
     if indexed:
-        use_index(image, name, Identity.of(status))
+        use_index(image, name, opened.symbols, Identity.of(opened.status))
     return Host(name, image)
 
 

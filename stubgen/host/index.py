@@ -32,10 +32,9 @@ from zlib import crc32
 
 from stubgen.common.arguments import StrPath
 from stubgen.common.cache import cache_folder, finished_name, make_folder, own_files, read_private, write_private
-from stubgen.common.files import open_input
 from stubgen.common.row import Row
 from stubgen.errors import StubgenError
-from stubgen.image.opening import open_image
+from stubgen.host.symbols import OpenedHost
 from stubgen.symbols.versions import base_name
 
 if TYPE_CHECKING:
@@ -99,14 +98,15 @@ def _key(name: bytes) -> int:
     return crc32(base_name(name.partition(b"@")[0] or name))
 
 
-_missing: dict[str, None] = {}
-"""The hosts that this process opened and found no index for, by absolute path."""
+_missing: dict[str, str] = {}
+"""The hosts that this process opened and found no index for -> the file with their symbols; empty for their own."""
 
 
-def use_index(image: Image, path: str, identity: Identity) -> None:
+def use_index(image: Image, path: str, symbols: str | None, identity: Identity) -> None:
     """Give *image*, the file at *path*, its index if there is a sound one; else remember that it has none.
 
-    Never an error: an index is worth time, not an answer.
+    *identity* is that of the file with its symbols, *symbols* or its own. Never an error: an index is worth time, not
+    an answer.
     """
     folder = cache_folder()
     if folder is None or sum(map(len, image.symbol_tables)) < SMALLEST:
@@ -115,7 +115,7 @@ def use_index(image: Image, path: str, identity: Identity) -> None:
     if name is not None and name.startswith(_build(image)):
         image.index = _opened(os.path.join(folder, name), image)
     if image.index is None:
-        _missing[os.path.abspath(path)] = None
+        _missing[os.path.abspath(path)] = os.path.abspath(symbols) if symbols else ""
 
 
 def _record_path(folder: StrPath, identity: Identity) -> str:
@@ -168,19 +168,20 @@ def _sample(table: NameTable) -> int:
     return checksum
 
 
-def build_index(path: StrPath) -> str | None:
+def build_index(path: StrPath, symbols: StrPath | None = None) -> str | None:
     """Write the index of the host at *path*, where that is worth it, and the record that leads to it.
 
     Returns:
         The index's file; None where there is no cache folder, or the host has too few symbols.
 
     Raises:
-        InputError: the host's file cannot be used.
+        InputError: the host's file, or the one with its symbols, cannot be used.
+        BuildIdRefusal: they are of different builds.
         OSError: the cache folder cannot be written.
     """
     folder = cache_folder()
-    data, status = open_input(path)
-    image = open_image(data, os.fspath(path))
+    opened = OpenedHost(os.fspath(path), None if symbols is None else os.fspath(symbols))
+    image = opened.image
     if folder is None or sum(map(len, image.symbol_tables)) < SMALLEST:
         return None
     make_folder(folder)
@@ -189,9 +190,9 @@ def build_index(path: StrPath) -> str | None:
     target = os.path.join(folder, name)
     if _opened(target, image) is None:
         write_private(target, _index_content(image, digest))
-    identity = Identity.of(status)
+    identity = Identity.of(opened.status)
     time.sleep(max(0.0, min(SETTLED, identity.changed / 1e9 + SETTLED - time.time())))
-    if Identity.of(os.stat(path)) == identity:  # else it was changed meanwhile
+    if Identity.of(os.stat(opened.symbols or path)) == identity:  # else it was changed meanwhile
         record = " ".join(map(str, (VERSION, *identity, name)))
         write_private(_record_path(folder, identity), f"{record}\n".encode())
     prune(folder, keep=name)
@@ -298,7 +299,8 @@ def build_missing() -> None:
         return
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     search = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH", ""), home)))
-    command = [sys.executable, "-P", "-m", "stubgen.host.index", *_missing]  # -P: nothing from the working directory
+    pairs = [path for pair in _missing.items() for path in pair]
+    command = [sys.executable, "-P", "-m", "stubgen.host.index", *pairs]  # -P: nothing from the working directory
     nowhere = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
     with contextlib.suppress(OSError, NotImplementedError):
         environment = {**os.environ, "PYTHONPATH": search}
@@ -311,20 +313,23 @@ _children: list[int] = []
 
 
 def _main(paths: list[str]) -> None:
-    """What the process in the background does, at the lowest priority: one such process a host."""
+    """What the process in the background does, at the lowest priority: one such process a host.
+
+    *paths* are hosts, each followed by the file with its symbols.
+    """
     import fcntl
 
     folder = cache_folder()
     if folder is None:
         return
     os.nice(19)
-    for path in paths:
+    for path, symbols in zip(paths[::2], paths[1::2], strict=True):
         with contextlib.suppress(OSError, StubgenError):
             make_folder(folder)
-            lock = _record_path(folder, Identity.of(os.stat(path))).removesuffix(".host") + ".lock"
+            lock = _record_path(folder, Identity.of(os.stat(symbols or path))).removesuffix(".host") + ".lock"
             with open(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+") as held:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                build_index(path)
+                build_index(path, symbols or None)
                 os.unlink(lock)
 
 

@@ -18,6 +18,7 @@ from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text
 from stubgen.errors import AnchorRefusal, UsageError
 from stubgen.host import Host
+from stubgen.host.symbols import HINT
 from stubgen.image import Candidate, Kind
 
 DEFAULT_ANCHORS = ("whisker_aslr_anchor", "main")
@@ -126,5 +127,5 @@ def _hint(host: Host, anchor: str | None, prefix: str) -> str:
         close = close_names(as_bytes(anchor), host.image.names())
         hint = f"; close names: {', '.join(close)}" if close else ""
     if not host.image.has_full_symbols:
-        hint += "; its full symbol table is stripped: give the unstripped file of the same build"
+        hint += f"; its full symbol table is stripped: {HINT}"
     return hint

@@ -351,6 +351,27 @@ class Image(ABC):
 
     @property
     @abstractmethod
+    def is_debug_file(self) -> bool:
+        """Whether it has a program's symbols and debug information, and not its code and data."""
+
+    lost_local_symbols = False
+    """Mach-O: whether the symbol table of a linked image has no local symbols left."""
+
+    @property
+    @abstractmethod
+    def debug_link(self) -> tuple[str, int] | None:
+        """ELF: what ``.gnu_debuglink`` says of the file that has the symbols: its name, and its content's CRC-32."""
+
+    @abstractmethod
+    def use_symbols(self, other: Image) -> None:
+        """Look names up, and read debug information, in *other*, a file of the same build.
+
+        Raises:
+            InputError: its sections are other ones.
+        """
+
+    @property
+    @abstractmethod
     def compiled_by_llvm(self) -> bool:
         """Whether LLVM, clang's and rustc's, may have made code of a linked image."""
 

@@ -5,6 +5,7 @@ What a symbol's type means for a call (function, datum, thread-local, resolver, 
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -28,7 +29,7 @@ from stubgen.elf.relocations import (
     R_AARCH64_RELATIVE,
     Relocations,
 )
-from stubgen.errors import UnsupportedInput
+from stubgen.errors import InputError, UnsupportedInput
 from stubgen.image import (
     PLACE_SHIFT,
     Candidate,
@@ -65,6 +66,7 @@ class ElfImage(Image):
         super().__init__(name)
 
         self.file: ElfFile = ElfFile(data, name)
+        self._debug_file: ElfImage | None = None
         self.features = self.file.features
         self.intermediate_code = any(section.name.startswith(".gnu.lto_") for section in self.file.sections)
         self._kinds = {
@@ -277,20 +279,52 @@ class ElfImage(Image):
         return 0 if self.file.symbols is None else self.file.symbols.files.get(name, 0)
 
     @cached_property
+    def is_debug_file(self) -> bool:
+        """As ``objcopy --only-keep-debug`` and ``eu-strip -f`` write it: code's sections are there, without content."""
+        return self.file.header.e_type in (c.ET_EXEC, c.ET_DYN) and any(
+            section.header.sh_type == c.SHT_NOBITS and section.header.sh_flags & c.SHF_EXECINSTR
+            for section in self.file.sections
+        )
+
+    @property
+    def debug_link(self) -> tuple[str, int] | None:
+        section = self.file.section(".gnu_debuglink")
+        if section is None:
+            return None
+        name, end, _ = bytes(self.file.content(section)).partition(b"\0")
+        raw = bytes(self.file.content(section))[-4:]
+        return (os.fsdecode(name), int.from_bytes(raw, "little")) if end and len(raw) == 4 else None
+
+    def use_symbols(self, other: Image) -> None:
+        """Likewise; symbols name sections by number, and those in memory have the same one in both files."""
+        assert isinstance(other, ElfImage)  # noqa: S101  # whoever asks has held the formats against each other
+        own = self.file.sections
+        for section in other.file.sections:
+            if section.header.sh_flags & c.SHF_ALLOC:
+                number, place = section.number, (section.name, section.header.sh_addr, section.header.sh_size)
+                header = own[number].header if number < len(own) else None
+                if header is None or (own[number].name, header.sh_addr, header.sh_size) != place:
+                    raise InputError(f"{other.name}: its section {section.name} is not where {self.name} has it")
+        self.file.symbols = other.file.symbols
+        self._debug_file = other
+
+    @cached_property
     def compiled_by_llvm(self) -> bool:
         """By ``.comment``, where compilers and linkers leave their names."""
-        section = self.file.section(".comment")
-        said = b"" if section is None else bytes(self.file.content(section))
-        return names_llvm(said)
+        files = (self.file, self.file if self._debug_file is None else self._debug_file.file)
+        sections = ((file, file.section(".comment")) for file in files)
+        return any(section is not None and names_llvm(bytes(file.content(section))) for file, section in sections)
 
     def debug_section(self, name: str) -> bytes:
+        if self._debug_file is not None:
+            return self._debug_file.debug_section(name)
         section = self.file.section(_DEBUG_SECTIONS.get(name, f".{name}"))
         if section is None:
             return b""
         content = bytes(self.file.content(section))
         if section.header.sh_flags & c.SHF_COMPRESSED:
             content = _uncompressed(content)
-        return self._relocated(section, content) if self.file_type is FileType.OBJECT else content
+        return self._relocated(section, content) if self.file.header.e_type == c.ET_REL else content
 
     def _relocated(self, section: Section, content: bytes) -> bytes:
         """*content* with what a linker would write there: offsets into sections, and the variables' places."""

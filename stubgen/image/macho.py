@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-from stubgen.errors import UnsupportedInput
+from stubgen.errors import InputError, UnsupportedInput
 from stubgen.image import (
     Candidate,
     Code,
@@ -58,6 +58,7 @@ class MachOImage(Image):
         super().__init__(name)
 
         self.file: MachOFile = MachOFile(data, name)
+        self._debug_file: MachOImage | None = None
         self.build_version = self.file.build_version
         self._file_types = {
             c.MH_OBJECT: FileType.OBJECT,
@@ -102,7 +103,8 @@ class MachOImage(Image):
 
     @property
     def symbol_tables(self) -> list[Symbols]:
-        return [] if self.file.symbols is None else [self.file.symbols]
+        tables = [table for table in (self._symbols, self.file.symbols) if table is not None]
+        return tables if len(tables) > 1 and tables[0] is not tables[1] else tables[:1]
 
     def candidates(self, number: int, indexes: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
         table = self.symbol_tables[number]
@@ -202,17 +204,47 @@ class MachOImage(Image):
         has_debug_information = self.file.section("__DWARF,__debug_info") is not None
         return self.debug_info.source_file if has_debug_information else b""
 
+    @property
+    def lost_local_symbols(self) -> bool:  # type: ignore[override]  # a property reads like the attribute
+        return self.file.dysymtab is not None and not self.file.dysymtab.nlocalsym
+
+    @property
+    def is_debug_file(self) -> bool:
+        return self.file.header.filetype == c.MH_DSYM
+
+    @property
+    def debug_link(self) -> tuple[str, int] | None:
+        return None
+
+    def use_symbols(self, other: Image) -> None:
+        """Likewise; a dSYM has the host's sections first, and no imports, for which the host's own table stays."""
+        assert isinstance(other, MachOImage)  # noqa: S101  # whoever asks has held the formats against each other
+        for section, own in zip(other.file.sections, self.file.sections, strict=False):
+            if (section.name, section.header.addr) != (own.name, own.header.addr):
+                raise InputError(f"{other.name}: its section {section.name} is not where {self.name} has it")
+        if len(other.file.sections) < len(self.file.sections):
+            raise InputError(f"{other.name}: lacks sections that {self.name} has")
+        self._debug_file = other
+
+    @property
+    def _symbols(self) -> Symbols | None:
+        """The table that has most names."""
+        own = self.file.symbols
+        return own if self._debug_file is None else self._debug_file.file.symbols or own
+
     @cached_property
     def compiled_by_llvm(self) -> bool:
         """By its debug information alone: a linked image does not say."""
         return any(names_llvm(unit.producer) for unit in self.debug_info.units)
 
     def debug_section(self, name: str) -> bytes:
+        if self._debug_file is not None:
+            return self._debug_file.debug_section(name)
         section = self.file.section(f"__DWARF,__{name}"[:24])
         if section is None:
             return b""
         content = bytes(self.file.content(section))
-        return self._relocated(section, content) if self.file_type is FileType.OBJECT else content
+        return self._relocated(section, content) if self.file.header.filetype == c.MH_OBJECT else content
 
     def _relocated(self, section: Section, content: bytes) -> bytes:
         """*content* with the addresses of the symbols that it names; what is added to them stands in place."""
@@ -231,7 +263,7 @@ class MachOImage(Image):
         return bytes(raw)
 
     def names(self) -> Iterator[bytes]:
-        return iter(()) if self.file.symbols is None else self.file.symbols.names()
+        return iter(()) if self._symbols is None else self._symbols.names()
 
     def references(self) -> Iterator[Reference]:
         table = self.file.symbols
@@ -336,7 +368,7 @@ class MachOImage(Image):
     @cached_property
     def _symbol_addresses(self) -> list[int]:
         """The addresses of all defined symbols, ascending, and the ends of all sections."""
-        table = self.file.symbols
+        table = self._symbols
         addresses = {section.header.addr + section.header.size for section in self.file.sections}
         if table is not None:
             addresses.update(

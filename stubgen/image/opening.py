@@ -68,6 +68,10 @@ def open_image(source: Any, name: str | None = None) -> Image:
         from stubgen.image.elf import ElfImage
 
         return ElfImage(data, name)
+    if magic[:4] in _UNIVERSAL_MAGICS:
+        half = arm64_slice(data, name)
+        magic = bytes(memoryview(half)[:8])
+        data = half if magic[:4] not in _MACHO_MAGICS else data
     if magic[:4] in _MACHO_MAGICS:
         from stubgen.image.macho import MachOImage
 

@@ -123,6 +123,9 @@ def read_needed(
             f"{os.fspath(paths[0])}: nothing refers to any member; name what the patch exports, or take every "
             f"member with --whole-archive"
         )
+    if not taken:
+        files = ", ".join([os.fspath(path) for path in paths])
+        raise InputError(f"{files}: hold no object: give the patch's own objects, or the archive that has them")
     return needed_of(taken, meanings)._replace(roots=frozenset(roots))
 
 

@@ -280,7 +280,11 @@ class _Resolver(ABC, Generic[PolicyT]):
                 self._other(reference, Verdict.WEAK_NULL, "the host has no such symbol and the reference is weak")
             else:
                 self.missing.append((reference, len(self.others)))
-                stripped = "" if self.host.image.has_full_symbols else ", but its full symbol table is stripped"
+                stripped = (
+                    ""
+                    if self.host.image.has_full_symbols
+                    else ", but its full symbol table is stripped: --symbols gives it back"
+                )
                 self._other(reference, Verdict.MISSING, f"the host has no such symbol{stripped}")
             return
         if len({candidate.address for candidate in pool}) > 1:

@@ -386,7 +386,7 @@ def test_several_processes_at_once(cache: Path, tmp_path: Path) -> None:
     environment = {**os.environ, cache_module.FOLDER_VARIABLE: str(cache.parent)}
     commands: Sequence[Sequence[str]] = (
         [sys.executable, "-m", "stubgen", "cache", "--build", program],
-        [sys.executable, "-m", "stubgen.host.index", program],
+        [sys.executable, "-m", "stubgen.host.index", program, ""],
         [sys.executable, "-m", "stubgen", "cache", "--clear"],
         [sys.executable, "-m", "stubgen", "cache", "--build", program],
         [sys.executable, "-m", "stubgen", "cache", "--json"],
@@ -535,5 +535,5 @@ def test_a_lock_that_is_a_link_leaves_the_file_alone(cache: Path, tmp_path: Path
     cache.mkdir()
     status = os.stat(program)
     (cache / f"{status.st_dev:x}-{status.st_ino:x}.lock").symlink_to(precious)
-    run([sys.executable, "-m", "stubgen.host.index", program], cwd=ROOT)
+    run([sys.executable, "-m", "stubgen.host.index", program, ""], cwd=ROOT)
     assert precious.read_text() == "mine"
