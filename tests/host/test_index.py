@@ -466,6 +466,7 @@ def test_a_folder_that_is_not_ones_own_is_not_used(
     else:
         cache.rename(tmp_path / "elsewhere")
         cache.symlink_to(tmp_path / "elsewhere")
+    monkeypatch.setattr(cache_module, "_refused", {})
     assert not is_used(program)
     monkeypatch.setattr(cache_module, "_refused", {})
     command = ["build", "--host", program, "--slide", "0", "-o", str(tmp_path / "stub.o"), patch]
