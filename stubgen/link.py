@@ -260,6 +260,13 @@ def _fresh_name(target: Path, built: Built, inputs: Sequence[StrPath]) -> str:
     return f"{target.stem}.{digest.hexdigest()[:12]}{target.suffix}"
 
 
+ADVICE = {
+    "R_AARCH64_LD_PREL_LO19": "the patch's code is more than 1 MiB from the constants that direct accesses to the "
+    "host's data read: make the patch of fewer objects, or declare that data with default visibility and use -fPIC",
+}
+"""What linkers complain about where a bound copy cannot be linked -> what helps."""
+
+
 def _run(command: Sequence[str], captured: Capture, variables: Mapping[str, str] | None = None) -> str:
     """What the linker prints; *variables* are set besides.
 
@@ -276,5 +283,6 @@ def _run(command: Sequence[str], captured: Capture, variables: Mapping[str, str]
         messages = told_by_zig(messages)[0] if variables else messages
         status = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
         message = f"{command[0]}: ended with {status}\n{messages}".rstrip()
+        message += "".join(f"\n{advice}" for word, advice in ADVICE.items() if word in messages)
         raise LinkerFailed(message, command=command, status=done.returncode, output=messages)
     return messages

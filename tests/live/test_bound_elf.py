@@ -280,6 +280,16 @@ REFUSALS = {
         "R_AARCH64_LDST8_ABS_LO12_NC",
         "compile with -fPIC (clang: also -fno-direct-access-external-data)",
     ),
+    "an access of another size": Refused(
+        """
+        __asm__("adrp x0, counter\\n.reloc ., R_AARCH64_LDST64_ABS_LO12_NC, counter\\n ldr w0, [x0]");
+        int patch_main(void) { return 0; }
+        """,
+        (),
+        "counter",
+        "R_AARCH64_LDST64_ABS_LO12_NC",
+        "no one instruction reaches",
+    ),
     "tiny code model": Refused(
         '__asm__("ldr w0, counter"); int patch_main(void) { return 0; }',
         (),

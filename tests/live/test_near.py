@@ -17,6 +17,10 @@ from live.live import LiveHost
 from live.test_bound_elf import ANSWER, COMPILERS, LINKERS, STATE, Program, compile_c, link_host
 from tools import PROGRAMS, need, run
 
+from stubgen.build import StubBuilder
+from stubgen.errors import LinkerFailed
+from stubgen.link import link_patch
+
 AFTER = "-4 401 50 1099511627777 43 6:6 1.5 44 Head810 Text 2 3"
 """What the host's variables hold once the patch has changed every one of them."""
 
@@ -160,6 +164,26 @@ def test_one_page_serves_two_sections(hosts: Callable[[str], Program], tmp_path:
         program.link(live, patch, tmp_path / "patch.so")
         assert live.patch(tmp_path / "patch.so").split()[3] == str((1 << 40) + 3)
         live.end()
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+def test_code_that_is_too_long(hosts: Callable[[str], Program], tmp_path: Path, linker: str) -> None:
+    """A literal load reaches 1 MiB: no linker makes a wrong one, and its complaint alone helps nobody."""
+    program = hosts(linker)
+    text = """
+    extern __attribute__((visibility("hidden"))) int near_int;
+    __asm__(".text\\n.space 1100000"); int look(void) { return near_int; }
+    const char *patch_main(void) { return look() ? "right" : "wrong"; } __asm__(".text\\n.space 1100000");
+    """
+    (tmp_path / "patch.c").write_text(text)
+    patch = compile_c(tmp_path / "patch.c", tmp_path / "patch.o", "-fno-toplevel-reorder")
+    with pytest.raises(LinkerFailed, match=r"R_AARCH64_LD_PREL_LO19[^$]*\nthe patch's code is more than 1 MiB from"):
+        link_patch(
+            *(StubBuilder(program.path), program.captured, [patch], tmp_path / "patch.so"),
+            slide=0x40_0000_0000,
+            exports=["patch_main"],
+        )
+    assert not (tmp_path / "patch.so").exists()
 
 
 FAR = """
