@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from stubgen.common.columns import field_column
+from stubgen.common.columns import column, field_column
 from stubgen.common.record import Record, RowT
 from stubgen.common.strings import StringTable, string_at
 from stubgen.common.text import as_text
@@ -239,6 +239,25 @@ class MachOFile:
         """LC_DYSYMTAB: which symbols are local, which external definitions, which undefined."""
         command = self._command(c.LC_DYSYMTAB)
         return None if command is None else self.read_command(DYSYMTAB_COMMAND, command, "LC_DYSYMTAB")
+
+    def indirect_places(self, kind: int) -> dict[int, int]:
+        """Symbol -> virtual address of what the linker made for it in a section of type *kind*: a GOT word, a stub."""
+        found: dict[int, int] = {}
+        table = self.dysymtab
+        if table is None:
+            return found
+        symbols = column(
+            "I", self.view.bytes(table.indirectsymoff, 4 * table.nindirectsyms, "the indirect symbol table")
+        )
+        for section in self.sections:
+            header = section.header
+            size = header.reserved2 if kind == c.S_SYMBOL_STUBS else 8
+            if header.flags & c.SECTION_TYPE == kind and size:
+                first = header.reserved1
+                for number, symbol in enumerate(symbols[first : first + header.size // size]):
+                    if not symbol & (c.INDIRECT_SYMBOL_LOCAL | c.INDIRECT_SYMBOL_ABS):
+                        found[symbol] = header.addr + size * number
+        return found
 
     # what the loader looks up
 

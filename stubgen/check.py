@@ -276,8 +276,10 @@ class _Question:
         return meaning(Reference(spelling, name, version, False), found).candidates
 
     def addresses(self, spelling: bytes) -> list[int]:
-        """Static addresses of the host's own definitions of *spelling*."""
-        return [c.address for c in self.candidates(spelling) if c.kind is not Kind.IMPORT]
+        """Static addresses of the host's own definitions of *spelling*, and of its PLT entry for another image's."""
+        own = [c for c in self.candidates(spelling) if c.kind is not Kind.IMPORT]
+        entries = [self.host.image.found_by_loader(c).entry for c in own if c.replaceable]
+        return [entry for entry in entries if entry is not None] + [c.address for c in own]
 
     def override(self, spelling: bytes) -> int | None:
         """Where an earlier patch put the function that *spelling* means; None if none replaced it."""
@@ -449,6 +451,9 @@ def _slots(question: _Question) -> Iterator[Finding]:
             elif slide is not None:
                 place = candidate.address + (0 if candidate.kind is Kind.ABSOLUTE else slide)
                 expected.add(place | candidate.tag)
+                word = question.host.image.found_by_loader(candidate).word if candidate.replaceable else None
+                if word is not None:
+                    expected.add(word + slide)
         if slide is not None and question.override(name) is None and value not in expected:
             sound = False
             title = as_text(name)

@@ -41,7 +41,7 @@ class Bench:
         self.folder = folder
         self.write("host.c", HOST)
         self.write("patch.c", PATCH)
-        self.compile("-shared", "-fPIC", "-Wl,-soname,libhost.so", "-o", "libhost.so", "host.c")
+        self.compile("-shared", "-fPIC", "-Wl,-soname,libhost.so,-Bsymbolic", "-o", "libhost.so", "host.c")
         self.compile("-O1", "-fPIC", "-c", "-o", "patch.o", "patch.c")
         self.host = folder / "libhost.so"
         self.stub(SLIDE)
@@ -103,7 +103,7 @@ def test_a_back_edge_to_the_host(bench: Bench) -> None:
 
 def test_the_hosts_own_soname(bench: Bench) -> None:
     """The loader would return the host that is already there, and nothing would change."""
-    bench.compile("-shared", "-o", "patch.so", "-Wl,-soname,libhost.so", "patch.o", "stub.o")
+    bench.compile("-shared", "-o", "patch.so", "-Wl,-soname,libhost.so,-Bsymbolic", "patch.o", "stub.o")
     assert "own name: its soname is the host's, libhost.so" in failing(bench, bench.folder / "patch.so")
 
 
@@ -159,7 +159,7 @@ def test_a_stub_for_a_function_that_the_host_lost(bench: Bench) -> None:
     """Checked against a newer host, a stub of a removed function is named."""
     patch = bench.link("patch.o", "stub.o")
     bench.write("host.c", HOST.replace("host_g", "host_h"))
-    bench.compile("-shared", "-fPIC", "-Wl,-soname,libhost.so", "-o", "libhost.so", "host.c")
+    bench.compile("-shared", "-fPIC", "-Wl,-soname,libhost.so,-Bsymbolic", "-o", "libhost.so", "host.c")
     assert "host_g is a stub, but the host has no symbol of that name" in failing(bench, patch)
 
 

@@ -16,6 +16,7 @@ from stubgen.common.aarch64 import (
     LOAD,
     PAGE,
     PAGE_MASK,
+    REGISTERS,
     UNTAGGED,
     access_scale,
 )
@@ -147,6 +148,11 @@ PAIRS = {
     r.R_AARCH64_ADD_ABS_LO12_NC: r.R_AARCH64_LDST64_ABS_LO12_NC,
 }
 """``adrp``+``add``, the address itself -> ``adrp``+``ldr`` of the slot."""
+
+INDIRECT = (
+    "another image may have the one that the process uses, and only a load through the GOT can be led to where the "
+    "loader put its address; compile with -fPIC and take it in code, or link the host with -Bsymbolic"
+)
 
 UNREACHED = (
     "no one instruction reaches so far into the variable, or at a place that is no multiple of the access's size; "
@@ -367,6 +373,8 @@ class ElfRun(Run[ObjectEditor, Table]):
         return plain_name(name)
 
     def why_not(self, site: Site[Table]) -> str:
+        if site.target.indirect:
+            return INDIRECT
         return ADVICE.get(site.kind, "no rule binds this relocation")
 
     def refuse_unproven(self, table: Table) -> None:
@@ -464,6 +472,8 @@ class ElfRun(Run[ObjectEditor, Table]):
         return f"it counts from {section.name}, which holds more than this variable; compile with -fdata-sections"
 
     def bind_address(self, site: Site[Table]) -> bool:
+        if site.target.indirect:
+            return self._bind_indirect(site)
         if site.kind in MOVES:
             return self._bind_move(site, MOVES[site.kind], site.addend)
         if site.kind == r.R_AARCH64_MOVW_PREL_G3:
@@ -483,6 +493,22 @@ class ElfRun(Run[ObjectEditor, Table]):
         self.write_word(site, word)
         site.table.drop(site.number)
         return True
+
+    def _bind_indirect(self, site: Site[Table]) -> bool:
+        """Make a load through the patch's GOT one through the host's, by the address of the word there.
+
+        ``adrp`` loads that whole address from a slot within 1 MiB, so what follows needs no offset, whichever ``adrp``
+        it follows.
+        """
+        word = self.word(site)
+        if site.kind == r.R_AARCH64_ADR_GOT_PAGE and word & PAGE_MASK == PAGE and not site.addend:
+            self.write_word(site, LITERAL | word & DESTINATION)
+            self.to_slot(site, r.R_AARCH64_LD_PREL_LO19)
+            return True
+        if site.kind == r.R_AARCH64_LD64_GOT_LO12_NC and word & ~REGISTERS == LOAD and not site.addend:
+            site.table.drop(site.number)
+            return True
+        return False
 
     def _bind_literal(self, site: Site[Table]) -> bool:
         """Make an instruction that has the whole address by itself load it from a slot."""

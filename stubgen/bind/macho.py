@@ -42,6 +42,11 @@ PAIRS = {
 }
 """``adrp``+``add``, the address itself -> ``adrp``+``ldr`` of the slot."""
 
+INDIRECT = (
+    "another image may have the one that the process uses, and only a load through the GOT, from a constant behind the "
+    "code, can be led to where dyld put its address; give it hidden visibility in the host"
+)
+
 LARGE = "compile with -mcmodel=large (rustc: -C code-model=large)"
 """What lets code load each variable's address from the GOT."""
 
@@ -222,9 +227,27 @@ class MachORun(Run[ObjectEditor, Table]):
         )
 
     def bind_address(self, site: Site[Table]) -> bool:
+        if site.target.indirect:
+            return self._bind_indirect(site)
         if site.modifier >= 0:
             return not site.target.constant and self.bind_near(site)
         return super().bind_address(site)
+
+    def _bind_indirect(self, site: Site[Table]) -> bool:
+        """Make a load through the patch's GOT one through the host's, from a constant behind the code."""
+        word = self.word(site)
+        if site.modifier >= 0 or self.why_not_grown:
+            return False
+        if site.kind == r.ARM64_RELOC_GOT_LOAD_PAGE21 and word & PAGE_MASK == PAGE:
+            distance = self._literal(site) - site.offset
+            if distance >= LITERAL_REACH:
+                return False
+            self.write_word(site, LITERAL | distance // 4 << 5 | word & DESTINATION)
+        elif site.kind != r.ARM64_RELOC_GOT_LOAD_PAGEOFF12 or word & ~REGISTERS != LOAD:
+            return False
+        site.table.drop(site.number)
+        self.editor.forget_hints(site.table.target, site.offset)
+        return True
 
     def bind_thread_local(self, site: Site[Table]) -> bool:
         if site.kind not in THREAD_LOADS or site.modifier >= 0:
@@ -256,6 +279,8 @@ class MachORun(Run[ObjectEditor, Table]):
                 self.refuse(table, table.r_address[index], table.kind(index), kept, reason)
 
     def why_not(self, site: Site[Table]) -> str:
+        if site.target.indirect:
+            return INDIRECT
         if site.modifier == r.ARM64_RELOC_SUBTRACTOR:
             return ADVICE[site.modifier]
         if site.kind in PAIRS and self.why_not_grown:

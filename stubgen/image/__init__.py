@@ -52,6 +52,7 @@ class Candidate(NamedTuple):
     file: bytes = b""  # the source file of a local symbol, where the table says
     writable: bool = True  # not in memory that holds constants
     hidden: bool = False  # ELF: a global symbol that the linker made local; one file's own symbols are not
+    replaceable: bool = False  # a library exports it and lets another image's definition take its place
     tag: int = 0  # the top byte of every pointer to it, in place: HWASan tags variables
 
 
@@ -160,6 +161,13 @@ class Word(NamedTuple):
 
     name: bytes  # the symbol that it looks up; empty: the image's own address, or a plain value
     value: int  # bytes added to that symbol's address; without one a static virtual address, or the value
+
+
+class Found(NamedTuple):
+    """What the loader found for a name that a library defines and looks up all the same."""
+
+    word: int | None  # virtual address of the word that holds its address since the library was loaded; None: none does
+    entry: int | None  # virtual address of the library's PLT entry, or Mach-O stub, for it
 
 
 class Reference(NamedTuple):
@@ -415,6 +423,10 @@ class Image(ABC):
     @abstractmethod
     def replaceable(self) -> set[bytes]:
         """The names of what a linked image defines and all the same lets the loader look up, and use, elsewhere."""
+
+    @abstractmethod
+    def found_by_loader(self, candidate: Candidate) -> Found:
+        """Where a library keeps what the loader found for a name that it defines itself, as *candidate*."""
 
     @property
     def branch_targets_guarded(self) -> bool:

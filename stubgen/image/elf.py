@@ -26,6 +26,7 @@ from stubgen.elf.relocations import (
     R_AARCH64_ABS32,
     R_AARCH64_ABS64,
     R_AARCH64_GLOB_DAT,
+    R_AARCH64_JUMP_SLOT,
     R_AARCH64_RELATIVE,
     Relocations,
 )
@@ -37,6 +38,7 @@ from stubgen.image import (
     Content,
     DefiningObject,
     FileType,
+    Found,
     FunctionSymbol,
     Image,
     Import,
@@ -165,6 +167,7 @@ class ElfImage(Image):
         if kind is None or (address == 0 and kind is not Kind.THREAD_LOCAL):
             return None
         local = symbol.st_info >> 4 == c.STB_LOCAL
+        exported = table is self.file.dynamic_symbols and not local
         file = self._source_file(table, index) if local else b""
         return Candidate(
             name,
@@ -175,12 +178,74 @@ class ElfImage(Image):
             "" if shndx == table.absolute else self._section_name(shndx),
             version,
             default,
-            exported=table is self.file.dynamic_symbols and not local,
+            exported=exported,
             file=file,
             writable=kind is not Kind.DATA or self._is_writable(shndx, address),
             hidden=local and self.was_global(table, index, symbol),
+            replaceable=exported and kind in (Kind.FUNCTION, Kind.DATA) and self._lets_replace(symbol),
             tag=tag,
         )
+
+    def _lets_replace(self, symbol: Sym) -> bool:
+        """Whether another image's definition may take the place of an exported one.
+
+        The program's comes first in the loader's search, a copy that it made of a variable (R_AARCH64_COPY) included;
+        of a unique one, whichever was loaded first.
+        """
+        unique = symbol.st_info >> 4 == c.STB_GNU_UNIQUE
+        return self._is_library and not symbol.st_other & 3 and (unique or not self._binds_to_itself)
+
+    @cached_property
+    def _is_library(self) -> bool:
+        return self.file.header.e_type == c.ET_DYN and self.file_type is FileType.LIBRARY
+
+    @cached_property
+    def _binds_to_itself(self) -> bool:
+        """Whether it was linked with -Bsymbolic."""
+        tags = self.file.dynamic.tags if self.file.dynamic else {}
+        return c.DT_SYMBOLIC in tags or bool(tags.get(c.DT_FLAGS, 0) & c.DF_SYMBOLIC)
+
+    def found_by_loader(self, candidate: Candidate) -> Found:
+        words = self._found_words.get((candidate.name, candidate.address), ())
+        entry = next((self._plt_entries[place] for place, _ in words if place in self._plt_entries), None)
+        return Found(next((place for place, eager in words if eager), None), entry)
+
+    @cached_property
+    def _found_words(self) -> dict[tuple[bytes, int], list[tuple[int, bool]]]:
+        """Name and own address -> where the loader puts what it finds, and whether before anything runs.
+
+        Versions of one name have an address each.
+        """
+        table = self.file.dynamic_symbols
+        found: dict[int, list[tuple[int, bool]]] = {}
+        for relocations in self.file.dynamic_relocations() if table is not None else ():
+            for place, kind, symbol, addend in zip(
+                relocations.r_offset, relocations.kind, relocations.symbol, relocations.r_addend, strict=True
+            ):
+                if kind in (R_AARCH64_GLOB_DAT, R_AARCH64_JUMP_SLOT) and symbol and not addend:
+                    found.setdefault(symbol, []).append((place, kind == R_AARCH64_GLOB_DAT))
+        if table is None:
+            return {}
+        return {(table.name(symbol), table.entry(symbol).st_value): words for symbol, words in found.items()}
+
+    @cached_property
+    def _plt_entries(self) -> dict[int, int]:
+        """The word that a PLT entry loads its target from -> the entry's virtual address."""
+        places = {place for words in self._found_words.values() for place, _ in words}
+        named = {section.number for section in self.file.sections if section.name.startswith(".plt")}
+        found: dict[int, int] = {}
+        for code in self.code() if places else ():
+            if self.file.sections and code.section not in named:
+                continue
+            words = memoryview(bytes(code.content[: len(code.content) // 4 * 4])).cast("I")
+            for number in range(len(words) - 1):
+                page, load = words[number], words[number + 1]
+                if page & _PLT_PAGE_MASK == _PLT_PAGE and load & _PLT_LOAD_MASK == _PLT_LOAD:
+                    place = _plt_word(code.address + 4 * number, page, load)
+                    first = number - 1 if number and words[number - 1] == _LANDING_PAD else number
+                    if place in places:
+                        found.setdefault(place, code.address + 4 * first)
+        return found
 
     def _kind(self, table: Symbols, symbol: Sym) -> Kind | None:
         """What a defined symbol is, by its type; without one, by where it lies. None where it is none of these."""
@@ -662,6 +727,18 @@ def _uncompressed(content: bytes) -> bytes:
 
 def _holds_variables(section: Section) -> bool:
     return bool(section.header.sh_flags & c.SHF_WRITE) and not section.name.startswith(".data.rel.ro")
+
+
+_PLT_PAGE, _PLT_PAGE_MASK = 0x90000010, 0x9F00001F  # adrp x16, page of the word (AAELF64, "PLT")
+_PLT_LOAD, _PLT_LOAD_MASK = 0xF9400211, 0xFFC003FF  # ldr x17, [x16, #offset]
+_LANDING_PAD = 0xD503245F  # bti c
+
+
+def _plt_word(at: int, page: int, load: int) -> int:
+    """The virtual address that ``adrp`` *page* at *at*, and ``ldr`` *load* behind it, read."""
+    pages = (page >> 5 & 0x7FFFF) << 2 | page >> 29 & 3
+    pages -= (pages & 1 << 20) << 1  # 21 bits with a sign
+    return (at >> 12) + pages << 12 | (load >> 10 & 0xFFF) * 8
 
 
 def _within(address: int, ranges: list[tuple[int, int]]) -> bool:

@@ -15,6 +15,7 @@ from stubgen.image import (
     Content,
     DefiningObject,
     FileType,
+    Found,
     FunctionSymbol,
     Image,
     Import,
@@ -45,6 +46,8 @@ _NO_VARIABLES = (
 )
 
 
+_LIBRARIES = frozenset({c.MH_DYLIB, c.MH_BUNDLE})
+"""Files whose weak definitions may give way to another image's; a program's come first."""
 _TYPE_NAME = b"__ZTS"  # Itanium C++ ABI 5.1.4.1: a type's name, which ends with a NUL
 
 
@@ -138,7 +141,33 @@ class MachOImage(Image):
         exported = bool(n_type & c.N_EXT) and not n_type & c.N_PEXT
         file = self._source_files.get((name, address), b"") if local and kind is not Kind.FUNCTION else b""
         writable = kind is not Kind.DATA or self._is_writable[n_sect - 1]
-        return Candidate(name, address, kind, local, 0, section.name, exported=exported, file=file, writable=writable)
+        return Candidate(
+            name,
+            address,
+            kind,
+            local,
+            0,
+            section.name,
+            exported=exported,
+            file=file,
+            writable=writable,
+            replaceable=exported and bool(symbol.n_desc & c.N_WEAK_DEF) and self.file.header.filetype in _LIBRARIES,
+        )
+
+    def found_by_loader(self, candidate: Candidate) -> Found:
+        return Found(*(places.get(candidate.name) for places in self._found_places))
+
+    @cached_property
+    def _found_places(self) -> tuple[dict[bytes, int], dict[bytes, int]]:
+        """Name -> the GOT word with its address; and -> the stub through which it is called."""
+        table, kinds = self.file.symbols, (c.S_NON_LAZY_SYMBOL_POINTERS, c.S_SYMBOL_STUBS)
+        words, stubs = (
+            {table.name(index): place for index, place in self.file.indirect_places(kind).items() if index < len(table)}
+            if table is not None
+            else {}
+            for kind in kinds
+        )
+        return words, stubs
 
     @cached_property
     def _is_writable(self) -> list[bool]:

@@ -18,7 +18,7 @@ from stubgen.common.text import as_text
 from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
 from stubgen.host.slide import Slide
-from stubgen.image import Candidate, Image, Kind, Reference, Variable
+from stubgen.image import Candidate, Found, Image, Kind, Reference, Variable
 from stubgen.resolve.candidates import meaning
 from stubgen.resolve.needed import Needed
 from stubgen.resolve.previous import Earlier
@@ -47,6 +47,13 @@ if TYPE_CHECKING:
     from stubgen.resolve.same_file import Files
 
 _DEFINED_BY_STUBS = (Kind.FUNCTION, Kind.DATA, Kind.ABSOLUTE)
+
+REPLACEABLE = "the program may have its own, which the loader then gives the library too"
+"""What there is to say of a variable that a library exports, and does not bind to itself."""
+UNFOUND = (
+    "the library does not look it up, so that nothing says which one is meant; give it hidden visibility (ELF: or link "
+    "the library with -Bsymbolic)"
+)
 
 CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought
 FEW_MISSING = 4  # up to which each has the host's names gone through; beyond, one search finds what is like any of them
@@ -394,8 +401,33 @@ class _Resolver(ABC, Generic[PolicyT]):
         elif doubt := self._doubt(reference, candidate):
             self._refuse(reference, candidate, doubt)
         else:
-            self.spellings.append(reference.spelling)
-            self.addresses.append(self._runtime(candidate))
+            self._trampoline(reference, candidate)
+
+    def _trampoline(self, reference: Reference, candidate: Candidate) -> None:
+        """Answer by a branch to where the host's own calls go: through its PLT where another image may have it."""
+        entry = self._found_by_loader(candidate).entry
+        if entry is not None and (not self._image.branch_targets_guarded or self._is_landing_pad(entry)):
+            known = self.remarks.get(reference.spelling)
+            way = "through the library's PLT entry or stub, as its own calls go"
+            self.remarks[reference.spelling] = f"{known}; {way}" if known else way
+            candidate = candidate._replace(address=entry)
+        self.spellings.append(reference.spelling)
+        self.addresses.append(self._runtime(candidate))
+
+    def _is_landing_pad(self, address: int) -> bool:
+        return bytes(self._image.read_at(address, WORD, "a function")) in LANDING_PADS
+
+    def _found_by_loader(self, candidate: Candidate) -> Found:
+        """Where the host keeps what the loader found for a name of its own; nowhere if that can only be its own."""
+        return self._image.found_by_loader(candidate) if self._is_replaceable(candidate) else Found(None, None)
+
+    def _is_replaceable(self, candidate: Candidate) -> bool:
+        """Whether another image's may be the one that the process uses; an earlier patch binds to itself."""
+        return candidate.replaceable and self.patch is None
+
+    def _is_assumed(self, candidate: Candidate) -> bool:
+        """Whether nothing says that a variable of the host's is the one that the process uses."""
+        return self._is_replaceable(candidate) and candidate.writable
 
     @property
     def _image(self) -> Image:
@@ -558,6 +590,10 @@ class _StubResolver(_Resolver[Policy]):
         return "bound copies (link, --bound-dir) call it otherwise"
 
     def _answer_data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
+        if self._is_assumed(candidate) and self.policy.data is DataPolicy.AUTO:
+            advice = "bound copies (link, --bound-dir) read where the loader found it"
+            self._refuse(reference, candidate, f"it is {what}, and {REPLACEABLE}; {advice}")
+            return
         self._absolute_symbol(reference, candidate, address, what)
 
     def _code_typed_as_data(self, reference: Reference, candidate: Candidate) -> None:
@@ -599,9 +635,27 @@ class _BoundResolver(_Resolver[BoundPolicy]):
         if self.policy.data is DataPolicy.ABSOLUTE and not borrowed:
             self._absolute_symbol(reference, candidate, address, what)
             return
+        word = self._found_by_loader(candidate).word
+        if word is not None:
+            place = self._runtime(candidate._replace(address=word))
+            self.targets[reference.spelling] = Target(Kind.DATA, SlotKind.ADDRESS, place, indirect=True)
+            reason = f"it is {what}, and {REPLACEABLE}: bound copies read its address where the loader put it"
+            self._other(reference, Verdict.SLOT, reason, static=word, runtime=place)
+            return
+        if self._is_assumed(candidate):
+            self._refuse(reference, candidate, f"it is {what}, and {REPLACEABLE}; {UNFOUND}")
+            return
         self.targets[reference.spelling] = Target(Kind.DATA, SlotKind.ADDRESS, address, kept=borrowed)
         reason = f"it is {what}: bound copies read its address from a slot"
         self._other(reference, Verdict.SLOT, reason, static=candidate.address, runtime=address)
+
+    def _trampoline(self, reference: Reference, candidate: Candidate) -> None:
+        super()._trampoline(reference, candidate)
+        if self._is_replaceable(candidate):  # its address, for pointers to it: a PLT entry's is another one
+            word = self._found_by_loader(candidate).word
+            place = self._runtime(candidate if word is None else candidate._replace(address=word))
+            target = Target(Kind.FUNCTION, SlotKind.ADDRESS, place, indirect=word is not None)
+            self.targets[reference.spelling] = target
 
     def _code_typed_as_data(self, reference: Reference, candidate: Candidate) -> None:
         self._function(reference, candidate)
@@ -646,7 +700,10 @@ class _BoundResolver(_Resolver[BoundPolicy]):
         elif not first.writable:
             return self._share_constant(variables, candidates)
         elif self.policy.keep_state:
-            target = Target(Kind.DATA, SlotKind.ADDRESS, self._runtime(candidates[0]))
+            target = self._kept_target(candidates)
+            if target is None:
+                reason = f"{REPLACEABLE}; {UNFOUND}"
+                return SharedVariable(as_text(first.name), first.size, first.writable, False, reason)
         if target is None:
             return self._start_afresh(variables, candidates)
         from stubgen.resolve.keep_state import Pair, reason_not_kept
@@ -655,6 +712,15 @@ class _BoundResolver(_Resolver[BoundPolicy]):
         if not reason:
             self.targets[first.name] = target._replace(kept=True)
         return SharedVariable(as_text(first.name), first.size, first.writable, not reason, reason)
+
+    def _kept_target(self, candidates: Sequence[Candidate]) -> Target | None:
+        """The host's variable; None if another image may have the one that the process uses, and none says where."""
+        candidate = next((candidate for candidate in candidates if candidate.replaceable), candidates[0])
+        word = self._found_by_loader(candidate).word
+        if word is None and self._is_replaceable(candidate):
+            return None
+        place = self._runtime(candidate if word is None else candidate._replace(address=word))
+        return Target(Kind.DATA, SlotKind.ADDRESS, place, indirect=word is not None)
 
     def _compare_constants(
         self, variables: Mapping[bytes, Sequence[Variable]], found: Mapping[bytes, Sequence[Candidate]]

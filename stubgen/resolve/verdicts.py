@@ -44,6 +44,8 @@ class Target(NamedTuple):
     value: int  # runtime address or thread offset, in bytes
     kept: bool = False
     """It is reached as if it were near: the patch defines it too, or a borrowed member was linked beside it."""
+    indirect: bool = False
+    """The value is where a word of the host's holds the address: what the loader found when it loaded the host."""
     constant: bool = False
     """The patch's own is just like it but for the address, and will do where a reference cannot be bound."""
     has_table: bool = False

@@ -12,6 +12,7 @@ from tools import PROGRAMS, linker_folder, need, run, rustc
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
+from stubgen.check import check_patch
 from stubgen.errors import SymbolRefusal
 from stubgen.link import Linked, link_patch
 
@@ -218,3 +219,146 @@ def test_a_static_of_an_inline_function_is_kept(linker: str, tmp_path: Path) -> 
         assert live.patch(tmp_path / "patch.so") == "count 102 first 5"
         assert live.tell("host") == "count 103 others 5"
         live.end()
+
+
+ENGINE = """
+int counter = 41, array[4] = {1, 2, 3, 4};
+const int limit = 7;
+int bump(void) { return ++counter + array[1]; }
+__attribute__((noinline)) int chosen(int x) { return x + 1; }
+int (*pointer(void))(int) { return chosen; }
+int call_chosen(int x) { return chosen(x); }
+void *engine_anchor(void) { return (void *)&engine_anchor; }
+"""
+MAIN_PROGRAM = """
+extern int counter, array[4], bump(void), call_chosen(int);
+#ifdef CHOSEN
+int chosen(int x) { return x + 100; }
+#endif
+int snprintf(char *, unsigned long, const char *, ...);
+const char *host_answer(void) {
+  static char text[64];
+  snprintf(text, sizeof text, "counter %d array %d bump %d chosen %d", counter, array[1], bump(), call_chosen(0));
+  return text;
+}
+"""
+ENGINE_PATCH = """
+extern int counter, array[4], bump(void), chosen(int); extern const int limit; extern int (*pointer(void))(int);
+int snprintf(char *, unsigned long, const char *, ...);
+const char *patch_main(void) {
+  static char text[96];
+  counter += 100; array[1] += 1000;
+  int (*volatile taken)(int) = chosen;
+  snprintf(text, sizeof text, "counter %d array %d limit %d bump %d chosen %d %d same %d", counter, array[1], limit,
+           bump(), chosen(0), taken(0), taken == pointer());
+  return text;
+}
+"""
+
+
+def make_engine(folder: Path, linker: str, *options: str) -> Program:
+    """A host that is a library, and the record of its link."""
+    (folder / "engine.c").write_text(ENGINE)
+    engine = compile_to(folder / "engine.o", folder / "engine.c", "-fno-ipa-ra", "-fno-inline")
+    driver = str(need("aarch64-linux-gnu-gcc"))
+    argv = [driver, "-B", str(linker_folder(folder / "linkers")), f"-fuse-ld={LINKERS[linker]}", "-shared", *options]
+    argv += ["-Wl,-soname,libengine.so", str(engine), "-o", str(folder / "libengine.so")]
+    run(argv)
+    return Program(folder / "libengine.so", Capture(argv, folder, {}))
+
+
+def link_program(folder: Path, *options: str) -> Path:
+    """The program that has the library loaded."""
+    (folder / "program.c").write_text(MAIN_PROGRAM)
+    sources = [folder / "program.c", PROGRAMS / "answering_host.c"]
+    libraries = ["-L", folder, "-lengine", "-ldl", "-o", folder / "program"]
+    run([need("aarch64-linux-gnu-gcc"), "-DANCHOR=engine_anchor", *options, *sources, *libraries])
+    return folder / "program"
+
+
+PROGRAM_KINDS = {
+    "copies": ("-no-pie", "-fno-pie"),
+    "shares": ("-pie", "-fPIE", "-mcmodel=small"),
+    "replaces": ("-no-pie", "-fno-pie", "-DCHOSEN", "-rdynamic"),
+}
+"""What a program does with what a library of its exports -> how it is compiled and linked."""
+
+
+@pytest.mark.parametrize("kind", PROGRAM_KINDS)
+@pytest.mark.parametrize("linker", LINKERS)
+def test_what_the_program_has_of_a_librarys_is_meant(linker: str, kind: str, tmp_path: Path) -> None:
+    """A program copies a library's variables, or has its own function: the library's own were read, dead ones."""
+    engine = make_engine(tmp_path, linker)
+    program = link_program(tmp_path, *PROGRAM_KINDS[kind])
+    (tmp_path / "patch.c").write_text(ENGINE_PATCH)
+    patch = compile_to(tmp_path / "patch.o", tmp_path / "patch.c")
+    chosen = 100 if kind == "replaces" else 1
+    with LiveHost(program, libraries=[tmp_path]) as live:
+        assert live.tell("host") == f"counter 41 array 2 bump 44 chosen {chosen}"
+        linked = engine.link(live, tmp_path / "patch.so", patch, anchor="engine_anchor")
+        answer = live.patch(tmp_path / "patch.so")
+        assert answer == f"counter 142 array 1002 limit 7 bump 1145 chosen {chosen} {chosen} same 1"
+        assert live.tell("host") == f"counter 143 array 1002 bump 1146 chosen {chosen}"
+        live.end()
+    reasons = {decision.name: decision.reason for decision in linked.built.resolution.decisions()}
+    assert "where the loader put it" in reasons["counter"]
+    assert "PLT entry" in reasons["chosen"]
+
+
+def test_a_library_that_binds_to_itself_is_meant(tmp_path: Path) -> None:
+    """With -Bsymbolic the library uses its own, whatever the program has."""
+    engine = make_engine(tmp_path, "gnu", "-Wl,-Bsymbolic")
+    program = link_program(tmp_path, "-no-pie", "-fno-pie", "-DCHOSEN", "-rdynamic")
+    (tmp_path / "patch.c").write_text(ENGINE_PATCH)
+    patch = compile_to(tmp_path / "patch.o", tmp_path / "patch.c")
+    with LiveHost(program, libraries=[tmp_path]) as live:
+        assert live.tell("host") == "counter 41 array 2 bump 44 chosen 1"
+        engine.link(live, tmp_path / "patch.so", patch, anchor="engine_anchor")
+        assert live.patch(tmp_path / "patch.so") == "counter 142 array 1002 limit 7 bump 1145 chosen 1 1 same 1"
+        live.end()
+
+
+UNKNOWN = {
+    "not looked up": (
+        "int unused = 1; int own(void) { return 1; }",
+        "extern int unused; int f(void) { return unused; }",
+    ),
+    "pointer in data": (
+        "int used = 1; int own(void) { return used; }",
+        "extern int used; int *p = &used; int f(void) { return *p; }",
+    ),
+}
+"""What nobody can tell, or express -> (source of the library, of the patch)."""
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_the_process_uses_is_not_assumed(name: str, tmp_path: Path) -> None:
+    """Nothing says whether the program has a copy of the variable, or how a pointer in data would find it."""
+    library, patch = UNKNOWN[name]
+    for part, text in (("library", library), ("patch", patch)):
+        (tmp_path / f"{part}.c").write_text(text)
+        compile_to(tmp_path / f"{part}.o", tmp_path / f"{part}.c")
+    run([need("aarch64-linux-gnu-gcc"), "-shared", "library.o", "-o", "library.so"], cwd=tmp_path)
+    builder = StubBuilder(tmp_path / "library.so")
+    with pytest.raises(SymbolRefusal, match=r"(library|host) with -Bsymbolic"):
+        builder.build([tmp_path / "patch.o"], slide=0, bind=True)
+    with pytest.raises(SymbolRefusal, match="the program may have its own"):
+        builder.build([tmp_path / "patch.o"], slide=0)
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+def test_a_link_without_bound_copies_is_found_out(linker: str, tmp_path: Path) -> None:
+    """A patch from plain objects goes on calling the host's exported old function: ``check`` has to say it."""
+    for name, number in (("host", 1), ("patch", 2)):
+        text = f"int edited(void) {{ return {number}; }} int caller(void) {{ return edited(); }}"
+        (tmp_path / f"{name}.c").write_text(text)
+        compile_to(tmp_path / f"{name}.o", tmp_path / f"{name}.c", "-fno-inline")
+    program = link_host(tmp_path, linker, "-rdynamic", objects=(tmp_path / "host.o",))
+    driver = [need("aarch64-linux-gnu-gcc"), "-B", tmp_path / "linkers", f"-fuse-ld={LINKERS[linker]}", "-shared"]
+    run([*driver, tmp_path / "patch.o", "-o", tmp_path / "patch.so"])
+    checked = check_patch(tmp_path / "patch.so", program.path)
+    assert [finding.names for finding in checked.findings if finding.check == "own definitions"] == [("edited",)]
+    assert not checked.ok
+    run([*driver, "-Wl,-Bsymbolic", tmp_path / "patch.o", "-o", tmp_path / "symbolic.so"])
+    checked = check_patch(tmp_path / "symbolic.so", program.path)
+    assert "own definitions" not in {finding.check for finding in checked.findings}

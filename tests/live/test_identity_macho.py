@@ -201,3 +201,50 @@ def test_types_are_compared_by_address(name: str, tmp_path: Path) -> None:
     running = start(patched.host, patched.linked.output)
     assert (running.call("same"), running.call("same_secret")) == (1, 1)
     assert (running.call("theirs"), running.call("own")) == (4, 40)
+
+
+SHARED = """
+inline int total = 5;
+template <class T> struct Seen { static int count; };
+template <class T> int Seen<T>::count = 3;
+inline __attribute__((noinline)) int twice(int x) { return FACTOR * x; }
+extern "C" int look() { return total + 100 * Seen<int>::count + 10000 * twice(2); }
+int (*volatile pointer)(int) = twice;
+#ifdef HOST
+int main() { return look(); }
+#endif
+"""
+SHARED_PATCH = """
+extern int total; template <class T> struct Seen { static int count; }; extern template int Seen<int>::count;
+int twice(int x);
+extern "C" int go() { total++; Seen<int>::count++; return total + 100 * Seen<int>::count + 10000 * twice(2); }
+extern "C" long address() { return (long)twice; }
+"""
+
+
+@pytest.mark.parametrize("name", ["lld", "lld-opcodes"])
+def test_what_dyld_gave_a_dylib_is_meant(name: str, tmp_path: Path) -> None:
+    """The program has the dylib's inline variables too, and comes first: the patch counted in the dylib's dead ones."""
+    tools = toolchain(name)
+    link_host(tmp_path, tools, compile_cxx(tmp_path, tools, "main", SHARED, "-DHOST", "-DFACTOR=3"))
+    engine = compile_cxx(tmp_path, tools, "engine", SHARED, "-DFACTOR=2")
+    words = [word for word in tools.link if word != "-execute"]
+    command = [*words, "-dylib", "-undefined", "dynamic_lookup", "-o", "engine.dylib", engine.name]
+    run(command, cwd=tmp_path)
+    captured = Capture(command, tmp_path, {}, output="engine.dylib")
+    patch = compile_cxx(tmp_path, tools, "patch", SHARED_PATCH)
+    anchor = symbols(tmp_path / "engine.dylib")["_look"] + 2 * SLIDE
+    builder = StubBuilder(tmp_path / "engine.dylib")
+    linked = link_patch(builder, captured, [patch], tmp_path / "patch.dylib", anchor, anchor="_look")
+    need_module("unicorn", "unicorn")
+    from examples.demo.emulator import Emulator
+
+    emulator = Emulator()
+    program = emulator.load(tmp_path / "host", slide=SLIDE)
+    host = emulator.load(tmp_path / "engine.dylib", slide=2 * SLIDE)
+    running = Running(emulator, host, emulator.load(linked.output, slide=PATCH_SLIDE))
+    assert on_host(running, "look") == 5 + 300 + 60000, "the emulator does not coalesce"
+    assert running.call("go") == 6 + 400 + 60000
+    assert on_host(running, "look") == 6 + 400 + 60000
+    if name == "lld":  # the dylib's GOT has it
+        assert emulator.call(running.patch.address("address")).result == program.address("_Z5twicei")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -167,7 +168,14 @@ def elf(request: pytest.FixtureRequest, link: Callable[[str], Judged]) -> Judged
 def test_a_function_gets_a_trampoline(elf: Judged, kind: Kind) -> None:
     """A function that is refused cannot be called; one stubbed at a wrong address crashes the program."""
     decision = check(elf, kind)
-    addresses = elf_addresses(elf.host, kind.host_name or kind.name)
+    name = kind.host_name or kind.name
+    if "PLT entry" in decision.reason:  # another image may have it, as the library's own calls allow for
+        shown = run([need("llvm-objdump-19"), "-d", elf.host])
+        entry = re.search(rf"^0*([0-9a-f]+) <{re.escape(name)}@plt>:$", shown, re.MULTILINE)
+        assert entry
+        addresses = {int(entry[1], 16)}
+    else:
+        addresses = elf_addresses(elf.host, name)
     assert addresses == {decision.static_address}
     assert decision.runtime_address == decision.static_address + SLIDE
 
@@ -197,7 +205,13 @@ def test_what_is_no_function_gets_no_trampoline(elf: Judged, kind: Kind) -> None
 
 @named(DATA)
 def test_data_becomes_absolute(elf: Judged, kind: Kind) -> None:
-    """A datum at a wrong address reads garbage; a trampoline for it reads instructions."""
+    """A datum at a wrong address reads garbage; a trampoline for it reads instructions.
+
+    Of a library's exported variable nobody can tell whether it is the one that the process uses.
+    """
+    if kind.exported and kind.name != "constant" and elf.host.name.endswith("library"):
+        check(elf, kind._replace(verdict="refused", reason="the program may have its own"))
+        return
     decision = check(elf, kind)
     assert elf_addresses(elf.host, kind.name) == {decision.static_address}
     assert decision.runtime_address == decision.static_address + SLIDE
