@@ -8,9 +8,10 @@ counts from such a section is a place in the host then, also where no symbol nam
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
+from stubgen.borrow.elf_places import ElfPlaces, fields_of
 from stubgen.borrow.object import Piece, PieceSymbol, write_object
 from stubgen.borrow.unwind import Frame, frames, join_frames
 from stubgen.common.row import Row
@@ -70,6 +71,7 @@ class HostSymbols:
     def __init__(self, host: Host) -> None:
         assert isinstance(host.image, ElfImage)  # noqa: S101  # borrow() pairs them
         self.image = host.image
+        self.places = ElfPlaces(host.image.file)
         self._known: dict[bytes, list[HostSymbol]] = {}
         self._locals: dict[int, frozenset[tuple[bytes, int]]] = {}
         self._has: set[bytes] = set()
@@ -327,6 +329,12 @@ class Member:
             return Fate()
         if not named or (header.sh_flags & SHF_MERGE and constant):
             return Fate()
+        if section.number in self._told:
+            return Fate(base=self._told[section.number], firmly=True)
+        return self._judge_names(section, named)
+
+    def _judge_names(self, section: Section, named: Sequence[tuple[int, bytes]]) -> Fate:
+        """What the names of the symbols in *section* say of it."""
         places = {index: self._places(index, name) for index, name in named}
         present = {index: set(bases) for index, bases in places.items() if bases}
         if not present:
@@ -334,6 +342,44 @@ class Member:
         return self._judge_places(
             section, present, whole=all(places[index] or self._may_be_unnamed(index) for index in places)
         )
+
+    @cached_property
+    def _told(self) -> dict[int, int]:
+        """Section -> where the host has it, as its own code says that is surely of this member.
+
+        A symbol that no other object sees means the member's own section, whatever else is called like it.
+        """
+        found: dict[int, int] = {}
+        waiting = []
+        for number, named in self._named.items():
+            if any(self._is_strong(index) for index, _ in named) and self._is_code(number):
+                fate = self._judge_names(self.file.sections[number], named)
+                if fate.base is not None and fate.firmly:
+                    waiting.append((number, fate.base))
+        seen = {number for number, _ in waiting}
+        while waiting:
+            for number, base in self._told_by(*waiting.pop()):
+                section = self.file.sections[number]
+                if number not in found and self._has_content(section, base):
+                    found[number] = base
+                    if number not in seen and self._is_code(number):
+                        seen.add(number)
+                        waiting.append((number, base))
+        return found
+
+    def _is_code(self, number: int) -> bool:
+        return bool(self.file.sections[number].header.sh_flags & c.SHF_EXECINSTR)
+
+    def _told_by(self, number: int, base: int) -> Iterator[tuple[int, int]]:
+        """Sections that the code in section *number* reaches by local symbols, and where the host has them."""
+        table = self.tables.get(number)
+        said = self.host.places.meant(fields_of(table), base) if table is not None else {}
+        for (symbol, _), address in said.items():
+            shndx = self.symbols.st_shndx[symbol]
+            if address is None or not self._is_local(symbol) or not 0 < shndx < len(self.file.sections):
+                continue
+            if not self.file.sections[shndx].header.sh_flags & c.SHF_TLS:
+                yield shndx, address - self.symbols.st_value[symbol]
 
     def _may_be_unnamed(self, index: int) -> bool:
         """Whether the host's table may lack the member's symbol *index* although what it names is there."""

@@ -13,13 +13,15 @@ from collections.abc import Collection
 from functools import cached_property
 
 from stubgen.borrow.atoms import Atom, Atoms, Use
-from stubgen.borrow.places import Places
+from stubgen.borrow.places import Field, FieldKind, Places
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.host import Host
 from stubgen.image import Candidate, Kind, Reference
 from stubgen.image.macho import MachOImage
 from stubgen.macho import constants as c
+from stubgen.macho import relocations as r
+from stubgen.macho.reader import MachOFile
 from stubgen.resolve.candidates import meaning
 from stubgen.resolve.unanswered import may_be_static
 
@@ -35,8 +37,48 @@ METADATA = "__objc_"
 """How the others are called that tell the Objective-C runtime of classes; linkers may write them anew."""
 CONSTRUCTORS = frozenset({c.S_MOD_INIT_FUNC_POINTERS})
 DESTRUCTORS = frozenset({c.S_MOD_TERM_FUNC_POINTERS})
+POINTER_LENGTH = 3  # log2 bytes
 METHOD = (b"-[", b"+[")
 """How the local symbols of Objective-C methods begin, each of which a program has once."""
+
+
+FIELDS = {
+    r.ARM64_RELOC_PAGE21: FieldKind.PAGE,
+    r.ARM64_RELOC_PAGEOFF12: FieldKind.OFFSET,
+    r.ARM64_RELOC_GOT_LOAD_PAGE21: FieldKind.POINTERS_PAGE,
+    r.ARM64_RELOC_GOT_LOAD_PAGEOFF12: FieldKind.POINTERS_OFFSET,
+    r.ARM64_RELOC_TLVP_LOAD_PAGE21: FieldKind.POINTERS_PAGE,
+    r.ARM64_RELOC_TLVP_LOAD_PAGEOFF12: FieldKind.POINTERS_OFFSET,
+    r.ARM64_RELOC_BRANCH26: FieldKind.BRANCH,
+    r.ARM64_RELOC_UNSIGNED: FieldKind.POINTER,
+}
+"""Relocation -> what its field is for, where that says an address."""
+_POINTER_SECTIONS = frozenset({c.S_NON_LAZY_SYMBOL_POINTERS, c.S_THREAD_LOCAL_VARIABLE_POINTERS})
+
+
+class MachOPlaces(Places):
+    """Of a Mach-O host."""
+
+    def __init__(self, file: MachOFile) -> None:
+        self.file = file
+
+    def memory_at(self, address: int, size: int) -> bytes | None:
+        return self.file.memory_at(address, size)
+
+    def pointer_at(self, address: int) -> int | None:
+        return self.file.pointer_at(address)
+
+    def is_among_pointers(self, address: int) -> bool:
+        section = self.file.section_at(address)
+        return section is not None and section.header.flags & c.SECTION_TYPE in _POINTER_SECTIONS
+
+
+def field_of(use: Use) -> Field | None:
+    """The field of *use*, where that says an address."""
+    kind = FIELDS.get(use.kind)
+    if kind is None or use.subtracted >= 0 or (kind is FieldKind.POINTER and use.length != POINTER_LENGTH):
+        return None
+    return Field(use.address, kind, use.symbol, use.addend, use.access)
 
 
 class HostSymbols:
@@ -46,7 +88,7 @@ class HostSymbols:
         assert isinstance(host.image, MachOImage)  # noqa: S101  # borrow() pairs them
         self.image = host.image
         self.file = host.image.file
-        self.places = Places(self.file)
+        self.places = MachOPlaces(self.file)
         self._known: dict[bytes, list[Candidate]] = {}
         self._has: set[bytes] = set()
         self._imports: set[bytes] = set()
@@ -237,11 +279,12 @@ class Presence:
             return
         weak = any(map(self.is_weak, atom.symbols))
         uses = [(use, meant) for use in self.atoms.uses(atom) if (meant := self.atoms.meant(use)) is not None]
-        said = self.host.places.meant([use for use, _ in uses], self.shifts[atom.number], self.atoms.earlier_pages)
+        fields = [field for use, _ in uses if (field := field_of(use)) is not None]
+        said = self.host.places.meant(fields, self.shifts[atom.number], self.atoms.earlier_pages)
         for use, meant in uses:
             if is_own(meant):
                 continue
-            address = said[use.symbol, use.addend]
+            address = said.get((use.symbol, use.addend))
             named = use.symbol >= 0 and self.is_global(use.symbol)
             if weak and not named:
                 self.doubtful[meant.number] = None

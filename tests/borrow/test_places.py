@@ -9,7 +9,7 @@ from live.members_macho import make
 from tools import need, run
 
 from stubgen.borrow.atoms import Atoms
-from stubgen.borrow.places import Places
+from stubgen.borrow.presence import MachOPlaces, field_of
 from stubgen.macho.reader import MachOFile
 
 SOURCE = """
@@ -41,7 +41,7 @@ def test_fields_lead_to_the_symbols(tmp_path: Path, linker: str, flags: str) -> 
     """A place that is read wrongly is another variable's: the patch would count in it."""
     program = make(tmp_path, {"main.c": MAIN, "foo.c": SOURCE}, {}, "main.o foo.o", linker=linker, flags=flags)
     file = MachOFile((tmp_path / "foo.o").read_bytes(), "foo.o")
-    atoms, places = Atoms(file, "foo.o"), Places(MachOFile(program.path.read_bytes(), "host"))
+    atoms, places = Atoms(file, "foo.o"), MachOPlaces(MachOFile(program.path.read_bytes(), "host"))
     there = addresses(program.path)
     checked = set()
     for atom in atoms.all:
@@ -50,7 +50,8 @@ def test_fields_lead_to_the_symbols(tmp_path: Path, linker: str, flags: str) -> 
             continue
         shift = there[names[0]] - atom.start
         uses = [use for use in atoms.uses(atom) if use.symbol >= 0 and atoms.symbols.name(use.symbol) in there]
-        for (symbol, _), found in places.meant(uses, shift, atoms.earlier_pages).items():
+        fields = [field for use in uses if (field := field_of(use)) is not None]
+        for (symbol, _), found in places.meant(fields, shift, atoms.earlier_pages).items():
             name = atoms.symbols.name(symbol)
             assert found == there[name], (names[0], name)
             checked.add(name)

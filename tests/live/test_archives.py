@@ -274,13 +274,75 @@ def test_a_member_of_another_build_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "patch.so").exists()
 
 
-def test_state_that_the_hosts_symbols_do_not_name_is_refused(tmp_path: Path) -> None:
-    """Linked with -x, the host has the counter and nobody can tell where: the patch must not get another one."""
+@every_linker
+def test_a_counter_that_no_symbol_names_is_found_by_the_hosts_code(tmp_path: Path, linker: str) -> None:
+    """Linked with -x, the host has the counter without its name, and its code still reaches it."""
     link = "entry.o -L. -lfoo -Wl,--gc-sections,-x"
-    program = make(tmp_path, COUNTER, {"libfoo.a": "foo.o"}, link, flags=SECTIONS)
+    program = make(tmp_path, COUNTER, {"libfoo.a": "foo.o"}, link, linker=linker, flags=SECTIONS)
+    assert "count" not in names_in(program.path)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 3"
+        assert program.answers(live) == "patch 103"
+        assert live.tell("call 3") == "call 106"
+
+
+def test_state_that_the_hosts_symbols_do_not_name_is_refused(tmp_path: Path) -> None:
+    """Linked with -x, nobody can tell whether the host has what its code does not lead to: the copy may be a second."""
+    link = "entry.o -L. -lfoo -Wl,--gc-sections,-x"
+    foo = COUNTER["foo.c"].replace("int foo_get(void) { return", "static int own; int foo_get(void) { return own++ +")
+    program = make(
+        tmp_path, {**COUNTER, "foo.c": foo}, {"libfoo.a": "foo.o"}, link, flags=f"{SECTIONS} -fdata-sections"
+    )
     with LiveHost(program.path) as live, pytest.raises(SymbolRefusal) as caught:
         program.link(live)
-    assert "libfoo.a(foo.o): count: the host's symbol table does not name local symbols" in str(caught.value)
+    assert "libfoo.a(foo.o): own: the host's symbol table does not name local symbols" in str(caught.value)
+
+
+UTIL = """
+static int count, table[2] = {1, 2};
+int %s_add(int by) { return count += by * table[by & 1]; }
+int %s_get(void) { return count; }
+"""
+
+
+@every_linker
+def test_two_members_of_one_name_with_equal_statics(tmp_path: Path, linker: str) -> None:
+    """Both are called util.o, and have a counter alike in name, size and value: the host's own code tells whose."""
+    sources = {
+        "entry.c": "int a_add(int), b_add(int); long host_entry(long by) { return a_add(by) + 100 * b_add(by + 1); }",
+        "patch.c": "int a_get(void), b_get(void); long patch_main(void) { return a_get() + 1000 * b_get(); }",
+    }
+    gcc, ar = need("aarch64-linux-gnu-gcc", "aarch64-linux-gnu-ar")
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "util.c").write_text(UTIL.replace("%s", name))
+        run([gcc, "-c", *SECTIONS.split(), "util.c"], cwd=folder)
+        run([ar, "rcs", f"../lib{name}.a", "util.o"], cwd=folder)
+    link = "entry.o -L. -la -lb -Wl,--gc-sections"
+    program = make(tmp_path, sources, {}, link, linker=linker, flags=SECTIONS)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 406"
+        assert program.answers(live) == "patch 4006"
+        assert live.tell("call 3") == "call 812"
+
+
+@every_linker
+def test_a_counter_beside_an_equal_one_of_assembly(tmp_path: Path, linker: str) -> None:
+    """Assembly names no source file: behind a C file its counter seems to be that one's, and is its equal."""
+    assembly = ASSEMBLY.replace("foo_", "asm_").replace("count: .word 0", COUNT)
+    sources = {
+        "foo.c": COUNTER["foo.c"],
+        "low.s": assembly,
+        "entry.c": "int foo_add(), asm_add(); long host_entry(int x) { return foo_add(x) + 1000 * asm_add(x+1); }",
+        "patch.c": "int foo_get(void), asm_get(void); long patch_main(void) { return foo_get() + 1000 * asm_get(); }",
+    }
+    link = "entry.o -L. -lfoo -Wl,--gc-sections"
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o low.o"}, link, linker=linker, flags=SECTIONS)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 4003"
+        assert program.answers(live) == "patch 4003"
+        assert live.tell("call 3") == "call 8006"
 
 
 def test_a_counter_of_another_file_of_that_name_is_not_taken(tmp_path: Path) -> None:
@@ -505,6 +567,12 @@ foo_add: adrp x1, count
 count: .word 0
 .section .note.GNU-stack, "", %progbits
 """
+
+
+COUNT = """.type count, %object
+.size count, 4
+count: .word 0"""
+"""The counter as C has it, for :data:`ASSEMBLY`."""
 
 
 @every_linker
