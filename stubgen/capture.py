@@ -123,6 +123,10 @@ class Capture:
         self.response_files = {name: PathType(copy) for name, copy in named.items()}
         self.path = None if path is None else PathType(check.path("path", path))
 
+    def files(self) -> list[Path]:
+        """The files that it consists of."""
+        return [*([self.path] if self.path else []), *self.response_files.values()]
+
     def command(self) -> CapturedCommand:
         """What a link plan is made from."""
         from stubgen.linkplan import CapturedCommand

@@ -26,6 +26,7 @@ from stubgen.image.opening import open_image
 from stubgen.loading import loading_findings
 from stubgen.options import addresses, previous_patches
 from stubgen.origin.account import Account, Inputs, LinkInput, make_account, names_in
+from stubgen.origin.content import content_findings
 from stubgen.origin.findings import constructor_findings, origin_findings
 from stubgen.origin.sources import Source
 from stubgen.resolve.previous import NO_PATCHES, Previous
@@ -534,6 +535,7 @@ def _origin(question: _Question) -> Iterator[Finding]:
     slide = question.slide.value if question.slide else question.slide_of_stubs
     yield from origin_findings(question.account, question.in_host, question.stubs, slide)
     yield from constructor_findings(question.account)
+    yield from content_findings(question.account, question.patch)
 
 
 def _loading(question: _Question) -> Iterator[Finding]:

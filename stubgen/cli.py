@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + int(getattr(error, "number", 2))  # as the shell has it: 2 is Ctrl-C
     except SystemExit as end:  # --help and --version have printed
         return _put("", int(end.code or 0))
-    status = _print(command, outcome, as_json)
+    status = _deliver(command, outcome, as_json)
     if "stubgen.common.cache" in sys.modules:
         from stubgen.common.cache import untold_refusal
 
@@ -97,6 +97,25 @@ def run() -> NoReturn:
     """
     gc.disable()
     os._exit(main())
+
+
+def _deliver(command: str, outcome: Outcome, as_json: bool) -> int:
+    """Print *outcome*, and put its files in their places where that could be done; the exit status."""
+    if outcome.outputs is None:
+        return _print(command, outcome, as_json)
+    from stubgen.common.cancellation import tidy_at_signals
+
+    try:
+        with tidy_at_signals(), outcome.outputs:
+            status = _print(command, outcome, as_json)
+            if status == outcome.status:
+                outcome.outputs.commit()
+    except StubgenError as error:
+        _complain(f"error: {error}")
+        return error.exit_status
+    finally:
+        outcome.outputs.discard()
+    return status
 
 
 def _print(command: str, outcome: Outcome, as_json: bool) -> int:

@@ -7,17 +7,26 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
-from stubgen.bind import write_bound
+from stubgen.bind import bound_paths, stage_bound, write_bound
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.capture import Capture
 from stubgen.check import Checked, check_linked, refuse_findings
 from stubgen.common.arguments import StrPath, choice, instance, optional, path, path_list
 from stubgen.common.cancellation import checkpoint, run
-from stubgen.common.files import cannot_be_written, read_input, write_output
+from stubgen.common.files import (
+    Outputs,
+    cannot_be_written,
+    fitting,
+    is_special,
+    keep_apart,
+    read_input,
+    write_output,
+)
 from stubgen.errors import InputError, LinkerFailed, PatchRefusal, UsageError
 from stubgen.image.opening import open_image
 from stubgen.linkplan import (
@@ -29,13 +38,21 @@ from stubgen.linkplan import (
     wrapped_symbols,
 )
 from stubgen.linkplan.link_files import link_files
-from stubgen.linkplan.map_option import ZIG_VERBOSE, library_folders, library_query, map_option, told_by_zig
+from stubgen.linkplan.map_option import (
+    ZIG_VERBOSE,
+    library_folders,
+    library_query,
+    map_option,
+    prefix_option,
+    told_by_zig,
+)
 from stubgen.linkplan.own_folders import own_folders
 from stubgen.options import BtiPolicy, Options, read_options
 from stubgen.origin.account import Inputs, LinkInput
 from stubgen.origin.sources import Source
 from stubgen.replaced import Replaced, replaced_by, replaced_in
 from stubgen.resolve.needed import open_objects
+from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.verdicts import Decision, Verdict
 
 
@@ -51,6 +68,8 @@ class Linked:
     messages: str
     """What the linker printed; warnings, when it succeeded."""
     checked: Checked
+    size: int
+    """Bytes of the patch."""
     replaced: Replaced
     """The host's functions that the patch defines anew."""
     replaced_in_previous: tuple[tuple[str, Replaced], ...]
@@ -100,12 +119,49 @@ def link_patch(
         PatchRefusal: the linked patch is not sound.
         StubgenError: whatever the phases before the link raise.
     """
+    with Outputs() as outputs:
+        linked = stage_patch(
+            outputs,
+            builder,
+            captured,
+            objects,
+            output,
+            aslr_reference,
+            bti=bti,
+            extra=extra,
+            stub=stub,
+            bound_dir=bound_dir,
+            **options,
+        )
+        outputs.commit()
+    return linked
+
+
+def stage_patch(
+    outputs: Outputs,
+    builder: StubBuilder,
+    captured: Capture,
+    objects: Sequence[StrPath],
+    output: StrPath,
+    aslr_reference: int | None = None,
+    *,
+    bti: BtiPolicy | str = BtiPolicy.AUTO,
+    extra: Sequence[StrPath] = (),
+    stub: StrPath | None = None,
+    bound_dir: StrPath | None = None,
+    **options: Unpack[Options],
+) -> Linked:
+    """As :func:`link_patch`, for whoever has more to write: what it would write is among the *outputs*.
+
+    The linker reads copies in a folder of this link's own: what others write meanwhile, another link into the same
+    *bound_dir* among them, is not in the patch.
+    """
     instance(StubBuilder, "StubBuilder(host)", "builder", builder)
     instance(Capture, "newest_capture", "captured", captured)
     # Beside what a symbolic link leads to, so that it can be moved there.
     target = Path(os.path.realpath(path("output", output)))
     inputs, further = path_list("objects", objects), path_list("extra", extra)
-    kept_stub, kept_copies = optional(path, "stub", stub), optional(path, "bound_dir", bound_dir)
+    kept = _Kept(optional(path, "stub", stub), optional(_absolute, "bound_dir", bound_dir))
     if options.setdefault("bind", True) is not True:
         raise UsageError("link_patch links bound copies of the objects, always: leave out bind")
     wanted = read_options("link_patch", options)
@@ -117,18 +173,17 @@ def link_patch(
     options["linked"] = objects_of_host
     judged = builder.judge(inputs, aslr_reference, link=lambda: link_files(full_link, system), **options)
     refuse_problems(judged, allow_missing=True)
+    read: list[StrPath] = [builder.host.path, *inputs, *further, *wanted.libraries, *wanted.archives, *captured.files()]
+    read += [member.path for member in judged.needed.borrowed]
+    read += [patch.path for patch in judged.needed.previous.patches]
+    kept.refuse_overwriting(target, read, judged)
     built = builder.emit(judged, bti=policy)
     checkpoint()
-    special = target.exists() and not target.is_file()  # a device, a named pipe: nothing can be moved there
-    try:
-        scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=None if special else target.parent)
-    except OSError as error:
-        raise cannot_be_written(target, error) from error
-    with scratch as folder:
-        stub_path = Path(folder, "stub.o") if kept_stub is None else Path(os.path.abspath(kept_stub))
+    with _scratch(target) as folder:
+        stub_path = Path(folder, "stub.o")
         write_output(stub_path, built.stub.content)
         assert built.bound is not None  # noqa: S101  # judged for it
-        copies = write_bound(built.bound, os.path.abspath(kept_copies) if kept_copies else Path(folder, "bound"))
+        copies = write_bound(built.bound, kept.seen_by_linker(folder, built.stub.format))
         linked = Path(folder, target.name)
         request = PatchRequest(
             objects=[copy for _, copy in copies],
@@ -142,12 +197,12 @@ def link_patch(
         )
         plan = plan_link(full_link, request)
         command = plan.command(folder)
-        messages, link_map, archives = _run_with_map(command, plan, captured, folder)
+        messages, link_map, searched = _run_with_map(command, plan, captured, folder, named=kept.copies is not None)
         if not linked.is_file():
             message = f"{command[0]}: said nothing was wrong, but wrote no {target.name}\n{messages}".rstrip()
             raise LinkerFailed(message, command=command, status=0, output=messages)
         ours = Inputs(
-            tuple(_link_inputs(built, stub_path, copies, further)), link_map, plan.directory or os.getcwd(), archives
+            tuple(_link_inputs(built, stub_path, copies, further)), link_map, plan.directory or os.getcwd(), searched
         )
         checked = check_linked(
             linked,
@@ -167,11 +222,57 @@ def link_patch(
         replaced = replaced_by(checked.account, builder.host, judged.slide.value, objects_of_host)
         earlier = tuple((patch.path, replaced_in(checked.account, patch)) for patch in judged.needed.previous.patches)
         checkpoint()
-        if special:
-            write_output(target, linked.read_bytes())
-        else:
-            os.replace(linked, target)
-    return Linked(Path(output), built, plan, tuple(command), messages, checked, replaced, earlier)
+        size = linked.stat().st_size
+        outputs.move(linked, target)
+        kept.stage(built, copies, outputs)
+    return Linked(Path(output), built, plan, tuple(command), messages, checked, size, replaced, earlier)
+
+
+class _Kept(NamedTuple):
+    """What is to be there after the link besides the patch."""
+
+    stub: str | None  # file of the stub object
+    copies: str | None  # folder of the bound copies, absolute
+
+    def refuse_overwriting(self, target: Path, inputs: Sequence[StrPath], judged: Resolution) -> None:
+        """Refuse it, and the patch *target*, where it would overwrite one of *inputs*.
+
+        Raises:
+            UsageError: it would.
+        """
+        copies = bound_paths([image.name for image in judged.needed.images], self.copies) if self.copies else ()
+        keep_apart({"output": target, "stub": self.stub}, inputs, copies)
+
+    def seen_by_linker(self, folder: str, format_name: str) -> str:
+        """The folder in *folder*, this link's own, for what the linker reads.
+
+        A Mach-O patch names its objects; with *folder* cut off in front, they are those that are kept.
+        """
+        return f"{folder}{self.copies}" if self.copies and format_name == "macho" else os.path.join(folder, "bound")
+
+    def stage(self, built: Built, copies: Sequence[tuple[str, str]], outputs: Outputs) -> None:
+        """Let it be among the *outputs*; *copies* were linked, and a debugger knows their times."""
+        if self.stub is not None:
+            outputs.add(self.stub, built.stub.content)
+        if self.copies is not None:
+            assert built.bound is not None  # noqa: S101  # judged for it
+            stage_bound(built.bound, self.copies, outputs, like=[copy for _, copy in copies])
+
+
+def _absolute(name: str, value: object) -> str:
+    return os.path.abspath(path(name, value))
+
+
+@contextmanager
+def _scratch(target: Path) -> Iterator[str]:
+    """The real path of a folder of this link's own: beside *target*, so that the patch can be moved there."""
+    try:
+        prefix = f".{fitting(target.name, 10)}."
+        scratch = tempfile.TemporaryDirectory(prefix=prefix, dir=None if is_special(str(target)) else target.parent)
+    except OSError as error:
+        raise cannot_be_written(target, error) from error
+    with scratch as folder:
+        yield os.path.realpath(folder)
 
 
 def _link_inputs(
@@ -180,10 +281,11 @@ def _link_inputs(
     """What the command gives to the linker: stub object, bound copies, and what the caller named besides."""
     yield LinkInput(stub_path.name, str(stub_path), Source.STUB, open_image(built.stub.content, stub_path.name))
     bound = built.bound.objects if built.bound else ()
-    own = len(bound) - len(built.resolution.needed.borrowed)  # which stand behind the patch's own
-    for number, (item, (name, copy)) in enumerate(zip(bound, copies, strict=True)):
+    needed = built.resolution.needed
+    own = len(bound) - len(needed.borrowed)  # which stand behind the patch's own
+    for number, (item, (name, copy), original) in enumerate(zip(bound, copies, needed.images, strict=True)):
         source = Source.OBJECT if number < own else Source.BORROWED
-        yield LinkInput(name, copy, source, open_image(item.content, name))
+        yield LinkInput(name, copy, source, open_image(item.content, name), original)
     for extra in further:
         try:
             opened = open_objects(extra)
@@ -194,17 +296,21 @@ def _link_inputs(
 
 
 def _run_with_map(
-    command: Sequence[str], plan: LinkPlan, captured: Capture, folder: str
+    command: Sequence[str], plan: LinkPlan, captured: Capture, folder: str, *, named: bool
 ) -> tuple[str, str | None, tuple[str, ...]]:
-    """What the linker prints; its map file's text, None where it writes none; the archives that zig adds."""
+    """What the linker prints; its map file's text, None where it writes none; the archives that zig adds.
+
+    *named*: the patch names its objects without *folder* in front of them.
+    """
     map_file = Path(folder, "link.map")
     option = map_option(plan.args, plan.os, str(map_file))
+    option += prefix_option(plan.args, plan.os, folder) if named and option else []
     try:
         printed = _run([*command, *option], captured, {} if option else ZIG_VERBOSE)
     except LinkerFailed as error:
-        if not option or not re.search(rf"-[Mm]ap\b|{re.escape(str(map_file))}", error.output):
+        if not option or not re.search(rf"-[Mm]ap\b|-oso_prefix|{re.escape(str(map_file))}", error.output):
             raise
-        printed = _run(command, captured)  # a linker that knows no map file said so
+        printed = _run(command, captured)  # a linker that knows no map file, or no prefix, said so
     messages, archives = (printed, ()) if option else told_by_zig(printed)
     try:
         return messages, map_file.read_text("utf-8", "surrogateescape"), archives

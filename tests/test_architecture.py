@@ -50,7 +50,7 @@ LEVELS: tuple[dict[str, str], ...] = (
             "map_option ."
         ),
     },
-    {"capture": "", "origin": "symbols sources link_map elf macho account findings", "loading": "elf macho ."},
+    {"capture": "", "origin": "symbols sources link_map elf macho account findings content", "loading": "elf macho ."},
     {"check": "", "replaced": ""},
     {"link": ""},
     {"commands": ". options build plan check link inspect verify capture captures cache"},

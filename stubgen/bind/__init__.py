@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Sequence
 
-from stubgen.common.files import cannot_be_written, write_output
+from stubgen.common.files import Outputs, fitting
 from stubgen.common.row import Row
 from stubgen.common.text import counted
 from stubgen.errors import SymbolRefusal
@@ -62,6 +63,17 @@ def bind(resolution: Resolution) -> Bound:
     return Bound(objects, tuple(binder.slots.values()), frozenset(own))
 
 
+def bound_paths(names: Iterable[str], folder: str | os.PathLike[str]) -> list[str]:
+    """The bound copies in *folder* of the objects called *names*, in link order."""
+    paths = []
+    for number, name in enumerate(names):
+        base = re.sub(r"[^\w.+-]", "_", os.path.basename(name).rstrip(")"))
+        stem, dot, ending = base.rpartition(".")
+        start = fitting(stem, len(os.fsencode(f"{number:03d}-{dot}{ending}"))) if dot else fitting(base, 4)
+        paths.append(os.path.join(folder, f"{number:03d}-{start}{dot}{ending if dot else ''}"))
+    return paths
+
+
 def write_bound(bound: Bound, folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
     """Write every bound copy into *folder*, which is made; the originals stay as they are.
 
@@ -72,17 +84,24 @@ def write_bound(bound: Bound, folder: str | os.PathLike[str]) -> list[tuple[str,
         UsageError: the folder may not be written.
         OutputFailure: the disk is full, or failed.
     """
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise cannot_be_written(folder, error) from error
-    copies = []
-    for number, item in enumerate(bound.objects):
-        base = re.sub(r"[^\w.+-]", "_", os.path.basename(item.name).rstrip(")"))
-        path = os.path.join(folder, f"{number:03d}-{base}")
-        write_output(path, item.content)
-        copies.append((item.name, path))
+    with Outputs() as outputs:
+        copies = stage_bound(bound, folder, outputs)
+        outputs.commit()
     return copies
+
+
+def stage_bound(
+    bound: Bound, folder: str | os.PathLike[str], outputs: Outputs, *, like: Sequence[str] | None = None
+) -> list[tuple[str, str]]:
+    """As :func:`write_bound`, but the copies are among the *outputs*.
+
+    *like*: files of which each copy has the time of modification; None: now.
+    """
+    outputs.add_folder(folder)
+    paths = bound_paths([item.name for item in bound.objects], folder)
+    for number, (item, path) in enumerate(zip(bound.objects, paths, strict=True)):
+        outputs.add(path, item.content, modified=os.stat(like[number]).st_mtime_ns if like else None)
+    return [(item.name, path) for item, path in zip(bound.objects, paths, strict=True)]
 
 
 def _bind_object(image: Image, binder: Binder) -> BoundObject:

@@ -6,8 +6,12 @@ A command parses, calls the library and returns an :class:`Outcome`; only ``stub
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from stubgen.common.row import Row
+
+if TYPE_CHECKING:
+    from stubgen.common.files import Outputs
 
 SCHEMA = 1
 """Version of every ``--json`` document; a field that changes its meaning raises it."""
@@ -42,3 +46,5 @@ class Outcome(Row):
     """Where ``status`` is not 0: the class in ``stubgen.errors`` that the answer is an instance of."""
     exact: bool = False
     """``text`` is for another program: file names that are not UTF-8 keep their bytes."""
+    outputs: Outputs | None = None
+    """The files that appear once the answer is out."""

@@ -20,7 +20,7 @@ from stubgen.commands.options import (
     write_report,
 )
 from stubgen.common.cancellation import checkpoint
-from stubgen.common.files import write_output
+from stubgen.common.files import Outputs
 from stubgen.common.text import counted
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.session import Session
@@ -52,20 +52,18 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     decisions = decision_documents(judged.decisions()) if arguments.json or arguments.report else []
     verdicts = {"decisions": decisions, "duplicates": shared_variable_documents(judged.shared_variables)}
     checkpoint()
-    write_report(arguments.report, {"schema": SCHEMA, "command": "build", **verdicts})
-    try:
-        refuse_problems(judged, allow_missing=arguments.allow_missing)
-    except SymbolRefusal as error:
-        told = {"error": {"kind": type(error).__name__, "message": str(error)}}
-        return Outcome({**told, **verdicts}, "", error.exit_status, f"error: {error}", type(error).__name__)
-    built = builder.emit(judged, bti=arguments.bti)
-    checkpoint()
-    copies = []
-    if built.bound:
-        from stubgen.bind import write_bound
-
-        copies = write_bound(built.bound, arguments.bound_dir)
-    write_output(arguments.output, built.stub.content)
+    outputs = Outputs()
+    with outputs:
+        write_report(arguments.report, {"schema": SCHEMA, "command": "build", **verdicts}, outputs)
+        try:
+            refuse_problems(judged, allow_missing=arguments.allow_missing)
+        except SymbolRefusal as error:
+            told = {"error": {"kind": type(error).__name__, "message": str(error)}}
+            kind = type(error).__name__
+            return Outcome({**told, **verdicts}, "", error.exit_status, f"error: {error}", kind, outputs=outputs)
+        built = builder.emit(judged, bti=arguments.bti)
+        checkpoint()
+        copies = _stage(built, arguments, outputs)
     document = {
         "output": arguments.output,
         "format": built.stub.format,
@@ -78,7 +76,20 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         **verdicts,
     }
     left = [f"note: {describe(d)}" for d in judged.problems] + shared_variable_notes(judged.shared_variables)
-    return Outcome(document, _text(built, arguments.output, copies), complaint="\n".join(left))
+    text = _text(built, arguments.output, copies)
+    return Outcome(document, text, complaint="\n".join(left), outputs=outputs)
+
+
+def _stage(built: Built, arguments: argparse.Namespace, outputs: Outputs) -> Sequence[tuple[str, str]]:
+    """Let the stub object and the bound copies be among the *outputs*; input and copy of each of these."""
+    outputs.add(arguments.output, built.stub.content)
+    if not built.bound:
+        return ()
+    from stubgen.bind import bound_paths, stage_bound
+
+    copied = bound_paths([item.name for item in built.bound.objects], arguments.bound_dir)
+    keep_outputs_apart(arguments, copies=copied)
+    return stage_bound(built.bound, arguments.bound_dir, outputs)
 
 
 def _text(built: Built, output: str, copies: Sequence[tuple[str, str]]) -> str:

@@ -16,7 +16,7 @@ from stubgen.commands.options import (
     table,
     write_report,
 )
-from stubgen.common.files import keep_apart
+from stubgen.common.files import Outputs, keep_apart
 from stubgen.common.text import as_text
 from stubgen.errors import PatchRefusal, UsageError
 from stubgen.host import Host
@@ -90,21 +90,24 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         link_map=arguments.link_map,
         facts=session.facts(cache=arguments.cache),
     )
-    write_map(arguments.map, checked, "check", arguments.patch)
+    outputs = Outputs()
+    with outputs:
+        write_map(arguments.map, checked, "check", arguments.patch, outputs)
     verdict = "sound" if checked.ok else "not sound"
     return Outcome(
         check_document(checked),
         "\n".join([f"{arguments.patch}: {verdict}", *check_lines(checked)]),
         0 if checked.ok else PatchRefusal.exit_status,
         kind="" if checked.ok else PatchRefusal.__name__,
+        outputs=outputs,
     )
 
 
-def write_map(path: str | None, checked: Checked, command: str, patch: str) -> None:
-    """Write the account as JSON where ``--map`` asks for it."""
+def write_map(path: str | None, checked: Checked, command: str, patch: str, outputs: Outputs) -> None:
+    """Let the account be among the *outputs*, as JSON, where ``--map`` asks for it."""
     if path is not None and checked.account is not None:
         document = {"schema": SCHEMA, "command": command, "patch": patch, **account_document(checked.account)}
-        write_report(path, document)
+        write_report(path, document, outputs)
 
 
 def _slide(arguments: argparse.Namespace, host: Host) -> Slide | None:

@@ -23,8 +23,9 @@ from stubgen.commands.options import (
     write_report,
 )
 from stubgen.common.cancellation import tidy_at_signals
+from stubgen.common.files import Outputs
 from stubgen.common.text import counted
-from stubgen.link import Linked, link_patch
+from stubgen.link import Linked, stage_patch
 from stubgen.session import Session
 
 
@@ -53,10 +54,15 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, session: Session | None = None) -> Outcome:
     """Link the patch; it appears only when it is sound."""
-    keep_outputs_apart(arguments, stub=arguments.stub, override_map=arguments.override_map, map=arguments.map)
+    written = {"stub": arguments.stub, "override_map": arguments.override_map, "map": arguments.map}
+    keep_outputs_apart(arguments, **written)
+    captured = _captured(arguments)
+    keep_outputs_apart(arguments, captured.files(), **written)
     options = judge_options(arguments)
-    with tidy_at_signals():
-        linked = link_patch(
+    outputs = Outputs()
+    with outputs, tidy_at_signals():
+        linked = stage_patch(
+            outputs,
             StubBuilder(
                 arguments.host,
                 symbols=arguments.symbols,
@@ -64,7 +70,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
                 cache=arguments.cache,
                 session=session,
             ),
-            _captured(arguments),
+            captured,
             arguments.objects,
             arguments.output,
             arguments.aslr_reference,
@@ -74,13 +80,14 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             bound_dir=arguments.bound_dir,
             **options,
         )
-    decisions = decision_documents(linked.built.resolution.decisions())
-    shared = linked.built.resolution.shared_variables
-    verdicts = {"decisions": decisions, "duplicates": shared_variable_documents(shared)}
-    write_report(arguments.report, {"schema": SCHEMA, "command": "link", **verdicts})
-    write_map(arguments.map, linked.checked, "link", str(linked.output))
-    replaced = replaced_documents(linked.replaced, linked.replaced_in_previous)
-    write_report(arguments.override_map, {"schema": SCHEMA, "functions": linked.replaces, **replaced})
+        decisions = decision_documents(linked.built.resolution.decisions())
+        shared = linked.built.resolution.shared_variables
+        verdicts = {"decisions": decisions, "duplicates": shared_variable_documents(shared)}
+        write_report(arguments.report, {"schema": SCHEMA, "command": "link", **verdicts}, outputs)
+        write_map(arguments.map, linked.checked, "link", str(linked.output), outputs)
+        replaced = replaced_documents(linked.replaced, linked.replaced_in_previous)
+        functions = {"schema": SCHEMA, "functions": linked.replaces, **replaced}
+        write_report(arguments.override_map, functions, outputs)
     document = {
         "output": str(linked.output),
         "stubs": len(linked.built.stub.names),
@@ -95,7 +102,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         "check": check_document(linked.checked),
     }
     words = [f"linker: {word}" for word in (*linked.plan.warnings, *linked.messages.splitlines())]
-    return Outcome(document, _text(linked), complaint="\n".join([*words, *shared_variable_notes(shared)]))
+    complaint = "\n".join([*words, *shared_variable_notes(shared)])
+    return Outcome(document, _text(linked), complaint=complaint, outputs=outputs)
 
 
 def _captured(arguments: argparse.Namespace) -> Capture:
@@ -108,7 +116,7 @@ def _captured(arguments: argparse.Namespace) -> Capture:
 def _text(linked: Linked) -> str:
     resolution = linked.built.resolution
     lines = [
-        f"{linked.output}: {linked.output.stat().st_size} bytes, {counted(len(resolution.stubs.names), 'stub')}, "
+        f"{linked.output}: {linked.size} bytes, {counted(len(resolution.stubs.names), 'stub')}, "
         f"slide {resolution.slide.value:#x}",
         *borrowed_lines(resolution.needed),
         *check_lines(linked.checked),

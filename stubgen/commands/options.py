@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
+from stubgen.common.arguments import StrPath
 from stubgen.common.files import keep_apart, read_input
 from stubgen.common.text import as_bytes
 from stubgen.errors import MalformedInput, UsageError
 
 if TYPE_CHECKING:
+    from stubgen.common.files import Outputs
     from stubgen.host.previous import PreviousPatch
     from stubgen.host.slide import Slide
     from stubgen.options import Options
@@ -160,8 +162,10 @@ def judge_options(arguments: argparse.Namespace) -> Options:
     }
 
 
-def keep_outputs_apart(arguments: argparse.Namespace, **others: str | None) -> None:
-    """Refuse outputs that would overwrite the host, an object, or each other.
+def keep_outputs_apart(
+    arguments: argparse.Namespace, inputs: Iterable[StrPath] = (), copies: Iterable[StrPath] = (), **others: str | None
+) -> None:
+    """Refuse outputs, and bound *copies*, that would overwrite the host, an object, another of *inputs*, or each other.
 
     Raises:
         UsageError: they would.
@@ -170,10 +174,15 @@ def keep_outputs_apart(arguments: argparse.Namespace, **others: str | None) -> N
     outputs |= {f"--{name.replace('_', '-')}": path for name, path in others.items()}
     maps = [argument.rpartition("@")[0] for argument in (*arguments.override, *arguments.previous)]
     extra = getattr(arguments, "extra", [])
-    keep_apart(
-        outputs,
-        [arguments.host, *arguments.objects, *arguments.library, *extra, *filter(None, [arguments.symbols, *maps])],
-    )
+    named = [
+        arguments.host,
+        *arguments.objects,
+        *arguments.library,
+        *arguments.archive,
+        *extra,
+        *filter(None, [arguments.symbols, *maps]),
+    ]
+    keep_apart(outputs, [*named, *inputs], copies)
 
 
 def overrides(arguments: Iterable[str]) -> dict[str, int]:
@@ -340,14 +349,12 @@ def decision_documents(decisions: Iterable[Decision]) -> list[dict[str, object]]
     ]
 
 
-def write_report(path: str | None, document: object) -> None:
-    """Write *document* as JSON where ``--report`` asks for it."""
+def write_report(path: str | None, document: object, outputs: Outputs) -> None:
+    """Let *document* be among the *outputs*, as JSON, where ``--report`` asks for it."""
     if path is not None:
         import json
 
-        from stubgen.common.files import write_output
-
-        write_output(path, (json.dumps(document, indent=2) + "\n").encode())
+        outputs.add(path, (json.dumps(document, indent=2) + "\n").encode())
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> list[str]:

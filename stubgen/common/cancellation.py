@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stubgen.common.arguments import StrPath
 from stubgen.errors import Cancelled
@@ -145,24 +145,23 @@ class Ended(KeyboardInterrupt):
 def tidy_at_signals() -> Iterator[None]:
     """In the main thread: while this is entered, SIGTERM and SIGHUP end what is done as Ctrl-C does.
 
-    Temporary folders go, and the linker that runs ends with what it started. A signal that this process was started
-    to ignore stays ignored (``nohup``).
+    What is half done is taken back, temporary folders go, and a linker that runs ends with what it started. A signal
+    that this process was started to ignore stays ignored (``nohup``).
     """
     import signal
-    import threading
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def end(number: int, _: object) -> None:
         raise Ended(number)
 
-    taken = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, end) for number in taken}
+    before: dict[int, Any] = {}
     try:
-        with Cancellation():
-            yield
+        for number in (int(signal.SIGTERM), int(signal.SIGHUP)):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, end)
+    except ValueError:  # another thread
+        before = {}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -8,9 +8,12 @@ import mmap
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from stubgen.errors import OutputFailure, StubgenError, UnreadableInput, UsageError
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 Buffer = bytes | mmap.mmap
 
@@ -99,12 +102,17 @@ def _copy(file: BinaryIO, path: str | os.PathLike[str]) -> bytes:
     return content
 
 
-def keep_apart(outputs: Mapping[str, str | os.PathLike[str] | None], inputs: Iterable[str | os.PathLike[str]]) -> None:
+def keep_apart(
+    outputs: Mapping[str, str | os.PathLike[str] | None],
+    inputs: Iterable[str | os.PathLike[str]],
+    copies: Iterable[str | os.PathLike[str]] = (),
+) -> None:
     """Refuse outputs that would overwrite an input or each other, or that cannot be written.
 
     Args:
         outputs: option -> file; None where it was not asked for.
         inputs: the files that are read.
+        copies: bound copies, in a folder that may not be there yet.
 
     Raises:
         UsageError: they would; the message names both.
@@ -113,7 +121,7 @@ def keep_apart(outputs: Mapping[str, str | os.PathLike[str] | None], inputs: Ite
         os.getcwd()
     except OSError as error:
         raise UsageError("the folder that this was started in is gone: start it in another one") from error
-    taken = {os.path.realpath(path): f"the input {os.fspath(path)}" for path in inputs}
+    taken = {file: f"the input {os.fspath(path)}" for path in inputs for file in _files_of(path)}
     for option, path in outputs.items():
         if path is None:
             continue
@@ -127,9 +135,33 @@ def keep_apart(outputs: Mapping[str, str | os.PathLike[str] | None], inputs: Ite
         if not special and (not os.path.isdir(folder) or not os.access(folder, os.W_OK)):
             why = "may not be written" if os.path.isdir(folder) else "does not exist"
             raise UsageError(f"{os.fspath(path)}: cannot be written: the folder {folder} {why}")
-        if real in taken and not real.startswith("/dev/"):
-            raise UsageError(f"{option} {os.fspath(path)} would overwrite {taken[real]}; name another file")
-        taken[real] = f"what {option} writes"
+        _claim(path, f"{option} {os.fspath(path)}", f"what {option} writes", "file", taken)
+    for path in copies:
+        _claim(path, f"the bound copy {os.fspath(path)}", "another bound copy", "folder", taken)
+
+
+def _claim(
+    path: str | os.PathLike[str], title: str, written: str, other: str, taken: dict[str | tuple[int, int], str]
+) -> None:
+    """Note in *taken* that the file at *path* is an output; what was *taken* before is refused."""
+    files = _files_of(path)
+    victim = next((taken[file] for file in files if file in taken), None)
+    if victim is not None and not os.path.realpath(path).startswith("/dev/"):
+        raise UsageError(f"{title} would overwrite {victim}; name another {other}")
+    taken.update(dict.fromkeys(files, written))
+
+
+def _files_of(path: str | os.PathLike[str]) -> list[str | tuple[int, int]]:
+    """What tells the file at *path* from others: its real path, and where it is there, its device and inode.
+
+    A file system may take names that differ in case for one.
+    """
+    real = os.path.realpath(path)
+    try:
+        status = os.stat(real)
+    except (OSError, ValueError):
+        return [real]
+    return [real, (status.st_dev, status.st_ino)]
 
 
 _FAILED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -146,39 +178,159 @@ def cannot_be_written(path: str | os.PathLike[str], error: OSError) -> StubgenEr
     return kind(f"{os.fspath(path)}: cannot be written: {error.strerror}")
 
 
+class Outputs:
+    """Files that appear together once everything is known to be right, or not at all.
+
+    Each is written beside its place; :meth:`commit` moves them there, the first one last, so that whoever sees it
+    finds the others. What is open already, a device or a pipe, is written at once: nothing can be taken back from it.
+    """
+
+    def __init__(self) -> None:
+        self._staged: list[tuple[str, str]] = []  # the file beside its place, and the place
+        self._folders: list[str] = []  # that were made for them, outermost first
+
+    def add_folder(self, path: str | os.PathLike[str]) -> None:
+        """Make the folder *path*, and those around it, where they are not there.
+
+        Raises:
+            UsageError, OutputFailure: as for :meth:`add`.
+        """
+        missing = []
+        folder = os.path.abspath(path)
+        while not os.path.isdir(folder):
+            missing.append(folder)
+            folder = os.path.dirname(folder)
+        try:
+            for folder in reversed(missing):
+                os.mkdir(folder)
+                self._folders.append(folder)
+        except FileExistsError:  # somebody else was faster
+            os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            raise cannot_be_written(path, error) from error
+
+    def add(
+        self, path: str | os.PathLike[str], content: bytes | bytearray | memoryview, *, modified: int | None = None
+    ) -> None:
+        """Let *path* have *content*; a symbolic link stays one: what it leads to is written.
+
+        *modified* is its time of modification, in nanoseconds since 1970; None: now.
+
+        Raises:
+            UsageError: the folder is missing or may not be written.
+            OutputFailure: the disk is full, or failed.
+        """
+        target = os.fspath(path)
+        try:
+            if is_special(target):
+                _write_special(target, content)
+                return
+            temporary = self._beside(target)
+            with open(temporary, "xb") as file:  # the umask decides on its mode
+                file.write(content)
+            if modified is not None:
+                os.utime(temporary, ns=(modified, modified))
+        except OSError as error:
+            raise cannot_be_written(target, error) from error
+
+    def move(self, source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+        """Let *path* have the file *source*, which lies in the same file system and may be gone afterwards.
+
+        Raises:
+            UsageError, OutputFailure: as for :meth:`add`.
+        """
+        target = os.fspath(path)
+        try:
+            if is_special(target):
+                _write_special(target, read_input(source))
+            else:
+                os.replace(source, self._beside(target))
+        except OSError as error:
+            raise cannot_be_written(target, error) from error
+
+    def _beside(self, target: str) -> str:
+        """Where *target* is staged."""
+        final = os.path.realpath(target)
+        folder, name = os.path.split(final)
+        temporary = os.path.join(folder, f".{fitting(name, 9 + 1)}.{os.urandom(4).hex()}")
+        self._staged.append((temporary, final))
+        return temporary
+
+    def commit(self) -> None:
+        """Put all in their places.
+
+        Raises:
+            UsageError, OutputFailure: as for :meth:`add`; what could not be put there is gone.
+        """
+        while self._staged:
+            temporary, final = self._staged[-1]
+            try:
+                os.replace(temporary, final)
+            except OSError as error:
+                self.discard()
+                raise cannot_be_written(final, error) from error
+            del self._staged[-1]
+        self._folders.clear()
+
+    def discard(self) -> None:
+        """Remove what is staged."""
+        while self._staged:
+            with contextlib.suppress(OSError):
+                os.unlink(self._staged[0][0])
+            del self._staged[0]
+        while self._folders:
+            with contextlib.suppress(OSError):  # somebody put something there
+                os.rmdir(self._folders[-1])
+            del self._folders[-1]
+
+    def __enter__(self) -> Self:
+        """While it is entered, an error discards what is staged."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.discard()
+
+
+NAME_LIMIT = 255  # bytes that a file's name has at most (NAME_MAX)
+
+
+def fitting(name: str, more: int) -> str:
+    """*name*, cut off where *more* bytes around it would make it too long for a file's."""
+    room = NAME_LIMIT - more
+    raw = os.fsencode(name)
+    return name if len(raw) <= room else raw[:room].decode("utf-8", "ignore")
+
+
+def is_special(target: str) -> bool:
+    """Whether the path *target* is one of an open file, a device or a pipe: written to, never replaced.
+
+    Raises:
+        UsageError: it is a folder.
+    """
+    if not os.path.exists(target) or not (
+        os.path.abspath(target).startswith(_DESCRIPTORS) or not os.path.isfile(target)
+    ):
+        return False
+    if os.path.isdir(target):
+        raise UsageError(f"{target}: is a directory; name a file to write")
+    return True
+
+
 def write_output(path: str | os.PathLike[str], content: bytes | bytearray | memoryview) -> None:
     """Write *content* to *path* so that the file is either complete or as it was before.
 
-    A symbolic link stays one: what it leads to is written.
-
     Raises:
-        UsageError: the folder is missing or may not be written.
-        OutputFailure: the disk is full, or failed.
+        UsageError, OutputFailure: as for :meth:`Outputs.add`.
     """
-    target = os.fspath(path)
-    try:
-        special = os.path.abspath(target).startswith(_DESCRIPTORS) or not os.path.isfile(target)
-        if special and os.path.exists(target):  # /dev/stdout, a named pipe
-            if os.path.isdir(target):
-                raise UsageError(f"{target}: is a directory; name a file to write")
-            _write_special(target, content)
-            return
-        final = os.path.realpath(target)
-        folder, name = os.path.split(final)
-        temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}")
-        try:
-            with open(temporary, "xb") as file:  # the umask decides on its mode
-                file.write(content)
-            os.replace(temporary, final)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise cannot_be_written(target, error) from error
+    with Outputs() as outputs:
+        outputs.add(path, content)
+        outputs.commit()
 
 
-def _write_special(target: str, content: bytes | bytearray | memoryview) -> None:
+def _write_special(target: str, content: Buffer | bytearray | memoryview) -> None:
     """Write to a device or a pipe, without waiting for somebody to read from a pipe that nobody reads."""
     try:
         handle = os.open(target, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK)

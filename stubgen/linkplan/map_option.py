@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 
+from stubgen.linkplan.additions import through_driver
 from stubgen.linkplan.plan import LinkerOs
 from stubgen.linkplan.toolchain import Dialect, Family, find_toolchain, program_name
 
@@ -28,11 +29,19 @@ def map_option(args: Sequence[str], linker_os: LinkerOs, path: str) -> list[str]
     if zig or program_name(args[toolchain.arguments - 1]) in WITHOUT_MAP:
         return []
     words = ["-map", path] if toolchain.family is Family.LD64 else [f"-Map={path}"]
-    if not toolchain.driver:
-        return words
-    if toolchain.dialect is Dialect.SWIFT or "," in path:
-        return [word for option in words for word in ("-Xlinker", option)]
-    return ["-Wl," + ",".join(words)]
+    return through_driver(words, toolchain.dialect) if toolchain.driver else words
+
+
+def prefix_option(args: Sequence[str], linker_os: LinkerOs, folder: str) -> list[str]:
+    """What makes a Mach-O linker leave *folder* out where it names its objects for debuggers (N_OSO).
+
+    Of the others none names its objects. zig's driver knows no such option.
+    """
+    toolchain = find_toolchain(args, os=linker_os)
+    if toolchain.family is not Family.LD64 or toolchain.dialect is Dialect.ZIG:
+        return []
+    words = ["-oso_prefix", folder]
+    return through_driver(words, toolchain.dialect) if toolchain.driver else words
 
 
 ZIG_VERBOSE = {"ZIG_VERBOSE_LINK": "1"}

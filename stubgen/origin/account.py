@@ -30,6 +30,7 @@ class LinkInput(Row):
     path: str  # what the linker read
     source: Source  # OBJECT, BORROWED or STUB
     image: Image
+    original: Image | None = None  # of a bound copy, where it is known
 
     @property
     def origin(self) -> Origin:

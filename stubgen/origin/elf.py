@@ -10,7 +10,7 @@ from stubgen.elf.reader import ElfFile
 from stubgen.elf.relocations import R_AARCH64_ABS64, R_AARCH64_PREL64, R_AARCH64_RELATIVE
 from stubgen.image import Kind
 from stubgen.image.elf import ElfImage
-from stubgen.origin.symbols import Constructor, Symbol, Target
+from stubgen.origin.symbols import Constructor, Content, Symbol, Target, fixed_ranges
 
 _KINDS = {c.STT_FUNC: Kind.FUNCTION, c.STT_GNU_IFUNC: Kind.IFUNC, c.STT_TLS: Kind.THREAD_LOCAL}
 _DOUBLEWORDS = (R_AARCH64_ABS64, R_AARCH64_PREL64)
@@ -67,6 +67,32 @@ def sections(image: ElfImage) -> Iterator[tuple[str, int, int, bool]]:
 def object_sections(image: ElfImage) -> Iterator[str]:
     """The names of an object's sections in memory that hold something."""
     yield from (s.name for s in image.file.sections if s.header.sh_flags & c.SHF_ALLOC and s.header.sh_size)
+
+
+def contents(image: ElfImage) -> Iterator[Content]:
+    """The bytes of what an object defines, where its symbol says how many there are."""
+    file, table = image.file, image.file.symbols
+    if table is None:
+        return
+    relocated: dict[int, list[int]] = {}
+    for section, relocations in file.relocations():
+        relocated.setdefault(section.header.sh_info, []).extend(relocations.r_offset)
+    for offsets in relocated.values():
+        offsets.sort()
+    for index, (info, number) in enumerate(zip(table.st_info, table.st_shndx, strict=True)):
+        kind, start, size = info & 0xF, table.st_value[index], table.st_size[index]
+        if kind not in (c.STT_OBJECT, c.STT_FUNC) or not 0 < number < len(file.sections) or not size:
+            continue
+        section = file.sections[number]
+        raw = file.content(section)[start : start + size]
+        if section.header.sh_flags & c.SHF_ALLOC and len(raw) == size:
+            yield Content(
+                name=table.name(index),
+                static=info >> 4 == c.STB_LOCAL,
+                code=bool(section.header.sh_flags & c.SHF_EXECINSTR),
+                content=bytes(raw),
+                fixed=tuple(fixed_ranges(start, size, relocated.get(number, ()))),
+            )
 
 
 def constructors(image: ElfImage) -> Iterator[Constructor]:

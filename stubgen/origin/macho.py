@@ -8,7 +8,7 @@ from stubgen.common.view import uleb128
 from stubgen.image import Kind
 from stubgen.image.macho import MachOImage
 from stubgen.macho import constants as c
-from stubgen.origin.symbols import Constructor, Symbol, Target
+from stubgen.origin.symbols import Constructor, Content, Symbol, Target, fixed_ranges
 
 _CHAINED_TARGET = (1 << 36) - 1
 """DYLD_CHAINED_PTR_64 and _64_OFFSET: the low 36 bits of a pointer are what it points to."""
@@ -56,6 +56,33 @@ def sections(image: MachOImage) -> Iterator[tuple[str, int, int, bool]]:
 def object_sections(image: MachOImage) -> Iterator[str]:
     """The names of an object's sections in memory that hold something."""
     yield from (s.name for s in image.file.sections if s.header.size and not s.header.flags & c.S_ATTR_DEBUG)
+
+
+def contents(image: MachOImage) -> Iterator[Content]:
+    """The bytes of what an object defines, each up to the next symbol."""
+    table, held = image.file.symbols, image.file.sections
+    if table is None:
+        return
+    relocated = {section.ordinal: sorted(rows.r_address) for section, rows in image.file.relocations()}
+    for index, n_type in enumerate(table.n_type):
+        ordinal, address = table.n_sect[index], table.n_value[index]
+        if n_type & c.N_STAB or n_type & c.N_TYPE != c.N_SECT or not 0 < ordinal <= len(held):
+            continue
+        section = held[ordinal - 1]
+        header, end = section.header, image.maximum_size(address)
+        # The linker takes literals apart, and writes Objective-C's tables anew.
+        if header.flags & c.SECTION_TYPE in c.LITERAL_TYPES or ",__objc_" in section.name or end is None:
+            continue
+        start = address - header.addr
+        raw = image.file.content(section)[max(start, 0) : start + min(end, header.size - start)]
+        if len(raw):
+            yield Content(
+                name=table.name(index),
+                static=not n_type & (c.N_EXT | c.N_PEXT),
+                code=bool(header.flags & c.S_ATTR_PURE_INSTRUCTIONS),
+                content=bytes(raw),
+                fixed=tuple(fixed_ranges(start, len(raw), relocated.get(ordinal, ()))),
+            )
 
 
 def constructors(image: MachOImage) -> Iterator[Constructor]:

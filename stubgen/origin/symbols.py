@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from stubgen.common.row import Row
@@ -29,6 +31,33 @@ class Constructor(NamedTuple):
     place: int  # virtual address of the pointer to it; where there is none, its own
     address: int  # virtual address
     at_end: bool = False  # when it unloads it
+
+
+class Content(NamedTuple):
+    """The bytes of one definition of an object."""
+
+    name: bytes
+    static: bool
+    code: bool
+    content: bytes
+    fixed: tuple[tuple[int, int], ...]
+    """Byte offsets, from and up to, between which no relocation names a byte."""
+
+
+WIDTH = 8  # bytes that a relocation changes at most
+
+
+def fixed_ranges(start: int, size: int, relocated: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """:attr:`Content.fixed` of *size* bytes at byte *start* of a section; *relocated*: offsets, ascending."""
+    at = 0
+    for place in relocated[bisect_left(relocated, start - WIDTH + 1) :]:
+        if place >= start + size:
+            break
+        if place - start > at:
+            yield at, place - start
+        at = max(at, place - start + WIDTH)
+    if at < size:
+        yield at, size
 
 
 class Target(Row):

@@ -142,6 +142,10 @@ class Method:
             checkpoint()
             execute = self._module.execute
             outcome: Outcome = execute(arguments, session) if self.name in SHARING else execute(arguments)
+            if outcome.outputs is not None:
+                with outcome.outputs:
+                    checkpoint()
+                    outcome.outputs.commit()
         except Cancelled as error:
             raise RpcError(REQUEST_CANCELLED, str(error)) from error
         except StubgenError as error:

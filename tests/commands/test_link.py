@@ -107,3 +107,123 @@ def test_an_output_that_cannot_be(project: Path, output: str, status: int, compl
     assert done.returncode == status
     assert complaint in json.loads(done.stdout)["error"]["message"]
     assert "Traceback" not in done.stderr
+
+
+def linked(project: Path, *words: str, ending: str = "") -> tuple[int, str]:
+    """The exit status of a link to ``patch.so`` whose streams the shell ends so, and what it says."""
+    command = [*link("captured", "patch.so", "--export", "changed"), *words]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {ending}', "sh", *command],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize(
+    ("words", "ending", "status"),
+    [
+        (("--report", "/dev/full"), "", 5),
+        (("--override-map", "/dev/full"), "", 5),
+        (("--map", "/dev/full"), "", 5),
+        (("--stub", "/dev/full"), "", 5),
+        ((), ">/dev/full", 5),
+        (("--json",), ">/dev/full", 5),
+        ((), ">&-", 5),
+        (("--export", "nothing"), "", 1),
+        (("--report", "no/report"), "", 2),
+    ],
+)
+def test_any_other_status_means_that_nothing_was_written(
+    project: Path, words: tuple[str, ...], ending: str, status: int
+) -> None:
+    """A watcher that goes by the exit status loads the patch from before, or none."""
+    others = [
+        "--report",
+        "report",
+        "--override-map",
+        "map",
+        "--map",
+        "account",
+        "--stub",
+        "stub.o",
+        "--bound-dir",
+        "b/c",
+    ]
+    options = [word for pair in zip(others[::2], others[1::2], strict=True) if pair[0] not in words for word in pair]
+    (project / "patch.so").write_text("the last one")
+    before = sorted(os.listdir(project))
+    done, complaint = linked(project, *options, *words, ending=ending)
+    assert done == status, complaint
+    assert (project / "patch.so").read_text() == "the last one"
+    assert sorted(os.listdir(project)) == before
+    assert linked(project, *options)[0] == 0
+    assert (project / "patch.so").read_bytes().startswith(b"\x7fELF")
+    assert {"report", "map", "account", "stub.o", "b"} & set(options) <= set(os.listdir(project))
+
+
+@pytest.mark.parametrize("option", ["-o", "--report", "--override-map", "--map", "--stub"])
+@pytest.mark.parametrize("which", ["record", "response file", "link to the record"])
+def test_no_output_replaces_the_record(project: Path, option: str, which: str) -> None:
+    """The record is made by a build of an hour; an output of its name would cost that build."""
+    (project / "x.rsp").write_text("host.o -o host")
+    compiler = str(need("aarch64-linux-gnu-gcc"))
+    path = Path(record([compiler, "@x.rsp"], project / "one", directory=str(project)))
+    victim = next((project / "one").glob("*.rsp")) if which == "response file" else path
+    if which == "link to the record":
+        victim = project / "alias"
+        victim.symlink_to(path)
+    before = {file: file.read_bytes() for file in (project / "one").iterdir()}
+    words = [option, str(victim)] if option != "-o" else []
+    command = link("one", str(victim) if option == "-o" else "patch.so", *words)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2
+    assert "would overwrite the input" in done.stderr
+    assert {file: file.read_bytes() for file in (project / "one").iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["host", "patch.o"])
+@pytest.mark.parametrize("command", ["build", "link"])
+def test_no_bound_copy_replaces_an_input(project: Path, command: str, name: str) -> None:
+    """Whoever names the project's own folder for the copies keeps the host that runs on the device."""
+    kept = project / "kept"
+    kept.mkdir()
+    (project / name).rename(kept / "000-patch.o")
+    (project / name).symlink_to(kept / "000-patch.o")
+    before = (kept / "000-patch.o").read_bytes()
+    words = ["--host", "host", "--slide", "0x5500000000", "patch.o", "--bound-dir", "kept", "-o", "out"]
+    words += ["--captured", "captured"] if command == "link" else []
+    done = subprocess.run(
+        [sys.executable, "-m", "stubgen", command, *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 2
+    assert "the bound copy kept/000-patch.o would overwrite the input" in done.stderr.replace(f"{project}/", "")
+    assert (kept / "000-patch.o").read_bytes() == before
+    assert os.listdir(kept) == ["000-patch.o"]
+    assert not (project / "out").exists()
+
+
+def test_a_patch_with_a_name_of_255_bytes(project: Path) -> None:
+    """The longest name that a file may have is one like any other: so are the temporary ones made from it."""
+    objects = "\U0001d504" * 62 + "patch.o"
+    (project / "patch.o").rename(project / objects)
+    output = "\U0001d504" * 62 + "host.so"
+    assert len(os.fsencode(output)) == 255
+    command = [*link("captured", output, "--bound-dir", "bound", "--report", "r" * 255)[:-1], objects]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == 0, done.stderr
+    assert (project / output).read_bytes().startswith(b"\x7fELF")
+    assert (project / ("r" * 255)).exists()
+    (copy,) = os.listdir(project / "bound")
+    assert copy.startswith("000-")
+    assert copy.endswith(".o")
