@@ -43,9 +43,11 @@ SHT_NOTE = 7
 SHT_NOBITS = 8
 SHT_REL = 9
 SHT_DYNSYM = 11
+SHT_GROUP = 17
 SHT_SYMTAB_SHNDX = 18
 SHT_CREL = 0x40000014  # LLVM: compact relocations
 SHT_GNU_VERSYM = 0x6FFFFFFF
+GRP_COMDAT = 1  # the first word of an SHT_GROUP section: of several such groups a linker keeps one
 
 # gABI chapter 4, "Sections": sh_flags
 SHF_WRITE = 0x1

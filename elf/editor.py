@@ -131,6 +131,16 @@ class ObjectEditor(ObjectCopy[Section]):
         """Change byte *at* of the symbol table, where it lies."""
         self._entries[at] = self.content[self._symtab.header.sh_offset + at] = value
 
+    def undefine(self, symbol: int) -> None:
+        """Make *symbol*, a definition, an undefined one of its name; what it named stays, without the name."""
+        at = SYM.size * symbol
+        undefined = SYM.read(self._entries, at)._replace(
+            st_info=c.STB_GLOBAL << 4 | c.STT_NOTYPE, st_shndx=c.SHN_UNDEF, st_value=0, st_size=0
+        )
+        SYM.write_into(self._entries, at, undefined, f"{self.name}: symbol {symbol}")
+        start = self._symtab.header.sh_offset + at
+        self.content[start : start + SYM.size] = self._entries[at : at + SYM.size]
+
     def add_undefined(self, name: bytes) -> int:
         """A new undefined hidden symbol; its index."""
         index = len(self._entries) // SYM.size

@@ -54,6 +54,9 @@ _FILE_OFFSETS = {
 """LC_* -> where in the command offsets in the file lie, in bytes from its start."""
 
 
+_UNDEFINED_PREFIX = b"__stubgen_default."
+
+
 class Table:
     """The relocations of one section, under edit."""
 
@@ -162,6 +165,22 @@ class ObjectEditor(ObjectCopy[Section]):
         NLIST_64.write_into(self._entries, at, edited, where)
         for _, symtab in self._commands(SYMTAB_COMMAND, c.LC_SYMTAB):
             NLIST_64.write_into(self.content, symtab.symoff + at, edited, where)
+
+    def undefine(self, symbol: int) -> None:
+        """Have what refers to *symbol*, a definition, refer to an undefined one of its name; it becomes private."""
+        at, name = NLIST_64.size * symbol, self.symbols.name(symbol)
+        private = NLIST_64.read(self._entries, at)
+        private = private._replace(
+            n_strx=self.add_string(_UNDEFINED_PREFIX + name),
+            n_type=private.n_type | c.N_PEXT,
+            n_desc=private.n_desc & ~(c.N_WEAK_DEF | c.N_WEAK_REF),
+        )
+        NLIST_64.write_into(self._entries, at, private, f"{self.name}: symbol {symbol}")
+        undefined = self.add_undefined(name)
+        for table in self.tables:
+            for index in range(len(table)):
+                if table.symbol(index) == symbol and table.kind(index) != ARM64_RELOC_ADDEND:
+                    table.change(index, kind=table.kind(index), symbol=undefined)
 
     def add_undefined(self, name: bytes) -> int:
         """A new undefined symbol; its index."""

@@ -232,12 +232,13 @@ class Session:
         *link* says which files those are; it is asked only where the host leaves a name unanswered. *archives* come
         before them.
         """
-        if not archives and not supplied and link is None:
-            return needed
-        from stubgen.resolve.unanswered import unanswered
+        from stubgen.resolve.unanswered import unanswered, weak_defaults
 
+        weak = weak_defaults(needed)
+        if not archives and not supplied and link is None and not weak:
+            return needed
         names = unanswered(needed, host, supplied)
-        if not names.lacking and not names.local:
+        if not names.lacking and not names.local and not weak:
             return needed
         from stubgen.borrow import borrow
         from stubgen.borrow.homes import LinkFiles

@@ -31,7 +31,7 @@ LEVELS: tuple[dict[str, str], ...] = (
             "constants resolution resolver"
         )
     },
-    {"borrow": "object unwind places elf_places elf atoms presence macho_object macho_unwind macho homes ."},
+    {"borrow": "object unwind places elf_places elf atoms presence macho_object macho_unwind macho homes defaults ."},
     {"compare": "fields parts unwind equality elf macho ."},
     {
         "stub": (

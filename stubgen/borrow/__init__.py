@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+from stubgen.borrow.defaults import give_way
 from stubgen.borrow.elf import HostSymbols, Member
 from stubgen.borrow.homes import Homes, LinkFiles
 from stubgen.common.cancellation import checkpoint
@@ -43,6 +44,8 @@ def borrow(
 ) -> Needed:
     """*needed* with what objects and archives of the host's link have and the host lacks.
 
+    Weak defaults of the patch that the host has a stronger definition for give way first.
+
     Args:
         needed: what the patch needs.
         host: the running program.
@@ -56,10 +59,12 @@ def borrow(
         InputError: an archive cannot be used.
     """
     supplied = supplied or {}
-    names = names or unanswered(needed, host, supplied)
+    homes = Homes(files, [image.name for image in needed.images])
+    given = needed
+    needed = give_way(needed, host, homes)
+    names = names if names is not None and needed is given else unanswered(needed, host, supplied)
     if not (names.lacking or names.local) or not host.image.has_full_symbols:  # stripped: all seems to be lacking
         return needed
-    homes = Homes(files, [image.name for image in needed.images])
     homes.learn((*names.lacking, *names.local))
     static, suppliers, doubts = _static_names(host, names.local, homes, supplied)
     needed = needed._replace(suppliers=suppliers, doubts=doubts)
@@ -234,6 +239,7 @@ class _Borrowing(ABC):
             suppliers=self.suppliers,
             doubts=self.doubts,
             roots=self.needed.roots,
+            gave_way=self.needed.gave_way,
         )
 
 

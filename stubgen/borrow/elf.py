@@ -292,10 +292,10 @@ class Member:
         """Section -> the group that it is in: (number of the group's section, signature)."""
         found = {}
         for section in self.file.sections:
-            if section.header.sh_type == SHT_GROUP:
+            if section.header.sh_type == c.SHT_GROUP:
                 words = memoryview(bytes(self.file.content(section))).cast("I")
                 signature = self._signature(section.header.sh_info)
-                if len(words) and words[0] & GRP_COMDAT:
+                if len(words) and words[0] & c.GRP_COMDAT:
                     for member in words[1:]:
                         found[member] = (section.number, signature)
         return found
@@ -814,8 +814,6 @@ class Member:
         return at, kind, target.symbol, target.name, target.addend
 
 
-SHT_GROUP = 17
-GRP_COMDAT = 1
 SHF_MERGE = 0x10
 SHF_GNU_RETAIN = 0x200000
 

@@ -49,6 +49,7 @@ class Homes:
         self._opened: dict[tuple[str, int], Home] = {}
         self._looked_for: set[bytes] = set()
         self._in_objects: dict[bytes, Home] = {}
+        self._weak: set[bytes] = set()  # of those, what is nothing but a default
         self.sees_all_objects = bool(files.objects) and not files.gone
         """Whether no object of the link can have a name unseen."""
 
@@ -62,11 +63,23 @@ class Homes:
                 if any(data.find(text) >= 0 for text in wanted) or not has_object_magic(data):
                     image = open_image(data, path)
                     home = Home(image, os.path.basename(path))
+                    weak = set(image.weak_definitions())
                     for name in image.definitions():
                         if name in self._looked_for:
-                            self._in_objects.setdefault(name, home)
+                            self._take(name, home, weak=name in weak)
             except InputError:  # bitcode, a file that somebody else has written since
                 self.sees_all_objects = False
+
+    def _take(self, name: bytes, home: Home, *, weak: bool) -> None:
+        """Note that an object defines *name*: the first one that does, or the first that does so strongly."""
+        if name not in self._in_objects or (name in self._weak and not weak):
+            self._in_objects[name] = home
+            (self._weak.add if weak else self._weak.discard)(name)
+
+    def is_strongly_in_objects(self, name: bytes) -> bool:
+        """Whether an object of the link defines *name*, and not as a default."""
+        self.learn([name])
+        return name in self._in_objects and name not in self._weak
 
     def find(self, name: bytes) -> Home | None:
         """Where *name* is defined first; libraries are read until one does."""

@@ -18,8 +18,6 @@ from stubgen.errors import UnsupportedInput
 Relocation = tuple[int, int, int, bytes, int]
 """(byte offset, R_AARCH64_*, symbol of the source, name where it is undefined instead, addend)."""
 
-SHT_GROUP = 17
-GRP_COMDAT = 1
 SHF_GROUP = 0x200
 SHF_LINK_ORDER = 0x80
 
@@ -97,8 +95,8 @@ def write_object(
     symtab = count - 3
     for group in present:
         members = [numbers[number] for number in numbers if number in groups and groups[number][0] == group]
-        words = column_bytes(array("I", [GRP_COMDAT, *members]))
-        put(".group", SHT_GROUP, 0, words, len(words), symtab, table.of_group[group], 4, 4)
+        words = column_bytes(array("I", [c.GRP_COMDAT, *members]))
+        put(".group", c.SHT_GROUP, 0, words, len(words), symtab, table.of_group[group], 4, 4)
     for piece in pieces:
         header = piece.header
         flags = header.sh_flags & ~SHF_LINK_ORDER

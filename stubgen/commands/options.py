@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
 from stubgen.common.arguments import StrPath
 from stubgen.common.files import keep_apart, read_input
-from stubgen.common.text import as_bytes
+from stubgen.common.text import as_bytes, as_text
 from stubgen.errors import MalformedInput, UsageError
 
 if TYPE_CHECKING:
@@ -262,8 +262,10 @@ def borrowed_documents(needed: Needed) -> list[dict[str, object]]:
 
 
 def borrowed_lines(needed: Needed) -> list[str]:
-    """The same for a person."""
-    return [f"  borrowed {member.name} for {_few(member.wanted)}" for member in needed.borrowed]
+    """The same for a person, and which weak defaults gave way to the host's definitions."""
+    lines = [f"  borrowed {member.name} for {_few(member.wanted)}" for member in needed.borrowed]
+    gave_way = sorted(map(as_text, needed.gave_way))
+    return [*lines, f"  the host's, not the patch's weak default: {_few(gave_way)}"] if gave_way else lines
 
 
 def _few(names: Sequence[str]) -> str:

@@ -51,6 +51,7 @@ class Candidate(NamedTuple):
     exported: bool = False  # the dynamic loader can find it by name
     file: bytes = b""  # the source file of a local symbol, where the table says
     writable: bool = True  # not in memory that holds constants
+    weak: bool = False  # its table says that another definition would win over it
     hidden: bool = False  # ELF: a global symbol that the linker made local; one file's own symbols are not
     replaceable: bool = False  # a library exports it and lets another image's definition take its place
     tag: int = 0  # the top byte of every pointer to it, in place: HWASan tags variables
@@ -328,6 +329,10 @@ class Image(ABC):
     @abstractmethod
     def source_file(self) -> bytes:
         """The one source file of an object, as its symbol table or, in Mach-O, its debug information has it."""
+
+    @abstractmethod
+    def weak_definitions(self) -> Iterator[bytes]:
+        """Those of them that give way to another file's: ``__attribute__((weak))``, but no inline functions."""
 
     @abstractmethod
     def variables(self) -> Iterator[Variable]:

@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 from stubgen.common.aarch64 import UNTAGGED
+from stubgen.common.columns import column
 from stubgen.common.strings import string_at
 from stubgen.common.text import as_text
 from stubgen.elf import constants as c
@@ -181,6 +182,7 @@ class ElfImage(Image):
             exported=exported,
             file=file,
             writable=kind is not Kind.DATA or self._is_writable(shndx, address),
+            weak=symbol.st_info >> 4 in (c.STB_WEAK, c.STB_GNU_UNIQUE),
             hidden=local and self.was_global(table, index, symbol),
             replaceable=exported and kind in (Kind.FUNCTION, Kind.DATA) and self._lets_replace(symbol),
             tag=tag,
@@ -457,6 +459,27 @@ class ElfImage(Image):
             return b""
         files = {table.name(index) for index, info in enumerate(table.st_info) if info & 0xF == c.STT_FILE}
         return files.pop() if len(files) == 1 else b""
+
+    def weak_definitions(self) -> Iterator[bytes]:
+        table = self.file.symbols
+        if table is None:
+            return
+        for index, info in enumerate(table.st_info):
+            defined = info >> 4 == c.STB_WEAK and table.st_shndx[index] != c.SHN_UNDEF
+            if defined and table.st_shndx[index] not in self._shared_sections:
+                yield table.name(index)
+
+    @cached_property
+    def _shared_sections(self) -> frozenset[int]:
+        """The sections of which a linker keeps one where several objects have them: COMDAT groups."""
+        found: set[int] = set()
+        for section in self.file.sections:
+            if section.header.sh_type == c.SHT_GROUP:
+                content = self.file.content(section)
+                words = column("I", content[: len(content) // 4 * 4])
+                if len(words) and words[0] & c.GRP_COMDAT:
+                    found.update(words[1:])
+        return frozenset(found)
 
     def variables(self) -> Iterator[Variable]:
         table = self.file.symbols

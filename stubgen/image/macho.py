@@ -45,6 +45,9 @@ _NO_VARIABLES = (
     *(b"_OBJC_", b"__OBJC_", b"l_OBJC"),  # Objective-C metadata, which lies in __data too
 )
 
+_LANGUAGES = (b"__Z", b"__R", b"_$s", b"_$S", b"___clang_call_terminate", b"___swift_", b"_symbolic ")
+"""How weak definitions are called that compilers emit in each object that uses them: Mach-O has no COMDAT groups."""
+
 
 _LIBRARIES = frozenset({c.MH_DYLIB, c.MH_BUNDLE})
 """Files whose weak definitions may give way to another image's; a program's come first."""
@@ -151,6 +154,7 @@ class MachOImage(Image):
             exported=exported,
             file=file,
             writable=writable,
+            weak=bool(symbol.n_desc & c.N_WEAK_DEF),
             replaceable=exported and bool(symbol.n_desc & c.N_WEAK_DEF) and self.file.header.filetype in _LIBRARIES,
         )
 
@@ -313,6 +317,17 @@ class MachOImage(Image):
             common = n_type & c.N_TYPE == c.N_UNDF and table.n_value[index]
             if common or n_type & c.N_TYPE in (c.N_SECT, c.N_ABS, c.N_INDR):
                 yield table.name(index)
+
+    def weak_definitions(self) -> Iterator[bytes]:
+        table = self.file.symbols
+        if table is None:
+            return
+        weak = c.N_WEAK_DEF | c.N_WEAK_REF  # both: nobody needs to see it, as of inline functions
+        for index, n_type in enumerate(table.n_type):
+            if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT and table.n_desc[index] & weak == c.N_WEAK_DEF:
+                name = table.name(index)
+                if not name.startswith(_LANGUAGES):
+                    yield name
 
     def variables(self) -> Iterator[Variable]:
         table = self.file.symbols

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 from stubgen.common.files import read_input
 from stubgen.common.text import as_text
+from stubgen.elf.constants import SHT_GROUP
 from stubgen.elf.reader import ElfFile
-
-SHT_GROUP = 17
 
 
 def group_signatures(path: str | os.PathLike[str]) -> list[str]:

@@ -56,6 +56,8 @@ class Needed(Row):
     """Names that count as referred to: what the patch must export."""
     previous: Previous = NO_PATCHES
     """The earlier patches of the process, which answer references before the host does."""
+    gave_way: frozenset[bytes] = frozenset()
+    """Weak defaults of the patch's own files that are the host's: undefined in ``images``."""
     meanings: Mapping[bytes, bytes] = {}
     """Spelling in an object -> the one that the linker looks for instead, and that counts everywhere here."""
 

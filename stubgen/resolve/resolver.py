@@ -54,7 +54,7 @@ UNFOUND = (
     "the library does not look it up, so that nothing says which one is meant; give it hidden visibility (ELF: or link "
     "the library with -Bsymbolic)"
 )
-
+GAVE_WAY = "the patch's own is a weak default, which gives way to the host's definition"
 CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought
 FEW_MISSING = 4  # up to which each has the host's names gone through; beyond, one search finds what is like any of them
 
@@ -172,6 +172,9 @@ class _Resolver(ABC, Generic[PolicyT]):
     def _pin_refusal(self, kind: Kind) -> str:
         """What to do about a name that pins a version, which the stub object cannot define; empty if it can."""
 
+    _way_refusal = ""
+    """What to do about a weak default that only a bound copy of its object can give up."""
+
     @abstractmethod
     def _answer_data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
         """Answer a reference to host data, *what*, that is at runtime *address*; ``--data none`` is dealt with."""
@@ -271,13 +274,7 @@ class _Resolver(ABC, Generic[PolicyT]):
         return SharedVariable(as_text(first.name), first.size, first.writable, forwarded=False, reason_not_kept=reason)
 
     def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
-        name = reference.name
-        if name in self.overrides:
-            if self._can_be_named(reference, Kind.FUNCTION):
-                self._override(reference)
-            return
-        if self._is_linkers_own(name, candidates):
-            self._other(reference, Verdict.LINKER, "every linked image has its own, from the linker or start-up code")
+        if self._is_settled(reference, candidates):
             return
         pool, remark = meaning(reference, candidates)
         if self._is_an_earlier_patchs(reference, pool) or self._is_a_librarys(reference, pool):
@@ -306,6 +303,8 @@ class _Resolver(ABC, Generic[PolicyT]):
         candidate = next((candidate for candidate in pool if candidate.exported), pool[0])
         if not self._can_be_named(reference, candidate.kind):
             return
+        if reference.name in self.needed.gave_way:
+            remark = GAVE_WAY
         if not remark and is_static_c_name(reference.name, pool, self.host.image):
             file = as_text(pool[0].file) or "one of its files"
             remark = f"the host has one {pool[0].kind.value} of that name, a local symbol that is static in {file}"
@@ -329,6 +328,20 @@ class _Resolver(ABC, Generic[PolicyT]):
         else:  # a library that was loaded with RTLD_LOCAL: the loader finds nothing in it
             self.rules[candidate.kind](reference, candidate._replace(exported=False))
         self.patch = None
+        return True
+
+    def _is_settled(self, reference: Reference, candidates: Sequence[Candidate]) -> bool:
+        """Whether the name alone says what becomes of *reference*: then that is the verdict."""
+        name = reference.name
+        if name in self.overrides:
+            if self._can_be_named(reference, Kind.FUNCTION):
+                self._override(reference)
+        elif name in self.needed.gave_way and self._way_refusal:
+            self._other(reference, Verdict.REFUSED, f"{GAVE_WAY}: {self._way_refusal}")
+        elif self._is_linkers_own(name, candidates):
+            self._other(reference, Verdict.LINKER, "every linked image has its own, from the linker or start-up code")
+        else:
+            return False
         return True
 
     def _is_a_librarys(self, reference: Reference, pool: Sequence[Candidate]) -> bool:
@@ -579,6 +592,8 @@ class _Resolver(ABC, Generic[PolicyT]):
 
 class _StubResolver(_Resolver[Policy]):
     """The patch is linked from its objects as they are: only symbols of the stub object can answer."""
+
+    _way_refusal = "bound copies (link, --bound-dir) leave it out"
 
     def _targets(self) -> None:
         return None

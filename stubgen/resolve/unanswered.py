@@ -47,6 +47,15 @@ def unanswered(needed: Needed, host: Host, supplied: Collection[bytes] = ()) -> 
     return Unanswered(tuple(lacking), tuple(local))
 
 
+def weak_defaults(needed: Needed) -> frozenset[bytes]:
+    """The names that the patch's own objects define as defaults alone, which give way to another file's definition."""
+    weak = {name: None for image in needed.images for name in image.weak_definitions()}
+    if not weak:
+        return frozenset()
+    strong = (name for image in needed.images for name in set(image.definitions()).difference(image.weak_definitions()))
+    return frozenset(weak.keys() - set(strong))
+
+
 def may_be_static(pool: Sequence[Candidate]) -> bool:
     """Whether there are symbols in *pool*, and none that other files of the host see."""
     return bool(pool) and all(candidate.local and not candidate.hidden for candidate in pool)

@@ -9,6 +9,7 @@ from live.live import LiveHost
 from live.test_archives import SECTIONS, Program, borrowed, every_linker, make, names_in
 from tools import need, run
 
+from stubgen.build import StubBuilder
 from stubgen.errors import SymbolRefusal
 from stubgen.link import Linked
 from stubgen.resolve.verdicts import Decision, Verdict
@@ -247,3 +248,182 @@ def test_a_static_that_nobody_else_has_is_still_the_hosts_and_the_report_says_so
     assert ("a local symbol that is static in" in found.reason) is (
         linker != "mold"
     )  # there nearly every name is local
+
+
+BOARD = """
+struct limits { int low, high; };
+int rate(void) { return 500; }
+int level = 5;
+struct limits limits = { 10, 20 };
+int (*const chosen)(void) = rate;
+"""
+PRICE = """
+struct limits { int low, high; };
+%(weak)s int rate(void) { return 1; }
+%(weak)s int level = 1;
+%(weak)s struct limits limits = { 1, 2 };
+extern int (*const chosen)(void);
+int (*const table[])(void) = { rate };
+int *const levels[] = { &level };
+int (*taken(void))(void) { return rate; }
+long price(long n) {
+  return n * (rate() + table[0]()) + level * 100000L + limits.high * 1000000L + *levels[0] * 100000000L
+       + (taken() == chosen) * 1000000000L + (table[0] == chosen) * 10000000000L;
+}
+"""
+PRICED = 10 * 1000 + 500000 + 20000000 + 500000000 + 1000000000 + 10000000000
+"""What price(10) is with the board's definitions; the same name means the same address everywhere."""
+
+WEAK = {"default": "__attribute__((weak))", "hidden": '__attribute__((weak, visibility("hidden")))'}
+COMPILERS = {"gcc": "aarch64-linux-gnu-gcc", "clang": "clang-19 --target=aarch64-linux-gnu"}
+
+
+def compile_patch(program: Program, source: str, *options: str, compiler: str = "gcc", ending: str = "c") -> None:
+    """The patch's object, compiled anew with *options*."""
+    (program.folder / f"patch.{ending}").write_text(source)
+    tool, *target = COMPILERS[compiler].split()
+    command = [str(need(tool)), *target, "-c", *options, f"patch.{ending}", "-o", "patch.o"]
+    run(command, cwd=program.folder)
+
+
+@every_linker
+@pytest.mark.parametrize("weak", WEAK.values(), ids=list(WEAK))
+@pytest.mark.parametrize("options", ["gcc -O0 -fPIC", "gcc -O2 -fPIC", "gcc -O2 -fPIE", "clang -O0 -fPIC", "clang -O2"])
+def test_the_hosts_definition_is_meant_before_a_weak_default_of_the_patch(
+    tmp_path: Path, linker: str, weak: str, options: str
+) -> None:
+    """A board's own rate won over the default in the host; the patched file would go back to the default."""
+    compiler, *flags = options.split()
+    sources = {
+        "board.c": BOARD.replace("int rate", '__attribute__((visibility("hidden"))) int rate')
+        if "hid" in weak
+        else BOARD,
+        "price.c": PRICE % {"weak": weak},
+        "entry.c": "long price(long); long host_entry(long a) { return price(a); }",
+        "patch.c": "",
+    }
+    program = make(tmp_path, sources, {}, "board.o price.o entry.o", linker=linker)
+    compile_patch(
+        program, sources["price.c"] + "long patch_main(void) { return price(10) + 7; }", *flags, compiler=compiler
+    )
+    with LiveHost(program.path) as live:
+        assert live.tell("call 10") == f"call {PRICED}"
+        linked = program.link(live)
+        assert live.patch(linked.output) == f"patch {PRICED + 7}"
+        assert live.tell("call 10") == f"call {PRICED}"
+    for name in ("rate", "level", "limits"):
+        assert "a weak default, which gives way to the host's definition" in decision(linked, name).reason
+    assert "rate" not in names_in(linked.output) or decision(linked, "rate").verdict is Verdict.TRAMPOLINE
+
+
+VTABLE = """
+struct Base { virtual long value(); virtual ~Base(); };
+%s long Base::value() { return 1; }
+Base::~Base() {}
+extern "C" long ask(Base *base) { return base->value(); }
+"""
+
+
+@every_linker
+def test_a_vtable_of_the_patch_has_the_hosts_function_and_not_the_default(tmp_path: Path, linker: str) -> None:
+    """A virtual function with a weak default: objects that the patch makes would answer otherwise than the host's."""
+    board = "struct Base { virtual long value(); virtual ~Base(); }; long Base::value() { return 500; }"
+    entry = 'extern "C" long host_entry(long a) { return a; }'
+    sources = {"board.cc": board, "base.cc": VTABLE % WEAK["default"], "entry.cc": entry, "patch.cc": ""}
+    program = make(tmp_path, sources, {}, "board.o base.o entry.o", linker=linker)
+    (tmp_path / "patch.cc").write_text(
+        VTABLE % WEAK["default"]
+        + 'extern "C" long patch_main() { volatile Base base; return ask(const_cast<Base *>(&base)) + 1; }'
+    )
+    run([need("aarch64-linux-gnu-g++"), "-c", "-O1", "-fPIC", "-fno-devirtualize", "patch.cc"], cwd=tmp_path)
+    linked_and_run(program, "501")
+
+
+@every_linker
+def test_a_weak_default_that_the_host_has_as_well_is_the_patchs_to_change(tmp_path: Path, linker: str) -> None:
+    """No other file defines it: the edited default is what the patch is about."""
+    sources = {
+        "price.c": f"{WEAK['default']} int rate(void) {{ return 1; }} long price(long n) {{ return n * rate(); }}",
+        "entry.c": "long price(long); long host_entry(long a) { return price(a); }",
+        "patch.c": f"{WEAK['default']} int rate(void) {{ return 3; }} long patch_main(void) {{ return 10 * rate(); }}",
+    }
+    for options in ("", "-Wl,--version-script=none.map"):
+        program = make(
+            tmp_path, {**sources, "none.map": "{ local: *; };"}, {}, f"price.o entry.o {options}", linker=linker
+        )
+        linked = linked_and_run(program, "30")
+        assert not linked.built.resolution.needed.gave_way
+
+
+@every_linker
+def test_an_inline_function_of_a_header_stays_the_patchs(tmp_path: Path, linker: str) -> None:
+    """C++ emits inline functions weakly on both sides: the one that was edited must not give way to the old one."""
+    entry = 'extern "C" long host_entry(long a) { return rate() ? a : 0; }'
+    sources = {
+        "entry.cc": f"__attribute__((noinline)) inline int rate() {{ return 1; }} {entry}",
+        "patch.cc": "__attribute__((noinline)) inline int rate() { return 3; } "
+        'extern "C" long patch_main() { return 10 * rate(); }',
+    }
+    linked_and_run(make(tmp_path, sources, {}, "entry.o", linker=linker), "30")
+
+
+@every_linker
+def test_a_weak_default_beside_an_unrelated_static_stays_the_patchs(tmp_path: Path, linker: str) -> None:
+    """Another file's static function of that name never won over anything."""
+    sources = {
+        "b.c": f"__attribute__((used)) static int rate(void) {{ return 500; }} {ENTRY}",
+        "patch.c": f"{WEAK['default']} int rate(void) {{ return 3; }} long patch_main(void) {{ return 10 * rate(); }}",
+    }
+    linked_and_run(make(tmp_path, sources, {}, "b.o", linker=linker), "30")
+
+
+@every_linker
+@pytest.mark.parametrize("options", ["", "-Wl,--version-script=none.map"], ids=["as it is", "behind a version script"])
+def test_a_weak_default_gives_way_where_the_objects_are_gone(tmp_path: Path, linker: str, options: str) -> None:
+    """What the symbol table still says is enough, or the patch is refused with what to do."""
+    sources = {
+        "board.c": "int rate(void) { return 500; }",
+        "entry.c": f"{WEAK['default']} int rate(void) {{ return 1; }} "
+        "long host_entry(long a) { return rate() / 500 * a; }",
+        "patch.c": f"{WEAK['default']} int rate(void) {{ return 1; }} long patch_main(void) {{ return 10 * rate(); }}",
+        "none.map": "{ local: *; };",
+    }
+    program = make(tmp_path, sources, {}, f"board.o entry.o {options}", linker=linker)
+    (tmp_path / "board.o").unlink()
+    (tmp_path / "entry.o").unlink()
+    if linker != "mold" and not options:
+        linked_and_run(program, "5000")
+        return
+    with LiveHost(program.path) as live, pytest.raises(SymbolRefusal) as caught:
+        program.link(live)
+    assert "rate: it is weak in the patch, and the host has a local symbol of that name" in str(caught.value)
+
+
+def test_without_bound_copies_a_weak_default_that_loses_is_refused(tmp_path: Path) -> None:
+    """``build`` alone hands the linker the object as it is, whose default would win over the weak stub."""
+    sources = {
+        "board.c": f"int rate(void) {{ return 500; }} {ENTRY}",
+        "patch.c": f"{WEAK['default']} int rate(void) {{ return 1; }} long patch_main(void) {{ return 10 * rate(); }}",
+    }
+    program = make(tmp_path, sources, {}, "board.o")
+    with pytest.raises(SymbolRefusal) as caught:
+        StubBuilder(program.path).build([tmp_path / "patch.o"], slide=0)
+    assert "rate: refused: the patch's own is a weak default" in str(caught.value)
+    assert "bound copies (link, --bound-dir) leave it out" in str(caught.value)
+
+
+def test_a_default_that_is_reached_by_its_place_is_refused(tmp_path: Path) -> None:
+    """Code written by hand may count from the section: it would go on reaching the default, unseen."""
+    sources = {
+        "board.c": f"int rate(void) {{ return 500; }} {ENTRY}",
+        "patch.c": r"""
+asm(".text\n .weak rate\n .type rate,%function\n rate: mov w0, #1\n ret\n .size rate, .-rate\n"
+    ".data\n .global table\n table: .quad .text\n .text");
+extern long (*table)(void);
+long patch_main(void) { return table(); }
+""",
+    }
+    program = make(tmp_path, sources, {}, "board.o")
+    with LiveHost(program.path) as live, pytest.raises(SymbolRefusal) as caught:
+        program.link(live)
+    assert "reaches the default by its place" in str(caught.value)

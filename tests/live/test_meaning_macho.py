@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from live.test_macho import SLIDE, symbols, toolchain
+from live.test_macho import PATCH_SLIDE, SLIDE, symbols, toolchain
 from live.test_meaning import decision
 from tools import need, need_module, run
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
-from stubgen.errors import SymbolRefusal
 from stubgen.link import Linked, link_patch
 from stubgen.resolve.verdicts import Verdict
 
@@ -98,9 +97,76 @@ def test_the_hosts_own_function_is_meant_before_a_librarys_of_that_name(
 
 
 def test_an_archives_function_is_meant_before_an_unrelated_static(tmp_path: Path) -> None:
-    """Members of Mach-O archives are not taken apart: both are named, and nothing is linked."""
+    """The member that has the name was not linked: its function is the one that other files mean."""
+    need_module("unicorn", "unicorn")
+    from examples.demo.emulator import Emulator
+
     object_ = toolchain("lld").object(tmp_path, "foo", "int area(int x) { return x * x; }")
     run([need("llvm-libtool-darwin-19"), "-static", "-o", "libfoo.a", object_.name], cwd=tmp_path)
-    with pytest.raises(SymbolRefusal) as caught:
-        link(tmp_path, "lld", STATIC, PATCH, ["-L.", "-lfoo"])
-    assert "_area: libfoo.a(foo.o) has it, and the host was linked without it" in str(caught.value)
+    linked = link(tmp_path, "lld", STATIC, PATCH, ["-L.", "-lfoo"])
+    assert [member.name for member in linked.built.resolution.needed.borrowed] == ["libfoo.a(foo.o)"]
+    emulator = Emulator()
+    emulator.load(tmp_path / "host", slide=SLIDE)
+    patch = emulator.load(tmp_path / "patch.dylib", slide=PATCH_SLIDE)
+    assert emulator.call(patch.address("patch_main"), 5).signed == 25
+
+
+BOARD = """
+%s int rate(void) { return 500; }
+%s int level = 5;
+"""
+PRICE = """
+__attribute__((weak)) int rate(void) { return 1; }
+__attribute__((weak)) int level = 1;
+int (*const table[])(void) = { rate };
+int *const levels[] = { &level };
+int (*taken(void))(void) { return rate; }
+int price(int n) { return n * (rate() + table[0]()) + level * 100000 + *levels[0] * 1000000
+                          + (taken() == table[0]) * 10000000; }
+"""
+
+
+@pytest.mark.parametrize("attribute", ["", '__attribute__((visibility("hidden")))'], ids=["global", "hidden"])
+@pytest.mark.parametrize("tools", ["lld", "lld-opcodes", "zig"])
+def test_the_hosts_definition_is_meant_before_a_weak_default_of_the_patch(
+    tmp_path: Path, tools: str, attribute: str
+) -> None:
+    """A board's own rate won over the default in the host; the patched file would go back to the default."""
+    need_module("unicorn", "unicorn")
+    from examples.demo.emulator import Emulator
+
+    made = toolchain(tools)
+    board = made.object(tmp_path, "board", BOARD % (attribute, attribute))
+    source = PRICE + "int main(void) { return price(1) > 0; }"
+    linked = link(tmp_path, tools, source, PRICE.replace("int price", "int patched"), [board.name])
+    emulator = Emulator()
+    host = emulator.load(tmp_path / "host", slide=SLIDE)
+    patch = emulator.load(tmp_path / "patch.dylib", slide=PATCH_SLIDE)
+    assert emulator.call(host.address("price"), 3).signed == 3 * 1000 + 500000 + 5000000 + 10000000
+    assert emulator.call(patch.address("patched"), 3).signed == 3 * 1000 + 500000 + 5000000 + 10000000
+    for name in ("_rate", "_level"):
+        assert "a weak default, which gives way to the host's definition" in decision(linked, name).reason
+
+
+@pytest.mark.parametrize("tools", ["lld", "zig"])
+def test_a_weak_default_that_the_host_has_as_well_is_the_patchs_to_change(tmp_path: Path, tools: str) -> None:
+    """No other file defines it: the edited default is what the patch is about."""
+    source = PRICE + "int main(void) { return price(1) > 0; }"
+    assert not link(tmp_path, tools, source, PRICE, []).built.resolution.needed.gave_way
+
+
+def test_an_inline_function_of_a_header_stays_the_patchs(tmp_path: Path) -> None:
+    """C++ emits inline functions weakly on both sides, and Mach-O marks them as it does defaults."""
+    source = "__attribute__((noinline)) inline int rate() { return 1; } %s { return rate(); }"
+    need_module("lief", "lief")
+    made = toolchain("lld")
+    for name, head in (("host", "int main()"), ("patch", "int patched()")):
+        (tmp_path / f"{name}.cc").write_text(source % head)
+        run([*made.compile, "-O1", "-c", f"{name}.cc", "-o", f"{name}.o"], cwd=tmp_path)
+    command = [*made.link, "-undefined", "dynamic_lookup", "-o", "host", "host.o"]
+    run(command, cwd=tmp_path)
+    captured = Capture(command, tmp_path, {}, output="host")
+    anchor = symbols(tmp_path / "host")["_main"] + SLIDE
+    output = tmp_path / "patch.dylib"
+    linked = link_patch(StubBuilder(tmp_path / "host"), captured, [tmp_path / "patch.o"], output, anchor)
+    assert not linked.built.resolution.needed.gave_way

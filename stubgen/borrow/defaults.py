@@ -1,0 +1,155 @@
+"""Weak defaults of the patch's own files that give way to the host's definitions.
+
+``__attribute__((weak))`` makes a default: in the host's link another file's definition of the name won over it, for
+the file's own calls, pointers and tables as well. What C++ and Rust emit weakly in each file that uses it (inline
+functions, templates) is no default: there the patch's is the newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from stubgen.borrow.elf import file_names
+from stubgen.borrow.homes import Homes
+from stubgen.common.text import as_text, counted
+from stubgen.elf import constants as c
+from stubgen.errors import SymbolRefusal
+from stubgen.host import Host
+from stubgen.image import Candidate, Image, Kind
+from stubgen.image.elf import ElfImage
+from stubgen.image.macho import MachOImage
+from stubgen.image.opening import open_image
+from stubgen.resolve.needed import Needed, needed_of
+from stubgen.resolve.unanswered import weak_defaults
+
+if TYPE_CHECKING:
+    from stubgen.elf.editor import ObjectEditor as ElfEditor
+
+
+def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
+    """*needed* with undefined symbols in place of those weak defaults that the host has a stronger definition for.
+
+    Raises:
+        SymbolRefusal: nobody can tell whose definition the host has, or what refers to a default by place.
+    """
+    names = weak_defaults(needed)
+    found = host.find(names) if names else {}
+    hidden = {name for name in names if _is_hidden(found.get(name, ()), host.image.format)}
+    homes.learn(hidden)
+    judge = _Judge(needed, host, homes)
+    meant = {
+        name
+        for name in names
+        if (judge.is_the_hosts(name, found[name]) if name in hidden else _is_strong(found.get(name, ())))
+    }
+    if judge.refusals:
+        lines = [f"{counted(len(judge.refusals), 'weak default')} of the patch may be the host's or not"]
+        raise SymbolRefusal("\n  ".join([*lines, *judge.refusals]))
+    if not meant:
+        return needed
+    images = [_without(image, meant.intersection(image.weak_definitions())) for image in needed.images]
+    return needed_of(images, needed.meanings)._replace(
+        roots=needed.roots, previous=needed.previous, gave_way=frozenset(meant)
+    )
+
+
+def _is_hidden(pool: Iterable[Candidate], format_: str) -> bool:
+    """Whether the host has symbols of a name, and none that says whether another definition would win over it.
+
+    A link takes that away from what it makes local, or in Mach-O private.
+    """
+    found = [candidate for candidate in pool if candidate.kind is not Kind.IMPORT]
+    private = format_ == "macho"
+    return bool(found) and all(candidate.local or (private and not candidate.exported) for candidate in found)
+
+
+def _is_strong(pool: Iterable[Candidate]) -> bool:
+    return any(not candidate.local and not candidate.weak and candidate.kind is not Kind.IMPORT for candidate in pool)
+
+
+class _Judge:
+    """Whose definition the host's local symbol is that has the name of a weak default."""
+
+    def __init__(self, needed: Needed, host: Host, homes: Homes) -> None:
+        self.host = host
+        self.homes = homes
+        self.files = {name for image in needed.images if isinstance(image, ElfImage) for name in file_names(image)}
+        self.refusals: list[str] = []
+
+    def is_the_hosts(self, name: bytes, pool: Collection[Candidate]) -> bool:
+        """Whether another file's definition won over the default in the host's link."""
+        hidden = all(candidate.hidden or not candidate.local for candidate in pool)
+        if not hidden and not self.host.image.hides_globals:
+            return False  # a static one of another file
+        if self.homes.is_strongly_in_objects(name):
+            return True
+        home = self.homes.find(name)
+        default = home is None or home.member is None or name in set(home.member.weak_definitions())
+        if default and self.homes.sees_all_objects:
+            return False
+        files = {candidate.file for candidate in pool}
+        if b"" not in files:
+            if files <= self.files:
+                return False
+            if hidden or (home is not None and self._is_from(home.member, files)):
+                return True
+        self.refusals.append(
+            f"{as_text(name)}: it is weak in the patch, and the host has a local symbol of that name: its linker took "
+            f"away whether that is another file's definition, which the host's calls reach, or the same default; link "
+            f"the host with -rdynamic, or name the objects that it was linked from with --archive"
+        )
+        return False
+
+    @staticmethod
+    def _is_from(member: Image | None, files: Collection[bytes]) -> bool:
+        return isinstance(member, ElfImage) and not file_names(member).isdisjoint(files)
+
+
+def _without(image: Image, names: Collection[bytes]) -> Image:
+    """*image* with undefined symbols called *names* in place of its definitions; the code stays, without its name.
+
+    Raises:
+        SymbolRefusal: something in it reaches a default by place, and would go on reaching it.
+    """
+    if not names:
+        return image
+    if isinstance(image, ElfImage):
+        from stubgen.elf.editor import ObjectEditor as ElfEditor
+
+        elf = ElfEditor(image.file)
+        given_up = [index for index in range(1, len(elf.symbols)) if elf.symbols.name(index) in names]
+        _refuse_by_place(elf, given_up)
+        for index in given_up:
+            elf.undefine(index)
+        return open_image(elf.finish(), image.name)
+    assert isinstance(image, MachOImage)  # noqa: S101  # there are two formats
+    from stubgen.macho.editor import ObjectEditor as MachOEditor
+
+    macho = MachOEditor(image.file)
+    for index in range(len(macho.symbols)):
+        if macho.symbols.name(index) in names:
+            macho.undefine(index)
+    return open_image(macho.finish(), image.name)
+
+
+def _refuse_by_place(editor: ElfEditor, given_up: Collection[int]) -> None:
+    """Refuse a reference by section and offset to where one of the symbols *given_up* begins.
+
+    Assemblers name weak symbols in relocations, since another definition may win; section anchors and code that is
+    written by hand may not.
+    """
+    symbols = editor.symbols
+    begins = {(symbols.st_shndx[index], symbols.st_value[index]): index for index in given_up}
+    for table in editor.tables:
+        if not table.target.header.sh_flags & c.SHF_ALLOC or table.target.name == ".eh_frame":
+            continue
+        for number, symbol in enumerate(table.symbol):
+            place = (symbols.st_shndx[symbol], symbols.st_value[symbol] + table.r_addend[number])
+            if place in begins and symbols.st_info[symbol] & 0xF in (c.STT_SECTION, c.STT_NOTYPE):
+                name = as_text(symbols.name(begins[place]))
+                raise SymbolRefusal(
+                    f"{name}: it is a weak default of the patch, the host has another definition, and "
+                    f"{editor.name}: {table.target.name}+{table.r_offset[number]:#x} reaches the default by its "
+                    f"place; compile with -fno-section-anchors"
+                )
