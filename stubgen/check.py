@@ -271,10 +271,19 @@ class _Question:
         name, version = split_pin(spelling)
         found = self.in_host.get(name, [])
         if not version:
-            return found
+            return self._places(name, found)
         from stubgen.resolve.candidates import meaning
 
         return meaning(Reference(spelling, name, version, False), found).candidates
+
+    def _places(self, name: bytes, found: list[Candidate]) -> list[Candidate]:
+        """*found*, or where in the host a name that linkers define is."""
+        from stubgen.resolve.linker_names import is_place, place_in
+
+        if any(candidate.size for candidate in found) or not is_place(self.host.image.format, name):
+            return found
+        place = place_in(self.host.image, name, found)
+        return found if place is None else [place]
 
     def addresses(self, spelling: bytes) -> list[int]:
         """Static addresses of the host's own definitions of *spelling*, and of its PLT entry for another image's."""

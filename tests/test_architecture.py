@@ -27,8 +27,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"host": "symbols index . slide previous"},
     {
         "resolve": (
-            "previous needed verdicts candidates convention unanswered storage initialisers same_file keep_state "
-            "constants resolution resolver"
+            "previous needed verdicts candidates convention linker_names unanswered storage initialisers same_file "
+            "keep_state constants resolution resolver"
         )
     },
     {"borrow": "object unwind places elf_places elf atoms presence macho_object macho_unwind macho homes defaults ."},

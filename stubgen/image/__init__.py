@@ -171,6 +171,16 @@ class Found(NamedTuple):
     entry: int | None  # virtual address of the library's PLT entry, or Mach-O stub, for it
 
 
+class Entry(NamedTuple):
+    """A variable in a section of an object that programs walk as a table."""
+
+    name: bytes  # empty: bytes that no symbol names
+    size: int
+    local: bool
+    file: bytes  # the source file of a local one
+    content: Sequence[int | None]  # its bytes; None where a relocation changes one
+
+
 class Reference(NamedTuple):
     """One name that an object uses and does not define."""
 
@@ -419,6 +429,19 @@ class Image(ABC):
     def files_called(self, name: bytes) -> int:
         """How many of the objects that an image was linked from name this source file, as :class:`Candidate` does."""
         return 0
+
+    def section_span(self, name: str) -> tuple[int, int] | None:
+        """First and one-past-last address of the section called *name*, if there is one that is loaded."""
+        return None
+
+    def segment_span(self, name: str) -> tuple[int, int] | None:
+        """Likewise of a Mach-O segment; without a name, of what begins with the file's header."""
+        return None
+
+    def entries_of(self, section: str) -> Iterator[Entry]:
+        """What an object has in *section*, in order; in Mach-O, where symbols have no sizes, bytes without a name."""
+        if self.section_span(section) is not None:
+            yield Entry(b"", 0, local=False, file=b"", content=())
 
     @property
     def hides_globals(self) -> bool:

@@ -38,6 +38,7 @@ from stubgen.image import (
     Code,
     Content,
     DefiningObject,
+    Entry,
     FileType,
     Found,
     FunctionSymbol,
@@ -255,8 +256,29 @@ class ElfImage(Image):
         if symbol.st_shndx == table.absolute:
             # GNU ld gives --defsym=here=table+4 the type of the table, and no section
             typed = st_type in (c.STT_FUNC, c.STT_OBJECT) and _within(symbol.st_value, self._loaded)
-            return self._kinds[st_type] if typed else Kind.ABSOLUTE
+            number = Kind.DATA if self._slides_numbers(symbol) else Kind.ABSOLUTE
+            return self._kinds[st_type] if typed else number
         return self._kind_by_section(symbol) if st_type == c.STT_NOTYPE else self._kinds.get(st_type)
+
+    def _slides_numbers(self, symbol: Sym) -> bool:
+        """Whether the image's own code reads the value of absolute *symbol* with the slide added.
+
+        GNU ld and gold do that to every one of a position-independent program, and of a library to those that the
+        loader does not look up; what is no place in the image is useless there. lld and mold never do.
+        """
+        if not self.position_independent or self._linked_by_llvm_or_mold:
+            return False
+        looked_up = self.file_type is FileType.LIBRARY and symbol.st_info >> 4 != c.STB_LOCAL
+        return not (looked_up and not symbol.st_other & 3)
+
+    @cached_property
+    def _linked_by_llvm_or_mold(self) -> bool:
+        """Whether lld or mold left its name in the image, or nothing says that another linker made it."""
+        section = self.file.section(".comment")
+        if section is None:
+            return True
+        names = bytes(self.file.content(section))
+        return b" LLD " in names or b"mold " in names or not names
 
     def _kind_by_section(self, symbol: Sym) -> Kind:
         flags = 0
@@ -612,6 +634,43 @@ class ElfImage(Image):
         """The loader's relocations: each table, and place -> number in it."""
         tables = list(self.file.dynamic_relocations())
         return [(table, dict(zip(table.r_offset, range(len(table.r_offset)), strict=True))) for table in tables]
+
+    def section_span(self, name: str) -> tuple[int, int] | None:
+        section = self.file.section(name)
+        if section is None or not section.header.sh_size or not section.header.sh_flags & c.SHF_ALLOC:
+            return None
+        return section.header.sh_addr, section.header.sh_addr + section.header.sh_size
+
+    def segment_span(self, name: str) -> tuple[int, int] | None:
+        spans = ((s.p_vaddr, s.p_vaddr + s.p_memsz) for s in self.file.segments if s.p_type == c.PT_LOAD)
+        first = min(spans, default=None)
+        return first if not name else None
+
+    def entries_of(self, section: str) -> Iterator[Entry]:
+        table = self.file.symbols
+        for part in self.file.sections if table is not None else ():
+            if part.name != section or table is None or not part.header.sh_flags & c.SHF_ALLOC:
+                continue
+            content = self._unrelocated(part)
+            covered = 0
+            at = [i for i, shndx in enumerate(table.st_shndx) if shndx == part.number and table.st_size[i]]
+            for index in sorted(at, key=lambda index: table.st_value[index]):
+                start, size = table.st_value[index], table.st_size[index]
+                local = table.st_info[index] >> 4 == c.STB_LOCAL
+                file = self._source_file(table, index) if local else b""
+                if start <= covered:
+                    covered = max(covered, start + size)
+                yield Entry(table.name(index), size, local, file, content[start : start + size])
+            if covered < part.header.sh_size:
+                yield Entry(b"", part.header.sh_size - covered, local=False, file=b"", content=())
+
+    def _unrelocated(self, section: Section) -> list[int | None]:
+        """The bytes of an object's *section*; None where a relocation changes one, by 8 at most."""
+        content: list[int | None] = list(bytes(self.file.content(section)))
+        for _, relocations in self.file.relocations_of(section):
+            for offset in relocations.r_offset:
+                content[offset : offset + 8] = [None] * len(content[offset : offset + 8])
+        return content
 
     def imports(self) -> Iterator[Import]:
         table, dynamic = self.file.dynamic_symbols, self.file.dynamic

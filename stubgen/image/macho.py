@@ -453,6 +453,21 @@ class MachOImage(Image):
         end = self._next_symbol(address)
         return None if end is None else end - address
 
+    def section_span(self, name: str) -> tuple[int, int] | None:
+        section = self.file.section(name)
+        if section is None or not section.header.size:
+            return None
+        return section.header.addr, section.header.addr + section.header.size
+
+    def segment_span(self, name: str) -> tuple[int, int] | None:
+        title = name or "__TEXT"
+        spans = (
+            (segment.vmaddr, segment.vmaddr + segment.vmsize)
+            for segment in self.file.segments
+            if bytes(segment.segname).rstrip(b"\0") == title.encode()
+        )
+        return next(spans, None)
+
     def imports(self) -> Iterator[Import]:
         table, dylibs = self.file.symbols, self.file.dylibs
         if table is None:

@@ -12,9 +12,9 @@ from stubgen.common.row import Row
 from stubgen.host import Host
 from stubgen.image import Candidate, Image
 from stubgen.resolve.candidates import meaning
+from stubgen.resolve.linker_names import is_images_own, is_place
 from stubgen.resolve.needed import Needed
 from stubgen.resolve.previous import Earlier, Previous
-from stubgen.resolve.verdicts import IMAGE_NAMES, LINKER_PREFIXES, PROVIDED_NAMES
 
 MANGLED = {"elf": (b"_Z", b"_R"), "macho": (b"__Z", b"__R")}
 """How the names begin in which C++ and Rust say whose they are; a static one is called otherwise (``_ZL``)."""
@@ -72,5 +72,5 @@ def earlier_answer(previous: Previous, name: bytes, pool: Sequence[Candidate], h
 
 
 def is_linkers_own(format_: str, name: bytes) -> bool:
-    """Whether each linked image may have its own *name*."""
-    return name in IMAGE_NAMES[format_] or name in PROVIDED_NAMES[format_] or name.startswith(LINKER_PREFIXES[format_])
+    """Whether linkers define *name*, unless somebody else does."""
+    return is_images_own(format_, name) or is_place(format_, name)

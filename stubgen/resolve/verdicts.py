@@ -72,32 +72,25 @@ IMAGE_NAMES = {
     "elf": frozenset(
         b"""
         _GLOBAL_OFFSET_TABLE_ _DYNAMIC _PROCEDURE_LINKAGE_TABLE_ __dso_handle __TMC_END__ __GNU_EH_FRAME_HDR
-        _IO_stdin_used _init _fini _start _TLS_MODULE_BASE_
+        _IO_stdin_used _init _fini _start _TLS_MODULE_BASE_ __rela_iplt_start __rela_iplt_end
         """.split()
     ),
-    "macho": frozenset(
-        b"""
-        __mh_execute_header __mh_dylib_header __mh_bundle_header ___dso_handle dyld_stub_binder
-        """.split()
-    ),
+    "macho": frozenset(b"___dso_handle dyld_stub_binder".split()),
 }
 """Names that the linker or the start-up objects define anew in each linked image."""
+IMAGE_PREFIXES: dict[str, tuple[bytes, ...]] = {"elf": (), "macho": (b"_objc_msgSend$",)}
+"""How the names of others begin: ld64's selector stubs."""
 PROVIDED_NAMES = {
     "elf": frozenset(
         b"""
         __ehdr_start __executable_start __bss_start __bss_start__ __bss_end__ _bss_end__ __end__ _end end _edata
         edata _etext etext __data_start data_start __preinit_array_start __preinit_array_end __init_array_start
-        __init_array_end __fini_array_start __fini_array_end __rela_iplt_start __rela_iplt_end
+        __init_array_end __fini_array_start __fini_array_end
         """.split()
     ),
     "macho": frozenset(),
 }
-"""Likewise, unless the program defines them itself: linker scripts only PROVIDE them, without a size."""
-LINKER_PREFIXES = {
-    "elf": (b"__start_", b"__stop_"),
-    "macho": (b"section$start$", b"section$end$", b"segment$start$", b"segment$end$", b"_objc_msgSend$"),
-}
-"""Likewise: the bounds of the image's own sections and segments, and ld64's selector stubs."""
+"""Places in an image that linker scripts PROVIDE, without a size, unless the program defines the name itself."""
 
 
 class TlsPolicy(Enum):

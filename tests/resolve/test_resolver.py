@@ -142,13 +142,29 @@ OTHERS = {
     "file symbol": ([Sym("x", F, e.STT_FILE)], [undefined("x")], Verdict.MISSING, "no such symbol"),
     "misaligned": ([Sym("x", F + 2)], [undefined("x")], Verdict.REFUSED, "not a multiple of 4"),
     "outside the code": ([Sym("x", 0x400000)], [undefined("x")], Verdict.REFUSED, "in no executable segment"),
-    "linker's own": (
+    "linker's own": ([], [undefined("__dso_handle")], Verdict.LINKER, "every linked image has its own"),
+    "a place in the host": (
         [Sym("__bss_start", F, e.STT_NOTYPE, section=DATA)],
         [undefined("__bss_start")],
-        Verdict.LINKER,
-        "own",
+        Verdict.ABSOLUTE,
+        "data in",
     ),
-    "section bounds": ([], [undefined("__start_hooks")], Verdict.LINKER, "every linked image has its own"),
+    "a place that the host does not say": ([], [undefined("_end")], Verdict.REFUSED, "has no symbol of that name"),
+    "bounds of no section": ([], [undefined("__start_hooks")], Verdict.REFUSED, "has no section hooks"),
+    "weak bounds of no section": ([], [undefined("__stop_hooks", weak=True)], Verdict.LINKER, "has no section hooks"),
+    "bounds by no C identifier": ([], [undefined("__start_.hooks")], Verdict.MISSING, "no such symbol"),
+    "a variable called like bounds": (
+        [Sym("__start_time", F, e.STT_OBJECT, section=DATA)],
+        [undefined("__start_time")],
+        Verdict.ABSOLUTE,
+        "data in",
+    ),
+    "a label called like bounds": (
+        [Sym("__start_loop", F, e.STT_NOTYPE)],
+        [undefined("__start_loop")],
+        Verdict.TRAMPOLINE,
+        "one function of that name",
+    ),
 }
 
 
