@@ -21,7 +21,7 @@ from stubgen.borrow.defaults import give_way
 from stubgen.borrow.elf import HostSymbols, Member
 from stubgen.borrow.homes import Homes, LinkFiles
 from stubgen.common.cancellation import checkpoint
-from stubgen.common.text import as_text, counted
+from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import SymbolRefusal
 from stubgen.host import Host
 from stubgen.image import Candidate, Image
@@ -119,6 +119,7 @@ class _Member(Protocol):
     stepped_back: dict[bytes, None]
     located: dict[bytes, Candidate]
     refusals: dict[str, None]
+    other_build: str
     undefined: dict[bytes, bool]
 
     def want(self, name: bytes) -> None: ...
@@ -174,10 +175,20 @@ class _Borrowing(ABC):
         return joined
 
     def _refuse(self) -> None:
-        refusals = [line for member in self.members.values() for line in member.refusals]
+        refusals = [line for member in self.members.values() for line in self._lines(member)]
         if refusals:
             lines = [f"{counted(len(refusals), 'reference')} of archive members cannot be the host's", *refusals]
             raise SymbolRefusal("\n  ".join(lines))
+
+    def _lines(self, member: _Member) -> Iterable[str]:
+        """Why *member* cannot be had; for one of which another object has a part, that alone."""
+        rival = self.homes.find(as_bytes(member.other_build)) if member.other_build else None
+        if rival is None or rival.title == member.title:
+            return member.refusals
+        return [
+            f"{member.title}: {member.other_build}: the host has its own, from {rival.title}, so that its linker could "
+            f"not take this member either; define what else is needed of it in the patch"
+        ]
 
     def _open_names(self, member: _Member, asked: Collection[bytes]) -> list[bytes]:
         """What *member* refers to that has to come from another one; what a library has of it is noted."""

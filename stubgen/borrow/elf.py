@@ -233,6 +233,8 @@ class Member:
         self.located: dict[bytes, Candidate] = {}
         """Spelling of a new undefined symbol -> where in the host that is."""
         self.refusals: dict[str, None] = {}
+        self.other_build = ""
+        """What it defines and the host has otherwise."""
         self.file: ElfFile = self.image.file
         symbols = self.file.symbols
         if symbols is None:
@@ -565,7 +567,8 @@ class Member:
         """Refuse a member of which the host has something else: nothing in it can be trusted to fit."""
         for number, named in self._named.items():
             if self._is_allocated(number) and self.fate(number).foreign:
-                self.refuse(as_text(named[0][1]), self.fate(number).unsure)
+                self.other_build = as_text(named[0][1])
+                self.refuse(self.other_build, self.fate(number).unsure)
                 return
 
     def _take_constructors(self) -> None:
@@ -763,9 +766,13 @@ class Member:
 
     def _label(self, shndx: int, offset: int) -> str:
         """What lies at byte *offset* of section *shndx*, for people: a symbol, or section and offset."""
-        for index, name in self._named.get(shndx, ()):
-            if self.symbols.st_value[index] == offset:
-                return as_text(name)
+        there = [
+            (self.symbols.st_info[index] & 0xF != c.STT_GNU_IFUNC, self._is_local(index), name)
+            for index, name in self._named.get(shndx, ())
+            if self.symbols.st_value[index] == offset
+        ]
+        if there:
+            return as_text(min(there)[-1])  # an ifunc's resolver has a name at the same place
         section = self.file.sections[shndx].name if shndx < len(self.file.sections) else "?"
         return f"{section}+{offset:#x}"
 

@@ -43,7 +43,10 @@ class Homes:
 
     def __init__(self, files: LinkFiles, without: Collection[str] = ()) -> None:
         own = {os.path.realpath(path) for path in without}
-        self._objects = [path for path in files.objects if os.path.realpath(path) not in own]
+        called = {os.path.basename(path) for path in without}  # of 20,000 objects few are looked at
+        self._objects = [
+            path for path in files.objects if os.path.basename(path) not in called or os.path.realpath(path) not in own
+        ]
         self._waiting = list(files.libraries)
         self._homes: dict[bytes, Home | tuple[str, Any, int]] = {}  # an archive that was read by its index: where in it
         self._opened: dict[tuple[str, int], Home] = {}

@@ -78,6 +78,8 @@ class Member:
         self.located: dict[bytes, Candidate] = {}
         """Spelling of a new undefined symbol -> where in the host that is."""
         self.refusals: dict[str, None] = {}
+        self.other_build = ""
+        """What it defines and the host has otherwise."""
         self.atoms = Atoms(image.file, title)
         self.symbols = self.atoms.symbols
         self.presence = Presence(self.atoms, title, host)
@@ -123,8 +125,9 @@ class Member:
     def _refuse_other_build(self) -> None:
         """Refuse a member of which the host has something else: nothing in it can be trusted to fit."""
         if self.presence.foreign:
+            self.other_build = self.presence.foreign
             self.refuse(
-                self.presence.foreign,
+                self.other_build,
                 "the host's is another one: the archive was built anew since the host was linked, or the host has its "
                 "own; relink the host",
             )

@@ -164,13 +164,14 @@ def _dead_stubs(
 def _without_origin(account: Account) -> Iterator[Finding]:
     unknown = [d for d in account.definitions if d.origin.source in UNKNOWN]
     names, told = [as_text(d.name) for d in unknown], {d.symbol.section for d in unknown}
+    advice = "" if account.mapped else "; where link took it from an archive, give its bound copies (--bound-dir)"
     if names:
-        message = f"nothing says where {_listed(names)} {'comes' if len(names) == 1 else 'come'} from"
+        message = f"nothing says where {_listed(names)} {'comes' if len(names) == 1 else 'come'} from{advice}"
         yield Finding("origin", False, message, tuple(names))
     for section in account.sections:
         size = sum(share.size for share in section.shares if share.origin.source in UNKNOWN)
         if size and section.name not in told:
-            message = f"nothing says where {counted(size, 'byte')} of section {section.name} come from"
+            message = f"nothing says where {counted(size, 'byte')} of section {section.name} come from{advice}"
             yield Finding("origin", False, message)
 
 

@@ -274,6 +274,20 @@ def test_a_member_of_another_build_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "patch.so").exists()
 
 
+@pytest.mark.parametrize("linker", ["gnu", "lld"])
+def test_a_member_of_which_the_host_has_its_own_is_no_matter_of_relinking(tmp_path: Path, linker: str) -> None:
+    """The host's own foo_add took the member's place: to link the host anew, as was advised, changes nothing."""
+    sources = {**COUNTER, "own.c": "int own; int foo_add(int by) { return own += 2 * by; }"}
+    link = "entry.o own.o -L. -lfoo"
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o"}, link, linker=linker, flags=SECTIONS)
+    with LiveHost(program.path) as live, pytest.raises(SymbolRefusal) as caught:
+        program.link(live)
+    assert "libfoo.a(foo.o): foo_add: the host has its own, from own.o, so that its linker could not take" in str(
+        caught.value
+    )
+    assert "relink" not in str(caught.value)
+
+
 @every_linker
 def test_a_counter_that_no_symbol_names_is_found_by_the_hosts_code(tmp_path: Path, linker: str) -> None:
     """Linked with -x, the host has the counter without its name, and its code still reaches it."""
@@ -387,6 +401,22 @@ def test_a_constructor_that_the_host_ran_is_not_run_again(tmp_path: Path, linker
         linked = program.link(live)
         assert live.patch(linked.output) == "patch 1103"
     assert "enlist" not in names_in(linked.output)
+
+
+def test_check_says_what_to_give_it_for_a_patch_with_borrowed_members(tmp_path: Path) -> None:
+    """``check --object patch.o`` cannot know the members that link took: it says where to find them."""
+    program = make(tmp_path, COUNTER, {"libfoo.a": "foo.o"}, "entry.o -L. -lfoo -Wl,--gc-sections", flags=SECTIONS)
+    with LiveHost(program.path) as live:
+        linked = program.link(live, bound_dir=tmp_path / "bound", stub=tmp_path / "stub.o")
+    words = ["check", linked.output, "--host", program.path, "--stub", tmp_path / "stub.o"]
+    done = stubgen(*words, "--object", tmp_path / "patch.o")
+    assert done.returncode == 1
+    assert (
+        "nothing says where foo_get comes from; where link took it from an archive, give its bound copies"
+        in done.stdout
+    )
+    copies = [word for path in sorted((tmp_path / "bound").iterdir()) for word in ("--object", path)]
+    assert stubgen(*words, *copies).returncode == 0
 
 
 def test_a_constructor_that_nobody_can_tell_about_is_refused(tmp_path: Path) -> None:
@@ -543,7 +573,7 @@ int foo_get(void) { return chosen(count); }
         folder.mkdir()
         link = "entry.o -L. -lfoo -Wl,--gc-sections"
         program = make(folder, sources, {"libfoo.a": "foo.o"}, link, linker=linker, flags=SECTIONS)
-        with LiveHost(program.path) as live, pytest.raises(SymbolRefusal, match="it is an ifunc"):
+        with LiveHost(program.path) as live, pytest.raises(SymbolRefusal, match=r"chosen.*: it is an ifunc"):
             program.link(live)
 
 

@@ -163,11 +163,12 @@ def test_the_bounds_of_the_image_are_the_hosts(tmp_path: Path, linker: str, name
 def test_variables_and_functions_that_are_called_like_bounds_are_the_programs(tmp_path: Path, linker: str) -> None:
     """__start_time of four bytes is a variable, and so are ``end`` and ``edata`` where they have a size."""
     sources = {
-        "b.c": f"int __start_time = 5; int end = 70; int __stop_it(int x) {{ return x + 200; }} {ENTRY}",
-        "patch.c": "extern int __start_time, end; int __stop_it(int);"
-        "long patch_main(void) { return __start_time + end + __stop_it(1000); }",
+        "b.c": f"int __start_time = 5; int end = 70; int __stop_it(int x) {{ return x + 200; }} "
+        f"int etext(int x) {{ return x + 3000; }} {ENTRY}",
+        "patch.c": "extern int __start_time, end; int __stop_it(int), etext(int);"
+        "long patch_main(void) { return __start_time + end + __stop_it(1000) + etext(4); }",
     }
-    linked_and_run(make(tmp_path, sources, {}, "b.o", linker=linker), "1275")
+    linked_and_run(make(tmp_path, sources, {}, "b.o", linker=linker), "4279")
 
 
 @pytest.mark.parametrize("linker", ["bfd", "gold", "lld"])

@@ -209,7 +209,9 @@ def test_without_a_map_nothing_unknown_passes(linker: str, tmp_path: Path) -> No
     bench.object("stranger", "int stranger(void) { return 2; }")
     bench.link(*bench.bind(), "stranger.o")
     (text,) = complaints(bench.check())
-    assert text in (f"origin: nothing says where {name} comes from" for name in ("stranger", "_stranger"))
+    assert text.partition(";")[0] in (
+        f"origin: nothing says where {name} comes from" for name in ("stranger", "_stranger")
+    )
 
 
 @pytest.mark.parametrize("linker", ["zig", "zig-macho"])
