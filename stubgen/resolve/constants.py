@@ -9,7 +9,7 @@ and those that the patch defines are its own; so such a vtable is the patch's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from stubgen.errors import MalformedInput
 from stubgen.image import Candidate, Content, Image, Kind, Pointer, Variable
@@ -25,6 +25,7 @@ class Constants:
         variables: name -> the patch's variables of that name.
         found: name -> the host's symbols of that name, for those and for all that the patch refers to.
         files: the host's files.
+        elsewhere: names that mean something else than the loader finds for the host: what an earlier patch replaced.
     """
 
     def __init__(
@@ -33,7 +34,9 @@ class Constants:
         variables: Mapping[bytes, Sequence[Variable]],
         found: Mapping[bytes, Sequence[Candidate]],
         files: Files,
+        elsewhere: Collection[bytes] = (),
     ) -> None:
+        self.elsewhere = elsewhere
         self.variables = variables
         self.found = found
         self.files = files
@@ -90,5 +93,7 @@ class Constants:
         else:
             places = {c.address for c in self.found.get(pointer.name, ()) if c.kind is not Kind.IMPORT}
         if word.name:
+            if not pointer.own and pointer.name in self.elsewhere:
+                return False
             return word == (pointer.name, pointer.addend) and (bool(places) or not pointer.own)
         return {place + pointer.addend for place in places} == {word.value}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -662,7 +662,10 @@ class _StubResolver(_Resolver[Policy]):
 class _BoundResolver(_Resolver[BoundPolicy]):
     """The patch is linked from bound copies, which read addresses from slots and use the host's variables."""
 
-    constants: Constants | None = None
+    @cached_property
+    def constants(self) -> dict[EarlierPatch | None, Constants]:
+        """The constants that the patch has as the host has them, or as an earlier patch does."""
+        return {}
 
     @cached_property
     def targets(self) -> dict[bytes, Target]:
@@ -782,12 +785,39 @@ class _BoundResolver(_Resolver[BoundPolicy]):
 
             replaced = self.overrides.keys() | self.earlier.keys()  # what points to those is no longer the host's
             in_host = {name: pool for name, pool in found.items() if name not in replaced}
-            self.constants = Constants(self.needed.images, variables, in_host, self.files)
+            self.constants[None] = Constants(self.needed.images, variables, in_host, self.files, replaced)
+        for patch in self.needed.previous.patches if self.policy.data is not DataPolicy.NONE else ():
+            from stubgen.resolve.constants import Constants
+
+            self.patch = patch
+            there = self._seen_from(patch, variables, found)
+            others = {name for name, (definer, _) in self.earlier.items() if definer is not patch}
+            others.update(self.overrides)
+            self.constants[patch] = Constants(self.needed.images, variables, there, self.files, others)
+            self.patch = None
+
+    def _seen_from(
+        self, patch: EarlierPatch, variables: Collection[bytes], found: Mapping[bytes, Sequence[Candidate]]
+    ) -> dict[bytes, list[Candidate]]:
+        """Name -> what it means, by its address in an earlier patch's file; by its runtime address if it is elsewhere.
+
+        Pointers that lead out of a patch hold runtime addresses.
+        """
+        seen = {}
+        for name in {*variables, *(reference.name for reference in self.needed.references)} - self.overrides.keys():
+            slide, meant = self.slide.value, list(found.get(name, ()))
+            if name in variables:
+                slide, meant = 0, patch.find(name)
+            elif name in self.earlier:
+                definer, candidate = self.earlier[name]
+                slide, meant = (0 if definer is patch else definer.slide), [candidate]
+            seen[name] = [c if c.kind is Kind.IMPORT else c._replace(address=c.address + slide) for c in meant]
+        return seen
 
     def _share_constant(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
         """One that nothing but its address tells from the host's is the host's."""
-        name = variables[0].name
-        if self.constants is None or self.constants.place(name) is None:
+        name, constants = variables[0].name, self.constants.get(self.patch)
+        if constants is None or constants.place(name) is None:
             return self._start_afresh(variables, candidates)
         address = self._runtime(candidates[0])
         self.targets[name] = Target(Kind.DATA, SlotKind.ADDRESS, address, kept=True, constant=True)

@@ -12,7 +12,7 @@ from live.live import LiveHost, stubgen
 from live.test_elf import LINKERS
 from live.test_macho import PATCH_SLIDE, SLIDE, toolchain
 from live.test_replaced import COMPILERS, Program, linked_host
-from tools import need, need_module, run, rustc
+from tools import linker_folder, need, need_module, run, rustc
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
@@ -117,7 +117,14 @@ def test_three_generations_in_c(linker: str, compiler: str, tmp_path: Path) -> N
         assert run_.call(0, "bump", 0) == 2002
         document = run_.load([edited(tmp_path, "a.c", THIRD_A, compiler)], "3.so", "--keep-state")
         kept = {d["name"]: d["patch"] for d in document["duplicates"] if d["forwarded"]}  # type: ignore[attr-defined]
-        assert kept == {"count": None, "hidden_count": None, "added": first, "own": first, "secret": first}
+        assert kept == {
+            "count": None,
+            "hidden_count": None,
+            "added": first,
+            "own": first,
+            "secret": first,
+            "limit": first,
+        }
         olds = {row["patch"]: row for row in document["previous"]}  # type: ignore[attr-defined]
         assert olds[str(tmp_path / "2.so")]["replaced"] == []
         places = {row["name"]: row["copies"] for row in olds[first]["replaced"]}
@@ -404,6 +411,43 @@ def test_constants(tmp_path: Path) -> None:
         run_.load([edited(tmp_path, "b.c", source)], "3.so")
         assert run_.call(3, "b", 1) == run_.call(2, "place", 1) == run_.call(0, "place", 1)
         live.end()
+
+
+SENTINEL = """const long none[2] = {1, 2}; const void *held; const long *const pair[] = {none, none + 1};
+long hold(long x) { held = pair[x]; return 0; } long is_held(long x) { return held == pair[x]; }"""
+TROUBLE = """namespace { struct Trouble { long what; }; } long (*thrown)(long);
+__attribute__((noinline)) long thrower(long x) { throw Trouble{x + 1}; } long hold(long) { thrown = thrower; return 0; }
+long caught(long x) { try { return thrown(x); } catch (const Trouble &t) { return t.what; }
+catch (...) { return -1; } }"""
+
+
+def test_constants_of_an_earlier_patch(tmp_path: Path) -> None:
+    """A sentinel that one generation stored is compared by its address in the next; a type is told by its address."""
+    program = started(tmp_path, {"a.c": HOST_A, "b.cc": "long b(long x) { return x; }"}, "gnu", "gcc", "-lstdc++")
+    with LiveHost(program.host) as live:
+        run_ = Generations(program, live, {})
+        run_.load([edited(tmp_path, "a.c", SENTINEL)], "1.so", "--keep-state")
+        assert [run_.call(1, "hold", 1), run_.call(1, "is_held", 1)] == [0, 1]
+        run_.load([edited(tmp_path, "a.c", SENTINEL + "long more(void) { return 1; }")], "2.so", "--keep-state")
+        assert [run_.call(2, "is_held", 1), run_.call(2, "is_held", 0)] == [1, 0]
+        run_.load([edited(tmp_path, "b.cc", TROUBLE)], "3.so", "--keep-state")
+        assert [run_.call(3, "_Z4holdl", 0), run_.call(3, "_Z6caughtl", 5)] == [0, 6]
+        run_.load([edited(tmp_path, "b.cc", TROUBLE + "long more() { return 1; }")], "4.so", "--keep-state")
+        assert run_.call(4, "_Z6caughtl", 5) == 6
+        live.end()
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+def test_a_librarys_table_of_a_replaced_function(linker: str, tmp_path: Path) -> None:
+    """A library's table names what it exports; the loader's answer to that name is the function that was replaced."""
+    objects = [edited(tmp_path, "t.c", TABLE), edited(tmp_path, "a.c", "long f(long x) { return x; }")]
+    gcc, choice = str(need("aarch64-linux-gnu-gcc")), ["-B", linker_folder(tmp_path), f"-fuse-ld={LINKERS[linker]}"]
+    run([gcc, *choice, "-shared", *objects, "-o", tmp_path / "libhost.so"])
+    for overrides, forwarded in ({}, True), ({"f": 0x7000001000}, False):
+        builder = StubBuilder(tmp_path / "libhost.so")
+        judged = builder.judge([objects[0]], slide=0x5500000000, bind=True, overrides=overrides)
+        kept = {variable.name: variable.forwarded for variable in judged.shared_variables}
+        assert kept == {"table": forwarded, "sentinel": True}
 
 
 class Earlier(NamedTuple):
