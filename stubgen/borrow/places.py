@@ -160,15 +160,19 @@ class Places(ABC):
     def _branch(self, at: int) -> Iterator[int]:
         word = self.word(at)
         if word & 0x7C000000 == 0x14000000:  # b, bl
-            yield self._through(at + _signed(word & 0x3FFFFFF, 26) * 4)
+            yield from self._through(at + _signed(word & 0x3FFFFFF, 26) * 4)
 
-    def _through(self, target: int) -> int:
+    def _through(self, target: int) -> Iterator[int]:
         """Where a branch to *target* ends that passes through a linker's thunk or stub."""
         first, second, third = (self.word(target + 4 * number) for number in range(3))
         if third != 0xD61F0200 or first & 0x9F00001F != 0x90000010 or second & 0x3FF != 0x210:  # x16 alone is used
-            return target
+            yield target
+            return
         page = (target & -PAGE_SIZE) + (_signed(first >> 5 & 0x7FFFF, 19) * 4 + (first >> 29 & 3)) * PAGE_SIZE
         place = page + (page_offset(second) or 0)
         if second & _ADDITION_MASK == ADD:
-            return place
-        return self.pointer_at(place) or target
+            yield place
+            return
+        pointer = self.pointer_at(place)
+        if pointer is not None:  # else the loader looks a name up
+            yield pointer

@@ -95,6 +95,8 @@ def test_a_librarys_state_goes_on_when_the_patch_calls_more_of_it(tmp_path: Path
     assert [running.call("patch_switch", x) for x in range(2, 8)] == [10, 7, 30, -1, 77, 9]
     defined = symbols(tmp_path / "patch.dylib")
     assert not {"_count", "_seen", "_list", "_table"} & defined.keys()
+    shown = run([need("llvm-nm-19"), "--extern-only", "--defined-only", tmp_path / "patch.dylib"])
+    assert "_foo_get" not in shown.split()  # another image's function of that name must not come first
 
 
 @pytest.mark.parametrize(
@@ -421,6 +423,14 @@ def test_a_new_members_constructor_comes_along(tmp_path: Path, linker: str) -> N
     assert running.call("patch_get") == 1000
 
 
+WAY = """
+static volatile int far = 3; extern const int way;
+__asm__(".section __TEXT,__const\\n.p2align 2\\n_way: .long _far - _way\\n.text\\n");
+int foo_add(int by) { return *(int *)((const char *)&way + way) += by; }
+int foo_get(void) { return far; } int foo_helped(int x) { return x; }
+"""
+"""A library that reaches its variable by a distance that it keeps as data."""
+
 REFUSED = {
     "no local symbols": (
         "-dead_strip -x",
@@ -452,6 +462,12 @@ REFUSED = {
         LIBRARY + "__attribute__((used)) static int own; int foo_own(void) { return own; }",
         "_own: the host keeps it although nothing refers to it there",
     ),
+    "a way that is not read": (
+        "-dead_strip",
+        WAY,
+        WAY,
+        "_far: the host has it, and its code does not say where",
+    ),
     "a distance": (
         "-dead_strip",
         LIBRARY,
@@ -479,7 +495,28 @@ def test_what_cannot_be_the_hosts_is_refused_by_name(tmp_path: Path, case: str) 
     assert f"libfoo.a(foo.o): {message}" in str(caught.value)
 
 
-def test_a_weak_default_that_gave_way_stays_given_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize("visibility", ["", "-fvisibility-inlines-hidden"])
+def test_a_static_that_only_an_inline_function_uses(tmp_path: Path, visibility: str) -> None:
+    """The linker took one of several copies of the function: whose variable that one counts in, nobody can tell."""
+    library = """
+    static int hits; inline int touch() { return ++hits; }
+    extern "C" { int foo_add(int by) { return touch() + by; } int foo_hits(void) { return hits; } }
+    """
+    sources = {
+        "main.cc": f'extern "C" {{ {MAIN} }}',
+        "foo.cc": library,
+        "patch.c": "int foo_hits(void); int patch_main(void) { return foo_hits(); }",
+    }
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o"}, "-dead_strip main.o -L. -lfoo", flags=f"-O0 {visibility}")
+    with pytest.raises(SymbolRefusal) as caught:
+        program.link()
+    assert "libfoo.a(foo.o): __ZL4hits: an inline function of the host's refers to one of that name" in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["", "hidden"])
+def test_a_weak_default_that_gave_way_stays_given_way(tmp_path: Path, *, hidden: bool) -> None:
     """A library's weak hook is overridden by the program: its name means the program's, for the whole library."""
     library = """
     static int calls;
@@ -489,11 +526,19 @@ def test_a_weak_default_that_gave_way_stays_given_way(tmp_path: Path) -> None:
     int foo_calls(void) { return calls; }
     """
     main = MAIN + " int hook(int x) { return x * 100; }"
+    if hidden:  # and -x takes its name from the host
+        library, main = (
+            t.replace("int hook", '__attribute__((visibility("hidden"))) int hook') for t in (library, main)
+        )
+        library = library.replace("foo_calls(void) { return calls; }", "foo_calls(void) { return 0; }")
+    option = "-x" if hidden else ""
     patch = """
     int foo_hook(int), foo_calls(void);
     int patch_hook(int x) { return foo_hook(x); } int patch_calls(void) { return foo_calls(); }
     """
-    program = make(tmp_path, with_patch(patch, library, main), {"libfoo.a": "foo.o"}, "-dead_strip main.o -L. -lfoo")
+    program = make(
+        tmp_path, with_patch(patch, library, main), {"libfoo.a": "foo.o"}, f"-dead_strip {option} main.o -L. -lfoo"
+    )
     running = run_patch(program)
     assert running.call("patch_hook", 3) == 301
     assert running.call("patch_calls") == 0
