@@ -90,11 +90,21 @@ class ElfImage(Image):
         if e_type == c.ET_EXEC:
             return FileType.EXECUTABLE
         if e_type == c.ET_DYN:
-            dynamic = self.file.dynamic
-            pie = dynamic is not None and dynamic.tags.get(c.DT_FLAGS_1, 0) & c.DF_1_PIE
-            return FileType.EXECUTABLE if self.file.interpreter or pie else FileType.LIBRARY
+            return FileType.EXECUTABLE if self._is_program else FileType.LIBRARY
         kind = "a core dump" if e_type == c.ET_CORE else f"an ELF file of type {e_type}"
         raise UnsupportedInput(f"{self.name}: is {kind}, neither a program nor an object")
+
+    @property
+    def _is_program(self) -> bool:
+        """Whether a position-independent file is a program.
+
+        An interpreter does not make it one: libraries that can also be run (libc.so.6, Qt) have one. GNU ld, gold, lld,
+        mold and Go's linker write DT_DEBUG, where debuggers look for the loader's list, into programs alone.
+        """
+        dynamic = self.file.dynamic
+        if dynamic is None:
+            return self.file.interpreter is not None
+        return c.DT_DEBUG in dynamic.tags or bool(dynamic.tags.get(c.DT_FLAGS_1, 0) & c.DF_1_PIE)
 
     @property
     def build_id(self) -> bytes | None:
