@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from stubgen.common.columns import checked_array, column, column_bytes
 from stubgen.common.view import BytesLike, sleb128
@@ -144,6 +144,10 @@ class Relocations:
 
     def __len__(self) -> int:
         return len(self.r_offset)
+
+    def rows(self) -> Iterator[tuple[int, int, int, int]]:
+        """Each relocation: r_offset, symbol, kind, r_addend."""
+        return zip(self.r_offset, self.symbol, self.kind, self.r_addend, strict=True)
 
 
 def read_relocations(raw: BytesLike) -> Relocations:

@@ -303,10 +303,6 @@ class _Question:
                 return earlier.candidate.address + earlier.patch.slide
         return found
 
-    def in_earlier_patches(self, name: bytes) -> set[int]:
-        """Where earlier patches have data or functions called *name*."""
-        return {c.address + patch.slide for patch in self.previous.patches for c in patch.find(name)}
-
     def is_a_librarys(self, name: bytes) -> bool:
         """Whether a library that the patch needs has *name*, and the host at most a static symbol of it."""
         from stubgen.resolve.unanswered import may_be_static
@@ -450,31 +446,60 @@ def _slots(question: _Question) -> Iterator[Finding]:
     sound, total = True, 0
     for symbol, address in slots_of(question.patch):
         total += 1
-        name, addend, descriptor = parse_symbol(symbol)
-        raw = question.patch.read_at(address, 16 if descriptor else 8, "a slot")
-        value = int.from_bytes(raw[-8:], "little") - addend
-        expected = question.in_earlier_patches(name)
-        for candidate in question.candidates(name):
-            offset = question.host.image.thread_offset(candidate.address)
-            if candidate.kind is Kind.THREAD_LOCAL and offset is not None:
-                expected.add(offset)
-            elif slide is not None:
-                place = candidate.address + (0 if candidate.kind is Kind.ABSOLUTE else slide)
-                expected.add(place | candidate.tag)
-                word = question.host.image.found_by_loader(candidate).word if candidate.replaceable else None
-                if word is not None:
-                    expected.add(word + slide)
+        name, addend, size = parse_symbol(symbol)
+        raw = question.patch.read_at(address, size, "a slot")
+        value = int.from_bytes(raw[8 if size > 8 else 0 :], "little")  # the first word of a descriptor is its resolver
+        expected = _slot_values(question, name, addend, slide)
         if slide is not None and question.override(name) is None and value not in expected:
             sound = False
             title = as_text(name)
-            wanted = ", ".join(f"{place:#x}" for place in sorted(expected)) or "nowhere: the host has no such symbol"
-            message = f"{title} is read at {value:#x}, but the host's is at {wanted}"
+            wanted = ", ".join(map(_place, sorted(expected))) or "nowhere: the host has no such symbol"
+            message = f"{title} is read at {_place(value)}, but the host's is at {wanted}"
             yield Finding("slots", False, message, (title,))
     if total and _misreads_slots(question):
         message = "gold encodes a load of an address (R_AARCH64_LD_PREL_LO19) wrongly: link with GNU ld, lld or mold"
         yield Finding("slots", False, message)
     elif sound and total:
         yield Finding("slots", True, f"{counted(total, 'slot')} found, each with what the host has there")
+
+
+def _slot_values(question: _Question, name: bytes, addend: int, slide: int | None) -> set[int]:
+    """What may stand in a slot for *addend* bytes behind what the host, or an earlier patch, has as *name*."""
+    sources = [(patch.image, patch.slide, patch.find(name)) for patch in question.previous.patches]
+    if slide is not None:
+        sources.append((question.host.image, slide, question.candidates(name)))
+    return {
+        value
+        for image, moved, candidates in sources
+        for candidate in candidates
+        for value in _values_for(image, moved, candidate, addend)
+    }
+
+
+def _values_for(image: Image, slide: int, candidate: Candidate, addend: int) -> Iterator[int]:
+    """What may stand in a slot for *addend* bytes behind *candidate*."""
+    if candidate.kind is not Kind.THREAD_LOCAL or image.format == "macho":
+        place = candidate.address + (0 if candidate.kind is Kind.ABSOLUTE else slide)
+        yield ((place | candidate.tag) + addend) % _WORD
+        word = image.found_by_loader(candidate).word if candidate.replaceable else None
+        if word is not None:
+            yield (word + slide + addend) % _WORD
+        return
+    offset = image.thread_offset(candidate.address)
+    found = image.thread_descriptor(candidate) if offset is None else None
+    if offset is not None:
+        yield (offset + addend) % _WORD
+    elif found is not None:
+        yield (found[1] + addend) % _WORD | found[0] + slide << 64
+
+
+_WORD = 1 << 64
+
+
+def _place(value: int) -> str:
+    """What a slot holds, for a message."""
+    descriptor, distance = divmod(value, _WORD)
+    return f"{distance:#x} from the descriptor at {descriptor:#x}" if descriptor else f"{value:#x}"
 
 
 def _misreads_slots(question: _Question) -> bool:

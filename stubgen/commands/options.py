@@ -60,7 +60,8 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         "--tls",
         choices=("auto", "loader"),
         default="auto",
-        help="thread-locals of a host that is a shared library: refused (auto), or left to the loader",
+        help="thread-locals of a host that is a shared library: by its own TLS descriptors (auto), or left to the "
+        "loader where the host exports them",
     )
     parser.add_argument(
         "--keep-state",

@@ -469,6 +469,15 @@ class Image(ABC):
         """ELF executables: distance in bytes from the thread pointer to the thread-local of symbol value *value*."""
         return None
 
+    def thread_descriptor(self, candidate: Candidate) -> tuple[int, int] | None:
+        """ELF libraries: what reaches the thread-local *candidate* in a process, without help from the loader.
+
+        Returns:
+            The virtual address of a TLS descriptor that the file's own code asks, and the distance in bytes from its
+            variable; None where there is no such.
+        """
+        return None
+
     def local_exec_accesses(self) -> Iterator[str]:
         """Where the code of an ELF object counts from the thread pointer, which is right in the main program alone."""
         return iter(())

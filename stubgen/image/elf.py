@@ -29,6 +29,7 @@ from stubgen.elf.relocations import (
     R_AARCH64_GLOB_DAT,
     R_AARCH64_JUMP_SLOT,
     R_AARCH64_RELATIVE,
+    R_AARCH64_TLSDESC,
     Relocations,
 )
 from stubgen.errors import InputError, UnsupportedInput
@@ -729,6 +730,54 @@ class ElfImage(Image):
                 header = 16
                 return value + header + ((segment.p_vaddr - header) & (max(segment.p_align, 1) - 1))
         return None
+
+    def thread_descriptor(self, candidate: Candidate) -> tuple[int, int] | None:
+        if self.file_type is not FileType.LIBRARY:
+            return None
+        named, own, preemptible = self._thread_descriptors
+        if not candidate.local and candidate.name in named:  # what the loader bound, also if that is another library's
+            address, addend = named[candidate.name]
+            return address, -addend
+        if own is None or (not candidate.local and candidate.name in preemptible):
+            return None
+        address, value = own
+        return address, candidate.address - value
+
+    @cached_property
+    def _thread_descriptors(self) -> tuple[dict[bytes, tuple[int, int]], tuple[int, int] | None, set[bytes]]:
+        """The TLS descriptors of a library, which the loader fills in: R_AARCH64_TLSDESC.
+
+        Returns:
+            Name of a variable that others may preempt -> address and addend; address of one that is surely of the
+            library's own block, and the symbol value it is for; and the names that others may preempt.
+        """
+        table, dynamic = self.file.dynamic_symbols, self.file.dynamic
+        if table is None or dynamic is None:
+            return {}, None, set()
+        symbolic = c.DT_SYMBOLIC in dynamic.tags or dynamic.tags.get(c.DT_FLAGS, 0) & c.DF_SYMBOLIC
+
+        def is_preemptible(index: int) -> bool:
+            bound_here = symbolic or table.st_info[index] >> 4 == c.STB_LOCAL or table.st_other[index] & 3
+            return table.st_shndx[index] == c.SHN_UNDEF or not bound_here
+
+        named: dict[bytes, tuple[int, int]] = {}
+        own = None
+        for relocations in self.file.dynamic_relocations():
+            if R_AARCH64_TLSDESC not in relocations.kind:
+                continue
+            for offset, symbol, kind, addend in relocations.rows():
+                if kind != R_AARCH64_TLSDESC or symbol >= len(table):
+                    continue
+                if symbol and is_preemptible(symbol):
+                    named.setdefault(table.name(symbol), (offset, addend))
+                elif own is None:
+                    own = offset, addend + (table.st_value[symbol] if symbol else 0)
+        others = {
+            table.name(index)
+            for index, info in enumerate(table.st_info)
+            if info & 0xF == c.STT_TLS and table.st_shndx[index] != c.SHN_UNDEF and is_preemptible(index)
+        }
+        return named, own, others
 
     def local_exec_accesses(self) -> Iterator[str]:
         symbols, sections = self.file.symbols, self.file.sections

@@ -572,8 +572,13 @@ class _Resolver(ABC, Generic[PolicyT]):
     def _refuse(self, reference: Reference, candidate: Candidate, reason: str) -> None:
         self._other(reference, Verdict.REFUSED, reason, static=candidate.address)
 
+    @property
+    def _slide(self) -> int:
+        """Bytes that the loader added to the addresses of :attr:`_image`."""
+        return self.slide.value if self.patch is None else self.patch.slide
+
     def _runtime(self, candidate: Candidate) -> int:
-        address = candidate.address + (self.slide.value if self.patch is None else self.patch.slide)
+        address = candidate.address + self._slide
         if address >= ADDRESS_LIMIT:
             raise AnchorRefusal(
                 f"{self._image.name}: {as_text(candidate.name)} would be at {address:#x}, at or above 2^48, where user "
@@ -719,12 +724,14 @@ class _BoundResolver(_Resolver[BoundPolicy]):
             self.targets[reference.spelling] = Target(Kind.FUNCTION, SlotKind.ADDRESS, address, has_table=True)
 
     def _thread_local(self, reference: Reference, candidate: Candidate) -> None:
-        """Forward to the host's variable where its offset, or its descriptor's address, is a constant."""
+        """Forward to the host's variable where its offset, or a descriptor's address, is a constant."""
         target = self._thread_target(candidate)
-        if target is None:
+        through_host = target is not None and target.slot_kind is SlotKind.HOST_DESCRIPTOR
+        if target is None or (through_host and self.policy.tls is TlsPolicy.LOADER and candidate.exported):
             reason = (
-                "it is thread-local in a shared library, where its offset from the thread pointer differs from "
-                "process to process; --tls loader leaves it to the loader if the host exports it"
+                "it is thread-local in a shared library that has no TLS descriptor (R_AARCH64_TLSDESC) by which to "
+                "find it; compile the host with -fPIC and neither -ftls-model nor -mtls-dialect, or leave it to the "
+                "loader with --tls loader if the host exports it"
             )
             if self.patch is not None:
                 reason = "it is thread-local in a library, which no constant reaches: let a function of its file use it"
@@ -732,7 +739,9 @@ class _BoundResolver(_Resolver[BoundPolicy]):
             return
         self.targets[reference.spelling] = target
         reason = "it is thread-local: bound copies use the host's own descriptor"
-        if target.slot_kind is SlotKind.THREAD_OFFSET:
+        if through_host:
+            reason = f"it is thread-local: bound copies ask the host's own TLS descriptor at {target.descriptor:#x}"
+        elif target.slot_kind is SlotKind.THREAD_OFFSET:
             reason = f"it is thread-local: in the main program, {target.value:#x} bytes from the thread pointer"
         self._other(reference, Verdict.TLS, reason, static=candidate.address)
         self.others[-1] = self.others[-1]._replace(forwarded=True)
@@ -744,7 +753,14 @@ class _BoundResolver(_Resolver[BoundPolicy]):
         if self._image.format == "macho":
             return Target(Kind.THREAD_LOCAL, SlotKind.ADDRESS, self._runtime(candidate))
         offset = self._image.thread_offset(candidate.address)
-        return None if offset is None else Target(Kind.THREAD_LOCAL, SlotKind.THREAD_OFFSET, offset)
+        if offset is not None:
+            return Target(Kind.THREAD_LOCAL, SlotKind.THREAD_OFFSET, offset)
+        found = self._image.thread_descriptor(candidate)
+        if found is None:
+            return None
+        address, distance = found
+        at = address + self._slide
+        return Target(Kind.THREAD_LOCAL, SlotKind.HOST_DESCRIPTOR, distance, descriptor=at)
 
     def _share(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
         """Thread-locals are forwarded wherever that is sure; other writable ones on request (``--keep-state``)."""

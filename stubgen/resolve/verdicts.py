@@ -46,6 +46,8 @@ class Target(NamedTuple):
     """It is reached as if it were near: the patch defines it too, or a borrowed member was linked beside it."""
     indirect: bool = False
     """The value is where a word of the host's holds the address: what the loader found when it loaded the host."""
+    descriptor: int = 0
+    """Runtime address of the TLS descriptor of the host's whose variable *value* counts from; 0: the thread pointer."""
     constant: bool = False
     """The patch's own is just like it but for the address, and will do where a reference cannot be bound."""
     has_table: bool = False
@@ -96,8 +98,8 @@ PROVIDED_NAMES = {
 class TlsPolicy(Enum):
     """How thread-locals of a host that is a shared library are answered (``--tls``)."""
 
-    AUTO = "auto"  # refused: their offset from the thread pointer differs from process to process
-    LOADER = "loader"  # left undefined for the dynamic loader, which finds those that the host exports
+    AUTO = "auto"  # bound copies ask a TLS descriptor of the host's; refused where there is none
+    LOADER = "loader"  # those that the host exports are left undefined for the dynamic loader
 
 
 class Policy(Row):

@@ -5,15 +5,25 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from stubgen.common.columns import Content, column_bytes, progression
+from stubgen.common.columns import Content, column, column_bytes, progression
 from stubgen.elf import constants as c
 from stubgen.elf.relocations import R_AARCH64_ABS64, Relocations
 from stubgen.elf.unwind import leaf_frames
 from stubgen.elf.writer import Object, Section, SymbolColumns, property_note, write
-from stubgen.stub.sections_elf import CONSTANTS, DESCRIPTORS, FRAMES, PROPERTY, RESOLVER, SECTIONS, STACK, TEXT, section
+from stubgen.stub.sections_elf import (
+    CONSTANTS,
+    FRAMES,
+    PROPERTY,
+    RESOLVERS,
+    SECTIONS,
+    STACK,
+    TEXT,
+    frames_of,
+    section,
+)
 
-_TEXT, _RESOLVER = 1, 2
-"""Symbol indexes of the section symbols: the stubs' code, the TLS descriptors' resolver."""
+_TEXT = 1
+"""Symbol index of the section symbol of the stubs' code; those of the resolvers follow."""
 
 SlotColumns = tuple[Sequence[bytes], Sequence[int]]
 """Symbols and values of slots, one each a slot."""
@@ -24,18 +34,22 @@ class ElfContents:
 
     Args:
         code: the stubs.
-        resolver: the code of the TLS descriptors' resolver; empty where there are none.
+        descriptors: the sections of TLS descriptors that there will be, in the order in which they will be added.
         features: GNU_PROPERTY_AARCH64_FEATURE_1_* bits.
     """
 
-    def __init__(self, code: Content, resolver: bytes, features: int) -> None:
-        self._resolver = resolver
+    def __init__(self, code: Content, descriptors: Sequence[str], features: int) -> None:
+        bti = bool(features & c.GNU_PROPERTY_AARCH64_FEATURE_1_BTI)
+        self._resolvers = {title: (number, RESOLVERS[title]) for number, title in enumerate(descriptors, _TEXT + 1)}
+        self._bti = bti
         self._sections: list[Section] = []
         self._code: list[int] = []  # sections of code, each with a section symbol
         self._mapping: list[tuple[bytes, int]] = []  # where code and data start (AAELF64, "Mapping symbols")
         self._groups: list[SymbolColumns] = []
         self._add_code(TEXT, code)
-        frames, relocations = leaf_frames({_TEXT: len(code), _RESOLVER: len(resolver)})
+        sizes = {number: len(resolver.code(bti)) for number, resolver in self._resolvers.values()}
+        holding = frames_of(((title, number) for title, (number, _) in self._resolvers.items()), bti)
+        frames, relocations = leaf_frames({_TEXT: len(code), **sizes}, holding)
         self._add_data(FRAMES, frames, relocations)
         self._add(STACK, b"")
         if features:
@@ -59,15 +73,16 @@ class ElfContents:
         symbols, values = slots
         self._add_slots(CONSTANTS, symbols, array("Q", values))
 
-    def add_descriptors(self, slots: SlotColumns) -> None:
-        """TLS descriptors, of which a value is the second half, and the code of their resolver."""
+    def add_descriptors(self, title: str, slots: SlotColumns) -> None:
+        """TLS descriptors, of which a value is all behind the first word, and the code of their resolver."""
+        number, resolver = self._resolvers[title]
         symbols, values = slots
-        count, size = len(symbols), SECTIONS[DESCRIPTORS].slot_size
+        count, size = len(symbols), SECTIONS[title].slot_size
         starts = range(0, size * count, size)
-        to_resolver = Relocations(starts, [_RESOLVER] * count, [R_AARCH64_ABS64] * count, [0] * count)
-        words = array("Q", [word for value in values for word in (0, value)])
-        self._add_slots(DESCRIPTORS, symbols, words, to_resolver)
-        self._add_code(RESOLVER, self._resolver)
+        to_resolver = Relocations(starts, [number] * count, [R_AARCH64_ABS64] * count, [0] * count)
+        words = column("Q", b"".join([bytes(8) + value.to_bytes(size - 8, "little") for value in values]))
+        self._add_slots(title, symbols, words, to_resolver)
+        self._add_code(resolver.section, resolver.code(self._bti))
 
     def add_absolutes(self, names: Sequence[bytes], values: Sequence[int], visibility: int) -> None:
         """SHN_ABS symbols."""

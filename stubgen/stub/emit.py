@@ -16,7 +16,7 @@ from stubgen.common.row import Row
 from stubgen.errors import InputError
 from stubgen.resolve.verdicts import SlotKind
 from stubgen.stub.assembler import confirm_encoding
-from stubgen.stub.trampoline import descriptor_resolver, encode, template
+from stubgen.stub.trampoline import encode, template
 
 if TYPE_CHECKING:
     from stubgen.macho.reader import BuildVersion
@@ -125,18 +125,23 @@ def emit_elf(
     """
     from stubgen.elf import constants as c
     from stubgen.stub.contents_elf import ElfContents
+    from stubgen.stub.sections_elf import DESCRIPTORS, HOST_DESCRIPTORS
 
     confirm_encoding(facts)
+    descriptor_sections = {SlotKind.DESCRIPTOR: DESCRIPTORS, SlotKind.HOST_DESCRIPTOR: HOST_DESCRIPTORS}
     bti = bool(features & c.GNU_PROPERTY_AARCH64_FEATURE_1_BTI)
-    constants = [slot for slot in slots if slot.kind is not SlotKind.DESCRIPTOR]
-    descriptors = [slot for slot in slots if slot.kind is SlotKind.DESCRIPTOR]
-    resolver = descriptor_resolver(bti) if descriptors else b""
-    contents = ElfContents(encode(addresses, bti=bti), resolver, features)
+    constants = [slot for slot in slots if slot.kind not in descriptor_sections]
+    descriptors = {
+        title: of_kind
+        for kind, title in descriptor_sections.items()
+        if (of_kind := [slot for slot in slots if slot.kind is kind])
+    }
+    contents = ElfContents(encode(addresses, bti=bti), list(descriptors), features)
     contents.add_stubs(names, len(template(bti).code))
     if constants:
         contents.add_constants(_columns(constants))
-    if descriptors:
-        contents.add_descriptors(_columns(descriptors))
+    for title, of_kind in descriptors.items():
+        contents.add_descriptors(title, _columns(of_kind))
     contents.add_absolutes(absolute_names, absolute_addresses, c.STV_HIDDEN if absolute_hidden else c.STV_DEFAULT)
     return StubObject(contents.written(), "elf", names, addresses, bti, tuple(slots))
 

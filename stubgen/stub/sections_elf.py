@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from stubgen.common.columns import Content
 from stubgen.elf import constants as c
 from stubgen.elf.relocations import Relocations
+from stubgen.elf.unwind import Frame
 from stubgen.elf.writer import Section
+from stubgen.stub.trampoline import descriptor_resolver, host_descriptor_resolver, host_resolver_frame
 
 
 class Row(NamedTuple):
@@ -22,7 +25,8 @@ class Row(NamedTuple):
 _CODE = c.SHF_ALLOC | c.SHF_EXECINSTR
 
 TEXT, FRAMES, STACK, PROPERTY = ".text", ".eh_frame", ".note.GNU-stack", ".note.gnu.property"
-CONSTANTS, DESCRIPTORS, RESOLVER = ".rodata", ".data.rel.ro", ".text.tlsdesc"
+CONSTANTS, DESCRIPTORS, HOST_DESCRIPTORS = ".rodata", ".data.rel.ro", ".data.rel.ro.tlshost"
+RESOLVER, HOST_RESOLVER = ".text.tlsdesc", ".text.tlshost"
 
 SECTIONS = {
     TEXT: Row(c.SHT_PROGBITS, _CODE, 4),
@@ -31,9 +35,31 @@ SECTIONS = {
     PROPERTY: Row(c.SHT_NOTE, c.SHF_ALLOC, 8),
     CONSTANTS: Row(c.SHT_PROGBITS, c.SHF_ALLOC, 8, slot_size=8),
     DESCRIPTORS: Row(c.SHT_PROGBITS, c.SHF_ALLOC | c.SHF_WRITE, 16, slot_size=16),  # the constant is the second half
+    HOST_DESCRIPTORS: Row(c.SHT_PROGBITS, c.SHF_ALLOC | c.SHF_WRITE, 8, slot_size=24),  # the last two thirds
     RESOLVER: Row(c.SHT_PROGBITS, _CODE, 4),
+    HOST_RESOLVER: Row(c.SHT_PROGBITS, _CODE, 4),
 }
 """Section -> its header. The writer's own, the symbol table and the like, are not among them."""
+
+
+class Resolver(NamedTuple):
+    """The code that TLS descriptors call, in a section of its own."""
+
+    section: str
+    code: Callable[[bool], bytes]  # with or without a landing pad
+    frame: Callable[[bool], Frame] | None = None
+
+
+RESOLVERS = {
+    DESCRIPTORS: Resolver(RESOLVER, descriptor_resolver),
+    HOST_DESCRIPTORS: Resolver(HOST_RESOLVER, host_descriptor_resolver, lambda bti: Frame(*host_resolver_frame(bti))),
+}
+"""Section of descriptors -> their resolver, to which the first word of each is relocated."""
+
+
+def frames_of(resolvers: Iterable[tuple[str, int]], bti: bool) -> dict[int, Frame]:
+    """Symbol index of a resolver's section -> its frame, for those of *resolvers*, by descriptors, that have one."""
+    return {symbol: frame(bti) for title, symbol in resolvers if (frame := RESOLVERS[title].frame)}
 
 
 def section(name: str, content: Content, relocations: Relocations | None = None) -> Section:

@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 
 SLOT_PREFIX = b"__stubgen_slot."
 
-_SYMBOL = rb"(?s)__stubgen_(?:slot|literal)\.(?P<name>.*?)(?P<descriptor>\.tlsdesc)?(?P<addend>[+-]\d+)?\Z"
+_SYMBOL = rb"(?s)__stubgen_(?:slot|literal)\.(?P<name>.*?)(?P<mark>\.tlsdesc|\.tlshost)?(?P<addend>[+-]\d+)?\Z"
 
 
-def parse_symbol(symbol: bytes) -> tuple[bytes, int, bool]:
-    """What the symbol of a slot says: the host symbol, the bytes added to it, whether it is a TLS descriptor."""
+MARKS = {SlotKind.DESCRIPTOR: b".tlsdesc", SlotKind.HOST_DESCRIPTOR: b".tlshost"}
+"""What the symbols of TLS descriptors have behind the name."""
+SIZES = {b"": 8, b".tlsdesc": 16, b".tlshost": 24}
+"""Mark -> bytes of the slot."""
+
+
+def parse_symbol(symbol: bytes) -> tuple[bytes, int, int]:
+    """What the symbol of a slot says: the host symbol, the bytes added to it, the slot's size in bytes."""
     match = re.match(_SYMBOL, symbol)
     if match is None:
-        return symbol, 0, False
-    return known_name(match["name"]), int(match["addend"] or 0), bool(match["descriptor"])
+        return symbol, 0, 8
+    return known_name(match["name"]), int(match["addend"] or 0), SIZES[match["mark"] or b""]
 
 
 class Slot(NamedTuple):
@@ -33,7 +39,7 @@ class Slot(NamedTuple):
 
     symbol: bytes
     kind: SlotKind
-    value: int  # bytes; a descriptor's second half
+    value: int  # bytes; a descriptor's words but the first, as one number
     name: bytes  # the host symbol that it stands for
 
 
@@ -72,9 +78,10 @@ class Binder:
 
     def slot(self, name: bytes, target: Target, kind: SlotKind, addend: int) -> bytes:
         """The symbol of the slot for *name* plus *addend* bytes, which will be in the stub object."""
-        mark = b".tlsdesc" if kind is SlotKind.DESCRIPTOR else b""
+        mark = MARKS.get(kind, b"")
         symbol = SLOT_PREFIX + plain_name(name) + mark + (b"%+d" % addend if addend else b"")
-        slot = Slot(symbol, kind, (target.value + addend) % (1 << 64), name)
+        value = (target.value + addend) % (1 << 64) | target.descriptor << 64
+        slot = Slot(symbol, kind, value, name)
         if self.slots.setdefault(symbol, slot) != slot:  # a symbol that is spelled like another one's slot
             self.refuse("the stub object", "the slot's name", name, f"it is also {self.slots[symbol].name!r}'s")
         return symbol

@@ -53,7 +53,20 @@ RESOLVER = (
     Instruction(0xF9400400, "ldr x0, [x0, #8]", "ldr x0, [x0, #8]"),
     Instruction(0xD65F03C0, "ret", "ret"),
 )
-INSTRUCTIONS = (LANDING_PAD, *MOVES, BRANCH, *RESOLVER)
+HOST_RESOLVER = (
+    Instruction(0xA9BE7BE1, "stp x1, x30, [sp, #-32]!", "stp x1, x30, [sp, #-0x20]!"),
+    Instruction(0xF9000BE2, "str x2, [sp, #16]", "str x2, [sp, #0x10]"),
+    Instruction(0xAA0003E2, "mov x2, x0", "mov x2, x0"),
+    Instruction(0xF9400840, "ldr x0, [x2, #16]", "ldr x0, [x2, #0x10]"),
+    Instruction(0xF9400001, "ldr x1, [x0]", "ldr x1, [x0]"),
+    Instruction(0xD63F0020, "blr x1", "blr x1"),
+    Instruction(0xF9400442, "ldr x2, [x2, #8]", "ldr x2, [x2, #8]"),
+    Instruction(0x8B020000, "add x0, x0, x2", "add x0, x0, x2"),
+    Instruction(0xF9400BE2, "ldr x2, [sp, #16]", "ldr x2, [sp, #0x10]"),
+    Instruction(0xA8C27BE1, "ldp x1, x30, [sp], #32", "ldp x1, x30, [sp], #0x20"),
+    Instruction(0xD65F03C0, "ret", "ret"),
+)
+INSTRUCTIONS = (LANDING_PAD, *MOVES, BRANCH, *RESOLVER, *HOST_RESOLVER)
 """Every instruction that a stub object is made of."""
 
 
@@ -95,6 +108,19 @@ def descriptor_resolver(bti: bool) -> bytes:
     It may change x0 and nothing else (AAELF64, "TLS descriptors").
     """
     return _code(LANDING_PAD, *RESOLVER) if bti else _code(*RESOLVER)
+
+
+def host_descriptor_resolver(bti: bool) -> bytes:
+    """The resolver of a descriptor whose other words are a distance and the address of a descriptor of the host's.
+
+    It asks that one, whose variable is in the same block, and adds the distance. It may change x0 and nothing else.
+    """
+    return _code(LANDING_PAD, *HOST_RESOLVER) if bti else _code(*HOST_RESOLVER)
+
+
+def host_resolver_frame(bti: bool) -> tuple[int, int, int, int]:
+    """The index of the first instruction of that resolver with a frame, of the first without, its size, x30 in it."""
+    return 1 + bti, len(HOST_RESOLVER) - 1 + bti, 32, 8
 
 
 def encode(addresses: array[int], *, bti: bool = False) -> Pieces:

@@ -13,9 +13,9 @@ from stubgen.elf.unwind import leaf_frames
 from stubgen.errors import VerificationRefusal
 from stubgen.image import Image
 from stubgen.image.elf import ElfImage
-from stubgen.stub.sections_elf import DESCRIPTORS, FRAMES, RESOLVER, SECTIONS, STACK, TEXT
+from stubgen.stub.sections_elf import FRAMES, RESOLVERS, SECTIONS, STACK, TEXT, frames_of
 from stubgen.stub.structure import Structure, first_stray, symbol_name
-from stubgen.stub.trampoline import descriptor_resolver, template
+from stubgen.stub.trampoline import template
 
 
 def structure(image: Image, name: str) -> Structure:
@@ -47,8 +47,7 @@ def structure(image: Image, name: str) -> Structure:
         if row is not None and held != (row.sh_type, row.sh_flags, row.sh_addralign):
             raise VerificationRefusal(f"{name}: {section.name} has another type, flags or alignment than it must")
     slots = _slots(image, symbols, stop, name)
-    resolver = _resolver(image, bti, name)
-    _check_relocations(image, symtab, [section for section in (text, resolver) if section], name)
+    _check_relocations(image, symtab, text, _resolvers(image, bti, name), name)
     starts, values = symbols.st_name[first:stop], symbols.st_value[first:stop]
     return Structure(symbols.strings, starts, values, file.content(text), bti, slots)
 
@@ -68,34 +67,46 @@ def _slots(image: ElfImage, symbols: Symbols, first: int, name: str) -> dict[byt
         content, start = file.content(home), symbols.st_value[index]
         if start % size or start + size > len(content):
             raise VerificationRefusal(f"{name}: slot {symbol_name(symbols, index)} does not lie in its section")
-        slots[symbols.name(index)] = int.from_bytes(content[start + size - 8 : start + size], "little")
+        first_word = 8 if home.name in RESOLVERS else 0  # a descriptor's resolver, which the linker fills in
+        slots[symbols.name(index)] = int.from_bytes(content[start + first_word : start + size], "little")
     return slots
 
 
-def _resolver(image: ElfImage, bti: bool, name: str) -> Section | None:
-    """The section with the TLS descriptors' resolver, where there are any."""
-    resolver, descriptors = image.file.section(RESOLVER), image.file.section(DESCRIPTORS)
-    if (resolver is None) != (descriptors is None):
-        raise VerificationRefusal(f"{name}: has TLS descriptors without their resolver, or the other way round")
-    if resolver is not None and image.file.content(resolver) != descriptor_resolver(bti):
-        raise VerificationRefusal(f"{name}: the resolver of its TLS descriptors is not what it must be")
-    return resolver
+def _resolvers(image: ElfImage, bti: bool, name: str) -> dict[str, Section]:
+    """Section of TLS descriptors -> that with their resolver, for those that there are."""
+    found = {}
+    for title, wanted in RESOLVERS.items():
+        resolver, descriptors = image.file.section(wanted.section), image.file.section(title)
+        if (resolver is None) != (descriptors is None):
+            raise VerificationRefusal(f"{name}: has TLS descriptors without their resolver, or the other way round")
+        if resolver is not None:
+            if image.file.content(resolver) != wanted.code(bti):
+                raise VerificationRefusal(f"{name}: the resolver of its TLS descriptors is not what it must be")
+            found[title] = resolver
+    return found
 
 
-def _check_relocations(image: ElfImage, symtab: Section, code: list[Section], name: str) -> None:
+def _check_relocations(
+    image: ElfImage, symtab: Section, text: Section, resolvers: dict[str, Section], name: str
+) -> None:
     """Unwind entries for all the code, and relocations for those and the TLS descriptors alone."""
     file, symbols = image.file, image.file.symbols
     assert symbols is not None  # noqa: S101  # structure() has refused
     beginnings = {symbols.entry(index)[1:5]: index for index in range(min(symtab.header.sh_info, len(symbols)))}
-    numbers = [beginnings.get((c.STT_SECTION, 0, section.number, 0), 0) for section in code]
-    frames, allowed = leaf_frames({n: s.header.sh_size for n, s in zip(numbers, code, strict=True)})
+
+    def number(section: Section) -> int:
+        return beginnings.get((c.STT_SECTION, 0, section.number, 0), 0)
+
+    sizes = {number(section): section.header.sh_size for section in (text, *resolvers.values())}
+    bti = bool(image.features & c.GNU_PROPERTY_AARCH64_FEATURE_1_BTI)
+    holding = frames_of(((title, number(section)) for title, section in resolvers.items()), bti)
+    frames, allowed = leaf_frames(sizes, holding)
     wanted = {FRAMES: allowed}
-    descriptors = file.section(DESCRIPTORS)
-    if descriptors is not None:
-        size = SECTIONS[DESCRIPTORS].slot_size
-        count = descriptors.header.sh_size // size
+    for title, resolver in resolvers.items():
+        descriptors, size = file.section(title), SECTIONS[title].slot_size
+        count = descriptors.header.sh_size // size if descriptors else 0
         starts = range(0, size * count, size)
-        wanted[DESCRIPTORS] = Relocations(starts, [numbers[-1]] * count, [R_AARCH64_ABS64] * count, [0] * count)
+        wanted[title] = Relocations(starts, [number(resolver)] * count, [R_AARCH64_ABS64] * count, [0] * count)
     for section in file.sections:
         if section.header.sh_type in (c.SHT_RELA, c.SHT_REL, c.SHT_CREL):
             at = section.header.sh_info

@@ -199,17 +199,6 @@ const char *patch_main(void) {
 """
 
 
-def test_thread_locals_of_a_library_are_refused(library: Program, tmp_path: Path) -> None:
-    """In a library they are elsewhere in every process; a guess would write into another library's variables."""
-    with pytest.raises(SymbolRefusal) as refused:
-        StubBuilder(library.path).build([patch_of(tmp_path, THREADED)], slide=0x40_0000_0000, anchor=None, bind=True)
-    message = str(refused.value)
-    assert message.startswith("2 needed symbols cannot be stubbed")
-    for name in ("tls_value", "tls_aligned"):
-        assert f"{name}: tls: it is thread-local in a shared library, where its offset" in message
-    assert message.count("--tls loader") == 2
-
-
 def test_thread_locals_of_a_library_can_be_left_to_the_loader(library: Program, tmp_path: Path) -> None:
     """``--tls loader`` is the only way to them: the loader must find the host's variable, not make another."""
     patch = patch_of(tmp_path, THREADED)

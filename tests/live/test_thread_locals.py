@@ -20,7 +20,10 @@ from tools import PROGRAMS, linker_folder, need, run, rustc, zig
 from stubgen.bind.local_exec import OPENINGS, RESTS
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture, newest_capture
+from stubgen.check import check_patch
 from stubgen.errors import SymbolRefusal
+from stubgen.host import open_host
+from stubgen.host.slide import slide_from_value
 from stubgen.link import link_patch
 
 LINKERS = ("bfd", "gold", "lld", "mold", "zig")
@@ -276,4 +279,167 @@ def test_an_edit_adds_thread_locals_to_a_program_in_rust(rust_program: Path, lev
             assert live.tell("thread") == "dropped 1"
             assert live.next_line() == "hits 6 own 71 [9, 9, 10] 8 1 guard [1, 2, 3, 4]"
         assert live.tell("again") == "hits 9 own 73 [9, 9, 12] 10 3 guard [1, 2, 3, 4]"
+        live.end()
+
+
+LIBRARIES = {
+    "plain": ["-Wl,-soname,libhost.so"],
+    "symbolic": ["-Wl,-Bsymbolic"],
+    "lazy": ["-Wl,-z,lazy"],
+    "now": ["-Wl,-z,now", "-Wl,-soname,libhost.so"],
+    "interpreter": ["-DINTERPRETER"],
+}
+"""How a library is linked; with an interpreter it can be run as well, as libc.so.6 and Qt's can."""
+INTERPRETER = 'const char interpreter[] __attribute__((section(".interp"))) = "/lib/ld-linux-aarch64.so.1";'
+
+
+def link_library(
+    folder: Path, linker: str, *options: str, host: Sequence[str] = (), loader: Sequence[str] = ()
+) -> Program:
+    """``thread_library.c`` as a library that a program loads by dlopen, and the record of its link."""
+    objects = [compile_c(PROGRAMS / "thread_library.c", folder / "library.o", *host)]
+    if "-DINTERPRETER" in options:
+        (folder / "interpreter.c").write_text(INTERPRETER)
+        objects.append(compile_c(folder / "interpreter.c", folder / "interpreter.o"))
+    driver = [*zig(), "cc", "-target", "aarch64-linux-gnu.2.36"] if linker == "zig" else [need("aarch64-linux-gnu-gcc")]
+    choice = [] if linker == "zig" else [f"-fuse-ld={linker}", f"-B{linker_folder(folder / 'linkers')}"]
+    words = [option for option in options if option.startswith("-Wl")]
+    argv = [*map(str, driver), *choice, "-shared", *words, *map(str, objects), "-o", str(folder / "libhost.so")]
+    run(argv)
+    words = [f'-DLIBRARY="{folder / "libhost.so"}"', *loader]
+    program = compile_c(PROGRAMS / "thread_loader.c", folder / "loader.o", *words)
+    run([need("aarch64-linux-gnu-gcc"), program, "-rdynamic", "-o", folder / "host"])
+    return Program(folder / "libhost.so", Capture(argv, folder, {}))
+
+
+def patch_library(library: Program, live: LiveHost, generation: int, output: Path, *options: str, **more: str) -> None:
+    """A patch of the library, linked for the process that loaded it."""
+    words = ["-O2", f"-DGENERATION={generation}", *options]
+    words += ["-fno-section-anchors"] if more.get("compiler") != "clang" else []  # or one is old's and new's
+    patch = compile_c(PROGRAMS / "thread_library.c", output.with_suffix(".o"), *words, **more)
+    linking = (StubBuilder(library.path), library.captured, [patch], output, live.anchor)
+    link_patch(*linking, anchor="library_main", exports=["patch_main"])
+
+
+def two_generations(library: Program, folder: Path, *options: str, **more: str) -> None:
+    """Two patches in turn use the library's thread-locals on several threads, and each has its own besides."""
+    with LiveHost(library.path.with_name("host")) as live:
+        assert live.tell("again") == "100084000"
+        patch_library(library, live, 1, folder / "one.so", *options, **more)
+        assert live.patch(folder / "one.so") == "shared 11"
+        assert live.tell("state") == "101094101"
+        for _ in range(3):  # a new thread begins with what the library says
+            assert live.tell("thread") == "shared 21 host 102104202"
+        assert live.tell("again") == "shared 21"
+        patch_library(library, live, 2, folder / "two.so", *options, **more)
+        assert live.patch(folder / "two.so") == "shared 12"
+        assert live.tell("state") == "103114303", "the count went on"
+        assert live.tell("thread") == "shared 22 host 102104202"
+        assert live.tell("again") == "shared 22"
+        live.end()
+
+
+@pytest.mark.parametrize("kind", LIBRARIES)
+@pytest.mark.parametrize("linker", LINKERS)
+def test_thread_locals_of_a_library_are_shared(linker: str, kind: str, tmp_path: Path) -> None:
+    """In a library they are elsewhere in every process, and an interpreter does not make a program of it.
+
+    Taken for a program's, they would be the memory of the real one: its thread-locals are looked at in the end.
+    """
+    two_generations(link_library(tmp_path, linker, *LIBRARIES[kind]), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options", [["-fPIC"], ["-fPIC", "-ftls-model=initial-exec"], ["-fPIE"], ["-fPIE", "-mtls-size=32"]]
+)
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_a_patch_in_any_model_shares_a_librarys(compiler: str, options: list[str], tmp_path: Path) -> None:
+    """What asks for a constant asks a descriptor instead, whichever registers it has."""
+    model = ["-ftls-model=local-exec"] if "-fPIE" in options else []
+    two_generations(link_library(tmp_path, "lld"), tmp_path, *options, *model, compiler=compiler)
+
+
+@pytest.mark.parametrize("linker", ["bfd", "lld", "mold"])
+def test_a_thread_local_that_the_program_preempts_is_the_programs(linker: str, tmp_path: Path) -> None:
+    """The loader binds what others may define to the first that does; the library's own then is what nobody uses."""
+    library = link_library(tmp_path, linker, loader=["-DPREEMPTING"])
+    with LiveHost(library.path.with_name("host")) as live:
+        assert live.tell("again") == "900084000"
+        patch_library(library, live, 1, tmp_path / "patch.so", "-DELSEWHERE")
+        assert live.patch(tmp_path / "patch.so") == "shared 11"
+        assert live.tell("state") == "901094101"
+        assert live.tell("thread") == "shared 21 host 902104202"
+        live.end()
+
+
+@pytest.mark.parametrize("options", [["-ftls-model=initial-exec"], ["-mtls-dialect=trad"]])
+def test_a_library_without_descriptors_is_refused(options: list[str], tmp_path: Path) -> None:
+    """Its code finds its thread-locals by what only the loader knows; there is nothing that a patch could ask."""
+    library = link_library(tmp_path, "bfd", host=options)
+    with LiveHost(library.path.with_name("host")) as live:
+        assert live.tell("again") == "100084000"
+        with pytest.raises(SymbolRefusal) as refused:
+            patch_library(library, live, 1, tmp_path / "patch.so", "-DELSEWHERE")
+        live.end()
+    assert "within: tls: it is thread-local in a shared library that has no TLS descriptor" in str(refused.value)
+    assert str(refused.value).count("--tls loader") == 3
+
+
+def test_check_reads_descriptors_of_the_hosts(tmp_path: Path) -> None:
+    """A patch for another build asks something that is no descriptor: the first access jumps to nowhere."""
+    library = link_library(tmp_path, "lld")
+    words = ["-DGENERATION=1", "-DELSEWHERE", "-fno-section-anchors"]
+    patch = compile_c(PROGRAMS / "thread_library.c", tmp_path / "patch.o", *words)
+    linking = (StubBuilder(library.path), library.captured, [patch], tmp_path / "patch.so")
+    link_patch(*linking, slide=0x55_0000_0000, exports=["patch_main"])
+    content = bytearray((tmp_path / "patch.so").read_bytes())
+    shown = run([need("readelf"), "-rW", library.path])
+    (descriptor,) = re.findall(r"^(\w+) .* R_AARCH64_TLSDESC .* shown \+ 0$", shown, re.MULTILINE)
+    right = 0x55_0000_0000 + int(descriptor, 16)
+    at = content.index(right.to_bytes(8, "little"))
+    host = open_host(library.path)
+    for distance, address in ((0, right + 16), (8, right)):
+        content[at - 8 : at + 8] = distance.to_bytes(8, "little") + address.to_bytes(8, "little")
+        (tmp_path / "changed.so").write_bytes(content)
+        checked = check_patch(tmp_path / "changed.so", host, slide=slide_from_value(host, 0x55_0000_0000))
+        (finding,) = [finding for finding in checked.findings if not finding.ok]
+        assert finding.message == (
+            f"shown is read at {distance:#x} from the descriptor at {address:#x}, "
+            f"but the host's is at 0x0 from the descriptor at {right:#x}"
+        )
+
+
+@pytest.fixture(scope="module", params=["bfd", "lld", "mold"])
+def rust_library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a library in Rust, of a program that loads it, and of the record of the library's link."""
+    folder = tmp_path_factory.mktemp(f"rust-library-{request.param}")
+    options = ["--edition", "2024", "--crate-type", "cdylib", "-C", "opt-level=1"]
+    options += ["-C", f"linker={capture_executable(folder)}", "-C", f"link-arg=-fuse-ld={request.param}"]
+    options += ["-C", f"link-arg=-B{linker_folder(folder / 'linkers')}", "-o", str(folder / "libhost.so")]
+    environment = capturing(folder / "captured", str(need("aarch64-linux-gnu-gcc")))
+    run([*rustc(), *options, PROGRAMS / "thread_library.rs"], env=environment, cwd=folder)
+    loader = compile_c(PROGRAMS / "thread_loader.c", folder / "loader.o", f'-DLIBRARY="{folder / "libhost.so"}"')
+    run([need("aarch64-linux-gnu-gcc"), loader, "-o", folder / "host"])
+    return folder
+
+
+@pytest.mark.parametrize("level", ["0", "1", "3", "s"])
+def test_thread_locals_of_a_library_in_rust_are_shared(rust_library: Path, level: str, tmp_path: Path) -> None:
+    """``HashMap::new()`` and ``thread_local!`` of a host for Android: a patch counted in copies, or was refused."""
+    captured = newest_capture(rust_library / "captured", "libhost.so")
+    options = ["--edition", "2024", "--crate-type", "cdylib", "--cfg", "edited", "--emit=obj", "-C", "codegen-units=1"]
+    with LiveHost(rust_library / "host") as live:
+        assert live.tell("again") == "hits 6 seen 1 mapped 10 added 0"
+        for generation in range(2):
+            patch, output = tmp_path / f"{generation}.o", tmp_path / f"{generation}.so"
+            run([*rustc(), *options, "-C", f"opt-level={level}", PROGRAMS / "thread_library.rs", "-o", patch])
+            linking = (StubBuilder(rust_library / "libhost.so"), captured, [patch], output, live.anchor)
+            link_patch(*linking, anchor="library_main", exports=["answer"])
+            first = 2 + 4 * generation
+            assert live.patch(output) == f"hits {5 + first} seen {first} mapped 10 added 71"
+            assert live.tell("old") == f"hits {6 + first} seen {first + 1} mapped 10 added 0"
+            assert live.tell("again") == f"hits {7 + first} seen {first + 2} mapped 10 added 72"
+            for _ in range(3):
+                assert live.tell("thread") == "hits 7 seen 2 mapped 10 added 71"
+            assert live.tell("old") == f"hits {8 + first} seen {first + 3} mapped 10 added 0"
         live.end()

@@ -220,7 +220,7 @@ WRONG = {
         "list(bytes(4) * len(text.splitlines()))",
         "assembles 'hint #34' to 0x00000000, not",
     ),
-    "too few words": ("keystone", "[0] * 4", "makes 4 bytes of 8 instructions"),
+    "too few words": ("keystone", "[0] * 4", f"makes 4 bytes of {len(INSTRUCTIONS)} instructions"),
     "no answer": ("keystone", "None", "does not assemble (TypeError"),
     "other instructions": ("capstone", "return [(at, 4, 'nop', '') for at in range(0, len(code), 4)]", "as 'nop', not"),
     "nothing": ("capstone", "return []", "as nothing, not as 'br x16'"),

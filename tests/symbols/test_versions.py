@@ -45,4 +45,4 @@ def test_slots_are_found_again(addend: int) -> None:
     binder = Binder({})
     symbol = binder.slot(b"limit@V1.0", Target(Kind.DATA, SlotKind.ADDRESS, 0x1000), SlotKind.ADDRESS, addend)
     assert b"@" not in symbol
-    assert parse_symbol(symbol) == (b"limit@V1.0", addend, False)
+    assert parse_symbol(symbol) == (b"limit@V1.0", addend, 8)
