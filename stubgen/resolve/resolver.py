@@ -268,7 +268,7 @@ class _Resolver(ABC, Generic[PolicyT]):
 
             reason = reason_not_to_ask(Pair(variables, candidates, self.files))
             if first.thread_local and self.patch is not None:
-                reason = reason or "it is a thread-local of an earlier patch, which no constant reaches"
+                reason = reason or "it is a thread-local of an earlier patch that has no TLS descriptor"
         return SharedVariable(as_text(first.name), first.size, first.writable, forwarded=False, reason_not_kept=reason)
 
     def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
@@ -734,7 +734,10 @@ class _BoundResolver(_Resolver[BoundPolicy]):
                 "loader with --tls loader if the host exports it"
             )
             if self.patch is not None:
-                reason = "it is thread-local in a library, which no constant reaches: let a function of its file use it"
+                reason = (
+                    "it is thread-local in an earlier patch that has no TLS descriptor (R_AARCH64_TLSDESC) by which to "
+                    "find it; compile that one without -ftls-model and -mtls-dialect"
+                )
             self._unreachable_thread_local(reference, candidate, reason)
             return
         self.targets[reference.spelling] = target

@@ -480,7 +480,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Earlier:
     folder = tmp_path_factory.mktemp("earlier")
     program = started(folder, {"a.c": HOST_A, "b.c": HOST_B})
     source = "long bump(long); __thread long per_thread; long first(long x) { return bump(x) + per_thread; }"
-    patch = edited(folder, "first.c", source)
+    patch = edited(folder, "first.c", source, "gcc", "-ftls-model=initial-exec")
     done = stubgen(
         "link",
         "--host",
@@ -532,14 +532,33 @@ def test_an_anchor_in_the_patch(earlier: Earlier) -> None:
     assert stubs == [BASE + place] * 3
 
 
-def test_thread_locals_of_an_earlier_patch_are_refused(earlier: Earlier) -> None:
-    """A patch is a library: where its thread-locals lie differs from process to process."""
+@pytest.mark.parametrize("linker", LINKERS)
+def test_thread_locals_of_an_earlier_patch_go_on(linker: str, tmp_path: Path) -> None:
+    """A second copy of what the first patch added would begin anew on every thread."""
+    program = started(tmp_path, {"a.c": HOST_A, "b.c": HOST_B}, linker)
+    first = "__thread long per_thread = 5; long first(long x) {{ return per_thread += {} * x; }}"
+    with LiveHost(program.host) as live:
+        run_ = Generations(program, live, {})
+        run_.load([edited(tmp_path, "first.c", first.format(1))], "1.so")
+        assert run_.call(1, "first", 1) == 6
+        source = "extern __thread long per_thread; long second(long x) { return per_thread += 10 * x; }"
+        run_.load([edited(tmp_path, "second.c", source)], "2.so")
+        assert (run_.call(2, "second", 1), run_.call(1, "first", 0)) == (16, 16)
+        document = run_.load([edited(tmp_path, "first.c", first.format(2))], "3.so")
+        kept = {d["name"]: d["patch"] for d in document["duplicates"] if d["forwarded"]}  # type: ignore[attr-defined]
+        assert kept == {"per_thread": str(tmp_path / "1.so")}
+        assert (run_.call(3, "first", 1), run_.call(2, "second", 0), run_.call(1, "first", 0)) == (18, 18, 18)
+        live.end()
+
+
+def test_thread_locals_of_an_earlier_patch_may_have_no_descriptor(earlier: Earlier) -> None:
+    """A patch is a library: initial-exec code alone knows where its thread-locals lie, which differs every time."""
     compiled_ = edited(
         earlier.second.parent, "tls.c", "extern __thread long per_thread; long b(void) { return per_thread; }"
     )
     done = stubgen(*earlier._replace(second=compiled_).words("--previous", f"{earlier.first}@{BASE:#x}"))
     assert done.returncode == 1
-    assert "per_thread: tls: it is thread-local in a library, which no constant reaches" in done.stderr
+    assert "per_thread: tls: it is thread-local in an earlier patch that has no TLS descriptor" in done.stderr
     assert "1.so has it" in done.stderr
 
 
