@@ -158,6 +158,29 @@ def test_thread_locals_are_shared(patched: Patched) -> None:
     assert running.emulator.read_word(second) & 0xFFFFFFFF == 9
 
 
+OWN = f"""{SHARED}
+static _Thread_local int own = 1000;
+_Thread_local int tls_second;
+int bump_own(void) {{ return ++own; }}
+int bump_tls(void) {{ tls_second = 9; return ++tls_value; }}
+"""
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_a_thread_local_of_the_patchs_own_is_beside_the_hosts(name: str, tmp_path: Path) -> None:
+    """dyld sets each image's descriptors up: a new one is the patch's, and one that the host has too is the host's."""
+    running = run_both(make_patch(tmp_path, toolchain(name), OWN))
+    descriptor, storage = running.patch.address("own"), running.host.address("thread_storage")
+    beside = 1024  # bytes into the stand-in's storage, where the host has nothing
+    running.emulator.write_word(descriptor, running.host.address("stand_in"))
+    running.emulator.write_word(descriptor + 16, beside)
+    running.emulator.write_word(storage + beside, 1000)
+    assert (running.call("bump_own"), running.call("bump_tls"), running.call("bump_own")) == (1001, 101, 1002)
+    assert running.call("host_tls") == 101
+    second = thread_variable(running.emulator, running.host, "tls_second")
+    assert running.emulator.read_word(second) & 0xFFFFFFFF == 9
+
+
 def test_nothing_of_the_host_is_rebased_or_bound(patched: Patched) -> None:
     """A rebase adds the patch's slide to a host address; a bind finds another library's symbol or none."""
     in_host = set(symbols(patched.host))
