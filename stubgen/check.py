@@ -520,6 +520,18 @@ def _misreads_slots(question: _Question) -> bool:
     )
 
 
+def _local_exec(question: _Question) -> Iterator[Finding]:
+    """GNU ld leaves no trace in the patch of what it made of such code; the objects tell."""
+    accesses = [access for item in question.inputs.files for access in item.image.local_exec_accesses()]
+    if accesses:
+        more = f" and {len(accesses) - 1} more" if len(accesses) > 1 else ""
+        message = (
+            f"{accesses[0]}{more}: code for the main program, which in a library reaches the program's thread-locals "
+            f"instead of the patch's; link bound copies, or compile with -fPIC (rustc: -C relocation-model=pic)"
+        )
+        yield Finding("thread-locals", False, message)
+
+
 def _looked_up(question: _Question) -> Iterator[Finding]:
     stubbed = sorted({stub.name for stub in question.stubs if stub.name} & question.patch.looked_up())
     for name in stubbed:
@@ -582,6 +594,7 @@ CHECKS: tuple[Callable[[_Question], Iterator[Finding]], ...] = (
     _undefined,
     _stubs,
     _slots,
+    _local_exec,
     _looked_up,
     _own_definitions,
     _exports,

@@ -168,7 +168,7 @@ int bump_tls(void) {{ tls_second = 9; return ++tls_value; }}
 
 @pytest.mark.parametrize("name", ["lld", "zig"])
 def test_a_thread_local_of_the_patchs_own_is_beside_the_hosts(name: str, tmp_path: Path) -> None:
-    """dyld sets each image's descriptors up: a new one is the patch's, and one that the host has too is the host's."""
+    """Each image has descriptors that dyld sets up: a new one is the patch's; one that the host has is the host's."""
     running = run_both(make_patch(tmp_path, toolchain(name), OWN))
     descriptor, storage = running.patch.address("own"), running.host.address("thread_storage")
     beside = 1024  # bytes into the stand-in's storage, where the host has nothing

@@ -409,6 +409,19 @@ def test_check_reads_descriptors_of_the_hosts(tmp_path: Path) -> None:
         )
 
 
+def test_check_sees_local_exec_code_in_the_objects(tmp_path: Path) -> None:
+    """GNU ld links it in silence, and nothing in what it wrote says that the program's memory will be overwritten."""
+    host = link_program(tmp_path, "bfd")
+    (tmp_path / "patch.c").write_text("static __thread long mine = 5; long patch_main(void) { return ++mine; }")
+    for options, sound in ((["-fPIC"], True), (["-fPIE", "-ftls-model=local-exec"], False)):
+        patch = compile_c(tmp_path / "patch.c", tmp_path / "patch.o", *options)
+        run([need("aarch64-linux-gnu-gcc"), "-shared", patch, "-o", tmp_path / "patch.so"])
+        findings = check_patch(tmp_path / "patch.so", host.path, objects=[patch]).findings
+        messages = [finding.message for finding in findings if finding.check == "thread-locals"]
+        assert bool(messages) is not sound
+    assert re.match(r".*/patch\.o: \.text\+0x4: R_AARCH64_TLSLE_ADD_TPREL_HI12 against \S* and 1 more: ", messages[0])
+
+
 @pytest.fixture(scope="module", params=["bfd", "lld", "mold"])
 def rust_library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a library in Rust, of a program that loads it, and of the record of the library's link."""
