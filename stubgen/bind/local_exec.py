@@ -13,9 +13,10 @@ Nothing needs to be known about what stands around an access. The opening leaves
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from stubgen.common.aarch64 import WORD
+from stubgen.common.row import Row
 from stubgen.elf import relocations as r
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ PAGES_LIMIT = 1 << 12  # the immediate of an addition of whole pages
 NO_REGISTER = 31  # sp in an addition, xzr in a move
 
 
-class Shape(NamedTuple):
+class Shape(Row):
     """How an instruction is told, its registers and immediate aside."""
 
     mask: int
@@ -46,7 +47,7 @@ LOAD = Shape(0xFFC00000, 0xF9400000)  # ldr xd, [xn, #imm]
 LITERAL = Shape(0xFF000000, 0x58000000)  # ldr xd, label
 
 
-class Opening(NamedTuple):
+class Opening(Row):
     """An instruction that opens an access."""
 
     shape: Shape
@@ -54,7 +55,7 @@ class Opening(NamedTuple):
     whole: bool = False  # nothing that follows adds the low bits
 
 
-class Rest(NamedTuple):
+class Rest(Row):
     """An instruction that follows one."""
 
     openings: tuple[int, ...]  # those that it may follow
@@ -175,7 +176,7 @@ def rest_word(word: int, kind: int, addend: int) -> int | None:
     return None if destination == NO_REGISTER else _ADD | low << 10 | destination << 5 | destination
 
 
-class Descriptor(NamedTuple):
+class Descriptor(Row):
     """The TLS descriptor that a detour asks."""
 
     symbol: int  # index of the variable, or of the slot
