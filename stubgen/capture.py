@@ -626,7 +626,8 @@ def _is_this_executable(program: str) -> bool:
 def _print_error(sentence: str) -> None:
     """Tell people, where they listen: standard error may be closed, or full."""
     try:
-        sys.stderr.write(f"hotpatch-stubgen-linker: {sentence}\n")
+        shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in sentence)
+        sys.stderr.write(f"hotpatch-stubgen-linker: {shown}\n")
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):  # full, closed, or None
         return

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from stubgen import __version__
 from stubgen.commands import COMMANDS, SCHEMA, Outcome
+from stubgen.common.text import harmless
 from stubgen.errors import OutputFailure, StubgenError, UsageError
 
 PROGRAM = "hotpatch-stubgen"
@@ -68,6 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             status=error.exit_status,
             complaint=f"error: {error}",
         )
+    except (OSError, MemoryError) as error:
+        from stubgen.common.files import system_failure
+
+        failure = system_failure(error)
+        if failure is None:
+            raise
+        told = {"kind": type(failure).__name__, "message": str(failure)}
+        outcome = Outcome({"error": told}, "", failure.exit_status, f"error: {failure}")
     except KeyboardInterrupt as error:
         return 128 + int(getattr(error, "number", 2))  # as the shell has it: 2 is Ctrl-C
     except SystemExit as end:  # --help and --version have printed
@@ -95,7 +104,10 @@ def run() -> NoReturn:
     Nothing is lost by it: standard output is flushed where it is printed to, and standard error at each line's end.
     Nor are cycles looked for on the way: a million verdicts hold none.
     """
+    from stubgen.common.files import lease_mapped
+
     gc.disable()
+    lease_mapped()
     os._exit(main())
 
 
@@ -133,6 +145,8 @@ def _print(command: str, outcome: Outcome, as_json: bool) -> int:
         text = json.dumps(document, indent=2) + "\n"
     elif outcome.text:
         text = outcome.text if outcome.text.endswith("\n") else outcome.text + "\n"
+        for_people = not outcome.exact or (sys.stdout is not None and sys.stdout.isatty())
+        text = harmless(text) if for_people and not outcome.coloured else text
     status = _put(text, outcome.status)
     _complain(outcome.complaint)
     return status
@@ -159,7 +173,7 @@ def _put(text: str, status: int) -> int:
 def _complain(text: str) -> None:
     """Tell people, where they listen."""
     try:
-        for line in text.splitlines():
+        for line in harmless(text).splitlines():
             sys.stderr.write(f"{PROGRAM}: {line}\n")
     except (OSError, ValueError, AttributeError):  # full, closed, or None
         pass

@@ -25,6 +25,7 @@ from stubgen.common.files import (
     is_special,
     keep_apart,
     read_input,
+    system_failure,
     write_output,
 )
 from stubgen.errors import InputError, LinkerFailed, PatchRefusal, UsageError
@@ -382,6 +383,9 @@ def _run(command: Sequence[str], captured: Capture, variables: Mapping[str, str]
     try:
         done = run(command, captured.directory, {**os.environ, **captured.environment, **(variables or {})})
     except OSError as error:
+        failure = system_failure(error)
+        if failure is not None:
+            raise failure from error
         where = "" if captured.directory.is_dir() else f" in {captured.directory}, which is gone"
         raise LinkerFailed(f"{command[0]}: cannot be run{where}: {error.strerror}", command=command) from error
     messages = done.stdout.decode("utf-8", "replace").strip()

@@ -18,6 +18,7 @@ from counting import count_calls
 from synthetic import BASE, DATA, Sym, elf_host, elf_object, put, undefined
 from tools import need, run
 
+from stubgen.capture import record
 from stubgen.cli import main
 from stubgen.common.files import write_output
 from stubgen.common.view import uleb128
@@ -494,3 +495,63 @@ def test_a_pipe_as_output(tmp_path: Path) -> None:
             time.sleep(0.02)
     assert reader.wait() == 0
     assert (tmp_path / "out").read_bytes() == content
+
+
+ESCAPE = "\x1b]0;owned\x07\x9b31m\r"
+SHOWN = r"\x1b]0;owned\x07\x9b31m\x0d"
+
+
+@pytest.mark.parametrize("place", ["symbol", "file", "linker", "plan", "explanation"])
+def test_terminal_escapes_are_shown_and_not_obeyed(
+    place: str, snapshot: Snapshot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A library from elsewhere, or a linker's message about it, could retitle the terminal, or type into it."""
+    snapshot()
+    if place == "symbol":
+        put(tmp_path, "odd.o", elf_object([undefined(f"f{ESCAPE}")]))
+        assert main(["build", "--host", "host", "--slide", "0", "odd.o", "-o", "stub.o"]) == 1
+    elif place == "file":
+        assert main(["inspect", f"no{ESCAPE}"]) == 3
+    elif place == "linker":
+        linker = tmp_path / "ld"
+        linker.write_text(f"#!/bin/sh\nprintf '{ESCAPE}x\\n'\nexit 1\n", "utf-8")
+        linker.chmod(0o755)
+        record([str(linker), "-o", "host", "main.o"], tmp_path / "captured")
+        assert main([*LINK, "-o", "p.so"]) == 4
+    else:
+        how = ["--explain"] if place == "explanation" else []
+        words = ["plan", *how, "--object", "a.o", "-o", f"p{ESCAPE}.so", "--", "cc", "-o", "x", f"-l{ESCAPE}", "b.o"]
+        assert main(words) == 0
+    captured = capsys.readouterr()
+    said = captured.out + captured.err
+    if place == "plan":  # for another program
+        assert f"-l{ESCAPE}" in said
+    else:
+        assert SHOWN in said
+        assert not set(said) & set("\x1b\x07\x9b\r")
+
+
+LEASED = """
+import os, subprocess, sys, time
+from stubgen.common import files
+files.lease_mapped()
+held = files.read_input("large")
+cutter = subprocess.Popen([sys.executable, "-c", "import os; os.truncate('large', 0)"])
+time.sleep(0.5)
+print(type(held).__name__, bytes(held[-4:]))
+del held
+print(cutter.wait(), os.path.getsize("large"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has leases")
+@pytest.mark.parametrize("written", [False, True], ids=["at rest", "open for writing"])
+def test_a_file_that_is_cut_short_does_not_end_the_command(tmp_path: Path, written: bool) -> None:
+    """A linker that writes the host anew while a patch is built: the command ended by SIGBUS, without a word."""
+    (tmp_path / "large").write_bytes(bytes(1 << 20) + b"last")
+    program = f"keep = open('large', 'ab')\n{LEASED}" if written else LEASED
+    environment = {**ALONE, "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    kind = "bytes" if written else "mmap"
+    assert (done.returncode, done.stdout) == (0, f"{kind} b'last'\n0 0\n"), done.stderr

@@ -46,5 +46,7 @@ class Outcome(Row):
     """Where ``status`` is not 0: the class in ``stubgen.errors`` that the answer is an instance of."""
     exact: bool = False
     """``text`` is for another program: file names that are not UTF-8 keep their bytes."""
+    coloured: bool = False
+    """``text`` has a terminal's colours in it, and no other control characters."""
     outputs: Outputs | None = None
     """The files that appear once the answer is out."""

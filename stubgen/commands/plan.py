@@ -78,8 +78,9 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         text = shell_line(plan)
     else:
         text = "\n".join(plan.args)
-    exact = not arguments.explain
-    return Outcome(document(plan), text, exact=exact, complaint="\n".join(f"warning: {word}" for word in plan.warnings))
+    complaint = "\n".join(f"warning: {word}" for word in plan.warnings)
+    explained = arguments.explain
+    return Outcome(document(plan), text, exact=not explained, coloured=explained, complaint=complaint)
 
 
 def _captured(arguments: argparse.Namespace) -> CapturedCommand:

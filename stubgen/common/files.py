@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from stubgen.errors import OutputFailure, StubgenError, UnreadableInput, UsageError
+from stubgen.errors import OutputFailure, StubgenError, SystemFailure, UnreadableInput, UsageError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,6 +28,21 @@ def stop_mapping() -> None:
     """Copy every input from now on, in this process: a mapped file that somebody truncates ends it with SIGBUS."""
     global _mapping  # noqa: PLW0603  # a signal that ends the process is the process's business
     _mapping = False
+
+
+_leasing = False
+
+SMALL = 1 << 18  # bytes up to which a file is copied in no more time than it is mapped
+
+
+def lease_mapped() -> None:
+    """Let nobody cut an input short while this process has it mapped: it is to be over soon.
+
+    Linux has whoever would write to a leased file wait for its reader, or for ``/proc/sys/fs/lease-break-time``
+    (45 seconds). The caller's own files on local file systems can be leased; macOS has no leases.
+    """
+    global _leasing  # noqa: PLW0603  # as above
+    _leasing = True
 
 
 def read_input(path: str | os.PathLike[str], *, copied: bool = False) -> Buffer:
@@ -53,7 +68,7 @@ def open_input(path: str | os.PathLike[str], *, copied: bool = False) -> tuple[B
     try:
         with _opened(os.fspath(path)) as file:
             status = os.fstat(file.fileno())
-            if copied or not _mapping:
+            if copied or not _mapping or status.st_size <= SMALL or (_leasing and _is_written(file)):
                 return _copy(file, path), status
             try:
                 return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), status
@@ -66,7 +81,22 @@ def open_input(path: str | os.PathLike[str], *, copied: bool = False) -> tuple[B
     except IsADirectoryError as error:
         raise UnreadableInput(f"{os.fspath(path)}: is a directory, not a file") from error
     except OSError as error:
-        raise UnreadableInput(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
+        kind = SystemFailure if error.errno in _EXHAUSTED else UnreadableInput
+        raise kind(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
+
+
+def _is_written(file: BinaryIO) -> bool:
+    """Whether somebody has *file* open for writing; if not, it is leased until it is closed, and so is its mapping."""
+    import fcntl
+
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return False
+    try:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETOWN, 0)  # no signal when somebody waits
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return False
 
 
 def _opened(path: str) -> BinaryIO:
@@ -164,8 +194,20 @@ def _files_of(path: str | os.PathLike[str]) -> list[str | tuple[int, int]]:
     return [real, (status.st_dev, status.st_ino)]
 
 
-_FAILED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+"""What the machine says when too much is open or runs."""
+_FAILED = _EXHAUSTED | {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
 """What the machine says when it cannot; the others say that the path is wrong, or somebody else's."""
+
+
+def system_failure(error: OSError | MemoryError) -> SystemFailure | None:
+    """The error for what the system refused anywhere, if the machine has run out of something; else None."""
+    if isinstance(error, MemoryError):
+        return SystemFailure("the machine has too little memory for this")
+    if error.errno not in _FAILED:
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return SystemFailure(f"{where}the machine cannot: {error.strerror}")
 
 
 def cannot_be_written(path: str | os.PathLike[str], error: OSError) -> StubgenError:

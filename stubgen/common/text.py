@@ -16,3 +16,14 @@ def as_bytes(text: str) -> bytes:
 def counted(number: int, noun: str) -> str:
     """*number* and *noun*, in the plural where that is due."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def harmless(text: str) -> str:
+    r"""*text* for a terminal: control characters, but for tabs and line ends, as ``\x1b``.
+
+    Names of symbols and files, and what a linker prints, may hold any; a terminal obeys some of them.
+    """
+    return text.translate(_CONTROLS)
+
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from stubgen.common.text import harmless
 from stubgen.linkplan.plan import Action, LinkPlan
 
 COLOURS = {
@@ -28,7 +29,7 @@ def explain(plan: LinkPlan, *, colour: bool = False, width: int = 100) -> str:
     column = min(room, max((len(text) for _, text, _ in rows), default=0))
     lines = []
     for action, text, why in rows:
-        line = f"{MARKS[action]} {action.value:<8}  {_cut(text, column):<{column}}  {why}".rstrip()
+        line = harmless(f"{MARKS[action]} {action.value:<8}  {_cut(text, column):<{column}}  {why}".rstrip())
         lines.append(f"\x1b[{COLOURS[action]}m{line}\x1b[0m" if colour else line)
     counts = Counter(edit.action for edit in plan.edits)
     lines.append("")

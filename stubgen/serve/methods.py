@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from stubgen.commands import COMMANDS, SCHEMA, Outcome
 from stubgen.commands.options import address
 from stubgen.common.cancellation import checkpoint
+from stubgen.common.files import system_failure
 from stubgen.errors import Cancelled, StubgenError, UsageError
 from stubgen.serve.messages import INVALID_PARAMS, REQUEST_CANCELLED, RpcError, kind, status_code
 from stubgen.session import Session
@@ -150,6 +151,11 @@ class Method:
             raise RpcError(REQUEST_CANCELLED, str(error)) from error
         except StubgenError as error:
             raise self._failure(error) from error
+        except (OSError, MemoryError) as error:
+            failure = system_failure(error)
+            if failure is None:
+                raise
+            raise self._failure(failure) from error
         document = {"schema": SCHEMA, "command": self.name, "status": outcome.status, **outcome.document}
         if outcome.status:
             message = (outcome.complaint or outcome.text).removeprefix("error: ")

@@ -22,6 +22,7 @@ from stubgen import __version__
 from stubgen.commands import SCHEMA
 from stubgen.common.cache import untold_refusal
 from stubgen.common.cancellation import Cancellation
+from stubgen.common.text import harmless
 from stubgen.errors import MalformedInput
 from stubgen.host.index import build_missing
 from stubgen.serve.frames import LONGEST_MESSAGE, Fault, Frames, frame
@@ -154,7 +155,10 @@ class Server:
                 self._disconnect()
         self._cancel_all()
         with self._state:
-            self._state.wait_for(lambda: self._disconnected or not self._busy(), DRAIN_TIMEOUT)
+            self._state.wait_for(lambda: not self._busy(), DRAIN_TIMEOUT)
+            for job in self._jobs.values():
+                job.cancellation.kill()
+            self._state.wait_for(lambda: not self._jobs, DRAIN_TIMEOUT if self._jobs else 0.0)
 
     def _busy(self) -> bool:
         """Whether anything is in flight or not yet read by the client."""
@@ -360,8 +364,9 @@ class _Signals:
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
             self._wake_before = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._handler)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                    self._before[number] = signal.signal(number, self._handler)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
@@ -392,7 +397,7 @@ def _internal(error: BaseException) -> RpcError:
 def _log(text: str) -> None:
     """Tell people, if anybody reads standard error."""
     try:
-        sys.stderr.write("".join(f"hotpatch-stubgen: {line}\n" for line in text.splitlines()))
+        sys.stderr.write("".join(f"hotpatch-stubgen: {line}\n" for line in harmless(text).splitlines()))
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):
         pass

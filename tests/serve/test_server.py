@@ -585,7 +585,7 @@ def test_exit_without_shutdown_ends_at_once(files: Path) -> None:
         assert gone(number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("input_ended", [False, True], ids=["open", "ended"])
 def test_a_signal_ends_it_and_its_linkers(files: Path, number: int, *, input_ended: bool) -> None:
     """A build tool that is interrupted must not leave linkers behind."""
@@ -618,6 +618,56 @@ def test_a_vanished_client_ends_it_quietly(files: Path, *, input_ended: bool) ->
         assert gone(linker)
         assert talk.process.stderr is not None
         assert talk.process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("how", ["output closed", "exit", "SIGTERM", "SIGHUP"])
+def test_a_linker_that_ignores_signals_ends_with_the_server(files: Path, how: str) -> None:
+    """A tool that crashed left a linker behind that ran for ever, and a folder beside the patch for each."""
+    captured = sleeping_linker(files, deaf=True)
+    with serving() as talk:
+        talk.send(link(1, files, captured))
+        linker = wait_for(files / "began")
+        before = set(os.listdir(files))
+        if how == "output closed":
+            talk.close(output=True)
+        elif how == "exit":
+            talk.send({"jsonrpc": "2.0", "method": "exit"})
+        else:
+            talk.process.send_signal(getattr(signal, how))
+        talk.process.wait(PATIENCE)
+        assert gone(linker)
+        assert gone((files / "child").read_text().strip())
+        assert {name for name in before if name.startswith(".patch.so.")}
+        assert not [name for name in os.listdir(files) if name.startswith(".")]
+
+
+def test_a_hangup_that_the_parent_ignored_is_ignored(files: Path) -> None:
+    """``nohup hotpatch-stubgen serve`` is to outlive its terminal."""
+    command = ["sh", "-c", f"trap '' HUP; exec {sys.executable} -m stubgen serve"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(frame(request(1, "initialize")))
+        process.stdin.flush()
+        assert process.stdout.readline().startswith(b"Content-Length")
+        process.send_signal(signal.SIGHUP)
+        process.stdin.write(frame(build(2, files)))
+        process.stdin.close()
+        assert b'"id":2,"result"' in process.stdout.read()
+        assert process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("most", range(8, 24, 3))
+def test_few_file_descriptors_are_the_machines_fault(files: Path, most: int) -> None:
+    """In a container that allows few open files, a sentence says so; no answer calls it a bug in stubgen."""
+    captured = str(record(["ld", "-o", "host", "main.o"], files / "captured"))
+    command = ["sh", "-c", f"ulimit -n {most}; exec {sys.executable} -m stubgen serve"]
+    asked = frame(build(1, files)) + frame(link(2, files, captured)) + frame(build(3, files, output=str(files / "s.o")))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, check=False, capture_output=True, input=asked, env=environment, timeout=PATIENCE)
+    assert b"a bug in stubgen" not in done.stdout
+    assert b"Traceback" not in done.stderr
 
 
 def test_a_client_that_vanishes_before_its_answer(files: Path) -> None:
