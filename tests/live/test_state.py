@@ -68,6 +68,29 @@ def test_keep_state_uses_the_hosts_variables(program: Program, compiler: str) ->
     assert not looked_up_by(program.folder / "patch.so") & {"visible_count", "hidden_count", "table"}
 
 
+@pytest.mark.parametrize(
+    ("compiler", "options"),
+    [
+        ("gcc", "-O2 -freorder-blocks-and-partition"),
+        ("gcc", "-O2 -freorder-blocks-and-partition -ffunction-sections"),
+        ("clang", "-O2 -ffunction-sections"),
+    ],
+)
+def test_a_page_that_one_section_loads_and_another_uses(program: Program, compiler: str, options: str) -> None:
+    """GCC's cold part of a function would read and write beside the constant that holds the variable's address."""
+    patch = program.compile("state_cold", "-fdata-sections", *options.split(), compiler=compiler)
+    with LiveHost(program.host) as live:
+        document = program.link(live, patch, "patch.so", "--keep-state")
+        assert document["status"] == 0, document
+        assert live.patch(program.folder / "patch.so").split()[0] == "107"
+        assert live.tell("state") == "visible 5 hidden 107 table 3"
+        live.end()
+    if compiler == "gcc":
+        shown = run([need("llvm-objdump-19"), "-dr", patch]).partition("<step.cold>:")[2].partition("Disassembly")[0]
+        assert "LDST32" in shown
+        assert "PG_HI21\t.data.hidden_count" not in shown, "the other section loads the page by itself"
+
+
 def test_a_name_alone_does_not_make_it_the_hosts(program: Program) -> None:
     """Two files may each have their ``static int count``: binding one to the other corrupts both."""
     source = program.folder / "new.c"
