@@ -28,7 +28,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "resolve": (
             "previous needed verdicts candidates convention linker_names unanswered storage initialisers same_file "
-            "keep_state constants resolution resolver"
+            "statics keep_state constants resolution resolver"
         )
     },
     {"borrow": "object unwind places elf_places elf atoms presence macho_object macho_unwind macho homes defaults ."},

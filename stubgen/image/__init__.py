@@ -128,6 +128,10 @@ class Reach(ABC):
         """The pieces that run when what is linked from it is loaded, and their names."""
 
     @abstractmethod
+    def functions(self) -> Mapping[int, bytes]:
+        """The pieces that have a name and may be functions."""
+
+    @abstractmethod
     def targets(self, piece: int) -> Collection[int | bytes]:
         """What *piece* refers to: pieces of this object, and names, which others may define."""
 

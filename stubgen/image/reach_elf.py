@@ -59,6 +59,9 @@ class ElfReach(Reach):
                             found[target] = self._names.get(target, section.name.encode())
         return list(found.items())
 
+    def functions(self) -> dict[int, bytes]:
+        return self._names
+
     def targets(self, piece: int) -> set[int | bytes]:
         number = piece >> PLACE_SHIFT
         found = self._section(number).get(piece, set())

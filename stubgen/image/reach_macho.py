@@ -35,6 +35,9 @@ class MachOReach(Reach):
                             found[target] = self._names.get(target, section.name.encode())
         return list(found.items())
 
+    def functions(self) -> dict[int, bytes]:
+        return self._names
+
     def targets(self, piece: int) -> set[int | bytes]:
         if not self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS:  # references within a section have no relocation
             named = (each for section in self.file.sections for each in self._section(section.ordinal).values())

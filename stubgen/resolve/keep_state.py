@@ -48,7 +48,8 @@ class Pair:
     @cached_property
     def numbering(self) -> str:
         """Why its name alone says that it is numbered anew in each build; empty if it does not."""
-        return numbering(self.compiler_name)
+        told = self.files.statics.get(self.variable.name) == self.candidate
+        return "" if told else numbering(self.compiler_name)
 
     @cached_property
     def named_by_rustc(self) -> bool:

@@ -223,9 +223,12 @@ class _Resolver(ABC, Generic[PolicyT]):
         for variable in self.needed.variables:
             by_name.setdefault(variable.name, []).append(variable)
         self._compare_constants(by_name, found)
+        self._tell_statics()
         for name, variables in by_name.items():
             kind = Kind.THREAD_LOCAL if variables[0].thread_local else Kind.DATA
             pool = [c for c in found.get(name, ()) if c.name == name and c.kind is kind]
+            if name in self.files.statics:
+                pool = [self.files.statics[name]]
             earlier = self._earlier_variables(name, kind) if self.needed.previous else []
             if pool or earlier:
                 yield self._share_first(variables, pool, earlier)
@@ -259,6 +262,9 @@ class _Resolver(ABC, Generic[PolicyT]):
         self, variables: Mapping[bytes, Sequence[Variable]], found: Mapping[bytes, Sequence[Candidate]]
     ) -> None:
         """Find the constants that are the host's, if they can be reached."""
+
+    def _tell_statics(self) -> None:
+        """Find out which statics of functions are which, if they are to be kept."""
 
     def _start_afresh(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
         """The patch keeps its own; what speaks against asking for the host's is said of what the patch can write."""
@@ -832,6 +838,12 @@ class _BoundResolver(_Resolver[BoundPolicy]):
                 slide, meant = (0 if definer is patch else definer.slide), [candidate]
             seen[name] = [c if c.kind is Kind.IMPORT else c._replace(address=c.address + slide) for c in meant]
         return seen
+
+    def _tell_statics(self) -> None:
+        if self.policy.keep_state and self.host.image.format == "elf":
+            from stubgen.resolve.statics import counterparts
+
+            self.files.statics = counterparts(self.host.image, self.needed.variables)
 
     def _share_constant(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
         """One that nothing but its address tells from the host's is the host's."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,8 @@ class Files:
         self.host = host
         self.linked = linked
         self.patch = patch
+        self.statics: Mapping[bytes, Candidate] = {}
+        """The patch's statics of functions -> which of the host's each is, where that was found out."""
         self._vouched: dict[tuple[int, bytes], tuple[Image, bool]] = {}
 
     @cached_property

@@ -55,7 +55,9 @@ class Storage:
             names = {function.name for function in image.functions()}
             found = self.host.find(names)
             starts = {each.address for pool in found.values() for each in pool if each.kind is Kind.FUNCTION}
-            moved = set[tuple[int, int]]().union(*(moves(self.host, start) for start in starts))
+            moved = set[tuple[int, int]]().union(
+                *(moves(self.host, start, self.host.maximum_size(start) or 0) for start in starts)
+            )
             self._moves[id(image)] = (image, moved)  # held, so that its identity stays its own
         moved = self._moves[id(image)][1]
         return any((candidate.address, size) in moved for size in (2, 4, 8))
@@ -71,9 +73,9 @@ def _stored(image: Image, place: int, file: bytes = b"") -> Stored | None:
     return None
 
 
-def moves(host: Image, start: int) -> set[tuple[int, int]]:
-    """Address and bytes of each load and store of the function at *start* whose address it forms by ``adrp``."""
-    size = min(host.maximum_size(start) or 0, _LONGEST_FUNCTION) & ~3
+def moves(host: Image, start: int, size: int) -> set[tuple[int, int]]:
+    """Address and bytes of each load and store of a function whose address it forms by ``adrp``."""
+    size = min(size, _LONGEST_FUNCTION) & ~3
     code = memoryview(bytes(host.read_at(start, size, "a function"))).cast("I") if size else ()
     found, bases = set[tuple[int, int]](), dict[int, int]()
     for place, word in enumerate(code):

@@ -91,6 +91,17 @@ def test_a_page_that_one_section_loads_and_another_uses(program: Program, compil
         assert "PG_HI21\t.data.hidden_count" not in shown, "the other section loads the page by itself"
 
 
+def test_a_functions_static_goes_on_counting(program: Program) -> None:
+    """GCC gives it another number when one more stands in front: it is told by the function that uses it."""
+    patch = program.compile("state_statics", "-fdata-sections")
+    with LiveHost(program.host) as live:
+        document = program.link(live, patch, "patch.so", "--keep-state")
+        assert document["status"] == 0, document
+        assert live.patch(program.folder / "patch.so").split()[0] == "42"
+        assert live.patch(program.folder / "patch.so").split()[0] == "43"
+        live.end()
+
+
 def test_a_name_alone_does_not_make_it_the_hosts(program: Program) -> None:
     """Two files may each have their ``static int count``: binding one to the other corrupts both."""
     source = program.folder / "new.c"

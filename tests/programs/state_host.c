@@ -13,6 +13,10 @@ volatile int resized[2];
 __attribute__((noinline)) int bump(void) { resized[0]++; return ++hidden_count + ++visible_count; }
 __attribute__((noinline)) int twice(void) { return bump() + bump(); }
 __attribute__((noinline)) int version(void) { return 1; }
+__attribute__((noinline)) int calls(void) {
+  static volatile int count = 40;
+  return ++count;
+}
 void *base_of(void *address) {
   Dl_info info;
   return dladdr(address, &info) ? info.dli_fbase : 0;
@@ -20,6 +24,7 @@ void *base_of(void *address) {
 
 int main(void) {
   char line[4096];
+  calls();
   printf("anchor %p\n", (void *)&main);
   fflush(stdout);
   while (fgets(line, sizeof line, stdin)) {

@@ -1,0 +1,121 @@
+"""Statics of C functions that GCC numbers (``count.0``): the functions that use them tell which is which.
+
+GCC counts through a file, so one more in front gives ``count.0`` another meaning. But a function that uses one
+``count`` in patch and host uses the same one. Where a function uses several of a name, where its uses do not agree with
+another function's, or where one that uses any is not in the host under its name (it may be inlined there), nothing is
+told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from stubgen.image import Candidate, Image, Kind, Variable
+from stubgen.resolve.storage import moves
+
+_NUMBERED = rb"(?P<base>[A-Za-z_$][\w$]*)\.\d+"
+
+
+def base_of(name: bytes) -> bytes:
+    """``count`` of ``count.0``; empty for other names."""
+    match = re.fullmatch(_NUMBERED, name)
+    return b"" if match is None else match["base"]
+
+
+def counterparts(host: Image, variables: Sequence[Variable]) -> dict[bytes, Candidate]:
+    """Names of *variables*, statics of functions in the patch's objects, and which of the host's each is."""
+    numbered = [v for v in variables if v.local and v.writable and not v.thread_local and base_of(v.name)]
+    if not numbered or host.format != "elf":
+        return {}
+    found: dict[bytes, Candidate] = {}
+    theirs = _statics(host, {base_of(variable.name) for variable in numbered})
+    by_object: dict[int, list[Variable]] = {}
+    for variable in numbered:
+        by_object.setdefault(id(variable.defined_in.image), []).append(variable)
+    for own in by_object.values():
+        found |= _Uses(host, own, theirs).agreed()
+    return found
+
+
+def _statics(host: Image, bases: set[bytes]) -> list[Candidate]:
+    """The host's that are called like one of *bases*, but for the number."""
+    markers = [base + b"." for base in bases]
+    found = {}
+    for number, table in enumerate(host.symbol_tables):
+        for each in host.candidates(number, table.find_indexes((), markers), lambda name: base_of(name) in bases):
+            if each.kind is Kind.DATA and each.local and each.size:
+                found[each.address] = each
+    return [found[address] for address in sorted(found)]
+
+
+class _Uses:
+    """Who uses which statics, in one object of the patch and in the host."""
+
+    def __init__(self, host: Image, own: Sequence[Variable], theirs: Sequence[Candidate]) -> None:
+        self.host = host
+        self.own = own
+        self.theirs = [each for each in theirs if each.file == own[0].file]
+        self.image = own[0].defined_in.image
+
+    def agreed(self) -> dict[bytes, Candidate]:
+        """Those that are told, by name."""
+        users = self._own_users()
+        known = self._their_users({function for functions in users.values() for function in functions})
+        found: dict[bytes, Candidate] = {}
+        for base in {base_of(name) for name in users}:
+            family = {name: functions for name, functions in users.items() if base_of(name) == base}
+            if all(function in known for functions in family.values() for function in functions):
+                found |= self._agreed_of(base, family, known)
+        return found
+
+    def _agreed_of(
+        self, base: bytes, family: Mapping[bytes, set[bytes]], known: Mapping[bytes, set[int]]
+    ) -> dict[bytes, Candidate]:
+        """Of one base name: each of the patch's with the one that its functions use in the host."""
+        statics = {each.address: each for each in self.theirs if base_of(each.name) == base}
+        meant: dict[bytes, set[int]] = {}
+        for name, functions in family.items():
+            uses = [known[function] & statics.keys() for function in functions]
+            alone = all(sum(function in other for other in family.values()) == 1 for function in functions)
+            if alone and uses and all(len(each) == 1 for each in uses):
+                meant[name] = set().union(*uses)
+        claimed = [address for addresses in meant.values() for address in addresses]
+        return {
+            name: statics[next(iter(addresses))]
+            for name, addresses in meant.items()
+            if len(addresses) == 1 and claimed.count(next(iter(addresses))) == 1
+        }
+
+    def _own_users(self) -> dict[bytes, set[bytes]]:
+        """The patch's statics -> the functions of its object that refer to them."""
+        reach, users = self.image.reach, dict[bytes, set[bytes]]()
+        if reach is None:
+            return users
+        pieces = {reach.piece_at(variable.place): variable.name for variable in self.own}
+        if len(pieces) < len(self.own):  # several in one section: nothing tells them apart
+            return users
+        for piece, function in reach.functions().items():
+            for target in reach.targets(piece):
+                if isinstance(target, int) and target in pieces:
+                    users.setdefault(pieces[target], set()).add(_plain(function))
+        return users
+
+    def _their_users(self, functions: set[bytes]) -> dict[bytes, set[int]]:
+        """Those of *functions* that the host has once -> the addresses of the statics that they use."""
+        found: dict[bytes, set[int]] = {}
+        places = [(each.address, each.address + each.size) for each in self.theirs]
+        for name, found_there in self.host.find(functions).items():
+            pool = [each for each in found_there if not each.local or each.file == self.own[0].file]
+            same = {each.address: each for each in pool if each.kind is Kind.FUNCTION}
+            if len(same) != 1 or name not in functions:
+                continue
+            ((start, function),) = same.items()
+            moved = moves(self.host, start, function.size)
+            found[name] = {begin for begin, end in places if any(begin <= address < end for address, _ in moved)}
+        return found
+
+
+def _plain(function: bytes) -> bytes:
+    """A function's name without what GCC appends to its parts and clones."""
+    return function.partition(b".")[0]
