@@ -139,6 +139,9 @@ THREAD_MOVES = {
 
 MOVED_AT, MOVZ = 5, 1 << 30  # the first bit of a move's immediate; what movz has and movn has not
 
+IMAGE_TABLES = frozenset({"asan_globals", "hwasan_globals"})
+"""Sections in which a run-time library finds what an image itself defines: of a kept variable, the patch's own copy."""
+
 PC_RELATIVE = frozenset({r.R_AARCH64_PREL64, r.R_AARCH64_PREL32, r.R_AARCH64_PREL16})
 """A distance to the symbol, as unwind tables have it: to a function, its trampoline will do."""
 
@@ -472,6 +475,8 @@ class ElfRun(Run[ObjectEditor, Table]):
         return f"it counts from {section.name}, which holds more than this variable; compile with -fdata-sections"
 
     def bind_address(self, site: Site[Table]) -> bool:
+        if site.table.target.name in IMAGE_TABLES and site.target.kept and not self.is_undefined(site.symbol):
+            return True
         if site.target.indirect:
             return self._bind_indirect(site)
         if site.kind in MOVES:
