@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from live.live import LiveHost
 from live.test_bound_elf import LINKERS, compile_c, link_host
+from tools import need, run
 
 from stubgen.build import StubBuilder
 from stubgen.errors import SymbolRefusal
+
+SLIDE = 0x40_0000_0000
 
 HASKELL_HOST = """
 __asm__(".text\\n.p2align 3\\n.quad 77\\n.globl base_add_info\\n.type base_add_info, %object\\nbase_add_info:\\n"
@@ -139,3 +142,40 @@ def test_tagged_variables(options: tuple[str, ...], level: str, tmp_path: Path) 
         assert kept == {"tagged": True, "secret": True}
         assert live.patch(tmp_path / "again.so") == "kept"
         live.end()
+
+
+SANITIZERS = {
+    "address": ("asan_globals", ()),
+    "hwaddress": ("hwasan_globals", ("-mllvm", "-hwasan-globals=1")),
+}
+"""Sanitizer -> where it lists an image's variables, and its options. On Mach-O such a variable is not kept."""
+
+
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+def test_sanitizers_list_an_images_own_variables(sanitizer: str, tmp_path: Path) -> None:
+    """The host's variable, listed by the patch as well, is one that two images define: the program is ended."""
+    section, options = SANITIZERS[sanitizer]
+    source = "int counter = 5; int bump(void) { return ++counter; } int main(void) { return 0; }"
+    (tmp_path / "near.c").write_text(source)
+    clang = [str(need("clang-19")), "--target=aarch64-linux-gnu", "-O1", "-fPIC", "-fdata-sections", "-c", "near.c"]
+    for name in ("near.o", "patch.o"):
+        run([*clang, f"-fsanitize={sanitizer}", *options, "-o", name], cwd=tmp_path)
+    lld = [str(need("ld.lld-19")), "-pie", "-e", "main", "--unresolved-symbols=ignore-all"]
+    run([*lld, "near.o", "-o", "host"], cwd=tmp_path)
+    built = StubBuilder(tmp_path / "host").build(
+        [tmp_path / "patch.o"], slide=SLIDE, bind=True, keep_state=True, allow_missing=True
+    )
+    (kept,) = [variable for variable in built.resolution.shared_variables if variable.name == "counter"]
+    assert kept.forwarded, kept.reason_not_kept
+    assert built.bound is not None
+    (tmp_path / "copy.o").write_bytes(built.bound.objects[0].content)
+    listed = [relocations_of(tmp_path / name, section) for name in ("patch.o", "copy.o")]
+    assert listed[0] == listed[1]
+    assert any("counter" in line for line in listed[0]), "the sanitizer lists nothing"
+
+
+def relocations_of(path: Path, section: str) -> list[str]:
+    """The relocations of *section*, by llvm-objdump."""
+    shown = run([need("llvm-objdump-19"), "-r", path])
+    block = shown.partition(f"RELOCATION RECORDS FOR [{section}]:")[2].partition("RELOCATION RECORDS")[0]
+    return [line for line in block.splitlines() if line[:1] == "0"]
