@@ -37,7 +37,7 @@ LINUX = Target(
     title="aarch64 Linux",
     triple="aarch64-linux-gnu",
     patch_name="patch.so",
-    compile_options=("-fPIC",),
+    compile_options=("-fPIC", "-O0", "-g", "-fno-sanitize=all"),  # says of each static function what it takes
     link_options=("-pie",),
     libraries=("-ldl",),
     host_slides=range(0xAAAA_0000_0000, 0xAAAB_0000_0000, 0x1000),
