@@ -80,8 +80,13 @@ IMAGE_NAMES = {
     "macho": frozenset(b"___dso_handle dyld_stub_binder".split()),
 }
 """Names that the linker or the start-up objects define anew in each linked image."""
-IMAGE_PREFIXES: dict[str, tuple[bytes, ...]] = {"elf": (), "macho": (b"_objc_msgSend$",)}
-"""How the names of others begin: ld64's selector stubs."""
+_INSTRUMENTATION = (b"asan_globals", b"hwasan_globals", b"__sancov_", b"__llvm_", b"xray_")
+IMAGE_PREFIXES: dict[str, tuple[bytes, ...]] = {
+    "elf": tuple(bound + section for bound in (b"__start_", b"__stop_") for section in _INSTRUMENTATION),
+    "macho": (b"_objc_msgSend$",),
+}
+"""How the names of others begin: ld64's selector stubs, and the bounds of what an image registers with the run-time
+libraries of sanitizers, coverage and profiles."""
 PROVIDED_NAMES = {
     "elf": frozenset(
         b"""

@@ -165,6 +165,8 @@ def test_sanitizers_list_an_images_own_variables(sanitizer: str, tmp_path: Path)
     built = StubBuilder(tmp_path / "host").build(
         [tmp_path / "patch.o"], slide=SLIDE, bind=True, keep_state=True, allow_missing=True
     )
+    bounds = {d.name: d.verdict.value for d in built.resolution.decisions() if d.name.endswith(section)}
+    assert bounds == dict.fromkeys((f"__start_{section}", f"__stop_{section}"), "linker")
     (kept,) = [variable for variable in built.resolution.shared_variables if variable.name == "counter"]
     assert kept.forwarded, kept.reason_not_kept
     assert built.bound is not None
