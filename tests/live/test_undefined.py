@@ -16,6 +16,7 @@ from stubgen.check import check_linked
 from stubgen.errors import PatchRefusal
 from stubgen.link import Linked, link_patch
 from stubgen.origin.account import Inputs
+from stubgen.resolve.previous import NO_PATCHES
 
 RUNNER = """
 #include <dlfcn.h>
@@ -142,6 +143,7 @@ def test_a_library_hosts_own_libraries_are_invisible_to_the_patch(tmp_path: Path
         "libraries": (),
         "overrides": None,
         "pinned": (),
+        "previous": NO_PATCHES,
         "facts": None,
     }
     checked = check_linked(tmp_path / "patch.so", tmp_path / "libhost.so", Inputs, find, **nothing)
