@@ -18,7 +18,7 @@ from live.test_macho import Toolchain, toolchain
 from tools import need, need_module, run, zig
 
 from stubgen.bind import write_bound
-from stubgen.borrow import objects_in
+from stubgen.borrow.homes import objects_in
 from stubgen.build import Built, StubBuilder
 from stubgen.errors import SymbolRefusal
 from stubgen.linkplan import LinkerOs, build_link_plan
