@@ -362,3 +362,39 @@ def test_a_link_without_bound_copies_is_found_out(linker: str, tmp_path: Path) -
     run([*driver, "-Wl,-Bsymbolic", tmp_path / "patch.o", "-o", tmp_path / "symbolic.so"])
     checked = check_patch(tmp_path / "symbolic.so", program.path)
     assert "own definitions" not in {finding.check for finding in checked.findings}
+
+
+NEW_TYPE = """
+#include <typeinfo>
+struct New { virtual int number() { return N; } };
+#ifdef FIRST
+New *make() { return new New; }
+extern "C" const char *patch_main() { return make()->number() == N ? "made" : "not made"; }
+#else
+New *make();
+extern "C" const char *patch_main() {
+  static const std::type_info *volatile info = &typeid(New);
+  New own;
+  New *volatile p = &own;
+  bool one = typeid(*make()).name() == info->name();
+  return one && p->number() == N ? "one type" : "two types";
+}
+#endif
+"""
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+def test_a_type_of_an_earlier_patch_is_one_type(linker: str, tmp_path: Path) -> None:
+    """A class that came with the first save: the second save's catch and dynamic_cast missed its objects."""
+    (tmp_path / "new.cc").write_text(NEW_TYPE)
+    unit = compile_to(tmp_path / "unit.o", PROGRAMS / "identity_unit.cc")
+    program = link_host(tmp_path, linker, objects=(unit,))
+    first = compile_to(tmp_path / "first.o", tmp_path / "new.cc", "-DFIRST", "-DN=1")
+    second = compile_to(tmp_path / "second.o", tmp_path / "new.cc", "-DN=2")
+    with LiveHost(program.path) as live:
+        program.link(live, tmp_path / "first.so", first)
+        assert live.patch(tmp_path / "first.so") == "made"
+        base = int(live.tell(f"base {tmp_path / 'first.so'}"), 16)
+        program.link(live, tmp_path / "second.so", second, previous=[(tmp_path / "first.so", base)])
+        assert live.patch(tmp_path / "second.so") == "one type"
+        live.end()

@@ -1,5 +1,6 @@
-/* A host that takes orders, one a line: `patch PATH` prints what its patch_main() answers, `host` what host_answer()
-   does, `quit` ends it. */
+/* A host that takes orders, one a line: `patch PATH` prints what its patch_main() answers, `base PATH` where that lies,
+   `host` what host_answer() says, `quit` ends it. */
+#define _GNU_SOURCE /* dladdr */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,11 @@ int main(void) {
       void *patch = dlopen(line + 6, RTLD_NOW | RTLD_LOCAL);
       const char *(*answer)(void) = patch ? (const char *(*)(void))dlsym(patch, "patch_main") : NULL;
       printf("%s\n", answer ? answer() : dlerror());
+    } else if (!strncmp(line, "base ", 5)) {
+      Dl_info info = {0};
+      void *patch = dlopen(line + 5, RTLD_NOW | RTLD_NOLOAD);
+      dladdr(dlsym(patch, "patch_main"), &info);
+      printf("%p\n", info.dli_fbase);
     } else if (!strcmp(line, "host")) {
       printf("%s\n", host_answer());
     } else {
