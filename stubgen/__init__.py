@@ -4,6 +4,7 @@ Each phase is a package or a module of its name and returns one frozen dataclass
 
     host -> resolve -> bind -> stub             stub.o            build.py runs these
     capture -> linkplan ------> link -> check   the patch         link.py runs all
+                     compare -> jumptable       the jump table
 
 ``origin`` and ``loading`` say what is in a linked patch and what loaders make of it; check.py asks both.
 ``image`` gives the phases one vocabulary for both formats; ``elf`` and ``macho`` know the formats and nothing
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
     from stubgen.image import Image
     from stubgen.image.opening import open_image
+    from stubgen.jumptable import JumpTable, TableOptions
+    from stubgen.jumptable.formats import encode_jump_table
     from stubgen.link import Linked, link_patch
     from stubgen.linkplan import (
         Action,
@@ -112,6 +115,8 @@ _HOMES = {
     "host.slide": ("Slide", "slide_from_anchor", "slide_from_value"),
     "image": ("Image",),
     "image.opening": ("open_image",),
+    "jumptable": ("JumpTable", "TableOptions"),
+    "jumptable.formats": ("encode_jump_table",),
     "link": ("Linked", "link_patch"),
     "linkplan": (
         "Action",
@@ -160,6 +165,7 @@ __all__ = [
     "HostCopy",
     "Image",
     "InputError",
+    "JumpTable",
     "LibraryFacts",
     "LinkPlan",
     "Linked",
@@ -185,6 +191,7 @@ __all__ = [
     "StubgenError",
     "SymbolRefusal",
     "SystemFailure",
+    "TableOptions",
     "TlsPolicy",
     "UnreadableInput",
     "UnsupportedInput",
@@ -196,6 +203,7 @@ __all__ = [
     "build_link_plan",
     "check_patch",
     "create_undefined_symbol_stub",
+    "encode_jump_table",
     "find_stubs",
     "link_patch",
     "linker_os_for_host",

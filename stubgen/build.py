@@ -16,7 +16,7 @@ from stubgen.options import BtiPolicy, BuildOptions, Options, read_options
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.verdicts import BoundPolicy, Decision, Policy, Verdict
 from stubgen.session import Session
-from stubgen.stub.emit import StubObject, emit
+from stubgen.stub.emit import Anchor, StubObject, emit
 from stubgen.stub.verify import Verified, verify
 
 if TYPE_CHECKING:
@@ -146,8 +146,11 @@ class StubBuilder:
             overrides={as_bytes(name): at for name, at in wanted.overrides.items()},
         )
 
-    def emit(self, resolution: Resolution, *, bti: BtiPolicy | str = BtiPolicy.AUTO) -> Built:
-        """The stub object for *resolution*: the phases bind (where it was judged for it), emit and verify."""
+    def emit(self, resolution: Resolution, *, bti: BtiPolicy | str = BtiPolicy.AUTO, anchored: bool = False) -> Built:
+        """The stub object for *resolution*: the phases bind (where it was judged for it), emit and verify.
+
+        *anchored*: where no object of the patch defines the anchor, the stub object does, for the loader to find.
+        """
         image = self.host.image
         instance(Resolution, "judge", "resolution", resolution)
         checkpoint()
@@ -167,6 +170,7 @@ class StubBuilder:
             host_features=image.features,
             bti=choice(BtiPolicy, "bti", bti).value,
             build_version=image.build_version,
+            anchor=_anchor(resolution) if flag("anchored", anchored) else None,
             facts=self.facts,
         )
         checkpoint()
@@ -182,6 +186,17 @@ class StubBuilder:
             return slide_from_value(self.host, slide)
         assert aslr_reference is not None  # noqa: S101  # the first check leaves no other case
         return slide_from_anchor(self.host, aslr_reference, anchor)
+
+
+def _anchor(resolution: Resolution) -> Anchor | None:
+    """The anchor that the stub object has to define; None where an object does, or nobody said which it is."""
+    slide = resolution.slide
+    if slide.anchor is None:
+        return None
+    name = as_bytes(slide.anchor)
+    if any(name in image.definitions() for image in resolution.needed.images):
+        return None
+    return Anchor(name, slide.runtime_address)
 
 
 def _with_own_constants(resolution: Resolution, bound: Bound) -> Resolution:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from stubgen.bind import bound_paths, stage_bound, write_bound
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
@@ -28,6 +28,7 @@ from stubgen.common.files import (
     system_failure,
     write_output,
 )
+from stubgen.common.text import as_bytes
 from stubgen.errors import InputError, LinkerFailed, PatchRefusal, UsageError
 from stubgen.image.opening import open_image
 from stubgen.linkplan import (
@@ -56,6 +57,9 @@ from stubgen.resolve.needed import open_objects
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.verdicts import Decision, Verdict
 
+if TYPE_CHECKING:
+    from stubgen.jumptable import JumpTable, TableOptions
+
 
 @dataclass(frozen=True, slots=True)
 class Linked:
@@ -75,6 +79,8 @@ class Linked:
     """The host's functions that the patch defines anew."""
     replaced_in_previous: tuple[tuple[str, Replaced], ...]
     """The path of each earlier patch, and those of its functions."""
+    jump_table: JumpTable | None = None
+    """Where a runtime finds them, if that was asked for."""
 
     @property
     def replaces(self) -> dict[str, int]:
@@ -93,6 +99,7 @@ def link_patch(
     extra: Sequence[StrPath] = (),
     stub: StrPath | None = None,
     bound_dir: StrPath | None = None,
+    jump_table: TableOptions | None = None,
     **options: Unpack[Options],
 ) -> Linked:
     """Link a patch that is sound, from bound copies of its objects; the output appears only when it is.
@@ -111,6 +118,7 @@ def link_patch(
         stub: where to keep the stub object; by default it is gone after the link.
         bound_dir: where to keep the bound copies; a Mach-O patch with debug information names them, so that
             without it two links differ and a debugger finds nothing.
+        jump_table: make one, with these options.
         options: see :class:`~stubgen.options.Options`; ``bind`` is always on, and cannot be turned off.
 
     Raises:
@@ -132,6 +140,7 @@ def link_patch(
             extra=extra,
             stub=stub,
             bound_dir=bound_dir,
+            jump_table=jump_table,
             **options,
         )
         outputs.commit()
@@ -150,6 +159,7 @@ def stage_patch(
     extra: Sequence[StrPath] = (),
     stub: StrPath | None = None,
     bound_dir: StrPath | None = None,
+    jump_table: TableOptions | None = None,
     **options: Unpack[Options],
 ) -> Linked:
     """As :func:`link_patch`, for whoever has more to write: what it would write is among the *outputs*.
@@ -178,7 +188,8 @@ def stage_patch(
     read += [member.path for member in judged.needed.borrowed]
     read += [patch.path for patch in judged.needed.previous.patches]
     kept.refuse_overwriting(target, read, judged)
-    built = builder.emit(judged, bti=policy)
+    built = builder.emit(judged, bti=policy, anchored=True)
+    exports = [*wanted.exports, *_exported_anchor(built, wanted.exports)]
     checkpoint()
     with _scratch(target) as folder:
         stub_path = Path(folder, "stub.o")
@@ -190,7 +201,7 @@ def stage_patch(
             objects=[copy for _, copy in copies],
             output=linked,
             extra=[stub_path, *(os.path.abspath(each) for each in further)],
-            exports=wanted.exports,
+            exports=exports if wanted.exports else (),
             os=system,
             search=folders,
             host=os.path.abspath(builder.host.path),
@@ -211,7 +222,7 @@ def stage_patch(
             lambda: ours,
             _library_finder(plan, captured),
             slide=judged.slide,
-            exports=wanted.exports,
+            exports=exports,
             libraries=wanted.libraries,
             overrides=wanted.overrides,
             previous=judged.needed.previous,
@@ -222,11 +233,12 @@ def stage_patch(
         assert checked.account is not None  # noqa: S101  # check_linked() makes one of every patch
         replaced = replaced_by(checked.account, builder.host, judged.slide.value, objects_of_host)
         earlier = tuple((patch.path, replaced_in(checked.account, patch)) for patch in judged.needed.previous.patches)
+        table = None if jump_table is None else _jump_table(linked, target, built, replaced, jump_table)
         checkpoint()
         size = linked.stat().st_size
         outputs.move(linked, target)
         kept.stage(built, copies, outputs)
-    return Linked(Path(output), built, plan, tuple(command), messages, checked, size, replaced, earlier)
+    return Linked(Path(output), built, plan, tuple(command), messages, checked, size, replaced, earlier, table)
 
 
 class _Kept(NamedTuple):
@@ -274,6 +286,34 @@ def _scratch(target: Path) -> Iterator[str]:
         raise cannot_be_written(target, error) from error
     with scratch as folder:
         yield os.path.realpath(folder)
+
+
+def _jump_table(linked: Path, target: Path, built: Built, replaced: Replaced, wanted: TableOptions) -> JumpTable:
+    """The jump table of the patch at *linked*, which will be at *target*.
+
+    Raises:
+        UsageError: the slide was given, so that there is no anchor.
+        PatchRefusal: as :func:`~stubgen.jumptable.make_jump_table` does.
+    """
+    from stubgen.jumptable import TableOptions, make_jump_table
+
+    instance(TableOptions, "TableOptions()", "jump_table", wanted)
+    resolution = built.resolution
+    if resolution.slide.anchor is None:
+        raise UsageError("a jump table needs the anchor: give its runtime address instead of the slide")
+    own = len(resolution.needed.images) - len(resolution.needed.borrowed)
+    objects = [(image.name, image) for image in resolution.needed.images[:own]]
+    content = read_input(linked)
+    patch = open_image(content, str(target))
+    table = make_jump_table(patch, built.host, replaced, objects, resolution.slide.anchor, wanted)
+    return table._replace(content=bytes(content))
+
+
+def _exported_anchor(built: Built, exports: Sequence[str]) -> list[str]:
+    """The anchor, where the stub object defines it: a runtime sees by it where the patch was loaded."""
+    anchor = built.resolution.slide.anchor
+    defined = anchor is not None and as_bytes(anchor) in built.stub.names[-1:]
+    return [anchor] if anchor is not None and defined and anchor not in exports else []
 
 
 def _link_inputs(

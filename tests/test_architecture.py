@@ -32,7 +32,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         )
     },
     {"borrow": "object unwind places elf_places elf atoms presence macho_object macho_unwind macho homes defaults ."},
-    {"compare": "fields parts unwind equality elf macho ."},
+    {"compare": "fields parts unwind equality elf macho . changes"},
     {
         "stub": (
             "trampoline libraries facts assembler disassembler decoding slots sections_elf sections_macho contents_elf "
@@ -52,8 +52,9 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {"capture": "", "origin": "symbols sources link_map elf macho account findings content", "loading": "elf macho ."},
     {"check": "", "replaced": ""},
+    {"jumptable": ". formats"},
     {"link": ""},
-    {"commands": ". options build plan check link inspect verify capture captures cache"},
+    {"commands": ". options build plan check jumptable link inspect verify capture captures cache"},
     {"serve": ". frames messages methods server command"},
     {"cli": ""},
     {"__main__": ""},

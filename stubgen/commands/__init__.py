@@ -20,6 +20,7 @@ COMMANDS = {
     "build": "write stub.o: one trampoline for every host function that the patch refers to",
     "plan": "edit the host's captured linker command into the one that links the patch",
     "link": "build, plan, run the linker and check the patch",
+    "jumptable": "write where a runtime finds the functions that a linked patch replaces",
     "check": "say whether a linked patch would load and do what it should",
     "inspect": "list the stubs in a stub object or a linked patch",
     "verify": "decode every stub of a stub object and check the object's structure",

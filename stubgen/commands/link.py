@@ -9,6 +9,7 @@ from stubgen.build import StubBuilder
 from stubgen.capture import Capture, newest_capture
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import check_document, check_lines, write_map
+from stubgen.commands.jumptable import add_table_options, table_document, table_lines, table_options
 from stubgen.commands.options import (
     add_build_options,
     borrowed_documents,
@@ -25,6 +26,9 @@ from stubgen.commands.options import (
 from stubgen.common.cancellation import tidy_at_signals
 from stubgen.common.files import Outputs
 from stubgen.common.text import counted
+from stubgen.errors import UsageError
+from stubgen.jumptable import TableOptions
+from stubgen.jumptable.formats import encode_jump_table
 from stubgen.link import Linked, stage_patch
 from stubgen.session import Session
 
@@ -45,6 +49,10 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
         help="write which of the host's functions the patch replaces, with their addresses, for the next one",
     )
     parser.add_argument(
+        "--jump-table", metavar="FILE", help="write where a runtime finds the functions that the patch replaces"
+    )
+    add_table_options(parser)
+    parser.add_argument(
         "--bound-dir", metavar="DIR", help="keep the bound copies there: Mach-O debug information names them"
     )
     parser.add_argument("--stub", metavar="FILE", help="keep the stub object")
@@ -55,10 +63,11 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, session: Session | None = None) -> Outcome:
     """Link the patch; it appears only when it is sound."""
     written = {"stub": arguments.stub, "override_map": arguments.override_map, "map": arguments.map}
+    written["jump_table"] = arguments.jump_table
     keep_outputs_apart(arguments, **written)
     captured = _captured(arguments)
     keep_outputs_apart(arguments, captured.files(), **written)
-    options = judge_options(arguments)
+    options, wanted = judge_options(arguments), _table_options(arguments)
     outputs = Outputs()
     with outputs, tidy_at_signals():
         linked = stage_patch(
@@ -78,6 +87,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             extra=arguments.extra,
             stub=arguments.stub,
             bound_dir=arguments.bound_dir,
+            jump_table=wanted,
             **options,
         )
         decisions = decision_documents(linked.built.resolution.decisions())
@@ -88,6 +98,9 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         replaced = replaced_documents(linked.replaced, linked.replaced_in_previous)
         functions = {"schema": SCHEMA, "functions": linked.replaces, **replaced}
         write_report(arguments.override_map, functions, outputs)
+        if linked.jump_table is not None:
+            table = encode_jump_table(linked.jump_table, arguments.table_format, arguments.pid)
+            outputs.add(arguments.jump_table, table)
     document = {
         "output": str(linked.output),
         "stubs": len(linked.built.stub.names),
@@ -100,10 +113,19 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         "directory": str(linked.plan.directory) if linked.plan.directory else None,
         "linker_messages": linked.messages,
         "check": check_document(linked.checked),
+        **(table_document(linked.jump_table) if linked.jump_table else {}),
     }
     words = [f"linker: {word}" for word in (*linked.plan.warnings, *linked.messages.splitlines())]
     complaint = "\n".join([*words, *shared_variable_notes(shared)])
     return Outcome(document, _text(linked), complaint=complaint, outputs=outputs)
+
+
+def _table_options(arguments: argparse.Namespace) -> TableOptions | None:
+    if arguments.jump_table is None:
+        if arguments.lib or arguments.all or arguments.strict or arguments.pid is not None:
+            raise UsageError("--lib, --all, --strict and --pid are about a jump table: add --jump-table FILE")
+        return None
+    return table_options(arguments)
 
 
 def _captured(arguments: argparse.Namespace) -> Capture:
@@ -122,6 +144,7 @@ def _text(linked: Linked) -> str:
         *check_lines(linked.checked),
     ]
     kept = [variable.name for variable in resolution.shared_variables if variable.forwarded]
+    lines += table_lines(linked.jump_table) if linked.jump_table else []
     if kept:
         lines.append(f"  kept as the host's: {', '.join(kept)}")
     return "\n".join(lines)

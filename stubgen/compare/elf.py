@@ -106,8 +106,11 @@ class ElfParts(ObjectParts):
         size = max(self.symbols.st_size[index] for index in indexes)
         return Part(self.number, shndx, start, size, _sort(self.file.sections[shndx]), names, local)
 
+    def all(self) -> Iterable[Part]:
+        return [part for parts in self._covered.values() for part in parts]
+
     def functions(self) -> Sequence[Part]:
-        return [part for parts in self._covered.values() for part in parts if part.sort is Sort.FUNCTION]
+        return [part for part in self.all() if part.sort is Sort.FUNCTION]
 
     def content(self, part: Part) -> memoryview:
         return self.file.content(self.file.sections[part.section])[part.start : part.start + part.size]

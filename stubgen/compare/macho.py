@@ -89,8 +89,11 @@ class MachOParts(ObjectParts):
         names = tuple(self.symbols.name(index) for index in named)
         return Part(self.number, section.ordinal, start, size, _sort(section), names, local)
 
+    def all(self) -> Iterable[Part]:
+        return [part for parts in self._covered.values() for part in parts]
+
     def functions(self) -> Sequence[Part]:
-        return [p for parts in self._covered.values() for p in parts if p.sort is Sort.FUNCTION and p.names]
+        return [part for part in self.all() if part.sort is Sort.FUNCTION and part.names]
 
     def content(self, part: Part) -> memoryview:
         return self.file.content(self.file.sections[part.section - 1])[part.start : part.start + part.size]

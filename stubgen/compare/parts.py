@@ -57,6 +57,18 @@ class ObjectParts(ABC):
         """The functions that it defines, ascending, each once however many names it has."""
 
     @abstractmethod
+    def all(self) -> Iterable[Part]:
+        """What its symbols cover."""
+
+    def names(self) -> set[bytes]:
+        """The names of what it defines, and of what that refers to."""
+        found: set[bytes] = set()
+        for part in self.all():
+            found.update(part.names)
+            found.update(use.target.name for use in self.uses(part) or () if use.target.part is None)
+        return found
+
+    @abstractmethod
     def content(self, part: Part) -> memoryview:
         """Its bytes; none where it is zeroes."""
 

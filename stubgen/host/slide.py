@@ -92,6 +92,15 @@ def _checked(host: Host, value: int, what: str, *, anchored: bool) -> int:
     return value
 
 
+def anchor_name(host: Host, anchor: str | None = None) -> str:
+    """The anchor's name as the host's symbol table spells it; *anchor* as :func:`slide_from_anchor` takes it.
+
+    Raises:
+        AnchorRefusal: the anchor is missing or ambiguous.
+    """
+    return as_text(_find_anchor(host, anchor).name)
+
+
 def _find_anchor(host: Host, anchor: str | None) -> Candidate:
     """The symbol called *anchor*, or the first of the usual ones that the host defines."""
     prefix = "_" if host.image.format == "macho" else ""

@@ -68,6 +68,11 @@ class ElfContents:
             )
         )
 
+    def add_anchor(self, name: bytes, start: int, size: int) -> None:
+        """The symbol of the stub at byte *start* of the code that the loader finds by name."""
+        info = c.STB_GLOBAL << 4 | c.STT_FUNC
+        self._groups.append(SymbolColumns(names=[name], st_info=info, st_shndx=1, st_value=[start], st_size=size))
+
     def add_constants(self, slots: SlotColumns) -> None:
         """Slots that hold a value."""
         symbols, values = slots

@@ -37,6 +37,13 @@ class StubObject(Row):
     slots: Sequence[Slot] = ()
 
 
+class Anchor(Row):
+    """A function of the host's that the loader shall find by name in the patch, so that its slide is known."""
+
+    name: bytes
+    address: int  # runtime address in the host
+
+
 def emit(
     stubs: StubColumns,
     needed: Needed,
@@ -45,6 +52,7 @@ def emit(
     host_features: int = 0,
     bti: str = "auto",
     build_version: BuildVersion | None = None,
+    anchor: Anchor | None = None,
     facts: LibraryFacts | None = None,
 ) -> StubObject:
     """The object that defines *stubs*.
@@ -57,6 +65,7 @@ def emit(
         bti: "auto" begins each stub with ``bti c`` when the host or a patch object carries the property;
             "on" and "off" decide.
         build_version: the host's platform and minimum OS (Mach-O); else the patch objects' own is copied.
+        anchor: what the loader shall find by name in the patch.
         facts: what is known about Keystone from earlier commands.
 
     Raises:
@@ -64,21 +73,26 @@ def emit(
         InputError: neither host nor patch says which Apple platform they are for.
         FieldOverflow: the object outgrows its format.
     """
+    names, addresses = stubs.names, stubs.addresses
+    if anchor is not None and anchor.name in names:
+        others = [index for index, name in enumerate(names) if name != anchor.name]
+        names, addresses = [names[index] for index in others], array("Q", [addresses[index] for index in others])
     if needed.format == "macho":
         platform = _platform(needed, build_version)
-        return emit_macho(stubs.names, stubs.addresses, platform, slots=slots, facts=facts)
+        return emit_macho(names, addresses, platform, slots=slots, anchor=anchor, facts=facts)
     from stubgen.elf.constants import GNU_PROPERTY_AARCH64_FEATURE_1_BTI as BTI
 
     features = host_features | needed.features
     wanted = {"auto": bool(features & BTI), "on": True, "off": False}[bti]
     return emit_elf(
-        stubs.names,
-        stubs.addresses,
+        names,
+        addresses,
         slots=slots,
         features=needed.features & ~BTI | (BTI if wanted else 0),
         absolute_names=stubs.absolute_names,
         absolute_addresses=stubs.absolute_addresses,
         absolute_hidden=stubs.absolute_visibility == "hidden",
+        anchor=anchor,
         facts=facts,
     )
 
@@ -103,6 +117,7 @@ def emit_elf(
     absolute_names: Sequence[bytes] = (),
     absolute_addresses: Sequence[int] = (),
     absolute_hidden: bool = False,
+    anchor: Anchor | None = None,
     facts: LibraryFacts | None = None,
 ) -> StubObject:
     """An ELF object with one trampoline for each name.
@@ -118,6 +133,7 @@ def emit_elf(
         absolute_names: names of SHN_ABS symbols to define beside them.
         absolute_addresses: their values.
         absolute_hidden: give those hidden visibility instead of default.
+        anchor: a further trampoline, which the loader finds by name.
         facts: what is known about Keystone from earlier commands.
 
     Raises:
@@ -136,14 +152,26 @@ def emit_elf(
         for kind, title in descriptor_sections.items()
         if (of_kind := [slot for slot in slots if slot.kind is kind])
     }
-    contents = ElfContents(encode(addresses, bti=bti), list(descriptors), features)
-    contents.add_stubs(names, len(template(bti).code))
+    code, stride = encode(_with(addresses, anchor), bti=bti), len(template(bti).code)
+    contents = ElfContents(code, list(descriptors), features)
+    contents.add_stubs(names, stride)
+    if anchor is not None:
+        contents.add_anchor(anchor.name, stride * len(names), stride)
     if constants:
         contents.add_constants(_columns(constants))
     for title, of_kind in descriptors.items():
         contents.add_descriptors(title, _columns(of_kind))
     contents.add_absolutes(absolute_names, absolute_addresses, c.STV_HIDDEN if absolute_hidden else c.STV_DEFAULT)
+    names, addresses = _with_name(names, anchor), _with(addresses, anchor)
     return StubObject(contents.written(), "elf", names, addresses, bti, tuple(slots))
+
+
+def _with(addresses: array[int], anchor: Anchor | None) -> array[int]:
+    return addresses if anchor is None else addresses + array("Q", [anchor.address])
+
+
+def _with_name(names: Sequence[bytes], anchor: Anchor | None) -> Sequence[bytes]:
+    return names if anchor is None else [*names, anchor.name]
 
 
 def _columns(slots: Sequence[Slot]) -> tuple[list[bytes], list[int]]:
@@ -157,6 +185,7 @@ def emit_macho(
     build_version: BuildVersion,
     *,
     slots: Sequence[Slot] = (),
+    anchor: Anchor | None = None,
     facts: LibraryFacts | None = None,
 ) -> StubObject:
     """A Mach-O object with one trampoline for each name.
@@ -166,6 +195,7 @@ def emit_macho(
         addresses: array ``Q`` of runtime addresses.
         build_version: platform and minimum OS; a simulator link fails without the right platform.
         slots: constants to define beside them, in ``__TEXT,__const``.
+        anchor: a further trampoline, which the loader finds by name.
         facts: what is known about Keystone from earlier commands.
 
     Raises:
@@ -178,6 +208,7 @@ def emit_macho(
 
     confirm_encoding(facts)
     stride = len(template(bti=False).code)
+    names, addresses = _with_name(names, anchor), _with(addresses, anchor)
     code = encode(addresses)
     starts = progression("Q", len(names), stride)
     entries, entry_relocations = leaf_frames(starts, stride, text_ordinal=1)
@@ -185,7 +216,12 @@ def emit_macho(
     if names:
         sections.append(section(UNWIND, entries, entry_relocations))
     private = partial(SymbolColumns, n_type=c.N_SECT | c.N_EXT | c.N_PEXT)
-    groups = [private(names=names, n_sect=1, n_desc=c.N_WEAK_DEF, n_value=starts)]
+    weak = partial(private, n_sect=1, n_desc=c.N_WEAK_DEF)
+    if anchor is None:
+        groups = [weak(names=names, n_value=starts)]
+    else:
+        groups = [weak(names=names[:-1], n_value=starts[:-1])]
+        groups.append(SymbolColumns(names=names[-1:], n_type=c.N_SECT | c.N_EXT, n_sect=1, n_value=starts[-1:]))
     if slots:
         symbols, values = _columns(slots)
         sections.append(section(CONSTANTS, column_bytes(array("Q", values))))

@@ -37,7 +37,10 @@ def structure(image: Image, name: str) -> Structure:
     while stop > first and symbols.st_shndx[stop - 1] != text.number:
         stop -= 1
     columns = (symbols.st_info, symbols.st_other, symbols.st_shndx, symbols.st_size)
-    stray = first_stray(columns, first, stop, (c.STB_WEAK << 4 | c.STT_FUNC, c.STV_HIDDEN, text.number, stride))
+    anchor = (c.STB_GLOBAL << 4 | c.STT_FUNC, c.STV_DEFAULT, text.number, stride)
+    anchors = stop > first and tuple(column[stop - 1] for column in columns) == anchor
+    stub = (c.STB_WEAK << 4 | c.STT_FUNC, c.STV_HIDDEN, text.number, stride)
+    stray = first_stray(columns, first, stop - anchors, stub)
     if stray is not None:
         what = f"{symbol_name(symbols, stray)} is not a weak hidden function of {stride} bytes"
         raise VerificationRefusal(f"{name}: is not a stub object: {what}")

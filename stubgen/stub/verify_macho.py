@@ -38,7 +38,9 @@ def structure(image: Image, name: str) -> Structure:
     while stop > first and symbols.n_sect[stop - 1] != text.ordinal:
         stop -= 1
     stub = (c.N_SECT | c.N_EXT | c.N_PEXT, text.ordinal, c.N_WEAK_DEF)
-    stray = first_stray((symbols.n_type, symbols.n_sect, symbols.n_desc), first, stop, stub)
+    columns, anchor = (symbols.n_type, symbols.n_sect, symbols.n_desc), (c.N_SECT | c.N_EXT, text.ordinal, 0)
+    anchors = stop > first and tuple(column[stop - 1] for column in columns) == anchor
+    stray = first_stray(columns, first, stop - anchors, stub)
     if stray is not None:
         raise VerificationRefusal(
             f"{name}: is not a stub object: {symbol_name(symbols, stray)} is not a weak private function in __text"

@@ -177,6 +177,14 @@ SAME = {
         {"patch": "library.so", "host": "host", "aslr_reference": REFERENCE, "export": ["gone"]},
     ),
     "check, an object": (["check", "patch.o", "--host", "host"], {"patch": "patch.o", "host": "host"}),
+    "jumptable": (
+        ["jumptable", "library.so", "--host", "host", "--object", "patch.o", "--pid", "7", "-o", "t.json"],
+        {"patch": "library.so", "host": "host", "object": ["patch.o"], "pid": 7, "output": "t.json"},
+    ),
+    "jumptable, no anchor": (
+        ["jumptable", "library.so", "--host", "host", "--object", "patch.o", "-o", "t.json"],
+        {"patch": "library.so", "host": "host", "object": ["patch.o"], "output": "t.json"},
+    ),
     "inspect": (["inspect", "old.o", "--symbol", "f*"], {"file": "old.o", "symbol": "f*"}),
     "inspect, none": (["inspect", "old.o", "--symbol", "g*"], {"file": "old.o", "symbol": "g*"}),
     "verify": (["verify", "old.o"], {"file": "old.o"}),

@@ -1,0 +1,133 @@
+"""``jumptable``: where in a linked patch a runtime finds the functions that took the place of the host's."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from stubgen.check import check_patch, refuse_findings
+from stubgen.commands import Outcome
+from stubgen.commands.options import add_cache_option, address
+from stubgen.common.files import Outputs, keep_apart, read_input
+from stubgen.common.text import counted
+from stubgen.errors import UsageError
+from stubgen.host.slide import anchor_name
+from stubgen.image.opening import open_image
+from stubgen.jumptable import JumpTable, TableOptions, make_jump_table
+from stubgen.jumptable.formats import FORMATS, encode_jump_table
+from stubgen.origin.sources import Source
+from stubgen.replaced import replaced_by
+from stubgen.session import Session
+
+if TYPE_CHECKING:
+    from stubgen.compare.changes import FunctionChange
+
+
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say which table is wanted and how it is written."""
+    parser.add_argument(
+        "--table-format", choices=FORMATS, default="subsecond", help="whose jump table (default: subsecond)"
+    )
+    parser.add_argument(
+        "--lib", default="", metavar="PATH", help="where the patch is on the target (default: the file)"
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="functions that did not change, and lead to none that did, are in it too"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse where nobody can tell which of the host's functions one replaces"
+    )
+    parser.add_argument("--pid", type=address, metavar="N", help="devserver: the process that the message is for")
+
+
+def table_options(arguments: argparse.Namespace) -> TableOptions:
+    """The same for the library.
+
+    Raises:
+        UsageError: --pid beside a format that has no place for it.
+    """
+    if arguments.pid is not None and arguments.table_format != "devserver":
+        raise UsageError(f"--pid says nothing in the format {arguments.table_format}; devserver has it")
+    return TableOptions(arguments.lib, arguments.all, arguments.strict)
+
+
+def configure_parser(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("patch", metavar="PATCH", help="the linked patch")
+    parser.add_argument("--host", required=True, metavar="FILE", help="the program that it was linked for")
+    add_cache_option(parser)
+    parser.add_argument("--anchor", metavar="NAME", help="the anchor's symbol (default: whisker_aslr_anchor, main)")
+    parser.add_argument(
+        "--object",
+        action="append",
+        default=[],
+        required=True,
+        metavar="OBJ",
+        help="an object of the patch, as the compiler wrote it: its functions are the patch's own",
+    )
+    parser.add_argument("--stub", metavar="FILE", help="the stub object that it was linked with")
+    parser.add_argument("--link-map", metavar="FILE", help="the map file that its linker wrote")
+    add_table_options(parser)
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the table to write")
+
+
+def execute(arguments: argparse.Namespace, session: Session | None = None) -> Outcome:
+    """Write the jump table of a patch that exists."""
+    wanted = table_options(arguments)
+    given = [arguments.patch, arguments.host, *arguments.object]
+    keep_apart({"-o": arguments.output}, [*given, *filter(None, (arguments.stub, arguments.link_map))])
+    session = session or Session(mapped=True)
+    host = session.host(arguments.host, cache=arguments.cache)
+    checked = check_patch(
+        arguments.patch,
+        host,
+        objects=arguments.object,
+        stub=arguments.stub,
+        link_map=arguments.link_map,
+        facts=session.facts(cache=arguments.cache),
+    )
+    refuse_findings(checked)
+    assert checked.account is not None  # noqa: S101  # check_patch() makes one of every patch
+    replaced = replaced_by(checked.account, host, checked.slide or 0)
+    objects = [(item.name, item.image) for item in checked.account.inputs.files if item.source is Source.OBJECT]
+    content = read_input(arguments.patch)
+    image = open_image(content, arguments.patch)
+    table = make_jump_table(image, host, replaced, objects, anchor_name(host, arguments.anchor), wanted)
+    table = table._replace(content=bytes(content))
+    outputs = Outputs()
+    with outputs:
+        outputs.add(arguments.output, encode_jump_table(table, arguments.table_format, arguments.pid))
+    text = "\n".join([f"{arguments.output}: {counted(len(table.entries), 'pair')}", *table_lines(table)])
+    return Outcome({"output": arguments.output, **table_document(table)}, text, outputs=outputs)
+
+
+def table_document(table: JumpTable) -> dict[str, object]:
+    """A jump table and what changed, for ``--json``."""
+    return {
+        "anchor": table.anchor,
+        "anchor_in_patch": table.patch_anchor,
+        "jump_table": [
+            {"name": entry.name, "object": entry.object, "old": entry.old, "new": entry.new} for entry in table.entries
+        ],
+        "changes": [_change_document(row) for row in table.changes],
+        "left_out": [{"name": item.name, "object": item.object, "reason": item.reason} for item in table.undecided],
+    }
+
+
+def _change_document(row: FunctionChange) -> dict[str, object]:
+    return {
+        "names": list(row.names),
+        "object": row.object,
+        "change": row.change.value,
+        "reason": row.reason,
+        "leads_to_change": row.leads_to_change,
+    }
+
+
+def table_lines(table: JumpTable) -> list[str]:
+    """The same for a person."""
+    counts = Counter(row.change.value for row in table.changes)
+    lines = [f"  functions: {', '.join(f'{count} {change}' for change, count in sorted(counts.items()))}"]
+    lines += [f"  left out: {item.name} ({item.object}): {item.reason}" for item in table.undecided]
+    return lines

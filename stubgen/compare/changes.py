@@ -1,0 +1,138 @@
+"""What an edit changed: each function of the patch's objects, and whether it leads to what has changed.
+
+A function is unchanged where the host has it, by its bytes and by what its relocated fields mean, at one of the places
+where it has that function. Who calls it need not be sent to the patch, unless it calls something there that changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+
+from stubgen.common.row import Row
+from stubgen.common.text import as_text
+from stubgen.compare import host_places, object_parts
+from stubgen.compare.equality import Equality
+from stubgen.compare.parts import ObjectParts, Part, Sort
+from stubgen.image import Image
+
+MAPPED = "the host has none of that name"
+
+
+class Change(Enum):
+    """What became of a function."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    UNDECIDED = "undecided"  # nobody can tell which of the host's it is, so it counts as changed
+
+
+class FunctionChange(Row):
+    """A function of the patch's objects."""
+
+    names: tuple[str, ...]
+    object: str
+    change: Change
+    reason: str  # what differs first, or why nobody can tell; empty for an unchanged one
+    leads_to_change: bool  # it is unchanged, and calls or refers to what is not, however indirectly
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether code that calls the host's has to be sent to the patch's for the edit to take effect."""
+        return self.change is not Change.UNCHANGED or self.leads_to_change
+
+
+class Known(Row):
+    """What is known of where the host has a function."""
+
+    addresses: Sequence[int] = ()  # static
+    doubt: str = ""  # why nobody can tell
+
+
+def find_changes(
+    objects: Sequence[tuple[str, Image]], host: Image, known: Callable[[str, bytes], Known]
+) -> list[FunctionChange]:
+    """What became of each function of *objects*, in their order.
+
+    Args:
+        objects: name and image of each, as the compiler wrote it.
+        host: the program.
+        known: an object and the name of a function in it -> where the host has it.
+
+    Raises:
+        MalformedInput: an object or the host is broken.
+    """
+    parts = object_parts([image for _, image in objects])
+    places = host_places(host)
+    functions = [(number, part) for number, each in enumerate(parts) for part in each.functions()]
+    places.learn({name for each in parts for name in each.names()})
+    equality = Equality(parts, places)
+    found: dict[Part, FunctionChange] = {}
+    for number, part in functions:
+        title = objects[number][0]
+        verdicts = [known(title, name) for name in part.names]
+        change, reason = _judge(part, verdicts, equality)
+        found[part] = FunctionChange(tuple(map(as_text, part.names)), title, change, reason, leads_to_change=False)
+    for part in _leading_to({p for p, row in found.items() if row.change is not Change.UNCHANGED}, parts):
+        if part in found and found[part].change is Change.UNCHANGED:
+            found[part] = found[part]._replace(leads_to_change=True)
+    return list(found.values())
+
+
+def _judge(part: Part, verdicts: Sequence[Known], equality: Equality) -> tuple[Change, str]:
+    addresses = sorted({address for known in verdicts for address in known.addresses})
+    differences = [equality.difference(part, address) for address in addresses]
+    if "" in differences:
+        return Change.UNCHANGED, ""
+    doubt = next((known.doubt for known in verdicts if known.doubt), "")
+    if doubt:
+        return Change.UNDECIDED, doubt
+    return (Change.CHANGED, differences[0]) if differences else (Change.ADDED, MAPPED)
+
+
+def _leading_to(changed: Iterable[Part], parts: Sequence[ObjectParts]) -> set[Part]:
+    """What calls or refers to one of *changed*, however indirectly."""
+    users: dict[Part, list[Part]] = {}
+    homes = _homes(parts)
+    for each in parts:
+        for part in _reachable(each):
+            for target in _targets(part, each, homes):
+                users.setdefault(target, []).append(part)
+    found: set[Part] = set()
+    waiting = list(changed)
+    while waiting:
+        for user in users.get(waiting.pop(), ()):
+            if user not in found:
+                found.add(user)
+                waiting.append(user)
+    return found
+
+
+def _homes(parts: Sequence[ObjectParts]) -> dict[bytes, Part]:
+    """Name -> the part that defines it for other objects."""
+    return {name: part for each in parts for part in each.all() if not part.local for name in part.names}
+
+
+def _reachable(each: ObjectParts) -> Iterator[Part]:
+    """The object's functions, and the data that they refer to, however indirectly."""
+    seen: set[Part] = set()
+    waiting: list[Part] = [*each.functions()]
+    while waiting:
+        part = waiting.pop()
+        if part not in seen:
+            seen.add(part)
+            yield part
+            waiting += [target for target in _targets(part, each, {}) if target.sort is not Sort.FUNCTION]
+
+
+def _targets(part: Part, each: ObjectParts, homes: Mapping[bytes, Part]) -> Iterator[Part]:
+    """What *part* of the object *each* refers to."""
+    for use in each.uses(part) or ():
+        target = use.target.part or homes.get(use.target.name)
+        if target is None:
+            continue
+        yield target
+        if use.target.by_section and target.sort is not Sort.FUNCTION:
+            yield from each.neighbours(target)
+    yield from each.attached(part)

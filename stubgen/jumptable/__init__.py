@@ -1,0 +1,134 @@
+"""Jump tables: where in the patch a runtime finds the functions that took the place of the host's.
+
+Who calls a function of the host looks its address up in the table and calls what it finds there. Addresses are static
+ones, as in the files; the runtime adds how far the loader moved each image, which it sees by the anchor in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from stubgen.common.row import Row
+from stubgen.common.text import as_bytes, as_text, counted
+from stubgen.compare.changes import Change, FunctionChange, Known, find_changes
+from stubgen.errors import PatchRefusal
+from stubgen.host import Host
+from stubgen.image import Image, Kind
+from stubgen.replaced import Replaced, Replacement
+
+
+class TableOptions(Row):
+    """What table is wanted."""
+
+    library: str = ""  # path of the patch on the target; empty for where it is linked to
+    everything: bool = False  # functions that did not change are in it too
+    strict: bool = False  # refuse where it cannot be told which of the host's functions one takes the place of
+
+
+class Entry(Row):
+    """One address of the host's that leads to the patch."""
+
+    name: str
+    object: str  # of the patch
+    old: int  # static address in the host
+    new: int  # static address in the patch
+
+
+class JumpTable(Row):
+    """What a runtime is told of a patch."""
+
+    library: str  # path of the patch on the target
+    anchor: str
+    host_anchor: int  # its static address in the host
+    patch_anchor: int  # its static address in the patch
+    entries: tuple[Entry, ...]  # by the host's address
+    changes: tuple[FunctionChange, ...]  # each function of the patch's objects
+    undecided: tuple[Replacement, ...]  # left out, each with a reason: nobody can tell whose place they take
+    content: bytes = b""  # of the patch, for a format that carries it
+
+    def changed(self, change: Change) -> list[FunctionChange]:
+        """The functions with which that happened."""
+        return [row for row in self.changes if row.change is change]
+
+
+def make_jump_table(
+    patch: Image,
+    host: Host,
+    replaced: Replaced,
+    objects: Sequence[tuple[str, Image]],
+    anchor: str,
+    wanted: TableOptions,
+) -> JumpTable:
+    """The jump table of a linked patch.
+
+    Args:
+        patch: its file.
+        host: the program.
+        replaced: what it replaces.
+        objects: name and image of each of its objects, as the compiler wrote them.
+        anchor: the anchor's name as the symbol tables spell it.
+        wanted: what shall be in it.
+
+    Raises:
+        PatchRefusal: host or patch does not export the anchor, or a strict table would not be complete.
+        MalformedInput: an object or the host is broken.
+    """
+    host_anchor, patch_anchor = _host_anchor(host, anchor), _anchor_address(patch, anchor)
+    if patch_anchor is None:
+        raise PatchRefusal(f"{patch.name}: does not export {anchor}, by which a runtime sees where it was loaded")
+    changes = find_changes(objects, host.image, _known(replaced))
+    dropped = set() if wanted.everything else _dropped(changes)
+    undecided = tuple(item for item in replaced.undecided if (item.object, item.name) not in dropped)
+    if wanted.strict and undecided:
+        lines = [f"  {item.name} ({item.object}): {item.reason}" for item in undecided]
+        raise PatchRefusal("\n".join([f"{counted(len(lines), 'function')} would be left out of the table:", *lines]))
+    entries = {
+        copy.static_address: Entry(item.name, item.object, copy.static_address, item.address)
+        for item in replaced.functions
+        if (item.object, item.name) not in dropped
+        for copy in item.copies
+    }
+    in_order = tuple(entries[old] for old in sorted(entries))
+    return JumpTable(
+        wanted.library or patch.name, anchor, host_anchor, patch_anchor, in_order, tuple(changes), undecided
+    )
+
+
+def _known(replaced: Replaced) -> Callable[[str, bytes], Known]:
+    """Where the host has a function, by the object of the patch that defines it and its name."""
+    known: Mapping[tuple[str, str], Known] = {
+        (item.object, item.name): Known([copy.static_address for copy in item.copies], item.reason)
+        for item in (*replaced.undecided, *replaced.functions)
+    }
+    return lambda title, name: known.get((title, as_text(name)), Known())
+
+
+def _dropped(changes: Sequence[FunctionChange]) -> set[tuple[str, str]]:
+    """Object and name of each function that running code need not be sent to."""
+    return {(row.object, name) for row in changes if not row.is_needed for name in row.names}
+
+
+def _host_anchor(host: Host, anchor: str) -> int:
+    """Static address of the host's anchor.
+
+    Raises:
+        PatchRefusal: the loader does not find it by name; the message has the linker's option that helps.
+    """
+    found = _anchor_address(host.image, anchor)
+    if found is None:
+        raise PatchRefusal(
+            f"{host.path}: does not export {anchor}, by which a runtime sees where the program was loaded; "
+            f"link it with {EXPORTING[host.image.format]}{anchor}"
+        )
+    return found
+
+
+def _anchor_address(image: Image, anchor: str) -> int | None:
+    """Static address of the anchor; None where the loader does not find it by name."""
+    name = as_bytes(anchor)
+    found = image.find({name}).get(name, [])
+    return next((one.address for one in found if one.kind is not Kind.IMPORT and one.exported), None)
+
+
+EXPORTING = {"elf": "-Wl,--export-dynamic-symbol=", "macho": "-Wl,-exported_symbol,"}
+"""Format -> the driver's option, up to the symbol, with which a program exports a symbol."""
