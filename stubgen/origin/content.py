@@ -23,6 +23,7 @@ SHOWN = 8  # names that are listed
 
 def content_findings(account: Account, patch: Image) -> Iterator[Finding]:
     """What differs, in one finding for each object."""
+    untold = set() if account.mapped else _in_several(account)
     for item in account.inputs.files:
         if item.source not in OWN:
             continue
@@ -30,12 +31,25 @@ def content_findings(account: Account, patch: Image) -> Iterator[Finding]:
         differing = [
             as_text(definition.name)
             for definition in account.definitions
-            if definition.origin == item.origin and _differs(definition, held, original, patch, account)
+            if definition.origin == item.origin
+            and definition.symbol.name not in untold
+            and _differs(definition, held, original, patch, account)
         ]
         if differing:
             names = ", ".join(differing[:SHOWN]) + (" and others" if len(differing) > SHOWN else "")
             message = f"the patch has other bytes than {item.name} for {names}: the linker read another file"
             yield Finding("content", False, message, tuple(differing))
+
+
+def _in_several(account: Account) -> set[bytes]:
+    """The names that several objects define; which one's a static definition is, the map tells, and zig writes none."""
+    seen: set[bytes] = set()
+    several: set[bytes] = set()
+    for item in account.inputs.files:
+        names = {content.name for content in _reader(item.image).contents(item.image)}
+        several |= seen & names
+        seen |= names
+    return several
 
 
 def _differs(
