@@ -14,7 +14,7 @@ from stubgen.common.fields import align_up, narrow
 from stubgen.common.object_copy import ObjectCopy
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile, Section, Symbols
-from stubgen.elf.records import SHDR, SYM, Sym
+from stubgen.elf.records import EHDR, SHDR, SYM, Sym
 from stubgen.elf.relocations import Relocations, read_relocations, write_relocations
 from stubgen.errors import MalformedInput, UnsupportedInput
 
@@ -83,10 +83,20 @@ class ObjectEditor(ObjectCopy[Section]):
         super().__init__(file.view, file.symbols.strings.content)
         self.file = file
         self.symbols: Symbols = file.symbols
+        self._check_sections()
         self._symtab = symtab
         self._entries = bytearray(file.content(symtab))
         self.tables = list(self._tables())
         self._grown: dict[int, bytearray] = {}  # section -> what lies behind its content now
+
+    def _check_sections(self) -> None:
+        """Refuse sections that lie where the copy's headers are: to edit them would edit those."""
+        start = self.file.header.e_shoff
+        end = start + SHDR.size * len(self.file.sections)
+        for section in self.file.sections:
+            first, size = section.header.sh_offset, len(self.file.content(section))
+            if size and (first < EHDR.size or (first < end and start < first + size)):
+                raise MalformedInput(f"{self.file.name}: {section.name} overlaps the file's headers")
 
     def _tables(self) -> Iterator[Table]:
         for section in self.file.sections:

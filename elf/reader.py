@@ -64,6 +64,10 @@ class Note(Row):
     content: memoryview
 
 
+MOST_SEGMENTS = 1 << 12
+"""Every address is looked for in each of them."""
+
+
 class GnuHash(Row):
     """DT_GNU_HASH, by which the dynamic loader finds what a file defines."""
 
@@ -285,6 +289,8 @@ class ElfFile:
         count = header.e_phnum
         if count == c.PN_XNUM and header.e_shoff:
             count = SHDR.read_from(self.view, header.e_shoff, "section header 0").sh_info
+        if count > MOST_SEGMENTS:
+            raise MalformedInput(f"{self.name}: has {count} segments, of which loaders and linkers make a few")
         table = self.view.bytes(header.e_phoff, count * PHDR.size, "the program header table")
         return tuple(PHDR.read_all(table))
 
@@ -305,9 +311,9 @@ class ElfFile:
                 raise MalformedInput(f"{self.name}: e_shstrndx is {names_index}, but there are {count} sections")
             strings = headers[names_index]
             names = self.view.bytes(strings.sh_offset, strings.sh_size, "the section name table")
-        return tuple(
-            Section(as_text(string_at(names, shdr.sh_name)), index, shdr) for index, shdr in enumerate(headers)
-        )
+        table_of_names = StringTable(names, f"{self.name}: sections")
+        found = [table_of_names.at(shdr.sh_name) if shdr.sh_name < len(names) else b"" for shdr in headers]
+        return tuple(Section(as_text(name), index, headers[index]) for index, name in enumerate(found))
 
     # sections
 
@@ -428,10 +434,15 @@ class ElfFile:
         last = max(buckets, default=0)
         if last < symoffset:
             return symoffset
-        chain = buckets_at + 4 * nbuckets
-        while not column("I", self.read_at(chain + 4 * (last - symoffset), 4, "a DT_GNU_HASH chain"))[0] & 1:
-            last += 1
-        return last + 1
+        first = buckets_at + 4 * nbuckets + 4 * (last - symoffset)
+        offset = self.offset_of(first)
+        if offset is None:
+            raise MalformedInput(f"{self.name}: a DT_GNU_HASH chain is at address {first:#x}, which no segment holds")
+        rest = self.view.data[offset:]
+        for position, entry in enumerate(column("I", rest[: len(rest) // 4 * 4])):
+            if entry & 1:
+                return last + position + 1
+        raise MalformedInput(f"{self.name}: a DT_GNU_HASH chain does not end")
 
     # the dynamic table
 
@@ -445,7 +456,9 @@ class ElfFile:
         tags = self._dynamic_tags
 
         def strings(*wanted: int) -> tuple[str, ...]:
-            found = (string_at(self._dynamic_strings, value) for tag, value in entries if tag in wanted)
+            strings = StringTable(memoryview(self._dynamic_strings), f"{self.name}: the dynamic table")
+            size = len(strings)
+            found = (strings.at(value) if value < size else b"" for tag, value in entries if tag in wanted)
             return tuple(as_text(text) for text in found)
 
         return Dynamic(

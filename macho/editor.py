@@ -132,11 +132,42 @@ class ObjectEditor(ObjectCopy[Section]):
         super().__init__(file.view, file.symbols.strings.content)
         self.file = file
         self.symbols: Symbols = file.symbols
+        self._check_sections()
+        self._check_symbols()
         self._entries = bytearray(file.symbols.raw)
         self._locals = bytearray()
         self._growth: dict[int, bytearray] = {}
         self._changed_addresses: set[int] = set()
         self.tables = list(self._tables())
+
+    def _check_sections(self) -> None:
+        """Refuse sections that lie where the copy's headers are, or beyond what an address or a linker can hold."""
+        headers = MACH_HEADER_64.size + self.file.header.sizeofcmds
+        for section in self.file.sections:
+            header, where = section.header, f"{self.file.name}: {section.name}"
+            if header.align > c.MAX_SECTION_ALIGN:
+                raise MalformedInput(f"{where} is aligned to 2^{header.align}; linkers take 2^{c.MAX_SECTION_ALIGN}")
+            if header.addr + header.size >= 1 << 64:
+                raise MalformedInput(f"{where} ends beyond the last address")
+            if len(self.file.content(section)) and header.offset < headers:
+                raise MalformedInput(f"{where} overlaps the file's headers")
+
+    def _check_symbols(self) -> None:
+        """Refuse symbols of sections that are not there, and ranges of symbols that are not."""
+        symbols, sections = self.symbols, len(self.file.sections)
+        for index, (n_type, n_sect) in enumerate(zip(symbols.n_type, symbols.n_sect, strict=True)):
+            if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT and not 0 < n_sect <= sections:
+                raise MalformedInput(f"{self.file.name}: symbol {index} is in section {n_sect}, which is not there")
+        table = self.file.dysymtab
+        if table is None:
+            return
+        ranges = (
+            (table.ilocalsym, table.nlocalsym),
+            (table.iextdefsym, table.nextdefsym),
+            (table.iundefsym, table.nundefsym),
+        )
+        if any(count and first + count > len(symbols) for first, count in ranges):
+            raise MalformedInput(f"{self.file.name}: LC_DYSYMTAB counts symbols that are not there")
 
     def _tables(self) -> Iterator[Table]:
         for section, read in self.file.relocations():
@@ -303,7 +334,7 @@ class ObjectEditor(ObjectCopy[Section]):
 
     def _moves(self) -> dict[int, int]:
         """Address from which on sections move -> by how many bytes, for each that grows; all alignments hold."""
-        unit = 1 << max(3, *(section.header.align for section in self.file.sections))  # symbols lie at multiples of 8
+        unit = 1 << max([3, *(section.header.align for section in self.file.sections)])  # symbols lie at multiples of 8
         return {
             section.header.addr + section.header.size: align_up(len(self._growth[section.ordinal]), unit)
             for section in self.file.sections

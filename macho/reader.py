@@ -323,7 +323,9 @@ class MachOFile:
         words = (int.from_bytes(raw[at : at + width], "little") for at in range(0, len(raw), size))
         limit = 1 << (16 if shift > 16 else 8)  # lib_ordinal: the lowest bits of each import
         wanted = None if ordinal is None else ordinal % limit
-        return {string_at(strings, word >> shift & mask) for word in words if wanted in (None, word % limit)}
+        table = StringTable(strings, f"{self.name}: the chained fixups")
+        starts = (word >> shift & mask for word in words if wanted in (None, word % limit))
+        return {table.at(start) if start < len(table) else b"" for start in starts}
 
     # load commands
 

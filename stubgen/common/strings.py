@@ -25,6 +25,13 @@ FEW = 4
 """Hits in that many bytes up to which each is looked for again; beyond, the strings are walked through."""
 
 
+LONG = 1 << 12
+"""Bytes of a name from which it counts against :data:`LONG_IN_ALL`; compilers' longest are not much longer."""
+
+LONG_IN_ALL = 1 << 26
+"""Bytes that the long names of one table may have in all: names may begin inside another one, but not ever again."""
+
+
 def string_at(table: BytesLike, offset: int) -> bytes:
     """The NUL-terminated string at byte *offset* of a string table; empty beyond its end."""
     if isinstance(table, bytes):
@@ -49,6 +56,8 @@ class StringTable:
     def __init__(self, table: memoryview, where: str) -> None:
         self.view = table
         self.where = where
+        self._long: dict[int, int] = {}  # where a long name starts -> its bytes
+        self._long_in_all = 0
 
     def __len__(self) -> int:
         return len(self.view)
@@ -66,7 +75,28 @@ class StringTable:
         """
         if start >= len(self.view) and start:
             raise MalformedInput(f"{self.where}: a symbol's name lies beyond the end of the string table")
-        return string_at(self.__dict__.get("content", self.view), start)  # the copy, if somebody made one
+        name = string_at(self.__dict__.get("content", self.view), start)  # the copy, if somebody made one
+        if len(name) > LONG:
+            self._count_long(start, len(name))
+        return name
+
+    def _count_long(self, start: int, size: int) -> None:
+        """Note a long name; thousands that begin inside one string would take its length each.
+
+        Raises:
+            MalformedInput: the long names are too long in all.
+        """
+        if start not in self._long:
+            self._long[start] = size
+            self._long_in_all += size
+            if self._long_in_all > LONG_IN_ALL + len(self.view):
+                raise MalformedInput(f"{self.where}: names overlap again and again: the string table is corrupt")
+
+    @cached_property
+    def _has_long(self) -> bool:
+        """Whether any string has more than :data:`LONG` bytes."""
+        find = self.content.find
+        return any(find(b"\0", at, at + LONG) < 0 for at in range(0, len(self.content), LONG))
 
     def names(self, starts: Sequence[int]) -> Iterator[bytes]:
         """The name at each of *starts*.
@@ -77,6 +107,9 @@ class StringTable:
         table = self.content
         if starts and max(starts) >= max(len(table), 1):
             raise MalformedInput(f"{self.where}: a symbol's name lies beyond the end of the string table")
+        if self._has_long:
+            yield from map(self.at, starts)
+            return
         find = table.find
         for start in starts:
             end = find(b"\0", start)

@@ -133,14 +133,21 @@ def members_at(data: Any, name: str, positions: Collection[int]) -> dict[int, Me
     return {entry.position: _read(view, entry) for entry in _entries(view) if entry.position in positions}
 
 
+LONGEST_NAME = 1 << 12
+"""Bytes of a member's name, the end apart: PATH_MAX of Linux."""
+
+
 def _member_name(raw_name: str, long_names: bytes, view: View, start: int) -> tuple[str, int]:
     """A member's name, and how many bytes of its content hold it (BSD)."""
     if raw_name.startswith("#1/"):
         length = _decimal(raw_name[3:].encode(), view.name, start)
         return as_text(bytes(view.bytes(start, length, "a BSD member's name")).rstrip(b"\0")), length
     if raw_name.startswith("/") and raw_name[1:].partition(":")[0].isdecimal():
-        rest = long_names[int(raw_name[1:].partition(":")[0]) :]
-        return as_text(rest.partition(b"/\n")[0].partition(b"\n")[0]), 0
+        at = int(raw_name[1:].partition(":")[0])
+        end = long_names.find(b"\n", at, at + LONGEST_NAME)
+        if end < 0 and len(long_names) - at > LONGEST_NAME:
+            raise MalformedInput(f"{view.name}: a member's name has no end: the archive is corrupt")
+        return as_text(long_names[at : end if end >= 0 else None].removesuffix(b"/")), 0
     return as_text(raw_name.encode("latin-1").removesuffix(b"/")), 0
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from stubgen.common.strings import string_at
-from stubgen.common.view import uleb128
+from stubgen.common.view import sleb128, uleb128
 from stubgen.errors import MalformedInput
 
 _ENUMERATION, _BASE, _ARRAY, _POINTER, _UNIT, _SUBRANGE, _VARIABLE = (
@@ -59,7 +59,8 @@ _FIXED = {0x01: 8, 0x05: 2, 0x06: 4, 0x07: 8, 0x0B: 1, 0x0C: 1, 0x10: 4, 0x11: 1
     0x2C: 4,
 }
 """7.5.6: DW_FORM_* -> bytes of the value, in 32-bit DWARF with 8-byte addresses."""
-_NUMBERS = frozenset({0x0D, 0x0F, 0x15, 0x1A, 0x1B, 0x22, 0x23})
+_SIGNED = 0x0D
+_NUMBERS = frozenset({_SIGNED, 0x0F, 0x15, 0x1A, 0x1B, 0x22, 0x23})
 """Forms whose value is one LEB128 number."""
 _BLOCKS = {0x03: 2, 0x04: 4, 0x0A: 1}
 """Forms whose value is as many bytes as a number of so many bytes in front of it says."""
@@ -442,7 +443,12 @@ def _abbreviation(raw: bytes, position: int, wanted: int) -> list[tuple[int, int
 def _value(raw: bytes, position: int, form: int, implicit: int = 0) -> tuple[bytes, int]:
     """The bytes of a value, and where the next one starts; of a number its LEB128 is decoded."""
     if form in _NUMBERS:
-        number, end = uleb128(raw, position, "debug_info")
+        decode = sleb128 if form == _SIGNED else uleb128
+        number, end = decode(raw, position, "debug_info")
+        if form == _SIGNED:
+            number %= 1 << 64
+        elif number >> 64:
+            raise MalformedInput("debug_info: holds a number of more than 64 bits")
         return number.to_bytes(8, "little"), end
     if form == _STRING:
         end = raw.index(b"\0", position) + 1

@@ -15,7 +15,6 @@ from typing import Any
 
 from stubgen.common.aarch64 import UNTAGGED
 from stubgen.common.columns import column
-from stubgen.common.strings import string_at
 from stubgen.common.text import as_text
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile, Section, Symbols
@@ -458,10 +457,10 @@ class ElfImage(Image):
         table = self.file.symbols
         if table is None:
             return
-        text = table.strings.content
+        _ = table.strings.content  # names are cut out of a copy
         for index, shndx in enumerate(table.st_shndx):
             if shndx == c.SHN_UNDEF and index:
-                spelling = string_at(text, table.st_name[index])
+                spelling = table.name(index)
                 name, version, _ = split_version(spelling)
                 if name:
                     yield Reference(spelling, name, version, table.st_info[index] >> 4 == c.STB_WEAK)

@@ -340,7 +340,8 @@ class MachOImage(Image):
         indexes = list(self._variable_indexes(table))
         symbols_at = Counter((table.n_sect[index], table.n_value[index]) for index in indexes)
         for index in indexes:
-            n_type, n_sect = table.n_type[index], table.n_sect[index]
+            n_type = table.n_type[index]
+            n_sect = _ordinal(table, index)
             thread_local = self._is_thread_local(n_sect)
             in_section = bool(n_sect) and not thread_local  # of a thread-local, the symbol is its descriptor
             yield Variable(
@@ -362,7 +363,7 @@ class MachOImage(Image):
 
     def _is_thread_local(self, n_sect: int) -> bool:
         """Whether what lies in section *n_sect* (0: a common) are descriptors of thread-locals."""
-        return n_sect > 0 and (
+        return 0 < n_sect <= len(self.file.sections) and (
             self.file.sections[n_sect - 1].header.flags & c.SECTION_TYPE == c.S_THREAD_LOCAL_VARIABLES
         )
 
@@ -384,7 +385,7 @@ class MachOImage(Image):
 
     def _minimum_size(self, table: Symbols, index: int) -> int:
         """Bytes that an object's variable surely has: up to what comes next, less what may have aligned that."""
-        n_sect, start = table.n_sect[index], table.n_value[index]
+        n_sect, start = _ordinal(table, index), table.n_value[index]
         if not n_sect:
             return start  # a common's size
         header = self.file.sections[n_sect - 1].header
@@ -397,7 +398,7 @@ class MachOImage(Image):
 
     def _alignment(self, table: Symbols, index: int) -> int:
         """What an object's code may rely on: a type is aligned to at most its size, which ends at what comes next."""
-        n_sect, start = table.n_sect[index], table.n_value[index]
+        n_sect, start = _ordinal(table, index), table.n_value[index]
         if not n_sect:
             return 1 << (table.n_desc[index] >> c.COMMON_ALIGN_SHIFT & 0xF)
         header, end = self.file.sections[n_sect - 1].header, self._next_symbol(start)
@@ -428,7 +429,7 @@ class MachOImage(Image):
         if table is None:
             return
         for index in self._variable_indexes(table):
-            name, n_sect, start = table.name(index), table.n_sect[index], table.n_value[index]
+            name, n_sect, start = table.name(index), _ordinal(table, index), table.n_value[index]
             section = self.file.sections[n_sect - 1] if n_sect else None
             if name not in names or section is None or section.name not in _CONSTANTS:
                 continue
@@ -555,3 +556,8 @@ class MachOImage(Image):
 
     def read_at(self, address: int, size: int, what: str) -> memoryview:
         return self.file.read_at(address, size, what)
+
+
+def _ordinal(table: Symbols, index: int) -> int:
+    """The ordinal of the section in which symbol *index* is; 0 for a common, whatever its n_sect says."""
+    return table.n_sect[index] if table.n_type[index] & c.N_TYPE == c.N_SECT else 0
