@@ -111,12 +111,19 @@ def own_on_every_thread(program: Program, patch: list[Path], output: Path) -> No
         live.end()
 
 
-@pytest.fixture(scope="module", params=COMPILERS)
-def local_exec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A patch with a file of each level and each size that the compiler makes local-exec code for."""
-    options = itertools.product(LEVELS, SIZES)
-    kinds = [Kind(request.param, (level, "-fPIE", "-ftls-model=local-exec", *size.split())) for level, size in options]
-    return patch_of(tmp_path_factory.mktemp(request.param), kinds)
+@pytest.fixture(scope="module")
+def local_exec_patches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """For each compiler a patch with a file of each level and each size that it makes local-exec code for."""
+    options = [(level, "-fPIE", "-ftls-model=local-exec", *size.split()) for level in LEVELS for size in SIZES]
+    return {
+        name: patch_of(tmp_path_factory.mktemp(name), [Kind(name, words) for words in options]) for name in COMPILERS
+    }
+
+
+@pytest.fixture(params=COMPILERS)
+def local_exec(request: pytest.FixtureRequest, local_exec_patches: dict[str, list[Path]]) -> list[Path]:
+    """That of one of the compilers."""
+    return local_exec_patches[request.param]
 
 
 def test_a_patch_has_its_own_thread_locals(program: Program, local_exec: list[Path], tmp_path: Path) -> None:
