@@ -39,7 +39,7 @@ LEVELS: tuple[dict[str, str], ...] = (
             "emit find structure verify_elf verify_macho verify"
         )
     },
-    {"bind": "run local_exec elf macho ."},
+    {"bind": "held run local_exec elf macho ."},
     {"options": ""},
     {"session": ""},
     {"build": ""},

@@ -17,6 +17,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
+from stubgen.bind.held import hold_against
 from stubgen.common.files import Outputs, fitting
 from stubgen.common.row import Row
 from stubgen.common.text import counted
@@ -60,6 +61,9 @@ def bind(resolution: Resolution) -> Bound:
     if binder.refusals:
         lines = [f"{counted(len(binder.refusals), 'reference')} cannot be bound"]
         raise SymbolRefusal("\n".join([*lines, *(f"  {refusal}" for refusal in binder.refusals)]))
+    for image, item in zip(resolution.needed.images, objects, strict=True):
+        if item.changed:
+            hold_against(image, item.content)
     return Bound(objects, tuple(binder.slots.values()), frozenset(own))
 
 
