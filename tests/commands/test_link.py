@@ -57,8 +57,8 @@ def test_a_link_that_is_ended_leaves_nothing(project: Path, number: signal.Signa
         link("slow", "patch.so"),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
-        # Shells have background jobs ignore SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # there are no threads
+        # Shells have background jobs ignore SIGINT, and nohup has all ignore SIGHUP.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509  # there are no threads
     )
     deadline = time.monotonic() + 60
     while not (project / "child.pid").exists() and time.monotonic() < deadline:

@@ -77,7 +77,7 @@ def test_a_signal_while_a_program_is_started_ends_it(number: signal.Signals, how
         capture_output=True,
         text=True,
         timeout=60,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     pid, error, restored = done.stdout.split()
     assert (error, restored) == (ended_by, "True")
