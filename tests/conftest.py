@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Generator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from tools import PACKAGES, REQUIRED
 
-settings.register_profile("untimed", deadline=None)  # an example is late where the machine is busy
+# An example is late, and examples are few, where the machine is busy.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 INSTALL = {

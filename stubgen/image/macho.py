@@ -40,12 +40,11 @@ _TABLES = tuple(
     f"__DATA,__{name}" for name in ("objc_", "cfstring", "interpose", "llvm_", "asan_", "sancov_", "swift", "auth_")
 )
 """How sections are called that have no type of their own, and whose content a runtime collects image by image."""
-_NO_VARIABLES = (
-    *(b"ltmp", b"l_"),  # the assembler's, the compiler's
-    *(b"_OBJC_", b"__OBJC_", b"l_OBJC"),  # Objective-C metadata, which lies in __data too
-)
+_OBJECTIVE_C = (b"_OBJC_", b"__OBJC_", b"l_OBJC")
+"""How compilers call Objective-C's metadata, which lies in __data and of which each image has its own."""
+_NO_VARIABLES = (b"ltmp", b"l_", *_OBJECTIVE_C)  # the first two are the assembler's and the compiler's
 
-_LANGUAGES = (b"__Z", b"__R", b"_$s", b"_$S", b"___clang_call_terminate", b"___swift_", b"_symbolic ")
+_LANGUAGES = (b"__Z", b"__R", b"_$s", b"_$S", b"___clang_call_terminate", b"___swift_", b"_symbolic ", *_OBJECTIVE_C)
 """How weak definitions are called that compilers emit in each object that uses them: Mach-O has no COMDAT groups."""
 
 
