@@ -138,7 +138,7 @@ def _captured(arguments: argparse.Namespace) -> Capture:
 def _text(linked: Linked) -> str:
     resolution = linked.built.resolution
     lines = [
-        f"{linked.output}: {linked.size} bytes, {counted(len(resolution.stubs.names), 'stub')}, "
+        f"{linked.output}: {linked.size} bytes, {counted(len(linked.built.stub.names), 'stub')}, "
         f"slide {resolution.slide.value:#x}",
         *borrowed_lines(resolution.needed),
         *check_lines(linked.checked),
