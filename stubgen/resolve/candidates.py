@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from stubgen.common.text import as_text
-from stubgen.image import Candidate, Kind, Reference
+from stubgen.image import Candidate, Kind, Reference, Variable
 
 
 class Meaning(NamedTuple):
@@ -26,6 +26,24 @@ def meaning(reference: Reference, found: Sequence[Candidate]) -> Meaning:
         matching = [candidate for candidate in distinct if candidate.version in (reference.version, "")]
         return Meaning(_visible_first(matching), f"version {reference.version}")
     return _default_version(Meaning(_visible_first(distinct), named.remark))
+
+
+def counterparts_of(variable: Variable, found: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Those of *found*, the host's variables of the name of the patch's *variable*, that it can be.
+
+    A program has one global of a name, and any number of files may each have a static one beside it. So where several
+    have the name, a static variable is among those of its own file, and a global one is what other files see.
+    """
+    if len({candidate.address for candidate in found}) <= 1:
+        return found
+    if not variable.local and (seen := [c for c in found if not c.local or c.hidden]):
+        return seen
+    return [c for c in found if _may_be_of(variable, c)] or found
+
+
+def _may_be_of(variable: Variable, candidate: Candidate) -> bool:
+    """Whether nothing says that a local symbol of the host is from another file than *variable*."""
+    return candidate.local and not candidate.hidden and candidate.file in {variable.file, b""}
 
 
 def _of_that_name(reference: Reference, found: Sequence[Candidate]) -> Meaning:

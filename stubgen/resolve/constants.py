@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from stubgen.errors import MalformedInput
 from stubgen.image import Candidate, Content, Image, Kind, Pointer, Variable
+from stubgen.resolve.candidates import counterparts_of
 from stubgen.resolve.keep_state import Pair, reason_own_constant
 from stubgen.resolve.same_file import Files
 
@@ -55,8 +56,9 @@ class Constants:
             self._places[name] = self._judge(name)
         return self._places[name]
 
-    def _candidates(self, name: bytes) -> list[Candidate]:
-        return [c for c in self.found.get(name, ()) if c.name == name and c.kind is Kind.DATA]
+    def _candidates(self, name: bytes) -> Sequence[Candidate]:
+        found = [c for c in self.found.get(name, ()) if c.name == name and c.kind is Kind.DATA]
+        return counterparts_of(self.variables[name][0], found)
 
     def _judge(self, name: bytes) -> int | None:
         contents, variables, candidates = self._contents.get(name, []), self.variables[name], self._candidates(name)

@@ -213,6 +213,10 @@ SYMBOL_RULES = (
         lambda pair: len(pair.variables) > 1 and any(variable.local for variable in pair.variables),
         _says("several objects of the patch have one of that name"),
     ),
+    Rule(
+        lambda pair: pair.variable.local and pair.variable.name in pair.files.left_to_host,
+        _says("another object of the patch uses one of that name that is not this file's"),
+    ),
     Rule(_is_merged, _says("it is several variables under one name; compile with -mno-global-merge")),
     Rule(_has_guard, _says("it is initialised at first use, under a guard")),
     Rule(lambda pair: bool(pair.numbering), lambda pair: pair.numbering),

@@ -19,7 +19,7 @@ from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
 from stubgen.host.slide import Slide
 from stubgen.image import Candidate, Found, Image, Kind, Reference, Variable
-from stubgen.resolve.candidates import meaning
+from stubgen.resolve.candidates import counterparts_of, meaning
 from stubgen.resolve.linker_names import foreign_entry, is_images_own, is_place, place_in, section_of
 from stubgen.resolve.needed import Needed
 from stubgen.resolve.previous import Earlier
@@ -155,7 +155,8 @@ class _Resolver(ABC, Generic[PolicyT]):
             from stubgen.resolve.same_file import Files
 
             linked = self.policy.linked if isinstance(self.policy, BoundPolicy) and self.patch is None else ()
-            self._files[self.patch] = Files(self._image, linked, self.needed.images)
+            left = {reference.name for reference in self.needed.references}
+            self._files[self.patch] = Files(self._image, linked, self.needed.images, left)
         return self._files[self.patch]
 
     @abstractmethod
@@ -249,12 +250,13 @@ class _Resolver(ABC, Generic[PolicyT]):
         earlier: Sequence[tuple[EarlierPatch, Sequence[Candidate]]],
     ) -> SharedVariable:
         """The oldest variable that surely is the patch's: the host's, else that of an earlier patch."""
-        answers = [self._share(variables, pool)] if pool else []
+        answers = [self._share(variables, counterparts_of(variables[0], pool))] if pool else []
         for patch, candidates in earlier:
             if answers and answers[-1].forwarded:
                 break
             self.patch = patch
-            answers.append(self._share(variables, candidates)._replace(patch=patch.path))
+            theirs = counterparts_of(variables[0], candidates)
+            answers.append(self._share(variables, theirs)._replace(patch=patch.path))
             self.patch = None
         return answers[-1]
 

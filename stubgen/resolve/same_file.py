@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -30,12 +30,20 @@ class Files:
         host: its file.
         linked: the paths of the objects that its link named.
         patch: the patch's objects.
+        left_to_host: the names that one of those uses and none of them defines for the others.
     """
 
-    def __init__(self, host: Image, linked: Sequence[str] = (), patch: Sequence[Image] = ()) -> None:
+    def __init__(
+        self,
+        host: Image,
+        linked: Sequence[str] = (),
+        patch: Sequence[Image] = (),
+        left_to_host: Collection[bytes] = (),
+    ) -> None:
         self.host = host
         self.linked = linked
         self.patch = patch
+        self.left_to_host = left_to_host
         self.statics: Mapping[bytes, Candidate] = {}
         """The patch's statics of functions -> which of the host's each is, where that was found out."""
         self._vouched: dict[tuple[int, bytes], tuple[Image, bool]] = {}

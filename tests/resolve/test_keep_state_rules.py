@@ -13,6 +13,7 @@ from stubgen.image import Candidate, DefiningObject, Kind, Reach, Variable
 from stubgen.image.elf import ElfImage
 from stubgen.macho.reader import Symbols
 from stubgen.macho.records import NLIST_64, Nlist64
+from stubgen.resolve.candidates import counterparts_of
 from stubgen.resolve.keep_state import HOST_RULES, SYMBOL_RULES, Pair, reason_not_kept, reason_not_to_ask
 from stubgen.resolve.same_file import Files
 from stubgen.resolve.storage import UNSURE
@@ -105,13 +106,16 @@ class HostImage(ElfImage):
 def pair(patch: Sequence[Variable], found: Sequence[Candidate], *others: str) -> Pair:
     """The two, in a host that has *others* too."""
     symbols = [Sym(name, AT + 64, e.STT_OBJECT, section=DATA) for name in ("count", *others)]
-    return Pair(patch, found, Files(HostImage(elf_host(symbols), "host"), patch=[IMAGE]))
+    return Pair(patch, found, Files(HostImage(elf_host(symbols), "host"), patch=[IMAGE], left_to_host={b"optind"}))
 
 
 LOCAL = {"local": True}
 RULES: dict[str, Pair] = {
     "the host has 2 variables of that name": pair([variable()], [candidate(), candidate(address=AT + 4)]),
     "several objects of the patch have one of that name": pair([variable(**LOCAL), variable(**LOCAL)], [candidate()]),
+    "another object of the patch uses one of that name that is not this file's": pair(
+        [variable(name=b"optind", **LOCAL)], [candidate()]
+    ),
     "it is several variables under one name; compile with -mno-global-merge": pair(
         [variable(name=b"__MergedGlobals", defined_in=defining(prefix=b"_"))], [candidate()]
     ),
@@ -196,3 +200,31 @@ def test_a_type_that_fits_needs_no_more_alignment_than_its_size() -> None:
     asked = pair([variable(alignment=16)], [candidate(address=AT + 4, size=0)])
     assert asked.alignment == 4
     assert not reason_not_kept(asked)
+
+
+STATIC_OF_A = candidate(local=True, file=b"a.c", address=AT + 4)
+STATIC_OF_B = candidate(local=True, file=b"b.c", address=AT + 8)
+STATIC_OF_NONE = candidate(local=True, address=AT + 12)
+HIDDEN = candidate(local=True, hidden=True, address=AT + 16)
+COUNTERPARTS = {
+    "a static one is its file's": (variable(**LOCAL), [candidate(), STATIC_OF_B, STATIC_OF_A], [STATIC_OF_A]),
+    "of a file without a name it may be": (
+        variable(**LOCAL),
+        [STATIC_OF_NONE, STATIC_OF_A, STATIC_OF_B],
+        [STATIC_OF_NONE, STATIC_OF_A],
+    ),
+    "none is its file's": (variable(**LOCAL), [candidate(), STATIC_OF_B], [candidate(), STATIC_OF_B]),
+    "a global one is what others see": (variable(), [STATIC_OF_A, candidate(), STATIC_OF_B], [candidate()]),
+    "a hidden one is global": (variable(), [STATIC_OF_A, HIDDEN], [HIDDEN]),
+    "the linker made a global one local": (variable(), [STATIC_OF_A, STATIC_OF_B], [STATIC_OF_A]),
+    "the only one is judged by the rules": (variable(**LOCAL), [STATIC_OF_B], [STATIC_OF_B]),
+}
+"""What -> (the patch's variable, the host's of its name, those that it can be)."""
+
+
+@pytest.mark.parametrize(("patch", "found", "left"), COUNTERPARTS.values(), ids=list(COUNTERPARTS))
+def test_of_several_of_a_name_those_of_other_files_are_left_out(
+    patch: Variable, found: list[Candidate], left: list[Candidate]
+) -> None:
+    """Taken for another file's, a counter goes on in memory that is not its own."""
+    assert counterparts_of(patch, found) == left

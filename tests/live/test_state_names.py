@@ -1,0 +1,83 @@
+"""Variables that share their name with others of the program, live: each file's state goes on, and no other's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from live.live import LiveHost
+from live.test_archives import Program, every_linker, make
+from tools import need, run
+
+from stubgen.link import Linked, link_patch
+
+FLAGS = "-O1 -fPIC -fdata-sections"
+A_FILE = """
+#include <stdio.h>
+static int count = 5;
+static _Thread_local int depth = 7;
+__attribute__((noinline)) long a_next(long by) { depth += by; return (count += by) * 100 + depth; }
+"""
+B_FILE = """
+static int count = 50;
+static _Thread_local int depth = 70;
+__attribute__((noinline)) long b_next(long by) { depth += by; return (count += by) * 100 + depth; }
+long a_next(long);
+long host_entry(long by) { return a_next(by) * 100000 + b_next(by); }
+"""
+GLOBAL_FILE = "int count = 500; _Thread_local int depth = 700; int *c_count(void) { return depth ? &count : 0; }"
+PATCH_MAIN = "long patch_main(void) { return a_next(1000); }"
+
+
+def recompiled(folder: Path, name: str, text: str) -> Path:
+    """The object of an edited file, which is called as it was: another folder's, as a build's copy may be."""
+    (folder / "again").mkdir(exist_ok=True)
+    (folder / "again" / name).write_text(text)
+    output = folder / "again" / f"{name}.o"
+    run([need("aarch64-linux-gnu-gcc"), "-c", *FLAGS.split(), folder / "again" / name, "-o", output])
+    return output
+
+
+def link(program: Program, live: LiveHost, *patch: Path) -> Linked:
+    """The patch that keeps the host's state."""
+    from stubgen import StubBuilder
+
+    output, options = program.folder / "patch.so", {"exports": ["patch_main"], "keep_state": True}
+    return link_patch(StubBuilder(program.path), program.captured, patch, output, live.anchor, **options)  # type: ignore[arg-type]
+
+
+@every_linker
+@pytest.mark.parametrize("patched", ["static", "global"])
+def test_of_several_variables_of_a_name_the_files_own_goes_on(tmp_path: Path, linker: str, patched: str) -> None:
+    """Many files have their ``static int count``: each started afresh with every patch, because there were others."""
+    program = make(
+        tmp_path, {"a.c": A_FILE, "b.c": B_FILE, "c.c": GLOBAL_FILE}, {}, "a.o b.o c.o", linker=linker, flags=FLAGS
+    )
+    edited = {
+        "static": ("a.c", A_FILE + PATCH_MAIN),
+        "global": ("c.c", GLOBAL_FILE + "long patch_main(void) { count += 1000; return count * 10000 + depth; }"),
+    }
+    answer = {"static": f"{(6 + 1000) * 100 + 8 + 1000}", "global": f"{1500 * 10000 + 700}"}
+    with LiveHost(program.path) as live:
+        assert live.tell("call 1") == f"call {608 * 100000 + 5171}"
+        linked = link(program, live, recompiled(tmp_path, *edited[patched]))
+        assert live.patch(linked.output) == f"patch {answer[patched]}"
+        a_side = 608 + (patched == "static") * 101000
+        assert live.tell("call 1") == f"call {(a_side + 101) * 100000 + 5272}"
+    kept = {variable.name: variable.forwarded for variable in linked.built.resolution.shared_variables}
+    assert kept == {"count": True, "depth": True}
+
+
+@every_linker
+def test_a_static_variable_is_not_what_another_object_of_the_patch_means(tmp_path: Path, linker: str) -> None:
+    """One file has a static ``optind``, another uses the C library's: both became the static one."""
+    own = "static int optind = 5; __attribute__((noinline)) long a_next(long by) { return optind += by; }"
+    other = "extern int optind; long a_next(long); long patch_main(void) { return a_next(0) * 100 + optind; }"
+    host = "long a_next(long); long host_entry(long by) { return a_next(by); }"
+    program = make(tmp_path, {"a.c": own, "b.c": host}, {}, "a.o b.o", linker=linker, flags=FLAGS)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 8"
+        linked = link(program, live, recompiled(tmp_path, "a.c", own), recompiled(tmp_path, "b.c", host + other))
+        assert live.patch(linked.output) == "patch 501"
+    (variable,) = [each for each in linked.built.resolution.shared_variables if each.name == "optind"]
+    assert "another object of the patch uses one of that name" in variable.reason_not_kept
