@@ -204,6 +204,8 @@ OWN_THREAD_LOCAL = (
 )
 
 
+MERGED = "_MergedGlobals"
+"""What LLVM calls several variables that it laid together; -fdata-sections gives them one section."""
 TYPE_INFO, TYPE_NAME = b"_ZTI", b"_ZTS"
 """Itanium C++ ABI 5.1.4.1: how the names of a type's information and of its name's string begin."""
 TYPE_NAME_AT = 8
@@ -472,7 +474,8 @@ class ElfRun(Run[ObjectEditor, Table]):
                 f"it counts from {section.name}, which is laid out otherwise in the host; compile with "
                 f"-fno-section-anchors"
             )
-        return f"it counts from {section.name}, which holds more than this variable; compile with -fdata-sections"
+        option = "-mno-global-merge" if MERGED in section.name else "-fdata-sections"
+        return f"it counts from {section.name}, which holds more than this variable; compile with {option}"
 
     def bind_address(self, site: Site[Table]) -> bool:
         if site.table.target.name in IMAGE_TABLES and site.target.kept and not self.is_undefined(site.symbol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from stubgen.elf.constants import SHF_COMPRESSED
 from stubgen.errors import MalformedInput
 from stubgen.image import Image
 from stubgen.image.opening import open_image
@@ -44,9 +45,14 @@ def _sections(image: Image) -> Iterator[tuple[str, bool, memoryview, Sequence[in
     for section in file.sections:
         number, header = (section.number, section.header) if elf else (section.ordinal, section.header)
         places = sorted(relocated.get(number, ()))
-        if places and places[-1] >= (header.sh_size if elf else header.size):
+        if places and not _is_compressed(image, header) and places[-1] >= (header.sh_size if elf else header.size):
             raise MalformedInput(f"{image.name}: a relocation at {places[-1]:#x} lies outside {section.name}")
         yield section.name, _is_data(image, header), file.content(section), places
+
+
+def _is_compressed(image: Image, header: Any) -> bool:
+    """Whether relocations count within what the section holds once it is unpacked: debug information under ``-gz``."""
+    return image.format == "elf" and bool(header.sh_flags & SHF_COMPRESSED)
 
 
 def _is_data(image: Image, header: Any) -> bool:

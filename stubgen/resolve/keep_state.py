@@ -15,7 +15,7 @@ from functools import cached_property
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Variable
-from stubgen.resolve.same_file import Files
+from stubgen.resolve.same_file import GUARD, THREAD_GUARD, Files, guards_of
 from stubgen.symbols.numbering import SEVERAL, has_sibling, numbering
 from stubgen.symbols.rust import is_rust_name
 
@@ -156,16 +156,22 @@ def _is_merged(pair: Pair) -> bool:
 
 
 def _has_guard(pair: Pair) -> bool:
-    """Itanium C++ ABI 5.1.5.1: _ZGV is a guard variable."""
     name = pair.compiler_name
-    return name.startswith(b"_ZGV") or b"_ZGV" + name.removeprefix(b"_Z") in pair.variable.defined_in.names
+    return name.startswith(GUARD) or guards_of(name)[0] in pair.variable.defined_in.names
 
 
 def _has_thread_guard(pair: Pair) -> bool:
-    """Itanium C++ ABI 5.1.5.2: _ZTH is a thread-local's initialiser; __tls_guard is one guard for a whole file."""
     names = pair.variable.defined_in.names
-    initialiser = b"_ZTH" + pair.compiler_name.removeprefix(b"_Z")
-    return pair.variable.thread_local and (b"__tls_guard" in names or initialiser in names)
+    return pair.variable.thread_local and (THREAD_GUARD in names or guards_of(pair.compiler_name)[1] in names)
+
+
+def _is_guarded_in_host(pair: Pair) -> bool:
+    """Whether the host's may hold nothing yet, where the patch's begins with its value."""
+    guards = pair.files.guards
+    if guards.keys() & set(guards_of(pair.compiler_name)):
+        return True
+    files = {guard.file for guard in guards.get(THREAD_GUARD, ())}  # of a global one that is the patch's
+    return pair.variable.thread_local and not files.isdisjoint({pair.candidate.file, pair.variable.file, b""})
 
 
 def _may_be_initialised_again(pair: Pair) -> bool:
@@ -249,6 +255,7 @@ SYMBOL_RULES = (
 """What the symbols of both say, in the order in which reasons are given."""
 
 HOST_RULES = (
+    Rule(_is_guarded_in_host, _says("the host initialises it at first use, under a guard"), constants=False),
     Rule(
         _may_be_initialised_again,
         lambda pair: f"{as_text(pair.initialiser)}, which runs when the patch is loaded, may set it again",

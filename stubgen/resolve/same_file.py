@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from stubgen.resolve.initialisers import Initialisers
     from stubgen.resolve.storage import Storage
 
+GUARD, THREAD_INITIALISER = b"_ZGV", b"_ZTH"  # Itanium C++ ABI 5.1.5.1 and 5.1.5.2
+THREAD_GUARD = b"__tls_guard"
+"""GCC's and clang's guard for all thread-locals of a file that are initialised at first use."""
+
 ADVICE = "compile host and patch with -g"
+
+
+def guards_of(name: bytes) -> tuple[bytes, bytes]:
+    """The guard and the thread's initialiser of the C++ variable *name*, of which a dynamic initialiser makes one."""
+    mangled = name.removeprefix(b"_Z") if name.startswith(b"_Z") else b"%d%s" % (len(name), name)
+    return GUARD + mangled, THREAD_INITIALISER + mangled
 
 
 class Files:
@@ -61,6 +71,17 @@ class Files:
         from stubgen.resolve.initialisers import Initialisers
 
         return Initialisers(self.patch)
+
+    @cached_property
+    def guards(self) -> Mapping[bytes, Sequence[Candidate]]:
+        """What shows that the host initialises variables of the patch's at first use, as the compiler spells it."""
+        spelled: dict[bytes, bytes] = {}
+        for variable in (each for image in self.patch for each in image.variables()):
+            prefix, name = variable.defined_in.prefix, variable.name.removeprefix(variable.defined_in.prefix)
+            if variable.writable and (name.startswith(b"_Z") or variable.thread_local):
+                spelled.update((prefix + guard, guard) for guard in (*guards_of(name), THREAD_GUARD))
+        found = self.host.find(spelled) if spelled else {}
+        return {spelled[name]: pool for name, pool in found.items() if pool}
 
     def why_not_by_name(self, file: bytes, candidate: Candidate) -> str:
         """Why the names alone say that a local symbol of the host is not from the patch's *file*; empty if they do not.

@@ -144,6 +144,20 @@ def test_variables_that_share_a_section_are_refused(program: Program) -> None:
     assert "compile with -fdata-sections" in message
 
 
+def test_variables_that_llvm_merged_are_refused_with_the_option_that_helps(program: Program) -> None:
+    """Under -O3 they share a section whatever -fdata-sections says; to be told to use it helps nobody."""
+    options = ("-fdata-sections", "-O3")
+    with LiveHost(program.host) as live:
+        merged = program.link(live, program.compile("state_patch", *options, compiler="clang"), "m.so", "--keep-state")
+        assert merged["status"] == 1
+        assert "_MergedGlobals" in merged["error"]["message"]  # type: ignore[index]
+        assert "compile with -mno-global-merge" in merged["error"]["message"]  # type: ignore[index]
+        patch = program.compile("state_patch", *options, "-mno-global-merge", compiler="clang")
+        assert program.link(live, patch, "patch.so", "--keep-state")["status"] == 0
+        assert live.patch(program.folder / "patch.so").split()[0] == "212"
+        live.end()
+
+
 def test_a_resized_variable_is_not_kept(program: Program) -> None:
     """The host's array is shorter than the patch's: writing through it would run over its neighbour."""
     patch = program.compile("state_patch", "-fdata-sections", "-DRESIZED")

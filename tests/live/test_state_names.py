@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from live.live import LiveHost
 from live.test_archives import Program, every_linker, make
+from live.test_state import COMPILERS
 from tools import need, run
 
 from stubgen.link import Linked, link_patch
@@ -29,12 +30,23 @@ GLOBAL_FILE = "int count = 500; _Thread_local int depth = 700; int *c_count(void
 PATCH_MAIN = "long patch_main(void) { return a_next(1000); }"
 
 
-def recompiled(folder: Path, name: str, text: str) -> Path:
+COMPUTED = """
+extern "C" long compute(void);
+inline long shared() { static long value = compute(); return value += 1; }
+__attribute__((noinline)) static long own() { static long value = compute(); return value += 1; }
+thread_local long seen = compute();
+static thread_local long unseen = compute();
+extern "C" long a_next(long by) { return by < 0 ? by : shared() * 1000 + own() * 100 + ++seen * 10 + ++unseen; }
+"""
+
+
+def recompiled(folder: Path, name: str, text: str, compiler: str = "gcc", flags: str = FLAGS) -> Path:
     """The object of an edited file, which is called as it was: another folder's, as a build's copy may be."""
     (folder / "again").mkdir(exist_ok=True)
     (folder / "again" / name).write_text(text)
     output = folder / "again" / f"{name}.o"
-    run([need("aarch64-linux-gnu-gcc"), "-c", *FLAGS.split(), folder / "again" / name, "-o", output])
+    program, *target = COMPILERS[compiler]
+    run([need(program), *target, "-c", *flags.split(), folder / "again" / name, "-o", output])
     return output
 
 
@@ -81,3 +93,34 @@ def test_a_static_variable_is_not_what_another_object_of_the_patch_means(tmp_pat
         assert live.patch(linked.output) == "patch 501"
     (variable,) = [each for each in linked.built.resolution.shared_variables if each.name == "optind"]
     assert "another object of the patch uses one of that name" in variable.reason_not_kept
+
+
+@every_linker
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_what_nobody_initialised_yet_is_not_kept_once_its_value_is_constant(
+    tmp_path: Path, linker: str, compiler: str
+) -> None:
+    """``static long value = compute();`` becomes ``= 1``: the host's is still zero, and no code would ever set it."""
+    sources = {
+        "a.cc": COMPUTED,
+        "b.c": "long compute(void) { return 4; } long a_next(long); long host_entry(long by) { return a_next(by); }",
+    }
+    program = make(tmp_path, sources, {}, "a.o b.o -Wl,--gc-sections", linker=linker, flags=FLAGS)
+    constant = COMPUTED.replace("compute();", "1;").replace('extern "C" long compute(void);', "")
+    patch = recompiled(tmp_path, "a.cc", constant + 'extern "C" long patch_main() { return a_next(0); }', compiler)
+    with LiveHost(program.path) as live:
+        assert live.tell("call -1") == "call -1"
+        linked = link(program, live, patch)
+        assert live.patch(linked.output) == "patch 2222"
+    reasons = {variable.reason_not_kept for variable in linked.built.resolution.shared_variables}
+    assert reasons == {"the host initialises it at first use, under a guard"}
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_compressed_debug_information_is_no_malformed_object(tmp_path: Path, compiler: str) -> None:
+    """Its relocations count within what it holds once it is unpacked, which lies beyond the section's bytes."""
+    program = make(tmp_path, {"a.c": A_FILE, "b.c": B_FILE}, {}, "a.o b.o", flags=FLAGS)
+    text = A_FILE + "".join(f"long more_{n}(long by) {{ return by * {n}; }}" for n in range(200)) + PATCH_MAIN
+    with LiveHost(program.path) as live:
+        linked = link(program, live, recompiled(tmp_path, "a.c", text, compiler, f"{FLAGS} -g -gz=zlib"))
+        assert live.patch(linked.output) == f"patch {1005 * 100 + 1007}"

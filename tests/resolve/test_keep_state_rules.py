@@ -109,6 +109,13 @@ def pair(patch: Sequence[Variable], found: Sequence[Candidate], *others: str) ->
     return Pair(patch, found, Files(HostImage(elf_host(symbols), "host"), patch=[IMAGE], left_to_host={b"optind"}))
 
 
+def guarded_there(patch: Variable, **guards: Sequence[Candidate]) -> Pair:
+    """The two, in a host that has *guards*."""
+    two = pair([patch], [candidate()])
+    two.files.guards = {name.encode(): pool for name, pool in guards.items()}
+    return two
+
+
 LOCAL = {"local": True}
 RULES: dict[str, Pair] = {
     "the host has 2 variables of that name": pair([variable()], [candidate(), candidate(address=AT + 4)]),
@@ -141,6 +148,9 @@ RULES: dict[str, Pair] = {
         [variable(file=b"", **LOCAL)], [candidate(file=b"a.c", **LOCAL)]
     ),
     "the host's is from another file, b.c": pair([variable(**LOCAL)], [candidate(file=b"b.c", **LOCAL)]),
+    "the host initialises it at first use, under a guard": guarded_there(
+        variable(name=b"_ZZ1fvE1n"), _ZGVZ1fvE1n=[candidate()]
+    ),
     "begin, which runs when the patch is loaded, may set it again": pair([variable(place=SET)], [candidate()]),
     "the host's is from a file a.c, and nothing says that it is this one; compile host and patch with -g": pair(
         [variable(file=b"a.c", **LOCAL)], [candidate(file=b"a.c", **LOCAL)]
@@ -220,6 +230,26 @@ COUNTERPARTS = {
     "the only one is judged by the rules": (variable(**LOCAL), [STATIC_OF_B], [STATIC_OF_B]),
 }
 """What -> (the patch's variable, the host's of its name, those that it can be)."""
+
+
+@pytest.mark.parametrize(
+    ("patch", "guards", "kept"),
+    [
+        (variable(name=b"_ZZ1fvE1n"), {"_ZGVZ1fvE1n": [candidate()]}, False),
+        (variable(name=b"_ZZ1fvE1n"), {"_ZGVZ1gvE1n": [candidate()]}, True),
+        (variable(name=b"depth", thread_local=True), {"_ZTH5depth": [candidate()]}, False),
+        (variable(name=b"depth", thread_local=True), {"__tls_guard": [candidate(file=b"a.c")]}, False),
+        (variable(name=b"depth", thread_local=True), {"__tls_guard": [candidate(file=b"b.c")]}, True),
+        (variable(name=b"depth", thread_local=True), {"__tls_guard": [candidate()]}, False),
+        (variable(name=b"depth"), {"__tls_guard": [candidate(file=b"a.c")]}, True),
+    ],
+)
+def test_what_the_host_initialises_at_first_use_is_not_kept_without_its_guard(
+    patch: Variable, guards: dict[str, list[Candidate]], *, kept: bool
+) -> None:
+    """The patch's begins with its value, and would read the zero that the host has not set yet."""
+    reason = "" if kept else "the host initialises it at first use, under a guard"
+    assert reason_not_kept(guarded_there(patch, **guards)) == reason
 
 
 @pytest.mark.parametrize(("patch", "found", "left"), COUNTERPARTS.values(), ids=list(COUNTERPARTS))
