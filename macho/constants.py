@@ -192,6 +192,7 @@ CHAINED_IMPORT_FORMATS = {1: (4, 9, 0x7FFFFF), 2: (8, 9, 0x7FFFFF), 3: (16, 32, 
 
 DYLD_CHAINED_PTR_64 = 2  # a pointer not yet bound holds 36 bits of its target and, above, that one's top byte
 DYLD_CHAINED_PTR_64_OFFSET = 6  # likewise, counted from the header
+CHAINED_START_NONE = 0xFFFF  # DYLD_CHAINED_PTR_START_NONE: a page without a chain
 CHAINED_POINTER_BIND = 1 << 63  # dyld looks a name up instead
 CHAINED_POINTER_TARGET = (1 << 36) - 1
 

@@ -6,16 +6,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 
+from stubgen.common.columns import column
 from stubgen.common.row import Row
 from stubgen.common.strings import string_at
-from stubgen.common.view import sleb128, uleb128
+from stubgen.common.view import View, sleb128, uleb128
 from stubgen.macho import constants as c
 from stubgen.macho.reader import MachOFile
 from stubgen.macho.records import (
     CHAINED_FIXUPS_HEADER,
+    CHAINED_STARTS_IN_SEGMENT,
     DYLD_INFO_COMMAND,
     LINKEDIT_DATA_COMMAND,
 )
@@ -55,6 +57,61 @@ class Fixups:
             return Bound(name, more + addend)
         target, top = raw & _TARGET, raw >> 36 & 0xFF
         return target + (self.base if 0 < target < self.base else 0) | top << 56
+
+    def holders(self, wanted: Collection[int], names: Collection[bytes] = ()) -> Iterator[tuple[int, int | bytes]]:
+        """Virtual address of each pointer that will hold one of the addresses *wanted*, and which.
+
+        Chains are followed; where an image has the older opcodes every aligned word of its data counts. A name among
+        *names* stands for a symbol that dyld looks up: the image's own too, where another may take its place.
+        """
+        places = self._in_chains() if self._chained is not None else self._in_data(wanted)
+        for address in places:
+            found = self.pointer(address)
+            if isinstance(found, Bound):
+                if found.name in names and not found.addend:
+                    yield address, found.name
+            elif found is not None and found in wanted:
+                yield address, found
+
+    def _in_data(self, wanted: Collection[int]) -> Iterator[int]:
+        """The aligned words that hold one of the addresses *wanted*, and those that the binding opcodes fill."""
+        yield from sorted(self._bound)
+        for segment in self.file.segments:
+            if not segment.initprot & c.VM_PROT_EXECUTE and not segment.segname.startswith(b"__LINKEDIT\0"):
+                content = self.file.view.bytes(segment.fileoff, segment.filesize, "a segment")
+                words = column("Q", content[: len(content) & ~7])
+                for index, word in enumerate(words):
+                    if word in wanted and segment.vmaddr + 8 * index not in self._bound:
+                        yield segment.vmaddr + 8 * index
+
+    def _in_chains(self) -> Iterator[int]:
+        """The pointers of all chains of a form that is known: dyld_chained_starts_in_segment, page by page."""
+        for command in self.file.commands:
+            if command.cmd == c.LC_DYLD_CHAINED_FIXUPS:
+                data = self.file.read_command(LINKEDIT_DATA_COMMAND, command, "LC_DYLD_CHAINED_FIXUPS")
+                view = self.file.view.slice(data.dataoff, data.datasize, "the chained fixups")
+                start = CHAINED_FIXUPS_HEADER.read_from(view, 0, "their header").starts_offset
+                count = int.from_bytes(view.bytes(start, 4, "the chained starts"), "little")
+                for offset in column("I", view.bytes(start + 4, 4 * count, "the chained starts")):
+                    if offset:
+                        yield from self._in_segment(view, start + offset)
+
+    def _in_segment(self, view: View, at: int) -> Iterator[int]:
+        starts = CHAINED_STARTS_IN_SEGMENT.read_from(view, at, "the chained starts of a segment")
+        if starts.pointer_format not in (c.DYLD_CHAINED_PTR_64, c.DYLD_CHAINED_PTR_64_OFFSET):
+            return
+        pages = view.bytes(at + CHAINED_STARTS_IN_SEGMENT.size, 2 * starts.page_count, "the chained starts of pages")
+        for page, first in enumerate(column("H", pages)):
+            if first == c.CHAINED_START_NONE:
+                continue
+            address = self.file.base_address + starts.segment_offset + page * starts.page_size + first
+            while True:
+                yield address
+                raw = int.from_bytes(self.file.read_at(address, 8, "a chained pointer"), "little")
+                step = raw >> 51 & 0xFFF  # dyld_chained_ptr_64_bind.next, in units of 4 bytes
+                if not step:
+                    break
+                address += 4 * step
 
     @cached_property
     def _chained(self) -> list[Bound] | None:

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from stubgen.options import BtiPolicy, Options
     from stubgen.origin.account import Account, Definition
     from stubgen.origin.sources import Origin, Source
+    from stubgen.reach import Reach, Reached, find_reach
     from stubgen.replaced import HostCopy, Replaced, Replacement
     from stubgen.resolve.resolution import Resolution
     from stubgen.resolve.verdicts import DataPolicy, Decision, TlsPolicy, Verdict
@@ -132,6 +133,7 @@ _HOMES = {
     "options": ("BtiPolicy", "Options"),
     "origin.account": ("Account", "Definition"),
     "origin.sources": ("Origin", "Source"),
+    "reach": ("Reach", "Reached", "find_reach"),
     "replaced": ("HostCopy", "Replaced", "Replacement"),
     "resolve.resolution": ("Resolution",),
     "resolve.verdicts": ("DataPolicy", "Decision", "TlsPolicy", "Verdict"),
@@ -179,6 +181,8 @@ __all__ = [
     "PatchRequest",
     "PlanRefusal",
     "PreviousPatch",
+    "Reach",
+    "Reached",
     "Refusal",
     "Replaced",
     "Replacement",
@@ -204,6 +208,7 @@ __all__ = [
     "check_patch",
     "create_undefined_symbol_stub",
     "encode_jump_table",
+    "find_reach",
     "find_stubs",
     "link_patch",
     "linker_os_for_host",

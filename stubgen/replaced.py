@@ -24,7 +24,7 @@ from stubgen.symbols.numbering import function_numbering, with_siblings
 from stubgen.symbols.rust import is_rust_name
 
 _FUNCTIONS = (Kind.FUNCTION, Kind.IFUNC)
-_PARTS = (b".cold", b".unlikely")
+PARTS = (b".cold", b".unlikely")
 """What GCC and LLVM append to the name of a function for the part of it that is seldom executed; nobody calls it."""
 _OUTLINED = (b"OUTLINED_FUNCTION_", b"_OUTLINED_FUNCTION_")
 """LLVM's machine outliner: code that several functions have in common, numbered anew in each build."""
@@ -193,7 +193,7 @@ def _function_symbols(item: LinkInput) -> dict[bytes, Symbol]:
     found: dict[bytes, Symbol] = {}
     for symbol in symbols_of(item.image):
         label = item.image.format == "elf" and symbol.static and not symbol.size  # of assembly
-        part = symbol.name.endswith(_PARTS) or symbol.name.startswith(_OUTLINED)
+        part = symbol.name.endswith(PARTS) or symbol.name.startswith(_OUTLINED)
         if symbol.kind in _FUNCTIONS and not label and not part:
             found.setdefault(symbol.name, symbol)
     return found

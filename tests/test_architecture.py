@@ -23,7 +23,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         "macho": "constants records relocations unwind reader writer editor fixups",
         "symbols": "versions similar rust cxx numbering placed wrapped",
     },
-    {"image": "dwarf . archive reach_elf reach_macho elf macho opening text_stub"},
+    {"image": "dwarf inlined . archive reach_elf reach_macho elf macho opening text_stub"},
     {"host": "symbols index . slide previous"},
     {
         "resolve": (
@@ -52,9 +52,9 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {"capture": "", "origin": "symbols sources link_map elf macho account findings content", "loading": "elf macho ."},
     {"check": "", "replaced": ""},
-    {"jumptable": ". formats"},
+    {"jumptable": ". formats", "reach": "labels code ."},
     {"link": ""},
-    {"commands": ". options build plan check jumptable link inspect verify capture captures cache"},
+    {"commands": ". options build plan check jumptable reach link inspect verify capture captures cache"},
     {"serve": ". frames messages methods server command"},
     {"cli": ""},
     {"__main__": ""},

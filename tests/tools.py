@@ -44,6 +44,7 @@ PACKAGES = {
     "llvm-dwarfdump-19": "llvm-19",
     "llvm-objdump-19": "llvm-19",
     "llvm-nm-19": "llvm-19",
+    "dsymutil-19": "llvm-19",
     "mold": "mold",
     "qemu-aarch64": "qemu-user",
 }

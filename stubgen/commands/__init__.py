@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "edit the host's captured linker command into the one that links the patch",
     "link": "build, plan, run the linker and check the patch",
     "jumptable": "write where a runtime finds the functions that a linked patch replaces",
+    "reach": "say what in a host still leads to functions that a patch replaces",
     "check": "say whether a linked patch would load and do what it should",
     "inspect": "list the stubs in a stub object or a linked patch",
     "verify": "decode every stub of a stub object and check the object's structure",

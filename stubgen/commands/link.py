@@ -23,6 +23,7 @@ from stubgen.commands.options import (
     slide_document,
     write_report,
 )
+from stubgen.commands.reach import reach_document, reach_lines
 from stubgen.common.cancellation import tidy_at_signals
 from stubgen.common.files import Outputs
 from stubgen.common.text import counted
@@ -30,6 +31,7 @@ from stubgen.errors import UsageError
 from stubgen.jumptable import TableOptions
 from stubgen.jumptable.formats import encode_jump_table
 from stubgen.link import Linked, stage_patch
+from stubgen.reach import find_reach
 from stubgen.session import Session
 
 
@@ -52,6 +54,9 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
         "--jump-table", metavar="FILE", help="write where a runtime finds the functions that the patch replaces"
     )
     add_table_options(parser)
+    parser.add_argument(
+        "--reach", action="store_true", help="say what in the host still leads to the functions that the patch replaces"
+    )
     parser.add_argument(
         "--bound-dir", metavar="DIR", help="keep the bound copies there: Mach-O debug information names them"
     )
@@ -101,6 +106,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         if linked.jump_table is not None:
             table = encode_jump_table(linked.jump_table, arguments.table_format, arguments.pid)
             outputs.add(arguments.jump_table, table)
+    reach = find_reach(linked.built.host, linked.replaced) if arguments.reach else None
     document = {
         "output": str(linked.output),
         "stubs": len(linked.built.stub.names),
@@ -114,10 +120,12 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         "linker_messages": linked.messages,
         "check": check_document(linked.checked),
         **(table_document(linked.jump_table) if linked.jump_table else {}),
+        **(reach_document(reach) if reach else {}),
     }
     words = [f"linker: {word}" for word in (*linked.plan.warnings, *linked.messages.splitlines())]
     complaint = "\n".join([*words, *shared_variable_notes(shared)])
-    return Outcome(document, _text(linked), complaint=complaint, outputs=outputs)
+    text = "\n".join([_text(linked), *(reach_lines(reach) if reach else [])])
+    return Outcome(document, text, complaint=complaint, outputs=outputs)
 
 
 def _table_options(arguments: argparse.Namespace) -> TableOptions | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 
 from stubgen.common.columns import column
@@ -234,6 +234,9 @@ class ElfPlaces(HostPlaces):
     def pointer(self, address: int) -> int | Imported | None:
         found = self.fixups.pointer(address)
         return Imported(*found) if isinstance(found, Bound) else found
+
+    def holders(self, wanted: Collection[int], names: Collection[bytes]) -> Iterator[tuple[int, int | bytes]]:
+        return self.fixups.holders(wanted, names)
 
     def behind(self, address: int) -> int | Imported:
         for _ in range(3):  # a veneer may lead to a PLT's entry

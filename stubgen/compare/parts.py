@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum
 
 from stubgen.common.row import Row
@@ -114,6 +114,13 @@ class HostPlaces(ABC):
     @abstractmethod
     def pointer(self, address: int) -> int | Imported | None:
         """What the pointer at virtual *address* holds once it is loaded: a virtual address or an import."""
+
+    @abstractmethod
+    def holders(self, wanted: Collection[int], names: Collection[bytes]) -> Iterator[tuple[int, int | bytes]]:
+        """Where pointers will hold one of the virtual addresses *wanted*, or what the loader finds for one of *names*.
+
+        And which.
+        """
 
     @abstractmethod
     def behind(self, address: int) -> int | Imported:

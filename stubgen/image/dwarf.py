@@ -125,7 +125,7 @@ class DebugInfo:
         """The compilation units; none where one of them cannot be read."""
         try:
             return list(self._read_units())
-        except _FAULTS:
+        except FAULTS:
             return []
 
     @cached_property
@@ -151,7 +151,7 @@ class DebugInfo:
             known = self._variables[unit.start] = {}
             try:
                 known.update(_Entries(self._section, unit).variables())
-            except _FAULTS:
+            except FAULTS:
                 known.clear()
         return known
 
@@ -161,7 +161,7 @@ class DebugInfo:
         if known is None:
             try:
                 known = frozenset(_Entries(self._section, unit).functions())
-            except _FAULTS:
+            except FAULTS:
                 known = frozenset()
             self._functions[unit.start] = known
         return known
@@ -173,14 +173,14 @@ class DebugInfo:
                 found = _Entries(self._section, unit).subprogram(address)
                 if found is not None:
                     return found
-        except _FAULTS:
+        except FAULTS:
             return None
         return None
 
     def _units_with(self, address: int) -> Iterator[Unit]:
         """The units whose entries, or whose addresses apart from them, may hold *address*."""
         sought = address.to_bytes(8, "little")
-        here, apart = (list(_places(self._section(name), sought)) for name in ("debug_info", "debug_addr"))
+        here, apart = (list(occurrences(self._section(name), sought)) for name in ("debug_info", "debug_addr"))
         bases = sorted({unit.addresses for unit in self.units})
         for unit in self.units:
             after = next((base for base in bases if base > unit.addresses), len(self._section("debug_addr")))
@@ -206,15 +206,15 @@ class DebugInfo:
         code, position = uleb128(info, entries, "debug_info")
         values: dict[int, tuple[int, bytes]] = {}
         for attribute, form, implicit in _abbreviation(self._section("debug_abbrev"), abbreviations, code):
-            raw, position = _value(info, position, form, implicit)
+            raw, position = read_value(info, position, form, implicit)
             values[attribute] = form, raw
         strings = int.from_bytes(values.get(_OFFSETS, (0, b"\x08"))[1], "little")
         addresses = int.from_bytes(values.get(_ADDRESSES, (0, b"\x08"))[1], "little")
         name, folder = (
-            _text(self._section, *values.get(attribute, (_STRING, b"")), strings) for attribute in (_NAME, _FOLDER)
+            read_text(self._section, *values.get(attribute, (_STRING, b"")), strings) for attribute in (_NAME, _FOLDER)
         )
         path = full_path(folder, name) if name else b""
-        producer = _text(self._section, *values.get(_PRODUCER, (_STRING, b"")), strings)
+        producer = read_text(self._section, *values.get(_PRODUCER, (_STRING, b"")), strings)
         return Unit(path, start, entries, end, abbreviations, strings, addresses, producer)
 
 
@@ -222,7 +222,7 @@ class _Unknown(Exception):
     """Something that this reader does not know; what it is about stays unknown."""
 
 
-_FAULTS = (MalformedInput, IndexError, ValueError, _Unknown)
+FAULTS = (MalformedInput, IndexError, ValueError, _Unknown)
 
 
 def source_file(sections: Sections) -> bytes:
@@ -262,7 +262,7 @@ class _Entries:
         self.entries: dict[int, _Entry] = {}  # byte offset from the unit's start -> entry
         self.ranges: dict[int, list[_Entry]] = {}  # of an array type -> its dimensions
         self.parameters: dict[int, list[_Entry]] = {}  # of a function -> its parameters
-        self._read(dict(_abbreviations(section("debug_abbrev"), unit.abbreviations)))
+        self._read(dict(abbreviations_at(section("debug_abbrev"), unit.abbreviations)))
 
     def _read(self, abbreviations: dict[int, _Abbreviation]) -> None:
         info, position, end = self.section("debug_info"), self.unit.entries, self.unit.end
@@ -279,7 +279,7 @@ class _Entries:
             tag, has_children, attributes = abbreviations[code]
             values: dict[int, tuple[int, bytes]] = {}
             for attribute, form, implicit in attributes:
-                raw, position = _value(info, position, form, implicit)
+                raw, position = read_value(info, position, form, implicit)
                 if attribute in _WANTED:
                     values[attribute] = form, raw
             self.entries[offset] = _Entry(tag, values)
@@ -388,7 +388,7 @@ class _Entries:
         return int.from_bytes(raw, "little") if form in _IN_UNIT else -1
 
 
-def _places(raw: bytes, sought: bytes) -> Iterator[int]:
+def occurrences(raw: bytes, sought: bytes) -> Iterator[int]:
     """Where *sought* stands in *raw*."""
     at = raw.find(sought)
     while at >= 0:
@@ -407,7 +407,7 @@ def _extent(dimension: _Entry) -> int:
     return 0
 
 
-def _abbreviations(raw: bytes, position: int) -> Iterator[tuple[int, _Abbreviation]]:
+def abbreviations_at(raw: bytes, position: int) -> Iterator[tuple[int, _Abbreviation]]:
     """Code, and (tag, whether it has children, (attribute, form, implicit value) of each of its values)."""
     where = "debug_abbrev"
     while True:
@@ -432,7 +432,7 @@ def _abbreviations(raw: bytes, position: int) -> Iterator[tuple[int, _Abbreviati
 
 def _abbreviation(raw: bytes, position: int, wanted: int) -> list[tuple[int, int, int]]:
     """Attribute, form and implicit value of what a unit's own entry has, whose abbreviation is *wanted*."""
-    for code, (tag, _, values) in _abbreviations(raw, position):
+    for code, (tag, _, values) in abbreviations_at(raw, position):
         if code == wanted:
             if tag != _UNIT:
                 raise _Unknown
@@ -440,7 +440,7 @@ def _abbreviation(raw: bytes, position: int, wanted: int) -> list[tuple[int, int
     raise _Unknown
 
 
-def _value(raw: bytes, position: int, form: int, implicit: int = 0) -> tuple[bytes, int]:
+def read_value(raw: bytes, position: int, form: int, implicit: int = 0) -> tuple[bytes, int]:
     """The bytes of a value, and where the next one starts; of a number its LEB128 is decoded."""
     if form in _NUMBERS:
         decode = sleb128 if form == _SIGNED else uleb128
@@ -469,7 +469,7 @@ def _value(raw: bytes, position: int, form: int, implicit: int = 0) -> tuple[byt
     return raw[position : position + size], position + size
 
 
-def _text(sections: Sections, form: int, raw: bytes, base: int) -> bytes:
+def read_text(sections: Sections, form: int, raw: bytes, base: int) -> bytes:
     """What a string attribute says."""
     if form == _STRING:
         return raw.rstrip(b"\0")

@@ -185,6 +185,8 @@ SAME = {
         ["jumptable", "library.so", "--host", "host", "--object", "patch.o", "-o", "t.json"],
         {"patch": "library.so", "host": "host", "object": ["patch.o"], "output": "t.json"},
     ),
+    "reach": (["reach", "--host", "host", "main"], {"host": "host", "functions": ["main"]}),
+    "reach, of nothing": (["reach", "--host", "host"], {"host": "host"}),
     "inspect": (["inspect", "old.o", "--symbol", "f*"], {"file": "old.o", "symbol": "f*"}),
     "inspect, none": (["inspect", "old.o", "--symbol", "g*"], {"file": "old.o", "symbol": "g*"}),
     "verify": (["verify", "old.o"], {"file": "old.o"}),

@@ -1,0 +1,247 @@
+"""Where compilers inlined a function, by DWARF 5, 3.3.8 "Inlined Subroutines".
+
+Only units that name the function are read. Where a unit is not as expected, nothing is known of it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+
+from stubgen.common.row import Row
+from stubgen.common.view import uleb128
+from stubgen.image.dwarf import FAULTS, Sections, Unit, abbreviations_at, occurrences, read_text, read_value
+
+_INLINED, _SUBPROGRAM = 0x1D, 0x2E  # DWARF 5, 7.5.3, DW_TAG_inlined_subroutine, DW_TAG_subprogram
+_NAME, _LOW_PC, _ORIGIN, _EXTERNAL, _SPECIFICATION, _RANGES, _LINKAGE = 0x03, 0x11, 0x31, 0x3F, 0x47, 0x55, 0x6E
+_OLD_LINKAGE = 0x2007  # DW_AT_MIPS_linkage_name, of compilers before DWARF 4
+_WANTED = frozenset({_NAME, _LOW_PC, _ORIGIN, _EXTERNAL, _SPECIFICATION, _RANGES, _LINKAGE, _OLD_LINKAGE})
+_ADDRESS, _REF_ADDR = 0x01, 0x10  # DW_FORM_addr, DW_FORM_ref_addr
+_REFERENCES = frozenset({0x11, 0x12, 0x13, 0x14, 0x15})  # DW_FORM_ref*: counted from the unit
+_ADDRESS_INDEXES = frozenset({0x1B, 0x29, 0x2A, 0x2B, 0x2C})  # DW_FORM_addrx*
+_ORIGIN_ELSEWHERE = bytes([_ORIGIN, _REF_ADDR])  # in .debug_abbrev: an origin that may be in another unit
+_LONGEST_CHAIN = 32  # declarations of declarations that are followed
+
+
+class InlinedInto(Row):
+    """A function that has copies of another one."""
+
+    function: bytes  # its symbol's name as DWARF has it, without Mach-O's underscore
+    address: int | None  # where it begins; None where it lies in several pieces
+    copies: int
+    file: bytes  # path of the source file of its unit
+
+
+class _Function(Row):
+    """An entry of a function or of an inlined copy of one; offsets are bytes into ``.debug_info``."""
+
+    offset: int
+    linkage: bytes  # its symbol's name, where that has its types in it too
+    name: bytes  # as the source has it
+    refers_to: int  # the entry that says more; -1: none
+    address: int | None
+    external: bool
+    has_code: bool
+    inlined: tuple[int, ...]  # the origin of each copy inside, nested ones too
+
+
+class InlinedCopies:
+    """The inlined copies that one file's DWARF knows."""
+
+    def __init__(self, sections: Sections, units: list[Unit]) -> None:
+        self._read_section = sections
+        self._sections: dict[str, bytes] = {}
+        self.units = units
+        self._starts = [unit.start for unit in units]
+        self._functions: dict[int, dict[int, _Function]] = {}
+
+    def _section(self, name: str) -> bytes:
+        if name not in self._sections:
+            self._sections[name] = self._read_section(name)
+        return self._sections[name]
+
+    def find(
+        self, wanted: Mapping[bytes, Collection[int]], one_by_name: Callable[[bytes], bool]
+    ) -> dict[bytes, list[InlinedInto]]:
+        """Where each function is inlined.
+
+        Args:
+            wanted: name of a symbol -> where the function begins; nowhere, where all of it was inlined. One that
+                is its file's own is told by its address.
+            one_by_name: whether a program has but one function of that name.
+        """
+        meant: dict[int, bytes] = {}  # abstract entry -> name
+        homes = {address: name for name, addresses in wanted.items() for address in addresses}
+        for unit in self._naming(wanted, homes):
+            for function in self._read(unit).values():
+                chain = list(self._chain(function))
+                linkage, name = self._names(function)
+                there = homes.get(function.address, b"") if function.address is not None else b""
+                if there and (linkage == there or (not linkage and name in there)):
+                    meant.update((entry.offset, there) for entry in chain)
+                elif (linkage or name) in wanted:
+                    called = linkage or name
+                    shared = one_by_name(called) or any(entry.external for entry in chain) or not wanted[called]
+                    meant.update((entry.offset, called) for entry in chain if shared)
+        found: dict[bytes, dict[tuple[bytes, int | None, bytes], int]] = {}
+        for unit in self._with_copies_of(meant):
+            for function in self._read(unit).values():
+                names = [meant[origin] for origin in function.inlined if origin in meant]
+                for name in names if function.has_code else ():
+                    linkage, plain = self._names(function)
+                    key = linkage or plain, function.address, unit.path
+                    counts = found.setdefault(name, {})
+                    counts[key] = counts.get(key, 0) + 1
+        return {name: [InlinedInto(*key[:2], n, key[2]) for key, n in counts.items()] for name, counts in found.items()}
+
+    def _naming(self, names: Collection[bytes], addresses: Collection[int]) -> list[Unit]:
+        """The units that may have a function called one of *names*, or at one of *addresses*."""
+        found: set[int] = set()
+        strings = self._section("debug_str")
+        strings_of, addresses_of = [unit.strings for unit in self.units], [unit.addresses for unit in self.units]
+        for name in names:
+            text = name + b"\0"
+            found.update(self._unit_at(at) for at in occurrences(self._section("debug_info"), text))
+            whole = [at + 1 for at in occurrences(strings, b"\0" + text)]
+            whole += [0] if strings.startswith(text) else []
+            for offset in whole or occurrences(strings, text):  # GNU ld lets a string be another's end
+                sought = offset.to_bytes(4, "little")
+                found.update(self._unit_at(at) for at in occurrences(self._section("debug_info"), sought))
+                for at in occurrences(self._section("debug_str_offs"), sought):
+                    found |= _owners(strings_of, at)
+        for address in addresses:
+            sought = address.to_bytes(8, "little")
+            found.update(self._unit_at(at) for at in occurrences(self._section("debug_info"), sought))
+            for at in occurrences(self._section("debug_addr"), sought):
+                found |= _owners(addresses_of, at)
+        return [self.units[number] for number in sorted(found) if number >= 0]
+
+    def _unit_at(self, offset: int) -> int:
+        """Number of the unit with byte *offset* of ``.debug_info``; -1 for none."""
+        number = bisect_right(self._starts, offset) - 1
+        return number if number >= 0 and offset < self.units[number].end else -1
+
+    def _with_copies_of(self, origins: Collection[int]) -> list[Unit]:
+        """The units that may have copies of the functions whose entries *origins* are."""
+        found = {self._unit_at(origin) for origin in origins}
+        info = self._section("debug_info")
+        sought = [origin.to_bytes(4, "little") for origin in origins]
+        for number in self._with_origins_elsewhere:
+            content = info[self.units[number].start : self.units[number].end]
+            if any(each in content for each in sought):
+                found.add(number)
+        return [self.units[number] for number in sorted(found) if number >= 0]
+
+    @cached_property
+    def _with_origins_elsewhere(self) -> set[int]:
+        """Numbers of the units with copies whose functions other units may define: those of link-time optimisation."""
+        tables = sorted({unit.abbreviations for unit in self.units})
+        hits = {
+            tables[max(bisect_right(tables, at) - 1, 0)]
+            for at in occurrences(self._section("debug_abbrev"), _ORIGIN_ELSEWHERE)
+            if tables
+        }
+        return {number for number, unit in enumerate(self.units) if unit.abbreviations in hits}
+
+    def _entry(self, offset: int) -> _Function | None:
+        number = self._unit_at(offset)
+        return None if number < 0 else self._read(self.units[number]).get(offset)
+
+    def _chain(self, function: _Function) -> Iterator[_Function]:
+        """*function*, its origin, and what that specifies."""
+        entry: _Function | None = function
+        for _ in range(_LONGEST_CHAIN):
+            if entry is None:
+                return
+            yield entry
+            entry = self._entry(entry.refers_to) if entry.refers_to >= 0 else None
+
+    def _names(self, function: _Function) -> tuple[bytes, bytes]:
+        """The linkage name, and the source's; each empty where nothing says it."""
+        chain = list(self._chain(function))
+        linkages, names = (entry.linkage for entry in chain), (entry.name for entry in chain)
+        return next(filter(None, linkages), b""), next(filter(None, names), b"")
+
+    def _read(self, unit: Unit) -> dict[int, _Function]:
+        known = self._functions.get(unit.start)
+        if known is None:
+            try:
+                known = {function.offset: function for function in self._read_entries(unit)}
+            except (*FAULTS, KeyError):
+                known = {}
+            self._functions[unit.start] = known
+        return known
+
+    def _read_entries(self, unit: Unit) -> Iterator[_Function]:
+        """The functions of *unit*."""
+        abbreviations = dict(abbreviations_at(self._section("debug_abbrev"), unit.abbreviations))
+        info, position = self._section("debug_info"), unit.entries
+        parents: list[int] = []  # of each open entry, the function that it is in; -1: none
+        entries: dict[int, dict[int, tuple[int, bytes]]] = {}
+        inlined: dict[int, list[int]] = {}
+        while position < unit.end:
+            offset = position
+            code, position = uleb128(info, position, "debug_info")
+            if not code:
+                if parents:
+                    parents.pop()
+                continue
+            tag, has_children, attributes = abbreviations[code]
+            is_function, owner = tag == _SUBPROGRAM, parents[-1] if parents else -1
+            values: dict[int, tuple[int, bytes]] = {}
+            for attribute, form, implicit in attributes:
+                raw, position = read_value(info, position, form, implicit)
+                if attribute in _WANTED:
+                    values[attribute] = form, raw
+            if is_function:
+                entries[offset] = values
+            elif tag == _INLINED and owner >= 0:
+                inlined.setdefault(owner, []).append(_reference(unit, values.get(_ORIGIN)))
+            if has_children:
+                parents.append(offset if is_function else owner)
+        for offset, values in entries.items():
+            yield self._function(unit, offset, values, tuple(inlined.get(offset, ())))
+
+    def _function(
+        self, unit: Unit, offset: int, values: Mapping[int, tuple[int, bytes]], inlined: tuple[int, ...]
+    ) -> _Function:
+        linkage, name = (
+            read_text(self._section, *values[at], unit.strings) if at in values else b""
+            for at in (_LINKAGE if _LINKAGE in values else _OLD_LINKAGE, _NAME)
+        )
+        return _Function(
+            offset,
+            linkage,
+            name,
+            max(_reference(unit, values.get(_ORIGIN)), _reference(unit, values.get(_SPECIFICATION))),
+            self._address(unit, values.get(_LOW_PC)),
+            _EXTERNAL in values,
+            _LOW_PC in values or _RANGES in values,
+            inlined,
+        )
+
+    def _address(self, unit: Unit, said: tuple[int, bytes] | None) -> int | None:
+        if said is None:
+            return None
+        form, value = said[0], int.from_bytes(said[1], "little")
+        if form in _ADDRESS_INDEXES:
+            at = unit.addresses + 8 * value
+            return int.from_bytes(self._section("debug_addr")[at : at + 8], "little")
+        return value if form == _ADDRESS else None
+
+
+def _owners(bases: Sequence[int], at: int) -> set[int]:
+    """Numbers of those whose part of a table byte *at* is in, by where each one's begins."""
+    before = max((base for base in bases if base <= at), default=-1)
+    return {number for number, base in enumerate(bases) if base == before}
+
+
+def _reference(unit: Unit, said: tuple[int, bytes] | None) -> int:
+    """The byte offset into ``.debug_info`` of the entry that an attribute names; -1 for none."""
+    if said is None:
+        return -1
+    form, value = said[0], int.from_bytes(said[1], "little")
+    if form == _REF_ADDR:
+        return value
+    return unit.start + value if form in _REFERENCES else -1

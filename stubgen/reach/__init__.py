@@ -1,0 +1,238 @@
+"""The reach phase: what in the host still leads to functions that a patch replaces.
+
+A runtime that redirects by a table changes what looks the table up. A direct call, an address in the host's data, and a
+copy that the compiler inlined lead to the old code as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+
+from stubgen.common import aarch64
+from stubgen.common.row import Row
+from stubgen.common.text import as_bytes, as_text
+from stubgen.compare import host_places
+from stubgen.compare.parts import HostPlaces, Imported
+from stubgen.errors import SymbolRefusal
+from stubgen.host import Host
+from stubgen.image import Image, Kind
+from stubgen.reach.code import Accesses, Hit, branches
+from stubgen.reach.labels import Labels, Place
+from stubgen.replaced import PARTS, Replaced
+from stubgen.symbols.cxx import is_external_cxx_name
+from stubgen.symbols.rust import is_rust_name
+
+_FUNCTIONS = (Kind.FUNCTION, Kind.IFUNC)
+_VENEERS = (b"Thunk_", b"_veneer", b"thunk")
+"""What lld, GNU ld and mold put into the names of theirs; one within reach is a single ``b``."""
+
+
+class Caller(Row):
+    """An instruction of the host that goes to the function."""
+
+    place: Place
+    instruction: str  # bl, b, b.cond, cbz, ...
+    through: int | None  # static address of the PLT's entry, the stub or the veneer that it goes to first
+
+
+class Taken(Row):
+    """An instruction of the host that makes the function's address, or loads it."""
+
+    place: Place
+    slot: int | None  # static address of the pointer that it loads; None: the address is computed
+
+
+class Inlined(Row):
+    """A function of the host with copies of this one."""
+
+    function: str
+    address: int | None  # static; None where it lies in several pieces
+    copies: int
+    file: str  # path of its source file
+
+
+class Reached(Row):
+    """A function of the host, and who reaches it."""
+
+    name: str
+    addresses: tuple[int, ...]  # static; none where every use is inlined
+    callers: tuple[Caller, ...]  # by address
+    pointers: tuple[Place, ...]  # words of the host's data that will hold its address
+    taken: tuple[Taken, ...]
+    inlined: tuple[Inlined, ...]
+    clones: tuple[tuple[str, int], ...]
+    """Copies that compilers specialised, ``NAME.constprop.0``: name and static address."""
+
+
+class Reach(Row):
+    """Who still reaches the host's old code."""
+
+    functions: tuple[Reached, ...]
+    has_debug_information: bool  # otherwise nobody knows what is inlined
+
+
+class _Sought(Row):
+    name: bytes
+    addresses: tuple[int, ...]
+
+
+def find_reach(host: Host, functions: Replaced | Iterable[str]) -> Reach:
+    """What in *host* still leads to *functions*: those that a patch replaces for sure, or some by name.
+
+    Raises:
+        SymbolRefusal: the host has no function of a name, not even an inlined one.
+        MalformedInput: the host is broken.
+    """
+    if isinstance(functions, Replaced):
+        sought = [_Sought(as_bytes(f.name), tuple(c.static_address for c in f.copies)) for f in functions.functions]
+    else:
+        sought = [_by_name(host, name) for name in dict.fromkeys(functions)]
+    image = host.image
+    inlined = _inlined(image, sought)
+    for one in sought:
+        if not one.addresses and not inlined.get(one.name):
+            raise SymbolRefusal(f"{host.path}: has no function called {as_text(one.name)}, and no inlined copy of one")
+    return Reach(tuple(_Scan(image, sought, inlined).rows()), bool(image.debug_info.units))
+
+
+def _by_name(host: Host, text: str) -> _Sought:
+    """The host's functions called *text*; Mach-O's underscore may be left out."""
+    names = [as_bytes(text), *([b"_" + as_bytes(text)] if host.image.format == "macho" else [])]
+    found = host.find(names)
+    for name in names:
+        addresses = sorted({c.address for c in found.get(name, ()) if c.kind in _FUNCTIONS})
+        if addresses:
+            return _Sought(name, tuple(addresses))
+    return _Sought(names[0], ())
+
+
+class _Scan:
+    """One pass over a host for several functions."""
+
+    def __init__(self, image: Image, sought: Sequence[_Sought], inlined: Mapping[bytes, Sequence[Inlined]]) -> None:
+        self.image = image
+        self.sought = sought
+        self.inlined = inlined
+        self.places: HostPlaces = host_places(image)
+        self.labels = Labels(image)
+        self.functions = {address for one in sought for address in one.addresses}
+        names = image.names_at(self.functions)
+        self.named = {name: address for address in sorted(self.functions) for name in names.get(address, ())}
+        """What a loader looks up by one of their names may be another image's, and is theirs if none is."""
+        self.pointers = self._find_pointers()
+        self.entries: dict[int, int] = {}  # PLT entry, stub or veneer -> the function that it leads to
+        self.callers: dict[int, list[Hit]] = {}
+        self.taken: dict[int, list[tuple[Hit, int | None]]] = {}
+        self._read_code()
+
+    def _find_pointers(self) -> dict[int, int]:
+        """Virtual address of each pointer to one of the functions -> which."""
+        found = {}
+        for place, held in self.places.holders(self.functions, self.named.keys()):
+            found[place] = self.named[held] if isinstance(held, bytes) else held
+        return found
+
+    def _read_code(self) -> None:
+        code = list(self.image.code())
+        accesses = Accesses(self.functions, self.pointers)
+        for section in code:
+            for hit in accesses.find(section, self.labels.function_bounds):
+                self._note_address(hit, hit.address - aarch64.WORD)
+        seen: set[int] = set()
+        waiting = {*self.functions, *self.pointers, *self.entries}
+        while waiting:
+            for section in code:
+                for hit in branches(section, waiting):
+                    if hit.calls:
+                        self._note_call(hit)
+                    else:
+                        self._note_address(hit, hit.address)
+            seen |= waiting
+            waiting = self.entries.keys() - seen
+
+    def _note_address(self, hit: Hit, start: int) -> None:
+        """Note what makes an address; code at *start* that does nothing but go there is an entry."""
+        behind = self.places.behind(start)
+        function = self.named.get(behind.name) if isinstance(behind, Imported) else behind
+        if function in self.functions and start not in self.functions:
+            self._note_entry(start, function)
+        elif hit.target not in self.entries:
+            target = self.pointers.get(hit.target, hit.target)
+            self.taken.setdefault(target, []).append((hit, hit.target if hit.target in self.pointers else None))
+
+    def _note_entry(self, start: int, function: int) -> None:
+        self.entries[start] = function
+        before = self.places.read(start - aarch64.WORD, aarch64.WORD)
+        if before is not None and bytes(before) in aarch64.LANDING_PADS:
+            self.entries[start - aarch64.WORD] = function
+
+    def _note_call(self, hit: Hit) -> None:
+        if hit.target in self.pointers:
+            return
+        function = self.entries.get(hit.target, hit.target)
+        first, last = self.labels.function_bounds(function)
+        if hit.instruction != "bl" and first <= hit.address < last:
+            return  # a loop
+        if hit.instruction == "b" and self._is_veneer(self.labels.at(hit.address)):
+            self.entries[hit.address] = function
+        else:
+            self.callers.setdefault(function, []).append(hit)
+
+    @staticmethod
+    def _is_veneer(place: Place) -> bool:
+        return not place.offset and any(part in place.symbol for part in _VENEERS)
+
+    def rows(self) -> Iterator[Reached]:
+        """What was found, function by function."""
+        for one in self.sought:
+            callers = sorted(hit for address in one.addresses for hit in self.callers.get(address, ()))
+            taken = sorted(pair for address in one.addresses for pair in self.taken.get(address, ()))
+            places = sorted(place for place, held in self.pointers.items() if held in one.addresses)
+            yield Reached(
+                as_text(one.name),
+                one.addresses,
+                tuple(self._caller(hit) for hit in callers),
+                tuple(self.labels.at(place) for place in places),
+                tuple(Taken(self.labels.at(hit.address), slot) for hit, slot in taken),
+                tuple(self.inlined.get(one.name, ())),
+                tuple(self.clones.get(one.name, ())),
+            )
+
+    def _caller(self, hit: Hit) -> Caller:
+        through = hit.target if hit.target in self.entries else None
+        return Caller(self.labels.at(hit.address), hit.instruction, through)
+
+    @cached_property
+    def clones(self) -> dict[bytes, list[tuple[str, int]]]:
+        """The specialised copies of each function: GCC and LLVM put what they did behind a period."""
+        starts = [one.name + b"." for one in self.sought]
+        names = {
+            name
+            for name in self.image.names_with(starts)
+            if name.startswith(tuple(starts)) and not name.endswith(PARTS) and b".llvm." not in name
+        }
+        found: dict[bytes, list[tuple[str, int]]] = {}
+        for name, candidates in self.image.find(names).items() if names else ():
+            for address in sorted({c.address for c in candidates if c.kind in _FUNCTIONS} - self.functions):
+                for one in self.sought:
+                    if name.startswith(one.name + b"."):
+                        found.setdefault(one.name, []).append((as_text(name), address))
+        return found
+
+
+def _inlined(image: Image, sought: Sequence[_Sought]) -> dict[bytes, list[Inlined]]:
+    """Where each of *sought* is inlined, as far as debug information says."""
+    from stubgen.image.inlined import InlinedCopies
+
+    prefix = b"_" if image.format == "macho" else b""
+    wanted = {one.name.removeprefix(prefix): set(one.addresses) for one in sought}
+    copies = InlinedCopies(image.debug_section, image.debug_info.units)
+    found = copies.find(wanted, lambda name: is_rust_name(name) or is_external_cxx_name(name))
+    return {
+        one.name: [
+            Inlined(as_text(into.function), into.address, into.copies, as_text(into.file))
+            for into in found.get(one.name.removeprefix(prefix), ())
+        ]
+        for one in sought
+    }
