@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from stubgen.common.row import Row
-from stubgen.common.text import as_text, counted
+from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.host import Host
 from stubgen.host.previous import EarlierPatch
 from stubgen.image import Candidate, Kind
@@ -22,6 +22,7 @@ from stubgen.resolve.same_file import Files
 from stubgen.symbols.cxx import is_external_cxx_name
 from stubgen.symbols.numbering import function_numbering, with_siblings
 from stubgen.symbols.rust import is_rust_name
+from stubgen.symbols.versions import base_name
 
 _FUNCTIONS = (Kind.FUNCTION, Kind.IFUNC)
 PARTS = (b".cold", b".unlikely")
@@ -264,22 +265,28 @@ def _told_apart(rows: Sequence[Replacement]) -> Iterator[Replacement]:
     Identical code folding gives one body to functions that are no longer alike, and a call of its address does not say
     which of them is meant. Aliases (Itanium C1 and C2, GNU's attribute) are one in the patch as well.
     """
-    places: dict[tuple[str, int], set[int]] = {}
+    places: dict[tuple[bytes, int], set[int]] = {}
     for row in rows:
         for copy in row.copies:
-            places.setdefault((row.name, copy.static_address), set()).add(row.address)
+            places.setdefault((_lasting_name(row.name), copy.static_address), set()).add(row.address)
     for row in rows:
         yield row if row.reason else row._replace(reason=_why_not_apart(row, places))
 
 
-def _why_not_apart(row: Replacement, places: Mapping[tuple[str, int], set[int]]) -> str:
+def _lasting_name(name: str) -> bytes:
+    """*name*, of rustc's without what ThinLTO appends anew after each edit."""
+    spelling = as_bytes(name)
+    return base_name(spelling) if b".llvm." in spelling and is_rust_name(spelling) else spelling
+
+
+def _why_not_apart(row: Replacement, places: Mapping[tuple[bytes, int], set[int]]) -> str:
     """Why a call of an address of *row* need not mean it; *places*: what each name at an address is in the patch."""
-    if any(len(places[row.name, copy.static_address]) > 1 for copy in row.copies):
+    if any(len(places[_lasting_name(row.name), copy.static_address]) > 1 for copy in row.copies):
         return "several objects of the patch have one of that name, and of one file's name"
     others = {
         name: None
         for copy in row.copies
         for name in copy.names
-        if places.get((name, copy.static_address)) != {row.address}
+        if places.get((_lasting_name(name), copy.static_address)) != {row.address}
     }
     return f"the host has {', '.join(others)} at the same address" if others else ""

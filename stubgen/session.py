@@ -286,10 +286,11 @@ class Session:
             from stubgen.host.previous import OpenedPatch
             from stubgen.stub.find import find_stubs
             from stubgen.stub.slots import parse_symbol, slots_of
+            from stubgen.symbols.versions import base_name
 
             image = open_image(read_input(path, copied=self._copied), path)
             stubs = {stub.address: (stub.name, stub.target) for stub in find_stubs(image, facts)}
-            read_from_slots = frozenset(parse_symbol(symbol)[0] for symbol, _ in slots_of(image))
+            read_from_slots = frozenset(base_name(parse_symbol(symbol)[0]) for symbol, _ in slots_of(image))
             return OpenedPatch(image, stubs, read_from_slots), True
 
         return self._patches.get(path, [path], read)

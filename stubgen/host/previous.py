@@ -11,7 +11,8 @@ from stubgen.common.text import as_bytes, as_text
 from stubgen.errors import AnchorRefusal, InputError, PatchRefusal
 from stubgen.host import Host
 from stubgen.image import Candidate, FileType, Image, Kind
-from stubgen.symbols.versions import split_pin
+from stubgen.symbols.rust import is_rust_name
+from stubgen.symbols.versions import base_name, split_pin
 
 
 class PreviousPatch(Row):
@@ -28,7 +29,10 @@ class OpenedPatch(Row):
     image: Image
     stubs: Mapping[int, tuple[bytes, int]]  # virtual address of a stub -> the name it stands for, where it branches to
     slots: frozenset[bytes]
-    """Names whose address its code reads from a constant: another's, also of what it defines too (--keep-state)."""
+    """Names whose address its code reads from a constant: another's, also of what it defines too (--keep-state).
+
+    Without ThinLTO's numbers, which differ from patch to patch.
+    """
 
 
 class EarlierPatch:
@@ -54,7 +58,8 @@ class EarlierPatch:
         stubs = self._opened.stubs
         for name in new:
             pool = found.get(name, ())
-            kept = [c for c in pool if c.name == name and c.kind is not Kind.IMPORT and c.address not in stubs]
+            same = [c for c in pool if c.name == name or is_rust_name(name)]  # ThinLTO renames what rustc made unique
+            kept = [c for c in same if c.kind is not Kind.IMPORT and c.address not in stubs]
             self._found[name] = list({(c.address, c.kind, c.local): c for c in kept}.values())  # some have two tables
 
     def find(self, name: bytes) -> list[Candidate]:
@@ -64,7 +69,7 @@ class EarlierPatch:
 
     def uses_anothers(self, name: bytes) -> bool:
         """Whether its code uses another's variable called *name*, whatever it defines itself."""
-        return name in self._opened.slots
+        return base_name(name) in self._opened.slots
 
     def holds(self, address: int) -> bool:
         """Whether its code is at runtime *address*."""

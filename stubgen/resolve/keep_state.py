@@ -18,6 +18,7 @@ from stubgen.image import Candidate, Image, Variable
 from stubgen.resolve.same_file import GUARD, THREAD_GUARD, Files, guards_of
 from stubgen.symbols.numbering import SEVERAL, has_sibling, numbering
 from stubgen.symbols.rust import is_rust_name
+from stubgen.symbols.versions import base_name
 
 _TYPE = (b"_ZTS", b"_ZTI")  # Itanium C++ ABI 5.1.4.1: a type's name and information
 _MERGED = rb"_MergedGlobals(\.|\Z)"
@@ -155,6 +156,12 @@ def _is_merged(pair: Pair) -> bool:
     return re.match(_MERGED, pair.compiler_name) is not None
 
 
+def _was_renamed(pair: Pair) -> bool:
+    """Whether ThinLTO took one of them out of its file, or both by other numbers: the new name tells no file."""
+    names = pair.variable.name, pair.candidate.name
+    return not pair.named_by_rustc and names[0] != names[1] and base_name(names[0]) == base_name(names[1])
+
+
 def _has_guard(pair: Pair) -> bool:
     name = pair.compiler_name
     return name.startswith(GUARD) or guards_of(name)[0] in pair.variable.defined_in.names
@@ -224,6 +231,12 @@ SYMBOL_RULES = (
         _says("another object of the patch uses one of that name that is not this file's"),
     ),
     Rule(_is_merged, _says("it is several variables under one name; compile with -mno-global-merge")),
+    Rule(
+        _was_renamed,
+        lambda pair: (
+            f"it is {as_text(pair.candidate.name)} in the host, renamed by ThinLTO; of which file, nobody can tell"
+        ),
+    ),
     Rule(_has_guard, _says("it is initialised at first use, under a guard")),
     Rule(lambda pair: bool(pair.numbering), lambda pair: pair.numbering),
     Rule(_has_thread_guard, _says("thread-locals of its file are initialised at first use, under a guard")),

@@ -37,7 +37,7 @@ from stubgen.resolve.verdicts import (
     TlsPolicy,
     Verdict,
 )
-from stubgen.symbols.versions import plain_name, split_pin
+from stubgen.symbols.versions import base_name, plain_name, split_pin
 
 if TYPE_CHECKING:
     from stubgen.host.previous import EarlierPatch
@@ -227,7 +227,7 @@ class _Resolver(ABC, Generic[PolicyT]):
         self._tell_statics()
         for name, variables in by_name.items():
             kind = Kind.THREAD_LOCAL if variables[0].thread_local else Kind.DATA
-            pool = [c for c in found.get(name, ()) if c.name == name and c.kind is kind]
+            pool = [c for c in found.get(name, ()) if base_name(c.name) == base_name(name) and c.kind is kind]
             if name in self.files.statics:
                 pool = [self.files.statics[name]]
             earlier = self._earlier_variables(name, kind) if self.needed.previous else []

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from stubgen.common.row import Row
 from stubgen.symbols.rust import RustName, legacy_hash, v0_name
-from stubgen.symbols.versions import base_name
+from stubgen.symbols.versions import THINLTO_SUFFIX, base_name
 
 if TYPE_CHECKING:
     from stubgen.common.strings import NameTable
@@ -54,7 +54,7 @@ class _Parts(Row):
 
 def numbering(name: bytes) -> str:
     """Why *name* alone says that its variable is numbered anew in each build; empty if it does not."""
-    name = _plain(name)
+    name = _plain(base_name(name))
     if re.search(_SUFFIX, name):
         return NUMBERED
     if re.search(_BLOCK, name):
@@ -78,7 +78,7 @@ def _itanium_numbering(name: bytes) -> str:
 
 def has_sibling(name: bytes, table: NameTable) -> bool:
     """Whether *table* has another one of *name*'s family."""
-    family = _family(name)
+    family = _family(base_name(name))
     others = set(_others(family, table.strings.content)) if family is not None else set()
     return bool(others) and next(table.find_indexes(others, ()), None) is not None
 
@@ -107,13 +107,13 @@ def with_siblings(names: Iterable[bytes], tables: Iterable[NameTable]) -> set[by
         for name in table.names():
             key = _numberless(name)
             if key in held and key is not None:
-                found |= {other for other in held[key] if other != base_name(name)}
+                found |= {other for other in held[key] if base_name(other) != base_name(name)}
     return found
 
 
 def _numberless(name: bytes) -> bytes | None:
     """What a function's name has in common with those of its family; None where it has no family."""
-    plain = _plain(name)
+    plain = _plain(base_name(name))
     if plain.startswith(b"_R"):
         return re.sub(_V0_NUMBER, b"", plain) if _V0_CLOSURE in plain else None
     hashed = plain.rfind(b"17h")
@@ -134,15 +134,15 @@ def _others_in(family: _Family, string: bytes) -> Iterator[bytes]:
     """The ends of one string that are in *family*."""
     begin = string.find(family.prefix)
     while begin >= 0:
-        if family.has(string, begin) and string[begin:] != family.name:
+        if family.has(string, begin) and base_name(string[begin:]) != family.name:
             yield string[begin:]
         begin = string.find(family.prefix, begin + 1)
 
 
 class _Family(Row):
-    """The names that differ in nothing but a number."""
+    """The names that differ in nothing but a number, ThinLTO's aside."""
 
-    name: bytes  # the one asked about
+    name: bytes  # the one asked about, without ThinLTO's suffix
     marker: bytes  # is in each of them; not empty
     prefix: bytes  # likewise, and begins it
     has: Callable[[bytes, int], bool]  # whether the end of a string from a byte on is one of them
@@ -169,7 +169,7 @@ def _v0_family(name: bytes, rust: RustName) -> _Family:
 
     def differs_in_disambiguators(string: bytes, begin: int) -> bool:
         other = v0_name(string, begin)
-        return other is not None and other.shape == rust.shape
+        return other is not None and base_name(other.shape) == rust.shape
 
     return _Family(name, rust.marker, name[: name.index(b"_R") + 2], differs_in_disambiguators)
 
@@ -185,7 +185,7 @@ def _legacy_family(name: bytes, plain: bytes, start: int, end: int) -> _Family |
 def _matching(name: bytes, plain: bytes, pattern: bytes, marker: bytes) -> _Family:
     """The names that match *pattern* behind what *name* has in front of its *plain* one."""
     underscore = name[: len(name) - len(plain)]
-    matches = re.compile(underscore + pattern).fullmatch
+    matches = re.compile(underscore + pattern + THINLTO_SUFFIX).fullmatch
     return _Family(name, marker, name[: len(underscore) + 2], lambda string, begin: bool(matches(string, begin)))
 
 

@@ -10,7 +10,9 @@ import re
 
 from stubgen.common.text import as_text
 
-_THINLTO_SUFFIX = rb"\.llvm\.\d+\Z"
+THINLTO_SUFFIX = rb"(?:\.llvm\.\d+)?\Z"
+"""What LLVM's ThinLTO appends to the name of what it takes out of its file, if it does; the number is a hash of all of
+the file, and so another one after each edit."""
 PREFIX = b"__stubgen_pinned."
 
 
@@ -48,4 +50,4 @@ def split_version(name: bytes) -> tuple[bytes, str, bool]:
 
 def base_name(name: bytes) -> bytes:
     """*name* without LLVM's ThinLTO suffix ``.llvm.<digits>``."""
-    return re.sub(_THINLTO_SUFFIX, b"", name) if b".llvm." in name else name
+    return re.sub(THINLTO_SUFFIX, b"", name, count=1) if b".llvm." in name else name

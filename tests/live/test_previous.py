@@ -91,6 +91,38 @@ def started(folder: Path, sources: dict[str, str], linker: str = "gnu", compiler
     return linked_host(folder, {**objects, **{word: Path(word) for word in more}}, linker)
 
 
+HIDDEN = '__attribute__((visibility("hidden"))) long'
+PROMOTED = f"""extern {HIDDEN} held __asm__("_RNvNtCshQ9_1t5inner4HELD.llvm.UNIT");
+extern {HIDDEN} fresh __asm__("_RNvNtCshQ9_1t5inner5FRESH.llvm.UNIT");
+{HIDDEN} held = 1;
+{HIDDEN} step(long x) __asm__("_RNvNtCshQ9_1t5inner4step.llvm.UNIT");
+__attribute__((noinline, used)) {HIDDEN} step(long x) {{ return held += x * STEP; }}
+"""
+"""A codegen unit of which ThinLTO promoted some: their names end in a hash of the unit, another one after each edit."""
+FRESH = f"{HIDDEN} fresh = 100; long next(long x) {{ return fresh += x; }} long shown(long x) {{ return held + x; }}"
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+def test_what_thinlto_renames_in_each_generation(linker: str, tmp_path: Path) -> None:
+    """Rustc's release profile: state began anew with each patch, and functions were left out of the jump table."""
+    text = [PROMOTED.replace("UNIT", str(unit)).replace("STEP", str(unit)) for unit in range(1, 4)]
+    program = started(tmp_path, {"a.c": text[0]}, linker)
+    with LiveHost(program.host) as live:
+        run_ = Generations(program, live, {})
+        names = [f"_RNvNtCshQ9_1t5inner4step.llvm.{unit}" for unit in range(1, 4)]
+        assert run_.call(0, names[0], 1) == 2
+        for generation, answers in ((1, [4, 101, 4]), (2, [7, 102, 7])):
+            patch = edited(tmp_path, "a.c", text[generation] + FRESH)
+            document = run_.load([patch], f"{generation}.so", "--keep-state")
+            asked = [(names[generation], 1), ("next", 1), ("shown", 0)]
+            assert [run_.call(generation, *call) for call in asked] == answers
+            replaced = {row["name"]: row["host"] for row in document["replaced"]}  # type: ignore[attr-defined]
+            assert [copy["static_address"] for copy in replaced[names[generation]]] == [
+                address_of(program.host, names[0])
+            ]
+        live.end()
+
+
 @pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("linker", LINKERS)
 def test_three_generations_in_c(linker: str, compiler: str, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def judge(folder: Path, host: dict[str, str], patch: dict[str, str], *options: s
 
 MAIN = "int main(void) { return 0; }"
 USED = "__attribute__((used))"
+HIDDEN = '__attribute__((visibility("hidden")))'
 F = "int f(void) { return 3; }"
 NOT_THIS = "the host's is from a file a.c, and nothing says that it is this one; compile host and patch with -g"
 
@@ -101,6 +102,16 @@ CASES = {
         {"a.c": f"static int {USED} count = 1; {F} {MAIN}"},
         {"a.c": f"int count = 1; {F}"},
         {"count": ""},
+    ),
+    "what ThinLTO took out of its file": (
+        {"a.c": f'{HIDDEN} int count __asm__("count.llvm.5"); int count = 1; {MAIN}'},
+        {"a.c": f"static int {USED} count = 1; {F}"},
+        {"count": "it is count.llvm.5 in the host, renamed by ThinLTO; of which file, nobody can tell"},
+    ),
+    "what ThinLTO takes out of its file now": (
+        {"a.c": f"static int {USED} count = 1; {F} {MAIN}"},
+        {"a.c": f'{HIDDEN} int count __asm__("count.llvm.5"); int count = 1; {F}'},
+        {"count.llvm.5": "it is count in the host, renamed by ThinLTO; of which file, nobody can tell"},
     ),
     "a global": ({"a.c": f"int count = 1; {MAIN}"}, {"a.c": "int count = 1;"}, {"count": ""}),
     "resized": (

@@ -57,6 +57,9 @@ ALONE = {
     "_RNvNCNKNvNvCshQ9zqyQK4ah_1t3runs_3LOC0023___RUST_STD_INTERNAL_VAL": NUMBERED,
     "_ZN1t3run5COUNT17h5f1e7ec8bd2e2163E": "",
     "_ZN1t3run5COUNT17h5f1e7ec8bd2e2163E.0": NUMBERED,
+    "_RNvNtCshQ9zqyQK4ah_1t5inner4HELD.llvm.14916382777049527377": "",
+    "_RNvNvCshQ9zqyQK4ah_1t3runs_5COUNT.llvm.14916382777049527377": NUMBERED,
+    "n.0.llvm.14916382777049527377": NUMBERED,
 }
 """Name -> what it says alone."""
 
@@ -80,10 +83,15 @@ FAMILIES = [
         "_RNvNCNKNvNvCshQ9_1t3runs_3LOC0s_023___RUST_STD_INTERNAL_VAL",
     ),
     ("_ZN1t3run5COUNT17h5f1e7ec8bd2e2163E", "_ZN1t3run5COUNT17h2fd7f7dd4c4b01b3E"),
+    ("_ZN1t3run5COUNT17h5f1e7ec8bd2e2163E.llvm.5", "_ZN1t3run5COUNT17h2fd7f7dd4c4b01b3E.llvm.6"),
+    ("_RNvNvCshQ9_1t3run5COUNT.llvm.5", "_RNvNvCshQ9_1t3runs_5COUNT"),
+    ("_RNvNvCshQ9_1t3run5COUNT", "_RNvNvCshQ9_1t3runs_5COUNT.llvm.5"),
 ]
 
 STRANGERS = [
     ("_RNvNtCshQ9_1t3run5COUNT", "_RNvNtCshQ9_1t3runs_5COUNT"),  # a module has but one
+    ("_RNvNvCshQ9_1t3run5COUNT", "_RNvNvCshQ9_1t3run5COUNT.llvm.5"),  # ThinLTO's name of the same one
+    ("_ZN1t3run5COUNT17h5f1e7ec8bd2e2163E.llvm.6", "_ZN1t3run5COUNT17h5f1e7ec8bd2e2163E.llvm.5"),
     ("f.n", "f.next"),
     ("f.n", "g.n.1"),
     ("n", "n.1"),  # GCC's static of a file, and of a function
