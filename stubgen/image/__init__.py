@@ -356,6 +356,11 @@ class Image(ABC):
             MalformedInput: the name of any symbol lies beyond the string table.
         """
 
+    def holds_labels(self, variable: Variable) -> bool:
+        """Whether a variable of this object begins with addresses within functions (``&&label``): ELF alone tells."""
+        del variable
+        return False
+
     @abstractmethod
     def contents(self, names: Collection[bytes]) -> Iterator[Content]:
         """What is in the constants called one of *names* that an object defines."""

@@ -588,6 +588,32 @@ class ElfImage(Image):
                 pointers[places[number] - start] = self._pointer(table, *meant)
         return Content(name, raw, pointers, opaque)
 
+    def holds_labels(self, variable: Variable) -> bool:
+        table, shndx, start = self.file.symbols, variable.place >> PLACE_SHIFT, variable.place & (1 << PLACE_SHIFT) - 1
+        relocations = self._relocations.get(shndx)
+        if table is None or relocations is None:
+            return False
+        places, ascending = relocations.r_offset, self._ascending[shndx]
+        first = bisect_left(ascending, start, key=places.__getitem__)
+        last = bisect_left(ascending, start + variable.size, key=places.__getitem__)
+        return any(
+            self._is_within_function(table, relocations.symbol[number], relocations.r_addend[number])
+            for number in ascending[first:last]
+        )
+
+    def _is_within_function(self, table: Symbols, index: int, addend: int) -> bool:
+        """Whether symbol *index* plus *addend* bytes is in this object's code, and no function begins there."""
+        symbol = table.entry(index)
+        if not 0 < symbol.st_shndx < len(self.file.sections):
+            return False
+        in_code = self.file.sections[symbol.st_shndx].header.sh_flags & c.SHF_EXECINSTR
+        return bool(in_code) and (symbol.st_shndx, symbol.st_value + addend) not in self._function_starts
+
+    @cached_property
+    def _function_starts(self) -> set[tuple[int, int]]:
+        """Section of an object and byte offset in it of each of its functions."""
+        return {(function.section, function.address) for function in self.functions()}
+
     @cached_property
     def _relocations(self) -> dict[int, Relocations]:
         """Section of an object -> its relocations."""

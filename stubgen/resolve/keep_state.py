@@ -268,6 +268,11 @@ SYMBOL_RULES = (
 """What the symbols of both say, in the order in which reasons are given."""
 
 HOST_RULES = (
+    Rule(
+        lambda pair: any(variable.defined_in.image.holds_labels(variable) for variable in pair.variables),
+        _says("it holds addresses of labels, and the host's are in the old function"),
+        constants=False,
+    ),
     Rule(_is_guarded_in_host, _says("the host initialises it at first use, under a guard"), constants=False),
     Rule(
         _may_be_initialised_again,

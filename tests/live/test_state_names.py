@@ -1,4 +1,4 @@
-"""Variables that share their name with others of the program, live: each file's state goes on, and no other's."""
+"""Variables whose name alone does not make them the host's, live: each file's state goes on, and no other's."""
 
 from __future__ import annotations
 
@@ -124,3 +124,47 @@ def test_compressed_debug_information_is_no_malformed_object(tmp_path: Path, com
     with LiveHost(program.path) as live:
         linked = link(program, live, recompiled(tmp_path, "a.c", text, compiler, f"{FLAGS} -g -gz=zlib"))
         assert live.patch(linked.output) == f"patch {1005 * 100 + 1007}"
+
+
+INTERPRETER = """
+int total;
+static int doubled(int x) { return 2 * x; }
+static int (*volatile handler[1])(int) = {doubled};
+long run(const char *code) {
+  static void *table[] = {&&end, &&add, &&twice};
+  volatile int locals[LOCALS];
+  locals[LOCALS - 1] = 0;
+  goto *table[(int)*code];
+add: locals[LOCALS - 1] += 1 + EDIT; total++; goto *table[(int)*++code];
+twice: locals[LOCALS - 1] = handler[0](locals[LOCALS - 1]); total++; goto *table[(int)*++code];
+end: return locals[LOCALS - 1] * 100 + total;
+}
+long host_entry(long by) { return run(by == 1 ? (char[]){1, 2, 0} : (char[]){1, 0}); }
+"""
+
+
+@every_linker
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_a_table_of_labels_is_the_functions_own(tmp_path: Path, linker: str, compiler: str) -> None:
+    """An interpreter's ``goto *table[op]`` went on in the host's old function, with the new one's stack."""
+    flags = "-O0 -fPIC -fdata-sections"
+    old, new = (INTERPRETER.replace("LOCALS", size).replace("EDIT", edit) for size, edit in (("2", "0"), ("40", "10")))
+    program = make(tmp_path, {"a.c": old}, {}, "a.o", linker=linker, flags=flags)
+    driver, *target = COMPILERS[compiler]
+    run([need(driver), *target, "-c", *flags.split(), "a.c"], cwd=tmp_path)
+    run(program.captured.argv, cwd=tmp_path)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 1") == "call 202"
+        linked = link(
+            program,
+            live,
+            recompiled(tmp_path, "a.c", new + "long patch_main(void) { return host_entry(1); }", compiler, flags),
+        )
+        assert live.patch(linked.output) == "patch 2204"
+        assert live.tell("call 1") == "call 206"
+    kept = {
+        variable.name: variable.forwarded for variable in linked.built.resolution.shared_variables if variable.writable
+    }
+    assert kept["total"]
+    assert kept["handler"]
+    assert not any(forwarded for name, forwarded in kept.items() if "table" in name)

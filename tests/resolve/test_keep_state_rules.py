@@ -18,7 +18,7 @@ from stubgen.resolve.keep_state import HOST_RULES, SYMBOL_RULES, Pair, reason_no
 from stubgen.resolve.same_file import Files
 from stubgen.resolve.storage import UNSURE
 
-SET = 0x7000
+SET, LABELS = 0x7000, 0x8000
 
 
 class Setting(Reach):
@@ -46,9 +46,13 @@ class Setting(Reach):
 
 
 class PatchImage(ElfImage):
-    """An object with that initialiser."""
+    """An object with that initialiser and a table of labels."""
 
     reach = Setting()  # type: ignore[assignment]  # a cached property otherwise
+
+    def holds_labels(self, variable: Variable) -> bool:
+        """The variable at LABELS does."""
+        return variable.place == LABELS
 
 
 IMAGE = PatchImage(elf_host([]), "patch.o")
@@ -148,6 +152,9 @@ RULES: dict[str, Pair] = {
         [variable(file=b"", **LOCAL)], [candidate(file=b"a.c", **LOCAL)]
     ),
     "the host's is from another file, b.c": pair([variable(**LOCAL)], [candidate(file=b"b.c", **LOCAL)]),
+    "it holds addresses of labels, and the host's are in the old function": pair(
+        [variable(place=LABELS)], [candidate()]
+    ),
     "the host initialises it at first use, under a guard": guarded_there(
         variable(name=b"_ZZ1fvE1n"), _ZGVZ1fvE1n=[candidate()]
     ),
