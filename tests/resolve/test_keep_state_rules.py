@@ -130,6 +130,9 @@ RULES: dict[str, Pair] = {
     "it is several variables under one name; compile with -mno-global-merge": pair(
         [variable(name=b"__MergedGlobals", defined_in=defining(prefix=b"_"))], [candidate()]
     ),
+    "it is count.llvm.123 in the host, renamed by ThinLTO; of which file, nobody can tell": pair(
+        [variable()], [candidate()._replace(name=b"count.llvm.123")]
+    ),
     "it is initialised at first use, under a guard": pair(
         [variable(name=b"_ZZ1fvE1n", defined_in=defining(b"_ZGVZ1fvE1n"))], [candidate()]
     ),
