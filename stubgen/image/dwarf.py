@@ -114,6 +114,7 @@ class DebugInfo:
         self._read_section = sections
         self._variables: dict[int, dict[int, Stored]] = {}
         self._functions: dict[int, frozenset[int]] = {}
+        self._subprograms: dict[int, dict[int, Subprogram]] = {}
 
     def _section(self, name: str) -> bytes:
         if name not in self._sections:
@@ -168,14 +169,19 @@ class DebugInfo:
 
     def subprogram(self, address: int) -> Subprogram | None:
         """What is said of the function that begins at virtual *address* of a linked image; None for nothing."""
-        try:
-            for unit in self._units_with(address):
-                found = _Entries(self._section, unit).subprogram(address)
-                if found is not None:
-                    return found
-        except FAULTS:
-            return None
-        return None
+        found = (self._subprograms_of(unit).get(address) for unit in self._units_with(address))
+        return next((said for said in found if said is not None), None)
+
+    def _subprograms_of(self, unit: Unit) -> dict[int, Subprogram]:
+        """Address -> what is said of the function of *unit* there; read once, as a crate's unit may take a second."""
+        known = self._subprograms.get(unit.start)
+        if known is None:
+            known = self._subprograms[unit.start] = {}
+            try:
+                known.update(_Entries(self._section, unit).subprograms())
+            except FAULTS:
+                known.clear()
+        return known
 
     def _units_with(self, address: int) -> Iterator[Unit]:
         """The units whose entries, or whose addresses apart from them, may hold *address*."""
@@ -307,10 +313,11 @@ class _Entries:
         starts = (self._start(entry) for entry in self.entries.values() if entry.tag == _SUBPROGRAM)
         return (start for start in starts if start >= 0)
 
-    def subprogram(self, address: int) -> Subprogram | None:
-        """What is said of the function that begins at *address*."""
-        for offset, entry in self.entries.items():
-            if entry.tag == _SUBPROGRAM and self._start(entry) == address:
+    def subprograms(self) -> Iterator[tuple[int, Subprogram]]:
+        """Where each function begins, and what is said of it; the first one counts."""
+        for offset, entry in reversed(self.entries.items()):
+            start = self._start(entry) if entry.tag == _SUBPROGRAM else -1
+            if start >= 0:
                 origin = max(self._target(entry, _ORIGIN), self._target(entry, _SPECIFICATION))
                 said = [entry, *([self.entries[origin]] if origin in self.entries else [])]
                 no_call = any(e.values.get(_CONVENTION, (0, b""))[1][:1] == bytes([_NO_CALL]) for e in said)
@@ -319,8 +326,7 @@ class _Entries:
                     form in (_EXPRESSION, *_BLOCKS) and raw[:1] and raw[0] in _IN_MEMORY for form, raw in places
                 )
                 described = bool(self.parameters) and (bool(places) or not self.parameters.get(origin))
-                return Subprogram(no_call, stored and described, self.unit.producer)
-        return None
+                yield start, Subprogram(no_call, stored and described, self.unit.producer)
 
     def _start(self, entry: _Entry) -> int:
         """Where a function begins; -1 where that is not said."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from counting import count_calls
 from tools import linker_folder, need, run, rustc
 
 from stubgen.build import StubBuilder
@@ -135,3 +136,18 @@ def test_rust(options: str, kept: bool, tmp_path: Path) -> None:
     )
     reasons = refused(list(StubBuilder(host).judge([patch], slide=0x5500000000, bind=True).decisions()))
     assert (name not in reasons) == kept, reasons
+
+
+def test_work_grows_with_the_functions_alone(tmp_path: Path) -> None:
+    """A development build in Rust, linked by mold, took minutes: its unit was read again for each function."""
+
+    def calls(count: int) -> int:
+        numbers = range(count)
+        statics = "".join(f"__attribute__((used)) static int f{n}(int x) {{ return x + {n}; }}\n" for n in numbers)
+        uses = "".join(f"int f{n}(int); int p{n}(void) {{ return f{n}(1); }}\n" for n in numbers)
+        host = linked(tmp_path, "mold", compiled(tmp_path, CLANG, "host", statics + "int main(void) {return 0;}", "-g"))
+        patch = compiled(tmp_path, GCC, "patch", uses, "-O1")
+        return count_calls(lambda: StubBuilder(host).judge([patch], slide=0x5500000000, bind=True))
+
+    few, many = calls(40), calls(160)
+    assert many < 6 * few
