@@ -16,7 +16,7 @@ from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Variable
 from stubgen.resolve.same_file import GUARD, THREAD_GUARD, Files, guards_of
-from stubgen.symbols.numbering import SEVERAL, has_sibling, numbering
+from stubgen.symbols.numbering import SEVERAL, numbering
 from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import base_name
 
@@ -186,11 +186,11 @@ def _may_be_initialised_again(pair: Pair) -> bool:
 
 
 def _has_sibling_in_patch(pair: Pair) -> bool:
-    return has_sibling(pair.variable.name, pair.variable.defined_in.symbols)
+    return pair.files.siblings.has(pair.variable.name, pair.variable.defined_in.symbols)
 
 
 def _has_sibling_in_host(pair: Pair) -> bool:
-    return any(has_sibling(pair.variable.name, table) for table in pair.host.symbol_tables)
+    return any(pair.files.siblings.has(pair.variable.name, table) for table in pair.host.symbol_tables)
 
 
 def _was_resized(pair: Pair) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stubgen.common.row import Row
@@ -29,6 +30,9 @@ LAMBDA = "it belongs to a lambda, a block or an unnamed type, which compilers nu
 SEVERAL = "has several of that name, which compilers number anew in each build"
 NESTED = "it belongs to a class or function inside a function, which compilers number anew in each build"
 
+FEW = 8
+"""Names up to which each family is looked for by itself, in a table's bytes: those searches take less than a pass."""
+
 # Patterns are compiled where they are first needed: most patches need none of these.
 _SUFFIX = rb"\.\d+\Z"
 _BLOCK = rb"_block_invoke(?:_\d+)?(?:\.|\Z)"
@@ -37,9 +41,9 @@ _ITANIUM = rb"L_?Z|L[a-z]+n?\d+E|S[0-9A-Z]*_|T\d*_|A\d+_|_\d|__\d+_|(?P<length>[
 _TYPE_INFO = rb"\A_ZT[IS](?!Z)"
 """A type's information and its name: what follows is the type."""
 _DISCRIMINATOR = rb"_\d|__\d+_"
+_LAST_OF_A_NUMBER = frozenset(b"%d" % digit for digit in range(10)) | {b"_"}
+"""The last bytes of discriminators and suffixes."""
 _V0_CLOSURE = b"NC"
-_V0_NUMBER = rb"s[0-9A-Za-z]*_|B[0-9A-Za-z]*_"
-"""A disambiguator or a back reference, which counts bytes; taken from all names alike, wherever it matches."""
 _LEGACY_HASH = rb"17h[0-9a-f]{16}E"
 _THREAD_LOCAL = b"__RUST_STD_INTERNAL_VAL"
 """What the standard library's ``thread_local!`` calls its variable, in one of two closures for all variables."""
@@ -91,33 +95,146 @@ def function_numbering(name: bytes) -> str:
     return numbering(name) or (NESTED if _plain(name).startswith(b"_ZZ") else "")
 
 
+class Siblings:
+    """Which of many variables have another one of their family in a symbol table; each table is read once.
+
+    Args:
+        names: the variables that will be asked about.
+    """
+
+    def __init__(self, names: Iterable[bytes]) -> None:
+        self._names = names
+        self._found: dict[int, tuple[NameTable, set[bytes]]] = {}  # the table is held: its identity stays its own
+
+    def has(self, name: bytes, table: NameTable) -> bool:
+        """As :func:`has_sibling` says."""
+        name = base_name(name)
+        if name not in self._families.names or len(self._families.names) <= FEW:
+            return has_sibling(name, table)
+        if id(table) not in self._found:
+            self._found[id(table)] = (table, self._families.with_others(table.names()))
+        return name in self._found[id(table)][1]
+
+    @cached_property
+    def _families(self) -> _Families:
+        return _Families(self._names)
+
+
+class _Families:
+    """The families of many names; the kinds are those of :func:`_family`."""
+
+    def __init__(self, names: Iterable[bytes]) -> None:
+        self.names: set[bytes] = set()
+        """Those that have a family, without ThinLTO's suffix."""
+        self._hashed: dict[bytes, set[bytes]] = {}  # a name of Rust's legacy mangling, less its hash -> names
+        self._shaped = _Shapes()
+        for name in map(base_name, names):
+            self._add(name)
+
+    def _add(self, name: bytes) -> None:
+        family = _family(name)
+        if family is None:
+            return
+        self.names.add(name)
+        if v0_name(name) is not None:
+            self._shaped.add(name)
+        elif (hashless := _hashless(name)) is not None:
+            self._hashed.setdefault(hashless, set()).add(name)
+
+    def with_others(self, table: Iterable[bytes]) -> set[bytes]:
+        """The names of whose family *table* has another one."""
+        found: set[bytes] = set()
+        match = re.compile(rb"(.*?)(?:" + _DISCRIMINATOR + rb"|(\.\d+))", re.DOTALL).fullmatch
+        for name in map(base_name, table):
+            numbered = match(name) if name[-1:] in _LAST_OF_A_NUMBER else None
+            if numbered is not None and numbered[1] in self.names and _takes(numbered[1], suffix=bool(numbered[2])):
+                found.add(numbered[1])
+            if self._hashed and b"17h" in name and (hashless := _hashless(name)) is not None:
+                found |= self._hashed.get(hashless, set()) - {name}
+            found |= self._shaped.others(name)
+        return found
+
+
+def _takes(name: bytes, *, suffix: bool) -> bool:
+    """Whether the others of *name*'s family have a *suffix* (C), or a discriminator (Itanium)."""
+    plain = _plain(name)
+    if v0_name(plain) is not None or legacy_hash(plain) is not None:
+        return False
+    return plain.startswith(b"_ZZ") is not suffix
+
+
+def _hashless(name: bytes) -> bytes | None:
+    """*name*, of Rust's legacy mangling, less its hash; None for others."""
+    digest = legacy_hash(name)
+    return None if digest is None else name[: digest[0]] + b"\0" + name[digest[1] :]
+
+
+class _Shapes:
+    """Names of Rust's v0 mangling by their shapes.
+
+    To take a name apart costs much more than to see whether an identifier of it is one that those looked for have.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[bool, bytes], set[bytes]] = {}
+        self._markers: set[bytes] = set()
+        self._length = re.compile(rb"(?=([1-9]\d{0,8}))").finditer
+
+    def add(self, name: bytes) -> None:
+        """Look for the others of the shape of *name*, which is one of that mangling."""
+        rust = v0_name(name)
+        if rust is not None:
+            self._names.setdefault((name.startswith(b"__R"), rust.shape), set()).add(name)
+            self._markers.add(rust.marker)
+
+    def others(self, name: bytes) -> set[bytes]:
+        """Those names, other than *name*, that have its shape."""
+        if not self._names or not name.startswith((b"_R", b"__R")) or not self._may_be_one(name):
+            return set()
+        rust = v0_name(name)
+        return set() if rust is None else self._names.get((name.startswith(b"__R"), rust.shape), set()) - {name}
+
+    def _may_be_one(self, name: bytes) -> bool:
+        """Whether *name* has an identifier, behind its length, that is a marker."""
+        return b"_R" in self._markers or any(
+            name[start : start + int(length[1])] in self._markers
+            for length in self._length(name)
+            for start in (length.end(1), length.end(1) + 1)  # an underscore may stand between
+        )
+
+
 def with_siblings(names: Iterable[bytes], tables: Iterable[NameTable]) -> set[bytes]:
     """Those of *names*, of functions, of whose family one of *tables* has another one; each is read once.
 
     Only closures and what Rust's legacy mangling tells by a hash have siblings: ordinary functions of one scope have
     names of their own.
     """
-    held: dict[bytes, set[bytes]] = {}
+    spelled: dict[bytes, set[bytes]] = {}  # a name without ThinLTO's suffix -> as it was given
     for name in names:
-        key = _numberless(name)
-        if key is not None:
-            held.setdefault(key, set()).add(name)
+        spelled.setdefault(base_name(name), set()).add(name)
+    hashed: dict[bytes, set[bytes]] = {}
+    shaped = _Shapes()
+    for name in spelled:
+        before = _before_hash(name)
+        if before is not None:
+            hashed.setdefault(before, set()).add(name)
+        elif _V0_CLOSURE in name:
+            shaped.add(name)
     found: set[bytes] = set()
-    for table in tables if held else ():
-        for name in table.names():
-            key = _numberless(name)
-            if key in held and key is not None:
-                found |= {other for other in held[key] if base_name(other) != base_name(name)}
-    return found
+    for table in tables if spelled else ():
+        for name in map(base_name, table.names()):
+            if hashed and b"17h" in name and (before := _before_hash(name)) is not None:
+                found |= hashed.get(before, set()) - {name}
+            if _V0_CLOSURE in name:
+                found |= shaped.others(name)
+    return set().union(*(spelled[name] for name in found))
 
 
-def _numberless(name: bytes) -> bytes | None:
-    """What a function's name has in common with those of its family; None where it has no family."""
-    plain = _plain(base_name(name))
-    if plain.startswith(b"_R"):
-        return re.sub(_V0_NUMBER, b"", plain) if _V0_CLOSURE in plain else None
-    hashed = plain.rfind(b"17h")
-    return plain[:hashed] if hashed > 0 and re.match(_LEGACY_HASH, plain[hashed:]) else None
+def _before_hash(name: bytes) -> bytes | None:
+    """What is in front of the hash of a function's name of Rust's legacy mangling; None for others."""
+    plain = _plain(name)
+    at = plain.rfind(b"17h")
+    return plain[:at] if at > 0 and re.match(_LEGACY_HASH, plain[at:]) else None
 
 
 def _others(family: _Family, strings: bytes) -> Iterator[bytes]:
@@ -185,8 +302,11 @@ def _legacy_family(name: bytes, plain: bytes, start: int, end: int) -> _Family |
 def _matching(name: bytes, plain: bytes, pattern: bytes, marker: bytes) -> _Family:
     """The names that match *pattern* behind what *name* has in front of its *plain* one."""
     underscore = name[: len(name) - len(plain)]
-    matches = re.compile(underscore + pattern + THINLTO_SUFFIX).fullmatch
-    return _Family(name, marker, name[: len(underscore) + 2], lambda string, begin: bool(matches(string, begin)))
+
+    def matches(string: bytes, begin: int) -> bool:
+        return re.compile(underscore + pattern + THINLTO_SUFFIX).fullmatch(string, begin) is not None
+
+    return _Family(name, marker, name[: len(underscore) + 2], matches)
 
 
 def _parts(pattern: bytes, name: bytes) -> _Parts:

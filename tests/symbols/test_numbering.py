@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
+from counting import count_calls
 from tools import need, run, rustc
 
 from stubgen.common.strings import StringTable
 from stubgen.macho.reader import Symbols
 from stubgen.macho.records import NLIST_64
-from stubgen.symbols.numbering import LAMBDA, NESTED, NUMBERED, has_sibling, numbering
+from stubgen.symbols.numbering import LAMBDA, NESTED, NUMBERED, Siblings, has_sibling, numbering, with_siblings
 
 ALONE = {
     "count": "",
@@ -138,6 +140,65 @@ def test_siblings(name: str, other: str, expected: bool) -> None:
         assert has_sibling(asked, table(names, merged=there)) is expected
         assert not has_sibling(asked, table([b"more." + n if n == there else n for n in names]))
     assert not has_sibling(asked, table([b"before", asked]))
+
+
+MANY = [f"f{number}.n".encode() for number in range(20)]
+"""So many that they are looked for in one pass."""
+
+
+@pytest.mark.parametrize(("name", "other", "expected"), CASES)
+def test_siblings_of_many(name: str, other: str, expected: bool) -> None:
+    """Each variable of a patch was a pass over the host's names: 20,000 took minutes. One pass says the same."""
+    asked, there = name.encode(), other.encode()
+    siblings = Siblings([asked, *MANY])
+    for names in ([b"before", asked, there, b"behind"], [b"before", there, asked, b"behind"]):
+        assert siblings.has(asked, table(names)) is expected
+        assert siblings.has(asked, table(names, merged=there)) is expected
+        assert not siblings.has(asked, table([b"more." + n if n == there else n for n in names]))
+        assert siblings.has(b"g.n", table([*names, b"g.n.1"]))  # nobody said that it would be asked about
+    assert not siblings.has(asked, table([b"before", asked, asked + b"x", asked + b"_x1", asked + b".x"]))
+
+
+def test_no_other_kind_of_number_makes_a_sibling() -> None:
+    """A suffix is a C static's number, and a discriminator is C++'s."""
+    siblings = Siblings([b"_ZZ1fvE1n", b"f.n", *MANY])
+    strangers = table([b"_ZZ1fvE1n.1", b"f.n_1", b"_f.n.1"])
+    assert not siblings.has(b"_ZZ1fvE1n", strangers)
+    assert not siblings.has(b"f.n", strangers)
+
+
+@pytest.mark.parametrize(
+    "naming", ["f{}.n", "_ZZ1f{:07}vE1n", "_RNvNvCs_1t8f{:07}1n", "_ZN8f{:07}1nE17h5f1e7ec8bd2e2163E"]
+)
+def test_names_are_read_once_however_many_are_asked(naming: str) -> None:
+    """Twice as many statics of functions are twice the work, not four times."""
+
+    def ask(number: int) -> None:
+        names = [naming.format(each).encode() for each in range(number)]
+        host, siblings = table(names), Siblings(names)
+        assert [name for name in names if siblings.has(name, host)] == []
+
+    few, many = (count_calls(partial(ask, number)) for number in (500, 1000))
+    assert many < 2.2 * few
+
+
+CLOSURES = [
+    ("_RNCNvCshQ9_1t3run0B3_", "_RNCNvCshQ9_1t3runs_0B3_", True),
+    ("_RNCNvCshQ9_1t4runs0B3_", "_RNCNvCshQ9_1t4runss_0B3_", True),
+    ("_RNCNvCshQ9_1t3run0B3_", "_RNCNvCshQ9_1t3rons_0B3_", False),
+    ("_RNvCshQ9_1t3run", "_RNvCshQ9_1t3runs_", False),
+    ("_ZN1t3run17h5f1e7ec8bd2e2163E", "_ZN1t3run17h2fd7f7dd4c4b01b3E", True),
+    ("_ZN1t3run17h5f1e7ec8bd2e2163E", "_ZN1t3ran17h2fd7f7dd4c4b01b3E", False),
+]
+
+
+@pytest.mark.parametrize(("name", "other", "expected"), CLOSURES)
+def test_siblings_of_functions(name: str, other: str, expected: bool) -> None:
+    """The second closure of ``runs`` was no sibling of its first, and jump tables took the one for the other."""
+    asked, there = name.encode(), other.encode()
+    for given in (there, there + b".llvm.123"):
+        assert (asked in with_siblings([asked], [table([asked, given])])) is expected
+    assert not with_siblings([asked], [table([asked, asked + b".llvm.123"])])
 
 
 RUST = """
