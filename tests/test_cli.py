@@ -89,13 +89,25 @@ def test_json_is_one_document(files: Path, words: list[str], status: int, fields
 
 
 def test_report_has_every_verdict(files: Path) -> None:
-    """``--report`` is what an engineer reads after a patch misbehaved, also when the build said no."""
+    """``--report`` is what an engineer reads after a patch misbehaved."""
     put(files, "patch.o", elf_object([undefined("f"), undefined("gone")]))
-    done = stubgen(*BUILD, "--report", "report.json", cwd=files)
-    assert done.returncode == 1
+    done = stubgen(*BUILD, "--allow-missing", "--report", "report.json", cwd=files)
+    assert done.returncode == 0
     verdicts = {d["name"]: d["verdict"] for d in json.loads((files / "report.json").read_text())["decisions"]}
     assert verdicts == {"f": "trampoline", "gone": "missing"}
-    assert not (files / "stub.o").exists()
+
+
+def test_no_report_of_a_no(files: Path) -> None:
+    """Any status but 0 means that nothing was written: the report of the patch before stays. ``--json`` has it all."""
+    put(files, "patch.o", elf_object([undefined("f"), undefined("gone")]))
+    (files / "report.json").write_text("before")
+    before = sorted(path.name for path in files.iterdir())
+    done = stubgen(*BUILD, "--report", "report.json", "--json", cwd=files)
+    assert done.returncode == 1
+    assert (files / "report.json").read_text() == "before"
+    assert sorted(path.name for path in files.iterdir()) == before
+    verdicts = {d["name"]: d["verdict"] for d in json.loads(done.stdout)["decisions"]}
+    assert verdicts == {"f": "trampoline", "gone": "missing"}
 
 
 def test_allow_missing_says_what_it_left(files: Path) -> None:

@@ -52,15 +52,14 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     decisions = decision_documents(judged.decisions()) if arguments.json or arguments.report else []
     verdicts = {"decisions": decisions, "duplicates": shared_variable_documents(judged.shared_variables)}
     checkpoint()
+    try:
+        refuse_problems(judged, allow_missing=arguments.allow_missing)
+    except SymbolRefusal as error:
+        told = {"error": {"kind": type(error).__name__, "message": str(error)}}
+        return Outcome({**told, **verdicts}, "", error.exit_status, f"error: {error}", type(error).__name__)
     outputs = Outputs()
     with outputs:
         write_report(arguments.report, {"schema": SCHEMA, "command": "build", **verdicts}, outputs)
-        try:
-            refuse_problems(judged, allow_missing=arguments.allow_missing)
-        except SymbolRefusal as error:
-            told = {"error": {"kind": type(error).__name__, "message": str(error)}}
-            kind = type(error).__name__
-            return Outcome({**told, **verdicts}, "", error.exit_status, f"error: {error}", kind, outputs=outputs)
         built = builder.emit(judged, bti=arguments.bti)
         checkpoint()
         copies = _stage(built, arguments, outputs)

@@ -109,7 +109,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         metavar="SYM",
         help="the patch's link has --wrap=SYM (link finds it in the captured command)",
     )
-    parser.add_argument("--report", metavar="FILE", help="write every verdict as JSON")
+    parser.add_argument("--report", metavar="FILE", help="write every verdict as JSON, of a patch that was made")
     parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
 
 

@@ -72,7 +72,9 @@ class ElfReach(Reach):
     def _near(self, number: int, piece: int) -> Iterator[int]:
         """The byte offsets in its own section that a function refers to by what the assembler filled in."""
         start = (piece & (1 << PLACE_SHIFT) - 1) - 1
-        end = max((end for begin, end in self._functions[number] if begin == start), default=start)
+        functions = self._functions[number]
+        position = bisect_right(functions, (start, 1 << 64)) - 1
+        end = functions[position][1] if position >= 0 and functions[position][0] == start else start
         content = bytes(self.file.content(self.file.sections[number])[start:end])
         for place, word in enumerate(memoryview(content[: len(content) & ~3]).cast("I")):
             for mask, wanted, at, bits in NEAR:

@@ -9,10 +9,13 @@ told.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from stubgen.image import Candidate, Image, Kind, Variable
 from stubgen.resolve.storage import moves
+from stubgen.symbols.numbering import FEW
 
 _NUMBERED = rb"(?P<base>[A-Za-z_$][\w$]*)\.\d+"
 
@@ -43,7 +46,8 @@ def _statics(host: Image, bases: set[bytes]) -> list[Candidate]:
     markers = [base + b"." for base in bases]
     found = {}
     for number, table in enumerate(host.symbol_tables):
-        for each in host.candidates(number, table.find_indexes((), markers), lambda name: base_of(name) in bases):
+        indexes: Iterable[int] = table.find_indexes((), markers) if len(markers) <= FEW else range(len(table))
+        for each in host.candidates(number, indexes, lambda name: base_of(name) in bases):
             if each.kind is Kind.DATA and each.local and each.size:
                 found[each.address] = each
     return [found[address] for address in sorted(found)]
@@ -63,29 +67,16 @@ class _Uses:
         users = self._own_users()
         known = self._their_users({function for functions in users.values() for function in functions})
         found: dict[bytes, Candidate] = {}
-        for base in {base_of(name) for name in users}:
-            family = {name: functions for name, functions in users.items() if base_of(name) == base}
+        families: dict[bytes, dict[bytes, set[bytes]]] = {}
+        for name, functions in users.items():
+            families.setdefault(base_of(name), {})[name] = functions
+        statics: dict[bytes, dict[int, Candidate]] = {}
+        for each in self.theirs:
+            statics.setdefault(base_of(each.name), {})[each.address] = each
+        for base, family in families.items():
             if all(function in known for functions in family.values() for function in functions):
-                found |= self._agreed_of(base, family, known)
+                found |= _agreed_of(family, statics.get(base, {}), known)
         return found
-
-    def _agreed_of(
-        self, base: bytes, family: Mapping[bytes, set[bytes]], known: Mapping[bytes, set[int]]
-    ) -> dict[bytes, Candidate]:
-        """Of one base name: each of the patch's with the one that its functions use in the host."""
-        statics = {each.address: each for each in self.theirs if base_of(each.name) == base}
-        meant: dict[bytes, set[int]] = {}
-        for name, functions in family.items():
-            uses = [known[function] & statics.keys() for function in functions]
-            alone = all(sum(function in other for other in family.values()) == 1 for function in functions)
-            if alone and uses and all(len(each) == 1 for each in uses):
-                meant[name] = set().union(*uses)
-        claimed = [address for addresses in meant.values() for address in addresses]
-        return {
-            name: statics[next(iter(addresses))]
-            for name, addresses in meant.items()
-            if len(addresses) == 1 and claimed.count(next(iter(addresses))) == 1
-        }
 
     def _own_users(self) -> dict[bytes, set[bytes]]:
         """The patch's statics -> the functions of its object that refer to them."""
@@ -104,16 +95,37 @@ class _Uses:
     def _their_users(self, functions: set[bytes]) -> dict[bytes, set[int]]:
         """Those of *functions* that the host has once -> the addresses of the statics that they use."""
         found: dict[bytes, set[int]] = {}
-        places = [(each.address, each.address + each.size) for each in self.theirs]
+        starts = [each.address for each in self.theirs]  # ascending
         for name, found_there in self.host.find(functions).items():
             pool = [each for each in found_there if not each.local or each.file == self.own[0].file]
             same = {each.address: each for each in pool if each.kind is Kind.FUNCTION}
             if len(same) != 1 or name not in functions:
                 continue
             ((start, function),) = same.items()
-            moved = moves(self.host, start, function.size)
-            found[name] = {begin for begin, end in places if any(begin <= address < end for address, _ in moved)}
+            moved = {address for address, _ in moves(self.host, start, function.size)}
+            nearest = [self.theirs[at - 1] for address in moved if (at := bisect_right(starts, address))]
+            used = {each.address: each.address + each.size for each in nearest}
+            found[name] = {begin for begin, end in used.items() if any(begin <= address < end for address in moved)}
         return found
+
+
+def _agreed_of(
+    family: Mapping[bytes, set[bytes]], statics: Mapping[int, Candidate], known: Mapping[bytes, set[int]]
+) -> dict[bytes, Candidate]:
+    """Of one base name: each of the patch's with the one of the host's *statics* that its functions use there."""
+    users = Counter(function for functions in family.values() for function in functions)
+    meant: dict[bytes, set[int]] = {}
+    for name, functions in family.items():
+        uses = [known[function] & statics.keys() for function in functions]
+        alone = all(users[function] == 1 for function in functions)
+        if alone and uses and all(len(each) == 1 for each in uses):
+            meant[name] = set().union(*uses)
+    claimed = Counter(address for addresses in meant.values() for address in addresses)
+    return {
+        name: statics[next(iter(addresses))]
+        for name, addresses in meant.items()
+        if len(addresses) == 1 and claimed[next(iter(addresses))] == 1
+    }
 
 
 def _plain(function: bytes) -> bytes:
