@@ -154,7 +154,11 @@ class _OtherNames(NamedTuple):
 def _other_names(editor: ObjectEditor, bindable: Mapping[int, Bindable]) -> _OtherNames:
     symbols = editor.symbols
     found = _OtherNames({}, {})
-    kept = {i: name for i, (name, target, _) in bindable.items() if target.kept and symbols.n_sect[i]}
+    kept = {
+        index: name  # a common is in no section, whatever its n_sect says
+        for index, (name, target, _) in bindable.items()
+        if target.kept and symbols.n_type[index] & c.N_TYPE == c.N_SECT
+    }
     if not kept:
         return found
     defined = sorted(

@@ -11,16 +11,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Variable
 from stubgen.resolve.same_file import GUARD, THREAD_GUARD, Files, guards_of
-from stubgen.symbols.numbering import SEVERAL, numbering
+from stubgen.symbols.numbering import SEVERAL, Siblings, numbering
 from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import base_name
 
 _TYPE = (b"_ZTS", b"_ZTI")  # Itanium C++ ABI 5.1.4.1: a type's name and information
+_SIBLINGS: WeakKeyDictionary[Files, Siblings] = WeakKeyDictionary()
 _MERGED = rb"_MergedGlobals(\.|\Z)"
 
 
@@ -185,12 +187,21 @@ def _may_be_initialised_again(pair: Pair) -> bool:
     return not pair.variable.thread_local and bool(pair.initialiser)
 
 
+def _siblings(files: Files) -> Siblings:
+    """Which of the patch's variables are numbered, by the others of their families; the same for all of them."""
+    if files not in _SIBLINGS:
+        names = {variable.name for image in files.patch for variable in image.variables()}
+        _SIBLINGS[files] = Siblings(names)
+    return _SIBLINGS[files]
+
+
 def _has_sibling_in_patch(pair: Pair) -> bool:
-    return pair.files.siblings.has(pair.variable.name, pair.variable.defined_in.symbols)
+    return _siblings(pair.files).has(pair.variable.name, pair.variable.defined_in.symbols)
 
 
 def _has_sibling_in_host(pair: Pair) -> bool:
-    return any(pair.files.siblings.has(pair.variable.name, table) for table in pair.host.symbol_tables)
+    siblings = _siblings(pair.files)
+    return any(siblings.has(pair.variable.name, table) for table in pair.host.symbol_tables)
 
 
 def _was_resized(pair: Pair) -> bool:

@@ -19,7 +19,6 @@ from stubgen.image import Candidate, Image, Kind
 if TYPE_CHECKING:
     from stubgen.resolve.initialisers import Initialisers
     from stubgen.resolve.storage import Storage
-    from stubgen.symbols.numbering import Siblings
 
 GUARD, THREAD_INITIALISER = b"_ZGV", b"_ZTH"  # Itanium C++ ABI 5.1.5.1 and 5.1.5.2
 THREAD_GUARD = b"__tls_guard"
@@ -83,13 +82,6 @@ class Files:
                 spelled.update((prefix + guard, guard) for guard in (*guards_of(name), THREAD_GUARD))
         found = self.host.find(spelled) if spelled else {}
         return {spelled[name]: pool for name, pool in found.items() if pool}
-
-    @cached_property
-    def siblings(self) -> Siblings:
-        """Which of the patch's variables are numbered, by the others of their families."""
-        from stubgen.symbols.numbering import Siblings
-
-        return Siblings({variable.name for image in self.patch for variable in image.variables()})
 
     def why_not_by_name(self, file: bytes, candidate: Candidate) -> str:
         """Why the names alone say that a local symbol of the host is not from the patch's *file*; empty if they do not.

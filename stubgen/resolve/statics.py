@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from stubgen.image import Candidate, Image, Kind, Variable
 from stubgen.resolve.storage import moves
-from stubgen.symbols.numbering import FEW
 
+_FEW = 8
+"""Names up to which each is looked for by itself, in a table's bytes: those searches take less than a pass."""
 _NUMBERED = rb"(?P<base>[A-Za-z_$][\w$]*)\.\d+"
 
 
@@ -46,7 +47,7 @@ def _statics(host: Image, bases: set[bytes]) -> list[Candidate]:
     markers = [base + b"." for base in bases]
     found = {}
     for number, table in enumerate(host.symbol_tables):
-        indexes: Iterable[int] = table.find_indexes((), markers) if len(markers) <= FEW else range(len(table))
+        indexes: Iterable[int] = table.find_indexes((), markers) if len(markers) <= _FEW else range(len(table))
         for each in host.candidates(number, indexes, lambda name: base_of(name) in bases):
             if each.kind is Kind.DATA and each.local and each.size:
                 found[each.address] = each

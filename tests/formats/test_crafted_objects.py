@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from synthetic import Sym, elf_host, elf_object, macho_object, put, undefined
+from synthetic import Sym, elf_host, elf_object, macho_host, macho_object, put, undefined
+from tools import need, run
 
 from stubgen.build import StubBuilder
+from stubgen.cli import main
+from stubgen.common.view import sleb128, uleb128
 from stubgen.elf.editor import ObjectEditor as ElfEditor
 from stubgen.elf.reader import ElfFile
 from stubgen.elf.records import EHDR, PHDR, SHDR, SYM
@@ -83,10 +86,10 @@ def test_a_common_with_a_section_is_a_common(tmp_path: Path) -> None:
 def test_numbers_of_more_than_64_bits_are_malformed() -> None:
     """Ten bytes hold 70 bits; what did not fit ended in a traceback, and so did the least of all numbers."""
     unsigned, signed = 0x0F, 0x0D  # DW_FORM_udata, DW_FORM_sdata
-    assert dwarf._value(b"\xff" * 9 + b"\x01", 0, unsigned) == (b"\xff" * 8, 10)
-    assert dwarf._value(b"\x80" * 9 + b"\x7f", 0, signed) == (bytes(7) + b"\x80", 10)
+    assert dwarf.read_value(b"\xff" * 9 + b"\x01", 0, unsigned) == (b"\xff" * 8, 10)
+    assert dwarf.read_value(b"\x80" * 9 + b"\x7f", 0, signed) == (bytes(7) + b"\x80", 10)
     with pytest.raises(MalformedInput, match="more than 64 bits"):
-        dwarf._value(b"\xff" * 9 + b"\x7f", 0, unsigned)
+        dwarf.read_value(b"\xff" * 9 + b"\x7f", 0, unsigned)
 
 
 def sections(*rows: tuple[int, int, bytes, int, int, int]) -> bytes:
@@ -214,3 +217,89 @@ def test_a_hash_chain_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
         _ = ElfFile(library(10, 5000, ends=False), "x").dynamic_symbols
     with pytest.raises(MalformedInput, match="has 20000 segments"):
         ElfFile(library(20_000, 10, ends=True), "x")
+
+
+COUNTS = """
+int first; int second; static int own;
+int changed(int x) { own += x; first += x; second += first; return second + own; }
+"""
+
+
+def commons(folder: Path, name: str) -> tuple[Path, Path]:
+    """A program with two commons, and a patch of the same file."""
+    (folder / "a.c").write_text(f"{COUNTS} int main(void) {{ return changed(1); }}")
+    target = {"elf": "aarch64-linux-gnu", "macho": "arm64-apple-macos13"}[name]
+    run(
+        [need("clang-19"), f"--target={target}", "-O1", "-g", "-fPIC", "-fcommon", "-c", "a.c", "-o", "a.o"], cwd=folder
+    )
+    if name == "elf":
+        run([need("aarch64-linux-gnu-gcc"), "a.o", "-o", "program"], cwd=folder)
+    else:
+        words = ["-arch", "arm64", "-platform_version", "macos", "13", "13", "-undefined", "dynamic_lookup"]
+        run([need("ld64.lld-19"), *words, "a.o", "-o", "program"], cwd=folder)
+    return folder / "program", folder / "a.o"
+
+
+def with_sections(content: bytes) -> bytes:
+    """A Mach-O object whose commons name a section, which has no meaning."""
+    changed = bytearray(content)
+    at, count = struct.unpack_from("<II", content, command(content, m.LC_SYMTAB) + 8)
+    for entry in range(at, at + 16 * count, 16):
+        if content[entry + 4] == m.N_UNDF | m.N_EXT and content[entry + 8 : entry + 16] != bytes(8):
+            changed[entry + 5] = 1
+    assert changed != content
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("case", ["elf", "macho", "macho, of a section"])
+def test_several_commons_are_kept(tmp_path: Path, case: str) -> None:
+    """Each is the host's, where an object has several; one with a section's number ended in a KeyError."""
+    program, patch = commons(tmp_path, case.partition(",")[0])
+    if "section" in case:
+        patch.write_bytes(with_sections(patch.read_bytes()))
+    builder = StubBuilder(program)
+    judged = builder.judge([patch], slide=0x10000, bind=True, keep_state=True)
+    assert [variable.forwarded for variable in judged.shared_variables] == [True] * 3
+    assert builder.emit(judged).bound is not None
+
+
+def test_data_in_code_beyond_the_file(tmp_path: Path) -> None:
+    """Where sections move the table of data in code moves with them; one that is not there ended in a traceback."""
+    program, patch = commons(tmp_path, "macho")
+    content = patch.read_bytes()
+    patch.write_bytes(edited(content, "<I", command(content, m.LC_BUILD_VERSION), m.LC_DATA_IN_CODE))
+    builder = StubBuilder(program)
+    judged = builder.judge([patch], slide=0x10000, bind=True, keep_state=True)
+    with pytest.raises(MalformedInput, match="data in code needs bytes"):
+        builder.emit(judged)
+
+
+@pytest.mark.parametrize("read", [uleb128, sleb128])
+def test_a_number_without_an_end_is_malformed(read: Callable[[bytes, int, str], tuple[int, int]]) -> None:
+    """All readers of such numbers share these two."""
+    assert read(b"\xff" * 9 + b"\x01", 0, "it")[1] == 10
+    for raw, sentence in ((b"\x80" * 10 + b"\x00", "more than 64 bits"), (b"\x80\x80", "in the middle of a number")):
+        with pytest.raises(MalformedInput, match=sentence):
+            read(raw, 0, "it")
+
+
+TOP = (1 << 64) - 8
+
+
+@pytest.mark.parametrize("format_name", ["elf", "macho"])
+def test_symbols_near_the_last_address(format_name: str, tmp_path: Path) -> None:
+    """A slide added to such an address has more than 64 bits: one sentence, and nothing written."""
+    make = {
+        "elf": (elf_host([Sym("main", 0x10100), Sym("f", TOP)]), elf_object([undefined("f")])),
+        "macho": (edited_value(macho_host({"_main": 0, "_f": 8}), TOP), macho_object({}, ["_f"])),
+    }[format_name]
+    host, patch = put(tmp_path, "host", make[0]), put(tmp_path, "p.o", make[1])
+    words = ["build", "--host", host, "--slide", "0x5500000000", patch, "-o", str(tmp_path / "stub.o")]
+    assert main([*words, "--bound-dir", str(tmp_path / "bound")]) in (1, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["host", "p.o"]
+
+
+def edited_value(content: bytes, value: int) -> bytes:
+    """A Mach-O file whose last symbol is elsewhere."""
+    at, count = struct.unpack_from("<II", content, command(content, m.LC_SYMTAB) + 8)
+    return edited(content, "<Q", at + 16 * count - 8, value)
