@@ -474,7 +474,9 @@ class ElfRun(Run[ObjectEditor, Table]):
                 f"it counts from {section.name}, which is laid out otherwise in the host; compile with "
                 f"-fno-section-anchors"
             )
-        option = "-mno-global-merge" if MERGED in section.name else "-fdata-sections"
+        option = "-fdata-sections"
+        if MERGED in section.name:
+            option = "-mno-global-merge (rustc: -C llvm-args=-enable-global-merge=false)"
         return f"it counts from {section.name}, which holds more than this variable; compile with {option}"
 
     def bind_address(self, site: Site[Table]) -> bool:

@@ -151,7 +151,8 @@ def test_variables_that_llvm_merged_are_refused_with_the_option_that_helps(progr
         merged = program.link(live, program.compile("state_patch", *options, compiler="clang"), "m.so", "--keep-state")
         assert merged["status"] == 1
         assert "_MergedGlobals" in merged["error"]["message"]  # type: ignore[index]
-        assert "compile with -mno-global-merge" in merged["error"]["message"]  # type: ignore[index]
+        advice = "compile with -mno-global-merge (rustc: -C llvm-args=-enable-global-merge=false)"
+        assert advice in merged["error"]["message"]  # type: ignore[index]
         patch = program.compile("state_patch", *options, "-mno-global-merge", compiler="clang")
         assert program.link(live, patch, "patch.so", "--keep-state")["status"] == 0
         assert live.patch(program.folder / "patch.so").split()[0] == "212"
