@@ -48,7 +48,7 @@ RELATIVE = (
 _FIELDS = sorted({(instruction.first, instruction.bits) for instruction in RELATIVE})
 _GOT_PAGES = 8  # ldr's scaled immediate reaches 32 KiB: GCC's -fpic counts from the GOT's first page
 _NO_REGISTERS = 0xFFFFFFFF & ~REGISTERS
-_WINDOW = 1 << 14  # words of a function before an access in which its page may be loaded
+_WINDOW = 1 << 15  # bytes before an access in which its page may be loaded, at least
 
 
 class Hit(Row):
@@ -139,8 +139,8 @@ class Accesses:
         flows: dict[int, _Flow] = {}
         for place, word in self._additions(content, code.address):
             targets, base = self._wanted[word & _NO_REGISTERS], word >> 5 & 0x1F
-            first, last = bounds(place)
-            first = max(first, place - 4 * _WINDOW, code.address)
+            first, last = _window(place, *bounds(place))
+            first = max(first, code.address)
             loaded = pages[bisect_left(places, first) : bisect_left(places, last)]
             for page in {page for _, register, page in loaded if register == base and page in targets}:
                 flow = flows.get(first)
@@ -181,6 +181,15 @@ def _page(word: int, place: int) -> int:
     """The page that ``adrp`` *word* at *place* makes."""
     count = (word >> 5 & 0x7FFFF) << 2 | word >> 29 & 3
     return (place & -PAGE_BYTES) + PAGE_BYTES * (count - (count >> 20 << 21))
+
+
+def _window(place: int, first: int, last: int) -> tuple[int, int]:
+    """The part of a function, from *first* to *last*, in which a page for what is at *place* is looked for.
+
+    Large ones are cut into a few parts, so that what is found out of one serves many places in it.
+    """
+    start = first + max((place - first) // _WINDOW - 1, 0) * _WINDOW
+    return start, min(last, start + 3 * _WINDOW)
 
 
 class _Flow:
