@@ -30,15 +30,21 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
         "--table-format", choices=FORMATS, default="subsecond", help="whose jump table (default: subsecond)"
     )
     parser.add_argument(
-        "--lib", default="", metavar="PATH", help="where the patch is on the target (default: the file)"
+        "--lib", default="", metavar="PATH", help="jump table: where the patch is on the target (default: the file)"
     )
     parser.add_argument(
-        "--all", action="store_true", help="functions that did not change, and lead to none that did, are in it too"
+        "--all",
+        action="store_true",
+        help="jump table: functions that did not change, and lead to none that did, are in it too",
     )
     parser.add_argument(
-        "--strict", action="store_true", help="refuse where nobody can tell which of the host's functions one replaces"
+        "--strict",
+        action="store_true",
+        help="jump table: refuse where nobody can tell which of the host's functions one replaces",
     )
-    parser.add_argument("--pid", type=address, metavar="N", help="devserver: the process that the message is for")
+    parser.add_argument(
+        "--pid", type=address, metavar="N", help="jump table for devserver: the process that the message is for"
+    )
 
 
 def table_options(arguments: argparse.Namespace) -> TableOptions:
