@@ -108,7 +108,7 @@ def test_a_pinned_version_is_the_one_that_runs(program: Program, tmp_path: Path)
         ("limit", "slot"),
     }
     listed = stubgen("inspect", "--json", tmp_path / "patch.so")
-    assert {stub["name"] for stub in json.loads(listed.stdout)["stubs"]} == {"rate", "rate@V1.0"}
+    assert {stub["name"] for stub in json.loads(listed.stdout)["stubs"]} == {"main", "rate", "rate@V1.0"}
 
 
 def test_the_check_holds_each_version_to_its_own_address(program: Program, tmp_path: Path) -> None:
