@@ -43,7 +43,7 @@ def suite(*arguments: str | Path, path: str | None = None) -> subprocess.Complet
 
 def test_a_quick_run(tmp_path: Path) -> None:
     """Numbers that nobody can make again are worth nothing: every workload runs, and its files say the same."""
-    need("clang-19", "aarch64-linux-gnu-as", "llvm-nm-19", "ld.lld-19")
+    need("clang-19", "aarch64-linux-gnu-as", "llvm-nm-19", "ld.lld-19", "ld64.lld-19")
     for module, package in (("elftools", "pyelftools"), ("macholib", "macholib"), ("lief", "lief")):
         need_module(module, package)
     rust_peer()
@@ -58,7 +58,7 @@ def test_a_quick_run(tmp_path: Path) -> None:
         for name, text in line.items():
             assert text == ("" if row[name] is None else str(row[name]))
         assert (row["median_seconds"] is None) == (not row["rounds"])
-    measured = {"emission", "whole path", "commands", "planning", "reading"} | {"serve"}
+    measured = {"emission", "whole path", "commands", "planning", "reading"} | {"serve", "statics"}
     assert {row["workload"] for row in rows} == measured
     assert {goal["verdict"] for goal in document["goals"]} == {"not measured"}  # they are about other sizes
     for name in ("results.json", "results.csv", "tables.md", "emission.svg"):

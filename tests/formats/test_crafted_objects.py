@@ -303,3 +303,13 @@ def edited_value(content: bytes, value: int) -> bytes:
     """A Mach-O file whose last symbol is elsewhere."""
     at, count = struct.unpack_from("<II", content, command(content, m.LC_SYMTAB) + 8)
     return edited(content, "<Q", at + 16 * count - 8, value)
+
+
+def test_an_object_without_sections_grows() -> None:
+    """There is no section to move, and its table of symbols still has room for one more."""
+    bare = edited(edited(macho_object({}, ["_g"]), "<I", 32 + 64, 0), "<I", 32 + 4, 152)
+    editor = MachOEditor(MachOFile(bare, "x"))
+    editor.add_undefined(b"_h")
+    symbols = MachOFile(bytes(editor.finish()), "y").symbols
+    assert symbols is not None
+    assert list(symbols.names()) == [b"_g", b"_h"]
