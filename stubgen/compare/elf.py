@@ -16,7 +16,6 @@ from stubgen.elf.fixups import Bound, Fixups
 from stubgen.elf.reader import Section
 from stubgen.elf.relocations import Relocations
 from stubgen.errors import MalformedInput
-from stubgen.image import Kind
 from stubgen.image.elf import ElfImage
 from stubgen.symbols.versions import split_version
 
@@ -196,30 +195,10 @@ class ElfPlaces(HostPlaces):
     """A linked ELF image, as far as its fields lead."""
 
     def __init__(self, image: ElfImage) -> None:
-        self.image = image
+        super().__init__(image)
         self.file = image.file
         self.fixups = Fixups(image.file)
         self.frames = LinkedFrames(image.file)
-        self._found: dict[bytes, list[tuple[int, int]]] = {}
-        self._imports: set[bytes] = set()
-
-    def learn(self, names: Iterable[bytes]) -> None:
-        wanted = {name for name in names if name not in self._found}
-        found = self.image.find(wanted) if wanted else {}
-        for name in wanted:
-            candidates = found.get(name, [])
-            places = {(c.address, c.size) for c in candidates if c.kind is not Kind.IMPORT}
-            self._found[name] = sorted(places)
-            if len(places) < len(candidates) and any(c.kind is Kind.IMPORT for c in candidates):
-                self._imports.add(name)
-
-    def addresses(self, name: bytes) -> Sequence[tuple[int, int]]:
-        self.learn([name])
-        return self._found[name]
-
-    def has_import(self, name: bytes) -> bool:
-        self.learn([name])
-        return name in self._imports
 
     def read(self, address: int, size: int) -> memoryview | None:
         for segment in self.file.segments:
@@ -238,15 +217,9 @@ class ElfPlaces(HostPlaces):
     def holders(self, wanted: Collection[int], names: Collection[bytes]) -> Iterator[tuple[int, int | bytes]]:
         return self.fixups.holders(wanted, names)
 
-    def behind(self, address: int) -> int | Imported:
-        for _ in range(3):  # a veneer may lead to a PLT's entry
-            raw = self.read(address, 20) or self.read(address, 16)  # the last entry may end the segment
-            words = [] if raw is None else list(column("I", raw))
-            step = self._step(address, words) if words else None
-            if step is None or isinstance(step, Imported):
-                return address if step is None else step
-            address = step
-        return address
+    def step(self, address: int) -> int | Imported | None:
+        raw = self.read(address, 20) or self.read(address, 16)  # the last entry may end the segment
+        return None if raw is None else self._step(address, list(column("I", raw)))
 
     def _step(self, address: int, words: list[int]) -> int | Imported | None:
         """Where a PLT's entry or a veneer of *words* leads; None if it is none."""

@@ -10,7 +10,6 @@ from stubgen.common.columns import column
 from stubgen.compare.fields import SIZES, Form, Says, read_field
 from stubgen.compare.parts import HostPlaces, Imported, ObjectParts, Part, Sort, Target, Use
 from stubgen.errors import MalformedInput
-from stubgen.image import Kind
 from stubgen.image.macho import MachOImage
 from stubgen.macho import constants as c
 from stubgen.macho import relocations as r
@@ -233,28 +232,9 @@ class MachOPlaces(HostPlaces):
     """A linked Mach-O image, as far as its fields lead."""
 
     def __init__(self, image: MachOImage) -> None:
-        self.image = image
+        super().__init__(image)
         self.file = image.file
         self.fixups = Fixups(image.file)
-        self._found: dict[bytes, list[tuple[int, int]]] = {}
-        self._imports: set[bytes] = set()
-
-    def learn(self, names: Iterable[bytes]) -> None:
-        wanted = {name for name in names if name not in self._found}
-        found = self.image.find(wanted) if wanted else {}
-        for name in wanted:
-            candidates = found.get(name, [])
-            self._found[name] = sorted({(one.address, 0) for one in candidates if one.kind is not Kind.IMPORT})
-            if any(one.kind is Kind.IMPORT for one in candidates):
-                self._imports.add(name)
-
-    def addresses(self, name: bytes) -> Sequence[tuple[int, int]]:
-        self.learn([name])
-        return self._found[name]
-
-    def has_import(self, name: bytes) -> bool:
-        self.learn([name])
-        return name in self._imports
 
     def read(self, address: int, size: int) -> memoryview | None:
         for segment in self.file.segments:
@@ -269,14 +249,9 @@ class MachOPlaces(HostPlaces):
     def holders(self, wanted: Collection[int], names: Collection[bytes]) -> Iterator[tuple[int, int | bytes]]:
         return self.fixups.holders(wanted, names)
 
-    def behind(self, address: int) -> int | Imported:
-        for _ in range(3):  # a thunk may lead to a stub
-            raw = self.read(address, 12)
-            step = None if raw is None else self._step(address, column("I", raw))
-            if step is None or isinstance(step, Imported):
-                return address if step is None else step
-            address = step
-        return address
+    def step(self, address: int) -> int | Imported | None:
+        raw = self.read(address, 12)
+        return None if raw is None else self._step(address, column("I", raw))
 
     def _step(self, address: int, words: Sequence[int]) -> int | Imported | None:
         """Where a stub or a thunk of *words* leads; None if it is none."""

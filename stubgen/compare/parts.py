@@ -8,6 +8,7 @@ from enum import Enum
 
 from stubgen.common.row import Row
 from stubgen.compare.fields import Form
+from stubgen.image import Image, Kind
 
 
 class Sort(Enum):
@@ -95,17 +96,43 @@ class Imported(Row):
 class HostPlaces(ABC):
     """The host, as far as its fields lead."""
 
-    @abstractmethod
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self._found: dict[bytes, list[tuple[int, int]]] = {}
+        self._imports: set[bytes] = set()
+
     def learn(self, names: Iterable[bytes]) -> None:
         """Look *names* up, all in one pass."""
+        wanted = {name for name in names if name not in self._found}
+        found = self.image.find(wanted) if wanted else {}
+        for name in wanted:
+            candidates = found.get(name, [])
+            self._found[name] = sorted({(one.address, one.size) for one in candidates if one.kind is not Kind.IMPORT})
+            if any(one.kind is Kind.IMPORT for one in candidates):
+                self._imports.add(name)
 
-    @abstractmethod
     def addresses(self, name: bytes) -> Sequence[tuple[int, int]]:
         """Where the symbols of that name are: (virtual address, bytes or 0 where the format does not say)."""
+        self.learn([name])
+        return self._found[name]
 
-    @abstractmethod
     def has_import(self, name: bytes) -> bool:
         """Whether a library of the host supplies *name*."""
+        self.learn([name])
+        return name in self._imports
+
+    def behind(self, address: int) -> int | Imported:
+        """Where a branch to virtual *address* ends: behind a PLT's entry or a linker's veneer, else there."""
+        for _ in range(3):  # a veneer may lead to a PLT's entry
+            step = self.step(address)
+            if step is None or isinstance(step, Imported):
+                return address if step is None else step
+            address = step
+        return address
+
+    @abstractmethod
+    def step(self, address: int) -> int | Imported | None:
+        """Where the PLT's entry or veneer at virtual *address* leads; None if it is none."""
 
     @abstractmethod
     def read(self, address: int, size: int) -> memoryview | None:
@@ -121,10 +148,6 @@ class HostPlaces(ABC):
 
         And which.
         """
-
-    @abstractmethod
-    def behind(self, address: int) -> int | Imported:
-        """Where a branch to virtual *address* ends: behind a PLT's entry or a linker's veneer, else there."""
 
     @abstractmethod
     def thread_entry(self, address: int) -> int | None:
