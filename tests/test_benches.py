@@ -178,7 +178,7 @@ def test_the_index_is_there_when_it_is_said_to_be(bench: Bench) -> None:
     fresh, present, off = [contender for contender in case.contenders if contender.tool == OURS]
 
     def indexes(step: str) -> list[Path]:
-        return list(whole_path.index_folder(bench, step).glob("*.index"))
+        return list(whole_path.index_folder(bench, step).rglob("*.index"))
 
     for _ in range(2):
         fresh.prepare()
