@@ -70,20 +70,21 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     written = {"stub": arguments.stub, "override_map": arguments.override_map, "map": arguments.map}
     written["jump_table"] = arguments.jump_table
     keep_outputs_apart(arguments, **written)
-    captured = _captured(arguments)
-    keep_outputs_apart(arguments, captured.files(), **written)
     options, wanted = judge_options(arguments), _table_options(arguments)
+    builder = StubBuilder(
+        arguments.host,
+        symbols=arguments.symbols,
+        build_id=arguments.build_id,
+        cache=arguments.cache,
+        session=session,
+    )
+    captured = _captured(arguments)  # by default that of the host, so it is the host's path that may be wrong
+    keep_outputs_apart(arguments, captured.files(), **written)
     outputs = Outputs()
     with outputs, tidy_at_signals():
         linked = stage_patch(
             outputs,
-            StubBuilder(
-                arguments.host,
-                symbols=arguments.symbols,
-                build_id=arguments.build_id,
-                cache=arguments.cache,
-                session=session,
-            ),
+            builder,
             captured,
             arguments.objects,
             arguments.output,

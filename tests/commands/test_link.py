@@ -49,6 +49,16 @@ def gone(pid: int) -> bool:
         return True
 
 
+def test_a_wrong_host_is_said_to_be_wrong(project: Path) -> None:
+    """The record is looked up by the host's name: "no captured link wrote it" sends people to look there."""
+    command = link("captured", "patch.so")
+    command[command.index("host")] = "hots"
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (3, "hotpatch-stubgen: error: hots: no such file\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda n: n.name)
 def test_a_link_that_is_ended_leaves_nothing(project: Path, number: signal.Signals) -> None:
     """An editor that cancels a build ends it by a signal: a folder a save, and a linker that goes on, would pile up."""
