@@ -133,3 +133,30 @@ def test_a_host_without_the_anchor_is_refused(tmp_path: Path) -> None:
     assert "--export-dynamic-symbol=main" in str(document)
     assert not (tmp_path / "patch.so").exists()
     assert not (tmp_path / "table.json").exists()
+
+
+def test_a_strict_table_is_whole_or_refused(tmp_path: Path) -> None:
+    """Two files of the host have the edited function's name, and nothing says which is meant: it would stay old."""
+    gcc, objects = str(need(GCC)), {}
+    twin = tmp_path / "twin" / "table_app.c"
+    twin.parent.mkdir()
+    twin.write_text("__attribute__((noinline, used)) static int tax(int n) { return -n; }\n")
+    for name, source in (
+        ("table_runtime", PROGRAMS / "table_runtime.c"),
+        ("table_app", PROGRAMS / "table_app.c"),
+        ("twin", twin),
+    ):
+        objects[name] = tmp_path / f"{name}.o"
+        run([gcc, "-c", "-O1", "-fPIC", source, "-o", objects[name]])
+    exported = "-Wl,--export-dynamic-symbol=main"
+    program = Program(*link_host(tmp_path, objects, next(iter(LINKERS)), exported, "-Wl,--no-gc-sections"), tmp_path)
+    patch = program.edited("n < 3 ? 2 : 3", "n < 3 ? 20 : 3")
+    with LiveHost(program.host) as live:
+        refused = program.link(patch, "patch.so", live.anchor, "--strict")
+        written = [name for name in ("patch.so", "table.json") if (tmp_path / name).exists()]
+        told = program.link(patch, "patch.so", live.anchor)
+        live.end()
+    assert refused["status"] == 1
+    assert "tax" in str(refused["error"])
+    assert written == []
+    assert [row["name"] for row in told["left_out"]] == ["tax"]  # type: ignore[attr-defined]
