@@ -356,10 +356,9 @@ class Image(ABC):
             MalformedInput: the name of any symbol lies beyond the string table.
         """
 
+    @abstractmethod
     def holds_labels(self, variable: Variable) -> bool:
-        """Whether a variable of this object begins with addresses within functions (``&&label``): ELF alone tells."""
-        del variable
-        return False
+        """Whether a variable of this object holds addresses within functions (``&&label``)."""
 
     @abstractmethod
     def contents(self, names: Collection[bytes]) -> Iterator[Content]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -439,6 +439,40 @@ class MachOImage(Image):
             if name.startswith(_TYPE_NAME):
                 raw = raw[: raw.find(0) + 1]
             yield Content(name, raw, {}, opaque or not raw)
+
+    def holds_labels(self, variable: Variable) -> bool:
+        end = self._next_symbol(variable.place)
+        last = variable.place + 8 if end is None else end
+        first = bisect_left(self._label_places, variable.place)
+        return first < len(self._label_places) and self._label_places[first] < last
+
+    @cached_property
+    def _label_places(self) -> list[int]:
+        """The addresses in an object's data of pointers into code where no symbol is, ascending.
+
+        Labels have no symbol: the pointer names their section, or a symbol in front of them and a distance.
+        """
+        table, found = self.file.symbols, list[int]()
+        pointer = r_word(0, pcrel=False, length=3, extern=False, kind=ARM64_RELOC_UNSIGNED)
+        extern = r_word(0, pcrel=False, length=3, extern=True, kind=ARM64_RELOC_UNSIGNED)
+        code = [(code.address, code.address + len(code.content)) for code in self.code()]
+        starts = {function.address for function in self.functions()}
+        for section, relocations in self.file.relocations():
+            content = self.file.content(section)
+            if not section.name.startswith("__DATA"):
+                continue
+            for offset, word in zip(relocations.r_address, relocations.r_word, strict=True):
+                index = word & 0xFFFFFF
+                if word - index not in (pointer, extern) or not 0 <= offset <= len(content) - 8:
+                    continue
+                target = int.from_bytes(content[offset : offset + 8], "little")
+                if word - index == extern:
+                    if table is None or index >= len(table) or table.n_type[index] & c.N_TYPE != c.N_SECT:
+                        continue
+                    target += table.n_value[index]
+                if target not in starts and any(first <= target < last for first, last in code):
+                    found.append(section.header.addr + offset)
+        return sorted(found)
 
     @cached_property
     def _relocated_places(self) -> dict[int, Sequence[int]]:

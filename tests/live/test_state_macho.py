@@ -919,3 +919,41 @@ def test_alignment(case: str, tmp_path: Path) -> None:
     assert found.forwarded is not bool(align)
     expected = f"the patch may rely on its being at a multiple of {align} bytes, and the host's is at 0x"
     assert found.reason_not_kept.startswith(expected) if align else not found.reason_not_kept
+
+
+INTERPRETER = """
+int total = 5;
+int (*handler)(int);
+int interpret(int op) {{
+  static void *table[] = {{&&add, &&twice}};
+  volatile int more[{size}];
+  more[0] = {edit};
+  goto *table[op & 1];
+add:
+  return total += 1 + more[0];
+twice:
+  return total *= 2;
+}}
+"""
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_a_table_of_labels_is_the_functions_own(name: str, tmp_path: Path) -> None:
+    """An interpreter's ``goto *table[op]`` went on in the host's old function, with the new one's stack."""
+    tools, objects = toolchain(name), []
+    main = "int main(void) { return interpret(0) + (handler != 0); }"
+    for size, edit in ((2, 0), (40, 10)):
+        (tmp_path / "app.c").write_text(INTERPRETER.format(size=size, edit=edit) + (main if not objects else ""))
+        objects.append(tmp_path / f"app{size}.o")
+        run([*tools.compile, "-O0", "-g", "-c", "app.c", "-o", objects[-1].name], cwd=tmp_path)
+    undefined = [] if name == "zig" else ["-undefined", "dynamic_lookup"]
+    command = [*tools.link, *undefined, "-o", "host", objects[0].name]
+    run(command, cwd=tmp_path)
+    captured, anchor = Capture(command, tmp_path, {}, output="host"), symbols(tmp_path / "host")["_main"] + SLIDE
+    linked = link_patch(
+        StubBuilder(tmp_path / "host"), captured, [objects[1]], tmp_path / "patch.dylib", anchor, keep_state=True
+    )
+    assert start(Patched(tmp_path / "host", linked, objects[1])).call("interpret", 0) == 16
+    kept = {v.name: v.forwarded for v in linked.built.resolution.shared_variables}
+    assert kept["_total"]
+    assert not kept["_interpret.table"]
