@@ -50,7 +50,11 @@ LEVELS: tuple[dict[str, str], ...] = (
             "map_option ."
         ),
     },
-    {"capture": "", "origin": "symbols sources link_map elf macho account findings content", "loading": "elf macho ."},
+    {
+        "capture": "process records words links . __main__",
+        "origin": "symbols sources link_map elf macho account findings content",
+        "loading": "elf macho .",
+    },
     {"check": "", "replaced": ""},
     {"jumptable": ". formats", "reach": "labels code ."},
     {"link": ""},

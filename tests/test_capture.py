@@ -172,12 +172,13 @@ def test_the_linker_has_the_signals_that_python_ignores(shim: Path, tmp_path: Pa
 @pytest.mark.parametrize("while_", ["the record is written", "the linker is looked for"])
 def test_an_interrupt_before_the_link_says_nothing(tmp_path: Path, while_: str) -> None:
     """Ctrl-C ends a build; a traceback for each link of it, and half a record, are nobody's wish."""
-    function = "_write_record" if while_ == "the record is written" else "_find"
+    written = while_ == "the record is written"
+    module, function = ("records", "write_record") if written else ("process", "find_program")
     code = (
-        "import os, signal, stubgen.capture as c\n"
+        f"import os, signal, stubgen.capture, stubgen.capture.{module} as c\n"
         f"def interrupted(*_): open({str(tmp_path / 'x')!r}, 'w'); os.kill(os.getpid(), signal.SIGINT); c.os.getpid()\n"
         f"c.{function} = interrupted\n"
-        "c.linker_main(['-o', 'app', '@objects.rsp'])\n"
+        "stubgen.capture.linker_main(['-o', 'app', '@objects.rsp'])\n"
     )
     (tmp_path / "objects.rsp").write_text("x.o")
     done = subprocess.run(
@@ -196,7 +197,7 @@ def test_an_interrupt_before_the_link_says_nothing(tmp_path: Path, while_: str) 
     assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
     assert (tmp_path / "x").exists()
     left = sorted(path.suffix for path in (tmp_path / "records").iterdir())
-    assert left == ([] if while_ == "the record is written" else [".json", ".rsp"])
+    assert left == ([] if written else [".json", ".rsp"])
 
 
 def test_a_record_that_fails_leaves_nothing(shim: Path, fake_linker: Path, tmp_path: Path) -> None:

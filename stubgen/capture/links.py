@@ -1,0 +1,314 @@
+"""Records linker commands: an executable to give to a build as its linker, and the records that it leaves.
+
+``hotpatch-stubgen-linker`` goes where a toolchain wants one program (``-C linker=``, ``CC``, ``--ld-path``). It is
+told what to do by its environment, because its arguments are the linker's::
+
+    STUBGEN_CAPTURE_DIR    the folder for the records, as an absolute path: builds change folders
+    STUBGEN_REAL_LINKER    the linker that it stands in front of, as a path, a name on PATH, or a command with
+                           arguments (``zig cc -target aarch64-linux-musl``)
+
+It writes one JSON file a link, copies the response files, which are temporary, and then becomes the real
+linker. Nothing that goes wrong with recording stops the build: it warns and links. A build runs this for every
+link, so this module imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from stubgen.capture.process import Wrapper
+from stubgen.capture.records import Kind, add_record, read_folder, read_record, text, timestamp, variable
+from stubgen.capture.words import copy_response_files, links, output_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import Any, NoReturn
+
+    from stubgen.linkplan import CapturedCommand
+
+ENVIRONMENT = (
+    "PATH",
+    "SDKROOT",
+    "DEVELOPER_DIR",
+    "TOOLCHAINS",
+    "MACOSX_DEPLOYMENT_TARGET",
+    "IPHONEOS_DEPLOYMENT_TARGET",
+    "LIBRARY_PATH",
+    "COMPILER_PATH",
+    "GCC_EXEC_PREFIX",
+    "LD_LIBRARY_PATH",
+    "LD_RUN_PATH",
+    "LDEMULATION",
+    "COLLECT_NO_DEMANGLE",
+    "CCC_OVERRIDE_OPTIONS",
+    "ZERO_AR_DATE",
+    "RC_DEBUG_OPTIONS",
+    "SOURCE_DATE_EPOCH",
+    "ZIG_GLOBAL_CACHE_DIR",
+    "ZIG_LOCAL_CACHE_DIR",
+    "ANDROID_NDK_ROOT",
+    "HOME",
+    "TMPDIR",
+)
+"""Variables that change a link, or without which a driver does not find its parts."""
+
+KEPT = 32
+"""Records of one output that are kept; the oldest go when another is written."""
+
+LINK = Kind("link", ".link.json", 1, "hotpatch-stubgen-linker")
+
+WRAPPER = Wrapper("hotpatch-stubgen-linker", "linker", "STUBGEN_REAL_LINKER must name the real linker")
+
+
+class Capture:
+    """One recorded link."""
+
+    __slots__ = ("argv", "directory", "environment", "output", "path", "response_files", "time")
+
+    argv: list[str]
+    """The real linker's command, program first."""
+    directory: Path
+    """Where it ran."""
+    environment: dict[str, str]
+    """The variables of :data:`ENVIRONMENT` that were set."""
+    time: float
+    """Seconds since 1970."""
+    output: str
+    """What ``-o`` said, or ``""``."""
+    response_files: dict[str, Path]
+    """Name after the ``@`` -> the copy."""
+    path: Path | None
+    """The record's own file."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        directory: str | Path,
+        environment: Mapping[str, str],
+        time: float = 0.0,
+        output: str = "",
+        response_files: Mapping[str, str | Path] | None = None,
+        path: Path | None = None,
+    ) -> None:
+        """Keep what is given.
+
+        Raises:
+            UsageError: one of them is not what it must be.
+        """
+        from pathlib import Path as PathType
+
+        from stubgen.common import arguments as check
+
+        copies = {} if response_files is None else response_files
+        self.argv = list(check.listed("argv", argv, "word", check.word))
+        self.directory = PathType(check.path("directory", directory))
+        self.environment = check.mapping("environment", environment, "texts", check.word)
+        self.time = check.seconds("time", time)
+        self.output = check.word("output", output)
+        named = check.mapping("response_files", copies, "paths", check.path)
+        self.response_files = {name: PathType(copy) for name, copy in named.items()}
+        self.path = None if path is None else PathType(check.path("path", path))
+
+    def files(self) -> list[Path]:
+        """The files that it consists of."""
+        return [*([self.path] if self.path else []), *self.response_files.values()]
+
+    def command(self) -> CapturedCommand:
+        """What a link plan is made from."""
+        from stubgen.linkplan import CapturedCommand
+
+        return CapturedCommand(self.argv, self.directory, self.response_files, self.environment)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Capture:
+        """The record in the file *path*.
+
+        A record says what a link runs, so another user's is not believed, nor is one that anybody may write; the
+        variables that it sets are those that a capture keeps, and its response files are those beside it.
+
+        Raises:
+            UnreadableInput: there is no such file, or whose it is forbids to believe it.
+            MalformedInput: the file holds no record, or another version's.
+        """
+        return read_record(path, LINK, cls._of)
+
+    @classmethod
+    def _of(cls, file: Path, record: dict[str, Any]) -> Capture:
+        return cls(
+            argv=[text(word) for word in record["argv"]],
+            directory=text(record["directory"]),
+            environment={
+                variable(file, LINK, name, ENVIRONMENT.__contains__): text(value)
+                for name, value in record["environment"].items()
+            },
+            time=timestamp(record["time"]),
+            output=text(record["output"]),
+            response_files={text(name): _beside(file, text(copy)) for name, copy in record["response_files"].items()},
+            path=file,
+        )
+
+
+def _beside(file: Path, name: str) -> Path:
+    """The response file *name* in the folder of the record *file*.
+
+    Raises:
+        MalformedInput: it is elsewhere.
+    """
+    from stubgen.errors import MalformedInput
+
+    copy = file.parent / name
+    if os.path.basename(name) != name or name in ("", ".", "..") or copy.is_symlink():
+        raise MalformedInput(f"{file}: its response file {name} is not beside it, where a capture puts copies")
+    return copy
+
+
+def read_captures(directory: str | Path) -> list[Capture]:
+    """Every sound record in *directory*, oldest first.
+
+    Raises:
+        UnreadableInput: there is no such folder.
+        UsageError: *directory* is no path.
+    """
+    return _read_folder(directory)[0]
+
+
+def _read_folder(directory: str | Path) -> tuple[list[Capture], str]:
+    """Every sound record in *directory*, oldest first, and why another one is none."""
+    captures, refused = read_folder(directory, LINK, Capture.load)
+    captures.sort(key=lambda capture: capture.time)
+    return captures, refused
+
+
+def newest_capture(directory: str | Path, output_name: str) -> Capture:
+    """The newest record in *directory* of a link that wrote *output_name*.
+
+    *output_name* is a file name, or a path of which any number of folders is given. Cargo's hashed name
+    (``app-0123456789abcdef``) answers to the plain one when nothing else does.
+
+    Raises:
+        UnreadableInput: there is no such folder, or no such record in it.
+        UsageError: an argument is no path.
+    """
+    from stubgen.common.arguments import path
+    from stubgen.errors import UnreadableInput
+
+    (captures, refused), wanted = _read_folder(directory), path("output_name", output_name)
+    for matches in (_same_output, _same_output_but_hash):
+        found = [capture for capture in captures if matches(capture.output, wanted)]
+        if found:
+            finished = [capture for capture in found if _output_is_there(capture)]
+            return (finished or found)[-1]
+    known = ", ".join(sorted({os.path.basename(capture.output) for capture in captures if capture.output}))
+    raise UnreadableInput(
+        f"{directory}: no captured link wrote {output_name}; "
+        + (f"those that were captured wrote {known}" if known else refused or "none was captured")
+    )
+
+
+def _output_is_there(capture: Capture) -> bool:
+    """Whether the link that was recorded wrote its output: one that failed is not the one to edit."""
+    try:
+        return os.stat(os.path.join(capture.directory, capture.output)).st_mtime >= capture.time - 2
+    except OSError:
+        return False
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
+
+
+def _same_output(recorded: str, wanted: str) -> bool:
+    parts = _parts(wanted)
+    return bool(parts) and _parts(recorded)[-len(parts) :] == parts
+
+
+def _same_output_but_hash(recorded: str, wanted: str) -> bool:
+    """Cargo adds ``-`` and sixteen hexadecimal digits to the stem."""
+    recorded_parts, parts = _parts(recorded), _parts(wanted)
+    if not recorded_parts or not parts:
+        return False
+    stem, dot, ending = recorded_parts[-1].partition(".")
+    name, dash, mark = stem.rpartition("-")
+    if not dash or len(mark) != 16 or mark.strip("0123456789abcdef"):
+        return False
+    return _same_output("/".join([*recorded_parts[:-1], name + dot + ending]), wanted)
+
+
+def record(
+    argv: Sequence[str],
+    capture_directory: str | Path,
+    *,
+    directory: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Write the record of the link *argv*; the path of its file.
+
+    The file appears at once and whole, under a name that no other link of the build has, or not at all. Of the
+    records of one output the newest :data:`KEPT` stay.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    here = directory or os.getcwd()
+    variables = os.environ if environment is None else environment
+    folder = os.fspath(capture_directory)
+    output = output_of(argv, here)
+    document: dict[str, object] = {
+        "argv": list(argv),
+        "directory": here,
+        "environment": {key: variables[key] for key in ENVIRONMENT if key in variables},
+        "output": output,
+    }
+
+    def copies(stem: str) -> dict[str, object]:
+        return {"response_files": copy_response_files(argv, here, folder, stem)}
+
+    return add_record(folder, LINK, os.path.join(here, output), document, kept=KEPT, copy=copies)
+
+
+def linker_main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Record the command and become the real linker: the console script ``hotpatch-stubgen-linker``."""
+    WRAPPER.run(lambda: _record_and_become(argv))
+
+
+def _record_and_become(argv: Sequence[str] | None) -> NoReturn:
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    real = os.environ.get("STUBGEN_REAL_LINKER", "")
+    folder = os.environ.get("STUBGEN_CAPTURE_DIR", "")
+    if not real.strip():
+        WRAPPER.exit_with_error("set STUBGEN_REAL_LINKER to the linker that this one stands in front of")
+    command = _real_command(real)
+    full = [*command, *arguments]
+    if not links(full):
+        WRAPPER.become(full)  # as CC, this executable compiles as well
+    if folder:
+        warn_if_unrecorded(full, folder)
+    else:
+        WRAPPER.print_error("warning: STUBGEN_CAPTURE_DIR is not set, so this link is not recorded")
+    WRAPPER.become(full)
+
+
+def warn_if_unrecorded(argv: Sequence[str], folder: str | Path) -> str | None:
+    """:func:`record`, except that a failure becomes a warning; the path of the record, if there is one."""
+    try:
+        return record(argv, folder)
+    except Exception as error:  # recording must never break the user's build, whatever fails
+        WRAPPER.print_error(f"warning: this link is not recorded: {error}")
+        return None
+
+
+def _real_command(real: str) -> list[str]:
+    """STUBGEN_REAL_LINKER as a command: a path, a name on PATH, or words in shell quoting."""
+    if os.path.sep in real and os.path.isfile(real):
+        return [real]
+    if " " not in real:
+        return [real]
+    import shlex
+
+    try:
+        return shlex.split(real)
+    except ValueError as error:
+        WRAPPER.exit_with_error(f"STUBGEN_REAL_LINKER is {real!r}, which is no command: {str(error).lower()}")

@@ -1,0 +1,111 @@
+"""Becomes the real program: what the capture executables do once they have recorded a command, or could not.
+
+Each stands in front of a linker or a compiler in other people's builds, so this module imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
+
+DEPTH = "STUBGEN_CAPTURE_DEPTH"
+"""Set to the number of captures around this one, so that a real program that leads back here ends."""
+
+MAX_DEPTH = 4
+"""A driver under capture may run a captured linker, and a wrapper may add one of each; more is a loop."""
+
+
+class Wrapper:
+    """What a capture executable is called, and stands in front of."""
+
+    __slots__ = ("hint", "name", "real")
+
+    def __init__(self, name: str, real: str, hint: str) -> None:
+        self.name = name
+        self.real = real
+        """``linker`` or ``compiler``."""
+        self.hint = hint
+        """What must name the real one, as the end of a sentence."""
+
+    def run(self, body: Callable[[], NoReturn]) -> NoReturn:
+        """Run *body*; an interrupt ends it without a word, as it would have ended the real program."""
+        try:
+            body()
+        except KeyboardInterrupt:
+            import signal
+
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        sys.exit(130)
+
+    def become(self, argv: Sequence[str]) -> NoReturn:
+        """Replace this process by the command *argv*: same streams, same exit status, same process id.
+
+        Ends the process with 4 if the command cannot be run, or if it is this executable again.
+        """
+        program = find_program(argv[0])
+        if program is None:
+            self.exit_with_error(f"{argv[0]}: no such {self.real}; {self.hint}")
+        depth = os.environ.get(DEPTH, "0")
+        if _is_this_executable(program) or not depth.isdigit() or int(depth) >= MAX_DEPTH:
+            self.exit_with_error(f"{program}: leads back to this capture executable; {self.hint}")
+        environment = {**os.environ, DEPTH: str(int(depth) + 1)}
+        try:
+            _restore_signals()
+            if os.name == "posix":
+                os.execve(program, list(argv), environment)  # noqa: S606 - becoming the user's program is the point
+            import subprocess
+
+            sys.exit(subprocess.call(list(argv), executable=program, env=environment))
+        except OSError as error:
+            self.exit_with_error(f"{program}: cannot be run: {error.strerror}")
+
+    def print_error(self, sentence: str) -> None:
+        """Tell people, where they listen: standard error may be closed, or full."""
+        try:
+            shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in sentence)
+            sys.stderr.write(f"{self.name}: {shown}\n")
+            sys.stderr.flush()
+        except (OSError, ValueError, AttributeError):  # full, closed, or None
+            return
+
+    def exit_with_error(self, sentence: str) -> NoReturn:
+        """End the process with status 4."""
+        self.print_error(f"error: {sentence}")
+        os._exit(4)  # what could not be printed is still buffered, and would change the status
+
+
+def _restore_signals() -> None:
+    """Let the program have the signals that Python ignores, and that stay ignored in the program that it becomes.
+
+    A linker that writes to a pipe without a reader, or beyond the size that a file may have, is to end by them.
+    """
+    import signal
+
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
+def find_program(program: str) -> str | None:
+    """The file that *program* names, through PATH where it is a bare name."""
+    if os.path.dirname(program):
+        return program if os.path.isfile(program) else None
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.join(folder, program)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def _is_this_executable(program: str) -> bool:
+    """Say whether the file *program* is the one that runs now."""
+    try:
+        return os.path.samefile(program, sys.argv[0])
+    except OSError:
+        return False
