@@ -124,7 +124,7 @@ class StubBuilder:
         slide = self._slide(reference, wanted)
         supplied = self.session.supplied(wanted.libraries)
         checkpoint()
-        roots = [as_bytes(name) for name in wanted.exports]
+        roots = [as_bytes(prefix + name) for name in wanted.exports for prefix in C_PREFIXES[self.host.image.format]]
         needed = self.session.needed(
             inputs,
             whole_archive=wanted.whole_archive,
@@ -186,6 +186,10 @@ class StubBuilder:
             return slide_from_value(self.host, slide)
         assert aslr_reference is not None  # noqa: S101  # the first check leaves no other case
         return slide_from_anchor(self.host, aslr_reference, anchor)
+
+
+C_PREFIXES = {"elf": ("",), "macho": ("", "_")}
+"""Format -> what the symbol table may have in front of a name that ``dlsym`` takes."""
 
 
 def _anchor(resolution: Resolution) -> Anchor | None:

@@ -27,6 +27,7 @@ from stubgen.loading import loading_findings
 from stubgen.options import addresses, previous_patches
 from stubgen.origin.account import Account, Inputs, LinkInput, make_account, names_in
 from stubgen.origin.content import content_findings
+from stubgen.origin.exports import as_spelled, why_not_exported
 from stubgen.origin.findings import constructor_findings, origin_findings
 from stubgen.origin.sources import Source
 from stubgen.resolve.previous import NO_PATCHES, Previous
@@ -556,11 +557,14 @@ def _own_definitions(question: _Question) -> Iterator[Finding]:
 def _exports(question: _Question) -> Iterator[Finding]:
     if not question.exports:
         return
-    missing = [name for name in question.exports if as_bytes(name) not in question.patch.exports()]
+    exported, inputs = question.patch.exports(), [item.image for item in question.inputs.files]
+    spelled = [as_spelled(name, exported, question.patch.format) for name in question.exports]
+    missing = [name for name in spelled if as_bytes(name) not in exported]
     for name in missing:
-        yield Finding("exports", False, f"{name} cannot be found by dlsym: the patch does not export it", (name,))
+        why = why_not_exported(name, inputs) if inputs else "the patch does not export it"
+        yield Finding("exports", False, f"{name} cannot be found by dlsym: {why}", (name,))
     if not missing:
-        yield Finding("exports", True, f"{', '.join(question.exports)} can be found by dlsym")
+        yield Finding("exports", True, f"{', '.join(spelled)} can be found by dlsym")
 
 
 def _branch_protection(question: _Question) -> Iterator[Finding]:

@@ -12,41 +12,15 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, NoReturn
 
 from stubgen import __version__
 from stubgen.commands import COMMANDS, SCHEMA, Outcome
 from stubgen.common.text import harmless
 from stubgen.errors import OutputFailure, StubgenError, UsageError
+from stubgen.parsing import Parser, did_you_mean
 
 PROGRAM = "hotpatch-stubgen"
-
-
-class _Formatter(argparse.HelpFormatter):
-    """Help as wide as the terminal; argparse makes one for each option, and by itself loads ``shutil`` to measure."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns())
-
-
-@cache
-def _columns() -> int:
-    try:
-        return int(os.environ["COLUMNS"])
-    except (KeyError, ValueError):
-        pass
-    try:
-        return os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns - 2
-    except (OSError, ValueError):
-        return 78
-
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are :class:`UsageError`, so that ``--json`` can carry them."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (try '{self.prog} --help')")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -187,20 +161,17 @@ def _give_up_standard_output() -> None:
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """The parser, with the options of the named command only."""
-    parser = _Parser(
-        prog=PROGRAM,
-        description="Makes a hot patch's calls land: ARM64 trampoline objects and link plans.",
-        allow_abbrev=False,
-        formatter_class=_Formatter,
+    parser = Parser(
+        prog=PROGRAM, description="Makes a hot patch's calls land: ARM64 trampoline objects and link plans."
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     named = next((word for word in arguments if not word.startswith("-")), None)
+    if named is not None and named not in COMMANDS:
+        raise UsageError(f"there is no command {named}{did_you_mean(named, COMMANDS)} (try '{PROGRAM} --help')")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog=PROGRAM)
-    offered = {named: COMMANDS[named]} if named in COMMANDS else COMMANDS
+    offered = COMMANDS if named is None else {named: COMMANDS[named]}
     for name, summary in offered.items():
-        sub = commands.add_parser(
-            name, help=summary, description=summary, allow_abbrev=False, formatter_class=_Formatter
-        )
+        sub = commands.add_parser(name, help=summary, description=summary)
         if name == named:
             sub.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
             _module_of(name).configure_parser(sub)

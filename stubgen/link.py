@@ -51,6 +51,7 @@ from stubgen.linkplan.map_option import (
 from stubgen.linkplan.own_folders import own_folders
 from stubgen.options import BtiPolicy, Options, read_options
 from stubgen.origin.account import Inputs, LinkInput
+from stubgen.origin.exports import read_exports
 from stubgen.origin.sources import Source
 from stubgen.replaced import Replaced, replaced_by, replaced_in
 from stubgen.resolve.needed import open_objects
@@ -58,7 +59,9 @@ from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.verdicts import Decision, Verdict
 
 if TYPE_CHECKING:
+    from stubgen.image import Image
     from stubgen.jumptable import JumpTable, TableOptions
+    from stubgen.linkplan.request import CapturedCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +186,14 @@ def stage_patch(
     objects_of_host = [*wanted.linked, *captured_objects(full_link, system)]
     options["linked"] = objects_of_host
     judged = builder.judge(inputs, aslr_reference, link=lambda: link_files(full_link, system), **options)
+    exports = _spelled_exports(judged, wanted.exports, further, full_link)
     refuse_problems(judged, allow_missing=True)
     read: list[StrPath] = [builder.host.path, *inputs, *further, *wanted.libraries, *wanted.archives, *captured.files()]
     read += [member.path for member in judged.needed.borrowed]
     read += [patch.path for patch in judged.needed.previous.patches]
     kept.refuse_overwriting(target, read, judged)
     built = builder.emit(judged, bti=policy, anchored=True)
-    exports = [*wanted.exports, *_exported_anchor(built, wanted.exports)]
+    exports = (*exports, *_exported_anchor(built, exports))
     checkpoint()
     with _scratch(target) as folder:
         stub_path = Path(folder, "stub.o")
@@ -309,6 +313,19 @@ def _jump_table(linked: Path, target: Path, built: Built, replaced: Replaced, wa
     return table._replace(content=bytes(content))
 
 
+def _spelled_exports(
+    judged: Resolution, exports: Sequence[str], further: Sequence[str], command: CapturedCommand
+) -> tuple[str, ...]:
+    """*exports* as the symbol table spells them.
+
+    Raises:
+        UsageError: nothing of the link will define one of them for the loader to find.
+    """
+    words = {part for word in command.argv for part in re.split("[=,]", word)}  # --defsym=new=old, -alias old new
+    objects = [*judged.needed.images, *(image for extra in further for image in _objects_in(extra))]
+    return read_exports(exports, objects, {*words, judged.slide.anchor or ""})
+
+
 def _exported_anchor(built: Built, exports: Sequence[str]) -> list[str]:
     """The anchor, where the stub object defines it: a runtime sees by it where the patch was loaded."""
     anchor = built.resolution.slide.anchor
@@ -328,12 +345,15 @@ def _link_inputs(
         source = Source.OBJECT if number < own else Source.BORROWED
         yield LinkInput(name, copy, source, open_image(item.content, name), original)
     for extra in further:
-        try:
-            opened = open_objects(extra)
-        except InputError:  # a library, a linker script
-            continue
-        for image in opened.images:
+        for image in _objects_in(extra):
             yield LinkInput(image.name, os.path.abspath(extra), Source.OBJECT, image)
+
+
+def _objects_in(extra: str) -> list[Image]:
+    try:
+        return open_objects(extra).images
+    except InputError:  # a library, a linker script
+        return []
 
 
 def _run_with_map(

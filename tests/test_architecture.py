@@ -52,7 +52,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {
         "capture": "process records words links . __main__",
-        "origin": "symbols sources link_map elf macho account findings content",
+        "origin": "symbols sources link_map elf macho account findings content exports",
         "loading": "elf macho .",
     },
     {"check": "", "replaced": ""},
@@ -60,6 +60,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"link": ""},
     {"commands": ". options build plan check jumptable reach link inspect verify capture captures cache"},
     {"serve": ". frames messages methods server command"},
+    {"parsing": ""},
     {"cli": ""},
     {"__main__": ""},
 )

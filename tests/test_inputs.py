@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from synthetic import BASE, Sym, elf_host, elf_object, macho_host, macho_object, put, undefined
 
+import stubgen
 from stubgen.cli import main
 from stubgen.elf import constants as e
 from stubgen.elf.records import EHDR
@@ -152,7 +153,7 @@ ARGUMENTS = {
     "neither address nor slide": ([], 2, "give either the anchor's runtime address"),
     "both": (["--slide", "0", "--aslr-reference", "0x10100"], 2, "give either"),
     "anchor beside a slide": (["--slide", "0", "--anchor", "main"], 2, "says nothing beside a given slide"),
-    "unknown option": (["--sliide", "0"], 2, "unrecognized arguments"),
+    "unknown option": (["--sliide", "0"], 2, "there is no option --sliide: did you mean --slide?"),
     "unaligned slide": (["--slide", "0x1004"], 1, "not a multiple of the page size"),
     "unaligned anchor": (["--aslr-reference", str(0x5500000004 + MAIN)], 1, "not a multiple of the page size"),
     "anchor is zero": (["--aslr-reference", "0"], 1, "the process did not report it"),
@@ -170,6 +171,92 @@ def test_wrong_arguments(tmp_path: Path, run: Run, words: list[str], expected: i
     assert (status, out) == (expected, "")
     assert sentence in err
     assert not output.exists()
+
+
+MISTAKES = {
+    "command": (["biuld"], "there is no command biuld: did you mean build?"),
+    "no command like it": (["xyzzy"], "there is no command xyzzy (try"),
+    "option of the program": (["--verison"], "there is no option --verison: did you mean --version?"),
+    "required option": (["build", "--hots", "x"], "there is no option --hots: did you mean --host?"),
+    "with its value": (["build", "--hots=x"], "there is no option --hots: did you mean --host?"),
+    "of capture, not of the linker": (["capture", "--dri", "d", "--", "cc", "--dri"], "did you mean --dir?"),
+    "two that are close": (["link", "--exptra", "f"], "did you mean --extra or --export?"),
+}
+
+
+@pytest.mark.parametrize(("words", "sentence"), MISTAKES.values(), ids=list(MISTAKES))
+def test_misspelt_words(run: Run, words: list[str], sentence: str) -> None:
+    """A page of usage, or a complaint about another option that is missing, hides a single wrong letter."""
+    status, out, err = run(*words)
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert sentence in err
+
+
+def test_objects_on_both_sides_of_options(tmp_path: Path, run: Run) -> None:
+    """Compilers and linkers take them so; a command that lost one would make half a patch."""
+    functions = [Sym(name, MAIN + 64 * number) for number, name in enumerate(["main", "f", "g", "h"])]
+    rest = ["--host", put(tmp_path, "host", elf_host(functions)), "-o", str(tmp_path / "stub.o")]
+    f, g, h = (put(tmp_path, f"{name}.o", elf_object([undefined(name)])) for name in "fgh")
+    for words in (
+        [f, "--slide", "0", g, "--bti", "off", h, *rest],
+        [*rest, "--slide", "0", f, "--bti", "off", g, "--", h],
+    ):
+        status, _, err = run("build", *words)
+        assert (status, err) == (0, "")
+        stubs = stubgen.find_stubs(stubgen.open_image(tmp_path / "stub.o"))
+        assert {stub.name for stub in stubs} == {b"f", b"g", b"h"}
+
+
+def test_response_files(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builders with hundreds of objects write them to a file; names with spaces are quoted there, files may nest."""
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "host", HOST)
+    put(tmp_path, "a patch.o", PATCH)
+    Path("inner").write_text("'a patch.o'")
+    Path("outer").write_text("--slide 0x1000\n@inner\n")
+    status, out, _ = run("build", "--host", "host", "@outer", "-o", "stub.o")
+    assert status == 0
+    assert "slide 0x1000" in out
+
+
+RESPONSES = {
+    "missing": ("@nowhere", "", 3, "nowhere: no such file"),
+    "of itself": ("@loop", "@loop", 2, "name each other without end"),
+    "quotation": ("@loop", "'x", 2, "a quotation mark in it has no partner"),
+}
+
+
+@pytest.mark.parametrize(("word", "content", "expected", "sentence"), RESPONSES.values(), ids=list(RESPONSES))
+def test_wrong_response_files(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, word: str, content: str, expected: int, sentence: str
+) -> None:
+    """One that is not there must not become an object of that name."""
+    monkeypatch.chdir(tmp_path)
+    Path("loop").write_text(content)
+    status, out, err = run("build", "--host", put(tmp_path, "host", HOST), "--slide", "0", word, "-o", "stub.o")
+    assert (status, out) == (expected, "")
+    assert sentence in err
+
+
+@pytest.mark.parametrize("again", ["patch.o", "./patch.o", "link.o"])
+def test_an_object_given_twice(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, again: str) -> None:
+    """The linker would complain of each of its definitions, in files that the user has never seen."""
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "patch.o", PATCH)
+    Path("link.o").symlink_to("patch.o")
+    words = ["build", "--host", put(tmp_path, "host", HOST), "--slide", "0", "patch.o", again, "-o", "stub.o"]
+    status, out, err = run(*words)
+    assert (status, out) == (2, "")
+    assert f"{again}: is given twice" in err
+
+
+@pytest.mark.parametrize(("name", "language"), [("a.c", "C"), ("a.cpp", "C++"), ("a.rs", "Rust"), ("a.S", "assembly")])
+def test_a_source_file_for_an_object(tmp_path: Path, run: Run, name: str, language: str) -> None:
+    """Compilers take sources and objects alike."""
+    source = put(tmp_path, name, b"int f(void);\n")
+    status, _, err = run("build", "--host", put(tmp_path, "host", HOST), "--slide", "0", source, "-o", "stub.o")
+    assert status == 3
+    assert f"{name}: is {language} source: compile it first" in err
 
 
 def test_ambiguous_anchor(tmp_path: Path, run: Run) -> None:

@@ -24,6 +24,18 @@ _OTHER_MAGICS = (
     (b"\0asm", "WebAssembly, whose code cannot be patched by address"),
 )
 
+SOURCES = {
+    **dict.fromkeys((".c", ".i"), "C"),
+    **dict.fromkeys((".cc", ".cpp", ".cxx", ".C", ".ii"), "C++"),
+    **dict.fromkeys((".s", ".S", ".asm"), "assembly"),
+    ".m": "Objective-C",
+    ".mm": "Objective-C++",
+    ".rs": "Rust",
+    ".swift": "Swift",
+    ".zig": "Zig",
+}
+"""A file's ending -> the language of its source, for who gives that instead of the object."""
+
 
 def has_object_magic(data: Any) -> bool:
     """Whether *data* begins like a file of either format."""
@@ -79,4 +91,7 @@ def open_image(source: Any, name: str | None = None) -> Image:
     for prefix, what in _OTHER_MAGICS:
         if magic.startswith(prefix):
             raise UnsupportedInput(f"{name}: is {what}")
+    language = SOURCES.get(os.path.splitext(name)[1])
+    if language:
+        raise UnsupportedInput(f"{name}: is {language} source: compile it first, and give the object")
     raise MalformedInput(f"{name}: is neither an ELF nor a Mach-O file")

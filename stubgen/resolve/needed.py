@@ -109,8 +109,13 @@ def read_needed(
         raise UsageError("no patch object was given")
     taken: list[Image] = []
     waiting: list[Image] = []
+    seen: set[str] = set()
     for path in paths:
         opened = (opener or open_objects)(path)
+        file = os.path.realpath(path)
+        if file in seen and not opened.optional:
+            raise UsageError(f"{os.fspath(path)}: is given twice, and what it defines would be there twice")
+        seen.add(file)
         (waiting if opened.optional and not whole_archive else taken).extend(opened.images)
     meanings = wrapped_meanings(wrapped)
     _search(taken, waiting, roots, meanings)
