@@ -23,6 +23,10 @@ RUST_TARGET = "aarch64-unknown-linux-gnu"
 
 PACKAGES = {
     "gcc": "gcc",
+    "make": "make",
+    "cmake": "cmake",
+    "meson": "meson",
+    "ninja": "ninja-build",
     "cargo": "cargo-web",
     "rustc": "rustc-web",
     "x86_64-linux-gnu-ld": "binutils-x86-64-linux-gnu",

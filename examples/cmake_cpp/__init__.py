@@ -1,0 +1,1 @@
+"""A program in C++ that CMake builds, patched while it runs: ``python -m examples.cmake_cpp.patch``."""

@@ -1,0 +1,194 @@
+"""What the examples' scripts share: a copy of the project, its running program, and the way of a patch into it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import unified_diff
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+EXAMPLES = Path(__file__).parent
+NATIVE = platform.machine() == "aarch64"
+PREFIX = "" if NATIVE else "aarch64-linux-gnu-"
+"""What Debian's cross tools are called, in front of their own name."""
+EMULATOR = () if NATIVE else ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")
+PATIENCE = 60.0
+"""Seconds that the program gets for an answer."""
+
+
+class Example:
+    """A copy of an example and of its runtime in a folder, where it is built, edited and patched.
+
+    Args:
+        name: the example's folder.
+        runtime: the runtime's folder.
+        folder: where the copies go; it exists.
+    """
+
+    def __init__(self, name: str, runtime: str, folder: Path) -> None:
+        self.folder = folder / name
+        self.captured = str(self.folder / "captured")
+        self.environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        self._patches = 0
+        for part in (name, runtime):
+            shutil.copytree(EXAMPLES / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "target"))
+
+    def export(self, **variables: str) -> None:
+        """Environment variables for every later command."""
+        self._say(f"$ export {' '.join(f'{name}={shlex.quote(value)}' for name, value in variables.items())}")
+        self.environment |= variables
+
+    def run(self, *command: str) -> None:
+        """Show *command* and what it prints; where it fails, the example ends.
+
+        Raises:
+            SystemExit: its status is not 0.
+        """
+        self._say(f"$ {shlex.join(command)}")
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        self._say(done.stdout.rstrip("\n"))
+        if done.returncode:
+            raise SystemExit(f"{command[0]} ended with status {done.returncode}")
+
+    def edit(self, file: str, *changes: tuple[str, str]) -> None:
+        """Change a source file: in each pair the first stands in it once, and becomes the second."""
+        path = self.folder / file
+        text = old = path.read_text()
+        for before, after in changes:
+            if text.count(before) != 1:
+                raise SystemExit(f"{file} has {before!r} {text.count(before)} times")
+            text = text.replace(before, after)
+        path.write_text(text)
+        say(f"# {file} is edited:")
+        for line in unified_diff(old.splitlines(), text.splitlines(), n=0, lineterm=""):
+            if not line.startswith(("---", "+++", "@@")):
+                say(line)
+
+    def start(self, program: str) -> Running:
+        """The example's program, running."""
+        return Running(self.folder / program, self.environment)
+
+    def patch(self, running: Running, host: str, table_format: str, *objects: str) -> None:
+        """Link *objects* into a patch for the running program, and let it take the patch."""
+        self._patches += 1
+        table = self.folder / "table.json"
+        self.run(
+            *("hotpatch-stubgen", "link", "--host", host, "--captured", self.captured),
+            *("--aslr-reference", running.anchor(), "--keep-state"),
+            *("--jump-table", table.name, "--table-format", table_format),
+            *("--lib", str(self.folder / f"patch-{self._patches}.so")),
+            *("-o", f"patch-{self._patches}.so", *objects),
+        )
+        say(f"the program: {running.take(table.read_bytes())}")
+
+    def _say(self, text: str) -> None:
+        """Print *text*, with a shell's name for the folder."""
+        say(text.replace(str(self.folder), "$PWD"))
+
+
+class Running:
+    """A program with a reference runtime: it answers each line with a line, and takes patches from a socket."""
+
+    def __init__(self, program: Path, environment: Mapping[str, str]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="hot-")  # a socket's path has 107 bytes at most
+        self._socket = str(Path(self._folder.name, "socket"))
+        command = [*EMULATOR, str(program)]
+        say(f"$ HOT_SOCKET=... {shlex.join([*command[:-1], program.name])}")
+        self._process = subprocess.Popen(
+            command,
+            env={**environment, "HOT_SOCKET": self._socket},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._process.kill()
+        self._process.communicate(timeout=PATIENCE)
+        self._folder.cleanup()
+        if kind is None and self._process.returncode:
+            raise SystemExit(f"the program ended with status {self._process.returncode}")
+
+    def ask(self, line: str) -> str:
+        """Its answer to *line*."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline().rstrip("\n")
+        say(f"{line}  =>  {answer}")
+        return answer
+
+    def anchor(self) -> str:
+        """The anchor's runtime address, as its runtime reports it."""
+        with self._connected() as (_, hello):
+            return hello.split()[1]
+
+    def take(self, table: bytes) -> str:
+        """What its runtime answers to a jump table.
+
+        Raises:
+            SystemExit: it refuses the patch.
+        """
+        with self._connected() as (connection, _):
+            connection.sendall(table)
+            connection.shutdown(socket.SHUT_WR)
+            with connection.makefile() as lines:
+                answer = lines.readline().rstrip("\n")
+        if not answer.startswith("loaded "):
+            raise SystemExit(f"the program: {answer or 'no answer'}")
+        return answer
+
+    @contextmanager
+    def _connected(self) -> Iterator[tuple[socket.socket, str]]:
+        """A connection to its runtime, and what that says first."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect(self._socket)
+            with connection.makefile() as lines:
+                yield connection, lines.readline()
+
+
+def say(text: str) -> None:
+    """Print, if there is anything."""
+    if text:
+        print(text, flush=True)
+
+
+@contextmanager
+def example(name: str, runtime: str) -> Iterator[Example]:
+    """The example in the folder that the command line names, else in a temporary one."""
+    parser = argparse.ArgumentParser(description=f"Builds examples/{name}, and patches it while it runs.")
+    parser.add_argument("folder", nargs="?", type=Path, help="where to build (default: a temporary folder)")
+    folder = parser.parse_args().folder
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield Example(name, runtime, folder.resolve())
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        yield Example(name, runtime, Path(temporary).resolve())

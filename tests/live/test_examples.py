@@ -1,0 +1,74 @@
+"""The examples, as a person runs them: programs that are built, edited and patched while they run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from live.live import CAPTURE
+from tools import need, run
+
+ROOT = Path(__file__).parents[2]
+RUNTIME = ROOT / "examples" / "runtime_c"
+GCC = "aarch64-linux-gnu-gcc"
+
+
+def told(example: str, folder: Path) -> list[tuple[str, str]]:
+    """What the program of an example was asked in all, and what it answered."""
+    need("qemu-aarch64", GCC)
+    if not CAPTURE.exists():
+        pytest.skip("hotpatch-stubgen is not installed beside this Python (pip install -e .)")
+    done = subprocess.run(
+        [sys.executable, "-m", f"examples.{example}.patch", str(folder)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"^the program: loaded 0x", done.stdout, re.MULTILINE)) == 2
+    return re.findall(r"^(.*)  =>  (.*)$", done.stdout, re.MULTILINE)
+
+
+def test_make(tmp_path: Path) -> None:
+    """C with plain make: both edits show, and the receipts and the money go on."""
+    need("make")
+    assert told("make_c", tmp_path) == [
+        ("apples 3", "1: 3 apples, 0.90; taken 0.90"),
+        ("apples 3", "2: 3 apples, 0.60; taken 1.50"),
+        ("apples 3", "receipt 3: 3 apples, 0.60; taken 2.10"),
+        ("tea 1", "receipt 4: 1 tea, 4.50; taken 6.60"),
+    ]
+
+
+def test_meson(tmp_path: Path) -> None:
+    """C with Meson: a function that the host never had is called, and a thread-local keeps its value."""
+    need("meson", "ninja")
+    assert told("meson_c", tmp_path) == [("7 * 6", "42"), ("ans / 2", "?"), ("ans / 2", "21"), ("it / 3", "7")]
+
+
+def test_cmake(tmp_path: Path) -> None:
+    """C++ with CMake: the object that the program counts in lives on, in code of both."""
+    need("cmake", "ninja", "aarch64-linux-gnu-g++")
+    assert told("cmake_cpp", tmp_path) == [
+        ("the cat and the dog", "line 1: and 1 cat 1 dog 1 the 2"),
+        ("The end", "line 2: the 2"),
+        ("The end", "line 3: end 2 the 3"),
+    ]
+
+
+@pytest.mark.parametrize("compiler", [GCC, "clang-19"])
+def test_the_c_runtime_has_no_warnings(compiler: str, tmp_path: Path) -> None:
+    """People add it to programs whose builds make errors of warnings, in C and in C++."""
+    strict = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
+    target = [] if compiler == GCC else ["--target=aarch64-linux-gnu"]
+    for standard in ("c11", "c17"):
+        run([need(compiler), *target, *strict, f"-std={standard}", "-c", RUNTIME / "hot.c", "-o", tmp_path / "hot.o"])
+    user = tmp_path / "user.cc"
+    user.write_text('#include "hot.h"\nint f(int n) { return n ? HOT(f)(n - 1) : 0; }\n')
+    run([need(compiler), *target, *strict, "-I", RUNTIME, "-c", user, "-o", tmp_path / "user.o"])
