@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 from live.live import CAPTURE
-from tools import need, run
+from tools import need, run, rustc
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "examples" / "runtime_c"
+RUST = ROOT / "examples" / "runtime_rust"
 GCC = "aarch64-linux-gnu-gcc"
 
 
-def told(example: str, folder: Path) -> list[tuple[str, str]]:
+def told(example: str, folder: Path, **environment: str) -> list[tuple[str, str]]:
     """What the program of an example was asked in all, and what it answered."""
     need("qemu-aarch64", GCC)
     if not CAPTURE.exists():
@@ -25,7 +26,7 @@ def told(example: str, folder: Path) -> list[tuple[str, str]]:
     done = subprocess.run(
         [sys.executable, "-m", f"examples.{example}.patch", str(folder)],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -60,6 +61,34 @@ def test_cmake(tmp_path: Path) -> None:
         ("The end", "line 2: the 2"),
         ("The end", "line 3: end 2 the 3"),
     ]
+
+
+def cargo_environment() -> dict[str, str]:
+    """Variables by which Cargo compiles for aarch64, wherever Rust's standard library for that is."""
+    need("cargo")
+    compiler, _, sysroot, *_ = rustc()
+    return {"RUSTC": compiler, "RUSTFLAGS": f"--sysroot={sysroot} -Dwarnings"}
+
+
+def test_cargo(tmp_path: Path) -> None:
+    """Rust with a workspace: each edited library shows, and statics and thread-locals go on."""
+    assert told("cargo_workspace", tmp_path, **cargo_environment()) == [
+        ("apple tea", "order 1: 5.76 with tax, taxes so far 0.96"),
+        ("apple tea", "order 2: 5.64 with tax, taxes so far 1.90"),
+        ("apple tea", "order 3: 5.17 with tax, taxes so far 2.37"),
+        ("cake", "sorry, there is no cake"),
+    ]
+
+
+def test_the_rust_runtime_reads_json(tmp_path: Path) -> None:
+    """Paths of patches have any letters; a message that was cut off is none."""
+    need("gcc")
+    (compiler, *_) = rustc()
+    program = tmp_path / "tests"
+    run(
+        [compiler, "--edition=2021", "-D", "warnings", "-A", "dead_code", "--test", RUST / "src/json.rs", "-o", program]
+    )
+    assert "2 passed" in run([program])
 
 
 @pytest.mark.parametrize("compiler", [GCC, "clang-19"])

@@ -1,0 +1,1 @@
+"""A Cargo workspace, program and libraries, patched while it runs: ``python -m examples.cargo_workspace.patch``."""
