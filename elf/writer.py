@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from struct import pack
 
 from stubgen.common.columns import Column, Content, Pieces, records, symbol_labels
-from stubgen.common.fields import narrow
+from stubgen.common.fields import align_up, narrow
 from stubgen.common.layout import Layout, LayoutWriter, Span
 from stubgen.common.row import Row
 from stubgen.common.strings import name_table
@@ -67,8 +67,14 @@ def property_note(features: int) -> bytes:
     """``.note.gnu.property`` that says which GNU_PROPERTY_AARCH64_FEATURE_1_* the object's code has."""
     narrow(features, 32, "the property", ".note.gnu.property")
     content = pack("<IIII", c.GNU_PROPERTY_AARCH64_FEATURE_1_AND, 4, features, 0)
-    header = Nhdr(n_namesz=4, n_descsz=len(content), n_type=c.NT_GNU_PROPERTY_TYPE_0)
-    return NHDR.pack(header, ".note.gnu.property") + b"GNU\0" + content
+    return note(b"GNU", c.NT_GNU_PROPERTY_TYPE_0, content, ".note.gnu.property")
+
+
+def note(owner: bytes, n_type: int, content: bytes, name: str) -> bytes:
+    """One entry of the note section called *name*; *content* is aligned to 4 bytes in it."""
+    n_name = owner + b"\0"
+    header = Nhdr(n_namesz=len(n_name), n_descsz=len(content), n_type=n_type)
+    return NHDR.pack(header, name) + n_name.ljust(align_up(len(n_name), 4), b"\0") + content
 
 
 class _Region(Row):

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from stubgen.host.previous import PreviousPatch
     from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
     from stubgen.image import Image
+    from stubgen.image.identity import HostIdentity, PatchIdentity, read_identity
     from stubgen.image.opening import open_image
     from stubgen.jumptable import JumpTable, TableOptions
     from stubgen.jumptable.formats import encode_jump_table
@@ -115,6 +116,7 @@ _HOMES = {
     "host.previous": ("PreviousPatch",),
     "host.slide": ("Slide", "slide_from_anchor", "slide_from_value"),
     "image": ("Image",),
+    "image.identity": ("HostIdentity", "PatchIdentity", "read_identity"),
     "image.opening": ("open_image",),
     "jumptable": ("JumpTable", "TableOptions"),
     "jumptable.formats": ("encode_jump_table",),
@@ -165,6 +167,7 @@ __all__ = [
     "Finding",
     "Host",
     "HostCopy",
+    "HostIdentity",
     "Image",
     "InputError",
     "JumpTable",
@@ -177,6 +180,7 @@ __all__ = [
     "Options",
     "Origin",
     "OutputFailure",
+    "PatchIdentity",
     "PatchRefusal",
     "PatchRequest",
     "PlanRefusal",
@@ -217,6 +221,7 @@ __all__ = [
     "open_image",
     "plan_link",
     "read_captures",
+    "read_identity",
     "slide_from_anchor",
     "slide_from_value",
     "verify_object",

@@ -22,6 +22,7 @@ from stubgen.stub.verify import Verified, verify
 if TYPE_CHECKING:
     from stubgen.bind import Bound
     from stubgen.borrow.homes import LinkFiles
+    from stubgen.image.identity import PatchIdentity
 
 
 class Built(Row):
@@ -146,10 +147,21 @@ class StubBuilder:
             overrides={as_bytes(name): at for name, at in wanted.overrides.items()},
         )
 
-    def emit(self, resolution: Resolution, *, bti: BtiPolicy | str = BtiPolicy.AUTO, anchored: bool = False) -> Built:
+    def emit(
+        self,
+        resolution: Resolution,
+        *,
+        bti: BtiPolicy | str = BtiPolicy.AUTO,
+        anchored: bool = False,
+        identity: PatchIdentity | None = None,
+    ) -> Built:
         """The stub object for *resolution*: the phases bind (where it was judged for it), emit and verify.
 
-        *anchored*: where no object of the patch defines the anchor, the stub object does, for the loader to find.
+        Args:
+            resolution: the verdicts.
+            bti: as in :meth:`build`.
+            anchored: where no object of the patch defines the anchor, the stub object does, for the loader to find.
+            identity: what the stub object's note says, and that of the patch that is linked with it.
         """
         image = self.host.image
         instance(Resolution, "judge", "resolution", resolution)
@@ -171,6 +183,7 @@ class StubBuilder:
             bti=choice(BtiPolicy, "bti", bti).value,
             build_version=image.build_version,
             anchor=_anchor(resolution) if flag("anchored", anchored) else None,
+            identity=identity,
             facts=self.facts,
         )
         checkpoint()

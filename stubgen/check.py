@@ -22,6 +22,7 @@ from stubgen.host.previous import PreviousPatch
 from stubgen.host.slide import Slide
 from stubgen.image import Candidate, FileType, Image, Kind, Reference
 from stubgen.image.archive import is_archive
+from stubgen.image.identity import identity_in
 from stubgen.image.opening import open_image
 from stubgen.loading import loading_findings
 from stubgen.options import addresses, previous_patches
@@ -442,6 +443,25 @@ def _stubs(question: _Question) -> Iterator[Finding]:
         yield Finding("stubs", True, f"{counted(len(question.stubs), 'stub')} found and decoded{at}")
 
 
+def _identity(question: _Question) -> Iterator[Finding]:
+    """What the note of the patch says, and whether the linker kept that of the stub object."""
+    identity, host = identity_in(question.patch), question.host.identity
+    if identity is None:
+        if any(item.source is Source.STUB and identity_in(item.image) for item in question.inputs.files):
+            message = "the linker dropped its identity note: a runtime that looks for one will refuse the patch"
+            yield Finding("identity", True, message, note=True)
+        return
+    slide = question.slide.value if question.slide else question.slide_of_stubs
+    contradiction = identity.contradiction(host, slide)
+    if contradiction is not None:
+        yield Finding("identity", False, f"it {contradiction}")
+    elif identity.host == host:
+        yield Finding("identity", True, f"it says that it is for this host, {host}")
+    else:
+        message = f"nobody can tell whether it is for this host: it says {identity.host}, and this is {host}"
+        yield Finding("identity", True, message, note=True)
+
+
 def _slots(question: _Question) -> Iterator[Finding]:
     slide = question.slide.value if question.slide else question.slide_of_stubs
     sound, total = True, 0
@@ -596,6 +616,7 @@ CHECKS: tuple[Callable[[_Question], Iterator[Finding]], ...] = (
     _back_edge,
     _own_name,
     _undefined,
+    _identity,
     _stubs,
     _slots,
     _local_exec,

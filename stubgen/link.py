@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
+from stubgen import __version__
 from stubgen.bind import bound_paths, stage_bound, write_bound
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.capture import Capture
 from stubgen.check import Checked, check_linked, refuse_findings
+from stubgen.common import arguments
 from stubgen.common.arguments import StrPath, choice, instance, optional, path, path_list
 from stubgen.common.cancellation import checkpoint, run
 from stubgen.common.files import (
@@ -30,6 +32,7 @@ from stubgen.common.files import (
 )
 from stubgen.common.text import as_bytes
 from stubgen.errors import InputError, LinkerFailed, PatchRefusal, UsageError
+from stubgen.image.identity import NO_SESSION, PatchIdentity
 from stubgen.image.opening import open_image
 from stubgen.linkplan import (
     LinkPlan,
@@ -103,6 +106,8 @@ def link_patch(
     stub: StrPath | None = None,
     bound_dir: StrPath | None = None,
     jump_table: TableOptions | None = None,
+    session_id: bytes = NO_SESSION,
+    generation: int = 0,
     **options: Unpack[Options],
 ) -> Linked:
     """Link a patch that is sound, from bound copies of its objects; the output appears only when it is.
@@ -122,6 +127,9 @@ def link_patch(
         bound_dir: where to keep the bound copies; a Mach-O patch with debug information names them, so that
             without it two links differ and a debugger finds nothing.
         jump_table: make one, with these options.
+        session_id: 16 bytes that tell the session that the patch belongs to from others, for its identity note; an
+            earlier patch of another one is refused.
+        generation: the patch's number in it.
         options: see :class:`~stubgen.options.Options`; ``bind`` is always on, and cannot be turned off.
 
     Raises:
@@ -144,6 +152,8 @@ def link_patch(
             stub=stub,
             bound_dir=bound_dir,
             jump_table=jump_table,
+            session_id=session_id,
+            generation=generation,
             **options,
         )
         outputs.commit()
@@ -163,6 +173,8 @@ def stage_patch(
     stub: StrPath | None = None,
     bound_dir: StrPath | None = None,
     jump_table: TableOptions | None = None,
+    session_id: bytes = NO_SESSION,
+    generation: int = 0,
     **options: Unpack[Options],
 ) -> Linked:
     """As :func:`link_patch`, for whoever has more to write: what it would write is among the *outputs*.
@@ -192,7 +204,8 @@ def stage_patch(
     read += [member.path for member in judged.needed.borrowed]
     read += [patch.path for patch in judged.needed.previous.patches]
     kept.refuse_overwriting(target, read, judged)
-    built = builder.emit(judged, bti=policy, anchored=True)
+    identity = _identity(builder, judged, session_id, generation)
+    built = builder.emit(judged, bti=policy, anchored=True, identity=identity)
     exports = (*exports, *_exported_anchor(built, exports))
     checkpoint()
     with _scratch(target) as folder:
@@ -243,6 +256,25 @@ def stage_patch(
         outputs.move(linked, target)
         kept.stage(built, copies, outputs)
     return Linked(Path(output), built, plan, tuple(command), messages, checked, size, replaced, earlier, table)
+
+
+def _identity(builder: StubBuilder, judged: Resolution, session_id: bytes, generation: int) -> PatchIdentity:
+    """What the patch's note says.
+
+    Raises:
+        UsageError: *session_id* or *generation* is not what it must be.
+        PatchRefusal: an earlier patch is another session's.
+    """
+    if not isinstance(session_id, bytes) or len(session_id) != len(NO_SESSION):
+        raise UsageError(f"session_id is {session_id!r}; a session is told from others by {len(NO_SESSION)} bytes")
+    for patch in judged.needed.previous.patches:
+        theirs = patch.identity.session if patch.identity else NO_SESSION
+        if NO_SESSION not in (session_id, theirs) and theirs != session_id:
+            raise PatchRefusal(
+                f"{patch.path}: is a patch of another session, {theirs.hex()}; this one is {session_id.hex()}"
+            )
+    count = arguments.number("generation", generation)
+    return PatchIdentity(judged.slide.value, builder.host.identity, count, session_id, __version__)
 
 
 class _Kept(NamedTuple):

@@ -284,6 +284,7 @@ class Session:
     def _opened_patch(self, path: str, facts: LibraryFacts) -> OpenedPatch:
         def read() -> tuple[OpenedPatch, bool]:
             from stubgen.host.previous import OpenedPatch
+            from stubgen.image.identity import identity_in
             from stubgen.stub.find import find_stubs
             from stubgen.stub.slots import parse_symbol, slots_of
             from stubgen.symbols.versions import base_name
@@ -291,7 +292,7 @@ class Session:
             image = open_image(read_input(path, copied=self._copied), path)
             stubs = {stub.address: (stub.name, stub.target) for stub in find_stubs(image, facts)}
             read_from_slots = frozenset(base_name(parse_symbol(symbol)[0]) for symbol, _ in slots_of(image))
-            return OpenedPatch(image, stubs, read_from_slots), True
+            return OpenedPatch(image, stubs, read_from_slots, identity_in(image)), True
 
         return self._patches.get(path, [path], read)
 

@@ -23,7 +23,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         "macho": "constants records relocations unwind reader writer editor fixups",
         "symbols": "versions similar rust cxx numbering placed wrapped",
     },
-    {"image": "dwarf inlined . archive reach_elf reach_macho elf macho opening text_stub"},
+    {"image": "dwarf inlined . archive reach_elf reach_macho elf macho opening text_stub identity"},
     {"host": "symbols index . slide previous"},
     {
         "resolve": (

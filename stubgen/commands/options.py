@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stubgen.common.files import Outputs
     from stubgen.host.previous import PreviousPatch
     from stubgen.host.slide import Slide
+    from stubgen.image.identity import PatchIdentity
     from stubgen.options import Options
     from stubgen.replaced import Replaced, Replacement
     from stubgen.resolve.needed import Needed
@@ -333,6 +334,23 @@ def slide_document(slide: Slide) -> dict[str, object]:
         "anchor_static_address": slide.static_address if slide.anchor else None,
         "anchor_runtime_address": slide.runtime_address if slide.anchor else None,
     }
+
+
+def identity_document(identity: PatchIdentity) -> dict[str, object]:
+    """What a patch's note says, for ``--json``."""
+    return {
+        "host": {"kind": identity.host.kind_name, "value": identity.host.value.hex()},
+        "slide": identity.slide,
+        "session": identity.session.hex() if any(identity.session) else None,
+        "generation": identity.generation,
+        "tool": identity.tool,
+    }
+
+
+def identity_line(identity: PatchIdentity) -> str:
+    """The same for a person."""
+    of = f", generation {identity.generation} of session {identity.session.hex()}" if any(identity.session) else ""
+    return f"  for {identity.host} at slide {identity.slide:#x}{of}, by stubgen {identity.tool}"
 
 
 def decision_documents(decisions: Iterable[Decision]) -> list[dict[str, object]]:

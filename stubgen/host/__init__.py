@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import cached_property
 
 from stubgen.common.arguments import StrPath, flag
 from stubgen.common.arguments import path as checked_path
@@ -10,6 +11,7 @@ from stubgen.errors import BuildIdRefusal, InputError, UsageError
 from stubgen.host.index import Identity, use_index
 from stubgen.host.symbols import HINT, OpenedHost
 from stubgen.image import Candidate, Image
+from stubgen.image.identity import HostIdentity, identity_of
 
 REMEMBERED = 16
 """Sets of names whose candidates a host remembers; a link asks for four: the anchor's, the patch's own, two checks'."""
@@ -22,6 +24,11 @@ class Host:
         self.path = path
         self.image = image
         self._found: dict[frozenset[bytes], Mapping[bytes, list[Candidate]]] = {}
+
+    @cached_property
+    def identity(self) -> HostIdentity:
+        """What tells this build of it from others."""
+        return identity_of(self.image)
 
     def find(self, bases: Collection[bytes]) -> Mapping[bytes, list[Candidate]]:
         """What :meth:`Image.find` finds; the same question is asked again for every further process."""

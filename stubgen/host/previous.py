@@ -11,6 +11,7 @@ from stubgen.common.text import as_bytes, as_text
 from stubgen.errors import AnchorRefusal, InputError, PatchRefusal
 from stubgen.host import Host
 from stubgen.image import Candidate, FileType, Image, Kind
+from stubgen.image.identity import PatchIdentity
 from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import base_name, split_pin
 
@@ -33,6 +34,7 @@ class OpenedPatch(Row):
 
     Without ThinLTO's numbers, which differ from patch to patch.
     """
+    identity: PatchIdentity | None = None  # what its note says
 
 
 class EarlierPatch:
@@ -48,6 +50,7 @@ class EarlierPatch:
         self.path = path
         self.image = opened.image
         self.slide = slide
+        self.identity = opened.identity
         self._opened = opened
         self._found: dict[bytes, list[Candidate]] = {}
 
@@ -130,7 +133,10 @@ def _slide(patch: PreviousPatch, image: Image, opened: OpenedPatch) -> int:
 def _refuse_another_hosts(
     earlier: EarlierPatch, opened: OpenedPatch, host: Host, slide: int, before: Sequence[EarlierPatch]
 ) -> None:
-    """Hold the stubs of a patch, which have the addresses of the process that it was linked for, against this one."""
+    """Hold a patch's note and stubs, which say for which process it was linked, against this one."""
+    contradiction = earlier.identity.contradiction(host.identity, slide) if earlier.identity else None
+    if contradiction is not None:
+        raise PatchRefusal(f"{earlier.path}: is no earlier patch of this process: it {contradiction}")
     found = host.find({split_pin(name)[0] for name, _ in opened.stubs.values()})
     for name, target in opened.stubs.values():
         places = [c.address + slide for c in found.get(split_pin(name)[0], ())]

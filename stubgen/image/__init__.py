@@ -248,6 +248,10 @@ class Image(ABC):
     def build_id(self) -> bytes | None:
         """``.note.gnu.build-id`` or LC_UUID."""
 
+    @abstractmethod
+    def notes_of(self, owner: bytes, kind: int, section: str) -> list[memoryview]:
+        """The content of each note of that *owner* and *kind*; Mach-O has a *section* of its own for each."""
+
     @property
     @abstractmethod
     def install_name(self) -> str | None:

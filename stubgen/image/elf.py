@@ -110,6 +110,9 @@ class ElfImage(Image):
     def build_id(self) -> bytes | None:
         return self.file.build_id
 
+    def notes_of(self, owner: bytes, kind: int, section: str) -> list[memoryview]:
+        return [note.content for note in self.file.notes if (note.owner, note.kind) == (owner, kind)]
+
     @property
     def install_name(self) -> str | None:
         return self.file.dynamic.soname if self.file.dynamic else None

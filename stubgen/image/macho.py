@@ -86,6 +86,9 @@ class MachOImage(Image):
     def build_id(self) -> bytes | None:
         return self.file.build_id
 
+    def notes_of(self, owner: bytes, kind: int, section: str) -> list[memoryview]:
+        return [self.file.content(each) for each in self.file.sections if each.name == section]
+
     @property
     def install_name(self) -> str | None:
         return self.file.install_name

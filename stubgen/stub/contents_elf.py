@@ -9,7 +9,8 @@ from stubgen.common.columns import Content, column, column_bytes, progression
 from stubgen.elf import constants as c
 from stubgen.elf.relocations import R_AARCH64_ABS64, Relocations
 from stubgen.elf.unwind import leaf_frames
-from stubgen.elf.writer import Object, Section, SymbolColumns, property_note, write
+from stubgen.elf.writer import Object, Section, SymbolColumns, note, property_note, write
+from stubgen.image.identity import ELF_KIND, ELF_OWNER, ELF_SECTION
 from stubgen.stub.sections_elf import (
     CONSTANTS,
     FRAMES,
@@ -88,6 +89,10 @@ class ElfContents:
         words = column("Q", b"".join([bytes(8) + value.to_bytes(size - 8, "little") for value in values]))
         self._add_slots(title, symbols, words, to_resolver)
         self._add_code(resolver.section, resolver.code(self._bti))
+
+    def add_identity(self, content: bytes) -> None:
+        """The note that says whose patch it is."""
+        self._add(ELF_SECTION, note(ELF_OWNER, ELF_KIND, content, ELF_SECTION))
 
     def add_absolutes(self, names: Sequence[bytes], values: Sequence[int], visibility: int) -> None:
         """SHN_ABS symbols."""

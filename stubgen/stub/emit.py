@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from stubgen.common.columns import column_bytes, progression
 from stubgen.common.row import Row
 from stubgen.errors import InputError
+from stubgen.image.identity import MACHO_SECTION, PatchIdentity, encode_identity
 from stubgen.resolve.verdicts import SlotKind
 from stubgen.stub.assembler import confirm_encoding
 from stubgen.stub.trampoline import encode, template
@@ -35,6 +36,7 @@ class StubObject(Row):
     addresses: array[int]  # runtime, one a name
     bti: bool
     slots: Sequence[Slot] = ()
+    identity: PatchIdentity | None = None  # what its note says
 
 
 class Anchor(Row):
@@ -53,6 +55,7 @@ def emit(
     bti: str = "auto",
     build_version: BuildVersion | None = None,
     anchor: Anchor | None = None,
+    identity: PatchIdentity | None = None,
     facts: LibraryFacts | None = None,
 ) -> StubObject:
     """The object that defines *stubs*.
@@ -66,6 +69,7 @@ def emit(
             "on" and "off" decide.
         build_version: the host's platform and minimum OS (Mach-O); else the patch objects' own is copied.
         anchor: what the loader shall find by name in the patch.
+        identity: what its note says; it has none without.
         facts: what is known about Keystone from earlier commands.
 
     Raises:
@@ -79,7 +83,7 @@ def emit(
         names, addresses = [names[index] for index in others], array("Q", [addresses[index] for index in others])
     if needed.format == "macho":
         platform = _platform(needed, build_version)
-        return emit_macho(names, addresses, platform, slots=slots, anchor=anchor, facts=facts)
+        return emit_macho(names, addresses, platform, slots=slots, anchor=anchor, identity=identity, facts=facts)
     from stubgen.elf.constants import GNU_PROPERTY_AARCH64_FEATURE_1_BTI as BTI
 
     features = host_features | needed.features
@@ -93,6 +97,7 @@ def emit(
         absolute_addresses=stubs.absolute_addresses,
         absolute_hidden=stubs.absolute_visibility == "hidden",
         anchor=anchor,
+        identity=identity,
         facts=facts,
     )
 
@@ -118,6 +123,7 @@ def emit_elf(
     absolute_addresses: Sequence[int] = (),
     absolute_hidden: bool = False,
     anchor: Anchor | None = None,
+    identity: PatchIdentity | None = None,
     facts: LibraryFacts | None = None,
 ) -> StubObject:
     """An ELF object with one trampoline for each name.
@@ -134,6 +140,7 @@ def emit_elf(
         absolute_addresses: their values.
         absolute_hidden: give those hidden visibility instead of default.
         anchor: a further trampoline, which the loader finds by name.
+        identity: what ``.note.stubgen`` says; linkers keep notes, ``--gc-sections`` or not, in a PT_NOTE segment.
         facts: what is known about Keystone from earlier commands.
 
     Raises:
@@ -161,9 +168,11 @@ def emit_elf(
         contents.add_constants(_columns(constants))
     for title, of_kind in descriptors.items():
         contents.add_descriptors(title, _columns(of_kind))
+    if identity is not None:
+        contents.add_identity(encode_identity(identity))
     contents.add_absolutes(absolute_names, absolute_addresses, c.STV_HIDDEN if absolute_hidden else c.STV_DEFAULT)
     names, addresses = _with_name(names, anchor), _with(addresses, anchor)
-    return StubObject(contents.written(), "elf", names, addresses, bti, tuple(slots))
+    return StubObject(contents.written(), "elf", names, addresses, bti, tuple(slots), identity)
 
 
 def _with(addresses: array[int], anchor: Anchor | None) -> array[int]:
@@ -186,6 +195,7 @@ def emit_macho(
     *,
     slots: Sequence[Slot] = (),
     anchor: Anchor | None = None,
+    identity: PatchIdentity | None = None,
     facts: LibraryFacts | None = None,
 ) -> StubObject:
     """A Mach-O object with one trampoline for each name.
@@ -196,6 +206,7 @@ def emit_macho(
         build_version: platform and minimum OS; a simulator link fails without the right platform.
         slots: constants to define beside them, in ``__TEXT,__const``.
         anchor: a further trampoline, which the loader finds by name.
+        identity: what ``__TEXT,__stubgen_id`` says, which ``-dead_strip`` keeps.
         facts: what is known about Keystone from earlier commands.
 
     Raises:
@@ -228,5 +239,7 @@ def emit_macho(
         start, size = section_addresses(sections)[-1], SECTIONS[CONSTANTS].slot_size
         homes = range(start, start + size * len(slots), size)
         groups.append(private(names=symbols, n_sect=len(sections), n_value=homes))
+    if identity is not None:
+        sections.append(section(MACHO_SECTION, encode_identity(identity)))
     content = write(Object(sections, build_version, defined_symbols=groups), "the stub object")
-    return StubObject(content, "macho", names, addresses, bti=False, slots=tuple(slots))
+    return StubObject(content, "macho", names, addresses, False, tuple(slots), identity)

@@ -10,6 +10,7 @@ from stubgen.elf import constants as c
 from stubgen.elf.relocations import Relocations
 from stubgen.elf.unwind import Frame
 from stubgen.elf.writer import Section
+from stubgen.image.identity import ELF_SECTION
 from stubgen.stub.trampoline import descriptor_resolver, host_descriptor_resolver, host_resolver_frame
 
 
@@ -33,6 +34,7 @@ SECTIONS = {
     FRAMES: Row(c.SHT_PROGBITS, c.SHF_ALLOC, 8),
     STACK: Row(c.SHT_PROGBITS, 0, 1),
     PROPERTY: Row(c.SHT_NOTE, c.SHF_ALLOC, 8),
+    ELF_SECTION: Row(c.SHT_NOTE, c.SHF_ALLOC, 4),
     CONSTANTS: Row(c.SHT_PROGBITS, c.SHF_ALLOC, 8, slot_size=8),
     DESCRIPTORS: Row(c.SHT_PROGBITS, c.SHF_ALLOC | c.SHF_WRITE, 16, slot_size=16),  # the constant is the second half
     HOST_DESCRIPTORS: Row(c.SHT_PROGBITS, c.SHF_ALLOC | c.SHF_WRITE, 8, slot_size=24),  # the last two thirds

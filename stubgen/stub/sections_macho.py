@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from stubgen.common.columns import Content
+from stubgen.image.identity import MACHO_SECTION
 from stubgen.macho import constants as c
 from stubgen.macho.relocations import Relocations
 from stubgen.macho.writer import Section
@@ -24,6 +25,7 @@ SECTIONS = {
     TEXT: Row(c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS, 2),
     UNWIND: Row(c.S_ATTR_DEBUG, 3),
     CONSTANTS: Row(c.S_REGULAR, 3, slot_size=8),
+    MACHO_SECTION: Row(c.S_ATTR_NO_DEAD_STRIP, 3),
 }
 """Section -> its header; there are no others."""
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from stubgen.common.row import Row
 from stubgen.common.strings import NameTable, StringTable
 from stubgen.common.text import as_text
+from stubgen.image.identity import PatchIdentity
 
 
 class Structure(Row):
@@ -20,6 +21,7 @@ class Structure(Row):
     bti: bool
     slots: dict[bytes, int]
     """Slot's symbol -> the constant in it."""
+    identity: PatchIdentity | None
 
 
 def first_stray(columns: Sequence[Sequence[int]], first: int, stop: int, expected: Sequence[int]) -> int | None:

@@ -55,6 +55,8 @@ def verify(stub: StubObject, facts: LibraryFacts | None = None) -> Verified:
         raise VerificationRefusal(f"{as_text(name)} branches to {target:#x}, not to {address:#x}")
     if verified.slots != {slot.symbol: slot.value for slot in stub.slots}:
         raise VerificationRefusal("the stub object holds other constants than it should")
+    if found.identity != stub.identity:
+        raise VerificationRefusal("the stub object's identity note says something else than it should")
     return verified
 
 

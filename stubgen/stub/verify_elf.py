@@ -13,6 +13,7 @@ from stubgen.elf.unwind import leaf_frames
 from stubgen.errors import VerificationRefusal
 from stubgen.image import Image
 from stubgen.image.elf import ElfImage
+from stubgen.image.identity import identity_in
 from stubgen.stub.sections_elf import FRAMES, RESOLVERS, SECTIONS, STACK, TEXT, frames_of
 from stubgen.stub.structure import Structure, first_stray, symbol_name
 from stubgen.stub.trampoline import template
@@ -52,7 +53,7 @@ def structure(image: Image, name: str) -> Structure:
     slots = _slots(image, symbols, stop, name)
     _check_relocations(image, symtab, text, _resolvers(image, bti, name), name)
     starts, values = symbols.st_name[first:stop], symbols.st_value[first:stop]
-    return Structure(symbols.strings, starts, values, file.content(text), bti, slots)
+    return Structure(symbols.strings, starts, values, file.content(text), bti, slots, identity_in(image))
 
 
 def _slots(image: ElfImage, symbols: Symbols, first: int, name: str) -> dict[bytes, int]:

@@ -7,6 +7,7 @@ from array import array
 from stubgen.common.columns import same
 from stubgen.errors import VerificationRefusal
 from stubgen.image import Image
+from stubgen.image.identity import identity_in
 from stubgen.image.macho import MachOImage
 from stubgen.macho import constants as c
 from stubgen.macho.reader import Section, Symbols
@@ -52,7 +53,7 @@ def structure(image: Image, name: str) -> Structure:
     slots = _slots(image, symbols, range(stop, first + count), name)
     starts, values = symbols.n_strx[first:stop], symbols.n_value[first:stop]
     _check_unwinding(image, text, values, name)
-    return Structure(symbols.strings, starts, values, file.content(text), False, slots)
+    return Structure(symbols.strings, starts, values, file.content(text), False, slots, identity_in(image))
 
 
 def _slots(image: MachOImage, symbols: Symbols, indexes: range, name: str) -> dict[bytes, int]:

@@ -599,6 +599,11 @@ def test_a_patch_of_another_process(earlier: Earlier) -> None:
     words = [word if word != hex(0x5500000000) else hex(0x5600000000) for word in earlier.words()]
     done = stubgen(*words[:-1], "--previous", f"{earlier.first}@{BASE:#x}", words[-1])
     assert done.returncode == 1
+    assert "is no earlier patch of this process: it was linked for slide 0x5500000000" in done.stderr
+    bare = earlier.first.with_name("bare.so")  # as one that was linked with build's stub object
+    run([need("llvm-objcopy-19"), "--remove-section=.note.stubgen", earlier.first, bare])
+    done = stubgen(*words[:-1], "--previous", f"{bare}@{BASE:#x}", words[-1])
+    assert done.returncode == 1
     assert "is no earlier patch of this process: its stub of bump branches to 0x55000" in done.stderr
 
 

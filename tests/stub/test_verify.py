@@ -10,6 +10,7 @@ from synthetic import BASE, Sym, elf_host, elf_object
 
 from stubgen.elf.reader import ElfFile
 from stubgen.errors import InputError, MalformedInput, VerificationRefusal
+from stubgen.image.identity import BUILD_ID, HostIdentity, PatchIdentity
 from stubgen.macho.reader import BuildVersion, MachOFile
 from stubgen.resolve.verdicts import SlotKind
 from stubgen.stub.emit import StubObject, emit_elf, emit_macho
@@ -89,14 +90,21 @@ def elf_regions(content: bytes) -> dict[str, tuple[int, int]]:
     file = ElfFile(content, "stub.o")
     headers, regions = file.header.e_shoff, {}
     relocated = [section for section in file.sections if section.name.startswith(".rela")]
-    contents = [".text", ".eh_frame", ".rodata", ".text.tlsdesc", *(section.name for section in relocated)]
+    contents = [
+        ".text",
+        ".eh_frame",
+        ".rodata",
+        ".text.tlsdesc",
+        ".note.stubgen",
+        *(section.name for section in relocated),
+    ]
     for section in file.sections:
         at = headers + 64 * section.number
         if section.name in contents:
             start = section.header.sh_offset
             regions[f"{section.name}"] = (start, start + section.header.sh_size)
             regions[f"type of {section.name}"] = (at + 4, at + 8)
-        if section.name in (".text", ".eh_frame", ".rodata", ".text.tlsdesc", ".data.rel.ro"):
+        if section.name in (".text", ".eh_frame", ".rodata", ".text.tlsdesc", ".data.rel.ro", ".note.stubgen"):
             regions[f"flags of {section.name}"] = (at + 8, at + 16)
             regions[f"alignment of {section.name}"] = (at + 48, at + 56)
         if section in relocated:
@@ -140,9 +148,10 @@ SLOTS = [
     Slot(b"__stubgen_slot.b+8", SlotKind.THREAD_OFFSET, 24, b"b"),
 ]
 DESCRIPTOR = Slot(b"__stubgen_slot.c.tlsdesc", SlotKind.DESCRIPTOR, 40, b"c")
+IDENTITY = PatchIdentity(0x5500000000, HostIdentity(BUILD_ID, bytes(range(20))), 7, bytes(range(16)), "1.2.3")
 WHOLE = {
-    "elf": (emit_elf(NAMES, ADDRESSES, slots=[*SLOTS, DESCRIPTOR], features=1), elf_regions),
-    "macho": (emit_macho(NAMES, ADDRESSES, BuildVersion(1, 0, 0), slots=SLOTS), macho_regions),
+    "elf": (emit_elf(NAMES, ADDRESSES, slots=[*SLOTS, DESCRIPTOR], features=1, identity=IDENTITY), elf_regions),
+    "macho": (emit_macho(NAMES, ADDRESSES, BuildVersion(1, 0, 0), slots=SLOTS, identity=IDENTITY), macho_regions),
 }
 
 
@@ -159,7 +168,7 @@ def test_whatever_decides_about_the_link_counts(shape: str, region: str) -> None
         for flip in (0x01, 0x10, 0x80, 0xFF):
             content = bytearray(stub.content)
             content[place] ^= flip
-            changed = StubObject(bytes(content), stub.format, stub.names, stub.addresses, stub.bti, stub.slots)
+            changed = stub._replace(content=bytes(content))
             with pytest.raises((VerificationRefusal, InputError)):
                 verify(changed)
 
