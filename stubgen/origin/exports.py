@@ -44,11 +44,12 @@ def read_exports(names: Iterable[str], objects: Sequence[Image], others: Collect
 def why_not_exported(name: str, objects: Sequence[Image]) -> str:
     """Why the loader does not find *name* in a patch of *objects*, and what helps."""
     symbols = [(image, symbol) for image in objects for symbol in symbols_of(image)]
-    spellings = {as_bytes(name), as_bytes(f"_{name}")} if objects and objects[0].format == "macho" else {as_bytes(name)}
+    spellings = [as_bytes(name), *([as_bytes(f"_{name}")] if objects and objects[0].format == "macho" else [])]
     for image, symbol in symbols:
         if symbol.name in spellings and not symbol.exported:
             return _told(symbol, image)
-    close = close_names(as_bytes(name), {symbol.name for _, symbol in symbols if symbol.exported})
+    exported = {symbol.name for _, symbol in symbols if symbol.exported}
+    close = next(filter(None, (close_names(each, exported) for each in spellings)), ())
     hint = f"; did you mean {' or '.join(close)}?" if close else _all_of_them([symbol for _, symbol in symbols])
     return f"no object of the patch defines it{hint}"
 

@@ -23,7 +23,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host, a patch object and the record of a link whose linker sleeps, in the working directory."""
     compiler = str(need("aarch64-linux-gnu-gcc"))
     (tmp_path / "host.c").write_text("int helper(void) { return 1; } int main(void) { return helper(); }\n")
-    (tmp_path / "patch.c").write_text("int helper(void); int changed(void) { return helper(); }\n")
+    (tmp_path / "patch.c").write_text(
+        "int helper(void); int changed(void) { return helper(); }\n"
+        '__attribute__((visibility("hidden"))) int concealed(void) { return 2; }\n'
+    )
     run([compiler, "-fPIE", "-pie", tmp_path / "host.c", "-o", tmp_path / "host"])
     run([compiler, "-fPIC", "-c", tmp_path / "patch.c", "-o", tmp_path / "patch.o"])
     slow = tmp_path / "gcc"
@@ -143,7 +146,8 @@ def linked(project: Path, *words: str, ending: str = "") -> tuple[int, str]:
         ((), ">/dev/full", 5),
         (("--json",), ">/dev/full", 5),
         ((), ">&-", 5),
-        (("--export", "nothing"), "", 1),
+        (("--export", "concealed"), "", 1),
+        (("--export", "nothing"), "", 2),
         (("--report", "no/report"), "", 2),
     ],
 )
