@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Unpack
@@ -18,22 +16,19 @@ from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.capture import Capture
 from stubgen.check import Checked, check_linked, refuse_findings
 from stubgen.common import arguments
-from stubgen.common.arguments import StrPath, choice, instance, optional, path, path_list
-from stubgen.common.cancellation import checkpoint, run
+from stubgen.common.arguments import StrPath, choice, flag, instance, optional, path, path_list
+from stubgen.common.cancellation import checkpoint
 from stubgen.common.files import (
     Outputs,
-    cannot_be_written,
-    fitting,
-    is_special,
     keep_apart,
     read_input,
-    system_failure,
     write_output,
 )
 from stubgen.common.text import as_bytes
-from stubgen.errors import InputError, LinkerFailed, PatchRefusal, UsageError
+from stubgen.errors import InputError, PatchRefusal, UsageError
 from stubgen.image.identity import NO_SESSION, PatchIdentity
 from stubgen.image.opening import open_image
+from stubgen.linker import LinkFolder, library_finder, link_folder, run_linker
 from stubgen.linkplan import (
     LinkPlan,
     PatchRequest,
@@ -43,14 +38,6 @@ from stubgen.linkplan import (
     wrapped_symbols,
 )
 from stubgen.linkplan.link_files import link_files
-from stubgen.linkplan.map_option import (
-    ZIG_VERBOSE,
-    library_folders,
-    library_query,
-    map_option,
-    prefix_option,
-    told_by_zig,
-)
 from stubgen.linkplan.own_folders import own_folders
 from stubgen.options import BtiPolicy, Options, read_options
 from stubgen.origin.account import Inputs, LinkInput
@@ -105,6 +92,7 @@ def link_patch(
     extra: Sequence[StrPath] = (),
     stub: StrPath | None = None,
     bound_dir: StrPath | None = None,
+    keep_temps: bool = False,
     jump_table: TableOptions | None = None,
     session_id: bytes = NO_SESSION,
     generation: int = 0,
@@ -126,6 +114,7 @@ def link_patch(
         stub: where to keep the stub object; by default it is gone after the link.
         bound_dir: where to keep the bound copies; a Mach-O patch with debug information names them, so that
             without it two links differ and a debugger finds nothing.
+        keep_temps: keep what the linker reads, in the folder ``OUTPUT.temps``, so that the link can be repeated.
         jump_table: make one, with these options.
         session_id: 16 bytes that tell the session that the patch belongs to from others, for its identity note; an
             earlier patch of another one is refused.
@@ -151,6 +140,7 @@ def link_patch(
             extra=extra,
             stub=stub,
             bound_dir=bound_dir,
+            keep_temps=keep_temps,
             jump_table=jump_table,
             session_id=session_id,
             generation=generation,
@@ -172,6 +162,7 @@ def stage_patch(
     extra: Sequence[StrPath] = (),
     stub: StrPath | None = None,
     bound_dir: StrPath | None = None,
+    keep_temps: bool = False,
     jump_table: TableOptions | None = None,
     session_id: bytes = NO_SESSION,
     generation: int = 0,
@@ -191,7 +182,7 @@ def stage_patch(
     if options.setdefault("bind", True) is not True:
         raise UsageError("link_patch links bound copies of the objects, always: leave out bind")
     wanted = read_options("link_patch", options)
-    policy = choice(BtiPolicy, "bti", bti)
+    policy, keep = choice(BtiPolicy, "bti", bti), flag("keep_temps", keep_temps)
     full_link, system = captured.command(), linker_os_for_host(builder.host.path)
     options["wrapped"] = list(dict.fromkeys([*wanted.wrapped, *wrapped_symbols(full_link, system)]))
     folders = own_folders(full_link, system)
@@ -208,12 +199,13 @@ def stage_patch(
     built = builder.emit(judged, bti=policy, anchored=True, identity=identity)
     exports = (*exports, *_exported_anchor(built, exports))
     checkpoint()
-    with _scratch(target) as folder:
-        stub_path = Path(folder, "stub.o")
+    with link_folder(target, keep=keep) as folder:
+        stub_path = Path(folder.stands_for(folder.join("stub.o"), kept.stub or "stub.o"))
         write_output(stub_path, built.stub.content)
         assert built.bound is not None  # noqa: S101  # judged for it
-        copies = write_bound(built.bound, kept.seen_by_linker(folder, built.stub.format))
-        linked = Path(folder, target.name)
+        copies = write_bound(built.bound, kept.seen_by_linker(folder.path, built.stub.format))
+        kept.name_copies(built, copies, folder)
+        linked = Path(folder.stands_for(folder.join(target.name), os.fspath(output)))
         request = PatchRequest(
             objects=[copy for _, copy in copies],
             output=linked,
@@ -225,19 +217,19 @@ def stage_patch(
             soname=_fresh_name(target, built, inputs),
         )
         plan = plan_link(full_link, request)
-        command = plan.command(folder)
-        messages, link_map, searched = _run_with_map(command, plan, captured, folder, named=kept.copies is not None)
-        if not linked.is_file():
-            message = f"{command[0]}: said nothing was wrong, but wrote no {target.name}\n{messages}".rstrip()
-            raise LinkerFailed(message, command=command, status=0, output=messages)
+        command = plan.command(folder.path)
+        ran = run_linker(command, plan, captured, folder, linked, named=kept.copies is not None)
         ours = Inputs(
-            tuple(_link_inputs(built, stub_path, copies, further)), link_map, plan.directory or os.getcwd(), searched
+            tuple(_link_inputs(built, stub_path, copies, further)),
+            ran.link_map,
+            plan.directory or os.getcwd(),
+            ran.archives,
         )
         checked = check_linked(
             linked,
             builder.host,
             lambda: ours,
-            _library_finder(plan, captured),
+            library_finder(plan, captured, folder),
             slide=judged.slide,
             exports=exports,
             libraries=wanted.libraries,
@@ -246,7 +238,8 @@ def stage_patch(
             pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
             facts=builder.facts,
         )
-        _refuse_findings(replace(checked, patch=os.fspath(output)), judged.problems)
+        checked = replace(checked, patch=os.fspath(output))
+        _refuse_findings(checked, judged.problems)
         assert checked.account is not None  # noqa: S101  # check_linked() makes one of every patch
         replaced = replaced_by(checked.account, builder.host, judged.slide.value, objects_of_host)
         earlier = tuple((patch.path, replaced_in(checked.account, patch)) for patch in judged.needed.previous.patches)
@@ -255,7 +248,8 @@ def stage_patch(
         size = linked.stat().st_size
         outputs.move(linked, target)
         kept.stage(built, copies, outputs)
-    return Linked(Path(output), built, plan, tuple(command), messages, checked, size, replaced, earlier, table)
+        command = [folder.told(word) for word in command]
+    return Linked(Path(output), built, plan, tuple(command), ran.messages, checked, size, replaced, earlier, table)
 
 
 def _identity(builder: StubBuilder, judged: Resolution, session_id: bytes, generation: int) -> PatchIdentity:
@@ -299,6 +293,14 @@ class _Kept(NamedTuple):
         """
         return f"{folder}{self.copies}" if self.copies and format_name == "macho" else os.path.join(folder, "bound")
 
+    def name_copies(self, built: Built, copies: Sequence[tuple[str, str]], folder: LinkFolder) -> None:
+        """People know each of *copies* as where it is kept, or as what it is a copy of."""
+        assert built.bound is not None  # noqa: S101  # judged for it
+        names = [name for name, _ in copies]
+        titles = bound_paths([item.name for item in built.bound.objects], self.copies) if self.copies else names
+        for title, (_, copy) in zip(titles, copies, strict=True):
+            folder.stands_for(copy, title)
+
     def stage(self, built: Built, copies: Sequence[tuple[str, str]], outputs: Outputs) -> None:
         """Let it be among the *outputs*; *copies* were linked, and a debugger knows their times."""
         if self.stub is not None:
@@ -310,18 +312,6 @@ class _Kept(NamedTuple):
 
 def _absolute(name: str, value: object) -> str:
     return os.path.abspath(path(name, value))
-
-
-@contextmanager
-def _scratch(target: Path) -> Iterator[str]:
-    """The real path of a folder of this link's own: beside *target*, so that the patch can be moved there."""
-    try:
-        prefix = f".{fitting(target.name, 10)}."
-        scratch = tempfile.TemporaryDirectory(prefix=prefix, dir=None if is_special(str(target)) else target.parent)
-    except OSError as error:
-        raise cannot_be_written(target, error) from error
-    with scratch as folder:
-        yield os.path.realpath(folder)
 
 
 def _jump_table(linked: Path, target: Path, built: Built, replaced: Replaced, wanted: TableOptions) -> JumpTable:
@@ -388,52 +378,6 @@ def _objects_in(extra: str) -> list[Image]:
         return []
 
 
-def _run_with_map(
-    command: Sequence[str], plan: LinkPlan, captured: Capture, folder: str, *, named: bool
-) -> tuple[str, str | None, tuple[str, ...]]:
-    """What the linker prints; its map file's text, None where it writes none; the archives that zig adds.
-
-    *named*: the patch names its objects without *folder* in front of them.
-    """
-    map_file = Path(folder, "link.map")
-    option = map_option(plan.args, plan.os, str(map_file))
-    option += prefix_option(plan.args, plan.os, folder) if named and option else []
-    try:
-        printed = _run([*command, *option], captured, {} if option else ZIG_VERBOSE)
-    except LinkerFailed as error:
-        if not option or not re.search(rf"-[Mm]ap\b|-oso_prefix|{re.escape(str(map_file))}", error.output):
-            raise
-        printed = _run(command, captured)  # a linker that knows no map file, or no prefix, said so
-    messages, archives = (printed, ()) if option else told_by_zig(printed)
-    try:
-        return messages, map_file.read_text("utf-8", "surrogateescape"), archives
-    except FileNotFoundError:
-        return messages, None, archives
-
-
-def _library_finder(plan: LinkPlan, captured: Capture) -> Callable[[str], str | None]:
-    """Finds the file of a library that the patch needs, where the linker or the driver looks for it."""
-
-    def find(name: str) -> str | None:
-        directory = plan.directory or os.getcwd()
-        if os.path.isabs(name) and os.path.isfile(name):
-            return name
-        base = os.path.basename(name)
-        stem = base.partition(".so")[0] + ".so"
-        for folder in library_folders(plan.args, directory):
-            for candidate in dict.fromkeys((base, stem)):
-                if os.path.isfile(os.path.join(folder, candidate)):
-                    return os.path.join(folder, candidate)
-        query = library_query(plan.args, plan.os, base)
-        try:
-            found = _run(query, captured).splitlines()[-1:] if query else []
-        except LinkerFailed:
-            found = []
-        return found[0] if found and os.path.isfile(found[0]) else None
-
-    return find
-
-
 def _refuse_findings(checked: Checked, problems: Iterable[Decision]) -> None:
     """Raise when something speaks against the patch, and add what was known of the symbols before the link.
 
@@ -457,34 +401,3 @@ def _fresh_name(target: Path, built: Built, inputs: Sequence[StrPath]) -> str:
     for item in built.bound.objects[-borrowed:] if built.bound and borrowed else ():
         digest.update(item.content)
     return f"{target.stem}.{digest.hexdigest()[:12]}{target.suffix}"
-
-
-ADVICE = {
-    "R_AARCH64_LD_PREL_LO19": "the patch's code is more than 1 MiB from the constants that direct accesses to the "
-    "host's data read: make the patch of fewer objects, or declare that data with default visibility and use -fPIC",
-}
-"""What linkers complain about where a bound copy cannot be linked -> what helps."""
-
-
-def _run(command: Sequence[str], captured: Capture, variables: Mapping[str, str] | None = None) -> str:
-    """What the linker prints; *variables* are set besides.
-
-    The captured variables are laid over the present ones and nothing is cleared: drivers look for their linker
-    through ``PATH`` ("collect2: cannot find 'ld'").
-    """
-    try:
-        done = run(command, captured.directory, {**os.environ, **captured.environment, **(variables or {})})
-    except OSError as error:
-        failure = system_failure(error)
-        if failure is not None:
-            raise failure from error
-        where = "" if captured.directory.is_dir() else f" in {captured.directory}, which is gone"
-        raise LinkerFailed(f"{command[0]}: cannot be run{where}: {error.strerror}", command=command) from error
-    messages = done.stdout.decode("utf-8", "replace").strip()
-    if done.returncode:
-        messages = told_by_zig(messages)[0] if variables else messages
-        status = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
-        message = f"{command[0]}: ended with {status}\n{messages}".rstrip()
-        message += "".join(f"\n{advice}" for word, advice in ADVICE.items() if word in messages)
-        raise LinkerFailed(message, command=command, status=done.returncode, output=messages)
-    return messages

@@ -57,6 +57,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {"check": "", "replaced": ""},
     {"jumptable": ". formats", "reach": "labels code ."},
+    {"linker": ""},
     {"link": ""},
     {"commands": ". options build plan check jumptable reach link inspect verify capture captures cache"},
     {"serve": ". frames messages methods server command"},

@@ -61,6 +61,9 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bound-dir", metavar="DIR", help="keep the bound copies there: Mach-O debug information names them"
     )
+    parser.add_argument(
+        "--keep-temps", action="store_true", help="keep what the linker reads, in OUT.temps: the link can be repeated"
+    )
     parser.add_argument("--stub", metavar="FILE", help="keep the stub object")
     parser.add_argument("--map", metavar="FILE", help="write where everything in the patch comes from, as JSON")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the patch to write")
@@ -94,6 +97,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             extra=arguments.extra,
             stub=arguments.stub,
             bound_dir=arguments.bound_dir,
+            keep_temps=arguments.keep_temps,
             jump_table=wanted,
             **options,
         )
