@@ -473,6 +473,10 @@ class Image(ABC):
         """Whether an indirect branch to an instruction that is no landing pad faults (BTI)."""
         return False
 
+    def got_address(self, place: int) -> int | None:
+        """Mach-O: the virtual address that the GOT's word at virtual *place* holds; None where that is none of it."""
+        return None
+
     def maximum_size(self, address: int) -> int | None:
         """Bytes that the variable at virtual *address* can have at most, where the format does not say how many."""
         return None

@@ -93,7 +93,7 @@ class Stored(NamedTuple):
 
     size: int | None  # bytes that its type has; None where that is not known
     how: bytes  # the expression behind its address that makes its value of what is there; empty for the value itself
-    is_number: bool  # its type is an integer, a truth value or an enumeration
+    is_number: bool  # its type is an integer, a truth value or an enumeration, and no array of them
 
 
 class Subprogram(NamedTuple):
@@ -246,6 +246,7 @@ class _Entry(NamedTuple):
 
     tag: int
     values: dict[int, tuple[int, bytes]]
+    is_element: bool = False  # the type of an array's elements
 
     @property
     def is_float(self) -> bool:
@@ -304,7 +305,9 @@ class _Entries:
                 place = self._place(location)
                 if place is not None:
                     size, kind = self._size(entry)
-                    is_number = kind.tag == _ENUMERATION or (kind.tag == _BASE and not kind.is_float)
+                    is_number = not kind.is_element and (
+                        kind.tag == _ENUMERATION or (kind.tag == _BASE and not kind.is_float)
+                    )
                     how = b"" if size == 1 and place[1] == _AS_IT_IS else place[1]
                     yield place[0], Stored(size, how, is_number)
 
@@ -359,17 +362,18 @@ class _Entries:
 
     def _size(self, entry: _Entry) -> tuple[int | None, _Entry]:
         """Bytes that the type of a variable has, and the entry of that type or of an array's elements."""
-        times = 1
+        times, is_array = 1, False
         for _ in range(_LONGEST_CHAIN):
             offset = self._type(entry)
             if offset not in self.entries:
                 break
-            entry = self.entries[offset]
+            entry = self.entries[offset]._replace(is_element=is_array)
             if _BYTE_SIZE in entry.values:
                 return times * int.from_bytes(entry.values[_BYTE_SIZE][1], "little"), entry
             if entry.tag in _REFERENCES:
                 return times * 8, entry
             if entry.tag == _ARRAY:
+                is_array = True
                 for dimension in self.ranges.get(offset, ()):
                     times *= _extent(dimension)
             elif entry.tag not in _TRANSPARENT:

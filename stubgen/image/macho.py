@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stubgen.errors import InputError, UnsupportedInput
 from stubgen.image import (
@@ -31,6 +31,9 @@ from stubgen.macho import constants as c
 from stubgen.macho.reader import MachOFile, Section, Symbols
 from stubgen.macho.records import Nlist64
 from stubgen.macho.relocations import ARM64_RELOC_UNSIGNED, r_word
+
+if TYPE_CHECKING:
+    from stubgen.macho.fixups import Fixups
 
 _VARIABLE_TYPES = frozenset({c.S_REGULAR, c.S_ZEROFILL, c.S_GB_ZEROFILL, c.S_THREAD_LOCAL_VARIABLES})
 """Types of sections that hold variables; the others hold pointers to functions, literals and the like."""
@@ -485,6 +488,25 @@ class MachOImage(Image):
     def word_at(self, address: int) -> Word | None:
         del address  # a constant that holds pointers is told from none
         return None
+
+    def got_address(self, place: int) -> int | None:
+        if not any(first <= place < last for first, last in self._got_ranges):
+            return None
+        held = self._fixups.pointer(place)
+        return held if isinstance(held, int) else None
+
+    @cached_property
+    def _got_ranges(self) -> list[tuple[int, int]]:
+        """First and one-past-last virtual address of each section of a linked image that is a GOT."""
+        headers = (section.header for section in self.file.sections)
+        kind = c.S_NON_LAZY_SYMBOL_POINTERS
+        return [(each.addr, each.addr + each.size) for each in headers if each.flags & c.SECTION_TYPE == kind]
+
+    @cached_property
+    def _fixups(self) -> Fixups:
+        from stubgen.macho.fixups import Fixups
+
+        return Fixups(self.file)
 
     def maximum_size(self, address: int) -> int | None:
         end = self._next_symbol(address)

@@ -12,6 +12,8 @@ from stubgen.origin.symbols import Constructor, Content, Symbol, Target, fixed_r
 
 _CHAINED_TARGET = (1 << 36) - 1
 """DYLD_CHAINED_PTR_64 and _64_OFFSET: the low 36 bits of a pointer are what it points to."""
+_OF_LITERALS = ("__TEXT,__literals", "__TEXT,__const")
+"""Where ld64.lld and zig's linker put constants of 4, 8 and 16 bytes, whatever their sections are called."""
 
 
 def symbols(image: MachOImage) -> Iterator[Symbol]:
@@ -21,27 +23,28 @@ def symbols(image: MachOImage) -> Iterator[Symbol]:
         return
     for index, n_type in enumerate(table.n_type):
         where, ordinal = n_type & c.N_TYPE, table.n_sect[index]
-        if n_type & c.N_STAB or where not in (c.N_SECT, c.N_ABS):
+        common = where == c.N_UNDF and n_type & c.N_EXT and table.n_value[index]
+        if n_type & c.N_STAB or (where not in (c.N_SECT, c.N_ABS) and not common):
             continue
         section = held[ordinal - 1] if where == c.N_SECT and 0 < ordinal <= len(held) else None
         flags = section.header.flags if section else 0
         code = flags & (c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS)
         thread_local = flags & c.SECTION_TYPE in c.THREAD_LOCAL_TYPES
-        plain = Kind.DATA if section else Kind.ABSOLUTE
+        plain = Kind.DATA if section or common else Kind.ABSOLUTE
         segment, _, title = section.name.partition(",") if section else ("", "", "")
         name = table.name(index)
         if name and not name.startswith((b"ltmp", b"l_", b"L")):  # the assembler's and the compiler's labels
             yield Symbol(
                 name=name,
                 section=section.name if section else "",
-                address=table.n_value[index],
+                address=0 if common else table.n_value[index],
                 size=0,
                 kind=Kind.THREAD_LOCAL if thread_local else Kind.FUNCTION if code else plain,
                 static=not n_type & (c.N_EXT | c.N_PEXT),
                 weak=bool(table.n_desc[index] & c.N_WEAK_DEF),
                 exported=bool(n_type & c.N_EXT and not n_type & c.N_PEXT),
                 file=b"",
-                writable=segment == "__DATA" and title != "__const",
+                writable=bool(common) or (segment == "__DATA" and title != "__const"),
             )
 
 
@@ -54,8 +57,12 @@ def sections(image: MachOImage) -> Iterator[tuple[str, int, int, bool]]:
 
 
 def object_sections(image: MachOImage) -> Iterator[str]:
-    """The names of an object's sections in memory that hold something."""
-    yield from (s.name for s in image.file.sections if s.header.size and not s.header.flags & c.S_ATTR_DEBUG)
+    """The names of an object's sections in memory that hold something, and of what linkers make of them."""
+    for section in image.file.sections:
+        if section.header.size and not section.header.flags & c.S_ATTR_DEBUG:
+            yield section.name
+            if section.header.flags & c.SECTION_TYPE in c.LITERAL_TYPES:
+                yield from _OF_LITERALS
 
 
 def contents(image: MachOImage) -> Iterator[Content]:

@@ -114,7 +114,9 @@ class Pair:
         """Bytes: what the patch's code may rely on, no more than the host's variable can be large."""
         alignment = max(variable.alignment for variable in self.variables)
         if self.position % alignment and not self.candidate.size:
-            return min(alignment, 1 << (self.maximum_size or alignment).bit_length() - 1)
+            sizes = {self.files.storage.small_size(variable) for variable in self.variables}
+            size = 0 if len(sizes) > 1 else sizes.pop()
+            return min(alignment, size or 1 << (self.maximum_size or alignment).bit_length() - 1)
         return alignment
 
 

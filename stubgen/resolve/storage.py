@@ -9,15 +9,21 @@ made smaller under its name; nor does it do that to thread-locals (clang 19).
 
 from __future__ import annotations
 
+import posixpath
+
 from stubgen.image import Candidate, Image, Kind, Variable
 from stubgen.image.dwarf import Stored
 
 SHRUNK = "clang has made a byte of it that stands for one of two numbers, and in the host it may stand for others"
 UNSURE = (
-    "in the host clang may have made a byte of it that stands for one of two numbers; compile host and patch with -g"
+    "in the host clang may have made a byte of it that stands for one of two numbers; compile host and patch with -g "
+    "(Mach-O: and run dsymutil on the host)"
 )
 
 _LONGEST_FUNCTION = 1 << 16  # bytes that are looked at
+_LOADS = 0x00C00000  # opc, which is 0 for a store
+_LDR = 0x3E5  # ldr xt, [xn, #imm]
+_NOP = 0xD503201F  # linkers leave it where one instruction does what two did
 _CALLED = 0x4007FFFF
 """Bits of the registers that a call may change: x0 to x18 and x30 (AAPCS64, 6.1.1)."""
 
@@ -41,6 +47,14 @@ class Storage:
             return "" if own == theirs else SHRUNK
         plain = not own.is_number or not self.host.is_zero_filled(candidate)
         return "" if plain or (own.size != 1 and self._is_whole(image, candidate)) else UNSURE
+
+    def small_size(self, variable: Variable) -> int:
+        """Bytes of the patch's *variable* where debug information says 1, 2, 4 or 8; else 0.
+
+        No code relies on a larger alignment of such a one, whatever was asked for.
+        """
+        stored = None if variable.size else _stored(variable.defined_in.image, variable.place)
+        return stored.size if stored is not None and stored.size in (1, 2, 4, 8) else 0
 
     def _may_be_a_byte(self, variable: Variable, candidate: Candidate) -> bool:
         """Whether LLVM may have made one of it: where sizes are known, they are equal."""
@@ -66,7 +80,7 @@ class Storage:
 def _stored(image: Image, place: int, file: bytes = b"") -> Stored | None:
     """What debug information says of the variable at *place*; None where it says nothing."""
     debug = image.debug_info
-    for unit in debug.called(file) if file else debug.units:
+    for unit in debug.called(posixpath.basename(file)) if file else debug.units:
         found = debug.variables(unit).get(place)
         if found is not None:
             return found if found.size else None
@@ -91,14 +105,24 @@ def moves(host: Image, start: int, size: int) -> set[tuple[int, int]]:
             bases[target] = base + (word >> 10 & 0xFFF)
         elif word & 0x3F000000 == 0x39000000:  # a load or a store, unsigned immediate
             if base is not None:
-                found.add((base + ((word >> 10 & 0xFFF) << (word >> 30)), 1 << (word >> 30)))
-            bases.pop(target, None)
+                base += (word >> 10 & 0xFFF) << (word >> 30)
+                found.add((base, 1 << (word >> 30)))
+            if word & _LOADS:
+                _load(host, bases, target, base if word >> 22 == _LDR else None)
         elif word & 0xBF000000 == 0x18000000:  # ldr, literal
             found.add((address + 4 * literal, 4 << (word >> 30)))
-            bases.pop(target, None)
-        else:
+            _load(host, bases, target, address + 4 * literal if word >> 30 else None)
+        elif word != _NOP:
             changed = 1 << target | 1 << (word >> 5 & 31) | 1 << (word >> 10 & 31)
             if word & 0xFC000000 == 0x94000000 or word & 0xFFFFFC1F == 0xD63F0000:  # bl, blr
                 changed = _CALLED
             bases = {register: base for register, base in bases.items() if not changed >> register & 1}
     return found
+
+
+def _load(host: Image, bases: dict[int, int], target: int, place: int | None) -> None:
+    """Let register *target* hold what code loads there; *place*: from where, if that is an address in the GOT."""
+    held = None if place is None else host.got_address(place)
+    bases.pop(target, None)
+    if held is not None:
+        bases[target] = held

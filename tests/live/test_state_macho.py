@@ -573,6 +573,49 @@ def test_a_byte_that_stands_for_other_numbers_is_not_kept(name: str, tmp_path: P
     assert running.call("get") == 1
 
 
+ZEROES = """
+static int count, total; static char names[8]; static int grid[2][3];
+int add(int x) { return total += x; }
+int bump(int x) { names[x & 7] += 2; grid[x & 1][1] += 3; count += 4; return count + names[x & 7] + grid[x & 1][1]; }
+"""
+
+
+@pytest.mark.parametrize("options", [["-O0"], ["-O1", "-mcmodel=large"], ["-O2"]], ids=" ".join)
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_what_the_hosts_code_moves_is_kept(name: str, options: list[str], tmp_path: Path) -> None:
+    """Arrays, which clang leaves whole, and counters started at 0 again, and ``-g``, that was advised, was there."""
+    tools = toolchain(name)
+    common = ["-g", "-mno-global-merge", "-fno-sanitize=all", *options, "-c", "a.c", "-o"]
+    (tmp_path / "a.c").write_text(ZEROES + "int main(void) { return bump(1); }")
+    run([*tools.compile, *common, "host.o"], cwd=tmp_path)
+    command = [*tools.link, *([] if name == "zig" else ["-undefined", "dynamic_lookup"]), "-o", "host", "host.o"]
+    run(command, cwd=tmp_path)
+    (tmp_path / "a.c").write_text(ZEROES + "int twice(int x) { bump(x); return bump(x); }")
+    run([*tools.compile, *common, "patch.o"], cwd=tmp_path)
+    builder, captured, patch = StubBuilder(tmp_path / "host"), Capture(command, tmp_path, {}), tmp_path / "patch.o"
+    linked = link_patch(builder, captured, [patch], tmp_path / "patch.dylib", slide=SLIDE, keep_state=True)
+    assert {v.name: v.reason_not_kept for v in linked.built.resolution.shared_variables if not v.forwarded} == {}
+    running = start(Patched(tmp_path / "host", linked, patch))
+    assert running.emulator.call(running.host.address("bump"), 1).signed == 9
+    assert running.call("twice", 1) == 27
+
+
+def test_a_dsym_says_how_the_host_stores_a_number(tmp_path: Path) -> None:
+    """A linked Mach-O host has no DWARF; its dSYM, which names the file with its whole path, was not understood."""
+    tools = toolchain("lld")
+    (tmp_path / "a.c").write_text(TWO_NUMBERS % 5 + "int main(void) { on(); return get(); }")
+    run([*tools.compile, "-O2", "-g", "-c", "a.c", "-o", "host.o"], cwd=tmp_path)
+    run([*tools.link, "-undefined", "dynamic_lookup", "-o", "host", "host.o"], cwd=tmp_path)
+    run([need("dsymutil-19"), "host"], cwd=tmp_path)
+    raised = (TWO_NUMBERS % 9).replace("return level", "return level++").replace("return mode", "return mode + 1")
+    (tmp_path / "a.c").write_text(raised)
+    run([*tools.compile, "-O2", "-g", "-c", "a.c", "-o", "patch.o"], cwd=tmp_path)
+    builder = StubBuilder(tmp_path / "host", symbols=tmp_path / "host.dSYM")
+    judged = builder.judge([tmp_path / "patch.o"], slide=SLIDE, bind=True, keep_state=True)
+    found = {variable.name: variable.reason_not_kept for variable in judged.shared_variables}
+    assert found == {"_mode": SHRUNK, "_run": "", "_level": SHRUNK, "_whole": ""}
+
+
 SHARED = """
 extern "C" int counter; template <int step> int add(int x) { counter += step; return counter + x; }
 inline int both(int x) { return counter++ + x; }

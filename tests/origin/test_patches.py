@@ -31,6 +31,12 @@ __attribute__((noinline)) static int help(int x) { return mine[x & 7]++ + words[
 __attribute__((weak)) int tunable(int x) { return x * 3 + fresh; }
 int patch_main(int x) { return foo_add(x) + help(x) + tunable(x) + counter; }
 """
+UNNAMED = """
+__attribute__((common)) int tentative;
+int *volatile seen;
+int patch_main(int x) { int four[4] = {11, 22, 33, 44}; seen = four; return seen[x & 3] + tentative++; }
+"""
+"""A constant of 16 bytes that has no name, and a variable that no section of the object has."""
 ARCHIVE = """
 static int state;
 int foo_add(int k) { state += k; return state; }
@@ -59,6 +65,20 @@ def test_an_ordinary_patch_is_accounted_for(linker: str, tmp_path: Path) -> None
     assert {item.origin.source for item in checked.account.definitions} <= {
         *(Source.OBJECT, Source.STUB, Source.START_UP, Source.RUNTIME, Source.LINKER)
     }
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+def test_constants_without_a_name_and_tentative_definitions_are_accounted_for(linker: str, tmp_path: Path) -> None:
+    """A patch with a constant array was refused behind ld64.lld, and one with a common variable behind zig's linker."""
+    bench = Bench(tmp_path, linker, HOST, UNNAMED)
+    bench.link(*bench.bind())
+    checked = bench.check()
+    assert complaints(checked) == []
+    assert definition(checked, "tentative").origin.source is Source.OBJECT
+    assert checked.account is not None
+    if linker == "ld64.lld":
+        (shares,) = (section.shares for section in checked.account.sections if section.name == "__TEXT,__literals")
+        assert [share.origin.source for share in shares] == [Source.OBJECT]
 
 
 @pytest.mark.parametrize("linker", LINKERS)
