@@ -93,12 +93,12 @@ class Example:
         table = self.folder / "table.json"
         self.run(
             *("hotpatch-stubgen", "link", "--host", host, "--captured", self.captured),
-            *("--aslr-reference", running.anchor(), "--keep-state"),
+            *("--aslr-reference", running.runtime.anchor(), "--keep-state"),
             *("--jump-table", table.name, "--table-format", table_format),
             *("--lib", str(self.folder / f"patch-{self._patches}.so")),
             *("-o", f"patch-{self._patches}.so", *objects),
         )
-        say(f"the program: {running.take(table.read_bytes())}")
+        say(f"the patch is at {running.runtime.take(table.read_bytes())}")
 
     def _say(self, text: str) -> None:
         """Print *text*, with a shell's name for the folder."""
@@ -106,16 +106,16 @@ class Example:
 
 
 class Running:
-    """A program with a reference runtime: it answers each line with a line, and takes patches from a socket."""
+    """A program with a reference runtime, which answers each line with a line."""
 
     def __init__(self, program: Path, environment: Mapping[str, str]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="hot-")  # a socket's path has 107 bytes at most
-        self._socket = str(Path(self._folder.name, "socket"))
+        self.runtime = Runtime(str(Path(self._folder.name, "socket")))
         command = [*EMULATOR, str(program)]
         say(f"$ HOT_SOCKET=... {shlex.join([*command[:-1], program.name])}")
         self._process = subprocess.Popen(
             command,
-            env={**environment, "HOT_SOCKET": self._socket},
+            env={**environment, "HOT_SOCKET": self.runtime.path},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -141,37 +141,49 @@ class Running:
         self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline().rstrip("\n")
+        if not answer:
+            raise SystemExit(f"the program ended when it was asked: {line}")
         say(f"{line}  =>  {answer}")
         return answer
 
+
+class Runtime:
+    """A reference runtime at its Unix socket.
+
+    Raises:
+        SystemExit: it refuses the patch, or there is no anchor.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
     def anchor(self) -> str:
-        """The anchor's runtime address, as its runtime reports it."""
-        with self._connected() as (_, hello):
-            return hello.split()[1]
+        """The anchor's runtime address."""
+        with self._connected() as (_, address):
+            return address
 
     def take(self, table: bytes) -> str:
-        """What its runtime answers to a jump table.
-
-        Raises:
-            SystemExit: it refuses the patch.
-        """
+        """Where the patch of a jump table was loaded: its anchor's runtime address."""
         with self._connected() as (connection, _):
             connection.sendall(table)
             connection.shutdown(socket.SHUT_WR)
             with connection.makefile() as lines:
-                answer = lines.readline().rstrip("\n")
-        if not answer.startswith("loaded "):
-            raise SystemExit(f"the program: {answer or 'no answer'}")
-        return answer
+                word, _, rest = lines.readline().rstrip("\n").partition(" ")
+        if word != "loaded":
+            raise SystemExit(f"the program {word or 'does not answer'} {rest}".rstrip())
+        return rest
 
     @contextmanager
     def _connected(self) -> Iterator[tuple[socket.socket, str]]:
-        """A connection to its runtime, and what that says first."""
+        """A connection, and the anchor's address, which is said first."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(PATIENCE)
-            connection.connect(self._socket)
+            connection.connect(self.path)
             with connection.makefile() as lines:
-                yield connection, lines.readline()
+                words = lines.readline().split()
+            if words[:1] != ["anchor"] or not words[1].startswith("0x"):
+                raise SystemExit("the program does not export main, the anchor")
+            yield connection, words[1]
 
 
 def say(text: str) -> None:

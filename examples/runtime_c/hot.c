@@ -6,9 +6,12 @@
 
 #include <ctype.h>
 #include <dlfcn.h>
+#include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +52,59 @@ static enum token next_token(char **at, char **string, uintptr_t *number) {
   return **at == ':' ? KEY : STRING;
 }
 
+/* Read a note's content from an ELF file; its size in bytes, 0 where there is none. */
+static size_t read_note(const char *path, const char *owner, uint32_t type, unsigned char *content, size_t size) {
+  FILE *file = fopen(path, "rb");
+  Elf64_Ehdr header;
+  Elf64_Phdr segment;
+  Elf64_Nhdr note;
+  char name[8] = "";
+  size_t found = 0;
+  if (!file) return 0;
+  if (fread(&header, sizeof header, 1, file) != 1) header.e_phnum = 0;
+  for (int i = 0; i < header.e_phnum && !found; i++) {
+    if (fseek(file, (long)header.e_phoff + i * header.e_phentsize, SEEK_SET)) break;
+    if (fread(&segment, sizeof segment, 1, file) != 1 || segment.p_type != PT_NOTE) continue;
+    long at = (long)segment.p_offset, end = at + (long)segment.p_filesz;
+    while (at < end && !fseek(file, at, SEEK_SET) && fread(&note, sizeof note, 1, file) == 1) {
+      size_t letters = fread(name, 1, note.n_namesz < sizeof name ? note.n_namesz : sizeof name, file);
+      at += (long)sizeof note + ((note.n_namesz + 3L) & ~3L);
+      if (note.n_type == type && letters == strlen(owner) + 1 && !memcmp(name, owner, letters))
+        found = fseek(file, at, SEEK_SET) ? 0 : fread(content, 1, note.n_descsz < size ? note.n_descsz : size, file);
+      at += (note.n_descsz + 3L) & ~3L;
+    }
+  }
+  fclose(file);
+  return found;
+}
+
+struct identity { /* docs/identity.md */
+  uint32_t layout, generation;
+  uint64_t slide;
+  unsigned char session[16];
+  char tool[16];
+  uint32_t kind, size;
+  unsigned char build[64];
+};
+
+/* Why a patch is not for this process, by the note that is in it; NULL if nothing says so. */
+static const char *mismatch(const char *library, uint64_t slide) {
+  struct identity patch;
+  static unsigned char session[16]; /* of the patches before */
+  unsigned char build[sizeof patch.build], none[16] = {0};
+  size_t size = read_note(library, "stubgen", 1, (unsigned char *)&patch, sizeof patch);
+  if (size < offsetof(struct identity, build)) return "has no identity";
+  if (patch.layout != 1) return "says who it is in a newer way";
+  if (patch.slide != slide) return "was linked for another process: the slide is not this one's";
+  size = read_note("/proc/self/exe", "GNU", NT_GNU_BUILD_ID, build, sizeof build);
+  if (patch.kind == 1 && (patch.size != size || memcmp(patch.build, build, size)))
+    return "was linked for another build of the program";
+  if (memcmp(session, none, sizeof none) && memcmp(session, patch.session, sizeof session))
+    return "is of another session than the one before";
+  memcpy(session, patch.session, sizeof session);
+  return NULL;
+}
+
 /* Load the patch of a message and let its table be the one that counts; the answer. */
 static void apply(char *message, size_t length, char *answer, size_t size) {
   struct table *table = malloc(sizeof *table + length / strlen("\"new\":0") * sizeof *table->entries);
@@ -67,8 +123,11 @@ static void apply(char *message, size_t length, char *answer, size_t size) {
     if (token != KEY) key = "";
   }
   void *program = dlopen(NULL, RTLD_NOW), *loaded = NULL, *here = NULL, *there = NULL;
+  const char *why = NULL;
   if (!library || !anchor) snprintf(answer, size, "refused this is no table in the format pairs\n");
   else if (!(here = dlsym(program, anchor))) snprintf(answer, size, "refused the program does not export %s\n", anchor);
+  else if (access(library, R_OK)) snprintf(answer, size, "refused %s: %s\n", library, strerror(errno));
+  else if ((why = mismatch(library, (uintptr_t)here - host))) snprintf(answer, size, "refused the patch %s\n", why);
   else if (!(loaded = dlopen(library, RTLD_NOW | RTLD_LOCAL))) snprintf(answer, size, "refused %s\n", dlerror());
   else if (!(there = dlsym(loaded, anchor))) snprintf(answer, size, "refused the patch does not export %s\n", anchor);
   if (!there) { free(table); return; }
@@ -115,7 +174,8 @@ int hot_start(const char *path) {
   unlink(path);
   int listening = socket(AF_UNIX, SOCK_STREAM, 0);
   if (listening < 0 || bind(listening, (struct sockaddr *)&address, sizeof address)) return errno;
-  if (chmod(path, S_IRUSR | S_IWUSR) || listen(listening, 1)) return errno; /* nobody can connect before listen() */
+  if (fcntl(listening, F_SETFD, FD_CLOEXEC) || chmod(path, S_IRUSR | S_IWUSR)) return errno;
+  if (listen(listening, 4)) return errno; /* before, nobody can connect */
   int status = pthread_create(&thread, NULL, serve, (void *)(intptr_t)listening);
   return status ? status : pthread_detach(thread);
 }

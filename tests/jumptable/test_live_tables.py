@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +14,11 @@ from live.live import LiveHost, stubgen
 from live.test_elf import LINKERS, link_host
 from tools import PROGRAMS, need, run
 
+from examples.driver import EXAMPLES, Runtime
+
 GCC = "aarch64-linux-gnu-gcc"
+RUNTIME = EXAMPLES / "runtime_c"
+EXPORTED = "-Wl,--export-dynamic-symbol=main"
 
 
 class Program(NamedTuple):
@@ -36,32 +42,45 @@ class Program(NamedTuple):
         """Link a patch with its jump table; the command's JSON document."""
         done = stubgen(
             *("link", "--json", "--host", self.host, "--captured", self.captured, "--aslr-reference", hex(anchor)),
-            *("--keep-state", "--jump-table", self.folder / "table.json", *options, "-o", self.folder / output, patch),
+            *("--keep-state", "--jump-table", self.folder / "table.json", "--table-format", "pairs", *options),
+            *("-o", self.folder / output, patch),
         )
         document: dict[str, object] = json.loads(done.stdout)
         return document
 
 
+def compile_objects(folder: Path, *options: str) -> dict[str, Path]:
+    """The objects of the program, of the examples' runtime and of what connects them."""
+    sources = {name: PROGRAMS / f"{name}.c" for name in ("table_runtime", "table_app")} | {"hot": RUNTIME / "hot.c"}
+    objects = {name: folder / f"{name}.o" for name in sources}
+    for name, source in sources.items():
+        always = ["-c", "-O1", "-fPIC", "-ffunction-sections", "-I", RUNTIME]
+        run([str(need(GCC)), *always, *options, source, "-o", objects[name]])
+    return objects
+
+
 @pytest.fixture(params=LINKERS)
 def program(request: pytest.FixtureRequest, tmp_path: Path) -> Program:
     """The runtime and the program, linked by each linker in turn."""
-    gcc = str(need(GCC))
-    objects = {}
-    for name in ("table_runtime", "table_app"):
-        objects[name] = tmp_path / f"{name}.o"
-        options = ["-c", "-O1", "-fPIC", "-ffunction-sections"]
-        run([gcc, *options, PROGRAMS / f"{name}.c", "-o", objects[name]])
-    path, captured = link_host(tmp_path, objects, request.param, "-Wl,--export-dynamic-symbol=main")
-    return Program(path, captured, tmp_path)
+    return Program(*link_host(tmp_path, compile_objects(tmp_path), request.param, EXPORTED), tmp_path)
 
 
-def test_the_edited_function_is_reached_through_its_callers(program: Program) -> None:
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
+    """The socket of programs that are started from now on."""
+    with tempfile.TemporaryDirectory(prefix="hot-") as folder:
+        monkeypatch.setenv("HOT_SOCKET", f"{folder}/socket")
+        yield Runtime(f"{folder}/socket")
+
+
+def test_the_edited_function_is_reached_through_its_callers(program: Program, runtime: Runtime) -> None:
     """The runtime looks ``step`` up; what was edited lies two calls below it."""
     with LiveHost(program.host) as live:
         assert live.tell("call 1") == "1107"
         document = program.link(program.edited("n < 3 ? 2 : 3", "n < 3 ? 20 : 3"), "patch.so", live.anchor)
         assert document["status"] == 0, document
-        assert live.tell(f"apply {program.folder / 'table.json'}") == "applied"
+        assert runtime.anchor() == hex(live.anchor)
+        assert int(runtime.take((program.folder / "table.json").read_bytes()), 16)
         assert live.tell("call 1") == "2125"  # the counter went on, and 20 is the new rate
         live.end()
     changes = {name: row for row in document["changes"] for name in row["names"]}  # type: ignore[attr-defined]
@@ -113,7 +132,7 @@ def test_a_patch_that_exists_gets_the_same_table(program: Program) -> None:
     assert document["status"] == 0, document
     done = stubgen(
         *("jumptable", "--host", program.host, program.folder / "patch.so", "--object", patch),
-        *("--stub", program.folder / "stub.o", "-o", program.folder / "again.json"),
+        *("--stub", program.folder / "stub.o", "--table-format", "pairs", "-o", program.folder / "again.json"),
     )
     assert done.returncode == 0, done.stderr
     assert (program.folder / "again.json").read_text() == (program.folder / "table.json").read_text()
@@ -121,11 +140,7 @@ def test_a_patch_that_exists_gets_the_same_table(program: Program) -> None:
 
 def test_a_host_without_the_anchor_is_refused(tmp_path: Path) -> None:
     """Its runtime would report address 0; the option that helps is in the message."""
-    objects = {}
-    for name in ("table_runtime", "table_app"):
-        objects[name] = tmp_path / f"{name}.o"
-        run([str(need(GCC)), "-c", "-O1", "-fPIC", "-ffunction-sections", PROGRAMS / f"{name}.c", "-o", objects[name]])
-    program = Program(*link_host(tmp_path, objects, next(iter(LINKERS))), tmp_path)
+    program = Program(*link_host(tmp_path, compile_objects(tmp_path), next(iter(LINKERS))), tmp_path)
     with LiveHost(program.host) as live:
         document = program.link(program.edited("+ 100", "+ 300"), "patch.so", live.anchor)
         live.end()
@@ -137,19 +152,12 @@ def test_a_host_without_the_anchor_is_refused(tmp_path: Path) -> None:
 
 def test_a_strict_table_is_whole_or_refused(tmp_path: Path) -> None:
     """Two files of the host have the edited function's name, and nothing says which is meant: it would stay old."""
-    gcc, objects = str(need(GCC)), {}
     twin = tmp_path / "twin" / "table_app.c"
     twin.parent.mkdir()
     twin.write_text("__attribute__((noinline, used)) static int tax(int n) { return -n; }\n")
-    for name, source in (
-        ("table_runtime", PROGRAMS / "table_runtime.c"),
-        ("table_app", PROGRAMS / "table_app.c"),
-        ("twin", twin),
-    ):
-        objects[name] = tmp_path / f"{name}.o"
-        run([gcc, "-c", "-O1", "-fPIC", source, "-o", objects[name]])
-    exported = "-Wl,--export-dynamic-symbol=main"
-    program = Program(*link_host(tmp_path, objects, next(iter(LINKERS)), exported, "-Wl,--no-gc-sections"), tmp_path)
+    objects = {**compile_objects(tmp_path), "twin": tmp_path / "twin.o"}
+    run([str(need(GCC)), "-c", "-O1", "-fPIC", twin, "-o", objects["twin"]])
+    program = Program(*link_host(tmp_path, objects, next(iter(LINKERS)), EXPORTED, "-Wl,--no-gc-sections"), tmp_path)
     patch = program.edited("n < 3 ? 2 : 3", "n < 3 ? 20 : 3")
     with LiveHost(program.host) as live:
         refused = program.link(patch, "patch.so", live.anchor, "--strict")

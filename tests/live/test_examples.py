@@ -32,7 +32,7 @@ def told(example: str, folder: Path, **environment: str) -> list[tuple[str, str]
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(re.findall(r"^the program: loaded 0x", done.stdout, re.MULTILINE)) == 2
+    assert len(re.findall(r"^the patch is at 0x", done.stdout, re.MULTILINE)) == 2
     return re.findall(r"^(.*)  =>  (.*)$", done.stdout, re.MULTILINE)
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jumptable.test_live_tables import Program
+from jumptable.test_live_tables import EXPORTED, Program, compile_objects
 from live.live import stubgen
 from live.test_elf import link_host
 from live.test_macho import toolchain
@@ -378,12 +378,7 @@ def test_a_specialised_copy_is_named(tmp_path: Path) -> None:
 
 def test_link_and_the_command_say_the_same(tmp_path: Path) -> None:
     """Who links asks with ``--reach``; who has a patch names it."""
-    objects = {}
-    for name in ("table_runtime", "table_app"):
-        objects[name] = tmp_path / f"{name}.o"
-        options = ["-c", "-O1", "-g", "-fPIC", "-ffunction-sections"]
-        run([need("aarch64-linux-gnu-gcc"), *options, PROGRAMS / f"{name}.c", "-o", objects[name]])
-    program = Program(*link_host(tmp_path, objects, "lld", "-Wl,--export-dynamic-symbol=main"), tmp_path)
+    program = Program(*link_host(tmp_path, compile_objects(tmp_path, "-g"), "lld", EXPORTED), tmp_path)
     patch, stub = program.edited("n < 3 ? 2 : 3", "n < 3 ? 20 : 3"), tmp_path / "stub.o"
     anchor = bounds(program.host)["main"][0] + 0x5500000000
     document = program.link(patch, "patch.so", anchor, "--reach", "--stub", stub)

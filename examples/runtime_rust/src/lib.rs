@@ -4,6 +4,7 @@
 //! `hotpatch-stubgen link --jump-table FILE` writes it for subsecond, and no more; the program answers `loaded ADDRESS`,
 //! where the patch's anchor is, or `refused REASON`.
 
+mod identity;
 mod json;
 
 use json::Json;
@@ -97,10 +98,12 @@ fn apply(message: &str) -> Result<usize, String> {
     let field = |name: &str| table.get(name).ok_or(format!("the table has no {name}"));
     let number = |name: &str| field(name)?.number().ok_or(format!("the table's {name} is no number"));
     let (old_anchor, new_anchor) = (number("aslr_reference")?, number("new_base_address")?);
-    let library = field("lib")?.text().and_then(|path| CString::new(path).ok()).ok_or("the table's lib is no path")?;
+    let path = field("lib")?.text().ok_or("the table's lib is no path")?;
+    let library = CString::new(path).map_err(|error| error.to_string())?;
     let map = field("map")?.entries().ok_or("the table's map is no object")?;
 
     let here = find(std::ptr::null_mut(), "the program")?;
+    identity::mismatch(path, here.wrapping_sub(old_anchor) as u64)?;
     // SAFETY: what a patch does as it is loaded is the patch's affair.
     let loaded = unsafe { dlopen(library.as_ptr(), RTLD_NOW) };
     if loaded.is_null() {
