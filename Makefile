@@ -1,10 +1,17 @@
-# `make demo` and `make test` do all the set-up on a fresh machine; nothing is installed outside .venv.
+# `make` alone says what there is; `make demo` and `make test` do all the set-up on a fresh machine; nothing is installed outside .venv.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: help demo test check bench clean
+
+help:
+	@echo "make demo    patch a small program while it runs, in an emulator"
+	@echo "make test    run the tests; PYTEST='-k words' chooses some"
+	@echo "make check   formatting, lint and types"
+	@echo "make bench   measure; BENCH=--quick sees that all of it runs"
+	@echo "make clean   remove what these made"
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m examples.demo

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from stubgen.common.arguments import StrPath, choice, flag, instance, number, optional, path_list
-from stubgen.common.cancellation import checkpoint
+from stubgen.common.phases import phase
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import SymbolRefusal, UsageError
@@ -64,6 +64,7 @@ class StubBuilder:
         session: Session | None = None,
     ) -> None:
         self.session = Session(mapped=True) if session is None else instance(Session, "Session", "session", session)
+        phase("opens the host")
         self.host = self.session.host(host, symbols=symbols, build_id=build_id, cache=cache)
         self.facts = self.session.facts(cache=cache)
 
@@ -123,8 +124,8 @@ class StubBuilder:
         wanted = read_options(caller, options)
         inputs, reference = path_list("objects", objects), optional(number, "aslr_reference", aslr_reference)
         slide = self._slide(reference, wanted)
+        phase("reads the patch's objects")
         supplied = self.session.supplied(wanted.libraries)
-        checkpoint()
         roots = [as_bytes(prefix + name) for name in wanted.exports for prefix in C_PREFIXES[self.host.image.format]]
         needed = self.session.needed(
             inputs,
@@ -132,12 +133,13 @@ class StubBuilder:
             roots=roots,
             wrapped=[as_bytes(name) for name in wanted.wrapped],
         )
-        checkpoint()
         if wanted.previous:
+            phase("opens earlier patches")
             previous = self.session.previous(wanted.previous, self.host, slide, self.facts)
             needed = needed._replace(previous=previous)
+        phase("looks for what the host lacks")
         needed = self.session.borrowed(needed, self.host, supplied, wanted.archives, link)
-        checkpoint()
+        phase("judges each symbol")
         return self.session.resolve(
             needed,
             self.host,
@@ -165,16 +167,16 @@ class StubBuilder:
         """
         image = self.host.image
         instance(Resolution, "judge", "resolution", resolution)
-        checkpoint()
         bound = None
         if resolution.bound_targets is not None:
             from stubgen.bind import bind
 
+            phase("binds the objects")
             bound = bind(resolution)
             resolution = _with_own_constants(resolution, bound)
-            checkpoint()
         else:
             _refuse_local_exec(resolution)
+        phase("writes the stubs")
         stub = emit(
             resolution.stubs,
             resolution.needed,
@@ -186,7 +188,7 @@ class StubBuilder:
             identity=identity,
             facts=self.facts,
         )
-        checkpoint()
+        phase("reads the stubs back")
         return Built(self.host, resolution, stub, verify(stub, self.facts), bound)
 
     def _slide(self, aslr_reference: int | None, wanted: BuildOptions) -> Slide:

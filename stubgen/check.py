@@ -14,6 +14,7 @@ from pathlib import PurePath
 
 from stubgen.common.arguments import StrPath, name_list, path_list
 from stubgen.common.files import read_input
+from stubgen.common.phases import phase
 from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import InputError, MalformedInput, PatchRefusal, UsageError
 from stubgen.finding import Finding
@@ -140,6 +141,7 @@ def check_linked(
         InputError: a file is not what it must be.
         UsageError: an argument is not what it must be.
     """
+    phase("checks the patch")
     if not isinstance(slide, Slide | None):
         raise UsageError(f"slide is {slide!r}; give a Slide, which slide_from_anchor and slide_from_value make")
     wanted, beside = name_list("exports", exports), path_list("libraries", libraries)

@@ -12,13 +12,16 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from stubgen import __version__
 from stubgen.commands import COMMANDS, SCHEMA, Outcome
 from stubgen.common.text import harmless
 from stubgen.errors import OutputFailure, StubgenError, UsageError
-from stubgen.parsing import Parser, did_you_mean
+from stubgen.parsing import Parser, described, did_you_mean
+
+if TYPE_CHECKING:
+    from stubgen.progress import Watch
 
 PROGRAM = "hotpatch-stubgen"
 
@@ -35,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         namespace = _parser(arguments).parse_args(arguments)
         command = namespace.command
-        outcome = _module_of(command).execute(namespace)
+        outcome = _executed(command, namespace)
     except StubgenError as error:
         outcome = Outcome(
             document={"error": {"kind": type(error).__name__, "message": str(error)}},
@@ -65,6 +68,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         build_missing()
     return status
+
+
+def _executed(command: str, arguments: argparse.Namespace) -> Outcome:
+    """What *command* answers; meanwhile people see what it is doing, and afterwards how long that took."""
+    module = _module_of(command)
+    if command in UNWATCHED:
+        return cast("Outcome", module.execute(arguments))
+    watch = _watch(command, arguments)
+    try:
+        outcome: Outcome = module.execute(arguments)
+    finally:
+        if watch is not None:
+            _complain(watch.end())
+    return outcome._replace(text="", complaint="") if arguments.quiet and not outcome.status else outcome
+
+
+UNWATCHED = ("capture", "serve")
+"""The commands that are another program for their caller, with its streams."""
+
+
+def _watch(command: str, arguments: argparse.Namespace) -> Watch | None:
+    """Who looks on while *command* runs: for ``--verbose``, or a terminal's user who waits."""
+    patient = arguments.quiet or sys.stderr is None or not sys.stderr.isatty()
+    if not arguments.verbose and patient:
+        return None
+    from stubgen.progress import Line, Times
+
+    return Times() if arguments.verbose else Line(command)
 
 
 def _module_of(command: str) -> Any:
@@ -159,10 +190,21 @@ def _give_up_standard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+ENVIRONMENT = {
+    "STUBGEN_CACHE_DIR": "the folder of the cache instead of the user's; empty: none",
+    "STUBGEN_CAPTURE_DIR": "hotpatch-stubgen-linker: the folder for the records",
+    "STUBGEN_REAL_LINKER": "hotpatch-stubgen-linker: what it stands in front of, with arguments if need be",
+    "COLUMNS": "how wide help is",
+}
+"""Variable -> what it does, for ``--help``."""
+
+
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """The parser, with the options of the named command only."""
     parser = Parser(
-        prog=PROGRAM, description="Makes a hot patch's calls land: ARM64 trampoline objects and link plans."
+        prog=PROGRAM,
+        description="Makes a hot patch's calls land: ARM64 trampoline objects and link plans.",
+        epilog=described(ENVIRONMENT),
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     named = next((word for word in arguments if not word.startswith("-")), None)
@@ -174,5 +216,9 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=summary, description=summary)
         if name == named:
             sub.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+            if name not in UNWATCHED:
+                how_much = sub.add_mutually_exclusive_group()
+                how_much.add_argument("--quiet", action="store_true", help="print nothing, unless something is wrong")
+                how_much.add_argument("--verbose", action="store_true", help="say how long each phase took")
             _module_of(name).configure_parser(sub)
     return parser

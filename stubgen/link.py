@@ -17,13 +17,13 @@ from stubgen.capture import Capture
 from stubgen.check import Checked, check_linked, refuse_findings
 from stubgen.common import arguments
 from stubgen.common.arguments import StrPath, choice, flag, instance, optional, path, path_list
-from stubgen.common.cancellation import checkpoint
 from stubgen.common.files import (
     Outputs,
     keep_apart,
     read_input,
     write_output,
 )
+from stubgen.common.phases import phase
 from stubgen.common.text import as_bytes
 from stubgen.errors import InputError, PatchRefusal, UsageError
 from stubgen.image.identity import NO_SESSION, PatchIdentity
@@ -198,7 +198,7 @@ def stage_patch(
     identity = _identity(builder, judged, session_id, generation)
     built = builder.emit(judged, bti=policy, anchored=True, identity=identity)
     exports = (*exports, *_exported_anchor(built, exports))
-    checkpoint()
+    phase("plans the link")
     with link_folder(target, keep=keep) as folder:
         stub_path = Path(folder.stands_for(folder.join("stub.o"), kept.stub or "stub.o"))
         write_output(stub_path, built.stub.content)
@@ -244,7 +244,7 @@ def stage_patch(
         replaced = replaced_by(checked.account, builder.host, judged.slide.value, objects_of_host)
         earlier = tuple((patch.path, replaced_in(checked.account, patch)) for patch in judged.needed.previous.patches)
         table = None if jump_table is None else _jump_table(linked, target, built, replaced, jump_table)
-        checkpoint()
+        phase("puts the files in their places")
         size = linked.stat().st_size
         outputs.move(linked, target)
         kept.stage(built, copies, outputs)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from stubgen.capture import Capture
 from stubgen.common.cancellation import run
 from stubgen.common.files import cannot_be_written, fitting, is_special, system_failure
+from stubgen.common.phases import phase
 from stubgen.errors import LinkerFailed, UsageError
 from stubgen.linkplan import LinkPlan
 from stubgen.linkplan.map_option import (
@@ -117,6 +118,7 @@ def run_linker(
     Raises:
         LinkerFailed: it could not be run, ended with an error, or wrote no *output*.
     """
+    phase("runs the linker")
     map_file = Path(folder.path, "link.map")
     option = map_option(plan.args, plan.os, str(map_file))
     option += prefix_option(plan.args, plan.os, folder.path) if named and option else []

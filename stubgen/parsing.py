@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NoReturn
 
@@ -21,6 +21,19 @@ class HelpFormatter(argparse.HelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns())
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Paragraphs as argparse has them, and the rows of :func:`described` as options are."""
+        title, _, rows = text.partition(_ROWS)
+        if not rows:
+            return super()._fill_text(text, width, indent)
+        words = [row.partition(_ROWS) for row in rows.split("\n")]
+        margin = max(len(name) for name, _, _ in words) + 4
+        lines = [title]
+        for name, _, meaning in words:
+            first, *rest = self._split_lines(meaning, max(width - margin, 20))
+            lines += [f"  {name}".ljust(margin) + first, *(" " * margin + line for line in rest)]
+        return "\n".join(lines)
 
 
 @cache
@@ -70,6 +83,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (try '{self.prog} --help')")
+
+
+_ROWS = "\0"
+"""Stands in a description where rows begin, and in a row behind its name; no text has it."""
+
+
+def described(rows: Mapping[str, str], title: str = "environment variables:") -> str:
+    """*rows* of names and meanings as a description that :class:`HelpFormatter` puts into columns."""
+    return title + _ROWS + "\n".join([f"{name}{_ROWS}{meaning}" for name, meaning in rows.items()])
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
+from stubgen.common.phases import phase
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.host import Host
@@ -147,6 +148,7 @@ def replaced_by(account: Account, host: Host, slide: int, linked: Sequence[str] 
     Nothing is the patch's own where the account knows no inputs (``Inputs.files``). *linked*: the paths of the objects
     that the host's link named.
     """
+    phase("holds its functions against the host's")
     in_host = {definition.symbol.name: definition.host for definition in account.definitions}
     return _replaced(account, Files(host.image, linked), slide, in_host.__getitem__)
 

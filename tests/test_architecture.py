@@ -15,7 +15,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"errors": "", "finding": ""},
     {
         "common": (
-            "text arguments cache aarch64 row fields view record columns layout object_copy strings files cancellation"
+            "text arguments cache aarch64 row fields view record columns layout object_copy strings files cancellation "
+            "phases"
         )
     },
     {
@@ -61,7 +62,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"link": ""},
     {"commands": ". options build plan check jumptable reach link inspect verify capture captures cache"},
     {"serve": ". frames messages methods server command"},
-    {"parsing": ""},
+    {"parsing": "", "progress": ""},
     {"cli": ""},
     {"__main__": ""},
 )

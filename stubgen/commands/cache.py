@@ -8,6 +8,7 @@ import os
 from stubgen.commands import Outcome
 from stubgen.commands.options import add_symbols_option
 from stubgen.common.files import cannot_be_written
+from stubgen.common.phases import phase
 from stubgen.errors import UsageError
 
 
@@ -37,6 +38,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
             document: dict[str, object] = {"folder": folder, "removed": removed, "facts_removed": had_facts}
             return Outcome(document, f"{folder}: removed {_indexes(removed)}{' and the facts' if had_facts else ''}")
         if arguments.build is not None:
+            phase("indexes the host's names")
             return _built(folder, arguments.build, build_index(arguments.build, arguments.symbols))
     except OSError as error:
         raise cannot_be_written(folder, error) from error

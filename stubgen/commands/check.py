@@ -17,6 +17,7 @@ from stubgen.commands.options import (
     write_report,
 )
 from stubgen.common.files import Outputs, keep_apart
+from stubgen.common.phases import phase
 from stubgen.common.text import as_text
 from stubgen.errors import PatchRefusal, UsageError
 from stubgen.host import Host
@@ -76,6 +77,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     if earlier and arguments.aslr_reference is None and arguments.slide is None:
         raise UsageError("--previous is about one process: add --aslr-reference or --slide")
     session = session or Session(mapped=True)
+    phase("opens the host")
     host = session.host(arguments.host, symbols=arguments.symbols, cache=arguments.cache)
     checked = check_patch(
         arguments.patch,
