@@ -51,7 +51,7 @@ class Program(NamedTuple):
 
 def compile_objects(folder: Path, *options: str) -> dict[str, Path]:
     """The objects of the program, of the examples' runtime and of what connects them."""
-    sources = {name: PROGRAMS / f"{name}.c" for name in ("table_runtime", "table_app")} | {"hot": RUNTIME / "hot.c"}
+    sources = {name: PROGRAMS / f"{name}.c" for name in ("hot_runtime", "table_app")} | {"hot": RUNTIME / "hot.c"}
     objects = {name: folder / f"{name}.o" for name in sources}
     for name, source in sources.items():
         always = ["-c", "-O1", "-fPIC", "-ffunction-sections", "-I", RUNTIME]

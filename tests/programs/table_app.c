@@ -1,4 +1,4 @@
-/* What is edited while table_runtime.c runs it. */
+/* What is edited while a runtime runs it. */
 int taken;
 static int rate(int n) { return n < 3 ? 2 : 3; }
 __attribute__((noinline)) int unrelated(int n) { return n ^ 5; }
