@@ -28,14 +28,16 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # as typing has it, without importing typing at each captured link
 if TYPE_CHECKING:
     from stubgen.build import Built, StubBuilder, create_undefined_symbol_stub
-    from stubgen.capture import Capture, newest_capture, read_captures
+    from stubgen.capture import Capture, Compile, newest_capture, read_captures, read_compiles
     from stubgen.check import Checked, check_patch
     from stubgen.common.cancellation import Cancellation
+    from stubgen.compileplan.recompile import Recompiled, RecompiledUnit, recompile
     from stubgen.errors import (
         AnchorRefusal,
         BrokenLibrary,
         BuildIdRefusal,
         Cancelled,
+        CompilerFailed,
         FieldOverflow,
         InputError,
         LinkerFailed,
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from stubgen.options import BtiPolicy, Options
     from stubgen.origin.account import Account, Definition
     from stubgen.origin.sources import Origin, Source
+    from stubgen.patching import Patched, patch
     from stubgen.reach import Reach, Reached, find_reach
     from stubgen.replaced import HostCopy, Replaced, Replacement
     from stubgen.resolve.resolution import Resolution
@@ -87,14 +90,16 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "build": ("Built", "StubBuilder", "create_undefined_symbol_stub"),
-    "capture": ("Capture", "newest_capture", "read_captures"),
+    "capture": ("Capture", "Compile", "newest_capture", "read_captures", "read_compiles"),
     "check": ("Checked", "check_patch"),
     "common.cancellation": ("Cancellation",),
+    "compileplan.recompile": ("Recompiled", "RecompiledUnit", "recompile"),
     "errors": (
         "AnchorRefusal",
         "BrokenLibrary",
         "BuildIdRefusal",
         "Cancelled",
+        "CompilerFailed",
         "FieldOverflow",
         "InputError",
         "LinkerFailed",
@@ -135,6 +140,7 @@ _HOMES = {
     "options": ("BtiPolicy", "Options"),
     "origin.account": ("Account", "Definition"),
     "origin.sources": ("Origin", "Source"),
+    "patching": ("Patched", "patch"),
     "reach": ("Reach", "Reached", "find_reach"),
     "replaced": ("HostCopy", "Replaced", "Replacement"),
     "resolve.resolution": ("Resolution",),
@@ -159,6 +165,8 @@ __all__ = [
     "Capture",
     "CapturedCommand",
     "Checked",
+    "Compile",
+    "CompilerFailed",
     "DataPolicy",
     "Decision",
     "Definition",
@@ -183,10 +191,13 @@ __all__ = [
     "PatchIdentity",
     "PatchRefusal",
     "PatchRequest",
+    "Patched",
     "PlanRefusal",
     "PreviousPatch",
     "Reach",
     "Reached",
+    "Recompiled",
+    "RecompiledUnit",
     "Refusal",
     "Replaced",
     "Replacement",
@@ -219,9 +230,12 @@ __all__ = [
     "newest_capture",
     "open_host",
     "open_image",
+    "patch",
     "plan_link",
     "read_captures",
+    "read_compiles",
     "read_identity",
+    "recompile",
     "slide_from_anchor",
     "slide_from_value",
     "verify_object",

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is its answer.
 
     0 done; 1 the answer is no; 2 the command line is wrong; 3 an input cannot be read or is malformed;
-    4 the linker failed; 5 the machine cannot: a full disk, a broken library.
+    4 the linker or a compiler failed; 5 the machine cannot: a full disk, a broken library.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments

@@ -17,6 +17,7 @@
     │   ├── FieldOverflow            a value does not fit the field that the format gives it
     │   └── PatchRefusal             the linked patch would fail or do nothing
     ├── LinkerFailed             4   the real linker said no
+    ├── CompilerFailed           4   a compiler said no
     ├── SystemFailure            5   the machine cannot do it; the request and the inputs may be right
     │   ├── OutputFailure            an output cannot be written: the disk is full, or failed
     │   └── BrokenLibrary            Keystone or Capstone cannot be loaded, or does not do what it must
@@ -119,6 +120,23 @@ class LinkerFailed(StubgenError):
         """What was run, the program first."""
         self.status = status
         """The linker's exit status, a signal's number negative; None where it did not run."""
+        self.output = output
+        """What it printed, on both streams."""
+
+
+class CompilerFailed(StubgenError):
+    """A compiler could not be run or ended with an error."""
+
+    exit_status = 4
+
+    def __init__(
+        self, message: str, *, command: Sequence[str] = (), status: int | None = None, output: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.command = tuple(command)
+        """What was run, the program first."""
+        self.status = status
+        """The compiler's exit status, a signal's number negative; None where it did not run."""
         self.output = output
         """What it printed, on both streams."""
 

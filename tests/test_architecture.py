@@ -52,15 +52,26 @@ LEVELS: tuple[dict[str, str], ...] = (
         ),
     },
     {
-        "capture": "process records words links . __main__",
+        "capture": "process records words links compile_words compiles . __main__",
         "origin": "symbols sources link_map elf macho account findings content exports",
         "loading": "elf macho .",
     },
     {"check": "", "replaced": ""},
-    {"jumptable": ". formats", "reach": "labels code ."},
+    {
+        "jumptable": ". formats",
+        "reach": "labels code .",
+        "compileplan": (
+            "c_options rust_options depfile c_command rust_command compile_commands units selection recompile"
+        ),
+    },
     {"linker": ""},
     {"link": ""},
-    {"commands": ". options build plan check jumptable reach link inspect verify capture captures cache"},
+    {"patching": ""},
+    {
+        "commands": (
+            ". options build plan check jumptable reach link recompile patch inspect verify capture captures cache"
+        )
+    },
     {"serve": ". frames messages methods server command"},
     {"parsing": "", "progress": ""},
     {"cli": ""},

@@ -1,8 +1,9 @@
-"""Records a build's commands: executables that stand in front of its linker, and the records that they leave.
+"""Records a build's commands: executables in front of its linker and its compilers, and the records that they leave.
 
-A build runs them for every link, so this package imports next to nothing.
+A build runs them for every link and compile, so this package imports next to nothing.
 """
 
+from stubgen.capture.compiles import Compile, compiler_main, read_compiles, record_compile
 from stubgen.capture.links import (
     KEPT,
     Capture,
@@ -17,11 +18,15 @@ from stubgen.capture.words import links, output_of
 __all__ = [
     "KEPT",
     "Capture",
+    "Compile",
+    "compiler_main",
     "linker_main",
     "links",
     "newest_capture",
     "output_of",
     "read_captures",
+    "read_compiles",
     "record",
+    "record_compile",
     "warn_if_unrecorded",
 ]

@@ -32,6 +32,12 @@ class Wrapper:
         self.hint = hint
         """What must name the real one, as the end of a sentence."""
 
+    @staticmethod
+    def is_self(program: str) -> bool:
+        """Whether *program* leads to this executable."""
+        found = find_program(program)
+        return found is not None and _is_this_executable(found)
+
     def run(self, body: Callable[[], NoReturn]) -> NoReturn:
         """Run *body*; an interrupt ends it without a word, as it would have ended the real program."""
         try:

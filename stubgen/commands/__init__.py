@@ -20,6 +20,8 @@ COMMANDS = {
     "build": "write stub.o: one trampoline for every host function that the patch refers to",
     "plan": "edit the host's captured linker command into the one that links the patch",
     "link": "build, plan, run the linker and check the patch",
+    "recompile": "compile what changed again, as the build did, into objects for a patch",
+    "patch": "recompile and link in one",
     "jumptable": "write where a runtime finds the functions that a linked patch replaces",
     "reach": "say what in a host still leads to functions that a patch replaces",
     "check": "say whether a linked patch would load and do what it should",

@@ -36,9 +36,9 @@ from stubgen.reach import find_reach
 from stubgen.session import Session
 
 
-def configure_parser(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    add_build_options(parser)
+def configure_parser(parser: argparse.ArgumentParser, *, objects: bool = True) -> None:
+    """The command's options; ``patch`` makes the *objects* itself."""
+    add_build_options(parser, objects=objects)
     parser.add_argument(
         "--captured", required=True, metavar="PATH", help="the record of the host's link, or the folder of records"
     )
@@ -82,7 +82,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         cache=arguments.cache,
         session=session,
     )
-    captured = _captured(arguments)  # by default that of the host, so it is the host's path that may be wrong
+    captured = captured_link(arguments)  # by default that of the host, so it is the host's path that may be wrong
     keep_outputs_apart(arguments, captured.files(), **written)
     outputs = Outputs()
     with outputs, tidy_at_signals():
@@ -143,7 +143,8 @@ def _table_options(arguments: argparse.Namespace) -> TableOptions | None:
     return table_options(arguments)
 
 
-def _captured(arguments: argparse.Namespace) -> Capture:
+def captured_link(arguments: argparse.Namespace) -> Capture:
+    """The record of the host's link."""
     path = Path(arguments.captured)
     if path.is_dir():
         return newest_capture(path, arguments.output_name or Path(arguments.host).name)

@@ -38,8 +38,8 @@ def address(text: str) -> int:
     return value
 
 
-def add_build_options(parser: argparse.ArgumentParser) -> None:
-    """The options that say what the stubs are for: ``build`` and ``link`` share them."""
+def add_build_options(parser: argparse.ArgumentParser, *, objects: bool = True) -> None:
+    """The options of ``build``, ``link`` and ``patch`` that say what stubs are for; ``patch`` makes *objects*."""
     parser.add_argument("--host", required=True, metavar="FILE", help="the running program's file")
     add_symbols_option(parser)
     parser.add_argument(
@@ -111,7 +111,8 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         help="the patch's link has --wrap=SYM (link finds it in the captured command)",
     )
     parser.add_argument("--report", metavar="FILE", help="write every verdict as JSON, of a patch that was made")
-    parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
+    if objects:
+        parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
 
 
 def add_previous_option(parser: argparse.ArgumentParser) -> None:

@@ -30,7 +30,7 @@ ERRORS = {
     -32001: "the answer is no",
     -32002: "the request contradicts itself or lacks something",
     -32003: "a file cannot be read or is malformed",
-    -32004: "the linker failed",
+    -32004: "the linker or a compiler failed",
     -32005: "the machine cannot do it",
 }
 """Code -> what it means; the last five are the commands' exit statuses."""

@@ -16,10 +16,22 @@ from stubgen.errors import Cancelled, StubgenError, UsageError
 from stubgen.serve.messages import INVALID_PARAMS, REQUEST_CANCELLED, RpcError, kind, status_code
 from stubgen.session import Session
 
-METHODS = ("build", "plan", "link", "jumptable", "reach", "check", "inspect", "verify", "captures")
+METHODS = (
+    "build",
+    "plan",
+    "link",
+    "recompile",
+    "patch",
+    "jumptable",
+    "reach",
+    "check",
+    "inspect",
+    "verify",
+    "captures",
+)
 """The commands that are methods: those that ``capture`` in front of a linker, look after files or serve are not."""
 
-SHARING = frozenset({"build", "link", "jumptable", "reach", "check"})
+SHARING = frozenset({"build", "link", "patch", "jumptable", "reach", "check"})
 """The methods that open a host."""
 
 TEXT_ONLY = frozenset({"help", "explain", "shell"})

@@ -20,6 +20,9 @@ ANSWER_TIME = 60.0
 CAPTURE = Path(sys.executable).with_name("hotpatch-stubgen-linker")
 """The installed capture executable."""
 
+COMPILER = CAPTURE.with_name("hotpatch-stubgen-compiler")
+"""The installed launcher of compilers."""
+
 
 class LiveHost:
     """A program under ``qemu-aarch64`` with the real loader, which answers each line with a line.
@@ -127,6 +130,18 @@ def capture_executable(folder: Path) -> Path:
     script.write_text(f'#!/bin/sh\nPYTHONPATH="{root}" exec "{sys.executable}" -m stubgen.capture "$@"\n')
     script.chmod(0o755)
     return script
+
+
+def compiling(folder: Path) -> str:
+    """``hotpatch-stubgen-compiler``, as a word of a command line: the installed one, or one just like it."""
+    if COMPILER.exists():
+        return str(COMPILER)
+    script = folder / COMPILER.name
+    root = Path(__file__).parents[2]
+    code = "from stubgen.capture import compiler_main; compiler_main()"
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{root}" exec "{sys.executable}" -c "{code}" "$@"\n')
+    script.chmod(0o755)
+    return str(script)
 
 
 def capturing(folder: Path, real_linker: str) -> dict[str, str]:

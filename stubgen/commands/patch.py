@@ -1,0 +1,49 @@
+"""``patch``: recompiles what changed and links the patch, in one command."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from stubgen.commands import Outcome, link
+from stubgen.commands.recompile import add_compile_options, recompiled_documents, recompiled_lines
+from stubgen.common.cancellation import tidy_at_signals
+
+if TYPE_CHECKING:
+    from stubgen.session import Session
+
+
+def configure_parser(parser: argparse.ArgumentParser) -> None:
+    """Declare ``link``'s options, and those that say what changed in place of its objects."""
+    link.configure_parser(parser, objects=False)
+    parser.add_argument(
+        "--changed", action="append", default=[], required=True, metavar="FILE", help="a file that changed; repeat it"
+    )
+    add_compile_options(parser)
+    parser.add_argument("--objects", dest="objects_dir", metavar="DIR", help="keep the objects there")
+
+
+def execute(arguments: argparse.Namespace, session: Session | None = None) -> Outcome:
+    """Recompile and link; nothing appears but a sound patch."""
+    from stubgen.compileplan.recompile import recompiled, stage_objects
+
+    with (
+        tidy_at_signals(),
+        recompiled(
+            arguments.captured,
+            arguments.changed,
+            link=link.captured_link(arguments),
+            compile_commands=arguments.compile_commands,
+            keep_state=arguments.keep_state,
+        ) as made,
+    ):
+        arguments.objects = made.objects
+        outcome = link.execute(arguments, session)
+        kept = made
+        if arguments.objects_dir is not None and outcome.outputs is not None:
+            with outcome.outputs:
+                kept = stage_objects(made, arguments.objects_dir, outcome.outputs)
+    document = {**outcome.document, "recompiled": recompiled_documents(kept)}
+    text = "\n".join([*recompiled_lines(kept), outcome.text])
+    complaint = "\n".join(part for part in (kept.messages.strip(), outcome.complaint) if part)
+    return outcome._replace(document=document, text=text, complaint=complaint)

@@ -1,0 +1,184 @@
+"""The command that compiles a C, C++ or Objective-C file for a patch, from the one that compiled it for the host."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+from stubgen.capture.compile_words import SOURCES
+from stubgen.common.row import Row
+from stubgen.compileplan.c_options import DEPENDENCIES, Fate, fates, grammar
+from stubgen.compileplan.depfile import prerequisites
+from stubgen.linkplan.tokens import is_option
+
+COMPILED_HEADERS = (".gch", ".pch")
+
+NO_COMPILED_HEADER = "typedef int stubgen_takes_no_precompiled_header;\n"
+"""A header that goes in front of everything: GCC takes no ``.gch`` after a token. It does not look whether the headers
+in one have changed, so that the edit of one of them was not in the patch."""
+
+STATE_OPTIONS = ("-g", "-fdata-sections", "-ffunction-sections")
+"""What ``--keep-state`` tells variables apart by: files by debug information, variables by sections of their own."""
+
+
+class Word(Row):
+    """One option with its operands, or one input."""
+
+    name: str
+    """The option's name in the table, or the argument itself; ``""``: an input."""
+    texts: tuple[str, ...]
+    """Its arguments."""
+    value: str
+    """Its operand; of an input, the input itself."""
+
+
+def words_of(arguments: Sequence[str]) -> Iterator[Word]:
+    """*arguments*, behind the compiler's name, taken apart."""
+    table, position = grammar(), 0
+    while position < len(arguments):
+        argument = arguments[position]
+        if not is_option(argument):
+            yield Word("", (argument,), argument)
+            position += 1
+            continue
+        option, value, following = table.match(argument)
+        end = min(position + 1 + following, len(arguments))
+        texts = tuple(arguments[position:end])
+        operand = value if value is not None else (texts[-1] if following and len(texts) > 1 else "")
+        yield Word(option.name if option is not None else argument, texts, operand)
+        position = end
+
+
+def patch_command(
+    argv: Sequence[str], source: str, output: str, directory: str, first: str, *, keep_state: bool
+) -> list[str]:
+    """The command that compiles *source* alone into *output*.
+
+    Args:
+        argv: the build's command.
+        source: as it stands there.
+        output: an object, by an absolute path.
+        directory: where the command runs.
+        first: a file that holds :data:`NO_COMPILED_HEADER`, or ``""`` where nothing is precompiled.
+        keep_state: add what ``--keep-state`` tells variables by.
+    """
+    apple = _for_apple(argv)
+    kept = [argv[0]]
+    for word in words_of(argv[1:]):
+        kept += _kept(word, source, directory, apple=apple)
+    kept = _without_compiled_headers(kept, directory)
+    kept = _with_first(kept, first)
+    added = ["-fPIC", *(STATE_OPTIONS if keep_state else ())]
+    if keep_state and any(word.startswith("-g") and word != "-g0" for word in kept):
+        added.remove("-g")
+    return [*kept, *added, "-c", "-o", output]
+
+
+def dependency_command(argv: Sequence[str], directory: str, first: str) -> list[str]:
+    """The command that prints what *argv* reads, as a rule for make on standard output; *first* is as above."""
+    kept = [argv[0]]
+    for word in words_of(argv[1:]):
+        if word.name not in ("-o", "--output", "-c", "--compile") and fates().get(word.name) is not Fate.SIDE:
+            kept += _dropped_preprocessor_words(word)
+    kept = _with_first(kept, first)
+    return [*_without_compiled_headers(kept, directory), "-M", "-MG"]
+
+
+def may_precompile(argv: Sequence[str], directory: str, dependencies: str | None) -> bool:
+    """Whether *argv* reads a header that GCC precompiled, by the build's list of *dependencies* where there is one."""
+    if dependencies is not None and any(name.endswith(COMPILED_HEADERS) for name in prerequisites(dependencies)):
+        return True
+    included = [word.value for word in words_of(argv[1:]) if word.name in ("-include", "--include")]
+    return any(os.path.exists(os.path.join(directory, f"{name}.gch")) for name in included)
+
+
+def depfile_of(argv: Sequence[str], output: str) -> str | None:
+    """The file into which *argv* writes what it reads, relative to its folder; None where it writes none."""
+    named, wanted = "", False
+    for word in words_of(argv[1:]):
+        if word.name == "-MF":
+            named = word.value
+        elif word.name in ("-MD", "-MMD"):
+            wanted = True
+        elif word.name.startswith("-Wp,-M"):
+            pieces = word.name.split(",")
+            wanted = True
+            named = pieces[2] if len(pieces) > 2 else named
+    return (named or f"{os.path.splitext(output)[0]}.d") if wanted else None
+
+
+def inputs_of(argv: Sequence[str]) -> list[str]:
+    """The sources that *argv* compiles."""
+    return [word.value for word in words_of(argv[1:]) if not word.name and word.value.endswith(SOURCES)]
+
+
+def _kept(word: Word, source: str, directory: str, *, apple: bool) -> Sequence[str]:
+    """What stays of *word*."""
+    if not word.name:
+        # A compiler behind a launcher (ccache gcc) is no file of the build's; other sources and objects are.
+        return () if word.value != source and _is_input(word.value, directory) else word.texts
+    fate = fates().get(word.name)
+    if fate is Fate.MODEL and apple:  # where -mcmodel=large goes with -fPIC, and reaches all data through the GOT
+        return word.texts
+    if fate is not None:
+        return ()
+    return _dropped_preprocessor_words(word)
+
+
+def _is_input(path: str, directory: str) -> bool:
+    return path.endswith((*SOURCES, ".o", ".a", ".so", ".dylib", ".s", ".S", ".obj", ".lo")) or (
+        path.find(".so.") > 0 and os.path.isfile(os.path.join(directory, path))
+    )
+
+
+def _with_first(words: list[str], first: str) -> list[str]:
+    """*words* with the header *first* in front of the others that they include."""
+    if not first:
+        return words
+    position = next((n for n, word in enumerate(words) if word.startswith("-") and n), len(words))
+    return [*words[:position], "-include", first, *words[position:]]
+
+
+def _dropped_preprocessor_words(word: Word) -> Sequence[str]:
+    """*word* without what ``-Wp,-MD,FILE`` would write."""
+    if not word.name.startswith("-Wp,"):
+        return word.texts
+    pieces = word.name.split(",")[1:]
+    kept, position = [], 0
+    while position < len(pieces):
+        piece = pieces[position]
+        position += 1
+        if piece not in DEPENDENCIES:
+            kept.append(piece)
+        elif piece not in ("-MP", "-MG", "-M", "-MM"):
+            position += 1
+    return ("-Wp," + ",".join(kept),) if kept else ()
+
+
+def _without_compiled_headers(words: Sequence[str], directory: str) -> list[str]:
+    """*words* without headers that clang compiled for the host: it refuses one made without ``-fPIC``.
+
+    CMake names the header itself beside it; where nothing does, the header's name is the file's without ``.pch``.
+    """
+    kept: list[str] = []
+    position, forwarded = 0, ("-Xclang", "-include-pch", "-Xclang")
+    header = ""
+    while position < len(words):
+        if tuple(words[position : position + 3]) == forwarded:
+            position += 4
+            continue
+        if words[position] == "-include-pch":
+            header = os.path.splitext(words[position + 1])[0] if position + 1 < len(words) else ""
+            position += 2
+            continue
+        kept.append(words[position])
+        position += 1
+    if header and os.path.isfile(os.path.join(directory, header)):
+        kept += ["-include", header]
+    return kept
+
+
+def _for_apple(argv: Sequence[str]) -> bool:
+    named = [word for word in argv if "apple" in word or word in ("-arch", "-isysroot")]
+    return bool(named) or (sys.platform == "darwin" and not any("linux" in word for word in argv))

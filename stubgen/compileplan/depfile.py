@@ -1,0 +1,74 @@
+"""Dependency files: what make reads, as gcc, clang and rustc write it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+ENVIRONMENT_LINE = "# env-dep:"
+"""rustc's note of a variable that ``env!`` or ``option_env!`` read: ``NAME=VALUE``; ``NAME``: it was not set."""
+
+
+def prerequisites(text: str) -> list[str]:
+    """The files of all rules in *text*, in order, each once."""
+    found: dict[str, None] = {}
+    for line in _logical_lines(text):
+        if line.startswith("#"):
+            continue
+        _, colon, files = _split_rule(line)
+        if colon:
+            found.update(dict.fromkeys(_names(files)))
+    return list(found)
+
+
+def variables(text: str) -> dict[str, str | None]:
+    r"""Variable -> its value, None where it was not set; rustc writes ``\n``, ``\r`` and ``\\`` for what they are."""
+    found: dict[str, str | None] = {}
+    for line in text.splitlines():
+        if line.startswith(ENVIRONMENT_LINE):
+            name, equals, value = line[len(ENVIRONMENT_LINE) :].partition("=")
+            found[_unescaped(name)] = _unescaped(value) if equals else None
+    return found
+
+
+def real_paths(names: list[str], directory: str | os.PathLike[str]) -> set[str]:
+    """The real paths of *names*, which count from *directory*."""
+    return {os.path.realpath(os.path.join(directory, name)) for name in names}
+
+
+def _logical_lines(text: str) -> Iterator[str]:
+    yield from text.replace("\\\r\n", " ").replace("\\\n", " ").splitlines()
+
+
+def _split_rule(line: str) -> tuple[str, str, str]:
+    """Target, colon, prerequisites; a colon inside a name has no white space behind it."""
+    position = -1
+    while True:
+        position = line.find(":", position + 1)
+        if position < 0:
+            return line, "", ""
+        if position + 1 == len(line) or line[position + 1].isspace():
+            return line[:position], ":", line[position + 1 :]
+
+
+def _names(text: str) -> Iterator[str]:
+    r"""File names between white space; ``\ `` and ``\#`` are themselves, ``$$`` is a dollar sign."""
+    name = ""
+    characters = iter(text)
+    for character in characters:
+        if character == "\\":
+            following = next(characters, "")
+            name += following if following in (" ", "#", ":") else "\\" + following
+        elif character.isspace():
+            if name:
+                yield name.replace("$$", "$")
+            name = ""
+        else:
+            name += character
+    if name:
+        yield name.replace("$$", "$")
+
+
+def _unescaped(text: str) -> str:
+    pieces = text.split("\\\\")
+    return "\\".join(piece.replace("\\n", "\n").replace("\\r", "\r") for piece in pieces)

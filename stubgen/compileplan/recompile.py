@@ -1,0 +1,214 @@
+"""Compiles what changed again, as the build did, into objects that a patch can be made of."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from stubgen.capture.links import Capture, newest_capture
+from stubgen.common.arguments import StrPath, path, path_list
+from stubgen.common.cancellation import checkpoint
+from stubgen.common.files import Outputs, cannot_be_written, read_input
+from stubgen.compileplan import c_command, rust_command
+from stubgen.compileplan.selection import host_link, select_changed, select_crates
+from stubgen.compileplan.units import Unit, read_units
+from stubgen.errors import CompilerFailed, UsageError
+
+INCREMENTAL = "incremental"
+"""Beside the records: what rustc keeps from one patch to the next. The build's own folder stays as it is."""
+
+
+class RecompiledUnit(NamedTuple):
+    """One file or crate that was compiled again."""
+
+    name: str
+    """The source as the build's command has it, or the crate."""
+    rust: bool
+    command: tuple[str, ...]
+    """What was run, in *directory*."""
+    directory: str
+    objects: tuple[str, ...]
+    """What it made."""
+    messages: str
+    """What the compiler printed: warnings."""
+
+
+class Recompiled(NamedTuple):
+    """What was compiled again."""
+
+    units: tuple[RecompiledUnit, ...]
+
+    @property
+    def objects(self) -> list[str]:
+        """All objects, for ``link``."""
+        return [each for unit in self.units for each in unit.objects]
+
+    @property
+    def messages(self) -> str:
+        """What the compilers printed."""
+        return "".join(unit.messages for unit in self.units)
+
+
+def recompile(
+    captured: StrPath,
+    output: StrPath,
+    changed: Sequence[StrPath] = (),
+    *,
+    crates: Sequence[str] = (),
+    output_name: StrPath | None = None,
+    compile_commands: Sequence[StrPath] = (),
+    keep_state: bool = False,
+) -> Recompiled:
+    """Compile again whatever of a build reads the files *changed*, into objects in the folder *output*.
+
+    A library crate's users among the recorded crates are compiled again with it. Either all objects appear, or none.
+
+    Args:
+        captured: the folder of the records of the build's links and compiles.
+        output: a folder for the objects; made if need be.
+        changed: source files, headers too.
+        crates: crates by name, instead or besides.
+        output_name: what the host's link wrote; of several compiles of a file the host's are taken then.
+        compile_commands: compilation databases, for C and C++ files that have no record.
+        keep_state: add the options that ``keep_state`` tells variables by.
+
+    Raises:
+        CompilerFailed: a compiler could not be run or ended with an error; ``output`` has what it printed.
+        UsageError: nothing that was compiled reads a file, or nothing of the host.
+        UnreadableInput: nothing is recorded.
+        StubgenError: the host's link cannot be read.
+    """
+    folder = path("captured", captured)
+    link = None if output_name is None else newest_capture(folder, path("output_name", output_name))
+    with Outputs() as outputs:
+        with recompiled(
+            folder,
+            changed,
+            link=link,
+            crates=crates,
+            compile_commands=compile_commands,
+            keep_state=keep_state,
+        ) as made:
+            kept = stage_objects(made, output, outputs)
+        outputs.commit()
+    return kept
+
+
+@contextmanager
+def recompiled(
+    captured: StrPath,
+    changed: Sequence[StrPath],
+    *,
+    link: Capture | None,
+    crates: Sequence[str] = (),
+    compile_commands: Sequence[StrPath] = (),
+    keep_state: bool = False,
+) -> Iterator[Recompiled]:
+    """As :func:`recompile`, into a folder that is there as long as this is entered."""
+    names, databases = path_list("changed", changed), path_list("compile_commands", compile_commands)
+    if not names and not crates:
+        raise UsageError("name what changed: source files, or crates")
+    units = read_units(captured, databases)
+    host = None if link is None else host_link(link)
+    chosen = [*select_changed(units, names, host)] if names else []
+    if crates:
+        chosen = [*chosen, *(unit for unit in select_crates(units, crates, host) if unit not in chosen)]
+    with tempfile.TemporaryDirectory(prefix="stubgen-objects.") as folder:
+        run = _Run(os.path.realpath(folder), _incremental(captured), keep_state=keep_state)
+        yield Recompiled(tuple([run.compile(unit, chosen) for unit in chosen]))
+
+
+def stage_objects(made: Recompiled, output: StrPath, outputs: Outputs) -> Recompiled:
+    """Let the objects *made* be among the *outputs*, in the folder *output*; what is there then."""
+    folder = path("output", output)
+    outputs.add_folder(folder)
+    taken: set[str] = set()
+    units = []
+    for unit in made.units:
+        objects = []
+        for each in unit.objects:
+            name = _free_name(os.path.basename(each), taken)
+            objects.append(os.path.join(folder, name))
+            outputs.add(objects[-1], bytes(read_input(each)))
+        units.append(unit._replace(objects=tuple(objects)))
+    return Recompiled(tuple(units))
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    stem, dot, ending = name.rpartition(".")
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{stem}.{number}{dot}{ending}"
+    taken.add(free)
+    return free
+
+
+def _incremental(captured: StrPath) -> str:
+    folder = os.fspath(captured)
+    folder = folder if os.path.isdir(folder) else os.path.dirname(folder)
+    return os.path.join(os.path.abspath(folder), INCREMENTAL)
+
+
+class _Run:
+    """One run over the chosen units."""
+
+    def __init__(self, folder: str, incremental: str, *, keep_state: bool) -> None:
+        self._folder = folder
+        self._incremental = incremental
+        self._keep_state = keep_state
+        self._made = 0
+        self._metadata: dict[str, str] = {}  # the file that crates are given -> the one made now
+
+    def compile(self, unit: Unit, chosen: Sequence[Unit]) -> RecompiledUnit:
+        """Compile *unit*, before those of *chosen* that use it."""
+        checkpoint()
+        self._made += 1
+        folder = os.path.join(self._folder, str(self._made))
+        try:
+            os.mkdir(folder)
+        except OSError as error:
+            raise cannot_be_written(folder, error) from error
+        made = self._crate(unit, folder, chosen) if unit.rust else self._file(unit, folder)
+        if not made.objects:
+            raise CompilerFailed(
+                f"{made.command[0]}: said nothing was wrong, but wrote no object of {made.name}", command=made.command
+            )
+        return made
+
+    def _file(self, unit: Unit, folder: str) -> RecompiledUnit:
+        objects, printed, command = [], [], []
+        named = c_command.inputs_of(unit.argv)
+        for source in named:
+            name = os.path.basename(unit.output if len(named) == 1 else source)
+            name = name if name.endswith(".o") else f"{os.path.splitext(name)[0]}.o"
+            objects.append(os.path.join(folder, name))
+            command = c_command.patch_command(
+                unit.argv, source, objects[-1], unit.directory, unit.first_header(folder), keep_state=self._keep_state
+            )
+            printed.append(unit.run(command))
+        there = tuple(each for each in objects if os.path.isfile(each))
+        return RecompiledUnit(unit.name, False, tuple(command), unit.directory, there, "".join(printed))
+
+    def _crate(self, unit: Unit, folder: str, chosen: Sequence[Unit]) -> RecompiledUnit:
+        crate = unit.crate
+        used = {name for other in chosen if other.rust and other is not unit for _, name in other.crate.externs}
+        needed = not {os.path.basename(name) for name in used}.isdisjoint(crate.files())
+        command = rust_command.patch_command(
+            unit.argv,
+            folder,
+            os.path.join(self._incremental, crate.stem),
+            self._metadata,
+            metadata=needed,
+            keep_state=self._keep_state,
+        )
+        printed = unit.run(command)
+        if needed:
+            new = os.path.join(folder, f"lib{crate.stem}.rmeta")
+            self._metadata |= {name: new for name in crate.files() if not name.endswith((".so", ".dylib"))}
+        objects = sorted(str(each) for each in Path(folder).glob("*.o"))
+        return RecompiledUnit(unit.name, True, tuple(command), unit.directory, tuple(objects), printed)

@@ -1,0 +1,151 @@
+"""What a build compiled: one unit for each command, and the files that it reads."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+from stubgen.capture.compile_words import is_rustc
+from stubgen.capture.compiles import Compile, read_compiles
+from stubgen.common.cancellation import run
+from stubgen.common.files import system_failure
+from stubgen.common.text import as_text
+from stubgen.compileplan import c_command, rust_command
+from stubgen.compileplan.depfile import prerequisites, real_paths, variables
+from stubgen.errors import CompilerFailed, UnreadableInput
+
+LOADER_VARIABLES = ("LD_", "DYLD_")
+"""Beginnings of variables that choose what a loader loads: not believed of a dependency file."""
+
+
+class Unit:
+    """One compile of the build's."""
+
+    def __init__(self, compile_: Compile) -> None:
+        self.compile = compile_
+        self.directory = str(compile_.directory)
+        self.argv = compile_.argv
+        self.rust = is_rustc(compile_.argv)
+        self.output = os.path.realpath(os.path.join(self.directory, compile_.output))
+        """Real path of what the build made; of a crate, without an ending."""
+
+    @cached_property
+    def crate(self) -> rust_command.Crate:
+        """What rustc's command says of its crate."""
+        return rust_command.read_crate(self.argv)
+
+    @property
+    def name(self) -> str:
+        """The crate, or the source, for people."""
+        return f"crate {self.crate.name}" if self.rust else self.compile.source
+
+    @cached_property
+    def sources(self) -> frozenset[str]:
+        """Real paths of what the command itself names."""
+        named = [self.compile.source] if self.rust else c_command.inputs_of(self.argv)
+        return frozenset(real_paths(named, self.directory))
+
+    @cached_property
+    def dependencies(self) -> str | None:
+        """The text of the dependency file that the build's compiler wrote; None where there is none (any more)."""
+        path = rust_command.depfile_of(self.argv) if self.rust else c_command.depfile_of(self.argv, self.compile.output)
+        try:
+            return None if path is None else as_text(Path(self.directory, path).read_bytes())
+        except OSError:
+            return None  # ninja reads gcc's and removes them
+
+    @cached_property
+    def precompiled(self) -> bool:
+        """Whether it reads a header that GCC compiled before: the build's list does not say what is in that."""
+        return not self.rust and c_command.may_precompile(self.argv, self.directory, self.dependencies)
+
+    def first_header(self, folder: str) -> str:
+        """A header in *folder* that keeps GCC from what it compiled before; ``""`` where there is no such thing."""
+        if not self.precompiled:
+            return ""
+        path = os.path.join(folder, "first.h")
+        Path(path).write_text(c_command.NO_COMPILED_HEADER)
+        return path
+
+    def asked_dependencies(self) -> str:
+        """The same, of the source as it is now; the compiler is asked where the build left nothing.
+
+        Raises:
+            CompilerFailed: it does not say.
+        """
+        if self.dependencies is not None and not self.precompiled:
+            return self.dependencies
+        with tempfile.TemporaryDirectory() as folder:
+            if not self.rust:
+                first = self.first_header(folder)
+                return self.run(c_command.dependency_command(self.argv, self.directory, first), errors=False)
+            file = Path(folder, "crate.d")
+            self.run(rust_command.dependency_command(self.argv, str(file)))
+            return as_text(file.read_bytes())
+
+    def reads(self, *, ask: bool) -> set[str]:
+        """Real paths of what it is compiled from; *ask* the compiler where the build left no list of them."""
+        text = self.asked_dependencies() if ask else self.dependencies or ""
+        return {*self.sources, *real_paths(prerequisites(text), self.directory)}
+
+    def environment(self) -> dict[str, str]:
+        """The variables to compile it with: those of the record over the present ones, and those that ``env!`` read."""
+        found = {**os.environ, **self.compile.environment}
+        for name, value in variables(self.dependencies or "").items() if self.rust else ():
+            if value is None:
+                found.pop(name, None)
+            elif not name.startswith(LOADER_VARIABLES):
+                found[name] = value
+        return found
+
+    def run(self, command: list[str], *, errors: bool = True) -> str:
+        """What *command* prints, run as the build ran its own.
+
+        Raises:
+            CompilerFailed: it cannot be run, or ended with an error.
+        """
+        try:
+            done = run(command, self.directory, self.environment(), errors=True)
+            printed = done.stdout.decode("utf-8", "replace")
+            if not done.returncode and not errors:
+                printed = run(command, self.directory, self.environment(), errors=False).stdout.decode(
+                    "utf-8", "replace"
+                )
+        except OSError as error:
+            failure = system_failure(error)
+            if failure is not None:
+                raise failure from error
+            where = "" if os.path.isdir(self.directory) else f" in {self.directory}, which is gone"
+            raise CompilerFailed(f"{command[0]}: cannot be run{where}: {error.strerror}", command=command) from error
+        if done.returncode:
+            status = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
+            message = f"{command[0]}: ended with {status} over {self.name}\n{printed.strip()}".rstrip()
+            raise CompilerFailed(message, command=command, status=done.returncode, output=printed)
+        return printed
+
+
+def read_units(captured: str | os.PathLike[str], databases: Iterable[str | os.PathLike[str]] = ()) -> list[Unit]:
+    """What was compiled, by the records in the folder *captured*, and by compilation databases for what has none.
+
+    Raises:
+        UnreadableInput: nothing is recorded there.
+        InputError: a database cannot be read.
+    """
+    from stubgen.compileplan.compile_commands import read_compile_commands
+
+    folder = os.fspath(captured)
+    folder = folder if os.path.isdir(folder) else os.path.dirname(folder) or "."
+    compiles = read_compiles(folder)
+    listed = [each for database in databases for each in read_compile_commands(database)]
+    units: dict[str, Unit] = {}
+    for unit in map(Unit, (*listed, *compiles)):
+        units[unit.output] = unit  # the newest record of an output is the last one
+    if not units:
+        raise UnreadableInput(
+            f"{folder}: no compile is recorded there: build with hotpatch-stubgen-compiler in front of the compilers, "
+            "or give --compile-commands compile_commands.json"
+        )
+    return list(units.values())

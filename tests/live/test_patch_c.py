@@ -1,0 +1,210 @@
+"""C and C++ programs that their own build systems built, patched in the living process by the names of edited files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from live.live import LiveHost, compiling, stubgen
+from tools import PROGRAMS, SYSROOT, need, run
+
+GCC, GXX = "aarch64-linux-gnu-gcc", "aarch64-linux-gnu-g++"
+
+
+class Project:
+    """A copy of a project, built with every compile and link recorded."""
+
+    def __init__(self, folder: Path, sources: str) -> None:
+        self.folder = folder
+        self.captured = folder / "captured"
+        shutil.copytree(PROGRAMS / sources, folder, dirs_exist_ok=True)
+        shutil.copy(PROGRAMS / "table_runtime.c", folder)
+        self.environment = {**os.environ, "STUBGEN_CAPTURE_DIR": str(self.captured)}
+        self.host = folder / "host"
+        self.databases: list[Path] = []
+
+    def run(self, *command: str | Path) -> None:
+        """Run one command of the build."""
+        run(command, cwd=self.folder, env=self.environment)
+
+    def edit(self, file: str, before: str, after: str) -> Path:
+        """Change *file* in place."""
+        path = self.folder / file
+        assert before in path.read_text()
+        path.write_text(path.read_text().replace(before, after))
+        return path
+
+    def patch(self, anchor: int, name: str, *changed: Path, options: Sequence[object] = ()) -> dict[str, object]:
+        """Link a patch with its jump table; the command's JSON document."""
+        words = [word for path in changed for word in ("--changed", path)]
+        words += [word for path in self.databases for word in ("--compile-commands", path)]
+        done = stubgen(
+            *("patch", "--json", "--captured", self.captured, "--host", self.host, "--aslr-reference", hex(anchor)),
+            *("--keep-state", "--jump-table", self.folder / f"{name}.json", *words, *options),
+            *("-o", self.folder / f"{name}.so"),
+        )
+        document: dict[str, object] = json.loads(done.stdout)
+        return document
+
+    def apply(self, live: LiveHost, name: str, *changed: Path) -> list[str]:
+        """Patch the living process; the names of what was compiled."""
+        document = self.patch(live.anchor, name, *changed)
+        assert document["status"] == 0, document
+        assert live.tell(f"apply {self.folder / f'{name}.json'}") == "applied"
+        return [unit["name"] for unit in document["recompiled"]]  # type: ignore[attr-defined]
+
+
+def with_make(folder: Path, flags: str = "-O1 -g -fpie -fdata-sections -MMD") -> Project:
+    """Plain make: the compiler's launcher compiles and links."""
+    need("make")
+    project = Project(folder, "patched_c")
+    archiver = str(need("aarch64-linux-gnu-ar"))
+    project.run("make", f"CC={compiling(folder)} {need(GCC)}", f"AR={archiver}", f"CFLAGS={flags}")
+    return project
+
+
+def with_make_and_lto(folder: Path) -> Project:
+    """Link-time optimisation, for which objects hold no code, and no dependency files."""
+    return with_make(folder, "-O1 -g -fpie -fdata-sections -flto -save-temps=obj")
+
+
+def with_compile_commands(folder: Path) -> Project:
+    """Clang writes a compilation database as it compiles; only the link is recorded."""
+    project = Project(folder, "patched_c")
+    clang, pieces = str(need("clang-19")), []
+    for name in ("table_runtime", "step", "price"):
+        target = ["--target=aarch64-linux-gnu", f"--sysroot={SYSROOT}", "-isystem", f"{SYSROOT}/include"]
+        options = ["-O1", "-g", "-fno-pic", "-fdata-sections", "-MJ", f"{name}.json"]
+        project.run(clang, *target, *options, "-c", f"{name}.c", "-o", f"{name}.o")
+        pieces.append((folder / f"{name}.json").read_text())
+    database = folder / "compile_commands.json"
+    database.write_text("[" + "".join(pieces).rstrip().rstrip(",") + "]")
+    objects = ["table_runtime.o", "step.o", "price.o"]
+    options = ["-no-pie", "-Wl,--export-dynamic-symbol=main"]
+    project.run(*compiling(folder).split(), str(need(GCC)), *options, *objects, "-o", "host")
+    project.databases = [database]
+    return project
+
+
+C_BUILDS: dict[str, Callable[[Path], Project]] = {
+    "make": with_make,
+    "make and LTO": with_make_and_lto,
+    "compile_commands": with_compile_commands,
+}
+
+
+@pytest.mark.parametrize("build", C_BUILDS.values(), ids=list(C_BUILDS))
+def test_an_edited_c_program_runs_on_with_the_edit(build: Callable[[Path], Project], tmp_path: Path) -> None:
+    """Whoever edits a file names that file: which commands compiled it, and how, is the tool's to know."""
+    project = build(tmp_path)
+    with LiveHost(project.host) as live:
+        assert live.tell("call 1") == "1102"
+        edited = project.edit("price.c", "+ 100", "+ 200")
+        assert project.apply(live, "one", edited) == ["price.c"]
+        assert live.tell("call 1") == "2202"  # the counter went on
+        header = project.edit("rates.h", "? 2 : 3", "? 20 : 3")
+        assert sorted(project.apply(live, "two", header)) == ["price.c", "step.c"]
+        assert live.tell("call 1") == "3220"
+        live.end()
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith((".", "stubgen"))]
+
+
+def test_a_file_that_does_not_compile_shows_the_compilers_words(tmp_path: Path) -> None:
+    """A typo while hot-reloading is the compiler's to explain, and leaves the last patch as it is."""
+    project = with_make(tmp_path)
+    (tmp_path / "one.so").write_text("the last one")
+    document = project.patch(0x5500000000, "one", project.edit("price.c", "+ 100", "+ hundred"))
+    assert (document["status"], document["error"]["kind"]) == (4, "CompilerFailed")  # type: ignore[index]
+    message = document["error"]["message"]  # type: ignore[index]
+    assert "price.c:3:" in message
+    assert "hundred" in message
+    assert (tmp_path / "one.so").read_text() == "the last one"
+    assert not (tmp_path / "one.json").exists()
+
+
+def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
+    """Its functions are none of the host's: a patch of them links, and nothing in the process changes."""
+    project = with_make(tmp_path)
+    project.run("cp", "price.c", "other.c")
+    project.run(*compiling(tmp_path).split(), str(need(GCC)), "-c", "other.c", "-o", "other.o")
+    (tmp_path / "unknown.c").write_text("")
+    document = project.patch(0x5500000000, "one", tmp_path / "other.c")
+    assert document["status"] == 2
+    assert "other.o, which the link of host does not name" in document["error"]["message"]  # type: ignore[index]
+    document = project.patch(0x5500000000, "one", tmp_path / "unknown.c")
+    assert "unknown.c: no recorded compile reads it" in document["error"]["message"]  # type: ignore[index]
+    document = project.patch(0x5500000000, "one", tmp_path / "none.c")
+    assert "none.c: no such file" in document["error"]["message"]  # type: ignore[index]
+
+
+def test_recompile_leaves_objects_for_link(tmp_path: Path) -> None:
+    """Builders that link by themselves take the objects; of a compile for another program none is made."""
+    project = with_make(tmp_path)
+    output = tmp_path / "objects"
+    done = stubgen(
+        *("recompile", "--captured", project.captured, "--output-name", "host", "-o", output, tmp_path / "rates.h")
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in output.iterdir()) == ["price.o", "step.o"]
+    text = run([str(need("llvm-readobj-19")), "--relocations", output / "step.o"])
+    assert "R_AARCH64_ADR_GOT_PAGE" in text, "it was not compiled with -fPIC"
+
+
+@pytest.fixture(scope="module")
+def cmake_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A C++ program that CMake and ninja built, with the launcher in front of each compile and link."""
+    folder = tmp_path_factory.mktemp("cmake")
+    need("cmake", "ninja")
+    project = Project(folder, "patched_cc")
+    launcher = compiling(folder)
+    kinds = [f"-DCMAKE_{language}_COMPILER_LAUNCHER={launcher}" for language in ("C", "CXX")]
+    kinds += [f"-DCMAKE_{language}_LINKER_LAUNCHER={launcher}" for language in ("C", "CXX")]
+    kinds += [f"-DCMAKE_C_COMPILER={need(GCC)}", f"-DCMAKE_CXX_COMPILER={need(GXX)}", "-DCMAKE_SYSTEM_NAME=Linux"]
+    flags = "-O1 -g -fdata-sections"
+    project.run("cmake", "-G", "Ninja", "-B", "build", f"-DCMAKE_CXX_FLAGS={flags}", f"-DCMAKE_C_FLAGS={flags}", *kinds)
+    project.run("cmake", "--build", "build")
+    project.host = folder / "build" / "host"
+    return project
+
+
+def test_a_cmake_project_is_patched_by_the_names_of_its_files(cmake_project: Project) -> None:
+    """Ninja removes dependency files, the header is precompiled, and another program compiles the same source."""
+    project = cmake_project
+    with LiveHost(project.host) as live:
+        assert live.tell("call 1") == "1102"
+        assert project.apply(live, "one", project.edit("price.cc", "+ 100", "+ 200")) == [
+            str(project.folder / "price.cc")
+        ]
+        assert live.tell("call 1") == "2202"
+        names = project.apply(live, "two", project.edit("rates.hh", "? Low :", "? 10 * Low :"))
+        assert sorted(map(os.path.basename, names)) == ["price.cc", "step.cc"]
+        assert live.tell("call 1") == "3220"
+        live.end()
+
+
+def test_the_trials_of_a_build_system_leave_no_record(cmake_project: Project) -> None:
+    """CMake compiles a dozen files of its own to learn about the compiler; they would bury the project's."""
+    names = {path.name.partition(".")[0] for path in cmake_project.captured.glob("*.compile.json")}
+    assert names == {"price", "step", "table_runtime", "unused"}
+
+
+def test_the_launcher_is_the_compiler(tmp_path: Path) -> None:
+    """A build must not notice: same output, same status, same messages, whatever becomes of the record."""
+    (tmp_path / "x.c").write_text("int x = y;\n")
+    (tmp_path / "file").write_text("")
+    command = [str(need(GCC)), "-c", "x.c", "-o", "x.o"]
+    plain = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    for folder in ("captured", "file/below"):
+        environment = {**os.environ, "STUBGEN_CAPTURE_DIR": str(tmp_path / folder)}
+        done = subprocess.run(
+            [*compiling(tmp_path).split(), *command], cwd=tmp_path, capture_output=True, check=False, env=environment
+        )
+        assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout)
+        assert plain.stderr in done.stderr
+        assert (b"this compile is not recorded" in done.stderr) == (folder != "captured")
+    assert len(list((tmp_path / "captured").iterdir())) == 1

@@ -1,0 +1,2 @@
+static inline int rate(int n) { return n < 3 ? 2 : 3; }
+int price(int n);
