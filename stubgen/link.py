@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Unpack
 from stubgen import __version__
 from stubgen.bind import bound_paths, stage_bound, write_bound
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
-from stubgen.capture import Capture
+from stubgen.capture import Capture, refuse_another_build
 from stubgen.check import Checked, check_linked, refuse_findings
 from stubgen.common import arguments
 from stubgen.common.arguments import StrPath, choice, flag, instance, optional, path, path_list
@@ -96,6 +96,7 @@ def link_patch(
     jump_table: TableOptions | None = None,
     session_id: bytes = NO_SESSION,
     generation: int = 0,
+    allow_rebuilt: bool = False,
     **options: Unpack[Options],
 ) -> Linked:
     """Link a patch that is sound, from bound copies of its objects; the output appears only when it is.
@@ -119,9 +120,11 @@ def link_patch(
         session_id: 16 bytes that tell the session that the patch belongs to from others, for its identity note; an
             earlier patch of another one is refused.
         generation: the patch's number in it.
+        allow_rebuilt: use the captured link although it wrote another build of the host.
         options: see :class:`~stubgen.options.Options`; ``bind`` is always on, and cannot be turned off.
 
     Raises:
+        BuildIdRefusal: the captured link wrote another build of the host.
         LinkerFailed: the linker could not be run or ended with an error; the message has its output, and so has
             ``output``.
         Cancelled: the caller's :class:`~stubgen.common.cancellation.Cancellation` was called off.
@@ -144,6 +147,7 @@ def link_patch(
             jump_table=jump_table,
             session_id=session_id,
             generation=generation,
+            allow_rebuilt=allow_rebuilt,
             **options,
         )
         outputs.commit()
@@ -166,6 +170,7 @@ def stage_patch(
     jump_table: TableOptions | None = None,
     session_id: bytes = NO_SESSION,
     generation: int = 0,
+    allow_rebuilt: bool = False,
     **options: Unpack[Options],
 ) -> Linked:
     """As :func:`link_patch`, for whoever has more to write: what it would write is among the *outputs*.
@@ -173,8 +178,7 @@ def stage_patch(
     The linker reads copies in a folder of this link's own: what others write meanwhile, another link into the same
     *bound_dir* among them, is not in the patch.
     """
-    instance(StubBuilder, "StubBuilder(host)", "builder", builder)
-    instance(Capture, "newest_capture", "captured", captured)
+    _check_pair(builder, captured, allow_rebuilt)
     # Beside what a symbolic link leads to, so that it can be moved there.
     target = Path(os.path.realpath(path("output", output)))
     inputs, further = path_list("objects", objects), path_list("extra", extra)
@@ -250,6 +254,19 @@ def stage_patch(
         kept.stage(built, copies, outputs)
         command = [folder.told(word) for word in command]
     return Linked(Path(output), built, plan, tuple(command), ran.messages, checked, size, replaced, earlier, table)
+
+
+def _check_pair(builder: StubBuilder, captured: Capture, allow_rebuilt: bool) -> None:
+    """See that host and captured link are of one build.
+
+    Raises:
+        UsageError: one of them is not what it must be.
+        BuildIdRefusal: the link wrote another build.
+    """
+    instance(StubBuilder, "StubBuilder(host)", "builder", builder)
+    instance(Capture, "newest_capture", "captured", captured)
+    if not arguments.flag("allow_rebuilt", allow_rebuilt):
+        refuse_another_build(captured, builder.host.path, builder.host.identity)
 
 
 def _identity(builder: StubBuilder, judged: Resolution, session_id: bytes, generation: int) -> PatchIdentity:

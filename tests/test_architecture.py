@@ -16,12 +16,12 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "common": (
             "text arguments cache aarch64 row fields view record columns layout object_copy strings files cancellation "
-            "phases"
+            "phases code_digest"
         )
     },
     {
-        "elf": "constants records relocations unwind reader writer editor fixups",
-        "macho": "constants records relocations unwind reader writer editor fixups",
+        "elf": "identity constants records relocations unwind reader writer editor fixups",
+        "macho": "identity constants records relocations unwind reader writer editor fixups",
         "symbols": "versions similar rust cxx numbering placed wrapped",
     },
     {"image": "dwarf inlined . archive reach_elf reach_macho elf macho opening text_stub identity"},
@@ -52,7 +52,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         ),
     },
     {
-        "capture": "process records words links compile_words compiles . __main__",
+        "capture": "process records words outputs links compile_words compiles . __main__",
         "origin": "symbols sources link_map elf macho account findings content exports",
         "loading": "elf macho .",
     },

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -509,3 +510,75 @@ def test_the_executable_starts_fast() -> None:
     loaded = subprocess.run([sys.executable, "-S", "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
     heavy = {"argparse", "dataclasses", "json", "pathlib", "shutil", "subprocess", "stubgen.errors", "stubgen.linkplan"}
     assert not heavy & set(loaded.stdout.split())
+
+
+def script(folder: Path, text: str) -> Path:
+    """A linker that is a shell script."""
+    path = folder / "scripted-ld"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV, signal.SIGINT])
+def test_a_linker_that_a_signal_ends(shim: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """Make deletes the output of a command that a signal ended, and keeps that of one that failed."""
+    done = link(shim, script(tmp_path, f"kill -{number.value} $$"), tmp_path / "records", "-o", "app", cwd=tmp_path)
+    assert done.returncode == -number
+    assert done.stderr == ""
+    (capture,) = read_captures(tmp_path / "records")
+    assert capture.status == -number
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_reaches_the_linker(shim: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """Ninja and IDEs end the process that they started: its linker must not go on and write."""
+    name = number.name.removeprefix("SIG")
+    real = script(tmp_path, f"trap 'echo {name} > got; exit 9' {name}\ntouch begun\nwhile :; do sleep 0.05; done")
+    environment = {**os.environ, "STUBGEN_REAL_LINKER": str(real), "STUBGEN_CAPTURE_DIR": str(tmp_path / "records")}
+    with subprocess.Popen([shim, "-o", "app"], cwd=tmp_path, env=environment) as process:
+        while not (tmp_path / "begun").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.wait(60) == 9
+    assert (tmp_path / "got").read_text() == f"{name}\n"
+    assert read_captures(tmp_path / "records")[0].status == 9
+
+
+def test_an_ignored_signal_stays_ignored(shim: Path, tmp_path: Path) -> None:
+    """``nohup make`` goes on when the terminal is closed, and so must its links."""
+    real = script(tmp_path, "kill -HUP $$; kill -HUP $PPID; echo linked")
+    environment = {**os.environ, "STUBGEN_REAL_LINKER": str(real), "STUBGEN_CAPTURE_DIR": str(tmp_path / "records")}
+    command = ["sh", "-c", f"trap '' HUP; exec {shim} -o app"]
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "linked\n")
+
+
+@pytest.mark.parametrize(("status", "kept"), [(0, 0), (1, 1), (-9, 1)])
+def test_a_link_that_failed_is_not_taken_for_one_that_wrote(tmp_path: Path, status: int, kept: int) -> None:
+    """A failed link leaves its output of before, which the next command may touch: its record has what broke it."""
+    (tmp_path / "app").write_text("")
+    for number, ending in enumerate([0, status]):
+        argv = ["cc", f"-DROUND={number}", "-o", "app"]
+        capture.complete(record(argv, tmp_path / "records", directory=str(tmp_path)), ending)
+    os.utime(tmp_path / "app", (time.time() + 60, time.time() + 60))
+    assert newest_capture(tmp_path / "records", "app").argv[1] == f"-DROUND={1 - kept}"
+
+
+def test_what_a_record_says_of_its_output_is_held_to_a_form(tmp_path: Path) -> None:
+    """A record that anybody edited must not end in a traceback, and one of a later version says less."""
+    path = Path(record(["cc", "-o", "app"], tmp_path))
+    document = json.loads(path.read_text())
+    assert (Capture.load(path).status, Capture.load(path).identity) == (None, None)
+    for field, value in (
+        *(("status", odd) for odd in (True, "0", 1.5, 1 << 40)),
+        *(("identity", odd) for odd in ([], "x", {"kind": 1, "value": "00"}, {"kind": "UUID", "value": "0g"}, {})),
+    ):
+        path.write_text(json.dumps({**document, field: value}))
+        with pytest.raises(MalformedInput, match="not a captured link"):
+            Capture.load(path)
+    path.write_text(json.dumps({**document, "identity": {"kind": "a later one", "value": "00"}}))
+    identity = Capture.load(path).identity
+    assert identity is not None
+    assert not identity.kind

@@ -7,10 +7,12 @@ from stubgen.capture.compiles import Compile, compiler_main, read_compiles, reco
 from stubgen.capture.links import (
     KEPT,
     Capture,
+    complete,
     linker_main,
     newest_capture,
     read_captures,
     record,
+    refuse_another_build,
     warn_if_unrecorded,
 )
 from stubgen.capture.words import links, output_of
@@ -20,6 +22,7 @@ __all__ = [
     "Capture",
     "Compile",
     "compiler_main",
+    "complete",
     "linker_main",
     "links",
     "newest_capture",
@@ -28,5 +31,6 @@ __all__ = [
     "read_compiles",
     "record",
     "record_compile",
+    "refuse_another_build",
     "warn_if_unrecorded",
 ]

@@ -7,9 +7,9 @@ told what to do by its environment, because its arguments are the linker's::
     STUBGEN_REAL_LINKER    the linker that it stands in front of, as a path, a name on PATH, or a command with
                            arguments (``zig cc -target aarch64-linux-musl``)
 
-It writes one JSON file a link, copies the response files, which are temporary, and then becomes the real
-linker. Nothing that goes wrong with recording stops the build: it warns and links. A build runs this for every
-link, so this module imports next to nothing.
+It writes one JSON file a link, copies the response files, which are temporary, runs the real linker, ends as that did,
+and has added to the record how it ended and which build it wrote. Nothing that goes wrong with recording stops the
+build: it warns and links. A build runs this for every link, so this module imports next to nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,17 @@ import os
 import sys
 
 from stubgen.capture.process import Wrapper
-from stubgen.capture.records import Kind, add_record, read_folder, read_record, text, timestamp, variable
+from stubgen.capture.records import (
+    Kind,
+    add_record,
+    number,
+    read_folder,
+    read_record,
+    text,
+    timestamp,
+    variable,
+    write_record,
+)
 from stubgen.capture.words import copy_response_files, links, output_of
 
 TYPE_CHECKING = False
@@ -27,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, NoReturn
 
+    from stubgen.image.identity import HostIdentity
     from stubgen.linkplan import CapturedCommand
 
 ENVIRONMENT = (
@@ -66,7 +77,7 @@ WRAPPER = Wrapper("hotpatch-stubgen-linker", "linker", "STUBGEN_REAL_LINKER must
 class Capture:
     """One recorded link."""
 
-    __slots__ = ("argv", "directory", "environment", "output", "path", "response_files", "time")
+    __slots__ = ("argv", "directory", "environment", "identity", "output", "path", "response_files", "status", "time")
 
     argv: list[str]
     """The real linker's command, program first."""
@@ -82,6 +93,10 @@ class Capture:
     """Name after the ``@`` -> the copy."""
     path: Path | None
     """The record's own file."""
+    status: int | None
+    """How the linker ended, as :mod:`subprocess` says it; None where it has not, or an older version recorded it."""
+    identity: HostIdentity | None
+    """Which build it wrote; None where that is not known."""
 
     def __init__(
         self,
@@ -92,6 +107,8 @@ class Capture:
         output: str = "",
         response_files: Mapping[str, str | Path] | None = None,
         path: Path | None = None,
+        status: int | None = None,
+        identity: HostIdentity | None = None,
     ) -> None:
         """Keep what is given.
 
@@ -111,6 +128,8 @@ class Capture:
         named = check.mapping("response_files", copies, "paths", check.path)
         self.response_files = {name: PathType(copy) for name, copy in named.items()}
         self.path = None if path is None else PathType(check.path("path", path))
+        self.status = check.optional(check.number, "status", status)
+        self.identity = identity
 
     def files(self) -> list[Path]:
         """The files that it consists of."""
@@ -148,7 +167,25 @@ class Capture:
             output=text(record["output"]),
             response_files={text(name): _beside(file, text(copy)) for name, copy in record["response_files"].items()},
             path=file,
+            status=_status(record.get("status")),
+            identity=_identity(record.get("identity")),
         )
+
+
+def _status(value: object) -> int | None:
+    status = None if value is None else number(value)
+    if status is not None and (status != int(status) or not -256 < status < 256):
+        raise ValueError(value)
+    return None if status is None else int(status)
+
+
+def _identity(value: Any) -> HostIdentity | None:
+    """Which build a record says that its link wrote."""
+    if value is None:
+        return None
+    from stubgen.image.identity import named_identity
+
+    return named_identity(text(value["kind"]), bytes.fromhex(text(value["value"])))
 
 
 def _beside(file: Path, name: str) -> Path:
@@ -182,11 +219,12 @@ def _read_folder(directory: str | Path) -> tuple[list[Capture], str]:
     return captures, refused
 
 
-def newest_capture(directory: str | Path, output_name: str) -> Capture:
-    """The newest record in *directory* of a link that wrote *output_name*.
+def newest_capture(directory: str | Path, output_name: str, identity: HostIdentity | None = None) -> Capture:
+    """The newest record in *directory* of a link that wrote *output_name*, and that very build if one did.
 
     *output_name* is a file name, or a path of which any number of folders is given. Cargo's hashed name
-    (``app-0123456789abcdef``) answers to the plain one when nothing else does.
+    (``app-0123456789abcdef``) answers to the plain one when nothing else does. *identity* tells the build that is
+    wanted: debug and release programs have one name.
 
     Raises:
         UnreadableInput: there is no such folder, or no such record in it.
@@ -199,8 +237,9 @@ def newest_capture(directory: str | Path, output_name: str) -> Capture:
     for matches in (_same_output, _same_output_but_hash):
         found = [capture for capture in captures if matches(capture.output, wanted)]
         if found:
-            finished = [capture for capture in found if _output_is_there(capture)]
-            return (finished or found)[-1]
+            finished = [capture for capture in found if _was_finished(capture)]
+            same = [capture for capture in finished if identity is not None and capture.identity == identity]
+            return (same or finished or found)[-1]
     known = ", ".join(sorted({os.path.basename(capture.output) for capture in captures if capture.output}))
     raise UnreadableInput(
         f"{directory}: no captured link wrote {output_name}; "
@@ -208,8 +247,26 @@ def newest_capture(directory: str | Path, output_name: str) -> Capture:
     )
 
 
-def _output_is_there(capture: Capture) -> bool:
+def refuse_another_build(captured: Capture, host: str, identity: HostIdentity) -> None:
+    """Refuse the file *host*, whose build *identity* tells, where the captured link surely wrote another one.
+
+    Raises:
+        BuildIdRefusal: it is.
+    """
+    from stubgen.errors import BuildIdRefusal
+
+    if captured.identity is not None and captured.identity.contradicts(identity):
+        raise BuildIdRefusal(
+            f"{host}: is {identity}, and the captured link wrote {captured.identity}: capture the link of this build "
+            f"too, or add --allow-rebuilt if the program is still linked in the same way; if the process still runs "
+            f"the other build, which --build-id tells, give that file"
+        )
+
+
+def _was_finished(capture: Capture) -> bool:
     """Whether the link that was recorded wrote its output: one that failed is not the one to edit."""
+    if capture.status is not None:
+        return capture.status == 0
     try:
         return os.stat(os.path.join(capture.directory, capture.output)).st_mtime >= capture.time - 2
     except OSError:
@@ -284,11 +341,30 @@ def _record_and_become(argv: Sequence[str] | None) -> NoReturn:
     full = [*command, *arguments]
     if not links(full):
         WRAPPER.become(full)  # as CC, this executable compiles as well
-    if folder:
-        warn_if_unrecorded(full, folder)
-    else:
+    if not folder:
         WRAPPER.print_error("warning: STUBGEN_CAPTURE_DIR is not set, so this link is not recorded")
-    WRAPPER.become(full)
+    path = warn_if_unrecorded(full, folder) if folder else None
+    if path is None or os.name != "posix":
+        WRAPPER.become(full)
+    WRAPPER.attend(full, lambda status: complete(path, status))
+
+
+def complete(path: str, status: int) -> None:
+    """Add to the record at *path* how its link ended, *status*, and which build it wrote."""
+    import json
+
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            document = json.load(file)
+        more: dict[str, object] = {"status": status}
+        if not status and document["output"]:
+            from stubgen.capture.outputs import identity_of_file
+
+            found = identity_of_file(os.path.join(document["directory"], document["output"]))
+            more["identity"] = None if found is None else {"kind": found[0], "value": found[1]}
+        write_record(path, {**document, **more})
+    except Exception as error:  # recording must never break the user's build, whatever fails
+        WRAPPER.print_error(f"warning: what this link wrote is not recorded: {error}")
 
 
 def warn_if_unrecorded(argv: Sequence[str], folder: str | Path) -> str | None:

@@ -54,22 +54,44 @@ class Wrapper:
 
         Ends the process with 4 if the command cannot be run, or if it is this executable again.
         """
-        program = find_program(argv[0])
-        if program is None:
-            self.exit_with_error(f"{argv[0]}: no such {self.real}; {self.hint}")
-        depth = os.environ.get(DEPTH, "0")
-        if _is_this_executable(program) or not depth.isdigit() or int(depth) >= MAX_DEPTH:
-            self.exit_with_error(f"{program}: leads back to this capture executable; {self.hint}")
-        environment = {**os.environ, DEPTH: str(int(depth) + 1)}
+        program, environment = self._prepared(argv)
         try:
-            _restore_signals()
             if os.name == "posix":
+                _restore_signals()
                 os.execve(program, list(argv), environment)  # noqa: S606 - becoming the user's program is the point
             import subprocess
 
             sys.exit(subprocess.call(list(argv), executable=program, env=environment))
         except OSError as error:
             self.exit_with_error(f"{program}: cannot be run: {error.strerror}")
+
+    def attend(self, argv: Sequence[str], then: Callable[[int], None]) -> NoReturn:
+        """Run the command *argv* on this process's streams, call *then* with its status, and end as it ended.
+
+        The status is as :mod:`subprocess` has it: the number of the signal that ended it, negated. Signals that reach
+        this process alone are passed on, so a build that ends its linker ends it.
+
+        Ends the process with 4 as :meth:`become` does.
+        """
+        program, environment = self._prepared(argv)
+        try:
+            status = os.waitstatus_to_exitcode(_wait_for(program, argv, environment))
+        except OSError as error:
+            self.exit_with_error(f"{program}: cannot be run: {error.strerror}")
+        then(status)
+        if status < 0:
+            _end_by(-status)
+        os._exit(status)  # nothing of ours is buffered, and closed streams are the build's business
+
+    def _prepared(self, argv: Sequence[str]) -> tuple[str, dict[str, str]]:
+        """The file of the program that *argv* runs, and its environment."""
+        program = find_program(argv[0])
+        if program is None:
+            self.exit_with_error(f"{argv[0]}: no such {self.real}; {self.hint}")
+        depth = os.environ.get(DEPTH, "0")
+        if _is_this_executable(program) or not depth.isdigit() or int(depth) >= MAX_DEPTH:
+            self.exit_with_error(f"{program}: leads back to this capture executable; {self.hint}")
+        return program, {**os.environ, DEPTH: str(int(depth) + 1)}
 
     def print_error(self, sentence: str) -> None:
         """Tell people, where they listen: standard error may be closed, or full."""
@@ -86,6 +108,53 @@ class Wrapper:
         os._exit(4)  # what could not be printed is still buffered, and would change the status
 
 
+PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM")
+"""What may be sent to this process alone, and is meant for the linker; those that are ignored stay so in both."""
+
+
+def _wait_for(program: str, argv: Sequence[str], environment: dict[str, str]) -> int:
+    """The wait status of *program*, run with *argv*.
+
+    No signal comes between its start and the handlers that pass signals on.
+    """
+    import signal
+
+    known = [getattr(signal, name) for name in PASSED_ON]
+    heard = [each for each in known if signal.getsignal(each) is not signal.SIG_IGN]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
+    ignored = [getattr(signal, name) for name in IGNORED_BY_PYTHON if hasattr(signal, name)]
+    child = os.posix_spawn(program, list(argv), environment, setsigmask=before, setsigdef=ignored)
+    for each in heard:
+        signal.signal(each, lambda received, _: _send(child, received))
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    status = os.waitpid(child, 0)[1]
+    for each in heard:
+        signal.signal(each, signal.SIG_DFL)
+    return status
+
+
+def _send(process: int, received: int) -> None:
+    try:
+        os.kill(process, received)
+    except ProcessLookupError:  # it has just ended
+        return
+
+
+def _end_by(number: int) -> None:
+    """End this process by signal *number*, as the program ended; one dump of its memory is enough."""
+    import resource
+    import signal
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)  # where this process cannot be ended by it
+
+
+IGNORED_BY_PYTHON = ("SIGPIPE", "SIGXFSZ")
+
+
 def _restore_signals() -> None:
     """Let the program have the signals that Python ignores, and that stay ignored in the program that it becomes.
 
@@ -93,7 +162,7 @@ def _restore_signals() -> None:
     """
     import signal
 
-    for name in ("SIGPIPE", "SIGXFSZ"):
+    for name in IGNORED_BY_PYTHON:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
 

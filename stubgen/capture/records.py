@@ -57,7 +57,7 @@ def read_record(path: str | Path, kind: Kind, build: Callable[[Path, dict[str, A
     try:
         content = bytes(content)
         record = json.loads(content)
-        schema = _number(record["schema"])
+        schema = number(record["schema"])
         if schema != kind.schema:
             raise MalformedInput(
                 f"{file}: is a captured {kind.name} of schema {schema}, and this version reads schema {kind.schema}: "
@@ -116,7 +116,8 @@ def variable(file: Path, kind: Kind, value: object, kept: Callable[[str], bool])
     return name
 
 
-def _number(value: object) -> int | float:
+def number(value: object) -> int | float:
+    """A number of a record's."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(value)
     return value
@@ -124,7 +125,7 @@ def _number(value: object) -> int | float:
 
 def timestamp(value: object) -> float:
     """Seconds since 1970 that a calendar has a date for; NaN is none."""
-    seconds = _number(value)
+    seconds = number(value)
     if not 0 <= seconds < MAX_TIME:
         raise ValueError(seconds)
     return float(seconds)

@@ -23,7 +23,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
 
     With ``--json`` standard output is the document's, and what the linker prints there goes to standard error.
     """
-    from stubgen.capture import output_of, warn_if_unrecorded
+    from stubgen.capture import complete, output_of, warn_if_unrecorded
 
     if not arguments.argv:
         raise UsageError("give the linker and its arguments after --")
@@ -33,6 +33,8 @@ def execute(arguments: argparse.Namespace) -> Outcome:
             status = attend(arguments.argv, _STDERR if arguments.json else None)
     except OSError as error:
         raise LinkerFailed(f"{arguments.argv[0]}: cannot be run: {error.strerror}") from error
+    if record is not None:
+        complete(record, status)
     if status:
         raise LinkerFailed(f"{arguments.argv[0]}: ended with status {status}; its command is in {record}")
     document = {"record": record, "output": output_of(arguments.argv)}

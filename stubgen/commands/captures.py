@@ -18,6 +18,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     import time
 
     from stubgen.capture import newest_capture, read_captures
+    from stubgen.commands.options import host_document
 
     if arguments.output_name:
         captures = [newest_capture(arguments.directory, arguments.output_name)]
@@ -30,13 +31,15 @@ def execute(arguments: argparse.Namespace) -> Outcome:
             "directory": str(capture.directory),
             "time": capture.time,
             "arguments": len(capture.argv),
+            "status": capture.status,
+            "identity": host_document(capture.identity) if capture.identity else None,
             "linker": capture.argv[0] if capture.argv else "",
         }
         for capture in captures
     ]
     lines = [
         f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(capture.time))}  {len(capture.argv):>6} arguments  "
-        f"{capture.output or '(no output)'}  {capture.path}"
+        f"{capture.output or '(no output)'}  {capture.path}{'  (failed)' if capture.status else ''}"
         for capture in captures
     ]
     return Outcome({"captures": documents}, "\n".join(lines), complaint="" if lines else "no link is recorded there")

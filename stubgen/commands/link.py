@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture, newest_capture
+from stubgen.capture.outputs import host_identity_of_file
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import check_document, check_lines, write_map
 from stubgen.commands.jumptable import add_table_options, table_document, table_lines, table_options
@@ -29,6 +30,7 @@ from stubgen.common.cancellation import tidy_at_signals
 from stubgen.common.files import Outputs
 from stubgen.common.text import counted
 from stubgen.errors import UsageError
+from stubgen.image.identity import HostIdentity
 from stubgen.jumptable import TableOptions
 from stubgen.jumptable.formats import encode_jump_table
 from stubgen.link import Linked, stage_patch
@@ -44,6 +46,9 @@ def configure_parser(parser: argparse.ArgumentParser, *, objects: bool = True) -
     )
     parser.add_argument(
         "--output-name", metavar="NAME", help="in a folder of records: what the link wrote (default: the host's name)"
+    )
+    parser.add_argument(
+        "--allow-rebuilt", action="store_true", help="use the captured link although it wrote another build of the host"
     )
     parser.add_argument("--extra", action="append", default=[], metavar="OBJ", help="a further input for the link")
     parser.add_argument(
@@ -82,7 +87,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         cache=arguments.cache,
         session=session,
     )
-    captured = captured_link(arguments)  # by default that of the host, so it is the host's path that may be wrong
+    # By default that of the host, so it is the host's path that may be wrong.
+    captured = captured_link(arguments, builder.host.identity)
     keep_outputs_apart(arguments, captured.files(), **written)
     outputs = Outputs()
     with outputs, tidy_at_signals():
@@ -99,6 +105,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             bound_dir=arguments.bound_dir,
             keep_temps=arguments.keep_temps,
             jump_table=wanted,
+            allow_rebuilt=arguments.allow_rebuilt,
             **options,
         )
         decisions = decision_documents(linked.built.resolution.decisions())
@@ -143,11 +150,12 @@ def _table_options(arguments: argparse.Namespace) -> TableOptions | None:
     return table_options(arguments)
 
 
-def captured_link(arguments: argparse.Namespace) -> Capture:
-    """The record of the host's link."""
+def captured_link(arguments: argparse.Namespace, identity: HostIdentity | None = None) -> Capture:
+    """The record of the host's link, of this very build if there is one of it."""
     path = Path(arguments.captured)
     if path.is_dir():
-        return newest_capture(path, arguments.output_name or Path(arguments.host).name)
+        identity = identity or host_identity_of_file(arguments.host)
+        return newest_capture(path, arguments.output_name or Path(arguments.host).name, identity)
     return Capture.load(path)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stubgen.common.files import Outputs
     from stubgen.host.previous import PreviousPatch
     from stubgen.host.slide import Slide
-    from stubgen.image.identity import PatchIdentity
+    from stubgen.image.identity import HostIdentity, PatchIdentity
     from stubgen.options import Options
     from stubgen.replaced import Replaced, Replacement
     from stubgen.resolve.needed import Needed
@@ -337,10 +337,15 @@ def slide_document(slide: Slide) -> dict[str, object]:
     }
 
 
+def host_document(identity: HostIdentity) -> dict[str, object]:
+    """What tells a build of a host from others, for ``--json``."""
+    return {"kind": identity.kind_name, "value": identity.value.hex()}
+
+
 def identity_document(identity: PatchIdentity) -> dict[str, object]:
     """What a patch's note says, for ``--json``."""
     return {
-        "host": {"kind": identity.host.kind_name, "value": identity.host.value.hex()},
+        "host": host_document(identity.host),
         "slide": identity.slide,
         "session": identity.session.hex() if any(identity.session) else None,
         "generation": identity.generation,

@@ -35,6 +35,9 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     patch.add_argument("-o", "--output", required=True, metavar="OUT", help="the patch that the command will write")
     patch.add_argument("--soname", metavar="NAME", help="its name for the loader (default: one made from OUT)")
     patch.add_argument("--host", metavar="FILE", help="drop libraries that are this file")
+    patch.add_argument(
+        "--allow-rebuilt", action="store_true", help="use a captured link that wrote another build of the host"
+    )
     patch.add_argument("--os", choices=["macos", "linux", "other"], help="default: what the command says")
     patch.add_argument("--relocatable", action="store_true", help="merge everything into one object")
     patch.add_argument(
@@ -93,16 +96,22 @@ def _captured(arguments: argparse.Namespace) -> CapturedCommand:
         return CapturedCommand(arguments.argv, directory=arguments.directory)
     if arguments.argv or arguments.directory:
         raise UsageError("--captured holds the command and its folder; leave out --directory and what follows --")
-    from stubgen.capture import Capture, newest_capture
+    from stubgen.capture import Capture, newest_capture, refuse_another_build
+    from stubgen.capture.outputs import host_identity_of_file
 
+    identity = host_identity_of_file(arguments.host) if arguments.host else None
     if os.path.isdir(arguments.captured):
         name = arguments.output_name or (arguments.host and os.path.basename(arguments.host))
         if not name:
             raise UsageError(
                 f"{arguments.captured}: is a folder; say which link of it with --output-name NAME or --host FILE"
             )
-        return newest_capture(arguments.captured, name).command()
-    return Capture.load(arguments.captured).command()
+        captured = newest_capture(arguments.captured, name, identity)
+    else:
+        captured = Capture.load(arguments.captured)
+    if identity is not None and not arguments.allow_rebuilt:
+        refuse_another_build(captured, arguments.host, identity)
+    return captured.command()
 
 
 def _terminal() -> tuple[bool, int]:

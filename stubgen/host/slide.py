@@ -25,6 +25,9 @@ DEFAULT_ANCHORS = ("whisker_aslr_anchor", "main")
 """Tried in this order: Whisker's anchor, then Dioxus's; Mach-O spells them with a leading underscore."""
 
 
+OTHERS = ": the address belongs to another symbol, or to another build of the host, which --build-id tells"
+
+
 class Slide(Row):
     """The distance between the host's static and runtime addresses, and where it comes from."""
 
@@ -56,7 +59,7 @@ def slide_from_anchor(host: Host, aslr_reference: int, anchor: str | None = None
     if runtime < candidate.address:
         raise AnchorRefusal(
             f"{host.path}: anchor {name} is at {candidate.address:#x} in the file, but {runtime:#x} was reported "
-            f"for it, which is below: another symbol's address, or another build of the host"
+            f"for it, which is below: another symbol's address, or another build of the host, which --build-id tells"
         )
     what = f"anchor {name} at {runtime:#x} gives slide {runtime - candidate.address:#x}"
     value = _checked(host, runtime - candidate.address, what, anchored=True)
@@ -79,7 +82,7 @@ def slide_from_value(host: Host, value: int) -> Slide:
 def _checked(host: Host, value: int, what: str, *, anchored: bool) -> int:
     image = host.image
     if value % image.page_size:
-        cause = ": the address belongs to another symbol or another build of the host" if anchored else ""
+        cause = OTHERS if anchored else ""
         raise AnchorRefusal(
             f"{host.path}: {what}, which is not a multiple of the page size ({image.page_size:#x}){cause}"
         )

@@ -248,6 +248,11 @@ class Image(ABC):
     def build_id(self) -> bytes | None:
         """``.note.gnu.build-id`` or LC_UUID."""
 
+    @property
+    @abstractmethod
+    def code_digest(self) -> bytes | None:
+        """What tells a linked image from other builds where it has no build id; None if nothing does."""
+
     @abstractmethod
     def notes_of(self, owner: bytes, kind: int, section: str) -> list[memoryview]:
         """The content of each note of that *owner* and *kind*; Mach-O has a *section* of its own for each."""

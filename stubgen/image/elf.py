@@ -14,9 +14,11 @@ from operator import itemgetter
 from typing import Any
 
 from stubgen.common.aarch64 import UNTAGGED
+from stubgen.common.code_digest import code_digest
 from stubgen.common.columns import column
 from stubgen.common.text import as_text
 from stubgen.elf import constants as c
+from stubgen.elf.identity import code_ranges
 from stubgen.elf.reader import ElfFile, Section, Symbols
 from stubgen.elf.records import Sym
 from stubgen.elf.relocations import (
@@ -109,6 +111,15 @@ class ElfImage(Image):
     @property
     def build_id(self) -> bytes | None:
         return self.file.build_id
+
+    @property
+    def code_digest(self) -> bytes | None:
+        data = self.file.view.data
+
+        def read(offset: int, size: int) -> bytes:
+            return bytes(data[offset : offset + size])
+
+        return code_digest(code_ranges(read), read)
 
     def notes_of(self, owner: bytes, kind: int, section: str) -> list[memoryview]:
         return [note.content for note in self.file.notes if (note.owner, note.kind) == (owner, kind)]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from stubgen.common.code_digest import code_digest
 from stubgen.errors import InputError, UnsupportedInput
 from stubgen.image import (
     Candidate,
@@ -28,6 +29,7 @@ from stubgen.image import (
     names_llvm,
 )
 from stubgen.macho import constants as c
+from stubgen.macho.identity import code_ranges
 from stubgen.macho.reader import MachOFile, Section, Symbols
 from stubgen.macho.records import Nlist64
 from stubgen.macho.relocations import ARM64_RELOC_UNSIGNED, r_word
@@ -88,6 +90,15 @@ class MachOImage(Image):
     @property
     def build_id(self) -> bytes | None:
         return self.file.build_id
+
+    @property
+    def code_digest(self) -> bytes | None:
+        data = self.file.view.data
+
+        def read(offset: int, size: int) -> bytes:
+            return bytes(data[offset : offset + size])
+
+        return code_digest(code_ranges(read), read)
 
     def notes_of(self, owner: bytes, kind: int, section: str) -> list[memoryview]:
         return [self.file.content(each) for each in self.file.sections if each.name == section]
