@@ -87,16 +87,16 @@ class Example:
         """The example's program, running."""
         return Running(self.folder / program, self.environment)
 
-    def patch(self, running: Running, host: str, table_format: str, *objects: str) -> None:
-        """Link *objects* into a patch for the running program, and let it take the patch."""
+    def patch(self, running: Running, host: str, table_format: str, *changed: str) -> None:
+        """Patch the running program with what *changed*, its source files; *host* is its file."""
         self._patches += 1
-        table = self.folder / "table.json"
+        table, library = self.folder / f"table-{self._patches}.json", f"patch-{self._patches}.so"
         self.run(
-            *("hotpatch-stubgen", "link", "--host", host, "--captured", self.captured),
-            *("--aslr-reference", running.runtime.anchor(), "--keep-state"),
-            *("--jump-table", table.name, "--table-format", table_format),
-            *("--lib", str(self.folder / f"patch-{self._patches}.so")),
-            *("-o", f"patch-{self._patches}.so", *objects),
+            *("hotpatch-stubgen", "patch", "--captured", self.captured, "--host", host, "--keep-state"),
+            *("--aslr-reference", running.runtime.anchor()),
+            *("--jump-table", table.name, "--table-format", table_format, "--lib", str(self.folder / library)),
+            *(word for file in changed for word in ("--changed", file)),
+            *("-o", library),
         )
         say(f"the patch is at {running.runtime.take(table.read_bytes())}")
 

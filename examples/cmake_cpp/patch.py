@@ -16,31 +16,32 @@ SMALL = """{
 def main() -> None:
     """Two edits, one after the other, in one process."""
     with example("cmake_cpp", "runtime_c") as words:
+        words.export(STUBGEN_CAPTURE_DIR=words.captured)
+        launchers = ("CMAKE_CXX_COMPILER_LAUNCHER", "CMAKE_CXX_LINKER_LAUNCHER")
         words.run(
-            *("cmake", "-G", "Ninja", "-B", "build", *CROSS),
-            f"-DCMAKE_CXX_LINKER_LAUNCHER=hotpatch-stubgen;capture;--dir;{words.captured};--",
-            "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--export-dynamic-symbol=main",
+            *(
+                "cmake",
+                "-G",
+                "Ninja",
+                "-B",
+                "build",
+                *CROSS,
+                "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--export-dynamic-symbol=main",
+            ),
+            *(f"-D{launcher}=hotpatch-stubgen-compiler" for launcher in launchers),
         )
         words.run("ninja", "-C", "build")
         with words.start("build/words") as running:
             running.ask("the cat and the dog")
             words.edit("report.cpp", ("counter.counts()) out", "counter.counts())\n    if (times > 1) out"))
-            words.run("ninja", "-C", "build", "CMakeFiles/counting.dir/report.cpp.o")
-            words.patch(running, "build/words", "pairs", "build/CMakeFiles/counting.dir/report.cpp.o")
+            words.patch(running, "build/words", "pairs", "report.cpp")
             running.ask("The end")
             words.edit(
                 "counter.cpp",
                 ("{ return word; }", SMALL),
                 ("#include <sstream>", "#include <cctype>\n#include <sstream>"),
             )
-            words.run("ninja", "-C", "build", "CMakeFiles/counting.dir/counter.cpp.o")
-            words.patch(
-                running,
-                "build/words",
-                "pairs",
-                "build/CMakeFiles/counting.dir/report.cpp.o",
-                "build/CMakeFiles/counting.dir/counter.cpp.o",
-            )
+            words.patch(running, "build/words", "pairs", "report.cpp", "counter.cpp")
             running.ask("The end")
 
 

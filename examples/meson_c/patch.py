@@ -11,8 +11,7 @@ DIVIDE = "static long divide(long left, long right) { return left / right; }\n"
 def main() -> None:
     """Two edits, one after the other, in one process."""
     with example("meson_c", "runtime_c") as calculator:
-        calculator.export(STUBGEN_CAPTURE_DIR=calculator.captured, STUBGEN_REAL_LINKER=f"{PREFIX}gcc")
-        calculator.export(CC="hotpatch-stubgen-linker")
+        calculator.export(STUBGEN_CAPTURE_DIR=calculator.captured, CC=f"hotpatch-stubgen-compiler {PREFIX}gcc")
         calculator.run("meson", "setup", *CROSS, "build", "-Dc_link_args=-Wl,--export-dynamic-symbol=main")
         calculator.run("ninja", "-C", "build")
         with calculator.start("build/calculator") as running:
@@ -23,8 +22,7 @@ def main() -> None:
                 ("\nstatic const struct", f"{DIVIDE}\nstatic const struct"),
                 ("  {'*', multiply},\n", "  {'*', multiply},\n  {'/', divide},\n"),
             )
-            calculator.run("ninja", "-C", "build", "calculator.p/operators.c.o")
-            calculator.patch(running, "build/calculator", "pairs", "build/calculator.p/operators.c.o")
+            calculator.patch(running, "build/calculator", "pairs", "operators.c")
             running.ask("ans / 2")
             calculator.edit(
                 "evaluate.c",
@@ -33,14 +31,7 @@ def main() -> None:
                     '  if (!strcmp(word, "it")) word = "ans";\n  *value = strcmp(word, "ans")',
                 ),
             )
-            calculator.run("ninja", "-C", "build", "calculator.p/evaluate.c.o")
-            calculator.patch(
-                running,
-                "build/calculator",
-                "pairs",
-                "build/calculator.p/operators.c.o",
-                "build/calculator.p/evaluate.c.o",
-            )
+            calculator.patch(running, "build/calculator", "pairs", "operators.c", "evaluate.c")
             running.ask("it / 3")
 
 
