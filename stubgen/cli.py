@@ -16,14 +16,19 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from stubgen import __version__
 from stubgen.commands import COMMANDS, SCHEMA, Outcome
+from stubgen.common.row import Row
 from stubgen.common.text import harmless
 from stubgen.errors import OutputFailure, StubgenError, UsageError
 from stubgen.parsing import Parser, described, did_you_mean
+from stubgen.terminal.screen import Screen, screen_of
 
 if TYPE_CHECKING:
     from stubgen.progress import Watch
+    from stubgen.terminal.sheet import Sheet
 
 PROGRAM = "hotpatch-stubgen"
+_WITHOUT_NAMES = frozenset({"capture", "captures", "cache", "serve"})
+"""Commands that print no symbols, mangled or not."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     4 the linker or a compiler failed; 5 the machine cannot: a full disk, a broken library.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    form = _Form("--json" in own, "--mangled" in own)
     command = next((word for word in arguments if word in COMMANDS), "")
     try:
         namespace = _parser(arguments).parse_args(arguments)
@@ -58,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + int(getattr(error, "number", 2))  # as the shell has it: 2 is Ctrl-C
     except SystemExit as end:  # --help and --version have printed
         return _put("", int(end.code or 0))
-    status = _deliver(command, outcome, as_json)
+    status = _deliver(command, outcome, form)
     if "stubgen.common.cache" in sys.modules:
         from stubgen.common.cache import untold_refusal
 
@@ -116,45 +122,64 @@ def run() -> NoReturn:
     os._exit(main())
 
 
-def _deliver(command: str, outcome: Outcome, as_json: bool) -> int:
+class _Form(Row):
+    """How an answer is printed."""
+
+    as_json: bool = False
+    mangled: bool = False  # names stay as the files have them
+
+
+def _deliver(command: str, outcome: Outcome, form: _Form) -> int:
     """Print *outcome*, and put its files in their places where that could be done; the exit status."""
     if outcome.outputs is None:
-        return _print(command, outcome, as_json)
+        return _print(command, outcome, form)
     from stubgen.common.cancellation import tidy_at_signals
 
     try:
         with tidy_at_signals(), outcome.outputs:
-            status = _print(command, outcome, as_json)
+            status = _print(command, outcome, form)
             if status == outcome.status:
                 outcome.outputs.commit()
     except StubgenError as error:
-        _complain(f"error: {error}")
+        _complain(f"error: {error}", form)
         return error.exit_status
     finally:
         outcome.outputs.discard()
     return status
 
 
-def _print(command: str, outcome: Outcome, as_json: bool) -> int:
+def _print(command: str, outcome: Outcome, form: _Form) -> int:
     """Print *outcome*: data to standard output, and then words about it to standard error, which may be gone."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
-    if outcome.exact and not as_json and isinstance(sys.stdout, io.TextIOWrapper):
+    if outcome.exact and not form.as_json and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # as arguments came in
     text = ""
-    if as_json:
+    if form.as_json:
         import json
 
         document = {"schema": SCHEMA, "command": command, "status": outcome.status, **outcome.document}
         text = json.dumps(document, indent=2) + "\n"
     elif outcome.text:
-        text = outcome.text if outcome.text.endswith("\n") else outcome.text + "\n"
-        for_people = not outcome.exact or (sys.stdout is not None and sys.stdout.isatty())
-        text = harmless(text) if for_people and not outcome.coloured else text
+        text = _exactly(outcome.text) if outcome.exact else _laid_out(outcome.text, screen_of(sys.stdout), form)
+        text = text if text.endswith("\n") else text + "\n"
     status = _put(text, outcome.status)
-    _complain(outcome.complaint)
+    _complain(outcome.complaint, form)
     return status
+
+
+def _exactly(text: str | Sheet) -> str:
+    """*text* for another program; what a terminal would obey is shown there all the same."""
+    assert isinstance(text, str)  # noqa: S101  # no command lays out what another program reads
+    return harmless(text) if screen_of(sys.stdout).width is not None else text
+
+
+def _laid_out(text: str | Sheet, screen: Screen, form: _Form) -> str:
+    """*text* for people."""
+    from stubgen.terminal.sheet import render
+
+    return render(text, screen, mangled=form.mangled)
 
 
 def _put(text: str, status: int) -> int:
@@ -175,11 +200,12 @@ def _put(text: str, status: int) -> int:
     return status
 
 
-def _complain(text: str) -> None:
+def _complain(text: str, form: _Form = _Form()) -> None:  # noqa: B008  # a row cannot be changed
     """Tell people, where they listen."""
+    lines = "\n".join([f"{PROGRAM}: {line}" for line in harmless(text).splitlines()])
     try:
-        for line in harmless(text).splitlines():
-            sys.stderr.write(f"{PROGRAM}: {line}\n")
+        if lines:
+            sys.stderr.write(f"{_laid_out(lines, screen_of(sys.stderr), form)}\n")
     except (OSError, ValueError, AttributeError):  # full, closed, or None
         pass
 
@@ -194,7 +220,8 @@ ENVIRONMENT = {
     "STUBGEN_CACHE_DIR": "the folder of the cache instead of the user's; empty: none",
     "STUBGEN_CAPTURE_DIR": "hotpatch-stubgen-linker: the folder for the records",
     "STUBGEN_REAL_LINKER": "hotpatch-stubgen-linker: what it stands in front of, with arguments if need be",
-    "COLUMNS": "how wide help is",
+    "COLUMNS": "how wide a terminal is, for help and answers",
+    "NO_COLOR, CLICOLOR, CLICOLOR_FORCE": "colours: never, by 0 not on terminals, always",
 }
 """Variable -> what it does, for ``--help``."""
 
@@ -220,5 +247,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
                 how_much = sub.add_mutually_exclusive_group()
                 how_much.add_argument("--quiet", action="store_true", help="print nothing, unless something is wrong")
                 how_much.add_argument("--verbose", action="store_true", help="say how long each phase took")
+            if name not in _WITHOUT_NAMES:
+                sub.add_argument("--mangled", action="store_true", help="print symbols as the files have them")
             _module_of(name).configure_parser(sub)
     return parser

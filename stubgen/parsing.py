@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, NoReturn
 
 from stubgen.errors import UsageError
+from stubgen.terminal.screen import terminal_width
 
 
 class HelpFormatter(argparse.HelpFormatter):
@@ -38,14 +39,12 @@ class HelpFormatter(argparse.HelpFormatter):
 
 @cache
 def _columns() -> int:
-    try:
-        return int(os.environ["COLUMNS"])
-    except (KeyError, ValueError):
-        pass
-    try:
-        return os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns - 2
-    except (OSError, ValueError):
-        return 78
+    return terminal_width() - 2
+
+
+def _takes_files(action: argparse.Action) -> bool:
+    """Whether *action* is a list of files."""
+    return not action.option_strings and (action.nargs == "+" or (action.nargs == "*" and action.metavar == "FILE"))
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,7 +58,7 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """As argparse does, but where there is a list of files, it goes on behind an option."""
         words = sys.argv[1:] if args is None else list(args)
-        files = next((action for action in self._actions if action.nargs == "+" and not action.option_strings), None)
+        files = next((action for action in self._actions if _takes_files(action)), None)
         if files is not None:
             words = list(_expanded(words))
         self._refuse_unknown(words)

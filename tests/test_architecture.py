@@ -19,6 +19,7 @@ LEVELS: tuple[dict[str, str], ...] = (
             "phases code_digest"
         )
     },
+    {"terminal": "screen names sheet"},
     {
         "elf": "identity constants records relocations unwind reader writer editor fixups",
         "macho": "identity constants records relocations unwind reader writer editor fixups",
@@ -56,7 +57,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         "origin": "symbols sources link_map elf macho account findings content exports",
         "loading": "elf macho .",
     },
-    {"check": "", "replaced": ""},
+    {"check": "", "replaced": "", "listing": "symbols elf macho patch files selection"},
     {
         "jumptable": ". formats",
         "reach": "labels code .",
@@ -69,7 +70,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"patching": ""},
     {
         "commands": (
-            ". options build plan check jumptable reach link recompile patch inspect verify capture captures cache"
+            ". options build plan check jumptable reach link recompile patch contents inspect verify capture captures "
+            "cache"
         )
     },
     {"serve": ". frames messages methods server command"},

@@ -55,7 +55,7 @@ def test_build_verify_inspect(files: Path) -> None:
     assert (verified.returncode, verified.stdout) == (0, "stub.o: sound; 1 stub decoded\n")
     inspected = stubgen("inspect", "stub.o", cwd=files)
     assert inspected.returncode == 0
-    assert inspected.stdout.splitlines()[1].split() == ["0x0", "->", "0x5500010140", "f"]
+    assert ["0x0", "->", "0x5500010140", "f"] in [line.split() for line in inspected.stdout.splitlines()]
 
 
 def test_inspect_filters_by_name(files: Path) -> None:
@@ -64,7 +64,7 @@ def test_inspect_filters_by_name(files: Path) -> None:
     assert stubgen("inspect", "stub.o", "--symbol", "f*", cwd=files).returncode == 0
     none = stubgen("inspect", "stub.o", "--symbol", "g*", cwd=files)
     assert (none.returncode, none.stdout) == (1, "")
-    assert "holds no stub matching 'g*'" in none.stderr
+    assert "has no symbol, stub or slot called 'g*'" in none.stderr
 
 
 JSON = {

@@ -12,6 +12,7 @@ from stubgen.common.row import Row
 
 if TYPE_CHECKING:
     from stubgen.common.files import Outputs
+    from stubgen.terminal.sheet import Sheet
 
 SCHEMA = 1
 """Version of every ``--json`` document; a field that changes its meaning raises it."""
@@ -25,7 +26,7 @@ COMMANDS = {
     "jumptable": "write where a runtime finds the functions that a linked patch replaces",
     "reach": "say what in a host still leads to functions that a patch replaces",
     "check": "say whether a linked patch would load and do what it should",
-    "inspect": "list the stubs in a stub object or a linked patch",
+    "inspect": "list what is in a patch, a stub object, a program, a library, an object or an archive",
     "verify": "decode every stub of a stub object and check the object's structure",
     "capture": "run a linker and record its command",
     "captures": "list the recorded linker commands",
@@ -40,8 +41,8 @@ class Outcome(Row):
 
     document: Mapping[str, object]
     """The ``--json`` document, without ``schema``, ``command`` and ``status``."""
-    text: str
-    """The same for a person, on standard output."""
+    text: str | Sheet
+    """The same for a person, on standard output: blocks, or paragraphs."""
     status: int = 0
     """Exit status: see ``stubgen.cli.main``."""
     complaint: str = ""
@@ -50,7 +51,5 @@ class Outcome(Row):
     """Where ``status`` is not 0: the class in ``stubgen.errors`` that the answer is an instance of."""
     exact: bool = False
     """``text`` is for another program: file names that are not UTF-8 keep their bytes."""
-    coloured: bool = False
-    """``text`` has a terminal's colours in it, and no other control characters."""
     outputs: Outputs | None = None
     """The files that appear once the answer is out."""

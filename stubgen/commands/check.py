@@ -13,7 +13,6 @@ from stubgen.commands.options import (
     address,
     overrides,
     previous_patches,
-    table,
     write_report,
 )
 from stubgen.common.files import Outputs, keep_apart
@@ -25,6 +24,7 @@ from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
 from stubgen.origin.account import Account
 from stubgen.origin.sources import Origin
 from stubgen.session import Session
+from stubgen.terminal.sheet import RED, YELLOW, Table, Text
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +98,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     verdict = "sound" if checked.ok else "not sound"
     return Outcome(
         check_document(checked),
-        "\n".join([f"{arguments.patch}: {verdict}", *check_lines(checked)]),
+        [Text(f"{arguments.patch}: {verdict}"), check_table(checked)],
         0 if checked.ok else PatchRefusal.exit_status,
         kind="" if checked.ok else PatchRefusal.__name__,
         outputs=outputs,
@@ -179,6 +179,7 @@ def _origin_document(origin: Origin) -> dict[str, object]:
     return {"kind": origin.source.value, "file": origin.file, "member": origin.member}
 
 
-def check_lines(checked: Checked) -> list[str]:
+def check_table(checked: Checked) -> Table:
     """The findings for a person."""
-    return table([("note" if f.note else "  ok" if f.ok else "  NO", f.check, f.message) for f in checked.findings])
+    rows = [("note" if f.note else "  ok" if f.ok else "  NO", f.check, f.message) for f in checked.findings]
+    return Table(rows, colours=[YELLOW if f.note else "" if f.ok else RED for f in checked.findings])

@@ -1,61 +1,297 @@
-"""``inspect``: lists the stubs in a stub object or a linked patch."""
+"""``inspect``: what is in a file: a patch, a stub object, a host, an object, an archive."""
 
 from __future__ import annotations
 
 import argparse
-from fnmatch import fnmatchcase
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from stubgen.commands import Outcome
-from stubgen.commands.options import identity_document, identity_line, table
-from stubgen.common.files import read_input
+from stubgen.commands.options import address, identity_line
 from stubgen.common.text import as_text, counted
 from stubgen.errors import Refusal
 from stubgen.image.identity import identity_in
-from stubgen.image.opening import open_image
-from stubgen.stub.facts import LibraryFacts
-from stubgen.stub.find import find_stubs
+from stubgen.listing.files import Archive, Opened, open_any
+from stubgen.listing.selection import CHOICES, Selection
+from stubgen.listing.symbols import ORDERS, Listed, Wanted
+
+if TYPE_CHECKING:
+    from stubgen.listing.patch import FoundSlot
+    from stubgen.stub.find import Stub
+    from stubgen.terminal.sheet import Block, Entry, Sheet
+
+PLURALS = {kind: f"{kind}s" for kind in ("function", "thread-local", "ifunc", "common")}
+UNASKED = 100
+"""Symbols up to which a terminal gets the list without asking for it."""
+FEW_NAMES = 12
+"""Names that a line of the summary has; the list has all."""
+HINT = "choose with --symbol, --kind or --address, or list them with --all"
+FORMATS = {"elf": "ELF", "macho": "Mach-O"}
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("file", metavar="FILE", help="a stub object, or a patch linked with one")
-    parser.add_argument("--symbol", metavar="GLOB", help="only stubs whose name matches, such as '*alloc*'")
+    parser.add_argument(
+        "file", metavar="FILE", help="a patch, a stub object, a program, a library, an object, an archive"
+    )
+    parser.add_argument("more", metavar="FILE", nargs="*", help="likewise")
+    parser.add_argument("--symbol", metavar="GLOB", help="only what is called like this, such as '*alloc*'")
+    parser.add_argument(
+        "--address", type=address, metavar="ADDR", help="only what is there in the file, or leads there in the process"
+    )
+    parser.add_argument(
+        "--kind", action="append", default=[], choices=CHOICES, metavar="KIND", help=f"only {', '.join(CHOICES)}"
+    )
+    parser.add_argument("--sort", choices=tuple(ORDERS), help="the order of the lists (default: the file's)")
+    parser.add_argument("--all", action="store_true", help="list every symbol, also of a large file on a terminal")
 
 
 def execute(arguments: argparse.Namespace) -> Outcome:
-    """List name, place and target of every stub; exit status 1 when there is none."""
-    image = open_image(read_input(arguments.file), arguments.file)
-    identity = identity_in(image)
-    stubs = [(as_text(stub.name), stub) for stub in find_stubs(image, LibraryFacts.of_user())]
-    if arguments.symbol is not None:
-        stubs = [(name, stub) for name, stub in stubs if fnmatchcase(name, arguments.symbol)]
-    document = {
-        "file": arguments.file,
-        "format": image.format,
-        "role": image.file_type.value,
-        "build_id": image.build_id.hex() if image.build_id else None,
-        "identity": identity_document(identity) if identity else None,
-        "needed_libraries": list(image.needed_libraries),
-        "stubs": [
-            {
-                "name": name,
-                "section": stub.section,
-                "address": stub.address,
-                "target": stub.target,
-                "bti": stub.bti,
-                "weak": stub.weak,
-                "hidden": stub.hidden,
-            }
-            for name, stub in stubs
-        ],
-    }
-    if not stubs and (identity is None or arguments.symbol is not None):
-        matching = f" matching '{arguments.symbol}'" if arguments.symbol is not None else ""
-        return Outcome(document, "", 1, f"{arguments.file}: holds no stub{matching}", Refusal.__name__)
-    rows = [
-        (f"{stub.address:#x}", "->", f"{stub.target:#x}", "bti" if stub.bti else "", name or "(stripped)")
-        for name, stub in stubs
+    """Summary and lists of each file; exit status 1 when what was asked for is in none of them."""
+    wanted = Wanted(arguments.symbol, arguments.address, tuple(arguments.kind))
+    paths = [arguments.file, *arguments.more]
+    parts = [_Part(path, open_any(path), wanted, arguments.sort) for path in paths]
+    if wanted.glob is not None and not any(parts):
+        parts = [part.by_readable_name() for part in parts]
+    documents = [part.document() for part in parts] if arguments.json else [{}]
+    document = documents[0] if len(documents) == 1 else {"files": documents}
+    if wanted and not any(parts):
+        return Outcome(document, "", 1, f"{', '.join(paths)}: {_nothing(wanted)}", Refusal.__name__)
+    if arguments.json:
+        return Outcome(document, "")
+    from stubgen.terminal.sheet import Text
+
+    asked = arguments.all or bool(wanted)
+    blocks: list[Block] = []
+    for part in parts:
+        blocks += [*([Text("")] if blocks else []), *part.sheet(asked)]
+    return Outcome(document, blocks)
+
+
+def _nothing(wanted: Wanted) -> str:
+    """That nothing was found, and what was looked for."""
+    looked_for = [f" called '{wanted.glob}'"] if wanted.glob is not None else []
+    looked_for += [f" at {wanted.address:#x}"] if wanted.address is not None else []
+    what = " or ".join(wanted.kinds) or "symbol, stub or slot"
+    return f"has no {what}{''.join(looked_for)}"
+
+
+class _Part:
+    """One of the files on the command line."""
+
+    def __init__(self, path: str, opened: Opened | Archive, wanted: Wanted, order: str | None) -> None:
+        self.path = path
+        self.opened = opened
+        self.wanted = wanted
+        self.order = order
+        held = [opened] if isinstance(opened, Opened) else [m.opened for m in opened.members if m.opened is not None]
+        self.selections = [Selection(each, wanted, order) for each in held]
+
+    def __bool__(self) -> bool:
+        return any(self.selections)
+
+    def by_readable_name(self) -> _Part:
+        """The same with the names that match the glob once they are demangled."""
+        from stubgen.terminal.names import demangled
+
+        matches = self.wanted.matcher()
+        names = {as_text(s.name) for each in self.selections for s in each.opened.symbols}
+        names |= {as_text(stub.name) for each in self.selections for stub in each.opened.stubs}
+        found = [name for name, shown in demangled(names).items() if matches(shown)]
+        wanted = self.wanted._replace(names=frozenset(found))
+        return _Part(self.path, self.opened, wanted, self.order)
+
+    def document(self) -> dict[str, object]:
+        """For ``--json``."""
+        from stubgen.commands.contents import archive_document, file_document
+
+        if isinstance(self.opened, Archive):
+            return archive_document(self.path, self.opened, self.selections)
+        return file_document(self.path, self.selections[0])
+
+    def sheet(self, asked: bool) -> Sheet:
+        """For people."""
+        if isinstance(self.opened, Opened):
+            return _file_sheet(self.path, self.selections[0], asked)
+        return _archive_sheet(self.path, self.opened, self.selections, asked)
+
+
+def _archive_sheet(path: str, archive: Archive, selections: Sequence[Selection], asked: bool) -> Sheet:
+    from stubgen.terminal.sheet import Table, Text
+
+    blocks: list[Block] = [
+        Text(f"{path}: archive of {counted(len(archive.members), 'member')}, {archive.size:,} bytes")
     ]
-    title = f"{arguments.file}: {image.format} {image.file_type.value}, {counted(len(stubs), 'stub')}"
-    lines = [identity_line(identity)] if identity else []
-    return Outcome(document, "\n".join([title, *lines, *table(rows)]))
+    left = iter(selections)
+    rows: list[tuple[str, ...]] = []
+    listed: list[Block] = []
+    for member in archive.members:
+        if member.opened is None:
+            rows.append((member.name, member.why_not, "", ""))
+            continue
+        selection = next(left)
+        if not selection.wanted:
+            symbols = selection.opened.symbols
+            rows.append((member.name, _title(selection.opened), *map(_kinds, _provided_and_required(symbols))))
+        if asked and selection:
+            listed += [Text(""), *_file_sheet(f"{path}({member.name})", selection, asked)]
+    if rows and not (selections and selections[0].wanted):
+        blocks.append(Table(rows, ("MEMBER", "IS", "PROVIDES", "REQUIRES"), indent=2, squeezed=0))
+    return [*blocks, *listed]
+
+
+def _title(opened: Opened) -> str:
+    return f"{FORMATS[opened.image.format]} {opened.title}"
+
+
+def _provided_and_required(symbols: Iterable[Listed]) -> tuple[list[Listed], list[Listed]]:
+    provided: list[Listed] = []
+    required: list[Listed] = []
+    for symbol in symbols:
+        (provided if symbol.traits.defined else required).append(symbol)
+    return provided, required
+
+
+def _kinds(symbols: Iterable[Listed]) -> str:
+    """How many of each kind, and how many of these are no plain global ones."""
+    counts = Counter(symbol.traits for symbol in symbols)
+    kinds: dict[str, Counter[str]] = {}
+    for traits, count in counts.items():
+        held = kinds.setdefault(traits.kind, Counter())
+        held[""] += count
+        if traits.binding != "global":
+            held[traits.binding] += count
+        if traits.visibility != "default":
+            held[traits.visibility] += count
+    told = []
+    for kind, held in sorted(kinds.items(), key=lambda item: -item[1][""]):
+        apart = ", ".join(f"{held[word]:,} {word}" for word in sorted(held) if word)
+        noun = PLURALS.get(kind, kind) if held[""] != 1 else kind
+        told.append(f"{held['']:,} {noun}" + (f" ({apart})" if apart else ""))
+    return ", ".join(told) or "nothing"
+
+
+def _file_sheet(path: str, selection: Selection, asked: bool) -> Sheet:
+    from stubgen.terminal.sheet import CYAN, Entries, Entry, Table, Text
+
+    opened = selection.opened
+    blocks: list[Block] = [Text(f"{path}: {_title(opened)}, {opened.size:,} bytes", CYAN)]
+    if not selection.wanted:
+        blocks.append(Table(list(_facts(opened)), indent=2))
+    lists: list[tuple[int, Callable[[], list[Entry]], Entry]] = []
+    stubs, slots = selection.stubs, selection.slots
+    provided, required = _provided_and_required(selection.others)
+    lists.append((len(stubs), lambda: _stub_rows(stubs), Entry("  ADDRESS -> TARGET", "", "STUB")))
+    lists.append((len(slots), lambda: _slot_rows(slots), Entry("  ADDRESS = VALUE", "", "SLOT")))
+    lists.append((len(provided), lambda: _symbol_rows(provided), Entry("  PROVIDES", "SECTION", "SYMBOL")))
+    lists.append((len(required), lambda: _symbol_rows(required), Entry("  REQUIRES", "", "SYMBOL")))
+    for count, make, title in lists:
+        if count:
+            blocks += [Text(""), Entries(make, count, title, most=None if asked else UNASKED, hint=HINT)]
+    return blocks
+
+
+def _facts(opened: Opened) -> Iterable[tuple[str, str]]:
+    """The lines of a file's summary."""
+    image = opened.image
+    provided, required = _provided_and_required(opened.symbols)
+    linked = opened.role != "object"
+    identity = identity_in(image)
+    facts = [
+        ("made for", identity_line(identity).strip().removeprefix("for ") if identity else ""),
+        ("own name", image.install_name or ""),
+        ("build id", image.build_id.hex() if image.build_id else ""),
+        ("made from", as_text(image.source_file) if not linked else ""),
+        ("C library", image.libc),
+        ("needs", ", ".join(image.needed_libraries)),
+        ("BTI", "indirect branches are guarded" if image.branch_targets_guarded else ""),
+    ]
+    if opened.stubs or opened.slots:
+        facts += _patch_facts(opened, provided, required)
+    facts += [("provides", _kinds(provided)), ("requires", _kinds(required))]
+    return ((title, text) for title, text in facts if text)
+
+
+def _patch_facts(opened: Opened, provided: Sequence[Listed], required: Sequence[Listed]) -> list[tuple[str, str]]:
+    kept = [as_text(slot.name) for slot in opened.slots if slot.kept]
+    facts = [
+        ("stubs", f"{len(opened.stubs):,}"),
+        ("slots", f"{len(opened.slots):,}" if opened.slots else ""),
+        ("kept state", f"{_few(kept)}: the host's, in place of the patch's own" if kept else ""),
+    ]
+    if opened.is_patch:
+        from stubgen.listing.patch import origins
+        from stubgen.origin.sources import Source
+
+        exported = sorted(as_text(symbol.name) for symbol in provided if symbol.exported)
+        left = [as_text(s.versioned) + (" (weak)" if s.traits.binding == "weak" else "") for s in required]
+        found = origins(opened.image, opened.stubs)
+        told = [f"{'its inputs' if source is Source.UNTOLD else source.value} {count:,}" for source, count in found]
+        facts += [
+            ("exports", _few(exported) or "nothing"),
+            ("left to the loader", _few(left) or "nothing"),
+            ("comes from", ", ".join(told)),
+        ]
+    return facts
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - FEW_NAMES:,} more" if len(names) > FEW_NAMES else ""
+    return ", ".join(names[:FEW_NAMES]) + more
+
+
+def _stub_rows(found: Sequence[Stub]) -> list[Entry]:
+    from stubgen.terminal.sheet import Entry
+
+    width = len(f"{max(stub.address for stub in found):#x}")
+    return [
+        Entry(f"  {s.address:>#{width}x} -> {s.target:#x}", "bti" if s.bti else "", as_text(s.name) or "(stripped)")
+        for s in found
+    ]
+
+
+def _slot_rows(found: Sequence[FoundSlot]) -> list[Entry]:
+    from stubgen.listing.patch import SLOT_KINDS
+    from stubgen.terminal.sheet import Entry
+
+    rows = []
+    width = len(f"{max(slot.address for slot in found):#x}")
+    for slot in found:
+        value = "?" if slot.value is None else f"{slot.value:#x}"
+        added = f"{slot.addend:+d}" if slot.addend else ""
+        kept = "  (kept: the patch has its own too)" if slot.kept else ""
+        name = f"{as_text(slot.name)}{added}{kept}"
+        rows.append(Entry(f"  {slot.address:>#{width}x} = {value:<18}", SLOT_KINDS[slot.size], name))
+    return rows
+
+
+def _symbol_rows(found: Sequence[Listed]) -> list[Entry]:
+    from stubgen.terminal.sheet import Entry
+
+    highest = max((symbol.address or 0 for symbol in found), default=0)
+    largest = max((symbol.size or 0 for symbol in found), default=0)
+    wide, size_wide = len(f"{highest:#x}"), len(str(largest))
+    whats = {(symbol.traits, symbol.exported): _what(symbol) for symbol in found}
+    what_wide = max(map(len, whats.values()))
+    anywhere = any(symbol.address is not None for symbol in found)
+    rows = []
+    for symbol in found:
+        place = "" if symbol.address is None else f"{symbol.address:#x}"
+        size = "" if symbol.size is None else str(symbol.size)
+        before = f"  {place:>{wide}}  {size:>{size_wide}}  " if anywhere else "  "
+        text = as_text(symbol.versioned)
+        if symbol.file:
+            text += f"  [{as_text(symbol.file)}]"
+        if symbol.library:
+            text += f"  ({symbol.library})"
+        what = whats[symbol.traits, symbol.exported]
+        rows.append(Entry(f"{before}{what:<{what_wide}}", symbol.traits.section, text))
+    return rows
+
+
+def _what(symbol: Listed) -> str:
+    traits = symbol.traits
+    seen = "" if traits.visibility == "default" else f" {traits.visibility}"
+    binding = traits.binding if not symbol.exported else "exported" if traits.binding == "global" else "weak exported"
+    return f"{traits.kind} {binding}{seen}"

@@ -9,7 +9,7 @@ from stubgen.build import StubBuilder
 from stubgen.capture import Capture, newest_capture
 from stubgen.capture.outputs import host_identity_of_file
 from stubgen.commands import SCHEMA, Outcome
-from stubgen.commands.check import check_document, check_lines, write_map
+from stubgen.commands.check import check_document, check_table, write_map
 from stubgen.commands.jumptable import add_table_options, table_document, table_lines, table_options
 from stubgen.commands.options import (
     add_build_options,
@@ -36,6 +36,7 @@ from stubgen.jumptable.formats import encode_jump_table
 from stubgen.link import Linked, stage_patch
 from stubgen.reach import find_reach
 from stubgen.session import Session
+from stubgen.terminal.sheet import Sheet, Text
 
 
 def configure_parser(parser: argparse.ArgumentParser, *, objects: bool = True) -> None:
@@ -138,7 +139,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     }
     words = [f"linker: {word}" for word in (*linked.plan.warnings, *linked.messages.splitlines())]
     complaint = "\n".join([*words, *shared_variable_notes(shared)])
-    text = "\n".join([_text(linked), *(reach_lines(reach) if reach else [])])
+    text = [*_sheet(linked), *([Text("\n".join(reach_lines(reach)))] if reach else [])]
     return Outcome(document, text, complaint=complaint, outputs=outputs)
 
 
@@ -159,16 +160,17 @@ def captured_link(arguments: argparse.Namespace, identity: HostIdentity | None =
     return Capture.load(path)
 
 
-def _text(linked: Linked) -> str:
+def _sheet(linked: Linked) -> Sheet:
     resolution = linked.built.resolution
-    lines = [
+    title = (
         f"{linked.output}: {linked.size} bytes, {counted(len(linked.built.stub.names), 'stub')}, "
-        f"slide {resolution.slide.value:#x}",
-        *borrowed_lines(resolution.needed),
-        *check_lines(linked.checked),
-    ]
+        f"slide {resolution.slide.value:#x}"
+    )
+    lines = table_lines(linked.jump_table) if linked.jump_table else []
     kept = [variable.name for variable in resolution.shared_variables if variable.forwarded]
-    lines += table_lines(linked.jump_table) if linked.jump_table else []
-    if kept:
-        lines.append(f"  kept as the host's: {', '.join(kept)}")
-    return "\n".join(lines)
+    lines += [f"  kept as the host's: {', '.join(kept)}"] if kept else []
+    return [
+        Text("\n".join([title, *borrowed_lines(resolution.needed)])),
+        check_table(linked.checked),
+        *([Text("\n".join(lines))] if lines else []),
+    ]

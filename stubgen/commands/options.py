@@ -382,11 +382,3 @@ def write_report(path: str | None, document: object, outputs: Outputs) -> None:
         import json
 
         outputs.add(path, (json.dumps(document, indent=2) + "\n").encode())
-
-
-def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """*rows* as lines with aligned columns."""
-    if not rows:
-        return []
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

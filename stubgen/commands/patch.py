@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from stubgen.commands import Outcome, link
 from stubgen.commands.recompile import add_compile_options, recompiled_documents, recompiled_lines
 from stubgen.common.cancellation import tidy_at_signals
+from stubgen.terminal.sheet import Text, blocks_of
 
 if TYPE_CHECKING:
     from stubgen.session import Session
@@ -44,6 +45,6 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             with outcome.outputs:
                 kept = stage_objects(made, arguments.objects_dir, outcome.outputs)
     document = {**outcome.document, "recompiled": recompiled_documents(kept)}
-    text = "\n".join([*recompiled_lines(kept), outcome.text])
+    text = [Text("\n".join(recompiled_lines(kept))), *blocks_of(outcome.text)]
     complaint = "\n".join(part for part in (kept.messages.strip(), outcome.complaint) if part)
     return outcome._replace(document=document, text=text, complaint=complaint)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,8 @@ from stubgen.errors import UsageError
 
 if TYPE_CHECKING:
     from stubgen.linkplan import CapturedCommand
+    from stubgen.linkplan.plan import LinkPlan
+    from stubgen.terminal.sheet import Sheet
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -70,11 +71,9 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         objcopy=arguments.objcopy,
     )
     plan = plan_link(captured, request)
+    text: str | Sheet
     if arguments.explain:
-        from stubgen.linkplan.explain import explain
-
-        colour, width = _terminal()
-        text = explain(plan, colour=colour, width=width)
+        text = _explanation(plan)
     elif arguments.shell:
         from stubgen.linkplan.explain import shell_line
 
@@ -82,8 +81,17 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     else:
         text = "\n".join(plan.args)
     complaint = "\n".join(f"warning: {word}" for word in plan.warnings)
-    explained = arguments.explain
-    return Outcome(document(plan), text, exact=not explained, coloured=explained, complaint=complaint)
+    return Outcome(document(plan), text, exact=not arguments.explain, complaint=complaint)
+
+
+def _explanation(plan: LinkPlan) -> Sheet:
+    """What became of every argument, and why; equal lines as one."""
+    from stubgen.linkplan.explain import COLOURS, MARKS, folded, summary
+    from stubgen.terminal.sheet import Table, Text
+
+    lines = folded(plan)
+    rows = [(f"{MARKS[line.action]} {line.action.value}", line.arguments, line.why) for line in lines]
+    return [Table(rows, colours=[COLOURS[line.action] for line in lines], squeezed=1), Text(f"\n{summary(plan)}")]
 
 
 def _captured(arguments: argparse.Namespace) -> CapturedCommand:
@@ -112,10 +120,3 @@ def _captured(arguments: argparse.Namespace) -> CapturedCommand:
     if identity is not None and not arguments.allow_rebuilt:
         refuse_another_build(captured, arguments.host, identity)
     return captured.command()
-
-
-def _terminal() -> tuple[bool, int]:
-    """(use colour, width in columns) of standard output; https://no-color.org decides before the terminal."""
-    if not sys.stdout.isatty():
-        return False, 160
-    return not os.environ.get("NO_COLOR"), os.get_terminal_size(sys.stdout.fileno()).columns

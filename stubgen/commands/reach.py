@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from stubgen.check import check_patch
 from stubgen.commands import Outcome
@@ -17,7 +17,6 @@ from stubgen.replaced import replaced_by
 from stubgen.session import Session
 
 _NAMED = 6  # of many, how many a line names; --json has all
-_WIDTH = 100  # columns of a line
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +113,7 @@ def reach_lines(reach: Reach) -> list[str]:
             ("inlined into", [row.function for row in one.inlined for _ in range(row.copies)]),
             ("specialised as", [name for name, _ in one.clones]),
         )
-        told = [line for title, names in rows if names for line in _line(title, names)]
+        told = [_line(title, names) for title, names in rows if names]
         lines += told or ["    nothing in its file leads there"]
     if not reach.has_debug_information:
         lines.append(
@@ -123,12 +122,9 @@ def reach_lines(reach: Reach) -> list[str]:
     return lines
 
 
-def _line(title: str, names: Sequence[str]) -> Iterable[str]:
-    """*names*, each once with how often it occurs, in lines of a terminal's width."""
-    from textwrap import wrap
-
+def _line(title: str, names: Sequence[str]) -> str:
+    """*names*, each once with how often it occurs."""
     counts = Counter(names)
     shown = [name if count == 1 else f"{name} ({count} times)" for name, count in counts.items()]
     more = [f"and {counted(len(shown) - _NAMED, 'other')}"] if len(shown) > _NAMED else []
-    text = ", ".join([*shown[:_NAMED], *more])
-    return wrap(f"{title} {text}", _WIDTH, initial_indent="    ", subsequent_indent="      ", break_long_words=False)
+    return f"    {title} {', '.join([*shown[:_NAMED], *more])}"

@@ -187,9 +187,9 @@ class ElfImage(Image):
             address, tag = address & UNTAGGED, address & ~UNTAGGED
         if shndx == c.SHN_UNDEF:
             return Candidate(name, 0, Kind.IMPORT, False, 0, "", version, default) if name else None
-        if _names_nothing(symbol, name) or (shndx == table.absolute and _names_version(name, version)):
+        if names_nothing(symbol.st_info & 0xF, name) or (shndx == table.absolute and _names_version(name, version)):
             return None
-        kind = self._kind(table, symbol)
+        kind = self.kind_of(table, symbol)
         if kind is None or (address == 0 and kind is not Kind.THREAD_LOCAL):
             return None
         local = symbol.st_info >> 4 == c.STB_LOCAL
@@ -274,7 +274,7 @@ class ElfImage(Image):
                         found.setdefault(place, code.address + 4 * first)
         return found
 
-    def _kind(self, table: Symbols, symbol: Sym) -> Kind | None:
+    def kind_of(self, table: Symbols, symbol: Sym) -> Kind | None:
         """What a defined symbol is, by its type; without one, by where it lies. None where it is none of these."""
         st_type = symbol.st_info & 0xF
         if symbol.st_shndx == table.absolute:
@@ -880,9 +880,9 @@ class ElfImage(Image):
         return self.file.read_at(address, size, what)
 
 
-def _names_nothing(symbol: Sym, name: bytes) -> bool:
-    """Whether a defined symbol is nothing that code refers to by name: a section's, a file's, a mapping symbol."""
-    return symbol.st_info & 0xF in (c.STT_SECTION, c.STT_FILE) or _is_mapping_symbol(name)
+def names_nothing(st_type: int, name: bytes) -> bool:
+    """Whether a symbol of type STT_* is none that code refers to by name: a section's, a file's, a mapping symbol."""
+    return st_type in (c.STT_SECTION, c.STT_FILE) or _is_mapping_symbol(name)
 
 
 def _names_version(name: bytes, version: str) -> bool:

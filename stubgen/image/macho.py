@@ -149,14 +149,7 @@ class MachOImage(Image):
             return Candidate(name, address, Kind.ABSOLUTE, local, 0, "") if address else None
         if not 0 < n_sect <= len(self.file.sections) or address == 0:
             return None
-        section = self.file.sections[n_sect - 1]
-        flags = section.header.flags
-        if flags & c.SECTION_TYPE in c.THREAD_LOCAL_TYPES:
-            kind = Kind.THREAD_LOCAL
-        elif flags & (c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS):
-            kind = Kind.FUNCTION
-        else:
-            kind = Kind.DATA
+        section, kind = self.file.sections[n_sect - 1], self.kind_in(n_sect)
         exported = bool(n_type & c.N_EXT) and not n_type & c.N_PEXT
         file = self._source_files.get((name, address), b"") if local and kind is not Kind.FUNCTION else b""
         writable = kind is not Kind.DATA or self._is_writable[n_sect - 1]
@@ -173,6 +166,14 @@ class MachOImage(Image):
             weak=bool(symbol.n_desc & c.N_WEAK_DEF),
             replaceable=exported and bool(symbol.n_desc & c.N_WEAK_DEF) and self.file.header.filetype in _LIBRARIES,
         )
+
+    def kind_in(self, n_sect: int) -> Kind:
+        """What a symbol in section *n_sect*, counted from 1, is."""
+        flags = self.file.sections[n_sect - 1].header.flags
+        if flags & c.SECTION_TYPE in c.THREAD_LOCAL_TYPES:
+            return Kind.THREAD_LOCAL
+        code = flags & (c.S_ATTR_PURE_INSTRUCTIONS | c.S_ATTR_SOME_INSTRUCTIONS)
+        return Kind.FUNCTION if code else Kind.DATA
 
     def found_by_loader(self, candidate: Candidate) -> Found:
         return Found(*(places.get(candidate.name) for places in self._found_places))

@@ -1,10 +1,10 @@
-"""Prints a plan: as a table that a person takes in at a glance, as a shell line."""
+"""A plan for people: what became of every argument, equal lines as one; and as a shell line."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from stubgen.common.text import harmless
+from stubgen.common.row import Row
 from stubgen.linkplan.plan import Action, LinkPlan
 
 COLOURS = {
@@ -17,24 +17,33 @@ COLOURS = {
 
 MARKS = {Action.KEPT: " ", Action.DROPPED: "-", Action.REPLACED: "~", Action.ADDED: "+"}
 
+_SINGLE = 2  # arguments of one reason up to which each has its line
 
-def explain(plan: LinkPlan, *, colour: bool = False, width: int = 100) -> str:
-    """One line for every edit: what became of which arguments, and why.
 
-    *width* is in columns; the arguments take at most six tenths of it, cut in the middle where they are longer,
-    so that the reasons line up. The end of a path says more than its folders.
-    """
-    rows = [(edit.action, _arguments(edit.before, edit.after), edit.why) for edit in plan.edits]
-    room = max(20, width * 6 // 10)
-    column = min(room, max((len(text) for _, text, _ in rows), default=0))
+class Line(Row):
+    """What became of some arguments, and why."""
+
+    action: Action
+    arguments: str
+    why: str
+
+
+def folded(plan: LinkPlan) -> list[Line]:
+    """A line for each edit, in the command's order; several of one action and reason are one, where the first is."""
+    held: dict[tuple[Action, str], list[str]] = {}
+    for edit in plan.edits:
+        held.setdefault((edit.action, edit.why), []).append(_arguments(edit.before, edit.after))
     lines = []
-    for action, text, why in rows:
-        line = harmless(f"{MARKS[action]} {action.value:<8}  {_cut(text, column):<{column}}  {why}".rstrip())
-        lines.append(f"\x1b[{COLOURS[action]}m{line}\x1b[0m" if colour else line)
+    for (action, why), arguments in held.items():
+        together = [f"{len(arguments)} arguments: {' '.join(arguments)}"] if len(arguments) > _SINGLE else arguments
+        lines += [Line(action, text, why) for text in together]
+    return lines
+
+
+def summary(plan: LinkPlan) -> str:
+    """How many edits there are of each kind."""
     counts = Counter(edit.action for edit in plan.edits)
-    lines.append("")
-    lines.append(", ".join(f"{counts[action]} {action.value}" for action in Action))
-    return "\n".join(lines)
+    return ", ".join(f"{counts[action]} {action.value}" for action in Action)
 
 
 def _arguments(before: tuple[str, ...], after: tuple[str, ...]) -> str:
@@ -44,14 +53,6 @@ def _arguments(before: tuple[str, ...], after: tuple[str, ...]) -> str:
     if before and after and before != after:
         return f"{shlex.join(before)} => {shlex.join(after)}"
     return shlex.join(before or after)
-
-
-def _cut(text: str, width: int) -> str:
-    """*text* in at most *width* columns, its middle left out."""
-    if len(text) <= width:
-        return text
-    head = width // 3
-    return f"{text[:head]}...{text[head + 3 - width :]}"
 
 
 def shell_line(plan: LinkPlan) -> str:

@@ -15,6 +15,7 @@ from stubgen.common.files import system_failure
 from stubgen.errors import Cancelled, StubgenError, UsageError
 from stubgen.serve.messages import INVALID_PARAMS, REQUEST_CANCELLED, RpcError, kind, status_code
 from stubgen.session import Session
+from stubgen.terminal.sheet import plain
 
 METHODS = (
     "build",
@@ -170,7 +171,7 @@ class Method:
             raise self._failure(failure) from error
         document = {"schema": SCHEMA, "command": self.name, "status": outcome.status, **outcome.document}
         if outcome.status:
-            message = (outcome.complaint or outcome.text).removeprefix("error: ")
+            message = (outcome.complaint or plain(outcome.text)).removeprefix("error: ")
             raise _answer(outcome.kind, outcome.status, message, document)
         return document
 

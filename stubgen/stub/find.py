@@ -43,22 +43,24 @@ def find_stubs(image: Image, facts: LibraryFacts | None = None) -> list[Stub]:
     """
     instance(Image, "open_image", "image", image)  # type: ignore[type-abstract]  # none is made of it
     check_facts(facts)
-    functions = {(function.section, function.address): function for function in image.functions()}
+    found = [(code, *one) for code in image.code() for one in _decoded(code, facts)]
+    places = {(code.section, code.address + start) for code, start, _, _ in found}
+    named = ((function.section, function.address, function) for function in image.functions()) if found else ()
+    functions = {(section, address): function for section, address, function in named if (section, address) in places}
     stubs = []
-    for code in image.code():
-        for start, bti, target in _decoded(code, facts):
-            function = functions.get((code.section, code.address + start))
-            stubs.append(
-                Stub(
-                    name=known_name(function.name) if function else b"",
-                    section=code.section,
-                    address=code.address + start,
-                    target=target,
-                    bti=bti,
-                    weak=bool(function and function.weak),
-                    hidden=bool(function and function.hidden),
-                )
+    for code, start, bti, target in found:
+        function = functions.get((code.section, code.address + start))
+        stubs.append(
+            Stub(
+                name=known_name(function.name) if function else b"",
+                section=code.section,
+                address=code.address + start,
+                target=target,
+                bti=bti,
+                weak=bool(function and function.weak),
+                hidden=bool(function and function.hidden),
             )
+        )
     return stubs
 
 

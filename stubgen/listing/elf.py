@@ -1,0 +1,136 @@
+"""The symbols of an ELF file, one after another. Twin of ``listing.macho``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from stubgen.elf import constants as c
+from stubgen.elf.reader import Symbols
+from stubgen.image.elf import ElfImage, names_nothing
+from stubgen.listing.symbols import Listed, Traits
+from stubgen.symbols.versions import split_version
+
+_BINDINGS = {c.STB_LOCAL: "local", c.STB_GLOBAL: "global", c.STB_WEAK: "weak", c.STB_GNU_UNIQUE: "unique"}
+_VISIBILITIES = {
+    c.STV_DEFAULT: "default",
+    c.STV_INTERNAL: "internal",
+    c.STV_HIDDEN: "hidden",
+    c.STV_PROTECTED: "protected",
+}
+_UNDEFINED = {c.STT_FUNC: "function", c.STT_OBJECT: "data", c.STT_TLS: "thread-local", c.STT_GNU_IFUNC: "ifunc"}
+"""What a reference says of what it means; most say nothing."""
+_NOWHERE = -1
+"""In the place of an address, for what is not defined."""
+
+
+def symbols(image: ElfImage) -> Iterator[Listed]:
+    """Every symbol that has a name for somebody: no sections, files and marks of code and data.
+
+    The full table comes first, and then what only the dynamic one has.
+    """
+    full, dynamic = image.file.symbols, _Dynamic(image)
+    if full is not None:
+        yield from _listed(image, full, dynamic)
+    if dynamic.table is not None:
+        yield from _listed(image, dynamic.table, dynamic, known=full is not None)
+
+
+class _Dynamic:
+    """What the dynamic table knows of symbols that the full one has too."""
+
+    def __init__(self, image: ElfImage) -> None:
+        self.image = image
+        self.table = image.file.dynamic_symbols
+        self.seen: set[tuple[bytes, int]] = set()
+
+    @cached_property
+    def versions(self) -> dict[tuple[bytes, int], tuple[str, bool]]:
+        """Name and address of what the loader finds -> its version, and whether that is the default one."""
+        return {
+            (self.table.name(index), self.table.st_value[index]): self.version(index)
+            for index in self._indexes(defined=True)
+            if self.table is not None and self.table.st_info[index] >> 4 != c.STB_LOCAL
+        }
+
+    @cached_property
+    def needs(self) -> dict[bytes, tuple[str, str]]:
+        """Name of what the loader looks for -> its version, and the library that has it."""
+        found = {}
+        for index in self._indexes(defined=False):
+            if self.table is not None:
+                found[self.table.name(index)] = self.need(index)
+        return found
+
+    def _indexes(self, *, defined: bool) -> list[int]:
+        shndx = () if self.table is None else self.table.st_shndx
+        return [index for index, number in enumerate(shndx) if (number != c.SHN_UNDEF) is defined and index]
+
+    def version(self, index: int) -> tuple[str, bool]:
+        """Version of symbol *index*, which is defined, and whether it is the default one."""
+        versions = () if self.table is None else self.table.versions
+        dynamic = self.image.file.dynamic
+        if index >= len(versions) or dynamic is None:
+            return "", True
+        number = versions[index]
+        return dynamic.version_definitions.get(number & ~c.VERSYM_HIDDEN, ""), not number & c.VERSYM_HIDDEN
+
+    def need(self, index: int) -> tuple[str, str]:
+        """Version of symbol *index*, which is not defined, and the library that has it."""
+        versions = () if self.table is None else self.table.versions
+        dynamic = self.image.file.dynamic
+        if index >= len(versions) or dynamic is None:
+            return "", ""
+        library, version = dynamic.version_needs.get(versions[index] & ~c.VERSYM_HIDDEN, ("", ""))
+        return version, library
+
+
+def _listed(image: ElfImage, table: Symbols, dynamic: _Dynamic, *, known: bool = False) -> Iterator[Listed]:
+    """The symbols of *table*; where the full one has been *known* before, those that it did not have."""
+    traits: dict[tuple[int, int, int], Traits | None] = {}
+    file, seen, versions, needs = b"", dynamic.seen, dynamic.versions, dynamic.needs
+    columns = (table.names(), table.st_info, table.st_other, table.st_shndx, table.st_value, table.st_size)
+    for index, (spelling, info, other, shndx, value, size) in enumerate(zip(*columns, strict=True)):
+        st_type = info & 0xF
+        if st_type == c.STT_FILE:
+            file = spelling
+        if not index or not spelling or names_nothing(st_type, spelling):
+            continue
+        key = info, other & 3, shndx
+        common = traits.get(key)
+        if common is None or shndx == table.absolute:
+            common = traits[key] = _traits(image, table, index)
+        name, version, default = split_version(spelling) if b"@" in spelling else (spelling, "", True)
+        place = name, value
+        if not common.defined:
+            if known and (name, _NOWHERE) in seen:
+                continue
+            seen.add((name, _NOWHERE))
+            needed, library = needs.get(name, ("", ""))
+            yield Listed(name, None, size or None, common, version or needed, True, False, b"", library)
+            continue
+        exported = info >> 4 != c.STB_LOCAL and place in versions
+        if exported:
+            if known and place in seen:
+                continue
+            seen.add(place)
+            if not version:
+                version, default = versions[place]
+        nowhere = common.kind == "common"
+        source = file if info >> 4 == c.STB_LOCAL else b""
+        yield Listed(name, None if nowhere else value, size, common, version, default, exported, source)
+
+
+def _traits(image: ElfImage, table: Symbols, index: int) -> Traits:
+    """What symbol *index* has in common with others of its type, binding, visibility and section."""
+    symbol = table.entry(index)
+    binding = _BINDINGS.get(symbol.st_info >> 4, "other")
+    visibility, sections = _VISIBILITIES[symbol.st_other & 3], image.file.sections
+    if symbol.st_shndx == c.SHN_UNDEF:
+        return Traits(_UNDEFINED.get(symbol.st_info & 0xF, "undefined"), binding, visibility, "", 0, False)
+    if symbol.st_shndx == table.common:
+        return Traits("common", binding, visibility, "", 0, True)
+    kind = image.kind_of(table, symbol)
+    number = symbol.st_shndx if symbol.st_shndx < len(sections) else 0
+    section = sections[number].name if number else ""
+    return Traits("other" if kind is None else kind.value, binding, visibility, section, number, True)

@@ -1,0 +1,76 @@
+"""Mangled names as people wrote them, by the demangler that is installed: here and nowhere else.
+
+GNU's ``c++filt`` and ``llvm-cxxfilt`` know Itanium's names and both of Rust's manglings, ``rustfilt`` knows Rust's.
+All names of an answer go through one process. Where none of them is installed, or one fails, names stay as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping
+
+_MANGLED = re.compile(r"(?<![\w.$@])__?(?:Z[\dA-Zd-zLNST]|R[A-Z])[\w$]*(?:\.[\w$]+)*")
+"""Itanium C++ ABI 5.1 and Rust's RFC 2603, in Mach-O with one more underscore; with what LLVM and GCC append."""
+_HASH = re.compile(r"::h[0-9a-f]{16}\b")
+"""What ends each of Rust's legacy names."""
+_CRATE = re.compile(r"(?<=\w)\[[0-9a-f]+\](?=::|\b|$)")
+"""GNU's ``c++filt`` writes the disambiguator of a crate behind its name."""
+
+_TOOLS = ("c++filt", "llvm-cxxfilt", "rustfilt")
+"""In the order in which they are tried; LLVM's takes a tenth of a second to load its library."""
+_PATIENCE = 60.0  # seconds; a million names take three
+
+
+def demangled(names: Collection[str]) -> dict[str, str]:
+    """Mangled name -> how people write it, for those of *names* of which the demangler knows it."""
+    asked = [name for name in names if _MANGLED.fullmatch(name)]
+    if not asked:
+        return {}
+    answers = _answers("".join([f"{_without_prefix(name)}\n" for name in asked]))
+    if len(answers) != len(asked):
+        return {}
+    found = {}
+    for name, answer in zip(asked, answers, strict=True):
+        spelling = _without_prefix(name)
+        if answer not in ("", spelling):
+            found[name] = _HASH.sub("", _CRATE.sub("", answer) if spelling.startswith("_R") else answer)
+    return found
+
+
+def demangled_in(text: str) -> dict[str, str]:
+    """The same for the names that are in *text*."""
+    return demangled(set(_MANGLED.findall(text))) if "_Z" in text or "_R" in text else {}
+
+
+def replaced(text: str, known: Mapping[str, str]) -> str:
+    """*text* with each of the *known* names as people write it."""
+    return _MANGLED.sub(lambda match: known.get(match[0], match[0]), text) if known else text
+
+
+def _without_prefix(name: str) -> str:
+    """*name* without what Mach-O puts before each name: demanglers want it off."""
+    return name[1:] if name.startswith("__") else name
+
+
+def _answers(lines: str) -> list[str]:
+    """What the first demangler that is installed makes of *lines*; nothing where that fails."""
+    import subprocess
+
+    for tool in _TOOLS:
+        try:
+            done = subprocess.run(
+                [tool],
+                input=lines.encode(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                check=False,
+                timeout=_PATIENCE,
+                env={**os.environ, "LC_ALL": "C"},
+            )
+        except FileNotFoundError:
+            continue
+        except (OSError, subprocess.SubprocessError):
+            return []
+        return done.stdout.decode("utf-8", "replace").splitlines() if not done.returncode else []
+    return []

@@ -1,0 +1,253 @@
+"""Text laid out for where it is printed: paragraphs, tables and long lists.
+
+On a terminal lines are wrapped, or cut where a list has one line an entry; anywhere else they stay whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+from stubgen.common.text import harmless
+from stubgen.terminal.names import demangled_in, replaced
+from stubgen.terminal.screen import Screen
+
+DIM, BOLD, RED, GREEN, YELLOW, CYAN = "2", "1", "31", "32", "33", "36"
+"""SGR parameters (ECMA-48)."""
+
+_GAP = "  "
+_LEAST = 24  # columns that the last column of a table has at least: else it goes below the others
+_BELOW = 4  # columns by which it is indented there
+_SECTION = 20  # columns of a section's name; compilers put functions' names into it
+_WIDEST = 96  # columns to which others are filled up; a longer cell moves what is behind it
+
+
+class Names:
+    """How the names in an answer are shown."""
+
+    def __init__(self, text: str, *, mangled: bool) -> None:
+        self._known = {} if mangled else demangled_in(text)
+
+    def shown(self, text: str) -> str:
+        """*text* as people read it, without what a terminal would obey."""
+        return harmless(replaced(text, self._known))
+
+
+class Block(Protocol):
+    """A part of an answer."""
+
+    def raw(self, screen: Screen) -> Iterable[str]:
+        """Its text before it is laid out: whatever may hold names."""
+
+    def lines(self, screen: Screen, names: Names) -> Iterator[str]:
+        """Its lines; one may hold several, with line ends between them."""
+
+
+class Text:
+    """Paragraphs, one a line; *colour* is an SGR parameter."""
+
+    def __init__(self, text: str, colour: str = "") -> None:
+        self.text = text
+        self.colour = colour
+
+    def raw(self, screen: Screen) -> Iterable[str]:
+        return (self.text,)
+
+    def lines(self, screen: Screen, names: Names) -> Iterator[str]:
+        for line in names.shown(self.text).split("\n"):
+            for part in wrapped(line, screen.width):
+                yield coloured(part, self.colour, screen)
+
+
+class Table:
+    """Rows with aligned columns; what is too long for the terminal is wrapped in the last one.
+
+    Args:
+        rows: cells; each row has as many.
+        titles: likewise, or none.
+        colours: an SGR parameter for each row, or none.
+        right: the columns whose cells are aligned to the right.
+        cut: the last column is cut in its middle instead of wrapped.
+        squeezed: the column that is cut in its middle where it would take more than six tenths of a terminal.
+        indent: columns before the first one.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Sequence[str]],
+        titles: Sequence[str] = (),
+        *,
+        colours: Sequence[str] = (),
+        right: Iterable[int] = (),
+        cut: bool = False,
+        squeezed: int | None = None,
+        indent: int = 0,
+    ) -> None:
+        self.rows = rows
+        self.titles = titles
+        self.colours = colours
+        self.right = frozenset(right)
+        self.cut = cut
+        self.squeezed = squeezed
+        self.indent = indent
+
+    def raw(self, screen: Screen) -> Iterable[str]:
+        return (cell for row in self.rows for cell in row)
+
+    def lines(self, screen: Screen, names: Names) -> Iterator[str]:
+        if not self.rows:
+            return
+        rows = [[names.shown(cell) for cell in row] for row in self.rows]
+        if self.squeezed is not None and screen.width is not None:
+            room = max(screen.width * 6 // 10, _LEAST)
+            rows = [[cut(cell, room) if n == self.squeezed else cell for n, cell in enumerate(row)] for row in rows]
+        every = [list(self.titles), *rows] if self.titles else rows
+        widths = [min(max(len(row[number]) for row in every), _WIDEST) for number in range(len(every[0]) - 1)]
+        if self.titles:
+            yield from (coloured(line, BOLD, screen) for line in self._row(every[0], widths, screen))
+        colours = self.colours or [""] * len(rows)
+        for row, colour in zip(rows, colours, strict=True):
+            yield from (coloured(line, colour, screen) for line in self._row(row, widths, screen))
+
+    def _row(self, row: Sequence[str], widths: Sequence[int], screen: Screen) -> Iterator[str]:
+        cells = [
+            cell.rjust(width) if number in self.right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=False))
+        ]
+        before = " " * self.indent + "".join([cell + _GAP for cell in cells])
+        room = None if screen.width is None else screen.width - len(before)
+        if room is None or len(row[-1]) <= room:
+            yield (before + row[-1]).rstrip()
+        elif self.cut and room >= _LEAST:
+            yield before + cut(row[-1], room)
+        elif room >= _LEAST:
+            first, *others = wrapped(row[-1], room, hanging=0)
+            yield before + first
+            yield from (" " * len(before) + other for other in others)
+        else:
+            yield before.rstrip()
+            below = " " * (self.indent + _BELOW)
+            yield from wrapped(below + row[-1], screen.width, hanging=0)
+
+
+class Entry(NamedTuple):
+    """A line of :class:`Entries`."""
+
+    before: str  # aligned by who makes it
+    section: str
+    name: str
+
+
+class Entries:
+    """A list with a line for each of a million entries: each is laid out by itself, and on a terminal cut to one line.
+
+    Args:
+        make: makes the rows, where they are printed.
+        count: how many there will be.
+        title: the line above them.
+        most: rows up to which a terminal gets them; None for no limit.
+        hint: what to do on a terminal to get more.
+    """
+
+    def __init__(
+        self, make: Callable[[], Sequence[Entry]], count: int, title: Entry, *, most: int | None, hint: str
+    ) -> None:
+        self._make = make
+        self.count = count
+        self.title = title
+        self.most = most
+        self.hint = hint
+
+    @cached_property
+    def rows(self) -> Sequence[Entry]:
+        """The rows."""
+        return self._make()
+
+    def _is_withheld(self, screen: Screen) -> bool:
+        return screen.width is not None and self.most is not None and self.count > self.most
+
+    def raw(self, screen: Screen) -> Iterable[str]:
+        return () if self._is_withheld(screen) else (row.name for row in self.rows)
+
+    def lines(self, screen: Screen, names: Names) -> Iterator[str]:
+        if self._is_withheld(screen):
+            title = " ".join([self.title.before, self.title.name]).lower()
+            yield from wrapped(f"{title}: {self.count:,}; {self.hint}", screen.width)
+            return
+        width = min(max((len(row.section) for row in self.rows), default=0), _SECTION)
+        first = max((len(row.before) for row in self.rows), default=0)
+        before, section, name = self.title
+        yield coloured(
+            f"{before:<{first}}  {section:<{width}}  {name}" if width else f"{before:<{first}}  {name}", BOLD, screen
+        )
+        gap = "  " if width else ""
+        if screen.width is None and not screen.coloured:
+            lines = [f"{before}  {part:<{width}}{gap}{name}" for before, part, name in self.rows]
+            yield names.shown("\n".join(lines))
+            return
+        for before, part, name in self.rows:
+            room = None if screen.width is None else screen.width - first - width - 4
+            section = part if room is None else cut(part, width)
+            shown = names.shown(name)
+            start = f"{before}  {harmless(section):<{width}}{gap}"
+            yield start + (shown if room is None else cut(shown, max(room, _LEAST)))
+
+
+Sheet = Sequence[Block]
+
+
+def render(content: str | Sheet, screen: Screen, *, mangled: bool = False) -> str:
+    """*content* as it is printed to *screen*.
+
+    Args:
+        content: blocks, or paragraphs.
+        screen: where it will be read.
+        mangled: names stay as the files have them.
+    """
+    blocks = blocks_of(content)
+    names = Names("\n".join([text for block in blocks for text in block.raw(screen)]), mangled=mangled)
+    return "\n".join([line for block in blocks for line in block.lines(screen, names)])
+
+
+def blocks_of(content: str | Sheet) -> Sheet:
+    """*content* as blocks."""
+    return [Text(content)] if isinstance(content, str) else content
+
+
+def plain(content: str | Sheet) -> str:
+    """*content* as a program reads it: whole lines, names as the files have them."""
+    return render(content, Screen(), mangled=True)
+
+
+def coloured(line: str, colour: str, screen: Screen) -> str:
+    """*line* in *colour*, an SGR parameter, where the screen takes colours."""
+    return f"\x1b[{colour}m{line}\x1b[0m" if colour and line and screen.coloured else line
+
+
+def wrapped(line: str, width: int | None, *, hanging: int = 2) -> list[str]:
+    """*line* in lines of at most *width* columns, those after the first indented like it and by *hanging* more.
+
+    A word that is longer stays whole: a path that is cut cannot be opened.
+    """
+    if width is None or len(line) <= width:
+        return [line]
+    from textwrap import wrap
+
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    return wrap(
+        line.strip(),
+        max(width, _LEAST),
+        initial_indent=indent,
+        subsequent_indent=indent + " " * hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def cut(text: str, width: int) -> str:
+    """*text* in at most *width* columns, its middle left out."""
+    if len(text) <= width:
+        return text
+    head = width // 3
+    return f"{text[:head]}...{text[head + 3 - width :]}"
