@@ -7,6 +7,7 @@ by the option tables of ``stubgen/compileplan``, later.
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
 SOURCES = (".c", ".i", ".cc", ".cp", ".cxx", ".cpp", ".CPP", ".c++", ".C", ".ii", ".m", ".mi", ".mm", ".M", ".mii")
 """Endings of what compilers of C, C++ and Objective-C compile (GCC's manual, "Overall Options")."""
+
+HEADERS = (".h", ".hh", ".H", ".hp", ".hxx", ".hpp", ".HPP", ".h++", ".tcc")
+"""Endings of headers; a command of nothing else compiles one for other compiles to read."""
+
+TAKES_HEADER = ("-include", "--include", "-imacros", "-include-pch", "-Xclang")
+"""Options whose operand may be a header that is not compiled by itself."""
 
 NOT_COMPILING = frozenset(
     {
@@ -117,15 +124,16 @@ def _crate(words: list[str]) -> Compiled | None:
 
 
 def _unit(words: list[str]) -> Compiled | None:
-    sources = [word for word in words[1:] if word.endswith(SOURCES) and not word.startswith("-")]
+    inputs = [word for before, word in pairwise(words) if word[:1] != "-" and before not in TAKES_HEADER]
+    sources = [word for word in inputs if word.endswith(SOURCES)] or [word for word in inputs if word.endswith(HEADERS)]
     if not sources:
         return None
     output = next((word[2:] for word in reversed(words) if word.startswith("-o") and len(word) > 2), "")
     output = value_of(words, "-o") or output
-    if not output:
+    if not output and sources[-1].endswith(HEADERS):
+        output = f"{sources[-1]}.gch"
+    elif not output:
         output = f"{os.path.basename(sources[0]).rpartition('.')[0]}.o" if "-c" in words else "a.out"
-    if output.endswith((".gch", ".pch", ".pcm")):  # a header or a module for other compiles
-        return None
     return Compiled(words, sources[-1], output, rust=False)
 
 

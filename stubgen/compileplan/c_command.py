@@ -9,14 +9,15 @@ from collections.abc import Iterator, Sequence
 from stubgen.capture.compile_words import SOURCES
 from stubgen.common.row import Row
 from stubgen.compileplan.c_options import DEPENDENCIES, Fate, fates, grammar
-from stubgen.compileplan.depfile import prerequisites
 from stubgen.linkplan.tokens import is_option
 
-COMPILED_HEADERS = (".gch", ".pch")
+COMPILED_HEADERS = (".gch", ".pch", ".pcm")
+"""What compilers make of headers and modules for other compiles."""
 
 NO_COMPILED_HEADER = "typedef int stubgen_takes_no_precompiled_header;\n"
 """A header that goes in front of everything: GCC takes no ``.gch`` after a token. It does not look whether the headers
-in one have changed, so that the edit of one of them was not in the patch."""
+in one have changed, so that the edit of one of them was not in the patch. The dependency file names neither it nor what
+is in it."""
 
 STATE_OPTIONS = ("-g", "-fdata-sections", "-ffunction-sections")
 """What ``--keep-state`` tells variables apart by: files by debug information, variables by sections of their own."""
@@ -85,11 +86,12 @@ def dependency_command(argv: Sequence[str], directory: str, first: str) -> list[
     return [*_without_compiled_headers(kept, directory), "-M", "-MG"]
 
 
-def may_precompile(argv: Sequence[str], directory: str, dependencies: str | None) -> bool:
-    """Whether *argv* reads a header that GCC precompiled, by the build's list of *dependencies* where there is one."""
-    if dependencies is not None and any(name.endswith(COMPILED_HEADERS) for name in prerequisites(dependencies)):
+def takes_compiled_header(argv: Sequence[str], directory: str) -> bool:
+    """Whether *argv* itself names a header that was compiled before, or one beside which GCC finds that."""
+    words = list(words_of(argv[1:]))
+    if any(word.name == "-include-pch" or word.value == "-include-pch" for word in words):
         return True
-    included = [word.value for word in words_of(argv[1:]) if word.name in ("-include", "--include")]
+    included = [word.value for word in words if word.name in ("-include", "--include")]
     return any(os.path.exists(os.path.join(directory, f"{name}.gch")) for name in included)
 
 

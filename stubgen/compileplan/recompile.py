@@ -210,5 +210,10 @@ class _Run:
         if needed:
             new = os.path.join(folder, f"lib{crate.stem}.rmeta")
             self._metadata |= {name: new for name in crate.files() if not name.endswith((".so", ".dylib"))}
-        objects = sorted(str(each) for each in Path(folder).glob("*.o"))
-        return RecompiledUnit(unit.name, True, tuple(command), unit.directory, tuple(objects), printed)
+        return RecompiledUnit(unit.name, True, tuple(command), unit.directory, _crate_objects(folder), printed)
+
+
+def _crate_objects(folder: str) -> tuple[str, ...]:
+    """The objects that rustc made in *folder*: one for each codegen unit; where there is one, a copy lies beside it."""
+    made = sorted(str(each) for each in Path(folder).glob("*.o"))
+    return tuple([each for each in made if each.endswith(".rcgu.o")] or made)

@@ -31,6 +31,8 @@ class Unit:
         self.rust = is_rustc(compile_.argv)
         self.output = os.path.realpath(os.path.join(self.directory, compile_.output))
         """Real path of what the build made; of a crate, without an ending."""
+        self.among_compiled_headers = False
+        """The build compiled headers by themselves, and any first ``#include`` may mean one."""
 
     @cached_property
     def crate(self) -> rust_command.Crate:
@@ -59,8 +61,10 @@ class Unit:
 
     @cached_property
     def precompiled(self) -> bool:
-        """Whether it reads a header that GCC compiled before: the build's list does not say what is in that."""
-        return not self.rust and c_command.may_precompile(self.argv, self.directory, self.dependencies)
+        """Whether it may read a header that was compiled before: the build's list does not say what is in that."""
+        return not self.rust and (
+            self.among_compiled_headers or c_command.takes_compiled_header(self.argv, self.directory)
+        )
 
     def first_header(self, folder: str) -> str:
         """A header in *folder* that keeps GCC from what it compiled before; ``""`` where there is no such thing."""
@@ -148,4 +152,7 @@ def read_units(captured: str | os.PathLike[str], databases: Iterable[str | os.Pa
             f"{folder}: no compile is recorded there: build with hotpatch-stubgen-compiler in front of the compilers, "
             "or give --compile-commands compile_commands.json"
         )
-    return list(units.values())
+    found = [unit for unit in units.values() if unit.rust or not unit.output.endswith(c_command.COMPILED_HEADERS)]
+    for unit in found:
+        unit.among_compiled_headers = len(found) < len(units)
+    return found
