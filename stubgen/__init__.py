@@ -55,6 +55,9 @@ if TYPE_CHECKING:
         VerificationRefusal,
     )
     from stubgen.finding import Finding
+    from stubgen.generations.linking import LinkedGeneration, link_generation
+    from stubgen.generations.opening import SessionOptions
+    from stubgen.generations.state import PatchSession, read_session
     from stubgen.host import Host, open_host
     from stubgen.host.previous import PreviousPatch
     from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
@@ -117,6 +120,9 @@ _HOMES = {
         "VerificationRefusal",
     ),
     "finding": ("Finding",),
+    "generations.linking": ("LinkedGeneration", "link_generation"),
+    "generations.opening": ("SessionOptions",),
+    "generations.state": ("PatchSession", "read_session"),
     "host": ("Host", "open_host"),
     "host.previous": ("PreviousPatch",),
     "host.slide": ("Slide", "slide_from_anchor", "slide_from_value"),
@@ -182,6 +188,7 @@ __all__ = [
     "LibraryFacts",
     "LinkPlan",
     "Linked",
+    "LinkedGeneration",
     "LinkerFailed",
     "LinkerOs",
     "MalformedInput",
@@ -191,6 +198,7 @@ __all__ = [
     "PatchIdentity",
     "PatchRefusal",
     "PatchRequest",
+    "PatchSession",
     "Patched",
     "PlanRefusal",
     "PreviousPatch",
@@ -203,6 +211,7 @@ __all__ = [
     "Replacement",
     "Resolution",
     "Session",
+    "SessionOptions",
     "Slide",
     "Source",
     "Stub",
@@ -225,6 +234,7 @@ __all__ = [
     "encode_jump_table",
     "find_reach",
     "find_stubs",
+    "link_generation",
     "link_patch",
     "linker_os_for_host",
     "newest_capture",
@@ -235,6 +245,7 @@ __all__ = [
     "read_captures",
     "read_compiles",
     "read_identity",
+    "read_session",
     "recompile",
     "slide_from_anchor",
     "slide_from_value",

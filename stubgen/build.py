@@ -156,6 +156,7 @@ class StubBuilder:
         bti: BtiPolicy | str = BtiPolicy.AUTO,
         anchored: bool = False,
         identity: PatchIdentity | None = None,
+        forwarded: Sequence[int] = (),
     ) -> Built:
         """The stub object for *resolution*: the phases bind (where it was judged for it), emit and verify.
 
@@ -164,6 +165,7 @@ class StubBuilder:
             bti: as in :meth:`build`.
             anchored: where no object of the patch defines the anchor, the stub object does, for the loader to find.
             identity: what the stub object's note says, and that of the patch that is linked with it.
+            forwarded: addresses in the process, to which a jump table will lead by way of this patch.
         """
         image = self.host.image
         instance(Resolution, "judge", "resolution", resolution)
@@ -186,6 +188,7 @@ class StubBuilder:
             build_version=image.build_version,
             anchor=_anchor(resolution) if flag("anchored", anchored) else None,
             identity=identity,
+            forwarded=forwarded,
             facts=self.facts,
         )
         phase("reads the stubs back")

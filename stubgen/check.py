@@ -37,6 +37,7 @@ from stubgen.session import Session
 from stubgen.stub.facts import LibraryFacts
 from stubgen.stub.find import Stub, find_stubs
 from stubgen.stub.slots import parse_symbol, slots_of
+from stubgen.symbols.forwarded import forwarded_address
 from stubgen.symbols.placed import placed
 from stubgen.symbols.versions import split_pin
 
@@ -420,8 +421,8 @@ def _stubs(question: _Question) -> Iterator[Finding]:
     for stub in question.stubs:
         name = as_text(stub.name) or f"the stub at {stub.address:#x}"
         addresses = question.addresses(stub.name)
-        if not stub.name:
-            continue  # the symbol table is stripped: nothing says where it should go
+        if not stub.name or forwarded_address(stub.name) == stub.target:
+            continue  # the symbol table is stripped, so that nothing says where it should go; or it says so itself
         override = question.override(stub.name)
         if override is not None:
             if stub.target != override:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Unpack
@@ -24,6 +24,7 @@ from stubgen.common.files import (
     write_output,
 )
 from stubgen.common.phases import phase
+from stubgen.common.placeholders import OutputNames
 from stubgen.common.text import as_bytes
 from stubgen.errors import InputError, PatchRefusal, UsageError
 from stubgen.image.identity import NO_SESSION, PatchIdentity
@@ -74,6 +75,8 @@ class Linked:
     """The path of each earlier patch, and those of its functions."""
     jump_table: JumpTable | None = None
     """Where a runtime finds them, if that was asked for."""
+    digest: str = ""
+    """SHA-256 of the patch, hexadecimal, if names of outputs might have it."""
 
     @property
     def replaces(self) -> dict[str, int]:
@@ -171,36 +174,40 @@ def stage_patch(
     session_id: bytes = NO_SESSION,
     generation: int = 0,
     allow_rebuilt: bool = False,
+    placeholders: Mapping[str, str] | None = None,
+    forwarded: Sequence[int] = (),
     **options: Unpack[Options],
 ) -> Linked:
     """As :func:`link_patch`, for whoever has more to write: what it would write is among the *outputs*.
 
     The linker reads copies in a folder of this link's own: what others write meanwhile, another link into the same
     *bound_dir* among them, is not in the patch.
+
+    *placeholders* have what stands for names in braces in *output*, *stub*, *bound_dir* and the table's library, the
+    patch's own digest aside (:mod:`stubgen.common.placeholders`); None where braces are braces. The stub object gets a
+    forwarder to each address in the process that is *forwarded*.
     """
     _check_pair(builder, captured, allow_rebuilt)
+    named = OutputNames(placeholders)
     # Beside what a symbolic link leads to, so that it can be moved there.
-    target = Path(os.path.realpath(path("output", output)))
+    target = Path(os.path.realpath(named.early(path("output", output))))
     inputs, further = path_list("objects", objects), path_list("extra", extra)
-    kept = _Kept(optional(path, "stub", stub), optional(_absolute, "bound_dir", bound_dir))
+    kept = _Kept(optional(path, "stub", stub), optional(named.folder, "bound_dir", bound_dir))
     if options.setdefault("bind", True) is not True:
         raise UsageError("link_patch links bound copies of the objects, always: leave out bind")
     wanted = read_options("link_patch", options)
     policy, keep = choice(BtiPolicy, "bti", bti), flag("keep_temps", keep_temps)
     full_link, system = captured.command(), linker_os_for_host(builder.host.path)
     options["wrapped"] = list(dict.fromkeys([*wanted.wrapped, *wrapped_symbols(full_link, system)]))
-    folders = own_folders(full_link, system)
-    objects_of_host = [*wanted.linked, *captured_objects(full_link, system)]
-    options["linked"] = objects_of_host
+    options["linked"] = objects_of_host = [*wanted.linked, *captured_objects(full_link, system)]
     judged = builder.judge(inputs, aslr_reference, link=lambda: link_files(full_link, system), **options)
     exports = _spelled_exports(judged, wanted.exports, further, full_link)
     refuse_problems(judged, allow_missing=True)
-    read: list[StrPath] = [builder.host.path, *inputs, *further, *wanted.libraries, *wanted.archives, *captured.files()]
-    read += [member.path for member in judged.needed.borrowed]
-    read += [patch.path for patch in judged.needed.previous.patches]
-    kept.refuse_overwriting(target, read, judged)
+    read: list[StrPath] = [builder.host.path, *inputs, *further, *wanted.libraries, *wanted.archives]
+    read += [*captured.files(), *_read_besides(judged)]
+    kept.named(named.early).refuse_overwriting(target, read, judged)
     identity = _identity(builder, judged, session_id, generation)
-    built = builder.emit(judged, bti=policy, anchored=True, identity=identity)
+    built = builder.emit(judged, bti=policy, anchored=True, identity=identity, forwarded=forwarded)
     exports = (*exports, *_exported_anchor(built, exports))
     phase("plans the link")
     with link_folder(target, keep=keep) as folder:
@@ -216,7 +223,7 @@ def stage_patch(
             extra=[stub_path, *(os.path.abspath(each) for each in further)],
             exports=exports if wanted.exports else (),
             os=system,
-            search=folders,
+            search=own_folders(full_link, system),
             host=os.path.abspath(builder.host.path),
             soname=_fresh_name(target, built, inputs),
         )
@@ -242,18 +249,20 @@ def stage_patch(
             pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
             facts=builder.facts,
         )
-        checked = replace(checked, patch=os.fspath(output))
-        _refuse_findings(checked, judged.problems)
+        named.learn(linked)
+        written, target = named.at_end(os.fspath(output)), Path(os.path.realpath(named.at_end(os.fspath(output))))
+        (kept := kept.named(named.at_end)).refuse_overwriting(target, read, judged)
+        checked = _sound(replace(checked, patch=written), judged.problems)
         assert checked.account is not None  # noqa: S101  # check_linked() makes one of every patch
         replaced = replaced_by(checked.account, builder.host, judged.slide.value, objects_of_host)
         earlier = tuple((patch.path, replaced_in(checked.account, patch)) for patch in judged.needed.previous.patches)
-        table = None if jump_table is None else _jump_table(linked, target, built, replaced, jump_table)
+        table = None if jump_table is None else _jump_table(linked, target, built, replaced, jump_table, named)
         phase("puts the files in their places")
         size = linked.stat().st_size
         outputs.move(linked, target)
         kept.stage(built, copies, outputs)
-        command = [folder.told(word) for word in command]
-    return Linked(Path(output), built, plan, tuple(command), ran.messages, checked, size, replaced, earlier, table)
+    told = tuple(map(folder.told, command))
+    return Linked(Path(written), built, plan, told, ran.messages, checked, size, replaced, earlier, table, named.digest)
 
 
 def _check_pair(builder: StubBuilder, captured: Capture, allow_rebuilt: bool) -> None:
@@ -288,11 +297,21 @@ def _identity(builder: StubBuilder, judged: Resolution, session_id: bytes, gener
     return PatchIdentity(judged.slide.value, builder.host.identity, count, session_id, __version__)
 
 
+def _read_besides(judged: Resolution) -> list[str]:
+    """The files that are read although nobody named them as inputs."""
+    borrowed = [member.path for member in judged.needed.borrowed]
+    return [*borrowed, *(patch.path for patch in judged.needed.previous.patches)]
+
+
 class _Kept(NamedTuple):
     """What is to be there after the link besides the patch."""
 
     stub: str | None  # file of the stub object
     copies: str | None  # folder of the bound copies, absolute
+
+    def named(self, name: Callable[[str], str]) -> _Kept:
+        """The same, the stub object's name being known."""
+        return self if self.stub is None else self._replace(stub=name(self.stub))
 
     def refuse_overwriting(self, target: Path, inputs: Sequence[StrPath], judged: Resolution) -> None:
         """Refuse it, and the patch *target*, where it would overwrite one of *inputs*.
@@ -327,12 +346,10 @@ class _Kept(NamedTuple):
             stage_bound(built.bound, self.copies, outputs, like=[copy for _, copy in copies])
 
 
-def _absolute(name: str, value: object) -> str:
-    return os.path.abspath(path(name, value))
-
-
-def _jump_table(linked: Path, target: Path, built: Built, replaced: Replaced, wanted: TableOptions) -> JumpTable:
-    """The jump table of the patch at *linked*, which will be at *target*.
+def _jump_table(
+    linked: Path, target: Path, built: Built, replaced: Replaced, wanted: TableOptions, named: OutputNames
+) -> JumpTable:
+    """The jump table of the patch at *linked*, which will be at *target*; its library is *named* at the end.
 
     Raises:
         UsageError: the slide was given, so that there is no anchor.
@@ -340,7 +357,8 @@ def _jump_table(linked: Path, target: Path, built: Built, replaced: Replaced, wa
     """
     from stubgen.jumptable import TableOptions, make_jump_table
 
-    instance(TableOptions, "TableOptions()", "jump_table", wanted)
+    wanted = instance(TableOptions, "TableOptions()", "jump_table", wanted)
+    wanted = wanted._replace(library=named.at_end(wanted.library))
     resolution = built.resolution
     if resolution.slide.anchor is None:
         raise UsageError("a jump table needs the anchor: give its runtime address instead of the slide")
@@ -395,8 +413,8 @@ def _objects_in(extra: str) -> list[Image]:
         return []
 
 
-def _refuse_findings(checked: Checked, problems: Iterable[Decision]) -> None:
-    """Raise when something speaks against the patch, and add what was known of the symbols before the link.
+def _sound(checked: Checked, problems: Iterable[Decision]) -> Checked:
+    """*checked*, if nothing speaks against the patch; else what was known of the symbols before the link is told too.
 
     Raises:
         PatchRefusal: its message has a line for each finding and for each of the *problems* that one is about.
@@ -407,6 +425,7 @@ def _refuse_findings(checked: Checked, problems: Iterable[Decision]) -> None:
         named = {name for finding in checked.findings if not finding.ok for name in finding.names}
         notes = [f"  {describe(decision)}" for decision in problems if decision.name in named]
         raise PatchRefusal("\n".join([str(error), *notes]), checked.findings) from error
+    return checked
 
 
 def _fresh_name(target: Path, built: Built, inputs: Sequence[StrPath]) -> str:

@@ -15,15 +15,15 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"errors": "", "finding": ""},
     {
         "common": (
-            "text arguments cache aarch64 row fields view record columns layout object_copy strings files cancellation "
-            "phases code_digest"
+            "text arguments cache aarch64 row fields view record columns layout object_copy strings files "
+            "placeholders cancellation phases code_digest"
         )
     },
     {"terminal": "screen names sheet"},
     {
         "elf": "identity constants records relocations unwind reader writer editor fixups",
         "macho": "identity constants records relocations unwind reader writer editor fixups",
-        "symbols": "versions similar rust cxx numbering placed wrapped",
+        "symbols": "versions similar rust cxx numbering placed wrapped forwarded",
     },
     {"image": "dwarf inlined . archive reach_elf reach_macho elf macho opening text_stub identity"},
     {"host": "symbols index . slide previous"},
@@ -67,11 +67,11 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {"linker": ""},
     {"link": ""},
-    {"patching": ""},
+    {"generations": "state lock redirections relinking opening linking undoing", "patching": ""},
     {
         "commands": (
-            ". options build plan check jumptable reach link recompile patch contents inspect verify capture captures "
-            "cache"
+            ". options build plan check jumptable reach sessions link session recompile patch contents inspect verify "
+            "capture captures cache"
         )
     },
     {"serve": ". frames messages methods server command"},

@@ -25,6 +25,7 @@ COMMANDS = {
     "patch": "recompile and link in one",
     "jumptable": "write where a runtime finds the functions that a linked patch replaces",
     "reach": "say what in a host still leads to functions that a patch replaces",
+    "session": "show or change what a process's session file says of its patches; lead back to an earlier one",
     "check": "say whether a linked patch would load and do what it should",
     "inspect": "list what is in a patch, a stub object, a program, a library, an object or an archive",
     "verify": "decode every stub of a stub object and check the object's structure",

@@ -42,9 +42,7 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="jump table: refuse where nobody can tell which of the host's functions one replaces",
     )
-    parser.add_argument(
-        "--pid", type=address, metavar="N", help="jump table for devserver: the process that the message is for"
-    )
+    parser.add_argument("--pid", type=address, metavar="N", help="the process: jump table for devserver, session")
 
 
 def table_options(arguments: argparse.Namespace) -> TableOptions:
@@ -53,7 +51,8 @@ def table_options(arguments: argparse.Namespace) -> TableOptions:
     Raises:
         UsageError: --pid beside a format that has no place for it.
     """
-    if arguments.pid is not None and arguments.table_format != "devserver":
+    of_session = getattr(arguments, "session", None) is not None  # which is one process's
+    if arguments.pid is not None and arguments.table_format != "devserver" and not of_session:
         raise UsageError(f"--pid says nothing in the format {arguments.table_format}; devserver has it")
     return TableOptions(arguments.lib, arguments.all, arguments.strict)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture, newest_capture
@@ -26,8 +28,19 @@ from stubgen.commands.options import (
     write_report,
 )
 from stubgen.commands.reach import reach_document, reach_lines
+from stubgen.commands.sessions import (
+    add_session_options,
+    generation_document,
+    generation_lines,
+    generation_notes,
+    has_placeholders,
+    session_options,
+    with_names,
+)
+from stubgen.common.arguments import StrPath
 from stubgen.common.cancellation import tidy_at_signals
 from stubgen.common.files import Outputs
+from stubgen.common.placeholders import DIGITS
 from stubgen.common.text import counted
 from stubgen.errors import UsageError
 from stubgen.image.identity import HostIdentity
@@ -37,6 +50,11 @@ from stubgen.link import Linked, stage_patch
 from stubgen.reach import find_reach
 from stubgen.session import Session
 from stubgen.terminal.sheet import Sheet, Text
+
+if TYPE_CHECKING:
+    from stubgen.generations.linking import LinkedGeneration
+    from stubgen.generations.opening import Begun, SessionOptions
+    from stubgen.options import Options
 
 
 def configure_parser(parser: argparse.ArgumentParser, *, objects: bool = True) -> None:
@@ -61,6 +79,7 @@ def configure_parser(parser: argparse.ArgumentParser, *, objects: bool = True) -
         "--jump-table", metavar="FILE", help="write where a runtime finds the functions that the patch replaces"
     )
     add_table_options(parser)
+    add_session_options(parser)
     parser.add_argument(
         "--reach", action="store_true", help="say what in the host still leads to the functions that the patch replaces"
     )
@@ -72,14 +91,19 @@ def configure_parser(parser: argparse.ArgumentParser, *, objects: bool = True) -
     )
     parser.add_argument("--stub", metavar="FILE", help="keep the stub object")
     parser.add_argument("--map", metavar="FILE", help="write where everything in the patch comes from, as JSON")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the patch to write")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="the patch to write; {generation} and {digest} stand for the patch's own",
+    )
 
 
 def execute(arguments: argparse.Namespace, session: Session | None = None) -> Outcome:
     """Link the patch; it appears only when it is sound."""
-    written = {"stub": arguments.stub, "override_map": arguments.override_map, "map": arguments.map}
-    written["jump_table"] = arguments.jump_table
-    keep_outputs_apart(arguments, **written)
+    wanted_session = session_options(arguments)
+    _keep_apart(with_names(arguments, None if wanted_session is None else "0"))
     options, wanted = judge_options(arguments), _table_options(arguments)
     builder = StubBuilder(
         arguments.host,
@@ -90,25 +114,12 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     )
     # By default that of the host, so it is the host's path that may be wrong.
     captured = captured_link(arguments, builder.host.identity)
-    keep_outputs_apart(arguments, captured.files(), **written)
     outputs = Outputs()
     with outputs, tidy_at_signals():
-        linked = stage_patch(
-            outputs,
-            builder,
-            captured,
-            arguments.objects,
-            arguments.output,
-            arguments.aslr_reference,
-            bti=arguments.bti,
-            extra=arguments.extra,
-            stub=arguments.stub,
-            bound_dir=arguments.bound_dir,
-            keep_temps=arguments.keep_temps,
-            jump_table=wanted,
-            allow_rebuilt=arguments.allow_rebuilt,
-            **options,
-        )
+        linked, generation = _linked(outputs, arguments, wanted_session, builder, captured, wanted, options)
+        number = None if generation is None else str(generation.number)
+        arguments = with_names(arguments, number, linked.digest[:DIGITS])
+        _keep_apart(arguments, captured.files())
         decisions = decision_documents(linked.built.resolution.decisions())
         shared = linked.built.resolution.shared_variables
         verdicts = {"decisions": decisions, "duplicates": shared_variable_documents(shared)}
@@ -117,7 +128,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         replaced = replaced_documents(linked.replaced, linked.replaced_in_previous)
         functions = {"schema": SCHEMA, "functions": linked.replaces, **replaced}
         write_report(arguments.override_map, functions, outputs)
-        if linked.jump_table is not None:
+        if linked.jump_table is not None and arguments.jump_table is not None:
             table = encode_jump_table(linked.jump_table, arguments.table_format, arguments.pid)
             outputs.add(arguments.jump_table, table)
     reach = find_reach(linked.built.host, linked.replaced) if arguments.reach else None
@@ -135,17 +146,67 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         "linker_messages": linked.messages,
         "check": check_document(linked.checked),
         **(table_document(linked.jump_table) if linked.jump_table else {}),
+        **(generation_document(generation) if generation else {}),
         **(reach_document(reach) if reach else {}),
     }
     words = [f"linker: {word}" for word in (*linked.plan.warnings, *linked.messages.splitlines())]
-    complaint = "\n".join([*words, *shared_variable_notes(shared)])
-    text = [*_sheet(linked), *([Text("\n".join(reach_lines(reach)))] if reach else [])]
+    notes = generation_notes(generation) if generation else []
+    complaint = "\n".join([*words, *shared_variable_notes(shared), *notes])
+    told = [*(generation_lines(generation) if generation else []), *(reach_lines(reach) if reach else [])]
+    text = [*_sheet(linked), *([Text("\n".join(told))] if told else [])]
     return Outcome(document, text, complaint=complaint, outputs=outputs)
+
+
+def _keep_apart(arguments: argparse.Namespace, inputs: Iterable[StrPath] = ()) -> None:
+    """Refuse outputs that would overwrite one of *inputs*, another input or each other."""
+    written = {name: getattr(arguments, name) for name in ("stub", "override_map", "map", "jump_table")}
+    keep_outputs_apart(arguments, [*inputs, *filter(None, [arguments.session])], **written)
+
+
+def _linked(
+    outputs: Outputs,
+    arguments: argparse.Namespace,
+    session: SessionOptions | None,
+    builder: StubBuilder,
+    captured: Capture,
+    wanted: TableOptions | None,
+    options: Options,
+) -> tuple[Linked, LinkedGeneration | None]:
+    """The patch, and what it is in its session."""
+    given: dict[str, Any] = {
+        "bti": arguments.bti,
+        "extra": arguments.extra,
+        "stub": arguments.stub,
+        "bound_dir": arguments.bound_dir,
+        "keep_temps": arguments.keep_temps,
+        "allow_rebuilt": arguments.allow_rebuilt,
+        "jump_table": wanted,
+    }
+    if session is None:
+        _keep_apart(with_names(arguments, None), captured.files())
+        objects, output, reference = arguments.objects, arguments.output, arguments.aslr_reference
+        given["placeholders"] = {} if has_placeholders(arguments) else None
+        return stage_patch(outputs, builder, captured, objects, output, reference, **given, **options), None
+    from stubgen.generations.linking import begin_generation, refuse_known_path, stage_generation
+
+    objects, output, reference = arguments.objects, arguments.output, arguments.aslr_reference
+    begun = begin_generation(outputs, session, builder, objects, reference, options)
+    named = with_names(arguments, str(begun.number))
+    refuse_known_path(begun, named.output, named.lib)
+    _keep_apart(named, [*captured.files(), *_files_of(begun)])
+    generation = stage_generation(outputs, begun, builder, captured, objects, output, reference, **given, **options)
+    return generation.linked, generation
+
+
+def _files_of(begun: Begun) -> list[str]:
+    """What an output must not overwrite: patches that the process has, and objects that are linked again."""
+    return [*(patch.patch for patch in begun.holding), *begun.relinked]
 
 
 def _table_options(arguments: argparse.Namespace) -> TableOptions | None:
     if arguments.jump_table is None:
-        if arguments.lib or arguments.all or arguments.strict or arguments.pid is not None:
+        about_table = arguments.lib or arguments.all or arguments.strict
+        if about_table or (arguments.pid is not None and arguments.session is None):
             raise UsageError("--lib, --all, --strict and --pid are about a jump table: add --jump-table FILE")
         return None
     return table_options(arguments)

@@ -7,7 +7,7 @@ import errno
 import mmap
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from stubgen.errors import OutputFailure, StubgenError, SystemFailure, UnreadableInput, UsageError
@@ -230,6 +230,11 @@ class Outputs:
     def __init__(self) -> None:
         self._staged: list[tuple[str, str]] = []  # the file beside its place, and the place
         self._folders: list[str] = []  # that were made for them, outermost first
+        self._held: list[Callable[[], None]] = []
+
+    def until_done(self, release: Callable[[], None]) -> None:
+        """Call *release* once all are in their places, or thrown away: a lock is held for as long."""
+        self._held.append(release)
 
     def add_folder(self, path: str | os.PathLike[str]) -> None:
         """Make the folder *path*, and those around it, where they are not there.
@@ -313,6 +318,7 @@ class Outputs:
                 raise cannot_be_written(final, error) from error
             del self._staged[-1]
         self._folders.clear()
+        self._release()
 
     def discard(self) -> None:
         """Remove what is staged."""
@@ -324,6 +330,11 @@ class Outputs:
             with contextlib.suppress(OSError):  # somebody put something there
                 os.rmdir(self._folders[-1])
             del self._folders[-1]
+        self._release()
+
+    def _release(self) -> None:
+        while self._held:
+            self._held.pop()()
 
     def __enter__(self) -> Self:
         """While it is entered, an error discards what is staged."""

@@ -12,6 +12,7 @@ from stubgen.errors import AnchorRefusal, InputError, PatchRefusal
 from stubgen.host import Host
 from stubgen.image import Candidate, FileType, Image, Kind
 from stubgen.image.identity import PatchIdentity
+from stubgen.symbols.forwarded import forwarded_address
 from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import base_name, split_pin
 
@@ -139,6 +140,8 @@ def _refuse_another_hosts(
         raise PatchRefusal(f"{earlier.path}: is no earlier patch of this process: it {contradiction}")
     found = host.find({split_pin(name)[0] for name, _ in opened.stubs.values()})
     for name, target in opened.stubs.values():
+        if forwarded_address(name) == target:
+            continue
         places = [c.address + slide for c in found.get(split_pin(name)[0], ())]
         if target not in places and not any(other.holds(target) for other in before):
             where = ", ".join(f"{place:#x}" for place in places) or "nowhere"

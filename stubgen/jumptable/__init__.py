@@ -6,7 +6,7 @@ ones, as in the files; the runtime adds how far the loader moved each image, whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text, counted
@@ -23,6 +23,7 @@ class TableOptions(Row):
     library: str = ""  # path of the patch on the target; empty for where it is linked to
     everything: bool = False  # functions that did not change are in it too
     strict: bool = False  # refuse where it cannot be told which of the host's functions one takes the place of
+    led: Collection[int] = ()  # the host's addresses that an earlier table led elsewhere: what is there has to stay in
 
 
 class Entry(Row):
@@ -77,7 +78,7 @@ def make_jump_table(
     if patch_anchor is None:
         raise PatchRefusal(f"{patch.name}: does not export {anchor}, by which a runtime sees where it was loaded")
     changes = find_changes(objects, host.image, _known(replaced))
-    dropped = set() if wanted.everything else _dropped(changes)
+    dropped = set() if wanted.everything else _dropped(changes) - _led(replaced, wanted.led)
     undecided = tuple(item for item in replaced.undecided if (item.object, item.name) not in dropped)
     if wanted.strict and undecided:
         lines = [f"  {item.name} ({item.object}): {item.reason}" for item in undecided]
@@ -106,6 +107,15 @@ def _known(replaced: Replaced) -> Callable[[str, bytes], Known]:
 def _dropped(changes: Sequence[FunctionChange]) -> set[tuple[str, str]]:
     """Object and name of each function that running code need not be sent to."""
     return {(row.object, name) for row in changes if not row.is_needed for name in row.names}
+
+
+def _led(replaced: Replaced, addresses: Collection[int]) -> set[tuple[str, str]]:
+    """Object and name of each function whose callers an earlier table led elsewhere: unchanged, it has changed back."""
+    return {
+        (item.object, item.name)
+        for item in replaced.functions
+        if any(copy.static_address in addresses for copy in item.copies)
+    }
 
 
 def _host_anchor(host: Host, anchor: str) -> int:

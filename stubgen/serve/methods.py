@@ -25,6 +25,7 @@ METHODS = (
     "patch",
     "jumptable",
     "reach",
+    "session",
     "check",
     "inspect",
     "verify",
@@ -32,7 +33,7 @@ METHODS = (
 )
 """The commands that are methods: those that ``capture`` in front of a linker, look after files or serve are not."""
 
-SHARING = frozenset({"build", "link", "patch", "jumptable", "reach", "check"})
+SHARING = frozenset({"build", "link", "patch", "jumptable", "reach", "session", "check"})
 """The methods that open a host."""
 
 TEXT_ONLY = frozenset({"help", "explain", "shell"})
@@ -231,4 +232,5 @@ def _type(action: argparse.Action, default: object) -> str:
         return "address"
     if action.nargs == 0:
         return "boolean"
-    return "strings" if isinstance(default, list) or action.nargs else "string"
+    several = action.nargs not in (None, argparse.OPTIONAL)
+    return "strings" if isinstance(default, list) or several else "string"

@@ -18,6 +18,7 @@ from stubgen.image.identity import MACHO_SECTION, PatchIdentity, encode_identity
 from stubgen.resolve.verdicts import SlotKind
 from stubgen.stub.assembler import confirm_encoding
 from stubgen.stub.trampoline import encode, template
+from stubgen.symbols.forwarded import forwarder_name
 
 if TYPE_CHECKING:
     from stubgen.macho.reader import BuildVersion
@@ -56,6 +57,7 @@ def emit(
     build_version: BuildVersion | None = None,
     anchor: Anchor | None = None,
     identity: PatchIdentity | None = None,
+    forwarded: Sequence[int] = (),
     facts: LibraryFacts | None = None,
 ) -> StubObject:
     """The object that defines *stubs*.
@@ -70,6 +72,7 @@ def emit(
         build_version: the host's platform and minimum OS (Mach-O); else the patch objects' own is copied.
         anchor: what the loader shall find by name in the patch.
         identity: what its note says; it has none without.
+        forwarded: addresses in the process that get a forwarder each (:mod:`stubgen.symbols.forwarded`).
         facts: what is known about Keystone from earlier commands.
 
     Raises:
@@ -81,9 +84,15 @@ def emit(
     if anchor is not None and anchor.name in names:
         others = [index for index, name in enumerate(names) if name != anchor.name]
         names, addresses = [names[index] for index in others], array("Q", [addresses[index] for index in others])
+    if forwarded:
+        names = [*names, *map(forwarder_name, forwarded)]
+        addresses = addresses + array("Q", forwarded)
     if needed.format == "macho":
         platform = _platform(needed, build_version)
-        return emit_macho(names, addresses, platform, slots=slots, anchor=anchor, identity=identity, facts=facts)
+        kept = len(forwarded)
+        return emit_macho(
+            names, addresses, platform, slots=slots, anchor=anchor, kept=kept, identity=identity, facts=facts
+        )
     from stubgen.elf.constants import GNU_PROPERTY_AARCH64_FEATURE_1_BTI as BTI
 
     features = host_features | needed.features
@@ -195,6 +204,7 @@ def emit_macho(
     *,
     slots: Sequence[Slot] = (),
     anchor: Anchor | None = None,
+    kept: int = 0,
     identity: PatchIdentity | None = None,
     facts: LibraryFacts | None = None,
 ) -> StubObject:
@@ -206,6 +216,7 @@ def emit_macho(
         build_version: platform and minimum OS; a simulator link fails without the right platform.
         slots: constants to define beside them, in ``__TEXT,__const``.
         anchor: a further trampoline, which the loader finds by name.
+        kept: how many of *names*, the last ones, stay under ``-dead_strip`` although nothing refers to them.
         identity: what ``__TEXT,__stubgen_id`` says, which ``-dead_strip`` keeps.
         facts: what is known about Keystone from earlier commands.
 
@@ -228,10 +239,12 @@ def emit_macho(
         sections.append(section(UNWIND, entries, entry_relocations))
     private = partial(SymbolColumns, n_type=c.N_SECT | c.N_EXT | c.N_PEXT)
     weak = partial(private, n_sect=1, n_desc=c.N_WEAK_DEF)
-    if anchor is None:
-        groups = [weak(names=names, n_value=starts)]
-    else:
-        groups = [weak(names=names[:-1], n_value=starts[:-1])]
+    stop = len(names) - (anchor is not None)
+    groups = [weak(names=names[: stop - kept], n_value=starts[: stop - kept])]
+    if kept:
+        retained = partial(private, n_sect=1, n_desc=c.N_WEAK_DEF | c.N_NO_DEAD_STRIP)
+        groups.append(retained(names=names[stop - kept : stop], n_value=starts[stop - kept : stop]))
+    if anchor is not None:
         groups.append(SymbolColumns(names=names[-1:], n_type=c.N_SECT | c.N_EXT, n_sect=1, n_value=starts[-1:]))
     if slots:
         symbols, values = _columns(slots)

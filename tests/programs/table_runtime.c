@@ -1,7 +1,10 @@
 /* A runtime that redirects by a jump table as subsecond's consumer does: what is called through hot() is looked up.
 
    apply FILE   read a table (JSON as subsecond writes it), load its library
+   where        the anchor's address in the library that was loaded last
    call N       call the program's step(N) through the table
+   other N      likewise other(N), which some programs have
+   loop         likewise loop(), which takes orders itself until leave
    quit         end */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -9,10 +12,13 @@
 #include <string.h>
 
 long step(long n);
+__attribute__((weak)) long other(long n);
+__attribute__((weak)) void loop(void);
 int main(void);
 
 static struct { unsigned long old, new; } table[4096];
 static int entries;
+static void *there;
 
 void *hot(void *function) {
   for (int i = 0; i < entries; i++)
@@ -37,7 +43,8 @@ static const char *apply(const char *path) {
   if (sscanf(strstr(text, "\"lib\":"), "\"lib\": \"%4095[^\"]\"", library) != 1) return "no library";
   void *handle = dlopen(library, RTLD_NOW);
   if (!handle) return dlerror();
-  void *here = dlsym(RTLD_DEFAULT, "main"), *there = dlsym(handle, "main");
+  void *here = dlsym(RTLD_DEFAULT, "main");
+  there = dlsym(handle, "main");
   if (!here || !there) return "no anchor";
   unsigned long slide = (unsigned long)here - number_of(text, "aslr_reference");
   unsigned long base = (unsigned long)there - number_of(text, "new_base_address");
@@ -49,17 +56,32 @@ static const char *apply(const char *path) {
   return "applied";
 }
 
-int main(void) {
-  char line[4096];
-  setvbuf(stdout, 0, _IOLBF, 0);
-  printf("anchor %p\n", (void *)main);
+static long called(long (*function)(long), const char *n) { return ((long (*)(long))hot((void *)function))(atol(n)); }
+
+/* Takes orders until one is a call (then it is in *n, for whoever asked), or until leave or quit: 0. */
+int next_order(long *n) {
+  static char line[4096];
   while (fgets(line, sizeof line, stdin)) {
     line[strcspn(line, "\n")] = 0;
-    if (!strncmp(line, "call ", 5)) printf("%ld\n", ((long (*)(long))hot((void *)step))(atol(line + 5)));
+    if (n && !strncmp(line, "call ", 5)) return *n = atol(line + 5), 1;
+    if (!strncmp(line, "call ", 5)) printf("%ld\n", called(step, line + 5));
+    else if (!strncmp(line, "other ", 6)) printf("%ld\n", called(other, line + 6));
     else if (!strncmp(line, "apply ", 6)) printf("%s\n", apply(line + 6));
+    else if (!strcmp(line, "where")) printf("%p\n", there);
     else if (!strcmp(line, "table")) printf("%d\n", entries);
-    else if (!strcmp(line, "quit")) { puts("bye"); return 0; }
+    else if (!strcmp(line, "loop")) { puts("looping"); ((void (*)(void))hot((void *)loop))(); puts("left"); }
+    else if (!strcmp(line, "leave") || !strcmp(line, "quit")) return 0;
     else puts("?");
   }
+  return 0;
+}
+
+void answer(long n) { printf("%ld\n", n); }
+
+int main(void) {
+  setvbuf(stdout, 0, _IOLBF, 0);
+  printf("anchor %p\n", (void *)main);
+  next_order(0);
+  puts("bye");
   return 0;
 }

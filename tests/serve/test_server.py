@@ -40,6 +40,7 @@ from synthetic import BASE, Sym, elf_host, elf_object, put, undefined
 
 from stubgen.capture import record
 from stubgen.commands import COMMANDS
+from stubgen.generations.state import PatchSession, SessionAnchor, SessionHost, encode_session
 from stubgen.serve.methods import METHODS, TEXT_ONLY, Method
 
 
@@ -185,6 +186,12 @@ SAME = {
         ["jumptable", "library.so", "--host", "host", "--object", "patch.o", "-o", "t.json"],
         {"patch": "library.so", "host": "host", "object": ["patch.o"], "output": "t.json"},
     ),
+    "session": (["session", "sessions/sound"], {"file": "sessions/sound"}),
+    "session, none": (["session", "host"], {"file": "host"}),
+    "session, of what": (
+        ["session", "sessions/sound", "not-loaded", "4"],
+        {"file": "sessions/sound", "action": "not-loaded", "values": ["4"]},
+    ),
     "reach": (["reach", "--host", "host", "main"], {"host": "host", "functions": ["main"]}),
     "reach, of nothing": (["reach", "--host", "host"], {"host": "host"}),
     "inspect": (["inspect", "old.o", "--symbol", "f*"], {"file": "old.o", "symbol": "f*"}),
@@ -206,6 +213,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Tal
     put(folder, "gone.o", elf_object([undefined("f"), undefined("gone")]))
     put(folder, "library.so", elf_host([Sym("own", BASE + 0x200)], interpreter=""))
     record(["no-such-linker", "-o", "host", "main.o"], folder / "captured")
+    (folder / "sessions").mkdir()
+    identity, anchor = SessionHost("host", "build id 00"), SessionAnchor("main", 0, REFERENCE)
+    session = PatchSession("0" * 32, identity, anchor, None, relink_earlier=False, keep_state=False)
+    (folder / "sessions" / "sound").write_bytes(encode_session(session))
     done = command_document(folder, *SAME["build"][0][:-1], "old.o")
     assert done["status"] == 0
     with serving(cwd=folder) as talk:

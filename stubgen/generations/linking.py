@@ -1,0 +1,316 @@
+"""Links the next generation of a process: a patch that knows the earlier ones, and a table that is complete."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Unpack
+
+from stubgen.build import StubBuilder
+from stubgen.capture import Capture
+from stubgen.common.arguments import StrPath, instance, number, optional, path_list
+from stubgen.common.files import Outputs
+from stubgen.common.placeholders import DIGEST, DIGITS, GENERATION, expand
+from stubgen.common.row import Row
+from stubgen.errors import PatchRefusal, UsageError
+from stubgen.generations.opening import Begun, SessionOptions, begin, digest_of, now, stage_session
+from stubgen.generations.redirections import Target, Targets, keys, register, runtime_address, targets_after, targets_of
+from stubgen.generations.state import Fate, Generation, PatchSession, Place, Unit
+from stubgen.host.slide import slide_from_anchor
+from stubgen.image.opening import open_image
+from stubgen.jumptable import Entry, JumpTable, TableOptions
+from stubgen.link import Linked, stage_patch
+from stubgen.options import BtiPolicy, Options, read_options
+
+
+class LinkedGeneration(Row):
+    """A patch of a session, linked and checked."""
+
+    linked: Linked
+    """Its ``jump_table`` is complete."""
+    session: PatchSession
+    number: int
+    relinked: tuple[str, ...]
+    """Objects of earlier generations that are in it too."""
+    afresh: tuple[str, ...]
+    """Variables that earlier generations had, and that it starts afresh."""
+    no_longer: tuple[str, ...]
+    """Functions that an earlier generation replaced, and that are the host's again because no object has them."""
+
+
+def begin_generation(
+    outputs: Outputs,
+    wanted: SessionOptions,
+    builder: StubBuilder,
+    objects: Sequence[StrPath],
+    aslr_reference: int | None,
+    options: Options,
+) -> Begun:
+    """Open the session for a patch of *objects*; what :func:`stage_generation` takes.
+
+    Raises:
+        UsageError: the options say what the session knows better.
+        StubgenError: as :func:`~stubgen.generations.opening.begin` does.
+    """
+    instance(SessionOptions, "SessionOptions()", "session", wanted)
+    read = read_options("link_generation", {**options, "bind": True})
+    if read.previous or read.overrides:
+        raise UsageError("the session knows the earlier patches: leave out --previous and --override")
+    if aslr_reference is None or read.slide is not None:
+        raise UsageError("a session is told by its process's anchor: give --aslr-reference, and no --slide")
+    slide = slide_from_anchor(builder.host, number("aslr_reference", aslr_reference), read.anchor)
+    given = path_list("objects", objects)
+    pid = optional(number, "pid", wanted.pid)
+    checked = wanted._replace(loaded=optional(number, "loaded", wanted.loaded), pid=pid)
+    return begin(outputs, checked, builder.host, slide, given, keep_state=read.keep_state)
+
+
+def stage_generation(
+    outputs: Outputs,
+    begun: Begun,
+    builder: StubBuilder,
+    captured: Capture,
+    objects: Sequence[StrPath],
+    output: StrPath,
+    aslr_reference: int,
+    *,
+    bti: BtiPolicy | str = BtiPolicy.AUTO,
+    extra: Sequence[StrPath] = (),
+    stub: StrPath | None = None,
+    bound_dir: StrPath | None = None,
+    jump_table: TableOptions | None = None,
+    **options: Unpack[Options],
+) -> LinkedGeneration:
+    """As :func:`~stubgen.link.stage_patch`, for a session that was begun with *outputs*.
+
+    The session file is among them. Names of outputs may have ``{generation}`` and ``{digest}`` in them.
+
+    Raises:
+        PatchRefusal: an earlier generation has the patch's path.
+        StubgenError: as :func:`~stubgen.link.stage_patch` does.
+    """
+    session, wanted = begun.session, jump_table or TableOptions()
+    early = {GENERATION: str(begun.number), DIGEST: "0" * DIGITS}
+    refuse_known_path(begun, expand(os.fspath(output), early), expand(wanted.library, early))
+    options["previous"] = list(begun.previous)
+    options["keep_state"] = session.keep_state
+    led = [
+        address
+        for function, target in begun.targets.items()
+        for address in session.functions[function].host
+        if target.generation
+    ]
+    linked = stage_patch(
+        outputs,
+        builder,
+        captured,
+        [*objects, *begun.relinked],
+        output,
+        aslr_reference,
+        bti=bti,
+        extra=extra,
+        stub=stub,
+        bound_dir=bound_dir,
+        jump_table=wanted._replace(led=led),
+        placeholders={GENERATION: str(begun.number)},
+        forwarded=begun.forwarded,
+        session_id=bytes.fromhex(session.identity),
+        generation=begun.number,
+        **options,
+    )
+    table = linked.jump_table
+    assert table is not None  # noqa: S101  # it was asked for
+    refuse_known_path(begun, linked.output, table.library)
+    in_table = {entry.old for entry in table.entries}
+    is_redirected = {
+        (item.object, item.name): any(copy.static_address in in_table for copy in item.copies)
+        for item in linked.replaced.functions
+    }
+    numbers = [generation.number for generation in begun.holding]
+    in_earlier = [(each, found) for each, (_, found) in zip(numbers, linked.replaced_in_previous, strict=True)]
+    registered = register(session, linked.replaced, in_earlier, is_redirected)
+    session = registered.session
+    own = targets_of(begun.number, registered.places)
+    # Asked anew: functions have other numbers where two turned out to be one.
+    before = {} if session.relink_earlier else targets_after(session, begun.number)
+    complete = complete_table(begun, session, {**before, **own}, linked, table)
+    units = [Unit(os.path.realpath(path), digest_of(os.fspath(path))) for path in [*objects, *begun.relinked]]
+    variables = _own_variables(linked)
+    generation = new_generation(begun, linked, table, captured, units, registered.places, variables)
+    afresh = set(variables) & {name for each in begun.session.generations for name in each.variables}
+    led_before = {function for function, target in begun.targets.items() if target.generation}
+    lost = led_before - own.keys() if session.relink_earlier else ()
+    session = session._replace(generations=(*session.generations, generation))
+    stage_session(outputs, begun.path, session)
+    return LinkedGeneration(
+        with_table(linked, complete),
+        session,
+        begun.number,
+        begun.relinked,
+        tuple(sorted(afresh)) if begun.session.relink_earlier else (),
+        tuple(sorted(begun.session.functions[function].name for function in lost)),
+    )
+
+
+def link_generation(
+    session: SessionOptions,
+    builder: StubBuilder,
+    captured: Capture,
+    objects: Sequence[StrPath],
+    output: StrPath,
+    aslr_reference: int,
+    *,
+    bti: BtiPolicy | str = BtiPolicy.AUTO,
+    extra: Sequence[StrPath] = (),
+    stub: StrPath | None = None,
+    bound_dir: StrPath | None = None,
+    jump_table: TableOptions | None = None,
+    **options: Unpack[Options],
+) -> LinkedGeneration:
+    """Link the next patch of a process, as :func:`~stubgen.link.link_patch` links one, and write the session file.
+
+    Args:
+        session: the session file, and what became of the patch before.
+        builder: the host, opened.
+        captured: the link of the host, as the capture recorded it.
+        objects: the patch's objects and archives.
+        output: the patch to write; ``{generation}`` and ``{digest}`` give each a path of its own.
+        aslr_reference: the anchor's runtime address.
+        bti: as :meth:`~stubgen.build.StubBuilder.build` has it.
+        extra: further inputs for the link, before the objects.
+        stub: where to keep the stub object.
+        bound_dir: where to keep the bound copies.
+        jump_table: how the table is made.
+        options: see :class:`~stubgen.options.Options`, without ``previous``, ``overrides`` and ``slide``.
+
+    Raises:
+        StubgenError: as :func:`~stubgen.link.link_patch` and :func:`~stubgen.generations.opening.begin` do.
+    """
+    with Outputs() as outputs:
+        begun = begin_generation(outputs, session, builder, objects, aslr_reference, options)
+        generation = stage_generation(
+            outputs,
+            begun,
+            builder,
+            captured,
+            objects,
+            output,
+            aslr_reference,
+            bti=bti,
+            extra=extra,
+            stub=stub,
+            bound_dir=bound_dir,
+            jump_table=jump_table,
+            **options,
+        )
+        outputs.commit()
+    return generation
+
+
+def refuse_known_path(begun: Begun, output: StrPath, library: str) -> None:
+    """Refuse a path that the process has seen: loaders return the library that they have for it.
+
+    Args:
+        begun: the session.
+        output: the patch, here.
+        library: the patch, on the target; empty where it is the same.
+
+    Raises:
+        PatchRefusal: an earlier generation has it.
+    """
+    path = os.path.realpath(output)
+    for generation in begun.session.generations:
+        if path == generation.patch or library == generation.library:
+            which = path if path == generation.patch else library
+            raise PatchRefusal(
+                f"{which}: is the path of generation {generation.number}, and a loader returns the library that it has "
+                f"for a path: give each patch its own, as -o 'patch-{{generation}}.so' and --lib with {{generation}} do"
+            )
+
+
+def complete_table(
+    begun: Begun, session: PatchSession, targets: Targets, linked: Linked, table: JumpTable, *, back: bool = False
+) -> JumpTable:
+    """*table* of the patch of *begun* with all else that holds in the process.
+
+    Args:
+        begun: as the session was before.
+        session: as it is with the patch's functions.
+        targets: where each function's callers shall be led.
+        linked: the patch.
+        table: of its own functions alone.
+        back: whether callers of the host's functions are led to the host where they were led elsewhere.
+
+    Raises:
+        PatchRefusal: the linker left out what leads to an earlier patch.
+    """
+    forwarders = {stub.target: stub.address for stub in linked.checked.stubs}
+    found = {entry.old: entry for entry in table.entries}
+    for key, function, target in keys(session, targets, back=back):
+        name = session.functions[function].name
+        if target.generation == begun.number:
+            found.setdefault(key, Entry(name, str(linked.output), key, target.address))
+            continue
+        address = forwarders.get(runtime_address(session, target))
+        if address is None:
+            raise PatchRefusal(
+                f"{linked.output}: the linker left out the forwarder of {name}, to which nothing in the patch refers: "
+                f"link with --no-gc-sections"
+            )
+        found[key] = Entry(name, _owner(session, target), key, address)
+    return table._replace(entries=tuple(found[key] for key in sorted(found)))
+
+
+def _owner(session: PatchSession, target: Target) -> str:
+    """The file that has a function."""
+    return session.generations[target.generation - 1].patch if target.generation else session.host.path
+
+
+def new_generation(
+    begun: Begun,
+    linked: Linked,
+    table: JumpTable,
+    captured: Capture,
+    units: Sequence[Unit] = (),
+    places: Sequence[Place] = (),
+    variables: Sequence[str] = (),
+    undo_to: int | None = None,
+) -> Generation:
+    """What the session knows of the patch that was just linked."""
+    path = os.path.realpath(linked.output)
+    return Generation(
+        begun.number,
+        path,
+        table.library,
+        linked.digest,
+        now(),
+        Fate.LINKED,
+        table.patch_anchor,
+        open_image(table.content, path).first_address,
+        None,
+        undo_to,
+        begun.session.relink_earlier,
+        "" if captured.path is None else os.path.abspath(captured.path),
+        tuple(units),
+        tuple(places),
+        tuple(variables),
+    )
+
+
+def _own_variables(linked: Linked) -> list[str]:
+    """The writable variables that the patch starts afresh, by name."""
+    resolution = linked.built.resolution
+    kept = {variable.name for variable in resolution.shared_variables if variable.forwarded}
+    names = [
+        variable.name.decode("utf-8", "surrogateescape")
+        for variable in resolution.needed.variables
+        if variable.writable or variable.thread_local
+    ]
+    return [name for name in dict.fromkeys(names) if name not in kept]
+
+
+def with_table(linked: Linked, table: JumpTable) -> Linked:
+    """*linked* with another jump table."""
+    from dataclasses import replace
+
+    return replace(linked, jump_table=table)

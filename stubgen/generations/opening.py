@@ -1,0 +1,258 @@
+"""Opens a session for the next generation, or begins one; what cannot be right is refused before anything is linked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+
+from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
+from stubgen.common.arguments import StrPath
+from stubgen.common.files import Outputs, read_input
+from stubgen.common.row import Row
+from stubgen.errors import AnchorRefusal, BuildIdRefusal, InputError, PatchRefusal, UsageError
+from stubgen.generations.lock import lock_session
+from stubgen.generations.redirections import Targets, holding, runtime_address, targets_after
+from stubgen.generations.relinking import objects_to_relink
+from stubgen.generations.state import (
+    Fate,
+    Generation,
+    PatchSession,
+    SessionAnchor,
+    SessionHost,
+    encode_session,
+    read_session,
+)
+from stubgen.host import Host
+from stubgen.host.previous import PreviousPatch
+from stubgen.host.slide import Slide
+from stubgen.image.opening import open_image
+
+NEW = "begin a new session with --new-session"
+
+
+class SessionOptions(Row):
+    """Which session a patch is of, and what is known of the one before it."""
+
+    path: StrPath
+    loaded: int | None = None  # runtime address of the anchor in the newest generation
+    relink_earlier: bool = False  # link the objects of earlier generations again, wherever those were loaded
+    new: bool = False  # begin anew, whatever the file holds
+    pid: int | None = None  # of the process; where it was given before, it must be that one
+
+
+class Begun(Row):
+    """A session that is about to have one more generation; nobody else has it meanwhile."""
+
+    path: str
+    session: PatchSession
+    number: int  # of the generation to come
+    targets: Targets  # where callers are led now
+    holding: tuple[Generation, ...]  # which count as earlier patches
+    previous: tuple[PreviousPatch, ...]  # the same for the builder
+    relinked: tuple[str, ...]  # objects of earlier generations, to be linked again
+
+    @property
+    def forwarded(self) -> list[int]:
+        """The addresses in the process to which the next patch may have to lead."""
+        session = self.session
+        if session.relink_earlier:
+            return []
+        places = dict.fromkeys(self.targets.values())
+        return sorted({runtime_address(session, target) for target in places})
+
+
+def begin(
+    outputs: Outputs, wanted: SessionOptions, host: Host, slide: Slide, objects: Sequence[str], *, keep_state: bool
+) -> Begun:
+    """Open the session, or begin one, until *outputs* are in their places.
+
+    Args:
+        outputs: what is written; the session is locked for as long.
+        wanted: which session.
+        host: the program.
+        slide: by its anchor.
+        objects: of the patch to come.
+        keep_state: whether the host's variables are used from now on; what a session once does it goes on with.
+
+    Raises:
+        BuildIdRefusal: the host was rebuilt since.
+        AnchorRefusal: the process is another one.
+        PatchRefusal: it is not known what became of the last generation, a file of an earlier one has changed, or
+            another command has the session.
+        InputError: the session file is broken or another user's.
+        UsageError: the anchor is not known.
+    """
+    path = os.fspath(wanted.path)
+    if slide.anchor is None:
+        raise UsageError("a session needs the anchor: give its runtime address instead of the slide")
+    outputs.until_done(lock_session(path))
+    running = _told_by(host)
+    anchor = SessionAnchor(slide.anchor, slide.static_address, slide.runtime_address)
+    if wanted.new or not os.path.exists(path):
+        if wanted.loaded is not None:
+            raise UsageError("--loaded says where the newest patch of the session is, and a new session has none")
+        session = PatchSession(os.urandom(16).hex(), running, anchor, wanted.pid, wanted.relink_earlier, keep_state)
+    else:
+        session = read_session(path)
+        _refuse_another(path, session, running, anchor, wanted.pid)
+        session = session._replace(
+            pid=session.pid if wanted.pid is None else wanted.pid,
+            relink_earlier=session.relink_earlier or wanted.relink_earlier,
+            keep_state=session.keep_state or keep_state,
+        )
+        if wanted.loaded is not None:
+            session = mark_loaded(path, session, wanted.loaded)
+    _refuse_unknown(path, session)
+    number = len(session.generations) + 1
+    targets = targets_after(session, number)
+    if session.relink_earlier:
+        return Begun(path, session, number, targets, (), (), objects_to_relink(session, objects))
+    earlier = tuple(holding(session))
+    for generation in earlier:
+        refuse_changed(generation)
+    previous = [PreviousPatch(each.patch, each.first_address + (each.slide or 0)) for each in earlier]
+    return Begun(path, session, number, targets, earlier, tuple(previous), ())
+
+
+def stage_session(outputs: Outputs, path: str, session: PatchSession) -> None:
+    """Let *session* be in the file *path*, among the *outputs*."""
+    outputs.add(path, encode_session(session))
+
+
+def _told_by(host: Host) -> SessionHost:
+    identity = host.identity
+    return SessionHost(os.path.abspath(host.path), f"{identity.kind_name or 'unknown build'} {identity.value.hex()}")
+
+
+def digest_of(path: str) -> str:
+    """SHA-256 of a file, hexadecimal.
+
+    Raises:
+        UnreadableInput: it cannot be read.
+    """
+    return hashlib.sha256(read_input(path)).hexdigest()
+
+
+def _refuse_another(
+    path: str, session: PatchSession, host: SessionHost, anchor: SessionAnchor, pid: int | None
+) -> None:
+    """Refuse a host that was built anew, and a process that is another one."""
+    if host.identity != session.host.identity:
+        raise BuildIdRefusal(
+            f"{path}: is a session of a host with {session.host.identity}, and {host.path} has {host.identity}: the "
+            f"host was rebuilt; start it and {NEW}"
+        )
+    if anchor != session.anchor:
+        raise AnchorRefusal(
+            f"{path}: is a session of the process with {session.anchor.name} at "
+            f"{session.anchor.runtime_address:#x}, and {anchor.name} at {anchor.runtime_address:#x} is another's: the "
+            f"process was started again; {NEW}"
+        )
+    if None not in (pid, session.pid) and pid != session.pid:
+        raise AnchorRefusal(
+            f"{path}: is a session of process {session.pid}, not of {pid}: the process was started again; {NEW}"
+        )
+
+
+def _refuse_unknown(path: str, session: PatchSession) -> None:
+    """Refuse to go on where nobody has said whether the process has the last patch."""
+    last = session.generations[-1] if session.generations else None
+    if last is not None and last.fate is Fate.LINKED and not session.relink_earlier:
+        raise PatchRefusal(
+            f"{path}: nobody has said what became of generation {last.number}: give --loaded ADDRESS, where the "
+            f"process has its {session.anchor.name}, or --relink-earlier, which links earlier objects again instead "
+            f"(a patch that was never loaded: session {path} not-loaded)"
+        )
+
+
+def refuse_changed(generation: Generation) -> None:
+    """Refuse to build on a patch whose file is no longer what was loaded.
+
+    Raises:
+        PatchRefusal: it has changed, or is gone.
+    """
+    try:
+        same = digest_of(generation.patch) == generation.digest
+        why = "has changed since"
+    except InputError:
+        same, why = False, "is gone"
+    if not same:
+        raise PatchRefusal(
+            f"{generation.patch}: the file of generation {generation.number}, which the process has loaded, {why}: "
+            f"restore it and give each patch a path of its own, as -o 'patch-{{generation}}.so' does, or link "
+            f"earlier objects again with --relink-earlier"
+        )
+
+
+def mark_loaded(path: str, session: PatchSession, address: int, number: int | None = None) -> PatchSession:
+    """*session*, knowing that the process has the anchor of generation *number* at *address*; the newest by default.
+
+    Raises:
+        UsageError: there is no such generation.
+        AnchorRefusal: the anchor cannot be there.
+        PatchRefusal: its file has changed, or it was said before to be elsewhere.
+    """
+    generation = generation_of(path, session, number)
+    refuse_changed(generation)
+    page_size = open_image(read_input(generation.patch), generation.patch).page_size
+    place = address & UNTAGGED
+    slide = place - generation.anchor
+    if slide <= 0 or slide % page_size or place >= ADDRESS_LIMIT:
+        raise AnchorRefusal(
+            f"{generation.patch}: {session.anchor.name} cannot be at {address:#x}: a library lies a whole number of "
+            f"pages of {page_size:#x} bytes above its addresses in the file, where {session.anchor.name} is at "
+            f"{generation.anchor:#x}"
+        )
+    if generation.slide not in (None, slide):
+        raise PatchRefusal(
+            f"{path}: generation {generation.number} was said to have {session.anchor.name} at "
+            f"{generation.anchor + (generation.slide or 0):#x}, not at {address:#x}"
+        )
+    other = next((each for each in session.generations if each.slide == slide and each != generation), None)
+    if place == session.anchor.runtime_address or other is not None:
+        whose = f"generation {other.number}'s" if other is not None else "the host's own"
+        raise AnchorRefusal(
+            f"{path}: {address:#x} is {whose} {session.anchor.name}, not generation {generation.number}'s"
+        )
+    return _replaced(session, generation._replace(fate=Fate.LOADED, slide=slide))
+
+
+def mark_not_loaded(path: str, session: PatchSession, number: int | None = None) -> PatchSession:
+    """*session*, knowing that the process does not have generation *number*; the newest by default.
+
+    Raises:
+        UsageError: there is no such generation.
+        PatchRefusal: it was said to be loaded.
+    """
+    generation = generation_of(path, session, number)
+    if generation.fate is Fate.LOADED:
+        raise PatchRefusal(
+            f"{path}: generation {generation.number} was said to be loaded, and later ones may use it: undo it with "
+            f"session {path} undo --to {generation.number - 1}"
+        )
+    return _replaced(session, generation._replace(fate=Fate.NOT_LOADED))
+
+
+def generation_of(path: str, session: PatchSession, number: int | None) -> Generation:
+    """Generation *number* of *session*; the newest by default.
+
+    Raises:
+        UsageError: there is none.
+    """
+    count = len(session.generations)
+    if not count or not 1 <= (count if number is None else number) <= count:
+        raise UsageError(f"{path}: has {count or 'no'} generations{'' if number is None else f', and no {number}'}")
+    return session.generations[-1 if number is None else number - 1]
+
+
+def _replaced(session: PatchSession, generation: Generation) -> PatchSession:
+    generations = list(session.generations)
+    generations[generation.number - 1] = generation
+    return session._replace(generations=tuple(generations))
+
+
+def now() -> float:
+    """Seconds since 1970."""
+    return round(time.time(), 3)

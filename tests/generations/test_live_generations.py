@@ -1,0 +1,142 @@
+"""Patches of one living process, one after another: tables are complete, state stays, and all of it can be undone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from generations.program import Program, started
+from live.live import LiveHost
+from live.test_elf import LINKERS
+
+
+@pytest.fixture(params=LINKERS)
+def program(request: pytest.FixtureRequest, tmp_path: Path) -> Program:
+    """The program, linked by each linker in turn."""
+    return started(tmp_path, request.param)
+
+
+@pytest.fixture
+def live(program: Program) -> Iterator[LiveHost]:
+    """Its process, which has to end soundly."""
+    with LiveHost(program.host) as process:
+        yield process
+        process.end()
+
+
+ONE_LINKER = pytest.mark.parametrize("program", ["gnu"], indirect=True)
+
+
+def answer(price: int, count: int) -> str:
+    """What ``step`` says: a price, a global, a static of its file and a thread-local, which count together."""
+    return str(price * 1000000 + count * 10101)
+
+
+def test_three_generations_and_back(program: Program, live: LiveHost) -> None:
+    """A loop of the first patch goes on through all of it; what any later patch or undo forgot would be old there."""
+    assert live.tell("call 1") == answer(10, 2)
+    assert program.link(live, program.object("a", P=1))["status"] == 0
+    first = program.apply(live, 1)
+    assert live.tell("call 1") == answer(11, 3)
+    assert live.tell("loop") == "looping"
+    assert live.tell("call 1") == answer(11, 4)
+    document = program.link(live, "--loaded", hex(first), program.object("b", Q=2))
+    assert document["status"] == 0, document
+    second = program.apply(live, 2)
+    assert live.tell("call 2") == answer(21, 5)
+    assert live.tell("other 1") == "1102", "the price of the first patch, which still holds"
+    document = program.link(live, "--loaded", hex(second), program.object("a", P=3))
+    assert document["status"] == 0, document
+    third = program.apply(live, 3)
+    assert live.tell("call 1") == answer(13, 6), "the loop of the first patch found the third one's step and price"
+    assert live.tell("other 1") == "1302", "so did the second one's function"
+    assert program.ask("loaded", hex(third))["status"] == 0
+    document = program.undo(2, 4)
+    assert document["status"] == 0, document
+    fourth = program.apply(live, 4)
+    assert live.tell("call 1") == answer(11, 7)
+    assert live.tell("other 1") == "1102"
+    assert program.ask("loaded", hex(fourth))["status"] == 0
+    document = program.undo(0, 5)
+    assert document["status"] == 0, document
+    fifth = program.apply(live, 5)
+    assert live.tell("call 1") == answer(10, 8), "the loop of the first patch is led to the host"
+    assert live.tell("other 1") == "1000"
+    document = program.link(live, "--loaded", hex(fifth), program.object("a", P=6))
+    assert document["status"] == 0, document
+    program.apply(live, 6)
+    assert live.tell("call 1") == answer(16, 9)
+    assert live.tell("other 1") == "1600", "the host's, which was not patched again"
+    assert live.tell("leave") == "left"
+    assert live.tell("call 1") == answer(16, 10)
+    table = json.loads((program.folder / "6.json").read_text())
+    assert all(0 <= int(old) < 1 << 64 for old in table["map"])
+
+
+def test_relinked_without_addresses(program: Program, live: LiveHost) -> None:
+    """Upstream's client never says where it loaded a patch: one that is not complete by itself brings old code back."""
+    more = "long added = 7; long more(void) { return ++added; }"
+    assert live.tell("call 1") == answer(10, 2)
+    assert program.link(live, program.object("a", more, P=1))["status"] == 0
+    program.apply(live, 1)
+    assert live.tell("call 1") == answer(11, 3)
+    refused = program.link(live, program.object("b", Q=2))
+    assert refused["status"] == 1
+    assert "--loaded" in str(refused["error"])
+    assert "--relink-earlier" in str(refused["error"])
+    document = program.link(live, program.folder / "b.o", "--relink-earlier")
+    assert document["status"] == 0, document
+    assert document["relinked"] == [str(program.folder / "a.o")]
+    assert document["afresh"] == ["added", "pricing"]
+    program.apply(live, 2)
+    assert live.tell("call 1") == answer(11, 4), "the first patch's price, on the host's state"
+    assert live.tell("other 1") == "1102"
+    document = program.link(live, program.object("a", P=3))
+    assert document["status"] == 0, document
+    assert document["relinked"] == [str(program.folder / "b.o")]
+    program.apply(live, 3)
+    assert live.tell("call 1") == answer(13, 5)
+    assert live.tell("other 1") == "1302"
+    document = program.undo(0, 4)
+    assert document["status"] == 0, document
+    program.apply(live, 4)
+    assert live.tell("call 1") == answer(10, 6)
+    assert live.tell("other 1") == "1000"
+    refused = program.undo(2, 5)
+    assert refused["status"] == 1
+    assert "session FILE loaded 2 ADDRESS" in str(refused["error"])
+
+
+@ONE_LINKER
+def test_an_edit_that_is_taken_back(program: Program, live: LiveHost) -> None:
+    """What is as in the host again was left out as unchanged, and callers stayed with the patch before."""
+    assert program.link(live, program.object("a", P=1))["status"] == 0
+    first = program.apply(live, 1)
+    assert live.tell("call 1") == answer(11, 2)
+    document = program.link(live, "--loaded", hex(first), program.object("a", P=0))
+    assert document["status"] == 0, document
+    program.apply(live, 2)
+    assert live.tell("call 1") == answer(10, 3)
+
+
+@ONE_LINKER
+def test_a_path_twice_is_the_library_before(program: Program, live: LiveHost) -> None:
+    """Loaders return what they have for a path: the first patch's library would be called by the second one's table."""
+    assert program.link(live, program.object("a", P=1))["status"] == 0
+    first = program.apply(live, 1)
+    refused = program.link(live, "--loaded", hex(first), program.object("a", P=2), "-o", program.folder / "patch-1.so")
+    assert refused["status"] == 1
+    assert "{generation}" in str(refused["error"])
+    assert program.link(live, "--loaded", hex(first), program.folder / "a.o")["status"] == 0
+    table = json.loads((program.folder / "2.json").read_text())
+    (program.folder / "patch-1.so").unlink()
+    (program.folder / "patch-1.so").write_bytes(Path(table["lib"]).read_bytes())
+    (program.folder / "wrong.json").write_text(
+        json.dumps({**table, "lib": str(program.folder / "patch-1.so")}, indent=2)
+    )
+    assert live.tell(f"apply {program.folder / 'wrong.json'}") == "applied"
+    assert int(live.tell("where"), 16) == first, "the loader returned what it had"
+    assert program.apply(live, 2) != first
+    assert live.tell("call 1") == answer(12, 2)
