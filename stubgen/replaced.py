@@ -131,7 +131,7 @@ class _Own:
     @property
     def has_strangers_alone(self) -> bool:
         """Whether it is its file's own, and all of the host's are those of files of other names."""
-        own = self.symbol.static and not self.is_one_by_name and self.file
+        own = self.symbol.static and not self.is_one_by_name and self.file and self.candidates
         return bool(own) and not self.visible and all(c.file and c.file != self.file for c in self.local)
 
 
@@ -180,11 +180,15 @@ def _own_functions(account: Account, files: Files, find: Callable[[bytes], Seque
     objects = {item.origin: item for item in account.inputs.files if item.source is Source.OBJECT}
     symbols = {origin: _function_symbols(item) for origin, item in objects.items()}
     found: dict[tuple[Origin, bytes], _Own] = {}
+    nameless = files.host.has_nameless_functions
+    globals_too = not files.host.has_full_symbols or files.host.hides_globals
     for definition in account.definitions:
         origin, name = definition.origin, definition.symbol.name
         symbol = symbols.get(origin, {}).get(name)
-        candidates = [c for c in find(name) if c.kind in _FUNCTIONS] if symbol is not None else []
-        if candidates and symbol is not None and definition.symbol.kind in _FUNCTIONS:
+        if symbol is None or definition.symbol.kind not in _FUNCTIONS:
+            continue
+        candidates = [c for c in find(name) if c.kind in _FUNCTIONS]
+        if candidates or (nameless and (globals_too or not symbol.exported)):
             own = found.get((origin, name)) or _Own(objects[origin], symbol, candidates, files)
             found[origin, name] = own
             own.addresses.add(definition.symbol.address)
@@ -215,6 +219,13 @@ def _why_another_file(own: _Own) -> str:
 
 
 RULES = (
+    _Rule(
+        lambda own: not own.candidates,
+        _says(
+            "the host names none of its static functions (strip, or the linker's -x, took the names), so nobody can "
+            "tell whether it has this one: --symbols gives them back"
+        ),
+    ),
     _Rule(lambda own: own.is_ifunc, _says("it is an ifunc: what lies there is its resolver, not the function")),
     _Rule(lambda own: len(own.addresses) > 1, _says("its object has several of that name")),
     _Rule(

@@ -151,7 +151,7 @@ class HostSymbols:
         if self.keeps_locals:
             return True
         starts, table = self.file.function_starts(), self.file.symbols
-        return starts is not None and table is not None and starts <= set(table.n_value)
+        return bool(starts and table is not None and starts <= set(table.n_value))  # zig's linker writes none
 
     @cached_property
     def initialisers(self) -> frozenset[int]:

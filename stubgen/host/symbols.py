@@ -49,15 +49,10 @@ class OpenedHost:
         self.symbols = _file_in(symbols, path) if symbols is not None else None
         if self.symbols is not None:
             use_symbols(self.image, self.symbols, copied=copied)
-        elif not has_local_symbols(self.image):
+        elif self.image.lost_local_symbols:
             self.symbols = _found(self.image, path, copied=copied)
         if self.symbols is not None:
             self.status = os.stat(self.symbols)  # which file has most of what is looked up
-
-
-def has_local_symbols(image: Image) -> bool:
-    """Whether the host's own file names its static functions."""
-    return image.has_full_symbols and not image.lost_local_symbols
 
 
 def use_symbols(image: Image, path: str, *, copied: bool = False) -> None:

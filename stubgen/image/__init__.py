@@ -394,8 +394,18 @@ class Image(ABC):
     def is_debug_file(self) -> bool:
         """Whether it has a program's symbols and debug information, and not its code and data."""
 
-    lost_local_symbols = False
-    """Mach-O: whether the symbol table of a linked image has no local symbols left."""
+    @property
+    @abstractmethod
+    def lost_local_symbols(self) -> bool:
+        """Whether a linked image names no static variable or function: ``strip`` or the linker's ``-x`` took them.
+
+        Or it has none.
+        """
+
+    @property
+    @abstractmethod
+    def has_nameless_functions(self) -> bool:
+        """Whether a linked image has functions, likewise, that its symbols do not name."""
 
     @property
     @abstractmethod

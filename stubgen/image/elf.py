@@ -159,6 +159,26 @@ class ElfImage(Image):
         return ""
 
     @property
+    def lost_local_symbols(self) -> bool:
+        """Sizes tell them from what linkers define, and a file in front from what mold makes local."""
+        table = self.file.symbols
+        if table is None:
+            return True
+        named = any(table.files)
+        return not any(
+            info >> 4 == c.STB_LOCAL
+            and info & 0xF in (c.STT_FUNC, c.STT_OBJECT, c.STT_TLS)
+            and table.st_size[index]
+            and not table.st_other[index] & 3
+            and (table.file_of(index) if named else not self.hides_globals)
+            for index, info in enumerate(table.st_info)
+        )
+
+    @property
+    def has_nameless_functions(self) -> bool:
+        return self.lost_local_symbols
+
+    @property
     def has_full_symbols(self) -> bool:
         return self.file.symbols is not None
 

@@ -121,7 +121,12 @@ class MachOImage(Image):
 
     @property
     def has_full_symbols(self) -> bool:
-        return self.file.symbols is not None
+        """``strip`` leaves a program what dyld looks up, and its header's name."""
+        table, header = self.file.symbols, b"__mh_execute_header"
+        return table is not None and any(
+            not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT and table.name(index) != header
+            for index, n_type in enumerate(table.n_type)
+        )
 
     @property
     def symbol_tables(self) -> list[Symbols]:
@@ -255,8 +260,43 @@ class MachOImage(Image):
         return self.debug_info.source_file if has_debug_information else b""
 
     @property
-    def lost_local_symbols(self) -> bool:  # type: ignore[override]  # a property reads like the attribute
-        return self.file.dysymtab is not None and not self.file.dysymtab.nlocalsym
+    def lost_local_symbols(self) -> bool:
+        """Many a small program has none: functions and sections without a name at their start tell."""
+        return not self._names_statics and (self._has_nameless_functions or self._has_nameless_variables)
+
+    @property
+    def has_nameless_functions(self) -> bool:
+        return not self._names_statics and self._has_nameless_functions
+
+    @cached_property
+    def _has_nameless_functions(self) -> bool:
+        starts = self.file.function_starts()  # zig's linker writes none
+        return not starts or not starts <= self._defined_places
+
+    @cached_property
+    def _has_nameless_variables(self) -> bool:
+        """By sections that begin without a name: clang has zeroed static variables apart from others."""
+        places = self._defined_places
+        return any(
+            section.name.startswith("__DATA,")
+            and section.header.flags & c.SECTION_TYPE in _VARIABLE_TYPES
+            and section.header.addr not in places
+            for section in self.file.sections
+            if section.header.size and not section.name.startswith(_TABLES)
+        )
+
+    @property
+    def _defined_places(self) -> set[int]:
+        return set() if self._symbols is None else set(self._symbols.n_value)
+
+    @property
+    def _names_statics(self) -> bool:
+        """Whether a symbol names something that one file alone sees."""
+        table, seen = self._symbols, c.N_STAB | c.N_EXT | c.N_PEXT
+        return table is not None and any(
+            not n_type & seen and n_type & c.N_TYPE == c.N_SECT and not _is_linkers(table.name(index))
+            for index, n_type in enumerate(table.n_type)
+        )
 
     @property
     def is_debug_file(self) -> bool:
@@ -626,6 +666,11 @@ class MachOImage(Image):
 
     def read_at(self, address: int, size: int, what: str) -> memoryview:
         return self.file.read_at(address, size, what)
+
+
+def _is_linkers(name: bytes) -> bool:
+    """Whether a local symbol of a linked image is the linker's own: a label, a veneer, what lazy binding needs."""
+    return name.startswith((b"ltmp", b"l_", b"__mh_", b"___dso_handle")) or name.endswith((b"__thunk", b"dyld_private"))
 
 
 def _ordinal(table: Symbols, index: int) -> int:

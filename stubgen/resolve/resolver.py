@@ -52,6 +52,10 @@ UNFOUND = (
     "the library does not look it up, so that nothing says which one is meant; give it hidden visibility (ELF: or link "
     "the library with -Bsymbolic)"
 )
+NAMELESS = (
+    "the host names none of its static variables (strip, or the linker's -x, took the names), so nobody can tell "
+    "whether it has this one: --symbols gives them back"
+)
 GAVE_WAY = "the patch's own is a weak default, which gives way to the host's definition"
 CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought
 FEW_MISSING = 4  # up to which each has the host's names gone through; beyond, one search finds what is like any of them
@@ -233,6 +237,25 @@ class _Resolver(ABC, Generic[PolicyT]):
             earlier = self._earlier_variables(name, kind) if self.needed.previous else []
             if pool or earlier:
                 yield self._share_first(variables, pool, earlier)
+            elif variables[0].writable and self._may_be_nameless(variables[0]):
+                yield SharedVariable(as_text(name), variables[0].size, True, forwarded=False, reason_not_kept=NAMELESS)
+
+    @cached_property
+    def _stripped(self) -> str:
+        """What there is to say of a name that the host does not have, where it may have lost it."""
+        image = self.host.image
+        if not image.has_full_symbols:
+            return ", but its full symbol table is stripped: --symbols gives it back"
+        return ", but its local symbols are stripped: --symbols gives them back" if image.has_nameless_functions else ""
+
+    def _may_be_nameless(self, variable: Variable) -> bool:
+        """Whether the host may have that variable of the patch's without its name."""
+        image, unseen = self.host.image, variable.local or variable.hidden
+        return self._host_lost_names and (unseen or not image.has_full_symbols or image.hides_globals)
+
+    @cached_property
+    def _host_lost_names(self) -> bool:
+        return self.host.image.lost_local_symbols
 
     def _earlier_variables(self, name: bytes, kind: Kind) -> list[tuple[EarlierPatch, list[Candidate]]]:
         """The earlier patches whose code uses a variable of theirs of that name, and what may be it."""
@@ -290,12 +313,7 @@ class _Resolver(ABC, Generic[PolicyT]):
                 self._other(reference, Verdict.WEAK_NULL, "the host has no such symbol and the reference is weak")
             else:
                 self.missing.append((reference, len(self.others)))
-                stripped = (
-                    ""
-                    if self.host.image.has_full_symbols
-                    else ", but its full symbol table is stripped: --symbols gives it back"
-                )
-                self._other(reference, Verdict.MISSING, f"the host has no such symbol{stripped}")
+                self._other(reference, Verdict.MISSING, f"the host has no such symbol{self._stripped}")
             return
         if len({candidate.address for candidate in pool}) > 1:
             listed = tuple(_describe(candidate) for candidate in pool)

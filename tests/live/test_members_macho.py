@@ -423,6 +423,16 @@ def test_a_new_members_constructor_comes_along(tmp_path: Path, linker: str) -> N
     assert running.call("patch_get") == 1000
 
 
+def test_a_stripped_host_of_zigs_linker_may_have_functions_unseen(tmp_path: Path) -> None:
+    """It lists no function starts, so that each of them seemed to have a name, and a second ``own`` was made."""
+    own = "static int own; int foo_own(void) { return own++; }"
+    sources = with_patch("int foo_own(void); int patch_own(void) { return foo_own(); }", LIBRARY + own)
+    program = make(tmp_path, sources, {"libfoo.a": "foo.o"}, "-dead_strip main.o -L. -lfoo", linker="zig")
+    run([need("llvm-strip-19"), "-x", program.path])
+    with pytest.raises(SymbolRefusal, match="_own: the host's symbol table does not name local"):
+        program.link()
+
+
 WAY = """
 static volatile int far = 3; extern const int way;
 __asm__(".section __TEXT,__const\\n.p2align 2\\n_way: .long _far - _way\\n.text\\n");
