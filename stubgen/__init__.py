@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from stubgen.generations.linking import LinkedGeneration, link_generation
     from stubgen.generations.opening import SessionOptions
     from stubgen.generations.state import PatchSession, read_session
+    from stubgen.generations.undoing import link_undo
     from stubgen.host import Host, open_host
     from stubgen.host.previous import PreviousPatch
     from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
@@ -123,6 +124,7 @@ _HOMES = {
     "generations.linking": ("LinkedGeneration", "link_generation"),
     "generations.opening": ("SessionOptions",),
     "generations.state": ("PatchSession", "read_session"),
+    "generations.undoing": ("link_undo",),
     "host": ("Host", "open_host"),
     "host.previous": ("PreviousPatch",),
     "host.slide": ("Slide", "slide_from_anchor", "slide_from_value"),
@@ -236,6 +238,7 @@ __all__ = [
     "find_stubs",
     "link_generation",
     "link_patch",
+    "link_undo",
     "linker_os_for_host",
     "newest_capture",
     "open_host",

@@ -421,7 +421,7 @@ def _stubs(question: _Question) -> Iterator[Finding]:
     for stub in question.stubs:
         name = as_text(stub.name) or f"the stub at {stub.address:#x}"
         addresses = question.addresses(stub.name)
-        if not stub.name or forwarded_address(stub.name) == stub.target:
+        if not stub.name or forwarded_address(stub.name) == stub.target or _is_anchor(question.slide, stub):
             continue  # the symbol table is stripped, so that nothing says where it should go; or it says so itself
         override = question.override(stub.name)
         if override is not None:
@@ -463,6 +463,11 @@ def _identity(question: _Question) -> Iterator[Finding]:
     else:
         message = f"nobody can tell whether it is for this host: it says {identity.host}, and this is {host}"
         yield Finding("identity", True, message, note=True)
+
+
+def _is_anchor(slide: Slide | None, stub: Stub) -> bool:
+    """Whether it tells the loader's slide, so that it is the host's whatever replaced that."""
+    return slide is not None and slide.anchor == as_text(stub.name) and stub.target == slide.runtime_address
 
 
 def _slots(question: _Question) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from array import array
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
-from stubgen.common.arguments import StrPath
+from stubgen.common.arguments import StrPath, instance, number
 from stubgen.common.files import Outputs, write_output
 from stubgen.common.placeholders import GENERATION
 from stubgen.errors import InputError, UsageError
@@ -21,7 +21,7 @@ from stubgen.generations.linking import (
 )
 from stubgen.generations.opening import SessionOptions, begin, stage_session
 from stubgen.generations.redirections import keys, runtime_address, undone
-from stubgen.generations.state import Fate
+from stubgen.generations.state import Fate, read_session
 from stubgen.host import Host
 from stubgen.host.slide import slide_from_anchor
 from stubgen.jumptable import TableOptions
@@ -99,3 +99,37 @@ def _empty_object(host: Host) -> bytes:
     if version is None:
         raise InputError(f"{host.path}: does not say which Apple platform it is for (LC_BUILD_VERSION)")
     return emit_macho([], array("Q"), version).content
+
+
+def link_undo(
+    session: SessionOptions,
+    builder: StubBuilder,
+    captured: Capture,
+    output: StrPath,
+    *,
+    to: int = 0,
+    stub: StrPath | None = None,
+    jump_table: TableOptions | None = None,
+) -> LinkedGeneration:
+    """Link a patch that leads back to generation *to*, to the host with 0, and write the session file.
+
+    Raises:
+        StubgenError: as :func:`stage_undo` does.
+    """
+    instance(SessionOptions, "SessionOptions()", "session", session)
+    anchor = read_session(os.fspath(session.path)).anchor
+    with Outputs() as outputs:
+        generation = stage_undo(
+            outputs,
+            session,
+            builder,
+            captured,
+            output,
+            anchor.runtime_address,
+            anchor=anchor.name,
+            to=number("to", to),
+            stub=stub,
+            jump_table=jump_table,
+        )
+        outputs.commit()
+    return generation

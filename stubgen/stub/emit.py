@@ -89,10 +89,7 @@ def emit(
         addresses = addresses + array("Q", forwarded)
     if needed.format == "macho":
         platform = _platform(needed, build_version)
-        kept = len(forwarded)
-        return emit_macho(
-            names, addresses, platform, slots=slots, anchor=anchor, kept=kept, identity=identity, facts=facts
-        )
+        return emit_macho(names, addresses, platform, slots=slots, anchor=anchor, identity=identity, facts=facts)
     from stubgen.elf.constants import GNU_PROPERTY_AARCH64_FEATURE_1_BTI as BTI
 
     features = host_features | needed.features
@@ -204,7 +201,6 @@ def emit_macho(
     *,
     slots: Sequence[Slot] = (),
     anchor: Anchor | None = None,
-    kept: int = 0,
     identity: PatchIdentity | None = None,
     facts: LibraryFacts | None = None,
 ) -> StubObject:
@@ -216,7 +212,6 @@ def emit_macho(
         build_version: platform and minimum OS; a simulator link fails without the right platform.
         slots: constants to define beside them, in ``__TEXT,__const``.
         anchor: a further trampoline, which the loader finds by name.
-        kept: how many of *names*, the last ones, stay under ``-dead_strip`` although nothing refers to them.
         identity: what ``__TEXT,__stubgen_id`` says, which ``-dead_strip`` keeps.
         facts: what is known about Keystone from earlier commands.
 
@@ -239,12 +234,10 @@ def emit_macho(
         sections.append(section(UNWIND, entries, entry_relocations))
     private = partial(SymbolColumns, n_type=c.N_SECT | c.N_EXT | c.N_PEXT)
     weak = partial(private, n_sect=1, n_desc=c.N_WEAK_DEF)
-    stop = len(names) - (anchor is not None)
-    groups = [weak(names=names[: stop - kept], n_value=starts[: stop - kept])]
-    if kept:
-        retained = partial(private, n_sect=1, n_desc=c.N_WEAK_DEF | c.N_NO_DEAD_STRIP)
-        groups.append(retained(names=names[stop - kept : stop], n_value=starts[stop - kept : stop]))
-    if anchor is not None:
+    if anchor is None:
+        groups = [weak(names=names, n_value=starts)]
+    else:
+        groups = [weak(names=names[:-1], n_value=starts[:-1])]
         groups.append(SymbolColumns(names=names[-1:], n_type=c.N_SECT | c.N_EXT, n_sect=1, n_value=starts[-1:]))
     if slots:
         symbols, values = _columns(slots)

@@ -41,12 +41,7 @@ def structure(image: Image, name: str) -> Structure:
     stub = (c.N_SECT | c.N_EXT | c.N_PEXT, text.ordinal, c.N_WEAK_DEF)
     columns, anchor = (symbols.n_type, symbols.n_sect, symbols.n_desc), (c.N_SECT | c.N_EXT, text.ordinal, 0)
     anchors = stop > first and tuple(column[stop - 1] for column in columns) == anchor
-    kept = stop - anchors
-    while kept > first and symbols.n_desc[kept - 1] == c.N_WEAK_DEF | c.N_NO_DEAD_STRIP:
-        kept -= 1
-    stray = first_stray(columns, first, kept, stub)
-    if stray is None:
-        stray = first_stray(columns[:2], kept, stop - anchors, stub[:2])
+    stray = first_stray(columns, first, stop - anchors, stub)
     if stray is not None:
         raise VerificationRefusal(
             f"{name}: is not a stub object: {symbol_name(symbols, stray)} is not a weak private function in __text"
