@@ -48,8 +48,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "linkplan": (
             "every_image options gnu_options ld64_options driver_options library_file tokens response plan request "
-            "toolchain libraries relocatable edits decisions refusals own_folders link_files additions windows explain "
-            "map_option ."
+            "toolchain libraries relocatable edits decisions refusals own_folders link_files additions anchor windows "
+            "explain map_option ."
         ),
     },
     {

@@ -15,6 +15,7 @@ import pytest
 
 from stubgen import capture
 from stubgen.capture import Capture, links, newest_capture, output_of, read_captures, record
+from stubgen.capture.links import complete
 from stubgen.errors import MalformedInput, UnreadableInput
 
 ROOT = Path(__file__).parent.parent
@@ -561,7 +562,7 @@ def test_a_link_that_failed_is_not_taken_for_one_that_wrote(tmp_path: Path, stat
     (tmp_path / "app").write_text("")
     for number, ending in enumerate([0, status]):
         argv = ["cc", f"-DROUND={number}", "-o", "app"]
-        capture.complete(record(argv, tmp_path / "records", directory=str(tmp_path)), ending)
+        complete(record(argv, tmp_path / "records", directory=str(tmp_path)), ending)
     os.utime(tmp_path / "app", (time.time() + 60, time.time() + 60))
     assert newest_capture(tmp_path / "records", "app").argv[1] == f"-DROUND={1 - kept}"
 

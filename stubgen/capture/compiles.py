@@ -13,7 +13,7 @@ import os
 import sys
 
 from stubgen.capture.compile_words import compiled, is_rustc, tries
-from stubgen.capture.links import ENVIRONMENT, record
+from stubgen.capture.links import ENVIRONMENT, run_link
 from stubgen.capture.process import Wrapper
 from stubgen.capture.records import Kind, add_record, read_folder, read_record, text, timestamp, variable
 from stubgen.capture.words import links
@@ -179,12 +179,12 @@ def _record_and_become(argv: Sequence[str] | None) -> NoReturn:
     try:
         if folder:
             record_compile(command, folder)
-            if _links(command):
-                record(command, folder)
         elif compiled(command, os.getcwd()) is not None:
             WRAPPER.print_error("warning: STUBGEN_CAPTURE_DIR is not set, so this compile is not recorded")
     except Exception as error:  # recording must never break the user's build, whatever fails
         WRAPPER.print_error(f"warning: this compile is not recorded: {error}")
+    if folder and _links(command):
+        run_link(WRAPPER, command, folder)
     WRAPPER.become(command)
 
 

@@ -6,6 +6,8 @@ told what to do by its environment, because its arguments are the linker's::
     STUBGEN_CAPTURE_DIR    the folder for the records, as an absolute path: builds change folders
     STUBGEN_REAL_LINKER    the linker that it stands in front of, as a path, a name on PATH, or a command with
                            arguments (``zig cc -target aarch64-linux-musl``)
+    STUBGEN_EXPORT_ANCHOR  a symbol, such as ``main``, that programs shall export; a link that fails with what was added
+                           for it is done again without
 
 It writes one JSON file a link, copies the response files, which are temporary, runs the real linker, ends as that did,
 and has added to the record how it ended and which build it wrote. Nothing that goes wrong with recording stops the
@@ -33,12 +35,13 @@ from stubgen.capture.words import copy_response_files, links, output_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import Any, NoReturn
 
     from stubgen.image.identity import HostIdentity
     from stubgen.linkplan import CapturedCommand
+    from stubgen.linkplan.anchor import Exporting
 
 ENVIRONMENT = (
     "PATH",
@@ -77,7 +80,18 @@ WRAPPER = Wrapper("hotpatch-stubgen-linker", "linker", "STUBGEN_REAL_LINKER must
 class Capture:
     """One recorded link."""
 
-    __slots__ = ("argv", "directory", "environment", "identity", "output", "path", "response_files", "status", "time")
+    __slots__ = (
+        "added",
+        "argv",
+        "directory",
+        "environment",
+        "identity",
+        "output",
+        "path",
+        "response_files",
+        "status",
+        "time",
+    )
 
     argv: list[str]
     """The real linker's command, program first."""
@@ -97,6 +111,8 @@ class Capture:
     """How the linker ended, as :mod:`subprocess` says it; None where it has not, or an older version recorded it."""
     identity: HostIdentity | None
     """Which build it wrote; None where that is not known."""
+    added: tuple[str, ...]
+    """What was appended to the command for the host's sake."""
 
     def __init__(
         self,
@@ -109,6 +125,7 @@ class Capture:
         path: Path | None = None,
         status: int | None = None,
         identity: HostIdentity | None = None,
+        added: Sequence[str] = (),
     ) -> None:
         """Keep what is given.
 
@@ -130,6 +147,7 @@ class Capture:
         self.path = None if path is None else PathType(check.path("path", path))
         self.status = check.optional(check.number, "status", status)
         self.identity = identity
+        self.added = check.listed("added", added, "word", check.word)
 
     def files(self) -> list[Path]:
         """The files that it consists of."""
@@ -139,7 +157,7 @@ class Capture:
         """What a link plan is made from."""
         from stubgen.linkplan import CapturedCommand
 
-        return CapturedCommand(self.argv, self.directory, self.response_files, self.environment)
+        return CapturedCommand(self.argv, self.directory, self.response_files, self.environment, self.added)
 
     @classmethod
     def load(cls, path: str | Path) -> Capture:
@@ -169,6 +187,7 @@ class Capture:
             path=file,
             status=_status(record.get("status")),
             identity=_identity(record.get("identity")),
+            added=[text(word) for word in record.get("added", ())],
         )
 
 
@@ -300,8 +319,9 @@ def record(
     *,
     directory: str | None = None,
     environment: Mapping[str, str] | None = None,
+    exporting: Exporting | None = None,
 ) -> str:
-    """Write the record of the link *argv*; the path of its file.
+    """Write the record of the link *argv*, and of what is appended to it for *exporting* the anchor; its file's path.
 
     The file appears at once and whole, under a name that no other link of the build has, or not at all. Of the
     records of one output the newest :data:`KEPT` stay.
@@ -314,10 +334,11 @@ def record(
     folder = os.fspath(capture_directory)
     output = output_of(argv, here)
     document: dict[str, object] = {
-        "argv": list(argv),
+        "argv": [*argv, *(exporting.words if exporting else ())],
         "directory": here,
         "environment": {key: variables[key] for key in ENVIRONMENT if key in variables},
         "output": output,
+        **({"added": exporting.words, "not_exported": exporting.reason or None} if exporting else {}),
     }
 
     def copies(stem: str) -> dict[str, object]:
@@ -343,20 +364,59 @@ def _record_and_become(argv: Sequence[str] | None) -> NoReturn:
         WRAPPER.become(full)  # as CC, this executable compiles as well
     if not folder:
         WRAPPER.print_error("warning: STUBGEN_CAPTURE_DIR is not set, so this link is not recorded")
-    path = warn_if_unrecorded(full, folder) if folder else None
-    if path is None or os.name != "posix":
-        WRAPPER.become(full)
-    WRAPPER.attend(full, lambda status: complete(path, status))
+    run_link(WRAPPER, full, folder)
 
 
-def complete(path: str, status: int) -> None:
-    """Add to the record at *path* how its link ended, *status*, and which build it wrote."""
+def run_link(wrapper: Wrapper, argv: Sequence[str], folder: str) -> NoReturn:
+    """Record the link *argv* in *folder*, if one is given, run it, and end as it ended."""
+    anchor = os.environ.get("STUBGEN_EXPORT_ANCHOR", "") if os.name == "posix" else ""
+    exporting = exporting_anchor(argv, anchor)
+    path = warn_if_unrecorded(argv, folder, exporting) if folder else None
+    if os.name != "posix" or (path is None and exporting is None):
+        wrapper.become(argv)
+    wrapper.end_like(finish(argv, exporting, path, wrapper.attend))
+
+
+def exporting_anchor(argv: Sequence[str], anchor: str) -> Exporting | None:
+    """What to append to the link *argv* so that the program exports *anchor*; None where nobody knows."""
+    if not anchor:
+        return None
+    try:
+        from stubgen.linkplan.anchor import export_anchor
+        from stubgen.linkplan.request import CapturedCommand
+
+        return export_anchor(CapturedCommand(argv, os.getcwd()), anchor)
+    except Exception as error:  # nothing must break the user's build
+        WRAPPER.print_error(f"warning: {anchor} is not exported for a runtime: {error}")
+        return None
+
+
+def finish(
+    argv: Sequence[str], exporting: Exporting | None, path: str | None, run: Callable[[Sequence[str]], int]
+) -> int:
+    """*run* the link *argv* with what *exporting* appends, once more without if that fails, and complete its record.
+
+    Returns its status.
+    """
+    added = exporting.words if exporting else ()
+    status, more = run([*argv, *added]), {}
+    if status > 0 and added:
+        WRAPPER.print_error(f"warning: the link fails with {' '.join(added)}, and is done again without")
+        status = run(argv)
+        more = {"argv": list(argv), "added": [], "not_exported": f"the linker fails with {' '.join(added)}"}
+    if path is not None:
+        complete(path, status, more)
+    return status
+
+
+def complete(path: str, status: int, changed: Mapping[str, object] | None = None) -> None:
+    """Add to the record at *path* how its link ended, *status*, which build it wrote, and what else *changed*."""
     import json
 
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             document = json.load(file)
-        more: dict[str, object] = {"status": status}
+        more: dict[str, object] = {**(changed or {}), "status": status}
         if not status and document["output"]:
             from stubgen.capture.outputs import identity_of_file
 
@@ -367,10 +427,10 @@ def complete(path: str, status: int) -> None:
         WRAPPER.print_error(f"warning: what this link wrote is not recorded: {error}")
 
 
-def warn_if_unrecorded(argv: Sequence[str], folder: str | Path) -> str | None:
+def warn_if_unrecorded(argv: Sequence[str], folder: str | Path, exporting: Exporting | None = None) -> str | None:
     """:func:`record`, except that a failure becomes a warning; the path of the record, if there is one."""
     try:
-        return record(argv, folder)
+        return record(argv, folder, exporting=exporting)
     except Exception as error:  # recording must never break the user's build, whatever fails
         WRAPPER.print_error(f"warning: this link is not recorded: {error}")
         return None

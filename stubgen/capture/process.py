@@ -65,20 +65,22 @@ class Wrapper:
         except OSError as error:
             self.exit_with_error(f"{program}: cannot be run: {error.strerror}")
 
-    def attend(self, argv: Sequence[str], then: Callable[[int], None]) -> NoReturn:
-        """Run the command *argv* on this process's streams, call *then* with its status, and end as it ended.
+    def attend(self, argv: Sequence[str]) -> int:
+        """Run the command *argv* on this process's streams; its status.
 
-        The status is as :mod:`subprocess` has it: the number of the signal that ended it, negated. Signals that reach
-        this process alone are passed on, so a build that ends its linker ends it.
+        That is as :mod:`subprocess` has it: the number of the signal that ended it, negated. Signals that reach this
+        process alone are passed on, so a build that ends its linker ends it.
 
         Ends the process with 4 as :meth:`become` does.
         """
         program, environment = self._prepared(argv)
         try:
-            status = os.waitstatus_to_exitcode(_wait_for(program, argv, environment))
+            return os.waitstatus_to_exitcode(_wait_for(program, argv, environment))
         except OSError as error:
             self.exit_with_error(f"{program}: cannot be run: {error.strerror}")
-        then(status)
+
+    def end_like(self, status: int) -> NoReturn:
+        """End the process as the one ended whose status that is."""
         if status < 0:
             _end_by(-status)
         os._exit(status)  # nothing of ours is buffered, and closed streams are the build's business

@@ -32,6 +32,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
             "time": capture.time,
             "arguments": len(capture.argv),
             "status": capture.status,
+            "added": list(capture.added),
             "identity": host_document(capture.identity) if capture.identity else None,
             "linker": capture.argv[0] if capture.argv else "",
         }

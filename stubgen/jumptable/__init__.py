@@ -128,7 +128,8 @@ def _host_anchor(host: Host, anchor: str) -> int:
     if found is None:
         raise PatchRefusal(
             f"{host.path}: does not export {anchor}, by which a runtime sees where the program was loaded; "
-            f"link it with {EXPORTING[host.image.format]}{anchor}"
+            f"link it with {EXPORTING[host.image.format]}{anchor}, or have its link captured with "
+            f"STUBGEN_EXPORT_ANCHOR={anchor}, which adds that"
         )
     return found
 

@@ -14,7 +14,7 @@ from typing import Unpack
 
 from stubgen.common.arguments import check_keywords, instance
 from stubgen.linkplan.additions import additions, kept_options, with_additions
-from stubgen.linkplan.decisions import decide_all, make_context
+from stubgen.linkplan.decisions import decide_all, make_context, without_added
 from stubgen.linkplan.edits import edits_of, make_plan
 from stubgen.linkplan.libraries import libraries_in, named_objects
 from stubgen.linkplan.options import Role
@@ -62,6 +62,7 @@ def build_link_plan(argv: Sequence[str], **wishes: Unpack[PlanWishes]) -> LinkPl
         directory=wishes.pop("directory", None),
         response_files=wishes.pop("response_files", None),
         environment=wishes.pop("environment", None),
+        added=wishes.pop("added", ()),
     )
     patch: PatchWishes = wishes  # what is left
     return plan_link(captured, PatchRequest(**patch))
@@ -91,7 +92,7 @@ def _plan_unix(line: CommandLine, request: PatchRequest) -> LinkPlan:
     tokens = _tokens(line)
     context = make_context(tokens, line, request)
     refuse_other_links(tokens, context)
-    verdicts = decide_all(tokens.items, context)
+    verdicts = without_added(tokens, decide_all(tokens.items, context), line.captured.added)
     kept = kept_options(tokens, verdicts)
     added = additions(context, kept)
     edits = with_additions(edits_of(tokens, verdicts, line), added, context)

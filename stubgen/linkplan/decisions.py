@@ -206,6 +206,7 @@ EVERY_IMAGES = {row: Verdict(True, f"every image has its own: {row.why}") for ro
 EXECUTABLE_START_UP = Verdict(False, "an executable's start-up code", (Role.START_UP,))
 SAME_BUILD = Verdict(False, "would give the patch the host's build id")
 WRAPPED = Verdict(True, "what the patch calls goes where the host's calls went")
+ADDED_BY_CAPTURE = Verdict(False, "the capture added it, for the host to export its anchor", (Role.EXPORT,))
 ALSO_EXPORTED = Verdict(True, "exported as asked for")
 NOT_EXPORTED = Verdict(
     False, "exports a name of the host's; what the patch exports is asked for by name", (Role.EXPORT,)
@@ -243,6 +244,18 @@ def decide_all(items: Sequence[Item], context: Context) -> list[Verdict]:
                 by_option[id(option)] = verdict
         verdicts.append(verdict)
     return verdicts
+
+
+def without_added(tokens: Tokens, verdicts: Sequence[Verdict], added: Sequence[str]) -> list[Verdict]:
+    """*verdicts*, but that what the capture appended to the command goes: the arguments *added*, at its end."""
+    count = len(tokens.arguments)
+    if not added or tuple(tokens.arguments[count - len(added) :]) != tuple(added):
+        return list(verdicts)
+    first = tokens.first_word[count - len(added)]
+    return [
+        ADDED_BY_CAPTURE if item.words[0] >= first else verdict
+        for item, verdict in zip(tokens.items, verdicts, strict=True)
+    ]
 
 
 def _decide(item: Item, context: Context) -> Verdict:

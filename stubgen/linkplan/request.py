@@ -63,6 +63,7 @@ class PlanWishes(PatchWishes, total=False):
     """As in :class:`CapturedCommand`, and so are the others."""
     response_files: Mapping[str, StrPath] | None
     environment: Mapping[str, str] | None
+    added: Sequence[str]
 
 
 class _PatchRequest(NamedTuple):
@@ -136,6 +137,7 @@ class _CapturedCommand(NamedTuple):
     directory: str | None
     response_files: Mapping[str, str]
     environment: Mapping[str, str] | None
+    added: tuple[str, ...]
 
 
 class CapturedCommand(_CapturedCommand):
@@ -148,6 +150,7 @@ class CapturedCommand(_CapturedCommand):
         response_files: name after the ``@`` -> a copy that the capture kept.
         environment: what it ran in; None: this process's. An Apple command without an SDK gets the one that
             ``xcrun`` names, unless ``SDKROOT`` does.
+        added: what the capture appended to *argv* for the host's sake, which the patch's link goes without.
 
     Raises:
         UsageError: one of them is not what it must be.
@@ -161,6 +164,7 @@ class CapturedCommand(_CapturedCommand):
         directory: StrPath | None = None,
         response_files: Mapping[str, StrPath] | None = None,
         environment: Mapping[str, str] | None = None,
+        added: Sequence[str] = (),
     ) -> Self:
         """Check the arguments."""
         return super().__new__(
@@ -169,4 +173,5 @@ class CapturedCommand(_CapturedCommand):
             directory=optional(path, "directory", directory),
             response_files=mapping("response_files", {} if response_files is None else response_files, "paths", path),
             environment=None if environment is None else mapping("environment", environment, "texts", word),
+            added=listed("added", added, "word", word),
         )

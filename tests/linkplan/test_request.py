@@ -131,7 +131,7 @@ def test_a_record_is_a_captured_command(tmp_path: Path) -> None:
     copied.write_text("x.o -lkept")
     record = Capture(["gcc", "@gone.rsp"], tmp_path, {"PATH": "/bin"}, response_files={"gone.rsp": copied})
     captured = record.command()
-    assert captured == (("gcc", "@gone.rsp"), str(tmp_path), {"gone.rsp": str(copied)}, {"PATH": "/bin"})
+    assert captured == (("gcc", "@gone.rsp"), str(tmp_path), {"gone.rsp": str(copied)}, {"PATH": "/bin"}, ())
     plan = plan_link(captured, PatchRequest(objects=["p.o"], output="p.so", os="linux"))
     assert "-lkept" in plan.args
     assert plan.directory == str(tmp_path)
