@@ -40,13 +40,12 @@ class Example:
         self.folder = folder / name
         self.captured = str(self.folder / "captured")
         self.environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-        self._patches = 0
         for part in (name, runtime):
             shutil.copytree(EXAMPLES / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "target"))
 
     def export(self, **variables: str) -> None:
         """Environment variables for every later command."""
-        self._say(f"$ export {' '.join(f'{name}={shlex.quote(value)}' for name, value in variables.items())}")
+        say(f"$ export {' '.join(f'{name}={self._quote(value)}' for name, value in variables.items())}")
         self.environment |= variables
 
     def run(self, *command: str) -> None:
@@ -55,7 +54,7 @@ class Example:
         Raises:
             SystemExit: its status is not 0.
         """
-        self._say(f"$ {shlex.join(command)}")
+        say(f"$ {' '.join(map(self._quote, command))}")
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -65,7 +64,7 @@ class Example:
             text=True,
             check=False,
         )
-        self._say(done.stdout.rstrip("\n"))
+        say(done.stdout.rstrip("\n").replace(str(self.folder), "$PWD"))
         if done.returncode:
             raise SystemExit(f"{command[0]} ended with status {done.returncode}")
 
@@ -89,26 +88,31 @@ class Example:
 
     def patch(self, running: Running, host: str, table_format: str, *changed: str) -> None:
         """Patch the running program with what *changed*, its source files; *host* is its file."""
-        self._patches += 1
-        table, library = self.folder / f"table-{self._patches}.json", f"patch-{self._patches}.so"
+        loaded = ("--loaded", running.patched) if running.patched else ()
+        running.generation += 1
         self.run(
             *("hotpatch-stubgen", "patch", "--captured", self.captured, "--host", host, "--keep-state"),
-            *("--aslr-reference", running.runtime.anchor()),
-            *("--jump-table", table.name, "--table-format", table_format, "--lib", str(self.folder / library)),
+            *("--session", "session", "--aslr-reference", running.runtime.anchor(), *loaded),
+            *("--jump-table", "table-{generation}.json", "--table-format", table_format),
             *(word for file in changed for word in ("--changed", file)),
-            *("-o", library),
+            *("-o", str(self.folder / "patch-{generation}.so")),
         )
-        say(f"the patch is at {running.runtime.take(table.read_bytes())}")
+        table = self.folder / f"table-{running.generation}.json"
+        running.patched = running.runtime.take(table.read_bytes())
+        say(f"the patch is at {running.patched}")
 
-    def _say(self, text: str) -> None:
-        """Print *text*, with a shell's name for the folder."""
-        say(text.replace(str(self.folder), "$PWD"))
+    def _quote(self, word: str) -> str:
+        """A word of a shell's command line, with the shell's name for the folder."""
+        short = word.replace(str(self.folder), "$PWD")
+        return shlex.quote(word) if short == word else f'"{short}"'
 
 
 class Running:
     """A program with a reference runtime, which answers each line with a line."""
 
     def __init__(self, program: Path, environment: Mapping[str, str]) -> None:
+        self.generation = 0  # number of patches that it took
+        self.patched = ""  # where it has the newest one's anchor
         self._folder = tempfile.TemporaryDirectory(prefix="hot-")  # a socket's path has 107 bytes at most
         self.runtime = Runtime(str(Path(self._folder.name, "socket")))
         command = [*EMULATOR, str(program)]

@@ -25,10 +25,10 @@ def main() -> None:
             shop.patch(running, HOST, "subsecond", "cart/src/lib.rs")
             running.ask("apple tea")
             shop.edit("tax/src/lib.rs", ("cents / 5", "cents / 10"))
-            shop.patch(running, HOST, "subsecond", "cart/src/lib.rs", "tax/src/lib.rs")
+            shop.patch(running, HOST, "subsecond", "tax/src/lib.rs")
             running.ask("apple tea")
             shop.edit("shop/src/main.rs", ("sorry, {reason}", "{reason}; there is tea"))
-            shop.patch(running, HOST, "subsecond", "cart/src/lib.rs", "tax/src/lib.rs", "shop/src/main.rs")
+            shop.patch(running, HOST, "subsecond", "shop/src/main.rs")
             running.ask("cake")
             running.ask("apple tea")
 

@@ -41,7 +41,7 @@ def main() -> None:
                 ("{ return word; }", SMALL),
                 ("#include <sstream>", "#include <cctype>\n#include <sstream>"),
             )
-            words.patch(running, "build/words", "pairs", "report.cpp", "counter.cpp")
+            words.patch(running, "build/words", "pairs", "counter.cpp")
             running.ask("The end")
 
 

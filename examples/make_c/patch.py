@@ -16,7 +16,7 @@ def main() -> None:
             till.patch(running, "till", "pairs", "price.c")
             running.ask("apples 3")
             till.edit("receipt.c", ('"%d: %d %s', '"receipt %d: %d %s'))
-            till.patch(running, "till", "pairs", "price.c", "receipt.c")
+            till.patch(running, "till", "pairs", "receipt.c")
             running.ask("apples 3")
             running.ask("tea 1")
 

@@ -31,7 +31,7 @@ def main() -> None:
                     '  if (!strcmp(word, "it")) word = "ans";\n  *value = strcmp(word, "ans")',
                 ),
             )
-            calculator.patch(running, "build/calculator", "pairs", "operators.c", "evaluate.c")
+            calculator.patch(running, "build/calculator", "pairs", "evaluate.c")
             running.ask("it / 3")
 
 

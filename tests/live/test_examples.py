@@ -12,14 +12,17 @@ import pytest
 from live.live import CAPTURE
 from tools import need, run, rustc
 
+from examples.driver import NATIVE
+
 ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "examples" / "runtime_c"
+README = ROOT / "examples" / "README.md"
 RUST = ROOT / "examples" / "runtime_rust"
 GCC = "aarch64-linux-gnu-gcc"
 
 
-def told(example: str, folder: Path, **environment: str) -> list[tuple[str, str]]:
-    """What the program of an example was asked in all, and what it answered."""
+def transcript(example: str, folder: Path, **environment: str) -> str:
+    """What an example prints."""
     need("qemu-aarch64", GCC)
     if not CAPTURE.exists():
         pytest.skip("hotpatch-stubgen is not installed beside this Python (pip install -e .)")
@@ -33,18 +36,37 @@ def told(example: str, folder: Path, **environment: str) -> list[tuple[str, str]
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(r"^the patch is at 0x", done.stdout, re.MULTILINE)) == done.stdout.count(" is edited:")
-    return re.findall(r"^(.*)  =>  (.*)$", done.stdout, re.MULTILINE)
+    return done.stdout
+
+
+def told(example: str, folder: Path, **environment: str) -> list[tuple[str, str]]:
+    """What the program of an example was asked in all, and what it answered."""
+    return answers(transcript(example, folder, **environment))
+
+
+def answers(text: str) -> list[tuple[str, str]]:
+    """What a transcript says of the program's own words."""
+    return re.findall(r"^(.*)  =>  (.*)$", text, re.MULTILINE)
+
+
+def without_numbers(text: str) -> str:
+    """A transcript without what differs from one compiler and linker to the next."""
+    return re.sub(r"0x[0-9a-f]+|\d+ bytes|\d+ stubs?", "#", text)
 
 
 def test_make(tmp_path: Path) -> None:
-    """C with plain make: both edits show, and the receipts and the money go on."""
+    """C with plain make: both edits show, receipts and money go on, and examples/README.md shows what is printed."""
     need("make")
-    assert told("make_c", tmp_path) == [
+    text = transcript("make_c", tmp_path)
+    assert answers(text) == [
         ("apples 3", "1: 3 apples, 0.90; taken 0.90"),
         ("apples 3", "2: 3 apples, 0.60; taken 1.50"),
         ("apples 3", "receipt 3: 3 apples, 0.60; taken 2.10"),
         ("tea 1", "receipt 4: 1 tea, 4.50; taken 6.60"),
     ]
+    shown = max(re.findall(r"```console\n(.*?)```", README.read_text(), re.DOTALL), key=len)
+    checks = re.compile(r"^  ok .*\n", re.MULTILINE)
+    assert NATIVE or without_numbers(shown) == without_numbers(checks.sub("", text))
 
 
 def test_meson(tmp_path: Path) -> None:
