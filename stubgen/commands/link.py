@@ -190,7 +190,8 @@ def _linked(
     from stubgen.generations.linking import begin_generation, refuse_known_path, stage_generation
 
     objects, output, reference = arguments.objects, arguments.output, arguments.aslr_reference
-    begun = begin_generation(outputs, session, builder, objects, reference, options)
+    kept = getattr(arguments, "kept_objects", {})  # of patch, which compiles them into a folder that is gone then
+    begun = begin_generation(outputs, session, builder, objects, reference, options, kept)
     named = with_names(arguments, str(begun.number))
     refuse_known_path(begun, named.output, named.lib)
     _keep_apart(named, [*captured.files(), *_files_of(begun)])
@@ -200,7 +201,7 @@ def _linked(
 
 def _files_of(begun: Begun) -> list[str]:
     """What an output must not overwrite: patches that the process has, and objects that are linked again."""
-    return [*(patch.patch for patch in begun.holding), *begun.relinked]
+    return [*(patch.patch for patch in begun.holding), *(unit.path for unit in begun.relinked)]
 
 
 def _table_options(arguments: argparse.Namespace) -> TableOptions | None:

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from stubgen.commands import Outcome, link
 from stubgen.commands.recompile import add_compile_options, recompiled_documents, recompiled_lines
+from stubgen.commands.sessions import with_names
 from stubgen.common.cancellation import tidy_at_signals
 from stubgen.terminal.sheet import Text, blocks_of
 
 if TYPE_CHECKING:
+    from stubgen.compileplan.recompile import Recompiled
+    from stubgen.generations.relinking import KeptObject
     from stubgen.session import Session
 
 
@@ -21,7 +24,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
         "--changed", action="append", default=[], required=True, metavar="FILE", help="a file that changed; repeat it"
     )
     add_compile_options(parser)
-    parser.add_argument("--objects", dest="objects_dir", metavar="DIR", help="keep the objects there")
+    parser.add_argument("--objects", dest="objects_dir", metavar="DIR", help="keep the objects there; {generation}")
 
 
 def execute(arguments: argparse.Namespace, session: Session | None = None) -> Outcome:
@@ -39,12 +42,27 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         ) as made,
     ):
         arguments.objects = made.objects
+        arguments.kept_objects = _kept_objects(made, arguments.objects_dir)
         outcome = link.execute(arguments, session)
         kept = made
         if arguments.objects_dir is not None and outcome.outputs is not None:
             with outcome.outputs:
-                kept = stage_objects(made, arguments.objects_dir, outcome.outputs)
+                folder = with_names(arguments, str(outcome.document.get("generation", ""))).objects_dir
+                kept = stage_objects(made, folder, outcome.outputs)
     document = {**outcome.document, "recompiled": recompiled_documents(kept)}
     text = [Text("\n".join(recompiled_lines(kept))), *blocks_of(outcome.text)]
     complaint = "\n".join(part for part in (kept.messages.strip(), outcome.complaint) if part)
     return outcome._replace(document=document, text=text, complaint=complaint)
+
+
+def _kept_objects(made: Recompiled, folder: str | None) -> dict[str, KeptObject]:
+    """Object -> where it will be, and what it was compiled from, for patches that link it again."""
+    from stubgen.compileplan.recompile import kept_objects
+    from stubgen.generations.relinking import KeptObject
+
+    after = made if folder is None else kept_objects(made, folder)
+    return {
+        path: KeptObject("" if folder is None else place, f"{unit.name} in {unit.directory}")
+        for unit, there in zip(made.units, after.units, strict=True)
+        for path, place in zip(unit.objects, there.objects, strict=True)
+    }

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stubgen.generations.linking import LinkedGeneration
     from stubgen.generations.opening import SessionOptions
 
-NAMES = ("output", "lib", "jump_table", "stub", "map", "override_map", "report", "bound_dir")
+NAMES = ("output", "lib", "jump_table", "stub", "map", "override_map", "report", "bound_dir", "objects_dir")
 """Options whose values may have placeholders."""
 EARLY = {DIGEST: "0" * DIGITS}
 """What stands for a placeholder until it is known."""

@@ -124,18 +124,26 @@ def recompiled(
 
 def stage_objects(made: Recompiled, output: StrPath, outputs: Outputs) -> Recompiled:
     """Let the objects *made* be among the *outputs*, in the folder *output*; what is there then."""
+    kept = kept_objects(made, output)
+    outputs.add_folder(output)
+    for unit, after in zip(made.units, kept.units, strict=True):
+        for each, place in zip(unit.objects, after.objects, strict=True):
+            outputs.add(place, bytes(read_input(each)))
+    return kept
+
+
+def kept_objects(made: Recompiled, output: StrPath) -> Recompiled:
+    """What *made* is once its objects are in the folder *output*."""
     folder = path("output", output)
-    outputs.add_folder(folder)
     taken: set[str] = set()
-    units = []
-    for unit in made.units:
-        objects = []
-        for each in unit.objects:
-            name = _free_name(os.path.basename(each), taken)
-            objects.append(os.path.join(folder, name))
-            outputs.add(objects[-1], bytes(read_input(each)))
-        units.append(unit._replace(objects=tuple(objects)))
-    return Recompiled(tuple(units))
+    return Recompiled(
+        tuple(
+            unit._replace(
+                objects=tuple(os.path.join(folder, _free_name(os.path.basename(each), taken)) for each in unit.objects)
+            )
+            for unit in made.units
+        )
+    )
 
 
 def _free_name(name: str, taken: set[str]) -> str:

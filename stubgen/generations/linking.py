@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Unpack
 
 from stubgen.build import StubBuilder
@@ -13,8 +13,9 @@ from stubgen.common.files import Outputs
 from stubgen.common.placeholders import DIGEST, DIGITS, GENERATION, expand
 from stubgen.common.row import Row
 from stubgen.errors import PatchRefusal, UsageError
-from stubgen.generations.opening import Begun, SessionOptions, begin, digest_of, now, stage_session
+from stubgen.generations.opening import Begun, SessionOptions, begin, now, stage_session
 from stubgen.generations.redirections import Target, Targets, keys, register, runtime_address, targets_after, targets_of
+from stubgen.generations.relinking import KeptObject
 from stubgen.generations.state import Fate, Generation, PatchSession, Place, Unit
 from stubgen.host.slide import slide_from_anchor
 from stubgen.image.opening import open_image
@@ -45,8 +46,11 @@ def begin_generation(
     objects: Sequence[StrPath],
     aslr_reference: int | None,
     options: Options,
+    kept: Mapping[str, KeptObject] | None = None,
 ) -> Begun:
     """Open the session for a patch of *objects*; what :func:`stage_generation` takes.
+
+    *kept* says of some of them where they will be later.
 
     Raises:
         UsageError: the options say what the session knows better.
@@ -62,7 +66,7 @@ def begin_generation(
     given = path_list("objects", objects)
     pid = optional(number, "pid", wanted.pid)
     checked = wanted._replace(loaded=optional(number, "loaded", wanted.loaded), pid=pid)
-    return begin(outputs, checked, builder.host, slide, given, keep_state=read.keep_state)
+    return begin(outputs, checked, builder.host, slide, given, kept=kept or {}, keep_state=read.keep_state)
 
 
 def stage_generation(
@@ -104,7 +108,7 @@ def stage_generation(
         outputs,
         builder,
         captured,
-        [*objects, *begun.relinked],
+        [*objects, *(unit.path for unit in begun.relinked)],
         output,
         aslr_reference,
         bti=bti,
@@ -134,9 +138,8 @@ def stage_generation(
     # Asked anew: functions have other numbers where two turned out to be one.
     before = {} if session.relink_earlier else targets_after(session, begun.number)
     complete = complete_table(begun, session, {**before, **own}, linked, table)
-    units = [Unit(os.path.realpath(path), digest_of(os.fspath(path))) for path in [*objects, *begun.relinked]]
     variables = _own_variables(linked)
-    generation = new_generation(begun, linked, table, captured, units, registered.places, variables)
+    generation = new_generation(begun, linked, table, captured, begun.units, registered.places, variables)
     afresh = set(variables) & {name for each in begun.session.generations for name in each.variables}
     led_before = {function for function, target in begun.targets.items() if target.generation}
     lost = led_before - own.keys() if session.relink_earlier else ()
@@ -146,7 +149,7 @@ def stage_generation(
         with_table(linked, complete),
         session,
         begun.number,
-        begun.relinked,
+        tuple(unit.path for unit in begun.relinked),
         tuple(sorted(afresh)) if begun.session.relink_earlier else (),
         tuple(sorted(begun.session.functions[function].name for function in lost)),
     )

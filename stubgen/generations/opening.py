@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
 from stubgen.common.arguments import StrPath
@@ -14,13 +13,14 @@ from stubgen.common.row import Row
 from stubgen.errors import AnchorRefusal, BuildIdRefusal, InputError, PatchRefusal, UsageError
 from stubgen.generations.lock import lock_session
 from stubgen.generations.redirections import Targets, holding, runtime_address, targets_after
-from stubgen.generations.relinking import objects_to_relink
+from stubgen.generations.relinking import KeptObject, digest_of, relinked_units, units_of
 from stubgen.generations.state import (
     Fate,
     Generation,
     PatchSession,
     SessionAnchor,
     SessionHost,
+    Unit,
     encode_session,
     read_session,
 )
@@ -51,7 +51,8 @@ class Begun(Row):
     targets: Targets  # where callers are led now
     holding: tuple[Generation, ...]  # which count as earlier patches
     previous: tuple[PreviousPatch, ...]  # the same for the builder
-    relinked: tuple[str, ...]  # objects of earlier generations, to be linked again
+    units: tuple[Unit, ...]  # the patch's objects, and those of earlier generations that are linked again
+    relinked: tuple[Unit, ...]  # the latter alone
 
     @property
     def forwarded(self) -> list[int]:
@@ -64,7 +65,14 @@ class Begun(Row):
 
 
 def begin(
-    outputs: Outputs, wanted: SessionOptions, host: Host, slide: Slide, objects: Sequence[str], *, keep_state: bool
+    outputs: Outputs,
+    wanted: SessionOptions,
+    host: Host,
+    slide: Slide,
+    objects: Sequence[str],
+    *,
+    kept: Mapping[str, KeptObject],
+    keep_state: bool,
 ) -> Begun:
     """Open the session, or begin one, until *outputs* are in their places.
 
@@ -74,6 +82,7 @@ def begin(
         host: the program.
         slide: by its anchor.
         objects: of the patch to come.
+        kept: where some of them will be later.
         keep_state: whether the host's variables are used from now on; what a session once does it goes on with.
 
     Raises:
@@ -108,12 +117,13 @@ def begin(
     number = len(session.generations) + 1
     targets = targets_after(session, number)
     if session.relink_earlier:
-        return Begun(path, session, number, targets, (), (), objects_to_relink(session, objects))
+        units, relinked = relinked_units(session, objects, kept, number)
+        return Begun(path, session, number, targets, (), (), (*units, *relinked), relinked)
     earlier = tuple(holding(session))
     for generation in earlier:
         refuse_changed(generation)
     previous = [PreviousPatch(each.patch, each.first_address + (each.slide or 0)) for each in earlier]
-    return Begun(path, session, number, targets, earlier, tuple(previous), ())
+    return Begun(path, session, number, targets, earlier, tuple(previous), units_of(objects, kept, number), ())
 
 
 def stage_session(outputs: Outputs, path: str, session: PatchSession) -> None:
@@ -124,15 +134,6 @@ def stage_session(outputs: Outputs, path: str, session: PatchSession) -> None:
 def _told_by(host: Host) -> SessionHost:
     identity = host.identity
     return SessionHost(os.path.abspath(host.path), f"{identity.kind_name or 'unknown build'} {identity.value.hex()}")
-
-
-def digest_of(path: str) -> str:
-    """SHA-256 of a file, hexadecimal.
-
-    Raises:
-        UnreadableInput: it cannot be read.
-    """
-    return hashlib.sha256(read_input(path)).hexdigest()
 
 
 def _refuse_another(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from stubgen.common.files import read_input
-from stubgen.errors import InputError, PatchRefusal
+from stubgen.common.placeholders import GENERATION, expand
+from stubgen.common.row import Row
+from stubgen.errors import InputError, PatchRefusal, UsageError
 from stubgen.generations.redirections import counted
 from stubgen.generations.state import Generation, PatchSession, Unit
 from stubgen.image import Image
@@ -15,48 +17,106 @@ from stubgen.origin.account import symbols_of
 from stubgen.resolve.needed import open_objects
 
 
-def units_after(session: PatchSession, number: int) -> dict[str, tuple[Unit, Generation]]:
-    """Path -> the newest object there that counts once generation *number* is applied, and its generation."""
-    found: dict[str, tuple[Unit, Generation]] = {}
+class KeptObject(Row):
+    """Where an object will be after the link, which reads it elsewhere."""
+
+    path: str  # may have {generation} in it; empty: nowhere
+    unit: str  # what it was compiled from, which tells an object from others better than its path
+
+
+def units_of(objects: Sequence[str], kept: Mapping[str, KeptObject], number: int) -> tuple[Unit, ...]:
+    """The *objects* of generation *number*, for the session; *kept* says of some where they will be.
+
+    Raises:
+        UnreadableInput: one cannot be read.
+    """
+    units = []
+    for path in objects:
+        real = os.path.realpath(path)
+        place = kept.get(path, KeptObject(real, real))
+        there = os.path.realpath(expand(place.path, {GENERATION: str(number)})) if place.path else ""
+        units.append(Unit(there, digest_of(path), place.unit))
+    return tuple(units)
+
+
+def digest_of(path: str) -> str:
+    """SHA-256 of a file, hexadecimal.
+
+    Raises:
+        UnreadableInput: it cannot be read.
+    """
+    return hashlib.sha256(read_input(path)).hexdigest()
+
+
+def relinked_units(
+    session: PatchSession, objects: Sequence[str], kept: Mapping[str, KeptObject], number: int
+) -> tuple[tuple[Unit, ...], tuple[Unit, ...]]:
+    """The given *objects* of generation *number*, and those of earlier ones that still hold beside them.
+
+    An object takes the place of those of its unit, and of one from a source file of the same name that defines
+    something for other files that it defines too.
+
+    Raises:
+        UsageError: an object will not be there for the next patch, or in the place of another unit's.
+        PatchRefusal: an object has changed since it was linked, or is gone.
+    """
+    given = units_of(objects, kept, number)
+    names = {unit.name for unit in given}
+    held = [
+        (unit, generation)
+        for of_unit in units_after(session, len(session.generations)).values()
+        for unit, generation in of_unit
+        if unit.name not in names
+    ]
+    new = [image for path in objects for image in _images(path)] if held else []
+    again = []
+    for unit, generation in held:
+        _refuse_changed(unit, generation)
+        if not any(_takes_place_of(image, old) for old in _images(unit.path) for image in new):
+            again.append(unit)
+    places = {unit.path: unit.name for unit in again}
+    for unit in given:
+        if not unit.path:
+            raise UsageError(
+                f"{unit.name}: its object is linked into the next patch as well: keep it, with --objects DIR"
+            )
+        if unit.path in places:
+            raise UsageError(
+                f"{unit.path}: is the object of {places[unit.path]}, which is linked again: keep those of {unit.name} "
+                f"elsewhere, as --objects 'objects-{{generation}}' does"
+            )
+    return given, tuple(again)
+
+
+def units_after(session: PatchSession, number: int) -> dict[str, list[tuple[Unit, Generation]]]:
+    """Name of a unit -> its newest objects that count once generation *number* is applied, each with its generation."""
+    found: dict[str, list[tuple[Unit, Generation]]] = {}
     for generation in counted(session):
         if generation.number > number:
             break
         if generation.undo_to is not None:
             found = units_after(session, generation.undo_to)
-        found |= {unit.path: (unit, generation) for unit in generation.units}
+        own: dict[str, list[tuple[Unit, Generation]]] = {}
+        for unit in generation.units:
+            own.setdefault(unit.name, []).append((unit, generation))
+        found = own if generation.complete and generation.undo_to is None else {**found, **own}
     return found
 
 
-def objects_to_relink(session: PatchSession, given: Sequence[str]) -> tuple[str, ...]:
-    """The objects of earlier generations that still hold beside the *given* ones.
-
-    An object takes the place of one of the same path, and of one from a source file of the same name that defines
-    something for other files that it defines too.
-
-    Raises:
-        PatchRefusal: an object has changed since it was linked, or is gone.
-    """
-    units = units_after(session, len(session.generations))
-    for path in given:
-        units.pop(os.path.realpath(path), None)
-    if not units:
-        return ()
-    new = [image for path in given for image in _images(path)]
-    found = []
-    for unit, generation in units.values():
+def _refuse_changed(unit: Unit, generation: Generation) -> None:
+    """Refuse an object that is no longer what was linked."""
+    why = "was not kept"
+    if unit.path:
         try:
-            content = read_input(unit.path)
+            if digest_of(unit.path) == unit.digest:
+                return
+            why = "has changed since"
         except InputError:
-            content = b""
-        if hashlib.sha256(content).hexdigest() == unit.digest:
-            if not any(_takes_place_of(image, old) for old in _images(unit.path) for image in new):
-                found.append(unit.path)
-            continue
-        raise PatchRefusal(
-            f"{unit.path}: was linked into generation {generation.number} and has {'changed' if content else 'gone'} "
-            f"since: give the new one among the objects, or restore it"
-        )
-    return tuple(found)
+            why = "is gone"
+    raise PatchRefusal(
+        f"{unit.path or unit.name}: the object that was linked into generation {generation.number} {why}: give the new "
+        f"one among the objects, or restore it"
+    )
 
 
 def _images(path: str) -> Iterable[Image]:

@@ -65,8 +65,9 @@ class Place(Row):
 class Unit(Row):
     """An object that a generation was linked from."""
 
-    path: str  # absolute
+    path: str  # real path; empty where it was not kept
     digest: str  # SHA-256
+    name: str  # what it was compiled from, or its path: of one name the newest counts
 
 
 class Generation(Row):
@@ -177,7 +178,7 @@ def _generation_document(generation: Generation) -> dict[str, object]:
         "undo_to": generation.undo_to,
         "complete": generation.complete,
         "captured": generation.captured,
-        "objects": [{"path": unit.path, "digest": unit.digest} for unit in generation.units],
+        "objects": [{"path": unit.path, "digest": unit.digest, "unit": unit.name} for unit in generation.units],
         "functions": [[place.function, place.address, place.redirected] for place in generation.places],
         "variables": list(generation.variables),
     }
@@ -223,8 +224,8 @@ def _generation(item: Mapping[str, Any], number: int, functions: int) -> Generat
         _flag(item["complete"]),
         _text(item["captured"]),
         tuple(
-            Unit(_text(unit["path"]), _hexadecimal(unit["digest"], 64))
-            for unit in _each(lambda unit: _only(unit, ("path", "digest")), item["objects"])
+            Unit(_text(unit["path"]), _hexadecimal(unit["digest"], 64), _text(unit["unit"]))
+            for unit in _each(lambda unit: _only(unit, ("path", "digest", "unit")), item["objects"])
         ),
         tuple(
             Place(_number(function), _number(address), _flag(redirected))

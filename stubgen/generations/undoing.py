@@ -50,7 +50,7 @@ def stage_undo(
         StubgenError: as :func:`~stubgen.link.stage_patch` does.
     """
     slide = slide_from_anchor(builder.host, aslr_reference, anchor)
-    begun = begin(outputs, session, builder.host, slide, (), keep_state=False)
+    begun = begin(outputs, session, builder.host, slide, (), kept={}, keep_state=False)
     known = begun.session
     if not 0 <= to < begun.number - 1 or (to and known.generations[to - 1].fate is Fate.NOT_LOADED):
         raise UsageError(
