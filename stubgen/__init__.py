@@ -83,9 +83,11 @@ if TYPE_CHECKING:
     from stubgen.origin.account import Account, Definition
     from stubgen.origin.sources import Origin, Source
     from stubgen.patching import Patched, patch
+    from stubgen.policies import FinishedPatch, Policy, load_policy
     from stubgen.reach import Reach, Reached, find_reach
     from stubgen.replaced import HostCopy, Replaced, Replacement
     from stubgen.resolve.resolution import Resolution
+    from stubgen.resolve.rulings import PolicyChange, RefuseSymbol, UseAddress, UseLoader, UseName
     from stubgen.resolve.verdicts import DataPolicy, Decision, TlsPolicy, Verdict
     from stubgen.session import Session
     from stubgen.stub.facts import LibraryFacts
@@ -149,9 +151,11 @@ _HOMES = {
     "origin.account": ("Account", "Definition"),
     "origin.sources": ("Origin", "Source"),
     "patching": ("Patched", "patch"),
+    "policies": ("FinishedPatch", "Policy", "load_policy"),
     "reach": ("Reach", "Reached", "find_reach"),
     "replaced": ("HostCopy", "Replaced", "Replacement"),
     "resolve.resolution": ("Resolution",),
+    "resolve.rulings": ("PolicyChange", "RefuseSymbol", "UseAddress", "UseLoader", "UseName"),
     "resolve.verdicts": ("DataPolicy", "Decision", "TlsPolicy", "Verdict"),
     "session": ("Session",),
     "stub.facts": ("LibraryFacts",),
@@ -181,6 +185,7 @@ __all__ = [
     "Edit",
     "FieldOverflow",
     "Finding",
+    "FinishedPatch",
     "Host",
     "HostCopy",
     "HostIdentity",
@@ -203,12 +208,15 @@ __all__ = [
     "PatchSession",
     "Patched",
     "PlanRefusal",
+    "Policy",
+    "PolicyChange",
     "PreviousPatch",
     "Reach",
     "Reached",
     "Recompiled",
     "RecompiledUnit",
     "Refusal",
+    "RefuseSymbol",
     "Replaced",
     "Replacement",
     "Resolution",
@@ -226,6 +234,9 @@ __all__ = [
     "UnreadableInput",
     "UnsupportedInput",
     "UsageError",
+    "UseAddress",
+    "UseLoader",
+    "UseName",
     "Verdict",
     "VerificationRefusal",
     "Verified",
@@ -240,6 +251,7 @@ __all__ = [
     "link_patch",
     "link_undo",
     "linker_os_for_host",
+    "load_policy",
     "newest_capture",
     "open_host",
     "open_image",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
 from stubgen.common.arguments import StrPath, choice, flag, instance, number, optional, path_list
@@ -14,7 +15,7 @@ from stubgen.host import Host
 from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
 from stubgen.options import BtiPolicy, BuildOptions, Options, read_options
 from stubgen.resolve.resolution import Resolution
-from stubgen.resolve.verdicts import BoundPolicy, Decision, Policy, Verdict
+from stubgen.resolve.verdicts import Answers, BoundAnswers, Decision, Verdict
 from stubgen.session import Session
 from stubgen.stub.emit import Anchor, StubObject, emit
 from stubgen.stub.verify import Verified, verify
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from stubgen.bind import Bound
     from stubgen.borrow.homes import LinkFiles
     from stubgen.image.identity import PatchIdentity
+    from stubgen.policies import Policy
+    from stubgen.resolve.needed import Needed
 
 
 class Built(Row):
@@ -140,14 +143,16 @@ class StubBuilder:
         phase("looks for what the host lacks")
         needed = self.session.borrowed(needed, self.host, supplied, wanted.archives, link)
         phase("judges each symbol")
-        return self.session.resolve(
+        judge = partial(
+            self.session.resolve,
             needed,
             self.host,
             slide,
-            _policy(wanted),
+            _answers(wanted),
             supplied=supplied,
             overrides={as_bytes(name): at for name, at in wanted.overrides.items()},
         )
+        return judge() if not wanted.policies else _ruled(wanted.policies, needed, judge)
 
     def emit(
         self,
@@ -235,10 +240,19 @@ def _with_own_constants(resolution: Resolution, bound: Bound) -> Resolution:
     )
 
 
-def _policy(wanted: BuildOptions) -> Policy | BoundPolicy:
+def _ruled(policies: Sequence[Policy], needed: Needed, judge: Callable[..., Resolution]) -> Resolution:
+    """What *judge* says, and the builder's policies."""
+    from stubgen.policies import judge as judge_by_policies
+    from stubgen.policies import tell_needed
+
+    tell_needed(policies, needed)
+    return judge_by_policies(policies, judge(), lambda rulings: judge(rulings=rulings))
+
+
+def _answers(wanted: BuildOptions) -> Answers | BoundAnswers:
     if wanted.bind:
-        return BoundPolicy(wanted.data, wanted.tls, wanted.keep_state, wanted.allow_static, wanted.linked)
-    return Policy(wanted.data, wanted.tls, wanted.allow_static)
+        return BoundAnswers(wanted.data, wanted.tls, wanted.keep_state, wanted.allow_static, wanted.linked)
+    return Answers(wanted.data, wanted.tls, wanted.allow_static)
 
 
 def _refuse_local_exec(resolution: Resolution) -> None:

@@ -2,57 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from stubgen import __version__
-from stubgen.bind import bound_paths, stage_bound, write_bound
-from stubgen.build import Built, StubBuilder, describe, refuse_problems
+from stubgen.build import Built, StubBuilder, describe
 from stubgen.capture import Capture, refuse_another_build
-from stubgen.check import Checked, check_linked, refuse_findings
+from stubgen.check import Checked, refuse_findings
 from stubgen.common import arguments
 from stubgen.common.arguments import StrPath, choice, flag, instance, optional, path, path_list
 from stubgen.common.files import (
     Outputs,
-    keep_apart,
     read_input,
-    write_output,
 )
 from stubgen.common.phases import phase
 from stubgen.common.placeholders import OutputNames
-from stubgen.common.text import as_bytes
-from stubgen.errors import InputError, PatchRefusal, UsageError
+from stubgen.errors import PatchRefusal, UsageError
 from stubgen.image.identity import NO_SESSION, PatchIdentity
 from stubgen.image.opening import open_image
-from stubgen.linker import LinkFolder, library_finder, link_folder, run_linker
+from stubgen.kept_files import KeptFiles
+from stubgen.link_steps import PatchLink
+from stubgen.linker import link_folder
 from stubgen.linkplan import (
     LinkPlan,
-    PatchRequest,
-    captured_objects,
-    linker_os_for_host,
-    plan_link,
-    wrapped_symbols,
 )
-from stubgen.linkplan.link_files import link_files
-from stubgen.linkplan.own_folders import own_folders
-from stubgen.options import BtiPolicy, Options, read_options
-from stubgen.origin.account import Inputs, LinkInput
-from stubgen.origin.exports import read_exports
-from stubgen.origin.sources import Source
-from stubgen.replaced import Replaced, replaced_by, replaced_in
-from stubgen.resolve.needed import open_objects
+from stubgen.options import BtiPolicy, Options
+from stubgen.policies import FinishedPatch, tell_finished
+from stubgen.replaced import Replaced
 from stubgen.resolve.resolution import Resolution
-from stubgen.resolve.verdicts import Decision, Verdict
+from stubgen.resolve.rulings import PolicyChange
+from stubgen.resolve.verdicts import Decision
 
 if TYPE_CHECKING:
-    from stubgen.image import Image
     from stubgen.jumptable import JumpTable, TableOptions
-    from stubgen.linkplan.request import CapturedCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +62,8 @@ class Linked:
     """Where a runtime finds them, if that was asked for."""
     digest: str = ""
     """SHA-256 of the patch, hexadecimal, if names of outputs might have it."""
+    policy_changes: tuple[PolicyChange, ...] = ()
+    """What the builder's policies changed, in the verdicts and in the link."""
 
     @property
     def replaces(self) -> dict[str, int]:
@@ -188,81 +175,50 @@ def stage_patch(
     forwarder to each address in the process that is *forwarded*.
     """
     _check_pair(builder, captured, allow_rebuilt)
-    named = OutputNames(placeholders)
-    # Beside what a symbolic link leads to, so that it can be moved there.
-    target = Path(os.path.realpath(named.early(path("output", output))))
-    inputs, further = path_list("objects", objects), path_list("extra", extra)
-    kept = _Kept(optional(path, "stub", stub), optional(named.folder, "bound_dir", bound_dir))
-    if options.setdefault("bind", True) is not True:
-        raise UsageError("link_patch links bound copies of the objects, always: leave out bind")
-    wanted = read_options("link_patch", options)
+    named, written = OutputNames(placeholders), path("output", output)
+    kept = KeptFiles(optional(path, "stub", stub), optional(named.folder, "bound_dir", bound_dir))
     policy, keep = choice(BtiPolicy, "bti", bti), flag("keep_temps", keep_temps)
-    full_link, system = captured.command(), linker_os_for_host(builder.host.path)
-    options["wrapped"] = list(dict.fromkeys([*wanted.wrapped, *wrapped_symbols(full_link, system)]))
-    options["linked"] = objects_of_host = [*wanted.linked, *captured_objects(full_link, system)]
-    judged = builder.judge(inputs, aslr_reference, link=lambda: link_files(full_link, system), **options)
-    exports = _spelled_exports(judged, wanted.exports, further, full_link)
-    refuse_problems(judged, allow_missing=True)
-    read: list[StrPath] = [builder.host.path, *inputs, *further, *wanted.libraries, *wanted.archives]
-    read += [*captured.files(), *_read_besides(judged)]
-    kept.named(named.early).refuse_overwriting(target, read, judged)
-    identity = _identity(builder, judged, session_id, generation)
-    built = builder.emit(judged, bti=policy, anchored=True, identity=identity, forwarded=forwarded)
-    exports = (*exports, *_exported_anchor(built, exports))
+    link = PatchLink(builder, captured, path_list("objects", objects), path_list("extra", extra), options)
+    judged, target = link.judge(aslr_reference), _target(named.early(written))
+    kept.named(named.early).refuse_overwriting(target, link.read, judged)
+    built = link.emit(policy, _identity(builder, judged, session_id, generation), forwarded)
     phase("plans the link")
     with link_folder(target, keep=keep) as folder:
-        stub_path = Path(folder.stands_for(folder.join("stub.o"), kept.stub or "stub.o"))
-        write_output(stub_path, built.stub.content)
-        assert built.bound is not None  # noqa: S101  # judged for it
-        copies = write_bound(built.bound, kept.seen_by_linker(folder.path, built.stub.format))
-        kept.name_copies(built, copies, folder)
-        linked = Path(folder.stands_for(folder.join(target.name), os.fspath(output)))
-        request = PatchRequest(
-            objects=[copy for _, copy in copies],
-            output=linked,
-            extra=[stub_path, *(os.path.abspath(each) for each in further)],
-            exports=exports if wanted.exports else (),
-            os=system,
-            search=own_folders(full_link, system),
-            host=os.path.abspath(builder.host.path),
-            soname=_fresh_name(target, built, inputs),
-        )
-        plan = plan_link(full_link, request)
-        command = plan.command(folder.path)
-        ran = run_linker(command, plan, captured, folder, linked, named=kept.copies is not None)
-        ours = Inputs(
-            tuple(_link_inputs(built, stub_path, copies, further)),
-            ran.link_map,
-            plan.directory or os.getcwd(),
-            ran.archives,
-        )
-        checked = check_linked(
-            linked,
-            builder.host,
-            lambda: ours,
-            library_finder(plan, captured, folder),
-            slide=judged.slide,
-            exports=exports,
-            libraries=wanted.libraries,
-            overrides=wanted.overrides,
-            previous=judged.needed.previous,
-            pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
-            facts=builder.facts,
-        )
+        linked = Path(folder.stands_for(folder.join(target.name), written))
+        link.run(folder, linked, kept)
+        checked = link.check(folder, linked)
         named.learn(linked)
-        written, target = named.at_end(os.fspath(output)), Path(os.path.realpath(named.at_end(os.fspath(output))))
-        (kept := kept.named(named.at_end)).refuse_overwriting(target, read, judged)
+        written = named.at_end(written)
+        target, kept = _target(written), kept.named(named.at_end)
+        kept.refuse_overwriting(target, link.read, judged)
         checked = _sound(replace(checked, patch=written), judged.problems)
-        assert checked.account is not None  # noqa: S101  # check_linked() makes one of every patch
-        replaced = replaced_by(checked.account, builder.host, judged.slide.value, objects_of_host)
-        earlier = tuple((patch.path, replaced_in(checked.account, patch)) for patch in judged.needed.previous.patches)
+        replaced, earlier = link.replaced(checked)
         table = None if jump_table is None else _jump_table(linked, target, built, replaced, jump_table, named)
+        command = tuple(map(folder.told, link.command))
+        tell_finished(link.wanted.policies, FinishedPatch(str(linked), written, link.exports, judged, command))
         phase("puts the files in their places")
         size = linked.stat().st_size
         outputs.move(linked, target)
-        kept.stage(built, copies, outputs)
-    told = tuple(map(folder.told, command))
-    return Linked(Path(written), built, plan, told, ran.messages, checked, size, replaced, earlier, table, named.digest)
+        kept.stage(built, link.copies, outputs)
+    return Linked(
+        output=Path(written),
+        built=built,
+        plan=link.plan,
+        command=command,
+        messages=link.ran.messages,
+        checked=checked,
+        size=size,
+        replaced=replaced,
+        replaced_in_previous=earlier,
+        jump_table=table,
+        digest=named.digest,
+        policy_changes=(*judged.changes, *link.edits),
+    )
+
+
+def _target(output: str) -> Path:
+    """Where *output* is going to be: beside what a symbolic link leads to, so that it can be moved there."""
+    return Path(os.path.realpath(output))
 
 
 def _check_pair(builder: StubBuilder, captured: Capture, allow_rebuilt: bool) -> None:
@@ -297,55 +253,6 @@ def _identity(builder: StubBuilder, judged: Resolution, session_id: bytes, gener
     return PatchIdentity(judged.slide.value, builder.host.identity, count, session_id, __version__)
 
 
-def _read_besides(judged: Resolution) -> list[str]:
-    """The files that are read although nobody named them as inputs."""
-    borrowed = [member.path for member in judged.needed.borrowed]
-    return [*borrowed, *(patch.path for patch in judged.needed.previous.patches)]
-
-
-class _Kept(NamedTuple):
-    """What is to be there after the link besides the patch."""
-
-    stub: str | None  # file of the stub object
-    copies: str | None  # folder of the bound copies, absolute
-
-    def named(self, name: Callable[[str], str]) -> _Kept:
-        """The same, the stub object's name being known."""
-        return self if self.stub is None else self._replace(stub=name(self.stub))
-
-    def refuse_overwriting(self, target: Path, inputs: Sequence[StrPath], judged: Resolution) -> None:
-        """Refuse it, and the patch *target*, where it would overwrite one of *inputs*.
-
-        Raises:
-            UsageError: it would.
-        """
-        copies = bound_paths([image.name for image in judged.needed.images], self.copies) if self.copies else ()
-        keep_apart({"output": target, "stub": self.stub}, inputs, copies)
-
-    def seen_by_linker(self, folder: str, format_name: str) -> str:
-        """The folder in *folder*, this link's own, for what the linker reads.
-
-        A Mach-O patch names its objects; with *folder* cut off in front, they are those that are kept.
-        """
-        return f"{folder}{self.copies}" if self.copies and format_name == "macho" else os.path.join(folder, "bound")
-
-    def name_copies(self, built: Built, copies: Sequence[tuple[str, str]], folder: LinkFolder) -> None:
-        """People know each of *copies* as where it is kept, or as what it is a copy of."""
-        assert built.bound is not None  # noqa: S101  # judged for it
-        names = [name for name, _ in copies]
-        titles = bound_paths([item.name for item in built.bound.objects], self.copies) if self.copies else names
-        for title, (_, copy) in zip(titles, copies, strict=True):
-            folder.stands_for(copy, title)
-
-    def stage(self, built: Built, copies: Sequence[tuple[str, str]], outputs: Outputs) -> None:
-        """Let it be among the *outputs*; *copies* were linked, and a debugger knows their times."""
-        if self.stub is not None:
-            outputs.add(self.stub, built.stub.content)
-        if self.copies is not None:
-            assert built.bound is not None  # noqa: S101  # judged for it
-            stage_bound(built.bound, self.copies, outputs, like=[copy for _, copy in copies])
-
-
 def _jump_table(
     linked: Path, target: Path, built: Built, replaced: Replaced, wanted: TableOptions, named: OutputNames
 ) -> JumpTable:
@@ -370,49 +277,6 @@ def _jump_table(
     return table._replace(content=bytes(content))
 
 
-def _spelled_exports(
-    judged: Resolution, exports: Sequence[str], further: Sequence[str], command: CapturedCommand
-) -> tuple[str, ...]:
-    """*exports* as the symbol table spells them.
-
-    Raises:
-        UsageError: nothing of the link will define one of them for the loader to find.
-    """
-    words = {part for word in command.argv for part in re.split("[=,]", word)}  # --defsym=new=old, -alias old new
-    objects = [*judged.needed.images, *(image for extra in further for image in _objects_in(extra))]
-    return read_exports(exports, objects, {*words, judged.slide.anchor or ""})
-
-
-def _exported_anchor(built: Built, exports: Sequence[str]) -> list[str]:
-    """The anchor, where the stub object defines it: a runtime sees by it where the patch was loaded."""
-    anchor = built.resolution.slide.anchor
-    defined = anchor is not None and as_bytes(anchor) in built.stub.names[-1:]
-    return [anchor] if anchor is not None and defined and anchor not in exports else []
-
-
-def _link_inputs(
-    built: Built, stub_path: Path, copies: Sequence[tuple[str, str]], further: Sequence[str]
-) -> Iterator[LinkInput]:
-    """What the command gives to the linker: stub object, bound copies, and what the caller named besides."""
-    yield LinkInput(stub_path.name, str(stub_path), Source.STUB, open_image(built.stub.content, stub_path.name))
-    bound = built.bound.objects if built.bound else ()
-    needed = built.resolution.needed
-    own = len(bound) - len(needed.borrowed)  # which stand behind the patch's own
-    for number, (item, (name, copy), original) in enumerate(zip(bound, copies, needed.images, strict=True)):
-        source = Source.OBJECT if number < own else Source.BORROWED
-        yield LinkInput(name, copy, source, open_image(item.content, name), original)
-    for extra in further:
-        for image in _objects_in(extra):
-            yield LinkInput(image.name, os.path.abspath(extra), Source.OBJECT, image)
-
-
-def _objects_in(extra: str) -> list[Image]:
-    try:
-        return open_objects(extra).images
-    except InputError:  # a library, a linker script
-        return []
-
-
 def _sound(checked: Checked, problems: Iterable[Decision]) -> Checked:
     """*checked*, if nothing speaks against the patch; else what was known of the symbols before the link is told too.
 
@@ -426,14 +290,3 @@ def _sound(checked: Checked, problems: Iterable[Decision]) -> Checked:
         notes = [f"  {describe(decision)}" for decision in problems if decision.name in named]
         raise PatchRefusal("\n".join([str(error), *notes]), checked.findings) from error
     return checked
-
-
-def _fresh_name(target: Path, built: Built, inputs: Sequence[StrPath]) -> str:
-    """The patch's soname: another one for every content, or the loader returns the patch that it already has."""
-    digest = hashlib.sha256(built.stub.content)
-    for each in inputs:
-        digest.update(read_input(each))
-    borrowed = len(built.resolution.needed.borrowed)
-    for item in built.bound.objects[-borrowed:] if built.bound and borrowed else ():
-        digest.update(item.content)
-    return f"{target.stem}.{digest.hexdigest()[:12]}{target.suffix}"

@@ -25,6 +25,7 @@ from stubgen.common.arguments import (
 from stubgen.common.row import Row
 from stubgen.errors import UsageError
 from stubgen.host.previous import PreviousPatch
+from stubgen.policies import Policy, read_policies
 from stubgen.resolve.verdicts import DataPolicy, TlsPolicy
 
 
@@ -68,6 +69,8 @@ class Options(TypedDict, total=False):
     """Names that the patch must export; archives are searched for them."""
     wrapped: Sequence[str]
     """Operands of ``--wrap`` in the patch's link: ``f`` means ``__wrap_f``, and ``__real_f`` means ``f``."""
+    policies: Sequence[Policy]
+    """The builder's own rules, in order."""
     linked: Sequence[StrPath]
     """Objects that the host's link named: the patch's object of one of these paths is that one, recompiled."""
 
@@ -89,6 +92,7 @@ class BuildOptions(Row):
     archives: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
     wrapped: tuple[str, ...] = ()
+    policies: tuple[Policy, ...] = ()
     linked: tuple[str, ...] = ()
 
 
@@ -150,6 +154,7 @@ READERS: dict[str, Callable[[str, object], Any]] = {
     "archives": path_list,
     "exports": name_list,
     "wrapped": name_list,
+    "policies": read_policies,
     "linked": path_list,
 }
 """Option -> what reads its value."""

@@ -25,12 +25,13 @@ from stubgen.resolve.needed import Needed, Opened, open_objects, read_needed
 from stubgen.resolve.previous import NO_PATCHES, Previous
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.resolver import resolve
-from stubgen.resolve.verdicts import BoundPolicy, Policy
+from stubgen.resolve.verdicts import Answers, BoundAnswers
 from stubgen.stub.facts import LibraryFacts
 
 if TYPE_CHECKING:
     from stubgen.borrow.homes import LinkFiles
     from stubgen.host.previous import EarlierPatch, OpenedPatch, PreviousPatch
+    from stubgen.resolve.rulings import Ruled
 
 TICK = 20_000_000  # nanoseconds
 """File systems stamp files by a clock that ticks, at most this slowly; two writes in one tick look like one."""
@@ -138,7 +139,7 @@ class _KnownResolution(Row):
 
     needed: Needed
     host: Host
-    policy: Policy | BoundPolicy
+    answers: Answers | BoundAnswers
     supplied: Mapping[bytes, str]
     resolution: Resolution
 
@@ -301,23 +302,24 @@ class Session:
         needed: Needed,
         host: Host,
         slide: Slide,
-        policy: Policy | BoundPolicy,
+        answers: Answers | BoundAnswers,
         *,
         supplied: Mapping[bytes, str],
         overrides: Mapping[bytes, int],
+        rulings: Mapping[bytes, Ruled] | None = None,
     ) -> Resolution:
         """The resolution that :func:`~stubgen.resolve.resolver.resolve` makes; a known one is moved to *slide*."""
-        if overrides or needed.previous:  # addresses of one process
-            return resolve(needed, host, slide, policy, supplied=supplied, overrides=overrides)
+        if overrides or needed.previous or rulings:  # addresses of one process
+            return resolve(needed, host, slide, answers, supplied=supplied, overrides=overrides, rulings=rulings)
         question = (needed, host, supplied)
         for earlier in self._resolutions[::-1]:
             known = (earlier.needed, earlier.host, earlier.supplied)
-            if earlier.policy == policy and all(a is b for a, b in zip(known, question, strict=True)):
+            if earlier.answers == answers and all(a is b for a, b in zip(known, question, strict=True)):
                 moved = earlier.resolution.moved(slide)
                 if moved is not None:
                     return moved
-        resolution = resolve(needed, host, slide, policy, supplied=supplied)
+        resolution = resolve(needed, host, slide, answers, supplied=supplied)
         if needed in self._needed and host in self._hosts:
             cached = [r for r in self._resolutions if r.needed in self._needed and r.host in self._hosts]
-            self._resolutions = [*cached[1 - SETS :], _KnownResolution(needed, host, policy, supplied, resolution)]
+            self._resolutions = [*cached[1 - SETS :], _KnownResolution(needed, host, answers, supplied, resolution)]
         return resolution

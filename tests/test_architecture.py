@@ -29,8 +29,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"host": "symbols index . slide previous"},
     {
         "resolve": (
-            "previous needed verdicts candidates convention linker_names unanswered storage initialisers same_file "
-            "statics keep_state constants resolution resolver"
+            "previous needed rulings verdicts candidates convention linker_names unanswered storage initialisers "
+            "same_file statics keep_state constants resolution resolver"
         )
     },
     {"borrow": "object unwind places elf_places elf atoms presence macho_object macho_unwind macho homes defaults ."},
@@ -42,6 +42,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         )
     },
     {"bind": "held run local_exec elf macho ."},
+    {"policies": ""},
     {"options": ""},
     {"session": ""},
     {"build": ""},
@@ -66,6 +67,8 @@ LEVELS: tuple[dict[str, str], ...] = (
         ),
     },
     {"linker": ""},
+    {"kept_files": ""},
+    {"link_steps": ""},
     {"link": ""},
     {"generations": "state lock redirections relinking opening linking undoing", "patching": ""},
     {
@@ -182,6 +185,7 @@ def test_the_test_sees_arrows_that_point_up(tmp_path: Path) -> None:
 IMPORTERS = {
     ROOT_MODULE: "its public names",
     "cli": "the command that was asked for",
+    "policies": "a builder's policy",
     "serve.methods": "the commands",
     "stub.libraries": "Keystone and Capstone",
 }

@@ -14,6 +14,8 @@ from stubgen.commands.options import (
     decision_documents,
     judge_options,
     keep_outputs_apart,
+    policy_documents,
+    policy_lines,
     shared_variable_documents,
     shared_variable_notes,
     slide_document,
@@ -50,7 +52,11 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     )
     judged = builder.judge(arguments.objects, arguments.aslr_reference, **options)
     decisions = decision_documents(judged.decisions()) if arguments.json or arguments.report else []
-    verdicts = {"decisions": decisions, "duplicates": shared_variable_documents(judged.shared_variables)}
+    verdicts = {
+        "decisions": decisions,
+        "duplicates": shared_variable_documents(judged.shared_variables),
+        "policies": policy_documents(judged.changes),
+    }
     checkpoint()
     try:
         refuse_problems(judged, allow_missing=arguments.allow_missing)
@@ -99,6 +105,7 @@ def _text(built: Built, output: str, copies: Sequence[tuple[str, str]]) -> str:
         f"{output}: {counted(len(built.stub.names), 'stub')}, {len(built.stub.content)} bytes, verified",
         f"slide {slide.value:#x}{anchor}",
     ]
+    lines += policy_lines(built.resolution.changes)
     lines += [f"{count} {verdict}" for verdict, count in sorted(verdicts.items())]
     lines += [f"{name} -> {copy}" for name, copy in copies]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from stubgen.check import Checked, check_patch
 from stubgen.commands import SCHEMA, Outcome
@@ -12,6 +13,7 @@ from stubgen.commands.options import (
     add_symbols_option,
     address,
     overrides,
+    policy_documents,
     previous_patches,
     write_report,
 )
@@ -23,6 +25,7 @@ from stubgen.host import Host
 from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
 from stubgen.origin.account import Account
 from stubgen.origin.sources import Origin
+from stubgen.resolve.rulings import PolicyChange
 from stubgen.session import Session
 from stubgen.terminal.sheet import RED, YELLOW, Table, Text
 
@@ -105,11 +108,19 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     )
 
 
-def write_map(path: str | None, checked: Checked, command: str, patch: str, outputs: Outputs) -> None:
+def write_map(
+    path: str | None,
+    checked: Checked,
+    command: str,
+    patch: str,
+    outputs: Outputs,
+    changes: Sequence[PolicyChange] = (),
+) -> None:
     """Let the account be among the *outputs*, as JSON, where ``--map`` asks for it."""
     if path is not None and checked.account is not None:
-        document = {"schema": SCHEMA, "command": command, "patch": patch, **account_document(checked.account)}
-        write_report(path, document, outputs)
+        account = account_document(checked.account)
+        document = {"schema": SCHEMA, "command": command, "patch": patch, **account}
+        write_report(path, {**document, "policies": policy_documents(changes)}, outputs)
 
 
 def _slide(arguments: argparse.Namespace, host: Host) -> Slide | None:

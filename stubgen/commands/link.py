@@ -21,6 +21,8 @@ from stubgen.commands.options import (
     identity_document,
     judge_options,
     keep_outputs_apart,
+    policy_documents,
+    policy_lines,
     replaced_documents,
     shared_variable_documents,
     shared_variable_notes,
@@ -122,9 +124,13 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         _keep_apart(arguments, captured.files())
         decisions = decision_documents(linked.built.resolution.decisions())
         shared = linked.built.resolution.shared_variables
-        verdicts = {"decisions": decisions, "duplicates": shared_variable_documents(shared)}
+        verdicts = {
+            "decisions": decisions,
+            "duplicates": shared_variable_documents(shared),
+            "policies": policy_documents(linked.policy_changes),
+        }
         write_report(arguments.report, {"schema": SCHEMA, "command": "link", **verdicts}, outputs)
-        write_map(arguments.map, linked.checked, "link", str(linked.output), outputs)
+        write_map(arguments.map, linked.checked, "link", str(linked.output), outputs, linked.policy_changes)
         replaced = replaced_documents(linked.replaced, linked.replaced_in_previous)
         functions = {"schema": SCHEMA, "functions": linked.replaces, **replaced}
         write_report(arguments.override_map, functions, outputs)
@@ -228,7 +234,8 @@ def _sheet(linked: Linked) -> Sheet:
         f"{linked.output}: {linked.size} bytes, {counted(len(linked.built.stub.names), 'stub')}, "
         f"slide {resolution.slide.value:#x}"
     )
-    lines = table_lines(linked.jump_table) if linked.jump_table else []
+    lines = policy_lines(linked.policy_changes)
+    lines += table_lines(linked.jump_table) if linked.jump_table else []
     kept = [variable.name for variable in resolution.shared_variables if variable.forwarded]
     lines += [f"  kept as the host's: {', '.join(kept)}"] if kept else []
     return [

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from stubgen.host.slide import Slide
     from stubgen.image.identity import HostIdentity, PatchIdentity
     from stubgen.options import Options
+    from stubgen.policies import Policy
     from stubgen.replaced import Replaced, Replacement
     from stubgen.resolve.needed import Needed
+    from stubgen.resolve.rulings import PolicyChange
     from stubgen.resolve.verdicts import Decision, SharedVariable
 
 
@@ -110,6 +112,13 @@ def add_build_options(parser: argparse.ArgumentParser, *, objects: bool = True) 
         metavar="SYM",
         help="the patch's link has --wrap=SYM (link finds it in the captured command)",
     )
+    parser.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        metavar="POLICY",
+        help="rules of your own: an installed policy's name, module:Class or file.py:Class, with =ARGUMENT if need be",
+    )
     parser.add_argument("--report", metavar="FILE", help="write every verdict as JSON, of a patch that was made")
     if objects:
         parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
@@ -162,6 +171,7 @@ def judge_options(arguments: argparse.Namespace) -> Options:
         "archives": arguments.archive,
         "exports": arguments.export,
         "wrapped": arguments.wrap,
+        "policies": policies(arguments.policy),
     }
 
 
@@ -231,6 +241,42 @@ def previous_patches(arguments: Iterable[str]) -> list[PreviousPatch]:
             )
         found.append(PreviousPatch(path, address(runtime), symbol or None))
     return found
+
+
+def policies(arguments: Iterable[str]) -> list[Policy]:
+    """The builder's policies, each made anew.
+
+    Raises:
+        UsageError: there is no such policy, or it cannot be made.
+    """
+    if not arguments:
+        return []
+    from stubgen.policies import load_policy
+
+    return [load_policy(argument) for argument in arguments]
+
+
+def policy_documents(changes: Iterable[PolicyChange]) -> list[dict[str, object]]:
+    """What policies changed, for ``--json``, ``--report`` and ``--map``."""
+    return [
+        {
+            "policy": c.policy,
+            "what": c.what,
+            "name": c.name or None,
+            "before": c.before,
+            "after": c.after,
+            "reason": c.reason,
+        }
+        for c in changes
+    ]
+
+
+def policy_lines(changes: Iterable[PolicyChange]) -> list[str]:
+    """The same for a person."""
+    return [
+        f"  policy {c.policy}: {c.name or 'the link'}: {c.before or 'nothing'} -> {c.after or 'nothing'}"
+        for c in changes
+    ]
 
 
 def _override_map(path: str, start: int) -> dict[str, int]:
@@ -371,6 +417,7 @@ def decision_documents(decisions: Iterable[Decision]) -> list[dict[str, object]]
             "candidates": list(decision.candidates),
             "used_by": list(decision.used_by),
             "patch": decision.patch or None,
+            "policy": decision.policy or None,
         }
         for decision in decisions
     ]

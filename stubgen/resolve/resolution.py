@@ -11,6 +11,7 @@ from stubgen.common.text import as_bytes, as_text
 from stubgen.host.slide import Slide
 from stubgen.resolve.needed import Needed
 from stubgen.resolve.previous import Earlier
+from stubgen.resolve.rulings import PolicyChange
 from stubgen.resolve.verdicts import Decision, SharedVariable, SlotKind, Target, Verdict
 
 
@@ -46,6 +47,10 @@ class Resolution(Row):
     """Spelling of what stays where it is in every process: absolute values, and what an earlier patch replaced."""
     earlier: Mapping[bytes, Earlier] = {}
     """Spelling -> the definition in an earlier patch that it means."""
+    policies: Mapping[bytes, str] = {}
+    """Spelling -> the policy that ruled on it."""
+    changes: tuple[PolicyChange, ...] = ()
+    """What policies made of the verdicts."""
 
     def decisions(self) -> Iterator[Decision]:
         """All verdicts: trampolines, then the others, each in order of first use."""
@@ -63,6 +68,7 @@ class Resolution(Row):
                 (),
                 tuple([titles[number] for number in users.get(spelling, ())]),
                 patch="" if found is None else found.patch.path,
+                policy=self.policies.get(spelling, ""),
             )
         yield from self.others
 

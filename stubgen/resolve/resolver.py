@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, LANDING_PADS, WORD
-from stubgen.common.text import as_text
+from stubgen.common.text import as_bytes, as_text
 from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
 from stubgen.host.slide import Slide
@@ -24,13 +24,14 @@ from stubgen.resolve.linker_names import foreign_entry, is_images_own, is_place,
 from stubgen.resolve.needed import Needed
 from stubgen.resolve.previous import Earlier
 from stubgen.resolve.resolution import Resolution, StubColumns
+from stubgen.resolve.rulings import Ruled, UseAddress, UseLoader, UseName
 from stubgen.resolve.unanswered import earlier_answer, is_static_c_name
 from stubgen.resolve.verdicts import (
     ABSOLUTE_VISIBILITY,
-    BoundPolicy,
+    Answers,
+    BoundAnswers,
     DataPolicy,
     Decision,
-    Policy,
     SharedVariable,
     SlotKind,
     Target,
@@ -65,10 +66,11 @@ def resolve(
     needed: Needed,
     host: Host,
     slide: Slide,
-    policy: Policy | BoundPolicy | None = None,
+    answers: Answers | BoundAnswers | None = None,
     *,
     supplied: Mapping[bytes, str] | None = None,
     overrides: Mapping[bytes, int] | None = None,
+    rulings: Mapping[bytes, Ruled] | None = None,
 ) -> Resolution:
     """Judge every needed symbol.
 
@@ -76,19 +78,20 @@ def resolve(
         needed: what the patch needs.
         host: the running program.
         slide: how far the loader moved it.
-        policy: how the caller wants symbols answered; a :class:`BoundPolicy` if from bound copies.
+        answers: how the caller wants symbols answered; a :class:`BoundAnswers` if from bound copies.
         supplied: names that shared libraries on the patch's own link line export, each with its library.
         overrides: name -> runtime address of the function that replaced the host's, from earlier patches.
+        rulings: spelling -> what a policy says of it, instead of what the host would.
 
     Raises:
         InputError: patch and host are of different formats, or for different Apple platforms.
         AnchorRefusal: a runtime address would be at or above 2^48.
     """
     _check_same_target(needed, host)
-    question = (needed, host, slide, supplied or {}, overrides or {})
-    if isinstance(policy, BoundPolicy):
-        return _BoundResolver(*question, policy).run()
-    return _StubResolver(*question, policy or Policy()).run()
+    question = (needed, host, slide, supplied or {}, overrides or {}, rulings or {})
+    if isinstance(answers, BoundAnswers):
+        return _BoundResolver(*question, answers).run()
+    return _StubResolver(*question, answers or Answers()).run()
 
 
 def _check_same_target(needed: Needed, host: Host) -> None:
@@ -109,10 +112,10 @@ def _check_same_target(needed: Needed, host: Host) -> None:
             )
 
 
-PolicyT = TypeVar("PolicyT", Policy, BoundPolicy)
+AnswersT = TypeVar("AnswersT", Answers, BoundAnswers)
 
 
-class _Resolver(ABC, Generic[PolicyT]):
+class _Resolver(ABC, Generic[AnswersT]):
     """One run of the phase: walks the references once and sorts them into columns."""
 
     def __init__(
@@ -122,9 +125,11 @@ class _Resolver(ABC, Generic[PolicyT]):
         slide: Slide,
         supplied: Mapping[bytes, str],
         overrides: Mapping[bytes, int],
-        policy: PolicyT,
+        rulings: Mapping[bytes, Ruled],
+        answers: AnswersT,
     ) -> None:
-        self.policy: PolicyT = policy
+        self.answers: AnswersT = answers
+        self.rulings = rulings
         self.supplied = supplied
         self.overrides = overrides
         self.needed = needed
@@ -158,7 +163,7 @@ class _Resolver(ABC, Generic[PolicyT]):
         if self.patch not in self._files:
             from stubgen.resolve.same_file import Files
 
-            linked = self.policy.linked if isinstance(self.policy, BoundPolicy) and self.patch is None else ()
+            linked = self.answers.linked if isinstance(self.answers, BoundAnswers) and self.patch is None else ()
             left = {reference.name for reference in self.needed.references}
             self._files[self.patch] = Files(self._image, linked, self.needed.images, left)
         return self._files[self.patch]
@@ -193,11 +198,14 @@ class _Resolver(ABC, Generic[PolicyT]):
     def run(self) -> Resolution:
         names = {reference.name for reference in self.needed.references}
         names.update(variable.name for variable in self.needed.variables)
+        names.update(as_bytes(r.ruling.name) for r in self.rulings.values() if isinstance(r.ruling, UseName))
         found = self.host.find(names)
         self.needed.previous.learn(names)
         for reference in self.needed.references:
             located = self.needed.located.get(reference.name)
-            if located is not None:
+            if reference.spelling in self.rulings:
+                self._rule(reference, self.rulings[reference.spelling], found)
+            elif located is not None:
                 self.rules[located.kind](reference, located)
             else:
                 self._judge(reference, found.get(reference.name, []))
@@ -220,7 +228,38 @@ class _Resolver(ABC, Generic[PolicyT]):
             shared_variables=shared,
             fixed=frozenset(self.fixed),
             earlier=self.earlier,
+            policies={spelling: ruled.policy for spelling, ruled in self.rulings.items()},
         )
+
+    def _rule(self, reference: Reference, ruled: Ruled, found: Mapping[bytes, Sequence[Candidate]]) -> None:
+        """Answer *reference* as a policy says."""
+        ruling, judged = ruled.ruling, len(self.others)
+        if isinstance(ruling, UseAddress):
+            self._put(reference, ruling)
+        elif isinstance(ruling, UseName):
+            name = as_bytes(ruling.name)
+            self._judge(reference._replace(name=name), found.get(name, []))
+        else:
+            verdict = Verdict.LOADER if isinstance(ruling, UseLoader) else Verdict.REFUSED
+            self._other(reference, verdict, "")
+        remark = self.remarks.pop(reference.spelling, "")
+        if len(self.others) == judged:
+            self.remarks[reference.spelling] = f"{ruled.remark}; {remark}" if remark else ruled.remark
+        for number, decision in enumerate(self.others[judged:], judged):
+            reason = f"{ruled.remark}; {decision.reason}" if decision.reason else ruled.remark
+            self.others[number] = decision._replace(reason=reason, policy=ruled.policy)
+
+    def _put(self, reference: Reference, ruling: UseAddress) -> None:
+        """Answer *reference* by what a policy says is at an address."""
+        if not self._can_be_named(reference, Kind.DATA if ruling.data else Kind.FUNCTION):
+            return
+        self.fixed.add(reference.spelling)
+        if ruling.data:
+            place = Candidate(reference.name, ruling.address, Kind.DATA, local=True, size=0, section="")
+            self._answer_data(reference, place, ruling.address, "data")
+        else:
+            self.spellings.append(reference.spelling)
+            self.addresses.append(ruling.address)
 
     def _shared_variables(self, found: Mapping[bytes, Sequence[Candidate]]) -> Iterator[SharedVariable]:
         """The patch's variables that the host has too."""
@@ -441,7 +480,7 @@ class _Resolver(ABC, Generic[PolicyT]):
             self._datum(reference, place)
 
     def _foreign_entry(self, images: Sequence[Image], section: str) -> str:
-        if not isinstance(self.policy, BoundPolicy):
+        if not isinstance(self.answers, BoundAnswers):
             return "without bound copies the linker decides: link, --bound-dir"
         return foreign_entry(images, self.host.image, section)
 
@@ -523,7 +562,7 @@ class _Resolver(ABC, Generic[PolicyT]):
             return ""
         from stubgen.resolve.convention import reason_not_to_call
 
-        return reason_not_to_call(candidate, self._image, allow_static=self.policy.allow_static)
+        return reason_not_to_call(candidate, self._image, allow_static=self.answers.allow_static)
 
     def _datum(self, reference: Reference, candidate: Candidate) -> None:
         if self._is_code(reference, candidate):
@@ -547,14 +586,14 @@ class _Resolver(ABC, Generic[PolicyT]):
         self._data(reference, candidate, candidate.address, "an absolute value")
 
     def _data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
-        if self.policy.data is DataPolicy.NONE:
+        if self.answers.data is DataPolicy.NONE:
             self._refuse(reference, candidate, f"it is {what}, and --data none refuses all data")
         else:
             self._answer_data(reference, candidate, address, what)
 
     def _absolute_symbol(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
         """Answer a reference to host data by an absolute symbol, where that is right or was asked for."""
-        wrong = self.policy.data is DataPolicy.AUTO and self.visibility is None
+        wrong = self.answers.data is DataPolicy.AUTO and self.visibility is None
         if wrong or self.host.image.format == "macho":
             self._refuse(
                 reference,
@@ -574,7 +613,7 @@ class _Resolver(ABC, Generic[PolicyT]):
 
     def _unreachable_thread_local(self, reference: Reference, candidate: Candidate, reason: str) -> None:
         """A thread-local that no constant reaches, for *reason*: left to the loader if that was asked for."""
-        if self.policy.tls is TlsPolicy.LOADER and candidate.exported:
+        if self.answers.tls is TlsPolicy.LOADER and candidate.exported:
             self._other(reference, Verdict.LOADER, "it is thread-local and exported: left to the loader, as asked")
         else:
             self._other(reference, Verdict.TLS, reason, static=candidate.address)
@@ -657,7 +696,7 @@ class _Resolver(ABC, Generic[PolicyT]):
             self.others[position] = self.others[position]._replace(candidates=close)
 
 
-class _StubResolver(_Resolver[Policy]):
+class _StubResolver(_Resolver[Answers]):
     """The patch is linked from its objects as they are: only symbols of the stub object can answer."""
 
     _way_refusal = "bound copies (link, --bound-dir) leave it out"
@@ -672,7 +711,7 @@ class _StubResolver(_Resolver[Policy]):
         return "bound copies (link, --bound-dir) call it otherwise"
 
     def _answer_data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
-        if self._is_assumed(candidate) and self.policy.data is DataPolicy.AUTO:
+        if self._is_assumed(candidate) and self.answers.data is DataPolicy.AUTO:
             advice = "bound copies (link, --bound-dir) read where the loader found it"
             self._refuse(reference, candidate, f"it is {what}, and {REPLACEABLE}; {advice}")
             return
@@ -690,7 +729,7 @@ class _StubResolver(_Resolver[Policy]):
         return self._start_afresh(variables, candidates)
 
 
-class _BoundResolver(_Resolver[BoundPolicy]):
+class _BoundResolver(_Resolver[BoundAnswers]):
     """The patch is linked from bound copies, which read addresses from slots and use the host's variables."""
 
     @cached_property
@@ -712,12 +751,12 @@ class _BoundResolver(_Resolver[BoundPolicy]):
         return self.spellings
 
     def _pin_refusal(self, kind: Kind) -> str:
-        absolute = kind is not Kind.FUNCTION and self.policy.data is DataPolicy.ABSOLUTE
+        absolute = kind is not Kind.FUNCTION and self.answers.data is DataPolicy.ABSOLUTE
         return "drop --data absolute" if absolute else ""
 
     def _answer_data(self, reference: Reference, candidate: Candidate, address: int, what: str) -> None:
         borrowed = self.needed.is_used_by_borrowed(reference.spelling)
-        if self.policy.data is DataPolicy.ABSOLUTE and not borrowed:
+        if self.answers.data is DataPolicy.ABSOLUTE and not borrowed:
             self._absolute_symbol(reference, candidate, address, what)
             return
         word = self._found_by_loader(candidate).word
@@ -753,7 +792,7 @@ class _BoundResolver(_Resolver[BoundPolicy]):
         """Forward to the host's variable where its offset, or a descriptor's address, is a constant."""
         target = self._thread_target(candidate)
         through_host = target is not None and target.slot_kind is SlotKind.HOST_DESCRIPTOR
-        if target is None or (through_host and self.policy.tls is TlsPolicy.LOADER and candidate.exported):
+        if target is None or (through_host and self.answers.tls is TlsPolicy.LOADER and candidate.exported):
             reason = (
                 "it is thread-local in a shared library that has no TLS descriptor (R_AARCH64_TLSDESC) by which to "
                 "find it; compile the host with -fPIC and neither -ftls-model nor -mtls-dialect, or leave it to the "
@@ -777,7 +816,7 @@ class _BoundResolver(_Resolver[BoundPolicy]):
 
     def _thread_target(self, candidate: Candidate) -> Target | None:
         """What reaches the host's thread-local from any thread without help from the process, if anything does."""
-        if self.policy.data is DataPolicy.NONE:
+        if self.answers.data is DataPolicy.NONE:
             return None
         if self._image.format == "macho":
             return Target(Kind.THREAD_LOCAL, SlotKind.ADDRESS, self._runtime(candidate))
@@ -798,7 +837,7 @@ class _BoundResolver(_Resolver[BoundPolicy]):
             target = self._thread_target(candidates[0])
         elif not first.writable:
             return self._share_constant(variables, candidates)
-        elif self.policy.keep_state:
+        elif self.answers.keep_state:
             target = self._kept_target(candidates)
             if target is None:
                 reason = f"{REPLACEABLE}; {UNFOUND}"
@@ -825,13 +864,13 @@ class _BoundResolver(_Resolver[BoundPolicy]):
         self, variables: Mapping[bytes, Sequence[Variable]], found: Mapping[bytes, Sequence[Candidate]]
     ) -> None:
         constant = any(not same[0].writable and name in found for name, same in variables.items())
-        if constant and self.policy.data is not DataPolicy.NONE:
+        if constant and self.answers.data is not DataPolicy.NONE:
             from stubgen.resolve.constants import Constants
 
             replaced = self.overrides.keys() | self.earlier.keys()  # what points to those is no longer the host's
             in_host = {name: pool for name, pool in found.items() if name not in replaced}
             self.constants[None] = Constants(self.needed.images, variables, in_host, self.files, replaced)
-        for patch in self.needed.previous.patches if self.policy.data is not DataPolicy.NONE else ():
+        for patch in self.needed.previous.patches if self.answers.data is not DataPolicy.NONE else ():
             from stubgen.resolve.constants import Constants
 
             self.patch = patch
@@ -860,7 +899,7 @@ class _BoundResolver(_Resolver[BoundPolicy]):
         return seen
 
     def _tell_statics(self) -> None:
-        if self.policy.keep_state and self.host.image.format == "elf":
+        if self.answers.keep_state and self.host.image.format == "elf":
             from stubgen.resolve.statics import counterparts
 
             self.files.statics = counterparts(self.host.image, self.needed.variables)

@@ -107,7 +107,7 @@ class TlsPolicy(Enum):
     LOADER = "loader"  # those that the host exports are left undefined for the dynamic loader
 
 
-class Policy(Row):
+class Answers(Row):
     """How the caller wants symbols answered where the patch is linked from its objects as they are."""
 
     data: DataPolicy = DataPolicy.AUTO
@@ -115,7 +115,7 @@ class Policy(Row):
     allow_static: bool = False  # call static functions although nothing shows that they kept their arguments
 
 
-class BoundPolicy(Row):
+class BoundAnswers(Row):
     """Likewise, where it is linked from bound copies, which reach data and thread-locals everywhere."""
 
     data: DataPolicy = DataPolicy.AUTO
@@ -148,6 +148,7 @@ class Decision(NamedTuple):
     used_by: tuple[str, ...]  # the objects that refer to it
     forwarded: bool = False  # thread-local, and bound copies reach the host's variable
     patch: str = ""  # the earlier patch that defines it; static_address is in that one's file
+    policy: str = ""  # the policy that ruled so
 
     @property
     def is_problem(self) -> bool:

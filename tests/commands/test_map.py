@@ -143,7 +143,7 @@ def test_check_takes_the_inputs(project: Path) -> None:
     assert named["helper"] == "stub.o"
     done = stubgen("check", "patch.so", "--host", "host", "--object", "host.c")
     assert done.returncode == 3
-    assert "is neither an ELF nor a Mach-O file" in done.stderr
+    assert "host.c: is C source: compile it first" in done.stderr
 
 
 @pytest.mark.parametrize("content", ["", "no map at all\n", "VMA LMA Size Align Out In Symbol\n"])

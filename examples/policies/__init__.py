@@ -1,0 +1,1 @@
+"""Rules of a builder's own, for ``--policy`` and ``policies=``."""
