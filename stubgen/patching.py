@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from stubgen.build import StubBuilder
 from stubgen.capture.links import newest_capture
+from stubgen.capture.outputs import host_identity_of_file
 from stubgen.common.arguments import StrPath, instance, optional, path
 from stubgen.common.files import Outputs
 from stubgen.compileplan.recompile import Recompiled, recompiled, stage_objects
@@ -39,6 +40,7 @@ def patch(
     extra: Sequence[StrPath] = (),
     stub: StrPath | None = None,
     bound_dir: StrPath | None = None,
+    keep_temps: bool = False,
     jump_table: TableOptions | None = None,
     **options: Unpack[Options],
 ) -> Patched:
@@ -47,7 +49,7 @@ def patch(
     Args:
         builder: the host, opened.
         captured: the folder of the records of the build's links and compiles.
-        changed: source files, headers too.
+        changed: source files, headers too; none: those that are newer than the host's compiles.
         output: the patch to write.
         aslr_reference: as in :meth:`StubBuilder.build`.
         output_name: what the host's link wrote; by default the host's name.
@@ -57,6 +59,7 @@ def patch(
         extra: see there.
         stub: see there.
         bound_dir: see there.
+        keep_temps: see there.
         jump_table: see there.
         options: see :class:`~stubgen.options.Options`.
 
@@ -67,7 +70,8 @@ def patch(
     """
     instance(StubBuilder, "StubBuilder(host)", "builder", builder)
     folder, kept = path("captured", captured), optional(path, "objects_dir", objects_dir)
-    link = newest_capture(folder, optional(path, "output_name", output_name) or Path(builder.host.path).name)
+    wrote = optional(path, "output_name", output_name) or Path(builder.host.path).name
+    link = newest_capture(folder, wrote, host_identity_of_file(builder.host.path))
     state = bool(options.get("keep_state", False))
     with (
         Outputs() as outputs,
@@ -84,6 +88,7 @@ def patch(
             extra=extra,
             stub=stub,
             bound_dir=bound_dir,
+            keep_temps=keep_temps,
             jump_table=jump_table,
             **options,
         )

@@ -63,7 +63,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         "jumptable": ". formats",
         "reach": "labels code .",
         "compileplan": (
-            "c_options rust_options depfile c_command rust_command compile_commands units selection recompile"
+            "c_options rust_options depfile c_command rust_command compile_commands units host_link selection recompile"
         ),
     },
     {"linker": ""},

@@ -21,7 +21,11 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     """Declare ``link``'s options, and those that say what changed in place of its objects."""
     link.configure_parser(parser, objects=False)
     parser.add_argument(
-        "--changed", action="append", default=[], required=True, metavar="FILE", help="a file that changed; repeat it"
+        "--changed",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a file that changed, a header too; repeat it (default: those that are newer than the host's compiles)",
     )
     add_compile_options(parser)
     parser.add_argument("--objects", dest="objects_dir", metavar="DIR", help="keep the objects there; {generation}")

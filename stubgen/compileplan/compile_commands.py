@@ -40,7 +40,11 @@ def _compile(entry: dict[str, object], time: float) -> Compile | None:
     if found is None or found.rust:
         return None
     output = _text(entry["output"]) if "output" in entry else found.output
-    return Compile(found.argv, directory, {}, time, output, found.source or source)
+    made = os.path.join(directory, output)
+    compiled_at = (
+        os.stat(made).st_mtime if os.path.isfile(made) else time
+    )  # the database is older than what is made by it
+    return Compile(found.argv, directory, {}, compiled_at, output, found.source or source)
 
 
 def _text(value: object) -> str:

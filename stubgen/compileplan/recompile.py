@@ -14,9 +14,10 @@ from stubgen.common.arguments import StrPath, path, path_list
 from stubgen.common.cancellation import checkpoint
 from stubgen.common.files import Outputs, cannot_be_written, read_input
 from stubgen.compileplan import c_command, rust_command
-from stubgen.compileplan.selection import host_link, select_changed, select_crates
+from stubgen.compileplan.host_link import host_link
+from stubgen.compileplan.selection import Selection
 from stubgen.compileplan.units import Unit, read_units
-from stubgen.errors import CompilerFailed, UsageError
+from stubgen.errors import CompilerFailed
 
 INCREMENTAL = "incremental"
 """Beside the records: what rustc keeps from one patch to the next. The build's own folder stays as it is."""
@@ -70,7 +71,7 @@ def recompile(
     Args:
         captured: the folder of the records of the build's links and compiles.
         output: a folder for the objects; made if need be.
-        changed: source files, headers too.
+        changed: source files, headers too; neither these nor crates: whatever of the host is older than its sources.
         crates: crates by name, instead or besides.
         output_name: what the host's link wrote; of several compiles of a file the host's are taken then.
         compile_commands: compilation databases, for C and C++ files that have no record.
@@ -110,13 +111,8 @@ def recompiled(
 ) -> Iterator[Recompiled]:
     """As :func:`recompile`, into a folder that is there as long as this is entered."""
     names, databases = path_list("changed", changed), path_list("compile_commands", compile_commands)
-    if not names and not crates:
-        raise UsageError("name what changed: source files, or crates")
-    units = read_units(captured, databases)
-    host = None if link is None else host_link(link)
-    chosen = [*select_changed(units, names, host)] if names else []
-    if crates:
-        chosen = [*chosen, *(unit for unit in select_crates(units, crates, host) if unit not in chosen)]
+    selection = Selection(read_units(captured, databases), None if link is None else host_link(link))
+    chosen = selection.changed(names, crates) if names or crates else selection.edited()
     with tempfile.TemporaryDirectory(prefix="stubgen-objects.") as folder:
         run = _Run(os.path.realpath(folder), _incremental(captured), keep_state=keep_state)
         yield Recompiled(tuple([run.compile(unit, chosen) for unit in chosen]))

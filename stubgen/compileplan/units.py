@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from stubgen.capture.compile_words import is_rustc
-from stubgen.capture.compiles import Compile, read_compiles
+from stubgen.capture.compiles import Compile, keeps, read_compiles
 from stubgen.common.cancellation import run
 from stubgen.common.files import system_failure
 from stubgen.common.text import as_text
@@ -38,6 +38,22 @@ class Unit:
     def crate(self) -> rust_command.Crate:
         """What rustc's command says of its crate."""
         return rust_command.read_crate(self.argv)
+
+    @property
+    def is_macro(self) -> bool:
+        """Whether it is a crate of macros: a part of the compiler, not of the program."""
+        return "proc-macro" in self.crate.types
+
+    @cached_property
+    def made_files(self) -> frozenset[str]:
+        """Real paths by which other crates are given this one."""
+        folder = os.path.realpath(os.path.join(self.directory, self.crate.folder))
+        return frozenset(os.path.join(folder, name) for name in self.crate.files())
+
+    @cached_property
+    def extern_files(self) -> frozenset[str]:
+        """Real paths of the crates that the command names."""
+        return frozenset(real_paths([path for _, path in self.crate.externs], self.directory))
 
     @property
     def name(self) -> str:
@@ -95,9 +111,15 @@ class Unit:
         text = self.asked_dependencies() if ask else self.dependencies or ""
         return {*self.sources, *real_paths(prerequisites(text), self.directory)}
 
+    def edited(self, *, ask: bool) -> bool:
+        """Whether a file that it is compiled from is newer than the build's compile; *ask* as for :meth:`reads`."""
+        return any(_modified(path) > self.compile.time for path in self.reads(ask=ask))
+
     def environment(self) -> dict[str, str]:
         """The variables to compile it with: those of the record over the present ones, and those that ``env!`` read."""
-        found = {**os.environ, **self.compile.environment}
+        found = {**os.environ}
+        if self.compile.environment:  # a record has all that it keeps; what it has not was not set
+            found = {name: value for name, value in found.items() if not keeps(name)} | self.compile.environment
         for name, value in variables(self.dependencies or "").items() if self.rust else ():
             if value is None:
                 found.pop(name, None)
@@ -129,6 +151,14 @@ class Unit:
             message = f"{command[0]}: ended with {status} over {self.name}\n{printed.strip()}".rstrip()
             raise CompilerFailed(message, command=command, status=done.returncode, output=printed)
         return printed
+
+
+def _modified(path: str) -> float:
+    """When the file was written, in seconds since 1970; 0 where it is gone."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
 
 
 def read_units(captured: str | os.PathLike[str], databases: Iterable[str | os.PathLike[str]] = ()) -> list[Unit]:

@@ -114,6 +114,19 @@ def test_an_edited_c_program_runs_on_with_the_edit(build: Callable[[Path], Proje
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith((".", "stubgen"))]
 
 
+@pytest.mark.parametrize("build", C_BUILDS.values(), ids=list(C_BUILDS))
+def test_what_changed_need_not_be_named(build: Callable[[Path], Project], tmp_path: Path) -> None:
+    """Whoever saves a dozen files does not list them: those that are newer than what they were compiled into count."""
+    project = build(tmp_path)
+    project.edit("rates.h", "? 2 : 3", "? 20 : 3")
+    document = project.patch(0x5500000000, "one", options=["--objects", tmp_path / "kept"])
+    assert sorted(path.name for path in tmp_path.glob("kept/*")) == []  # the anchor is wrong, so nothing is kept
+    with LiveHost(project.host) as live:
+        document = project.patch(live.anchor, "one", options=["--objects", tmp_path / "kept"])
+        assert sorted(unit["name"] for unit in document["recompiled"]) == ["price.c", "step.c"]  # type: ignore[attr-defined]
+    assert sorted(path.name for path in tmp_path.glob("kept/*")) == ["price.o", "step.o"]
+
+
 def test_a_file_that_does_not_compile_shows_the_compilers_words(tmp_path: Path) -> None:
     """A typo while hot-reloading is the compiler's to explain, and leaves the last patch as it is."""
     project = with_make(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,10 @@ ROOT = Path(__file__).parents[2]
 class Workspace:
     """A copy of the workspace, built by cargo with the launchers in front of rustc and of its linker."""
 
-    def __init__(self, folder: Path, profile: str, *arguments: str) -> None:
+    host: Path
+    """The program that is patched: one of two."""
+
+    def __init__(self, folder: Path) -> None:
         self.folder = folder / "shop"
         self.captured = self.folder / "captured"
         shutil.copytree(PROGRAMS / "patched_rust", self.folder)
@@ -37,17 +40,21 @@ class Workspace:
             "CARGO_REGISTRY_TOKEN": "a secret",
         }
         self.environment.pop("RUSTUP_TOOLCHAIN", None)
-        command = [cargo, "build", "--offline", "--quiet", "--target", RUST_TARGET, *arguments]
-        run(command, cwd=self.folder, env=self.environment)
-        self.host = self.folder / "target" / RUST_TARGET / profile / "app"
+        command = [str(cargo), "build", "--offline", "--quiet", "--target", RUST_TARGET]
+        for profile in ([], ["--release"]):
+            run([*command, *profile], cwd=self.folder, env=self.environment)
         self._originals: dict[Path, str] = {}
         self._patches = 0
 
     def start(self) -> Running:
-        """The program, running; the sources are as they were built."""
+        """The program, running."""
+        return Running(self.host, dict(os.environ))
+
+    def restore(self) -> None:
+        """Let the sources be as they were built."""
         for path, text in self._originals.items():
             path.write_text(text)
-        return Running(self.host, dict(os.environ))
+            os.utime(path, (0, 0))  # older than the build
 
     def edit(self, file: str, before: str, after: str) -> Path:
         """Change *file* in place."""
@@ -78,12 +85,19 @@ class Workspace:
         return [unit["name"].removeprefix("crate ") for unit in document["recompiled"]]  # type: ignore[attr-defined]
 
 
-@pytest.fixture(scope="module", params=["debug", "release"])
-def workspace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    """The workspace, built with opt-level 0 and with 3."""
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The workspace, built with opt-level 0 and with 3, the records of both in one folder."""
     need("qemu-aarch64")
-    folder = tmp_path_factory.mktemp(request.param)
-    return Workspace(folder, request.param, *(["--release"] if request.param == "release" else []))
+    return Workspace(tmp_path_factory.mktemp("rust"))
+
+
+@pytest.fixture(params=["debug", "release"])
+def workspace(request: pytest.FixtureRequest, built: Workspace) -> Workspace:
+    """The workspace, with the program of either profile; its sources are as they were built."""
+    built.host = built.folder / "target" / RUST_TARGET / request.param / "app"
+    built.restore()
+    return built
 
 
 def test_the_programs_own_file_is_edited(workspace: Workspace) -> None:
@@ -130,3 +144,78 @@ def test_two_libraries_are_edited_at_once(workspace: Workspace) -> None:
         two = workspace.edit("model/src/lib.rs", "hot!(price::plain, n)", "hot!(price::plain, n, 1)")
         assert workspace.apply(running, two, one) == ["price", "model", "app"]
         assert running.ask("2") == "2 plain 0.1.0 7 model 21 2203 1 2005"
+
+
+def test_an_edit_of_an_earlier_patch_stays(workspace: Workspace) -> None:
+    """The second patch has an inline function of a library that was edited for the first: it was as before the edit."""
+    with workspace.start() as running:
+        assert running.ask("2") == "1 plain 0.1.0 7 model 21 2202 0 2005"
+        one = workspace.edit("price/src/lib.rs", "n + 10", "n + 20")
+        assert workspace.apply(running, one) == ["price", "model", "app"]
+        two = workspace.edit("model/src/lib.rs", "% 2", "% 3")
+        two = workspace.edit("model/src/lib.rs", "{sum} {}", "{sum}, {}")
+        assert workspace.apply(running, two) == ["price", "model", "app"]
+        assert running.ask("2") == "2 plain 0.1.0 7 model 41, 2202 1 2005"
+
+
+def test_what_changed_need_not_be_named(workspace: Workspace) -> None:
+    """Whoever saves a dozen files does not list them: those that are newer than what they were compiled into count."""
+    document = workspace.patch("0x5500000000")
+    assert document["status"] == 2
+    assert "nothing that" in document["error"]["message"]  # type: ignore[index]
+    with workspace.start() as running:
+        assert running.ask("2") == "1 plain 0.1.0 7 model 21 2202 0 2005"
+        workspace.edit("app/src/cart.rs", "+ 5", "+ 6")
+        assert workspace.apply(running) == ["app"]
+        assert running.ask("2") == "2 plain 0.1.0 7 model 21 2202 1 2006"
+
+
+REFUSED = {
+    "macros/src/lib.rs": "(proc-macro), which the link of",
+    "app/build.rs": "(bin), which the link of",
+    "app/Cargo.toml": "no recorded compile reads it",
+}
+"""A file that the program is not compiled from, and why no patch can have its edit."""
+
+
+@pytest.mark.parametrize("file", REFUSED)
+def test_what_makes_other_code_is_refused(built: Workspace, file: str) -> None:
+    """A macro's code, or a build script's, runs in the build: a patch of it would link, and change nothing."""
+    built.host = built.folder / "target" / RUST_TARGET / "debug" / "app"
+    built.restore()
+    document = built.patch("0x5500000000", built.folder / file)
+    assert document["status"] == 2
+    assert REFUSED[file] in document["error"]["message"]  # type: ignore[index]
+
+
+def test_rustc_explains_an_error_to_people(built: Workspace) -> None:
+    """Cargo asks for JSON; who edits a file reads what rustc says."""
+    built.host = built.folder / "target" / RUST_TARGET / "debug" / "app"
+    built.restore()
+    document = built.patch("0x5500000000", built.edit("model/src/lib.rs", "seen.get() + 1", "seen.got() + 1"))
+    assert (document["status"], document["error"]["kind"]) == (4, "CompilerFailed")  # type: ignore[index]
+    message = document["error"]["message"]  # type: ignore[index]
+    assert "crate model\nerror[E0599]: no method named `got`" in message
+    assert "--> model/src/lib.rs:16:" in message
+
+
+def test_records_hold_no_secrets(built: Workspace) -> None:
+    """Records lie in build folders, which are cached, uploaded and shown."""
+    texts = [path.read_text() for path in built.captured.glob("*.compile.json")]
+    assert len(texts) > 5
+    assert not [text for text in texts if "a secret" in text or "CARGO_REGISTRY_TOKEN" in text]
+
+
+def test_recompile_of_a_crate_by_name(built: Workspace, tmp_path: Path) -> None:
+    """Of two profiles one is meant; a builder that says which gets objects of it, and of its users."""
+    built.restore()
+    words = ["recompile", "--captured", built.captured, "--crate", "price", "-o", tmp_path]
+    done = stubgen(*words)
+    assert done.returncode == 2
+    assert "crate price: was compiled into" in done.stderr
+    assert "say by --output-name which program's link is meant" in done.stderr
+    release = next((built.folder / "target" / RUST_TARGET / "release" / "deps").glob("app-*[0-9a-f]"))
+    done = stubgen(*words, "--output-name", f"release/deps/{release.name}")
+    assert done.returncode == 0, done.stderr
+    assert {path.name.partition("-")[0] for path in tmp_path.iterdir()} == {"price", "model", "app"}
+    assert not any(".debug_info" in run([str(need("readelf")), "-SW", path]) for path in tmp_path.iterdir())

@@ -1,0 +1,114 @@
+"""Which of a build's compiles the host's link takes in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from stubgen.capture.links import Capture
+from stubgen.common.files import read_input
+from stubgen.common.row import Row
+from stubgen.compileplan.units import Unit
+from stubgen.errors import InputError
+from stubgen.image.archive import is_archive, members
+from stubgen.linkplan.link_files import link_files
+from stubgen.linkplan.toolchain import read_command
+
+
+class HostLink(Row):
+    """What the host's link names, as far as it tells whose a compile is."""
+
+    output: str
+    """Of the link, for people."""
+    files: frozenset[str]
+    """Real paths of all files among its words."""
+    folders: frozenset[tuple[str, str]]
+    """(folder, name) of the same, for files that are gone."""
+    archived: Mapping[str, frozenset[bytes]]
+    """Name of a member of its archives -> digests of those of that name."""
+
+    def has(self, unit: Unit) -> bool:
+        """Whether the link names what *unit* makes."""
+        if unit.rust:
+            return self._has_crate(unit)
+        return unit.output in self.files or os.path.basename(unit.output) in self.archived
+
+    def _has_crate(self, unit: Unit) -> bool:
+        crate = unit.crate
+        folder = os.path.realpath(os.path.join(unit.directory, crate.folder))
+        if os.path.join(folder, f"lib{crate.stem}.rlib") in self.files:
+            return True
+        begins = f"{crate.stem}."
+        if any(where == folder and _is_unit_of(name, begins) for where, name in self.folders):
+            return True
+        return any(_is_unit_of(name, begins) for name in self.archived)  # of a staticlib
+
+
+def _is_unit_of(name: str, begins: str) -> bool:
+    """Whether the object *name* is a codegen unit of the crate whose files begin with *begins*."""
+    return name.startswith(begins) and name.endswith(".o")
+
+
+def host_link(captured: Capture) -> HostLink:
+    """What the link *captured* names.
+
+    Raises:
+        PlanRefusal, UsageError, InputError: as for :func:`~stubgen.linkplan.plan_link`.
+    """
+    command = captured.command()
+    line = read_command(command)
+    directory = str(captured.directory)
+    words = [word for word in line.arguments if not word.startswith("-")]
+    paths = [os.path.realpath(os.path.join(directory, word)) for word in words]
+    archived: dict[str, set[bytes]] = {}
+    for path in dict.fromkeys((*paths, *link_files(command).libraries)):
+        for name, digest in _members(path):
+            archived.setdefault(name, set()).add(digest)
+    pairs = frozenset(os.path.split(path) for path in paths)
+    return HostLink(
+        captured.output, frozenset(paths), pairs, {name: frozenset(digests) for name, digests in archived.items()}
+    )
+
+
+def _members(path: str) -> Iterable[tuple[str, bytes]]:
+    """(name, digest) of each member of the archive *path*."""
+    if not path.endswith((".a", ".lib")) or not os.path.isfile(path):
+        return ()
+    try:
+        content = read_input(path)
+        if not is_archive(content):
+            return ()
+        return [(os.path.basename(member.name), _digest(member.content)) for member in members(content, path)]
+    except InputError:  # the link says it better
+        return ()
+
+
+def _digest(content: Any) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+def content_digest(path: str) -> bytes:
+    """Digest of the file *path*; ``b""`` where it is gone."""
+    try:
+        return _digest(read_input(path))
+    except InputError:
+        return b""
+
+
+def units_of_host(units: Sequence[Unit], link: HostLink) -> list[Unit]:
+    """Those of *units* that the link takes in: files that it names, and crates that those were compiled with.
+
+    Link-time optimisation of rustc's takes crates into the program that the linker does not see. What a macro's crate
+    uses is none of the program's.
+    """
+    found = {id(unit): unit for unit in units if link.has(unit)}
+    waiting = [unit for unit in found.values() if unit.rust]
+    while waiting:
+        used = waiting.pop().extern_files
+        for unit in units:
+            if unit.rust and id(unit) not in found and not unit.is_macro and not used.isdisjoint(unit.made_files):
+                found[id(unit)] = unit
+                waiting.append(unit)
+    return list(found.values())
