@@ -25,7 +25,7 @@ from stubgen.image.identity import NO_SESSION, PatchIdentity
 from stubgen.image.opening import open_image
 from stubgen.kept_files import KeptFiles
 from stubgen.link_steps import PatchLink
-from stubgen.linker import link_folder
+from stubgen.linker import LinkFolder, link_folder
 from stubgen.linkplan import (
     LinkPlan,
 )
@@ -194,7 +194,7 @@ def stage_patch(
         checked = _sound(replace(checked, patch=written), judged.problems)
         replaced, earlier = link.replaced(checked)
         table = None if jump_table is None else _jump_table(linked, target, built, replaced, jump_table, named)
-        command = tuple(map(folder.told, link.command))
+        command, plan = tuple(map(folder.told, link.command)), _told(link.plan, folder)
         tell_finished(link.wanted.policies, FinishedPatch(str(linked), written, link.exports, judged, command))
         phase("puts the files in their places")
         size = linked.stat().st_size
@@ -203,7 +203,7 @@ def stage_patch(
     return Linked(
         output=Path(written),
         built=built,
-        plan=link.plan,
+        plan=plan,
         command=command,
         messages=link.ran.messages,
         checked=checked,
@@ -219,6 +219,15 @@ def stage_patch(
 def _target(output: str) -> Path:
     """Where *output* is going to be: beside what a symbolic link leads to, so that it can be moved there."""
     return Path(os.path.realpath(output))
+
+
+def _told(plan: LinkPlan, folder: LinkFolder) -> LinkPlan:
+    """*plan* as people are told of it, without the names of files that are gone."""
+    edits = (
+        edit._replace(before=tuple(map(folder.told, edit.before)), after=tuple(map(folder.told, edit.after)))
+        for edit in plan.edits
+    )
+    return plan._replace(args=tuple(map(folder.told, plan.args)), edits=tuple(edits))
 
 
 def _check_pair(builder: StubBuilder, captured: Capture, allow_rebuilt: bool) -> None:

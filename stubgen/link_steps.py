@@ -81,7 +81,7 @@ class PatchLink:
         self.wanted = read_options("link_patch", options)
         self._options = options
         self._full_link, self._system = captured.command(), linker_os_for_host(builder.host.path)
-        self._objects_of_host = [*self.wanted.linked, *captured_objects(self._full_link, self._system)]
+        self.objects_of_host = [*self.wanted.linked, *captured_objects(self._full_link, self._system)]
 
     def judge(self, aslr_reference: int | None) -> Resolution:
         """Judge each symbol; those with which the patch cannot work are refused.
@@ -89,16 +89,24 @@ class PatchLink:
         Raises:
             StubgenError: as for :meth:`StubBuilder.judge`.
         """
-        full_link, system = self._full_link, self._system
-        wrapped = list(dict.fromkeys([*self.wanted.wrapped, *wrapped_symbols(full_link, system)]))
-        options = {**self._options, "wrapped": wrapped, "linked": self._objects_of_host}
-        judged = self.builder.judge(
-            self.inputs, aslr_reference, link=lambda: link_files(full_link, system), **cast("Options", options)
-        )
-        self.exports = _spelled_exports(judged, self.wanted.exports, self.further, full_link)
+        judged = self.verdicts(aslr_reference)
+        self.exports = _spelled_exports(judged, self.wanted.exports, self.further, self._full_link)
         refuse_problems(judged, allow_missing=True)
         self.judged = judged
         return judged
+
+    def verdicts(self, aslr_reference: int | None) -> Resolution:
+        """The verdict on each symbol, whatever it is.
+
+        Raises:
+            StubgenError: as for :meth:`StubBuilder.judge`.
+        """
+        full_link, system = self._full_link, self._system
+        wrapped = list(dict.fromkeys([*self.wanted.wrapped, *wrapped_symbols(full_link, system)]))
+        options = {**self._options, "wrapped": wrapped, "linked": self.objects_of_host}
+        return self.builder.judge(
+            self.inputs, aslr_reference, link=lambda: link_files(full_link, system), **cast("Options", options)
+        )
 
     @property
     def read(self) -> list[StrPath]:
@@ -167,7 +175,7 @@ class PatchLink:
         account = checked.account
         assert account is not None  # noqa: S101  # check_linked() makes one of every patch
         earlier = tuple((patch.path, replaced_in(account, patch)) for patch in self.judged.needed.previous.patches)
-        return replaced_by(account, self.builder.host, self.judged.slide.value, self._objects_of_host), earlier
+        return replaced_by(account, self.builder.host, self.judged.slide.value, self.objects_of_host), earlier
 
 
 def _planned(

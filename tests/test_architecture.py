@@ -58,10 +58,11 @@ LEVELS: tuple[dict[str, str], ...] = (
         "origin": "symbols sources link_map elf macho account findings content exports",
         "loading": "elf macho .",
     },
-    {"check": "", "replaced": "", "listing": "symbols elf macho patch files selection"},
+    {"check": "", "replaced": "", "listing": "symbols elf macho uses_elf uses_macho patch files selection"},
     {
         "jumptable": ". formats",
         "reach": "labels code .",
+        "explain": "",
         "compileplan": (
             "c_options rust_options depfile c_command rust_command compile_commands units host_link selection recompile"
         ),
@@ -73,8 +74,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"generations": "state lock redirections relinking opening linking undoing", "patching": ""},
     {
         "commands": (
-            ". options build plan check jumptable reach sessions link session recompile patch contents inspect verify "
-            "capture captures cache"
+            ". options explained build plan check jumptable reach sessions link session explain recompile patch "
+            "contents inspect verify capture captures cache"
         )
     },
     {"serve": ". frames messages methods server command"},

@@ -23,6 +23,7 @@ COMMANDS = {
     "link": "build, plan, run the linker and check the patch",
     "recompile": "compile what changed again, as the build did, into objects for a patch",
     "patch": "recompile and link in one",
+    "explain": "say why a symbol of the patch becomes what it becomes, and what else it could be",
     "jumptable": "write where a runtime finds the functions that a linked patch replaces",
     "reach": "say what in a host still leads to functions that a patch replaces",
     "session": "show or change what a process's session file says of its patches; lead back to an earlier one",

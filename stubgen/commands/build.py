@@ -10,6 +10,7 @@ from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.options import (
     add_build_options,
+    add_explain_option,
     borrowed_documents,
     decision_documents,
     judge_options,
@@ -25,12 +26,16 @@ from stubgen.common.cancellation import checkpoint
 from stubgen.common.files import Outputs
 from stubgen.common.text import counted
 from stubgen.errors import SymbolRefusal, UsageError
+from stubgen.host import Host
+from stubgen.resolve.resolution import Resolution
 from stubgen.session import Session
+from stubgen.terminal.sheet import Sheet, Text
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     add_build_options(parser)
+    add_explain_option(parser)
     parser.add_argument(
         "--bound-dir", metavar="DIR", help="write bound copies of the objects there; link those, and data is right"
     )
@@ -62,7 +67,9 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         refuse_problems(judged, allow_missing=arguments.allow_missing)
     except SymbolRefusal as error:
         told = {"error": {"kind": type(error).__name__, "message": str(error)}}
-        return Outcome({**told, **verdicts}, "", error.exit_status, f"error: {error}", type(error).__name__)
+        names = [decision.name for decision in error.decisions] if arguments.explain else []
+        sheet = _explained(judged, builder.host, names)
+        return Outcome({**told, **verdicts}, sheet, error.exit_status, f"error: {error}", type(error).__name__)
     outputs = Outputs()
     with outputs:
         write_report(arguments.report, {"schema": SCHEMA, "command": "build", **verdicts}, outputs)
@@ -81,8 +88,22 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         **verdicts,
     }
     left = [f"note: {describe(d)}" for d in judged.problems] + shared_variable_notes(judged.shared_variables)
-    text = _text(built, arguments.output, copies)
+    text: Sheet = [Text(_text(built, arguments.output, copies))]
+    if arguments.explain:
+        from stubgen.commands.explained import folded_verdicts
+
+        text = [*text, *folded_verdicts(built.resolution)]
     return Outcome(document, text, complaint="\n".join(left), outputs=outputs)
+
+
+def _explained(judged: Resolution, host: Host, names: Sequence[str]) -> Sheet:
+    """All about the symbols called *names*."""
+    if not names:
+        return []
+    from stubgen.commands.explained import explanations_sheet
+    from stubgen.explain import explain
+
+    return explanations_sheet(explain(judged, host, names), placed=True)
 
 
 def _stage(built: Built, arguments: argparse.Namespace, outputs: Outputs) -> Sequence[tuple[str, str]]:

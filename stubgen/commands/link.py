@@ -12,9 +12,11 @@ from stubgen.capture import Capture, newest_capture
 from stubgen.capture.outputs import host_identity_of_file
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import check_document, check_table, write_map
+from stubgen.commands.explained import explanations_sheet, folded_verdicts
 from stubgen.commands.jumptable import add_table_options, table_document, table_lines, table_options
 from stubgen.commands.options import (
     add_build_options,
+    add_explain_option,
     borrowed_documents,
     borrowed_lines,
     decision_documents,
@@ -29,6 +31,7 @@ from stubgen.commands.options import (
     slide_document,
     write_report,
 )
+from stubgen.commands.plan import plan_sheet
 from stubgen.commands.reach import reach_document, reach_lines
 from stubgen.commands.sessions import (
     add_session_options,
@@ -44,14 +47,15 @@ from stubgen.common.cancellation import tidy_at_signals
 from stubgen.common.files import Outputs
 from stubgen.common.placeholders import DIGITS
 from stubgen.common.text import counted
-from stubgen.errors import UsageError
+from stubgen.errors import PatchRefusal, SymbolRefusal, UsageError
 from stubgen.image.identity import HostIdentity
 from stubgen.jumptable import TableOptions
 from stubgen.jumptable.formats import encode_jump_table
 from stubgen.link import Linked, stage_patch
+from stubgen.link_steps import PatchLink
 from stubgen.reach import find_reach
 from stubgen.session import Session
-from stubgen.terminal.sheet import Sheet, Text
+from stubgen.terminal.sheet import Block, Sheet, Text
 
 if TYPE_CHECKING:
     from stubgen.generations.linking import LinkedGeneration
@@ -62,6 +66,7 @@ if TYPE_CHECKING:
 def configure_parser(parser: argparse.ArgumentParser, *, objects: bool = True) -> None:
     """The command's options; ``patch`` makes the *objects* itself."""
     add_build_options(parser, objects=objects)
+    add_explain_option(parser)
     parser.add_argument(
         "--captured", required=True, metavar="PATH", help="the record of the host's link, or the folder of records"
     )
@@ -118,7 +123,14 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     captured = captured_link(arguments, builder.host.identity)
     outputs = Outputs()
     with outputs, tidy_at_signals():
-        linked, generation = _linked(outputs, arguments, wanted_session, builder, captured, wanted, options)
+        try:
+            linked, generation = _linked(outputs, arguments, wanted_session, builder, captured, wanted, options)
+        except (SymbolRefusal, PatchRefusal) as error:
+            explained = _explained(builder, captured, arguments, options) if arguments.explain else []
+            if not explained:
+                raise
+            refusal = {"error": {"kind": type(error).__name__, "message": str(error)}}
+            return Outcome(refusal, explained, error.exit_status, f"error: {error}", type(error).__name__)
         number = None if generation is None else str(generation.number)
         arguments = with_names(arguments, number, linked.digest[:DIGITS])
         _keep_apart(arguments, captured.files())
@@ -160,6 +172,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     complaint = "\n".join([*words, *shared_variable_notes(shared), *notes])
     told = [*(generation_lines(generation) if generation else []), *(reach_lines(reach) if reach else [])]
     text = [*_sheet(linked), *([Text("\n".join(told))] if told else [])]
+    if arguments.explain:
+        text += [*folded_verdicts(linked.built.resolution), Text(""), *plan_sheet(linked.plan)]
     return Outcome(document, text, complaint=complaint, outputs=outputs)
 
 
@@ -208,6 +222,18 @@ def _linked(
 def _files_of(begun: Begun) -> list[str]:
     """What an output must not overwrite: patches that the process has, and objects that are linked again."""
     return [*(patch.patch for patch in begun.holding), *(unit.path for unit in begun.relinked)]
+
+
+def _explained(builder: StubBuilder, captured: Capture, arguments: argparse.Namespace, options: Options) -> list[Block]:
+    """All about the symbols with which the patch cannot work; nothing where it is refused for something else."""
+    from stubgen.explain import explain
+
+    link = PatchLink(builder, captured, arguments.objects, (), options)
+    judged = link.verdicts(arguments.aslr_reference)
+    names = [decision.name for decision in judged.problems]
+    if not names:
+        return []
+    return [*explanations_sheet(explain(judged, builder.host, names, link.objects_of_host), placed=True)]
 
 
 def _table_options(arguments: argparse.Namespace) -> TableOptions | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
 from stubgen.common.arguments import StrPath
 from stubgen.common.files import keep_apart, read_input
-from stubgen.common.text import as_bytes, as_text
+from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import MalformedInput, UsageError
 
 if TYPE_CHECKING:
@@ -122,6 +122,13 @@ def add_build_options(parser: argparse.ArgumentParser, *, objects: bool = True) 
     parser.add_argument("--report", metavar="FILE", help="write every verdict as JSON, of a patch that was made")
     if objects:
         parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
+
+
+def add_explain_option(parser: argparse.ArgumentParser) -> None:
+    """``--explain`` of the commands that judge symbols."""
+    parser.add_argument(
+        "--explain", action="store_true", help="say what became of every symbol, and all about those that are refused"
+    )
 
 
 def add_previous_option(parser: argparse.ArgumentParser) -> None:
@@ -363,14 +370,25 @@ def shared_variable_documents(variables: Iterable[SharedVariable]) -> list[dict[
 
 
 def shared_variable_notes(variables: Iterable[SharedVariable]) -> list[str]:
-    """A line about each writable variable that starts afresh in the patch."""
-    notes = []
+    """A line about each writable variable that starts afresh in the patch; many for one reason are one line."""
+    causes: dict[str, list[SharedVariable]] = {}
     for variable in variables:
         if variable.writable and not variable.forwarded:
-            size = f" of {variable.size} bytes" if variable.size else ""
-            cause = variable.reason_not_kept or "--keep-state may use the host's"
+            causes.setdefault(variable.reason_not_kept or "--keep-state may use the host's", []).append(variable)
+    notes = []
+    for cause, alike in causes.items():
+        if len(alike) > _ALIKE:
+            named = _few([variable.name for variable in alike])
+            notes.append(f"note: {len(alike)} variables of the patch's own start afresh: {cause}: {named}")
+            continue
+        for variable in alike:
+            size = f" of {counted(variable.size, 'byte')}" if variable.size else ""
             notes.append(f"note: {variable.name}: the patch has its own copy{size}, which starts afresh: {cause}")
     return notes
+
+
+_ALIKE = 3
+"""Notes of one cause up to which each has its line."""
 
 
 def slide_document(slide: Slide) -> dict[str, object]:

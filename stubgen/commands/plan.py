@@ -73,7 +73,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     plan = plan_link(captured, request)
     text: str | Sheet
     if arguments.explain:
-        text = _explanation(plan)
+        text = plan_sheet(plan)
     elif arguments.shell:
         from stubgen.linkplan.explain import shell_line
 
@@ -84,7 +84,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     return Outcome(document(plan), text, exact=not arguments.explain, complaint=complaint)
 
 
-def _explanation(plan: LinkPlan) -> Sheet:
+def plan_sheet(plan: LinkPlan) -> Sheet:
     """What became of every argument, and why; equal lines as one."""
     from stubgen.linkplan.explain import COLOURS, MARKS, folded, summary
     from stubgen.terminal.sheet import Table, Text

@@ -23,6 +23,21 @@ _OTHERS = (
 """How members begin that are no objects."""
 
 
+def symbols_of(image: Image) -> Iterator[Listed]:
+    """The symbols of *image*, in the file's order."""
+    if image.format == "elf":
+        from stubgen.image.elf import ElfImage
+        from stubgen.listing import elf
+
+        assert isinstance(image, ElfImage)  # noqa: S101  # by its format
+        return elf.symbols(image)
+    from stubgen.image.macho import MachOImage
+    from stubgen.listing import macho
+
+    assert isinstance(image, MachOImage)  # noqa: S101  # there is no third format
+    return macho.symbols(image)
+
+
 class Opened:
     """One file, or one member of an archive, and what is in it; each part is found where somebody asks."""
 
@@ -33,17 +48,7 @@ class Opened:
     @cached_property
     def symbols(self) -> list[Listed]:
         """Its symbols, in the file's order."""
-        if self.image.format == "elf":
-            from stubgen.image.elf import ElfImage
-            from stubgen.listing import elf
-
-            assert isinstance(self.image, ElfImage)  # noqa: S101  # by its format
-            return list(elf.symbols(self.image))
-        from stubgen.image.macho import MachOImage
-        from stubgen.listing import macho
-
-        assert isinstance(self.image, MachOImage)  # noqa: S101  # there is no third format
-        return list(macho.symbols(self.image))
+        return list(symbols_of(self.image))
 
     @cached_property
     def stubs(self) -> list[Stub]:

@@ -99,3 +99,14 @@ ORDERS: dict[str, Callable[[Listed], object]] = {
 def ordered(symbols: list[Listed], order: str | None) -> list[Listed]:
     """*symbols* in that order; without one, in the file's."""
     return symbols if order is None else sorted(symbols, key=ORDERS[order])  # type: ignore[arg-type]  # comparable
+
+
+class Use(NamedTuple):
+    """One place in an object that means a symbol."""
+
+    section: str
+    offset: int  # bytes from the section's start
+    function: bytes  # around it; empty where none is
+    relocation: str  # its name in the format's specification
+    addend: int  # bytes
+    branch: bool  # a call or jump, which a trampoline can answer

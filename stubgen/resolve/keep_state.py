@@ -134,6 +134,11 @@ def reason_not_kept(pair: Pair) -> str:
     return _first(SYMBOL_RULES, pair) or _first(HOST_RULES, pair)
 
 
+def reasons_not_kept(pair: Pair) -> list[str]:
+    """Everything that speaks against it, the deciding reason first."""
+    return [rule.reason(pair) for rule in (*SYMBOL_RULES, *HOST_RULES) if rule.applies(pair)]
+
+
 def reason_not_to_ask(pair: Pair) -> str:
     """What of that the symbols alone say, without a search of the host; for a variable that nobody asked to keep."""
     return _first(SYMBOL_RULES, pair)

@@ -19,7 +19,7 @@ from stubgen.errors import AnchorRefusal, InputError
 from stubgen.host import Host
 from stubgen.host.slide import Slide
 from stubgen.image import Candidate, Found, Image, Kind, Reference, Variable
-from stubgen.resolve.candidates import counterparts_of, meaning
+from stubgen.resolve.candidates import counterparts_of, first_choice, meaning
 from stubgen.resolve.linker_names import foreign_entry, is_images_own, is_place, place_in, section_of
 from stubgen.resolve.needed import Needed
 from stubgen.resolve.previous import Earlier
@@ -164,8 +164,7 @@ class _Resolver(ABC, Generic[AnswersT]):
             from stubgen.resolve.same_file import Files
 
             linked = self.answers.linked if isinstance(self.answers, BoundAnswers) and self.patch is None else ()
-            left = {reference.name for reference in self.needed.references}
-            self._files[self.patch] = Files(self._image, linked, self.needed.images, left)
+            self._files[self.patch] = Files.of_needed(self._image, self.needed, linked)
         return self._files[self.patch]
 
     @abstractmethod
@@ -363,7 +362,7 @@ class _Resolver(ABC, Generic[AnswersT]):
                 listed,
             )
             return
-        candidate = next((candidate for candidate in pool if candidate.exported), pool[0])
+        candidate = first_choice(pool)
         if not self._can_be_named(reference, candidate.kind):
             return
         if reference.name in self.needed.gave_way:

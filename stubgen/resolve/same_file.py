@@ -18,6 +18,7 @@ from stubgen.image import Candidate, Image, Kind
 
 if TYPE_CHECKING:
     from stubgen.resolve.initialisers import Initialisers
+    from stubgen.resolve.needed import Needed
     from stubgen.resolve.storage import Storage
 
 GUARD, THREAD_INITIALISER = b"_ZGV", b"_ZTH"  # Itanium C++ ABI 5.1.5.1 and 5.1.5.2
@@ -57,6 +58,11 @@ class Files:
         self.statics: Mapping[bytes, Candidate] = {}
         """The patch's statics of functions -> which of the host's each is, where that was found out."""
         self._vouched: dict[tuple[int, bytes], tuple[Image, bool]] = {}
+
+    @classmethod
+    def of_needed(cls, host: Image, needed: Needed, linked: Sequence[str]) -> Files:
+        """The files of *host*, for a patch that needs *needed*."""
+        return cls(host, linked, needed.images, {reference.name for reference in needed.references})
 
     @cached_property
     def storage(self) -> Storage:

@@ -27,6 +27,78 @@ class Verdict(Enum):
 _PROBLEMS = frozenset({Verdict.REFUSED, Verdict.AMBIGUOUS, Verdict.MISSING})
 
 
+class Consequence(Row):
+    """What a verdict comes to, for whoever wants to know more than its reason."""
+
+    gets: str  # what the patch gets
+    otherwise: tuple[str, ...] = ()  # what else would have been possible
+    advice: tuple[str, ...] = ()  # what to do, where the patch cannot work like this
+
+
+_OWN = "an object of the patch that defines the name: the patch then uses its own"
+_EARLIER = "an earlier patch's, where one replaced it: --previous, --override"
+
+CONSEQUENCES = {
+    Verdict.TRAMPOLINE: Consequence(
+        "a weak hidden function in the stub object, which branches to the host's", (_OWN, _EARLIER)
+    ),
+    Verdict.SLOT: Consequence(
+        "a constant in the stub object with its address, which bound copies read",
+        ("an absolute symbol, with --data absolute: right on glibc and Android alone", _OWN, _EARLIER),
+    ),
+    Verdict.ABSOLUTE: Consequence(
+        "a weak absolute symbol in the stub object",
+        ("a slot, right everywhere: link, or build --bound-dir", "a refusal, with --data none"),
+    ),
+    Verdict.REFUSED: Consequence(
+        "nothing: the host has it, and what could be made of it would be wrong",
+        (_OWN,),
+        ("the reason says what helps; without that, define it in the patch or do without it",),
+    ),
+    Verdict.TLS: Consequence(
+        "the host's own variable of each thread, by a constant in the stub object",
+        ("the loader, with --tls loader, where the host is a library that exports it", _OWN),
+        ("link bound copies (link, build --bound-dir); for a host that is a library, --tls loader",),
+    ),
+    Verdict.LOADER: Consequence(
+        "an undefined symbol, which the loader finds where the host does",
+        ("a library that the patch loads besides: --library", _OWN),
+    ),
+    Verdict.LINKER: Consequence("the linker's own: each linked image has one"),
+    Verdict.AMBIGUOUS: Consequence(
+        "nothing: several are called so, and nothing says which one is meant",
+        (_OWN,),
+        (
+            "call it by a function of the host that only one file defines, or give it another name",
+            "compile host and patch with -g, and name the host's link with --captured: files tell statics apart",
+        ),
+    ),
+    Verdict.WEAK_NULL: Consequence(
+        "null: nothing has it, and the reference is weak", ("a definition in the patch, an --archive or a --library",)
+    ),
+    Verdict.MISSING: Consequence(
+        "nothing: it stays undefined, and the patch loads only if a library on its link line has it",
+        ("what an archive of the host's link has: --captured, --archive", "a library that has it: --library"),
+        (
+            "nothing, if a library of the host's link has it, as libc has puts: the check after the link says so",
+            "name what supplies it with --archive or --library, or add the object that defines it to the patch",
+            "if the host should have it: link it without --gc-sections (rustc: -Clink-dead-code), or give its symbols",
+        ),
+    ),
+}
+"""Verdict -> what it comes to."""
+
+SHARED_CONSEQUENCES = {
+    True: Consequence("the host's variable: what patch and host write is seen by both"),
+    False: Consequence(
+        "its own copy, which starts with the value that the patch's source gives it",
+        ("the host's, where nothing speaks against it: --keep-state",),
+        ("what speaks against it says what helps; or move the variable out of the objects that are recompiled",),
+    ),
+}
+"""Whether a variable of both is forwarded -> what that comes to."""
+
+
 class SlotKind(Enum):
     """What a bound copy finds in a symbol's slot."""
 

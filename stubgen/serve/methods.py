@@ -23,6 +23,7 @@ METHODS = (
     "link",
     "recompile",
     "patch",
+    "explain",
     "jumptable",
     "reach",
     "session",
@@ -33,7 +34,7 @@ METHODS = (
 )
 """The commands that are methods: those that ``capture`` in front of a linker, look after files or serve are not."""
 
-SHARING = frozenset({"build", "link", "patch", "jumptable", "reach", "session", "check"})
+SHARING = frozenset({"build", "link", "patch", "explain", "jumptable", "reach", "session", "check"})
 """The methods that open a host."""
 
 TEXT_ONLY = frozenset({"help", "explain", "shell"})

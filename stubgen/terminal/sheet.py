@@ -20,6 +20,7 @@ _GAP = "  "
 _LEAST = 24  # columns that the last column of a table has at least: else it goes below the others
 _BELOW = 4  # columns by which it is indented there
 _SECTION = 20  # columns of a section's name; compilers put functions' names into it
+_WIDE = 120  # columns
 _WIDEST = 96  # columns to which others are filled up; a longer cell moves what is behind it
 
 
@@ -69,7 +70,7 @@ class Table:
         colours: an SGR parameter for each row, or none.
         right: the columns whose cells are aligned to the right.
         cut: the last column is cut in its middle instead of wrapped.
-        squeezed: the column that is cut in its middle where it would take more than six tenths of a terminal.
+        squeezed: a column that is cut in its middle: on a terminal it takes six tenths, or four of a narrow one.
         indent: columns before the first one.
     """
 
@@ -100,7 +101,7 @@ class Table:
             return
         rows = [[names.shown(cell) for cell in row] for row in self.rows]
         if self.squeezed is not None and screen.width is not None:
-            room = max(screen.width * 6 // 10, _LEAST)
+            room = max(screen.width * (6 if screen.width >= _WIDE else 4) // 10, _LEAST)
             rows = [[cut(cell, room) if n == self.squeezed else cell for n, cell in enumerate(row)] for row in rows]
         every = [list(self.titles), *rows] if self.titles else rows
         widths = [min(max(len(row[number]) for row in every), _WIDEST) for number in range(len(every[0]) - 1)]

@@ -194,7 +194,13 @@ SAME = {
     ),
     "reach": (["reach", "--host", "host", "main"], {"host": "host", "functions": ["main"]}),
     "reach, of nothing": (["reach", "--host", "host"], {"host": "host"}),
+    "explain": (["explain", "--host", "host", "f", "patch.o"], {"host": "host", "symbol": "f", "objects": ["patch.o"]}),
+    "explain, none": (
+        ["explain", "--host", "host", "no", "old.o"],
+        {"host": "host", "symbol": "no", "objects": ["old.o"]},
+    ),
     "inspect": (["inspect", "old.o", "--symbol", "f*"], {"file": "old.o", "symbol": "f*"}),
+    "inspect, two": (["inspect", "old.o", "host"], {"file": "old.o", "more": ["host"]}),
     "inspect, none": (["inspect", "old.o", "--symbol", "g*"], {"file": "old.o", "symbol": "g*"}),
     "verify": (["verify", "old.o"], {"file": "old.o"}),
     "verify, the host": (["verify", "host"], {"file": "host"}),
