@@ -25,7 +25,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         "macho": "identity constants records relocations unwind reader writer editor fixups",
         "symbols": "versions similar rust cxx numbering placed wrapped forwarded",
     },
-    {"image": "dwarf inlined . archive reach_elf reach_macho elf macho opening text_stub identity"},
+    {"image": "dwarf inlined unit_ranges . archive reach_elf reach_macho elf macho opening text_stub identity"},
     {"host": "symbols index . slide previous"},
     {
         "resolve": (
@@ -34,7 +34,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         )
     },
     {"borrow": "object unwind places elf_places elf atoms presence macho_object macho_unwind macho homes defaults ."},
-    {"compare": "fields parts unwind equality elf macho . changes"},
+    {"compare": "fields parts unwind equality elf macho . removed changes"},
     {
         "stub": (
             "trampoline libraries facts assembler disassembler decoding slots sections_elf sections_macho contents_elf "
@@ -208,8 +208,8 @@ def test_few_import_what_no_arrow_shows() -> None:
 def test_names_are_judged_in_one_place() -> None:
     """A second place that judges names lets a variable be kept here and refused there: the patch then has two of it."""
     judges = {module for module, path in MODULES.items() if "symbols.numbering" in imports(path)}
-    # of variables, of functions, and of what functions that are compared refer to
-    assert judges == {"resolve.keep_state", "replaced", "compare.equality"}
+    # of variables, of functions, of what functions that are compared refer to, and of functions that are gone
+    assert judges == {"resolve.keep_state", "replaced", "compare.equality", "compare.removed"}
 
 
 def test_the_formats_have_one_import_name() -> None:

@@ -134,5 +134,9 @@ def table_lines(table: JumpTable) -> list[str]:
     """The same for a person."""
     counts = Counter(row.change.value for row in table.changes)
     lines = [f"  functions: {', '.join(f'{count} {change}' for change, count in sorted(counts.items()))}"]
+    from stubgen.compare.changes import Change
+
+    gone = [f"{', '.join(row.names)} ({row.object})" for row in table.changes if row.change is Change.REMOVED]
+    lines += [f"  removed: {', '.join(gone)}"] if gone else []
     lines += [f"  left out: {item.name} ({item.object}): {item.reason}" for item in table.undecided]
     return lines

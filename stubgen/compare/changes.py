@@ -14,8 +14,10 @@ from stubgen.common.text import as_text
 from stubgen.compare import host_places, object_parts
 from stubgen.compare.equality import Equality
 from stubgen.compare.parts import ObjectParts, Part, Sort
+from stubgen.compare.removed import find_removed
 from stubgen.image import Image
 
+REMOVED = "the host has it of this file, and the object has it no more"
 MAPPED = "the host has none of that name"
 
 
@@ -25,11 +27,12 @@ class Change(Enum):
     ADDED = "added"
     CHANGED = "changed"
     UNCHANGED = "unchanged"
+    REMOVED = "removed"
     UNDECIDED = "undecided"  # nobody can tell which of the host's it is, so it counts as changed
 
 
 class FunctionChange(Row):
-    """A function of the patch's objects."""
+    """A function of the patch's objects, or of the host's that one of them has no more."""
 
     names: tuple[str, ...]
     object: str
@@ -40,7 +43,7 @@ class FunctionChange(Row):
     @property
     def is_needed(self) -> bool:
         """Whether code that calls the host's has to be sent to the patch's for the edit to take effect."""
-        return self.change is not Change.UNCHANGED or self.leads_to_change
+        return self.change not in (Change.UNCHANGED, Change.REMOVED) or self.leads_to_change
 
 
 class Known(Row):
@@ -53,7 +56,7 @@ class Known(Row):
 def find_changes(
     objects: Sequence[tuple[str, Image]], host: Image, known: Callable[[str, bytes], Known]
 ) -> list[FunctionChange]:
-    """What became of each function of *objects*, in their order.
+    """What became of each function of *objects*, in their order, and then what their files no longer have.
 
     Args:
         objects: name and image of each, as the compiler wrote it.
@@ -77,7 +80,11 @@ def find_changes(
     for part in _leading_to({p for p, row in found.items() if row.change is not Change.UNCHANGED}, parts):
         if part in found and found[part].change is Change.UNCHANGED:
             found[part] = found[part]._replace(leads_to_change=True)
-    return list(found.values())
+    gone = [
+        FunctionChange((as_text(row.name),), row.object, Change.REMOVED, REMOVED, leads_to_change=False)
+        for row in find_removed(objects, host)
+    ]
+    return [*found.values(), *gone]
 
 
 def _judge(part: Part, verdicts: Sequence[Known], equality: Equality) -> tuple[Change, str]:

@@ -530,6 +530,13 @@ class Image(ABC):
     def names_at(self, addresses: Collection[int]) -> dict[int, set[bytes]]:
         """The names of the functions of a linked image that begin at each of *addresses*."""
 
+    @abstractmethod
+    def functions_of(self, path: bytes) -> list[Candidate]:
+        """What a linked image has of the one object that was compiled from *path*, functions and other code.
+
+        Nothing where its debug information does not say, or names several objects of that file.
+        """
+
     def in_its_file(self, candidate: Candidate) -> Candidate:
         """*candidate*, a symbol of a linked image, with its file; Mach-O reads all debugger's entries for it."""
         return candidate

@@ -172,6 +172,12 @@ class DebugInfo:
         found = (self._subprograms_of(unit).get(address) for unit in self._units_with(address))
         return next((said for said in found if said is not None), None)
 
+    @property
+    def is_unoptimised(self) -> bool:
+        """Whether all the functions of an object keep each parameter in one place of the frame."""
+        said = [each for unit in self.units for each in self._subprograms_of(unit).values()]
+        return bool(said) and all(each.in_memory for each in said)
+
     def _subprograms_of(self, unit: Unit) -> dict[int, Subprogram]:
         """Address -> what is said of the function of *unit* there; read once, as a crate's unit may take a second."""
         known = self._subprograms.get(unit.start)
@@ -211,7 +217,7 @@ class DebugInfo:
         info = self._section("debug_info")
         code, position = uleb128(info, entries, "debug_info")
         values: dict[int, tuple[int, bytes]] = {}
-        for attribute, form, implicit in _abbreviation(self._section("debug_abbrev"), abbreviations, code):
+        for attribute, form, implicit in abbreviation_of(self._section("debug_abbrev"), abbreviations, code):
             raw, position = read_value(info, position, form, implicit)
             values[attribute] = form, raw
         strings = int.from_bytes(values.get(_OFFSETS, (0, b"\x08"))[1], "little")
@@ -440,7 +446,7 @@ def abbreviations_at(raw: bytes, position: int) -> Iterator[tuple[int, _Abbrevia
         yield code, (tag, has_children, values)
 
 
-def _abbreviation(raw: bytes, position: int, wanted: int) -> list[tuple[int, int, int]]:
+def abbreviation_of(raw: bytes, position: int, wanted: int) -> list[tuple[int, int, int]]:
     """Attribute, form and implicit value of what a unit's own entry has, whose abbreviation is *wanted*."""
     for code, (tag, _, values) in abbreviations_at(raw, position):
         if code == wanted:

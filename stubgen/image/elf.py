@@ -874,6 +874,21 @@ class ElfImage(Image):
                 weak, hidden = info >> 4 == c.STB_WEAK, table.st_other[index] & 3 == c.STV_HIDDEN
                 yield FunctionSymbol(table.name(index), section, table.st_value[index], weak, hidden)
 
+    def functions_of(self, path: bytes) -> list[Candidate]:
+        import posixpath
+        from bisect import bisect_right
+
+        from stubgen.image.unit_ranges import ranges_of
+
+        units = [unit for unit in self.debug_info.called(posixpath.basename(path)) if unit.path == path]
+        runs = ranges_of(self.debug_section, units[0]) if len(units) == 1 else []
+        if not runs or not self.symbol_tables:
+            return []
+        starts, low, high = [start for start, _ in runs], runs[0][0], max(end for _, end in runs)
+        near = [index for index, at in enumerate(self.symbol_tables[0].st_value) if low <= at < high]
+        found = self.candidates(0, near, lambda _: True)
+        return [each for each in found if each.address < runs[max(bisect_right(starts, each.address) - 1, 0)][1]]
+
     def names_at(self, addresses: Collection[int]) -> dict[int, set[bytes]]:
         found: dict[int, set[bytes]] = {}
         for table in self.symbol_tables:

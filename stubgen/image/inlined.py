@@ -15,8 +15,9 @@ from stubgen.image.dwarf import FAULTS, Sections, Unit, abbreviations_at, occurr
 
 _INLINED, _SUBPROGRAM = 0x1D, 0x2E  # DWARF 5, 7.5.3, DW_TAG_inlined_subroutine, DW_TAG_subprogram
 _NAME, _LOW_PC, _ORIGIN, _EXTERNAL, _SPECIFICATION, _RANGES, _LINKAGE = 0x03, 0x11, 0x31, 0x3F, 0x47, 0x55, 0x6E
+_DECLARATION = 0x3C
 _OLD_LINKAGE = 0x2007  # DW_AT_MIPS_linkage_name, of compilers before DWARF 4
-_WANTED = frozenset({_NAME, _LOW_PC, _ORIGIN, _EXTERNAL, _SPECIFICATION, _RANGES, _LINKAGE, _OLD_LINKAGE})
+_WANTED = frozenset({_NAME, _LOW_PC, _ORIGIN, _EXTERNAL, _SPECIFICATION, _RANGES, _LINKAGE, _OLD_LINKAGE, _DECLARATION})
 _ADDRESS, _REF_ADDR = 0x01, 0x10  # DW_FORM_addr, DW_FORM_ref_addr
 _REFERENCES = frozenset({0x11, 0x12, 0x13, 0x14, 0x15})  # DW_FORM_ref*: counted from the unit
 _ADDRESS_INDEXES = frozenset({0x1B, 0x29, 0x2A, 0x2B, 0x2C})  # DW_FORM_addrx*
@@ -44,6 +45,7 @@ class _Function(Row):
     external: bool
     has_code: bool
     inlined: tuple[int, ...]  # the origin of each copy inside, nested ones too
+    is_declaration: bool
 
 
 class InlinedCopies:
@@ -94,6 +96,13 @@ class InlinedCopies:
                     counts = found.setdefault(name, {})
                     counts[key] = counts.get(key, 0) + 1
         return {name: [InlinedInto(*key[:2], n, key[2]) for key, n in counts.items()] for name, counts in found.items()}
+
+    def named(self) -> Iterator[tuple[bytes, bytes]]:
+        """Linkage name and source's name, empty where it is not said, of each function that is more than declared."""
+        for unit in self.units:
+            for function in self._read(unit).values():
+                if not function.is_declaration:
+                    yield self._names(function)
 
     def _naming(self, names: Collection[bytes], addresses: Collection[int]) -> list[Unit]:
         """The units that may have a function called one of *names*, or at one of *addresses*."""
@@ -219,6 +228,7 @@ class InlinedCopies:
             _EXTERNAL in values,
             _LOW_PC in values or _RANGES in values,
             inlined,
+            _DECLARATION in values,
         )
 
     def _address(self, unit: Unit, said: tuple[int, bytes] | None) -> int | None:

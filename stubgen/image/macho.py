@@ -629,6 +629,13 @@ class MachOImage(Image):
                 hidden = bool(n_type & c.N_PEXT)
                 yield FunctionSymbol(table.name(index), table.n_sect[index], table.n_value[index], weak, hidden)
 
+    def functions_of(self, path: bytes) -> list[Candidate]:
+        if self.files_called(path) != 1:
+            return []
+        places = {place for place, file in self._source_files.items() if file == path}
+        found = self.find({name for name, _ in places}) if places else {}
+        return [each for pool in found.values() for each in pool if (each.name, each.address) in places]
+
     def names_at(self, addresses: Collection[int]) -> dict[int, set[bytes]]:
         table = self.file.symbols
         found: dict[int, set[bytes]] = {}
