@@ -147,7 +147,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         functions = {"schema": SCHEMA, "functions": linked.replaces, **replaced}
         write_report(arguments.override_map, functions, outputs)
         if linked.jump_table is not None and arguments.jump_table is not None:
-            table = encode_jump_table(linked.jump_table, arguments.table_format, arguments.pid)
+            pid = generation.session.pid if generation is not None else arguments.pid
+            table = encode_jump_table(linked.jump_table, arguments.table_format, pid)
             outputs.add(arguments.jump_table, table)
     reach = find_reach(linked.built.host, linked.replaced) if arguments.reach else None
     document = {

@@ -125,7 +125,7 @@ def _undo(arguments: argparse.Namespace, session: Session | None) -> Outcome:
         linked = generation.linked
         arguments = with_names(arguments, str(generation.number), linked.digest[:DIGITS])
         assert linked.jump_table is not None  # noqa: S101  # an undo has one
-        content = encode_jump_table(linked.jump_table, arguments.table_format, arguments.pid)
+        content = encode_jump_table(linked.jump_table, arguments.table_format, generation.session.pid)
         outputs.add(arguments.jump_table, content)
     document = {"output": str(linked.output), **generation_document(generation), **table_document(linked.jump_table)}
     title = f"{linked.output}: {linked.size} bytes, leads back to {_title(arguments.to or 0)}"

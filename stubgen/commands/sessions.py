@@ -104,4 +104,11 @@ def generation_lines(generation: LinkedGeneration) -> list[str]:
 
 def generation_notes(generation: LinkedGeneration) -> list[str]:
     """What of a patch may surprise."""
-    return [f"note: {name}: only an earlier patch had it, and it starts afresh" for name in generation.afresh]
+    notes = [f"note: {name}: an earlier patch had it, and it starts afresh" for name in generation.afresh]
+    fixed = not generation.linked.built.host.image.position_independent
+    if fixed and generation.session.pid is None:
+        notes.append(
+            "note: this host is at the same address in each process, so that nothing tells one that was started again "
+            "but its number: give --pid"
+        )
+    return notes

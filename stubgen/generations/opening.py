@@ -162,9 +162,9 @@ def _refuse_unknown(path: str, session: PatchSession) -> None:
     last = session.generations[-1] if session.generations else None
     if last is not None and last.fate is Fate.LINKED and not session.relink_earlier:
         raise PatchRefusal(
-            f"{path}: nobody has said what became of generation {last.number}: give --loaded ADDRESS, where the "
-            f"process has its {session.anchor.name}, or --relink-earlier, which links earlier objects again instead "
-            f"(a patch that was never loaded: session {path} not-loaded)"
+            f"{path}: nobody has said what became of generation {last.number}: say where the process has its "
+            f"{session.anchor.name}, with --loaded ADDRESS or session {path} loaded ADDRESS, or that it is not there, "
+            f"with session {path} not-loaded, or link earlier objects again with --relink-earlier"
         )
 
 

@@ -113,19 +113,27 @@ def keys(session: PatchSession, targets: Targets, *, back: bool = False) -> Iter
     A key is an address as if in the host's file, modulo 2**64: a consumer adds the host's slide to all of them. With
     *back* the host's own are led to the host as well, where a runtime applies again what a table has.
     """
-    places: dict[int, list[tuple[Generation, int]]] = {}
-    for generation in loaded(session):
-        for place in generation.places:
-            places.setdefault(place.function, []).append((generation, place.address))
     for function, target in targets.items():
         for address in session.functions[function].host:
             if target.generation:
                 yield address, function, target
             elif back:
                 yield address, function, Target(0, address)
-        for generation, address in places.get(function, ()):
-            if (generation.number, address) != target:
-                yield (address + (generation.slide or 0) - session.slide) % WORD, function, target
+    for generation in loaded(session):
+        for address, functions in _functions_at(generation).items():
+            wanted = {targets.get(function) for function in functions}
+            newest = wanted.pop()
+            if wanted or newest is None or newest == (generation.number, address):
+                continue  # several functions were one there, and are no longer: nobody can tell which is meant
+            yield (address + (generation.slide or 0) - session.slide) % WORD, functions[0], newest
+
+
+def _functions_at(generation: Generation) -> dict[int, list[int]]:
+    """Address in a patch -> the functions that begin there."""
+    found: dict[int, list[int]] = {}
+    for place in generation.places:
+        found.setdefault(place.address, []).append(place.function)
+    return found
 
 
 class Registered(Row):
@@ -163,7 +171,12 @@ def register(
 
 
 class _Book:
-    """The functions of a session while they are matched."""
+    """The functions of a session while those of one more patch are matched with them.
+
+    Two functions of the program that are one in a patch (aliases, identical code folding) stay two: a later edit may
+    part them again. What the host has at one address is one function, and the rules of ``replaced`` see to it that
+    nothing is matched by an address that others share.
+    """
 
     def __init__(self, session: PatchSession) -> None:
         self._session = session
@@ -171,32 +184,49 @@ class _Book:
         self._hosts = [dict.fromkeys(function.host) for function in session.functions]
         self._places = {generation.number: list(generation.places) for generation in session.generations}
         self._same = list(range(len(session.functions)))  # a function that turned out to be another one -> that one
-        self._known: dict[tuple[int, int], int] = {
-            (0, address): index for index, function in enumerate(session.functions) for address in function.host
-        }
+        self._in_host = {address: index for index, hosts in enumerate(self._hosts) for address in hosts}
+        self._in_patch: dict[tuple[int, int], list[int]] = {}
         for number, places in self._places.items():
-            self._known |= {(number, place.address): place.function for place in places}
+            for place in places:
+                self._in_patch.setdefault((number, place.address), []).append(place.function)
 
     def function(self, name: str, copies: Sequence[tuple[int, int]]) -> int:
         """The function that is at all of *copies*, generation (0: the host) and static address each."""
-        found = sorted({self._one(self._known[copy]) for copy in copies if copy in self._known})
-        if found:
-            index = found[0]
-            for other in found[1:]:
-                self._same[other] = index
-                self._hosts[index] |= self._hosts[other]
-        else:
+        hosts = [address for number, address in copies if not number]
+        patches = [copy for copy in copies if copy[0]]
+        index = self._of_host(hosts)
+        if index is None:
+            index = self._of_patches(name, patches, hosted=bool(hosts))
+        if index is None:
             index = len(self._names)
             self._names.append(name)
             self._hosts.append({})
             self._same.append(index)
-        self._hosts[index] |= dict.fromkeys(address for number, address in copies if not number)
-        for number, address in copies:
-            if number and (number, address) not in self._known:
+        self._hosts[index] |= dict.fromkeys(hosts)
+        self._in_host |= dict.fromkeys(hosts, index)
+        for number, address in patches:
+            known = self._in_patch.setdefault((number, address), [])
+            if index not in map(self._one, known):
+                known.append(index)
                 # Nobody replaced it before: its own generation led no caller of the host's there.
                 self._places[number].append(Place(index, address, not self._hosts[index]))
-            self._known[number, address] = index
         return index
+
+    def _of_host(self, addresses: Sequence[int]) -> int | None:
+        """The function that the host has at one of *addresses*; copies of one function may have come to light later."""
+        found = sorted({self._one(self._in_host[address]) for address in addresses if address in self._in_host})
+        for other in found[1:]:
+            self._same[other] = found[0]
+            self._hosts[found[0]] |= self._hosts[other]
+        return found[0] if found else None
+
+    def _of_patches(self, name: str, copies: Sequence[tuple[int, int]], *, hosted: bool) -> int | None:
+        """The function that earlier patches have at *copies*; one of the host's at another address it cannot be."""
+        found = {self._one(index) for copy in copies for index in self._in_patch.get(copy, ())}
+        fitting = sorted(index for index in found if not (hosted and self._hosts[index]))
+        if len(fitting) > 1:
+            fitting = [index for index in fitting if self._names[index] == name]
+        return fitting[0] if len(fitting) == 1 else None
 
     def _one(self, index: int) -> int:
         while self._same[index] != index:
@@ -209,7 +239,8 @@ class _Book:
         number_of = {index: number for number, index in enumerate(kept)}
 
         def renumbered(places: Iterable[tuple[int, int, bool]]) -> tuple[Place, ...]:
-            return tuple(Place(number_of[self._one(index)], address, led) for index, address, led in places)
+            rows = [Place(number_of[self._one(index)], address, led) for index, address, led in places]
+            return tuple(dict.fromkeys(rows))
 
         functions = tuple(Function(self._names[index], tuple(sorted(self._hosts[index]))) for index in kept)
         generations = tuple(
