@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check docs bench clean
 
 help:
 	@echo "make demo    patch a small program while it runs, in an emulator"
 	@echo "make test    run the tests; PYTEST='-k words' chooses some"
 	@echo "make check   formatting, lint and types"
+	@echo "make docs    the documentation as a site, build/docs/index.html"
 	@echo "make bench   measure; BENCH=--quick sees that all of it runs"
 	@echo "make clean   remove what these made"
 
@@ -23,6 +24,10 @@ check: $(VENV)/.check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+	@echo build/docs/index.html
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benches $(BENCH)
@@ -43,4 +48,8 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.check: pyproject.toml $(VENV)/.test | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@

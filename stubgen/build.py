@@ -32,9 +32,13 @@ class Built(Row):
     """A verified stub object and how it came about."""
 
     host: Host
+    """The program, opened."""
     resolution: Resolution
+    """What became of each needed symbol."""
     stub: StubObject
+    """The stub object: ``stub.content`` is the file."""
     verified: Verified
+    """What was read back from its bytes."""
     bound: Bound | None
     """The patch's objects to link instead of the given ones; None where those were not asked for."""
 
@@ -47,8 +51,8 @@ class StubBuilder:
         symbols: the file that has its symbols, where the host is stripped: a debug file or a dSYM of the same build. By
             default it is looked for where debuggers do.
         build_id: the build id or UUID that the running process reports, in hex, to be held against the file.
-        cache: use the user's cache folder: the host's name index, if somebody made one (:mod:`stubgen.host.index`), and
-            what is known about Keystone and Capstone (:mod:`stubgen.stub.facts`).
+        cache: use the user's cache folder: the host's name index, if somebody made one, and what is known about
+            Keystone and Capstone (:class:`~stubgen.stub.facts.LibraryFacts`).
         session: where hosts and objects are kept for other builders; by default one of its own.
 
     Raises:

@@ -47,10 +47,15 @@ class Checked:
     """The answer about one patch."""
 
     patch: str
+    """Its path."""
     findings: tuple[Finding, ...]
+    """What each check found, in the order of the report."""
     stubs: tuple[Stub, ...]
-    slide: int | None  # the one that all stubs agree on; None without stubs
-    account: Account | None = None  # where everything in the patch comes from
+    """The trampolines in it."""
+    slide: int | None
+    """The slide that all stubs agree on; None without stubs."""
+    account: Account | None = None
+    """Where everything in the patch comes from."""
 
     @property
     def ok(self) -> bool:

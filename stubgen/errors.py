@@ -39,6 +39,7 @@ class StubgenError(Exception):
     """The root: catch this to catch everything that is not a bug."""
 
     exit_status = 1
+    """What the command line ends with."""
 
 
 class UsageError(StubgenError):

@@ -10,8 +10,11 @@ class Finding:
     """What one check found."""
 
     check: str
+    """The check's name."""
     ok: bool
+    """Whether nothing speaks against the patch."""
     message: str
+    """One sentence."""
     names: tuple[str, ...] = ()
     """Symbols that the message is about, where something speaks against them."""
     note: bool = False

@@ -45,13 +45,17 @@ class Linked:
     """A linked and checked patch, and how it came about."""
 
     output: Path
+    """The patch."""
     built: Built
+    """The stub object that it was linked with, and the verdicts."""
     plan: LinkPlan
+    """What became of the captured command."""
     command: tuple[str, ...]
     """What was run, in ``plan.directory``."""
     messages: str
     """What the linker printed; warnings, when it succeeded."""
     checked: Checked
+    """What the check found."""
     size: int
     """Bytes of the patch."""
     replaced: Replaced

@@ -32,9 +32,12 @@ from stubgen.resolve.verdicts import DataPolicy, TlsPolicy
 class BtiPolicy(Enum):
     """Whether each stub begins with a BTI landing pad (``--bti``)."""
 
-    AUTO = "auto"  # where the host or an object of the patch carries the property
+    AUTO = "auto"
+    """Where the host or an object of the patch carries the property."""
     ON = "on"
+    """In every stub."""
     OFF = "off"
+    """In none."""
 
 
 class Options(TypedDict, total=False):

@@ -23,7 +23,9 @@ class Patched(NamedTuple):
     """A patch, and what was compiled for it."""
 
     linked: Linked
+    """The patch."""
     recompiled: Recompiled
+    """What was compiled for it."""
 
 
 def patch(
@@ -53,7 +55,7 @@ def patch(
         output: the patch to write.
         aslr_reference: as in :meth:`StubBuilder.build`.
         output_name: what the host's link wrote; by default the host's name.
-        compile_commands: as for :func:`~stubgen.compileplan.recompile.recompile`.
+        compile_commands: as for :func:`~stubgen.recompile`.
         objects_dir: where to keep the objects; by default they are gone after the link.
         bti: as for :func:`~stubgen.link.link_patch`, and so are the others.
         extra: see there.
@@ -65,8 +67,7 @@ def patch(
 
     Raises:
         CompilerFailed: a compiler could not be run or ended with an error.
-        StubgenError: whatever :func:`~stubgen.compileplan.recompile.recompile` and :func:`~stubgen.link.link_patch`
-            raise.
+        StubgenError: whatever :func:`~stubgen.recompile` and :func:`~stubgen.link_patch` raise.
     """
     instance(StubBuilder, "StubBuilder(host)", "builder", builder)
     folder, kept = path("captured", captured), optional(path, "objects_dir", objects_dir)

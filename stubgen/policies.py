@@ -31,11 +31,16 @@ T = TypeVar("T")
 class FinishedPatch(Row):
     """A patch that was linked and is sound, before it is put in its place."""
 
-    path: str  # where it lies at the moment
-    output: str  # where it is going to be
+    path: str
+    """Where it lies at the moment."""
+    output: str
+    """Where it is going to be."""
     exports: tuple[str, ...]
-    resolution: Resolution  # every verdict
-    command: tuple[str, ...]  # what linked it
+    """What it was asked to export."""
+    resolution: Resolution
+    """Every verdict."""
+    command: tuple[str, ...]
+    """What linked it."""
 
 
 class Policy:
@@ -89,8 +94,8 @@ def load_policy(text: str) -> Policy:
     """The policy that a command line names.
 
     Args:
-        text: ``module:Class``, ``file.py:Class``, or the name of an entry point of the group :data:`GROUP`; with
-            ``=ARGUMENT`` behind it, the class is called with that text.
+        text: ``module:Class``, ``file.py:Class``, or the name of an entry point of the group
+            ``hotpatch_stubgen.policies``; with ``=ARGUMENT`` behind it, the class is called with that text.
 
     Raises:
         UsageError: there is none, or it cannot be made.

@@ -35,21 +35,31 @@ _OUTLINED = (b"OUTLINED_FUNCTION_", b"_OUTLINED_FUNCTION_")
 class HostCopy(Row):
     """One place where the host has a function."""
 
-    static_address: int  # in the host's file
-    runtime_address: int  # in the process
-    names: tuple[str, ...]  # all that begin there: several where the source or the linker gave one body to several
+    static_address: int
+    """In the host's file."""
+    runtime_address: int
+    """In the process."""
+    names: tuple[str, ...]
+    """All that begin there: several where the source or the linker gave one body to several."""
 
 
 class Replacement(Row):
     """A function of the patch, and what it is in the host."""
 
     name: str
-    object: str  # of the patch; an archive's member as archive(member)
-    local: bool  # no other file sees it
-    address: int  # virtual address in the patch
-    copies: tuple[HostCopy, ...]  # by address; of one that is undecided, all that it may be
-    by_name: bool  # new code that calls the name means this one, also where the host's address leaves it undecided
-    reason: str = ""  # why it is undecided
+    """The function."""
+    object: str
+    """The object of the patch that defines it; an archive's member as ``archive(member)``."""
+    local: bool
+    """Whether no other file sees it."""
+    address: int
+    """Virtual address in the patch."""
+    copies: tuple[HostCopy, ...]
+    """Where the host has it, by address; of one that is undecided, all that it may be."""
+    by_name: bool
+    """Whether new code that calls the name means this one, also where the host's address leaves it undecided."""
+    reason: str = ""
+    """Why it is undecided; empty if it is not."""
 
 
 class Replaced(Row):

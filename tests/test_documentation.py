@@ -10,7 +10,7 @@ import pytest
 from test_architecture import LEVELS, MODULES
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
 def defined(path: Path) -> set[str]:
@@ -29,7 +29,7 @@ PACKAGES = {f"stubgen.{name}" for name in MODULES}
 EVERYTHING = {name for path in MODULES.values() for name in defined(path)}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_paths_in_documents_exist(document: Path) -> None:
     """A page that sends the reader to a file that is gone is believed in nothing else."""
     text = document.read_text()

@@ -57,7 +57,7 @@ class Compile:
     directory: Path
     """Where it ran."""
     environment: dict[str, str]
-    """The variables that :func:`keeps` keeps and that were set."""
+    """Those of its variables that change what is compiled."""
     time: float
     """Seconds since 1970."""
     output: str

@@ -98,7 +98,7 @@ class Capture:
     directory: Path
     """Where it ran."""
     environment: dict[str, str]
-    """The variables of :data:`ENVIRONMENT` that were set."""
+    """Those of its variables that change a link."""
     time: float
     """Seconds since 1970."""
     output: str
@@ -108,7 +108,7 @@ class Capture:
     path: Path | None
     """The record's own file."""
     status: int | None
-    """How the linker ended, as :mod:`subprocess` says it; None where it has not, or an older version recorded it."""
+    """How the linker ended, a signal's number negative; None where it has not, or an older version recorded it."""
     identity: HostIdentity | None
     """Which build it wrote; None where that is not known."""
     added: tuple[str, ...]

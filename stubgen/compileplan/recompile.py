@@ -29,9 +29,11 @@ class RecompiledUnit(NamedTuple):
     name: str
     """The source as the build's command has it, or the crate."""
     rust: bool
+    """Whether it is a crate."""
     command: tuple[str, ...]
     """What was run, in *directory*."""
     directory: str
+    """Where that was run."""
     objects: tuple[str, ...]
     """What it made."""
     messages: str
@@ -42,6 +44,7 @@ class Recompiled(NamedTuple):
     """What was compiled again."""
 
     units: tuple[RecompiledUnit, ...]
+    """Each file or crate, in order."""
 
     @property
     def objects(self) -> list[str]:

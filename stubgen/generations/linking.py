@@ -30,7 +30,9 @@ class LinkedGeneration(Row):
     linked: Linked
     """Its ``jump_table`` is complete."""
     session: PatchSession
+    """The session with this patch in it."""
     number: int
+    """The patch's number in it, from 1."""
     relinked: tuple[str, ...]
     """Objects of earlier generations that are in it too."""
     afresh: tuple[str, ...]
@@ -187,7 +189,10 @@ def link_generation(
         options: see :class:`~stubgen.options.Options`, without ``previous``, ``overrides`` and ``slide``.
 
     Raises:
-        StubgenError: as :func:`~stubgen.link.link_patch` and :func:`~stubgen.generations.opening.begin` do.
+        StubgenError: as :func:`~stubgen.link.link_patch` does.
+        BuildIdRefusal: the host was rebuilt since the session began.
+        AnchorRefusal: the process is another one.
+        PatchRefusal: nobody said what became of the patch before, or another command has the session.
     """
     with Outputs() as outputs:
         begun = begin_generation(outputs, session, builder, objects, aslr_reference, options)

@@ -36,10 +36,15 @@ class SessionOptions(Row):
     """Which session a patch is of, and what is known of the one before it."""
 
     path: StrPath
-    loaded: int | None = None  # runtime address of the anchor in the newest generation
-    relink_earlier: bool = False  # link the objects of earlier generations again, wherever those were loaded
-    new: bool = False  # begin anew, whatever the file holds
-    pid: int | None = None  # of the process; where it was given before, it must be that one
+    """The session's file."""
+    loaded: int | None = None
+    """Runtime address of the anchor in the newest generation."""
+    relink_earlier: bool = False
+    """Link the objects of earlier generations again, wherever those were loaded."""
+    new: bool = False
+    """Begin anew, whatever the file holds."""
+    pid: int | None = None
+    """The process; where it was given before, it must be that one."""
 
 
 class Begun(Row):

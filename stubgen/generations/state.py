@@ -93,14 +93,22 @@ class Generation(Row):
 class PatchSession(Row):
     """All patches of one process."""
 
-    identity: str  # 128 random bits, hexadecimal
+    identity: str
+    """128 random bits, in hexadecimal."""
     host: SessionHost
+    """Which file runs."""
     anchor: SessionAnchor
+    """By what the process is told from others."""
     pid: int | None
-    relink_earlier: bool  # each generation has all objects of those before it
+    """The process, if anybody said."""
+    relink_earlier: bool
+    """Whether each generation has all objects of those before it."""
     keep_state: bool
+    """Whether the patches use the host's variables."""
     functions: tuple[Function, ...] = ()
+    """Each function that any of the patches replaced."""
     generations: tuple[Generation, ...] = ()
+    """The patches, in order."""
 
     @property
     def slide(self) -> int:

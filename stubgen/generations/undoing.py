@@ -113,8 +113,19 @@ def link_undo(
 ) -> LinkedGeneration:
     """Link a patch that leads back to generation *to*, to the host with 0, and write the session file.
 
+    Args:
+        session: the session's file.
+        builder: the host, opened.
+        captured: the link of the host, as the capture recorded it.
+        output: the patch to write; ``{generation}`` and ``{digest}`` give each a path of its own.
+        to: the generation to lead back to.
+        stub: where to keep the stub object.
+        jump_table: how the table that leads back is made.
+
     Raises:
-        StubgenError: as :func:`stage_undo` does.
+        UsageError: there is no such generation, or nothing to undo.
+        PatchRefusal: it is not known where the generation to lead back to was loaded.
+        StubgenError: as :func:`~stubgen.link.link_patch` does.
     """
     instance(SessionOptions, "SessionOptions()", "session", session)
     anchor = read_session(os.fspath(session.path)).anchor

@@ -21,8 +21,11 @@ class PreviousPatch(Row):
     """An earlier patch, and where the process has it."""
 
     path: StrPath
-    address: int  # in the process
-    symbol: str | None = None  # what is there; by default the file's first byte: dladdr's dli_fbase, the mach_header
+    """The patch, as it was linked."""
+    address: int
+    """Where in the process: of :attr:`symbol`, or of the file's first byte."""
+    symbol: str | None = None
+    """What is at that address; None: the file's first byte (``dladdr``'s ``dli_fbase``, Mach-O's ``mach_header``)."""
 
 
 class OpenedPatch(Row):

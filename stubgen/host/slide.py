@@ -31,10 +31,14 @@ OTHERS = ": the address belongs to another symbol, or to another build of the ho
 class Slide(Row):
     """The distance between the host's static and runtime addresses, and where it comes from."""
 
-    value: int  # bytes
-    anchor: str | None  # None: the slide itself was given
-    static_address: int  # the anchor's, in the file
-    runtime_address: int  # the anchor's, in the process, untagged
+    value: int
+    """Runtime address less static address, in bytes."""
+    anchor: str | None
+    """The symbol that it was told by; None where the slide itself was given."""
+    static_address: int
+    """The anchor's, in the file."""
+    runtime_address: int
+    """The anchor's, in the process, untagged."""
 
 
 def slide_from_anchor(host: Host, aslr_reference: int, anchor: str | None = None) -> Slide:

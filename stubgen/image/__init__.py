@@ -223,8 +223,10 @@ class NameIndex(Protocol):
 class Image(ABC):
     """A parsed file of either format."""
 
-    format: str  # "elf" or "macho"
-    page_size: int  # bytes; every slide is a multiple of it
+    format: str
+    """``elf`` or ``macho``."""
+    page_size: int
+    """Bytes; every slide is a multiple of it."""
     features = 0
     """ELF: GNU_PROPERTY_AARCH64_FEATURE_1_* bits."""
     build_version: BuildVersion | None = None

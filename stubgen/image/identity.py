@@ -33,8 +33,10 @@ _KINDS = {BUILD_ID: "build id", UUID: "UUID", CODE_DIGEST: "code digest"}
 class HostIdentity(Row):
     """What tells one build of a program from others, stripped or not."""
 
-    kind: int  # BUILD_ID, UUID or CODE_DIGEST; 0: nothing tells
+    kind: int
+    """How it is told: 1 build id, 2 UUID, 3 digest of its code; 0: nothing tells."""
     value: bytes
+    """The build id, UUID or digest."""
 
     def __str__(self) -> str:
         """``build id 0123abcd``, as people compare it with ``readelf -n``."""
@@ -55,11 +57,16 @@ class HostIdentity(Row):
 class PatchIdentity(Row):
     """What a patch's note says."""
 
-    slide: int  # bytes: runtime address less address in the file, of the host
+    slide: int
+    """Runtime address less address in the file, of the host, in bytes."""
     host: HostIdentity
-    generation: int = 0  # number of the patch in its session; 0: it is in none
-    session: bytes = NO_SESSION  # 16 bytes that tell one session from others
-    tool: str = ""  # version of stubgen
+    """Which build of the host it was linked for."""
+    generation: int = 0
+    """Number of the patch in its session; 0: it is in none."""
+    session: bytes = NO_SESSION
+    """16 bytes that tell one session from others."""
+    tool: str = ""
+    """Version of stubgen."""
 
     def contradiction(self, host: HostIdentity, slide: int | None = None) -> str | None:
         """Why it is no patch for a process of *host*, which is at *slide* if that is known; None if nothing says so."""

@@ -20,10 +20,14 @@ from stubgen.replaced import Replaced, Replacement
 class TableOptions(Row):
     """What table is wanted."""
 
-    library: str = ""  # path of the patch on the target; empty for where it is linked to
-    everything: bool = False  # functions that did not change are in it too
-    strict: bool = False  # refuse where it cannot be told which of the host's functions one takes the place of
-    led: Collection[int] = ()  # the host's addresses that an earlier table led elsewhere: what is there has to stay in
+    library: str = ""
+    """Path of the patch on the target; empty for where it is linked to."""
+    everything: bool = False
+    """Put in functions that did not change as well."""
+    strict: bool = False
+    """Refuse where it cannot be told which of the host's functions one takes the place of."""
+    led: Collection[int] = ()
+    """The host's addresses that an earlier table led elsewhere: what is there has to stay in."""
 
 
 class Entry(Row):
@@ -38,14 +42,22 @@ class Entry(Row):
 class JumpTable(Row):
     """What a runtime is told of a patch."""
 
-    library: str  # path of the patch on the target
+    library: str
+    """Path of the patch on the target."""
     anchor: str
-    host_anchor: int  # its static address in the host
-    patch_anchor: int  # its static address in the patch
-    entries: tuple[Entry, ...]  # by the host's address
-    changes: tuple[FunctionChange, ...]  # each function of the patch's objects
-    undecided: tuple[Replacement, ...]  # left out, each with a reason: nobody can tell whose place they take
-    content: bytes = b""  # of the patch, for a format that carries it
+    """The anchor's name."""
+    host_anchor: int
+    """The anchor's static address in the host."""
+    patch_anchor: int
+    """The anchor's static address in the patch."""
+    entries: tuple[Entry, ...]
+    """``name``, ``object``, ``old`` and ``new`` of each address of the host's that leads to the patch, in order."""
+    changes: tuple[FunctionChange, ...]
+    """What became of each function of the patch's objects (``names``, ``object``, ``change``, ``reason``)."""
+    undecided: tuple[Replacement, ...]
+    """The functions that were left out, each with a reason: nobody can tell whose place they take."""
+    content: bytes = b""
+    """The patch's bytes, for a format that carries them."""
 
     def changed(self, change: Change) -> list[FunctionChange]:
         """The functions with which that happened."""

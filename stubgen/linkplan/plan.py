@@ -45,9 +45,13 @@ class Action(Enum):
     """What became of some arguments."""
 
     KEPT = "kept"
+    """It stays as it was."""
     DROPPED = "dropped"
+    """It is gone."""
     REPLACED = "replaced"
+    """Something else stands there."""
     ADDED = "added"
+    """It was not there before."""
 
 
 class Edit(NamedTuple):
@@ -57,6 +61,7 @@ class Edit(NamedTuple):
     """
 
     action: Action
+    """What became of them."""
     before: tuple[str, ...]
     """The captured arguments; empty when added."""
     after: tuple[str, ...]
@@ -81,6 +86,7 @@ class LinkPlan(Row):
     warnings: tuple[str, ...]
     """Sentences about what could not be known."""
     os: LinkerOs
+    """What the patch is linked for."""
     fixed: int
     """Leading arguments that cannot move into a response file: wrappers, the program, ``-flavor gnu``."""
     localize: tuple[str, ...] = ()

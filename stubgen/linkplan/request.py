@@ -33,27 +33,16 @@ class PatchWishes(TypedDict, total=False):
     """The keywords of :class:`PatchRequest`."""
 
     objects: Required[Sequence[StrPath]]
-    """The patch's objects; at least one."""
     output: Required[StrPath]
-    """The patch."""
     extra: Sequence[StrPath]
-    """Objects that come before the patch's: ``stub.o``."""
     exports: Sequence[str]
-    """Symbols that the patch must export, as the linker spells them."""
     os: LinkerOs | str | None
-    """What to link for, or the value of it; None: what the command says, else the system that this runs on."""
     host: StrPath | None
-    """The host's file; a library of that name is a back-edge and goes. The captured output counts as well."""
     soname: str | None
-    """The patch's name for the loader; None: one made from the output and the objects."""
     search: Sequence[StrPath]
-    """Folders in which the driver and the linker look for libraries by themselves, behind the command's ``-L``."""
     relocatable: bool
-    """Merge everything into one relocatable object instead."""
     keep_global: Sequence[str]
-    """With *relocatable*, the only symbols that stay global; none given: all do."""
     objcopy: StrPath
-    """The program that makes the others local; by default ``llvm-objcopy``, and GNU's does as well."""
 
 
 class PlanWishes(PatchWishes, total=False):
@@ -81,7 +70,21 @@ class _PatchRequest(NamedTuple):
 
 
 class PatchRequest(_PatchRequest):
-    """What the caller wishes of the patch's link; :class:`PatchWishes` says what each keyword means.
+    """What the caller wishes of the patch's link, in keywords; ``objects`` and ``output`` are needed.
+
+    Args:
+        objects: the patch's objects; at least one.
+        output: the patch.
+        extra: objects that come before the patch's: ``stub.o``.
+        exports: symbols that the patch must export, as the linker spells them.
+        os: what to link for, or the value of it; None: what the command says, else the system that this runs on.
+        host: the host's file; a library of that name is a back-edge and goes. The captured output counts as well.
+        soname: the patch's name for the loader; None: one made from the output and the objects.
+        search: folders in which the driver and the linker look for libraries by themselves, behind the command's
+            ``-L``.
+        relocatable: merge everything into one relocatable object instead.
+        keep_global: with *relocatable*, the only symbols that stay global; none given: all do.
+        objcopy: the program that makes the others local; by default ``llvm-objcopy``, and GNU's does as well.
 
     Raises:
         UsageError: a keyword is unknown or missing, or its value is not what it must be.

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Kind
+from stubgen.image.identity import ELF_SECTION, MACHO_SECTION
 from stubgen.linkplan.every_image import EveryImage, of_every_image
 from stubgen.origin import sources
 from stubgen.origin.link_map import SYNTHESIZED, Piece, read_link_map
@@ -59,8 +60,11 @@ class Definition(NamedTuple):
     """One definition of the patch."""
 
     symbol: Symbol
+    """The symbol, with its address and size in the patch."""
     origin: Origin
-    host: tuple[Candidate, ...]  # what the host has of that name
+    """The input that it comes from."""
+    host: tuple[Candidate, ...]
+    """What the host has of that name."""
 
     @property
     def name(self) -> bytes:
@@ -97,9 +101,13 @@ class Account:
     """Where everything in a patch comes from."""
 
     definitions: tuple[Definition, ...]
+    """Every definition of the patch."""
     sections: tuple[SectionAccount, ...]
+    """Every section that is in memory, with how much of it comes from which input."""
     initializers: tuple[Initializer, ...]
+    """What runs when the patch is loaded or unloaded."""
     inputs: Inputs
+    """What is known of the link."""
     mapped: bool
     """The linker's map file says it; else the inputs' symbols do, and the tables of what linkers define."""
     named: bool
@@ -358,6 +366,8 @@ class _Ledger:
         """What of section *name* comes from where."""
         if sources.is_linker_section(name):
             return (Share(LINKER, size),)
+        if name in (ELF_SECTION, MACHO_SECTION):  # nobody else has such a note
+            return (Share(self._stub(), size),)
         held = self.by_section.get(name)
         total: Counter[Origin] = Counter()
         if held is not None:

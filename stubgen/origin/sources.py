@@ -34,8 +34,11 @@ class Origin(NamedTuple):
     """Where something comes from."""
 
     source: Source
-    file: str = ""  # as the caller or the linker spells it; an archive without its member
+    """The kind of input."""
+    file: str = ""
+    """Its file, as the caller or the linker spells it; an archive without its member."""
     member: str = ""
+    """The archive's member, if it is one."""
 
     def __str__(self) -> str:
         """``checkout.o``, ``libfoo.a(foo.o)``, or the kind of source where no file is known."""

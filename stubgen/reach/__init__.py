@@ -56,11 +56,17 @@ class Reached(Row):
     """A function of the host, and who reaches it."""
 
     name: str
-    addresses: tuple[int, ...]  # static; none where every use is inlined
-    callers: tuple[Caller, ...]  # by address
-    pointers: tuple[Place, ...]  # words of the host's data that will hold its address
+    """The function."""
+    addresses: tuple[int, ...]
+    """Where the host has it: static addresses; none where every use is inlined."""
+    callers: tuple[Caller, ...]
+    """Branches to it, by address."""
+    pointers: tuple[Place, ...]
+    """Words of the host's data that will hold its address."""
     taken: tuple[Taken, ...]
+    """Instructions that make its address, or load it."""
     inlined: tuple[Inlined, ...]
+    """Functions with copies of its code."""
     clones: tuple[tuple[str, int], ...]
     """Copies that compilers specialised, ``NAME.constprop.0``: name and static address."""
 
@@ -69,7 +75,9 @@ class Reach(Row):
     """Who still reaches the host's old code."""
 
     functions: tuple[Reached, ...]
-    has_debug_information: bool  # otherwise nobody knows what is inlined
+    """One for each function that was asked for."""
+    has_debug_information: bool
+    """Whether the host says what is inlined; otherwise nobody knows."""
 
 
 class _Sought(Row):

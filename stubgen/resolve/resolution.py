@@ -35,8 +35,11 @@ class Resolution(Row):
     """The verdict on every needed symbol."""
 
     slide: Slide
+    """The slide that the addresses are for."""
     needed: Needed
+    """What the patch's objects refer to."""
     stubs: StubColumns
+    """What the stub object will define."""
     others: tuple[Decision, ...]
     """The verdicts other than trampoline."""
     bound_targets: Mapping[bytes, Target] | None

@@ -12,6 +12,7 @@ class UseAddress(Row):
 
     address: int  # runtime address
     reason: str = ""
+    """Why, for reports."""
     data: bool = False  # a variable, read at that address; else a function, branched to
 
 
@@ -20,18 +21,21 @@ class UseName(Row):
 
     name: str  # as the symbol table spells it
     reason: str = ""
+    """Why, for reports."""
 
 
 class UseLoader(Row):
     """The symbol is left undefined: the dynamic loader finds it."""
 
     reason: str = ""
+    """Why, for reports."""
 
 
 class RefuseSymbol(Row):
     """The patch must not refer to the symbol."""
 
     reason: str = ""
+    """Why, for reports."""
 
 
 Ruling = UseAddress | UseName | UseLoader | RefuseSymbol
@@ -61,8 +65,14 @@ class PolicyChange(Row):
     """Something that a policy changed."""
 
     policy: str
-    what: str  # "verdict" or "link"
-    name: str  # the symbol; empty for the link
-    before: str  # the verdict that was proposed, or the words that went
-    after: str  # the verdict, or the words that came
+    """The policy's name."""
+    what: str
+    """``verdict`` or ``link``."""
+    name: str
+    """The symbol; empty for the link."""
+    before: str
+    """The verdict that was proposed, or the words that went."""
+    after: str
+    """The verdict, or the words that came."""
     reason: str
+    """Why."""

@@ -12,16 +12,26 @@ from stubgen.image import Kind
 class Verdict(Enum):
     """What a needed symbol becomes."""
 
-    TRAMPOLINE = "trampoline"  # a weak hidden function in the stub object
-    SLOT = "slot"  # bound copies read its address from a constant in the stub object
-    ABSOLUTE = "absolute"  # a weak absolute symbol in the stub object
-    REFUSED = "refused"  # the host has it, but nothing right can be made of it
-    TLS = "tls"  # thread-local: bound copies are forwarded to the host's, else refused
-    LOADER = "loader"  # left undefined: the dynamic loader finds it where the host does
-    LINKER = "linker"  # left undefined: every linked image has its own
-    AMBIGUOUS = "ambiguous"  # several symbols of that name
-    WEAK_NULL = "weak-null"  # a weak reference that nothing answers: left undefined, null at run time
-    MISSING = "missing"  # a strong reference that nothing answers
+    TRAMPOLINE = "trampoline"
+    """A weak hidden function in the stub object."""
+    SLOT = "slot"
+    """Bound copies read its address from a constant in the stub object."""
+    ABSOLUTE = "absolute"
+    """A weak absolute symbol in the stub object."""
+    REFUSED = "refused"
+    """The host has it, but nothing right can be made of it."""
+    TLS = "tls"
+    """Thread-local: bound copies are forwarded to the host's, else refused."""
+    LOADER = "loader"
+    """Left undefined: the dynamic loader finds it where the host does."""
+    LINKER = "linker"
+    """Left undefined: every linked image has its own."""
+    AMBIGUOUS = "ambiguous"
+    """Several symbols of that name."""
+    WEAK_NULL = "weak-null"
+    """A weak reference that nothing answers: left undefined, null at run time."""
+    MISSING = "missing"
+    """A strong reference that nothing answers."""
 
 
 _PROBLEMS = frozenset({Verdict.REFUSED, Verdict.AMBIGUOUS, Verdict.MISSING})
@@ -129,9 +139,12 @@ class Target(NamedTuple):
 class DataPolicy(Enum):
     """How references to the host's data are answered (``--data``)."""
 
-    AUTO = "auto"  # absolute where the target's usual linker and loader are right, else refused
-    ABSOLUTE = "absolute"  # always absolute
-    NONE = "none"  # always refused
+    AUTO = "auto"
+    """Absolute symbols where the target's usual linker and loader are right, else refused."""
+    ABSOLUTE = "absolute"
+    """Always absolute symbols."""
+    NONE = "none"
+    """Always refused."""
 
 
 ABSOLUTE_VISIBILITY = {("elf", "android"): "hidden", ("elf", "glibc"): "default"}
@@ -175,8 +188,10 @@ PROVIDED_NAMES = {
 class TlsPolicy(Enum):
     """How thread-locals of a host that is a shared library are answered (``--tls``)."""
 
-    AUTO = "auto"  # bound copies ask a TLS descriptor of the host's; refused where there is none
-    LOADER = "loader"  # those that the host exports are left undefined for the dynamic loader
+    AUTO = "auto"
+    """Bound copies ask a TLS descriptor of the host's; refused where there is none."""
+    LOADER = "loader"
+    """Those that the host exports are left undefined for the dynamic loader."""
 
 
 class Answers(Row):
@@ -212,15 +227,25 @@ class Decision(NamedTuple):
     """What one needed symbol becomes, for a person or a report."""
 
     name: str
+    """The symbol, as the patch's objects spell it."""
     verdict: Verdict
+    """What becomes of it."""
     reason: str
-    static_address: int | None  # in the host's file
-    runtime_address: int | None  # in the process
-    candidates: tuple[str, ...]  # ambiguous: every definition; missing: close names
-    used_by: tuple[str, ...]  # the objects that refer to it
-    forwarded: bool = False  # thread-local, and bound copies reach the host's variable
-    patch: str = ""  # the earlier patch that defines it; static_address is in that one's file
-    policy: str = ""  # the policy that ruled so
+    """Why, for people."""
+    static_address: int | None
+    """In the host's file."""
+    runtime_address: int | None
+    """In the process."""
+    candidates: tuple[str, ...]
+    """Of one that is ambiguous every definition; of one that is missing close names."""
+    used_by: tuple[str, ...]
+    """The objects that refer to it."""
+    forwarded: bool = False
+    """Whether it is thread-local, and bound copies reach the host's variable."""
+    patch: str = ""
+    """The earlier patch that defines it, if one does; :attr:`static_address` is in that one's file."""
+    policy: str = ""
+    """The policy that ruled so; empty if none did."""
 
     @property
     def is_problem(self) -> bool:

@@ -21,13 +21,20 @@ from stubgen.symbols.versions import known_name
 class Stub(NamedTuple):
     """One trampoline in a file."""
 
-    name: bytes  # empty where the symbol table has none; foo@V1 where it pins a version
-    section: int  # number or ordinal
-    address: int  # virtual address; in an ELF object, byte offset into the section
-    target: int  # runtime address that it branches to
+    name: bytes
+    """Empty where the symbol table has none; foo@V1 where it pins a version."""
+    section: int
+    """Number or ordinal."""
+    address: int
+    """Virtual address; in an ELF object, byte offset into the section."""
+    target: int
+    """Runtime address that it branches to."""
     bti: bool
+    """Whether it begins with a landing pad."""
     weak: bool
+    """Whether its symbol is weak."""
     hidden: bool
+    """Whether its symbol is hidden (ELF) or private extern (Mach-O)."""
 
 
 def find_stubs(image: Image, facts: LibraryFacts | None = None) -> list[Stub]:

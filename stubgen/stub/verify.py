@@ -27,8 +27,11 @@ class Verified(Row):
     """What was found in a sound stub object."""
 
     names: Sequence[bytes]
-    targets: array[int]  # runtime addresses that the stubs branch to, as Capstone reads them
+    """The trampolines, in order."""
+    targets: array[int]
+    """The runtime addresses that they branch to, as Capstone reads them."""
     bti: bool
+    """Whether each begins with a landing pad."""
     slots: dict[bytes, int]
     """Slot's symbol -> the constant in it."""
 
