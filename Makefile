@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check docs bench clean
+.PHONY: help demo test check docs bench man clean
 
 help:
 	@echo "make demo    patch a small program while it runs, in an emulator"
@@ -12,6 +12,7 @@ help:
 	@echo "make check   formatting, lint and types"
 	@echo "make docs    the documentation as a site, build/docs/index.html"
 	@echo "make bench   measure; BENCH=--quick sees that all of it runs"
+	@echo "make man     write the man page, build/man/hotpatch-stubgen.1"
 	@echo "make clean   remove what these made"
 
 demo: $(VENV)/.demo
@@ -31,6 +32,11 @@ docs: $(VENV)/.docs
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benches $(BENCH)
+
+man: $(VENV)/.test
+	@mkdir -p build/man
+	$(BIN)/argparse-manpage --module stubgen.cli --function full_parser --prog hotpatch-stubgen \
+	  --manual-section 1 --output build/man/hotpatch-stubgen.1
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .demo .bench build/rust-peer .pytest_cache .mypy_cache .ruff_cache

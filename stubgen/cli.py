@@ -11,7 +11,7 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from stubgen import __version__
@@ -106,7 +106,11 @@ def _watch(command: str, arguments: argparse.Namespace) -> Watch | None:
 
 def _module_of(command: str) -> Any:
     """The module that implements *command*; ``serve`` runs the others, so it stands above them."""
-    return importlib.import_module("stubgen.serve.command" if command == "serve" else f"stubgen.commands.{command}")
+    return importlib.import_module(f"stubgen.{_ELSEWHERE.get(command, f'commands.{command}')}")
+
+
+_ELSEWHERE = {"serve": "serve.command", "completion": "completion"}
+"""The commands that stand above the others: one runs them, one knows all their options."""
 
 
 def run() -> NoReturn:
@@ -220,6 +224,7 @@ ENVIRONMENT = {
     "STUBGEN_CACHE_DIR": "the folder of the cache instead of the user's; empty: none",
     "STUBGEN_CAPTURE_DIR": "hotpatch-stubgen-linker: the folder for the records",
     "STUBGEN_REAL_LINKER": "hotpatch-stubgen-linker: what it stands in front of, with arguments if need be",
+    "STUBGEN_EXPORT_ANCHOR": "hotpatch-stubgen-linker: a symbol that programs shall export, for the runtime",
     "COLUMNS": "how wide a terminal is, for help and answers",
     "NO_COLOR, CLICOLOR, CLICOLOR_FORCE": "colours: never, by 0 not on terminals, always",
 }
@@ -228,26 +233,40 @@ ENVIRONMENT = {
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """The parser, with the options of the named command only."""
+    named = next((word for word in arguments if not word.startswith("-")), None)
+    if named is not None and named not in COMMANDS:
+        raise UsageError(f"there is no command {named}{did_you_mean(named, COMMANDS)} (try '{PROGRAM} --help')")
+    return _parser_of(COMMANDS, ()) if named is None else _parser_of({named: COMMANDS[named]}, (named,))
+
+
+def full_parser() -> argparse.ArgumentParser:
+    """The parser with every option of every command, for completions and documentation."""
+    return _parser_of(COMMANDS, COMMANDS)
+
+
+def _parser_of(offered: Mapping[str, str], configured: Collection[str]) -> argparse.ArgumentParser:
+    """A parser of the commands *offered*; those that are *configured* have their options."""
     parser = Parser(
         prog=PROGRAM,
         description="Makes a hot patch's calls land: ARM64 trampoline objects and link plans.",
         epilog=described(ENVIRONMENT),
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    named = next((word for word in arguments if not word.startswith("-")), None)
-    if named is not None and named not in COMMANDS:
-        raise UsageError(f"there is no command {named}{did_you_mean(named, COMMANDS)} (try '{PROGRAM} --help')")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog=PROGRAM)
-    offered = COMMANDS if named is None else {named: COMMANDS[named]}
     for name, summary in offered.items():
         sub = commands.add_parser(name, help=summary, description=summary)
-        if name == named:
-            sub.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-            if name not in UNWATCHED:
-                how_much = sub.add_mutually_exclusive_group()
-                how_much.add_argument("--quiet", action="store_true", help="print nothing, unless something is wrong")
-                how_much.add_argument("--verbose", action="store_true", help="say how long each phase took")
-            if name not in _WITHOUT_NAMES:
-                sub.add_argument("--mangled", action="store_true", help="print symbols as the files have them")
-            _module_of(name).configure_parser(sub)
+        if name in configured:
+            _configure(sub, name)
     return parser
+
+
+def _configure(parser: argparse.ArgumentParser, name: str) -> None:
+    """Declare the options of the command called *name*, and those that all have."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    if name not in UNWATCHED:
+        how_much = parser.add_mutually_exclusive_group()
+        how_much.add_argument("--quiet", action="store_true", help="print nothing, unless something is wrong")
+        how_much.add_argument("--verbose", action="store_true", help="say how long each phase took")
+    if name not in _WITHOUT_NAMES:
+        parser.add_argument("--mangled", action="store_true", help="print symbols as the files have them")
+    _module_of(name).configure_parser(parser)

@@ -81,6 +81,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"serve": ". frames messages methods server command"},
     {"parsing": "", "progress": ""},
     {"cli": ""},
+    {"completion": ""},
     {"__main__": ""},
 )
 """From the bottom up: the packages and modules of ``stubgen/``, and each package's modules in their own order.

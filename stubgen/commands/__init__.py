@@ -33,6 +33,7 @@ COMMANDS = {
     "capture": "run a linker and record its command",
     "captures": "list the recorded linker commands",
     "cache": "show, fill or clear what is kept between commands: indexes of large hosts' names, facts about libraries",
+    "completion": "print what bash, zsh or fish completes",
     "serve": "run these for another program, with hosts kept open between requests",
 }
 """Command name -> one line for ``--help``; the module of that name implements it, beside this file or in ``serve/``."""
