@@ -9,6 +9,7 @@ from stubgen.commands import Outcome, link
 from stubgen.commands.recompile import add_compile_options, recompiled_documents, recompiled_lines
 from stubgen.commands.sessions import with_names
 from stubgen.common.cancellation import tidy_at_signals
+from stubgen.errors import StubgenError
 from stubgen.terminal.sheet import Text, blocks_of
 
 if TYPE_CHECKING:
@@ -47,15 +48,19 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     ):
         arguments.objects = made.objects
         arguments.kept_objects = _kept_objects(made, arguments.objects_dir)
-        outcome = link.execute(arguments, session)
+        try:
+            outcome = link.execute(arguments, session)
+        except StubgenError as error:
+            error.args = tuple(made.told(part) for part in error.args)
+            raise
         kept = made
         if arguments.objects_dir is not None and outcome.outputs is not None:
             with outcome.outputs:
                 folder = with_names(arguments, str(outcome.document.get("generation", ""))).objects_dir
                 kept = stage_objects(made, folder, outcome.outputs)
-    document = {**outcome.document, "recompiled": recompiled_documents(kept)}
+    document = made.told({**outcome.document, "recompiled": recompiled_documents(kept)})
     text = [Text("\n".join(recompiled_lines(kept))), *blocks_of(outcome.text)]
-    complaint = "\n".join(part for part in (kept.messages.strip(), outcome.complaint) if part)
+    complaint = made.told("\n".join(part for part in (kept.messages.strip(), outcome.complaint) if part))
     return outcome._replace(document=document, text=text, complaint=complaint)
 
 

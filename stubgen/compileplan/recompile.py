@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stubgen.capture.links import Capture, newest_capture
 from stubgen.common.arguments import StrPath, path, path_list
@@ -55,6 +55,16 @@ class Recompiled(NamedTuple):
     def messages(self) -> str:
         """What the compilers printed."""
         return "".join(unit.messages for unit in self.units)
+
+    def told(self, value: Any) -> Any:
+        """*value*, a text or texts in lists and dictionaries, without the folders of objects, which will be gone."""
+        if isinstance(value, str):
+            for folder in {os.path.dirname(each) for each in self.objects}:
+                value = value.replace(f"{folder}{os.sep}", "")
+            return value
+        if isinstance(value, list):
+            return [self.told(item) for item in value]
+        return {key: self.told(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def recompile(

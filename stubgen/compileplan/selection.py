@@ -117,8 +117,28 @@ class Selection:
             if not more:
                 break
             wanted |= {id(unit): unit for unit in more}
+        self._refuse_edited_helpers([unit for unit in wanted.values() if unit.rust])
         files = [unit for unit in wanted.values() if not unit.rust]
         return [*files, *_in_order([unit for unit in crates if id(unit) in wanted])]
+
+    def _refuse_edited_helpers(self, crates: Sequence[Unit]) -> None:
+        """Refuse *crates* whose macros or build script were edited: their code runs in the build, as it was built.
+
+        Raises:
+            UsageError: they were.
+        """
+        macros = {path for unit in crates for path in unit.extern_files}
+        packages = {unit.package for unit in crates if unit.package}
+        for unit in self._units:
+            if not unit.rust or not unit.edited(ask=False):
+                continue
+            is_macro = unit.is_macro and not macros.isdisjoint(unit.made_files)
+            if is_macro or (unit.is_build_script and unit.package in packages):
+                what = "macros" if is_macro else "a build script"
+                raise UsageError(
+                    f"{unit.compile.source}: was edited since the build, and is of {what}: what that writes into other "
+                    "crates is as the build had it; build and start the host anew"
+                )
 
     def _all_externs(self, unit: Unit) -> set[str]:
         """The files of the crates that *unit* uses, and of those that they use."""

@@ -44,6 +44,16 @@ class Unit:
         """Whether it is a crate of macros: a part of the compiler, not of the program."""
         return "proc-macro" in self.crate.types
 
+    @property
+    def is_build_script(self) -> bool:
+        """Whether cargo compiled it as a package's build script."""
+        return self.crate.name.startswith("build_script_")
+
+    @property
+    def package(self) -> str:
+        """The folder of cargo's package that it is of; ``""``: of none."""
+        return self.compile.environment.get("CARGO_MANIFEST_DIR", "")
+
     @cached_property
     def made_files(self) -> frozenset[str]:
         """Real paths by which other crates are given this one."""

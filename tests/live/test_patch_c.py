@@ -122,6 +122,9 @@ def test_what_changed_need_not_be_named(build: Callable[[Path], Project], tmp_pa
     document = project.patch(0x5500000000, "one", options=["--objects", tmp_path / "kept"])
     assert sorted(path.name for path in tmp_path.glob("kept/*")) == []  # the anchor is wrong, so nothing is kept
     with LiveHost(project.host) as live:
+        document = project.patch(live.anchor, "zero")
+        assert "stubgen-objects" not in json.dumps(document), "a name that nobody finds any more is told"
+        assert {name for unit in document["recompiled"] for name in unit["objects"]} == {"price.o", "step.o"}  # type: ignore[attr-defined]
         document = project.patch(live.anchor, "one", options=["--objects", tmp_path / "kept"])
         assert sorted(unit["name"] for unit in document["recompiled"]) == ["price.c", "step.c"]  # type: ignore[attr-defined]
     assert sorted(path.name for path in tmp_path.glob("kept/*")) == ["price.o", "step.o"]

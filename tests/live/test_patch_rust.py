@@ -188,6 +188,21 @@ def test_what_makes_other_code_is_refused(built: Workspace, file: str) -> None:
     assert REFUSED[file] in document["error"]["message"]  # type: ignore[index]
 
 
+@pytest.mark.parametrize("helper", ["macros/src/lib.rs", "app/build.rs"])
+def test_an_edit_whose_helpers_were_edited_as_well_is_refused(built: Workspace, helper: str) -> None:
+    """The crate would be compiled with the macros, or what the script wrote, of before: a patch of old code."""
+    built.host = built.folder / "target" / RUST_TARGET / "debug" / "app"
+    built.restore()
+    before, user = {
+        "macros/src/lib.rs": ("TokenStream) -> TokenStream", "model/src/lib.rs"),
+        "app/build.rs": ("u64 = 7", "app/src/cart.rs"),
+    }[helper]
+    built.edit(helper, before, f"{before} ")
+    document = built.patch("0x5500000000", built.folder / user)
+    assert document["status"] == 2
+    assert f"{helper}: was edited since the build" in document["error"]["message"]  # type: ignore[index]
+
+
 def test_rustc_explains_an_error_to_people(built: Workspace) -> None:
     """Cargo asks for JSON; who edits a file reads what rustc says."""
     built.host = built.folder / "target" / RUST_TARGET / "debug" / "app"
