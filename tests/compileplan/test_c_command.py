@@ -1,0 +1,117 @@
+"""Real compilers, called again: whatever the build asked of them, they write one object that a patch can have."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tools import SYSROOT, need, run
+
+from stubgen.capture import record_compile
+from stubgen.compileplan.recompile import recompile
+
+COMPILERS = {
+    "gcc": ["aarch64-linux-gnu-gcc"],
+    "clang": ["clang-19", "--target=aarch64-linux-gnu", "-isystem", f"{SYSROOT}/include"],
+}
+
+OPTIONS = {
+    "gcc": [
+        "-MD",
+        "-MMD -MF deps.d -MT x.o",
+        "-Wp,-MD,deps.d",
+        "-Wp,-MMD,deps.d,-DSTEP=1",
+        "-save-temps",
+        "-save-temps=obj",
+        "-flto",
+        "-flto=2 -fno-fat-lto-objects",
+        "-fno-pic",
+        "-fpie",
+        "-fPIE -fpic",
+        "-mcmodel=large -fno-pic",
+        "-mcmodel=tiny",
+        "-gsplit-dwarf",
+        "-fstack-usage",
+        "-fdump-tree-optimized",
+        "--coverage",
+        "-Wa,-ahls=x.lst",
+        "-aux-info x.info",
+        "-fsave-optimization-record",
+        "-dumpdir dumps/",
+        "-I include -include extra.h",
+        "-x c -std=gnu11",
+    ],
+    "clang": [
+        "-MD -MJ x.json",
+        "-save-temps",
+        "-flto",
+        "-flto=thin -fsplit-lto-unit",
+        "-fno-pic",
+        "-mcmodel=tiny",
+        "-gsplit-dwarf",
+        "-fsave-optimization-record",
+        "-ftime-trace",
+        "--serialize-diagnostics x.dia",
+        "-fembed-bitcode",
+    ],
+}
+"""What builds ask of their compilers -> each with a second file, another kind of object or other addresses."""
+
+SOURCE = "#ifndef STEP\n#define STEP 1\n#endif\nextern int far;\nint f(void) { return far += STEP; }\n"
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """What is in the build's own folder."""
+    kept = {path for path in folder.rglob("*") if path.is_file() and "captured" not in path.parts}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in kept if "patch" not in path.parts}
+
+
+@pytest.mark.parametrize(
+    ("compiler", "options"), [(compiler, each) for compiler, listed in OPTIONS.items() for each in listed]
+)
+def test_the_object_is_all_that_is_written(tmp_path: Path, compiler: str, options: str) -> None:
+    """A patch that overwrote the build's dependency files or objects would change what the next build does."""
+    name, *target = COMPILERS[compiler]
+    (tmp_path / "include").mkdir()
+    (tmp_path / "dumps").mkdir()
+    (tmp_path / "include" / "extra.h").write_text("\n")
+    (tmp_path / "x.c").write_text(SOURCE)
+    command = [str(need(name)), *target, "-O1", *options.split(), "-c", "x.c", "-o", "x.o"]
+    run(command, cwd=tmp_path)
+    record_compile(command, tmp_path / "captured", directory=str(tmp_path), environment=dict(os.environ))
+    before = snapshot(tmp_path)
+    (tmp_path / "x.c").write_text(SOURCE.replace("return", "return 0,"))
+    made = recompile(tmp_path / "captured", tmp_path / "patch", [tmp_path / "x.c"])
+    assert [path.name for path in (tmp_path / "patch").iterdir()] == ["x.o"]
+    assert {**before, "x.c": b""} == {**snapshot(tmp_path), "x.c": b""}
+    listing = run([str(need("llvm-readobj-19")), "--relocations", *made.objects])
+    assert "R_AARCH64_ADR_GOT_PAGE" in listing, "it is no object with position-independent code"
+
+
+def test_what_was_compiled_and_linked_at_once(tmp_path: Path) -> None:
+    """``cc *.c -o program`` is how small programs are built; of two sources the edited one makes an object."""
+    gcc = str(need("aarch64-linux-gnu-gcc"))
+    (tmp_path / "x.c").write_text(SOURCE)
+    (tmp_path / "main.c").write_text("int far;\nint f(void);\nint main(void) { return f(); }\n")
+    command = [gcc, "main.c", "x.c", "-o", "program", "-lm", "-Wl,--gc-sections"]
+    record_compile(command, tmp_path / "captured", directory=str(tmp_path), environment=dict(os.environ))
+    made = recompile(tmp_path / "captured", tmp_path / "patch", [tmp_path / "x.c"])
+    assert sorted(os.path.basename(path) for path in made.objects) == ["main.o", "x.o"]
+
+
+@pytest.mark.parametrize("given", ["", "-g0", "-g", "-ggdb3"])
+def test_state_needs_its_options(tmp_path: Path, given: str) -> None:
+    """Variables are told apart by sections and debug information: without them state starts afresh in a patch."""
+    gcc = str(need("aarch64-linux-gnu-gcc"))
+    (tmp_path / "x.c").write_text("static int count; int f(void) { return ++count; }\n")
+    command = [gcc, *given.split(), "-c", "x.c"]
+    record_compile(command, tmp_path / "captured", directory=str(tmp_path), environment=dict(os.environ))
+    recompile(tmp_path / "captured", tmp_path / "patch", [tmp_path / "x.c"], keep_state=True)
+    sections = run([str(need("llvm-readobj-19")), "--sections", tmp_path / "patch" / "x.o"])
+    assert ".bss.count" in sections
+    assert ".debug_info" in sections
+    recompile(tmp_path / "captured", tmp_path / "plain", [tmp_path / "x.c"])
+    sections = run([str(need("llvm-readobj-19")), "--sections", tmp_path / "plain" / "x.o"])
+    assert ".bss.count" not in sections
+    assert (".debug_info" in sections) == (given in ("-g", "-ggdb3"))
