@@ -15,6 +15,7 @@ long count = 1; static long own = 1; __thread long local = 1;
 void *hot(void *); int next_order(long *); void answer(long);
 __attribute__((noinline)) static long rate(long n) { return n * 10 + P; }
 __attribute__((noinline)) long price(long n) { return rate(n); }
+__attribute__((noinline)) long level(void) { return P; }
 long (*volatile pricing)(long) = price;
 long step(long n) {
   count++, own++, local++;
@@ -23,8 +24,8 @@ long step(long n) {
 void loop(void) { long n; while (next_order(&n)) answer(((long (*)(long))hot((void *)step))(n)); }
 """
 B = """
-void *hot(void *); long price(long);
-long other(long n) { return ((long (*)(long))hot((void *)price))(n) * 100 + Q; }
+void *hot(void *); long price(long); long level(void);
+long other(long n) { return ((long (*)(long))hot((void *)price))(n) * 100 + level() * 100000 + Q; }
 """
 SOURCES = {"a": A, "b": B}
 

@@ -46,31 +46,31 @@ def test_three_generations_and_back(program: Program, live: LiveHost) -> None:
     assert document["status"] == 0, document
     second = program.apply(live, 2)
     assert live.tell("call 2") == answer(21, 5)
-    assert live.tell("other 1") == "1102", "the price of the first patch, which still holds"
+    assert live.tell("other 1") == "101102", "price and level of the first patch, which still holds"
     document = program.link(live, "--loaded", hex(second), program.object("a", P=3))
     assert document["status"] == 0, document
     third = program.apply(live, 3)
     assert live.tell("call 1") == answer(13, 6), "the loop of the first patch found the third one's step and price"
-    assert live.tell("other 1") == "1302", "so did the second one's function"
+    assert live.tell("other 1") == "101302", "so did the second one's function, but for what it calls directly"
     assert program.ask("loaded", hex(third))["status"] == 0
     document = program.undo(2, 4)
     assert document["status"] == 0, document
     fourth = program.apply(live, 4)
     assert live.tell("call 1") == answer(11, 7)
-    assert live.tell("other 1") == "1102"
+    assert live.tell("other 1") == "101102"
     assert program.ask("loaded", hex(fourth))["status"] == 0
     document = program.undo(0, 5)
     assert document["status"] == 0, document
     fifth = program.apply(live, 5)
     assert live.tell("call 1") == answer(10, 8), "the loop of the first patch is led to the host"
     assert live.tell("other 1") == "1000"
-    document = program.link(live, "--loaded", hex(fifth), program.object("a", P=6))
+    document = program.link(live, "--loaded", hex(fifth), program.object("b", Q=7))
     assert document["status"] == 0, document
     program.apply(live, 6)
-    assert live.tell("call 1") == answer(16, 9)
-    assert live.tell("other 1") == "1600", "the host's, which was not patched again"
+    assert live.tell("call 1") == answer(10, 9)
+    assert live.tell("other 1") == "1007", "the host's price and level, which new code means by their names again"
     assert live.tell("leave") == "left"
-    assert live.tell("call 1") == answer(16, 10)
+    assert live.tell("call 1") == answer(10, 10)
     table = json.loads((program.folder / "6.json").read_text())
     assert all(0 <= int(old) < 1 << 64 for old in table["map"])
 
@@ -92,13 +92,13 @@ def test_relinked_without_addresses(program: Program, live: LiveHost) -> None:
     assert document["afresh"] == ["added", "pricing"]
     program.apply(live, 2)
     assert live.tell("call 1") == answer(11, 4), "the first patch's price, on the host's state"
-    assert live.tell("other 1") == "1102"
+    assert live.tell("other 1") == "101102"
     document = program.link(live, program.object("a", P=3))
     assert document["status"] == 0, document
     assert document["relinked"] == [str(program.folder / "b.o")]
     program.apply(live, 3)
     assert live.tell("call 1") == answer(13, 5)
-    assert live.tell("other 1") == "1302"
+    assert live.tell("other 1") == "301302"
     document = program.undo(0, 4)
     assert document["status"] == 0, document
     program.apply(live, 4)

@@ -113,18 +113,27 @@ def main_of(program: Path) -> int:
     return next(int(line.split()[0], 16) for line in lines if line.endswith(" T main"))
 
 
+@pytest.mark.parametrize("said", ["now", "before"])
 @pytest.mark.parametrize("change", ["changed", "gone"])
-def test_an_earlier_patch_whose_file_is_another(again: Again, change: str, tmp_path: Path) -> None:
+def test_an_earlier_patch_whose_file_is_another(again: Again, change: str, said: str, tmp_path: Path) -> None:
     """Addresses of another patch than the one that is loaded lead anywhere."""
     copy = tmp_path / "copy.so"
+    if said == "before":
+        assert stubgen("session", again.session, "loaded", hex(again.place)).returncode == 0
     known = read_session(str(again.session))
     (first,) = known.generations
     if change == "changed":
         copy.write_bytes(Path(first.patch).read_bytes() + b"\0")
     again.session.write_bytes(encode_session(known._replace(generations=(first._replace(patch=str(copy)),))))
-    message = again.refused(*again.loaded())
+    message = again.refused(*(again.loaded() if said == "now" else ()))
     assert "generation 1" in message
     assert ("has changed" if change == "changed" else "is gone") in message
+
+
+def test_from_addresses_to_objects(again: Again) -> None:
+    """A runtime that stops to say where it loads patches: all objects so far are linked again, not the last ones."""
+    assert again.link(*again.loaded())["relinked"] == []
+    assert again.link("--relink-earlier")["relinked"] == [str(again.program.folder / "a.o")]
 
 
 def test_an_object_that_has_changed_since(again: Again) -> None:

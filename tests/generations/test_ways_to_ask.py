@@ -120,6 +120,22 @@ def test_every_form_has_the_whole_table(patched: tuple[Program, int, int], sessi
     assert stubs[held["price"]["new"]] == address_in(Path(first.patch), b"price") + (first.slide or 0)
 
 
+def test_state_is_kept_from_then_on(patched: tuple[Program, int, int], session: Path) -> None:
+    """One patch of a session with a counter of its own, and the count is lost."""
+    program, anchor, place = patched
+    made = stubgen.link_generation(
+        stubgen.SessionOptions(session, loaded=place),
+        stubgen.StubBuilder(program.host),
+        stubgen.Capture.load(program.captured),
+        [program.folder / "a.o"],
+        session.parent / "{generation}.so",
+        anchor,
+    )
+    variables = {variable.name: variable.forwarded for variable in made.linked.built.resolution.shared_variables}
+    assert variables["count"]
+    assert variables["own"]
+
+
 def address_in(path: Path, name: bytes) -> int:
     """The static address of a symbol."""
     image = stubgen.open_image(path.read_bytes(), str(path))
