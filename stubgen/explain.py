@@ -165,7 +165,7 @@ def _of_reference(reference: Reference, found: Sequence[Candidate], decision: De
     """The host's symbols of the name of a reference, by the steps of ``resolve.candidates``."""
     pool = meaning(reference, found).candidates
     dropped = [Considered(each, Standing.PASSED_OVER, reason) for each, reason in not_meant(reference, found)]
-    if not pool or decision.patch or not _is_about(decision, pool):
+    if not pool or decision.patch or decision.policy or not _is_about(decision, pool):
         return [Considered(each, Standing.NOT_ASKED, f"{_BEFORE}: {decision.reason}") for each in found]
     if decision.verdict is Verdict.AMBIGUOUS:
         return [*(Considered(each, Standing.UNDECIDED, decision.reason) for each in pool), *dropped]

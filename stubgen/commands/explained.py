@@ -56,6 +56,8 @@ def _sheet(one: Explanation, placed: bool) -> Sheet:
         facts.append(("at run time", f"{decision.runtime_address:#x}"))
     if decision is not None and decision.patch:
         facts.append(("in", f"the earlier patch {decision.patch}"))
+    if decision is not None and decision.policy:
+        facts.append(("ruled by", f"policy {decision.policy}"))
     blocks: list[Block] = [Text(f"{one.name}: {one.verdict}", RED if one.is_problem else BOLD), Table(facts, indent=2)]
     if len(one.against) > 1:
         blocks += [Text("  speaks against it"), Table([("-", reason) for reason in one.against], indent=4)]
@@ -133,6 +135,7 @@ def explanation_document(one: Explanation, *, placed: bool) -> dict[str, object]
         "runtime_address": decision.runtime_address if decision and placed else None,
         "close_names": list(decision.candidates) if decision and not one.considered else [],
         "patch": decision.patch or None if decision else None,
+        "policy": decision.policy or None if decision else None,
         "candidates": [_candidate_document(each) for each in one.considered],
         "definitions": [_definition_document(place) for place in one.definitions],
         "uses": [_use_document(place) for place in one.uses],

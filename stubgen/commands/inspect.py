@@ -173,22 +173,22 @@ def _kinds(symbols: Iterable[Listed]) -> str:
 
 
 def _file_sheet(path: str, selection: Selection, asked: bool) -> Sheet:
-    from stubgen.terminal.sheet import CYAN, Entries, Entry, Table, Text
+    from stubgen.terminal.sheet import CYAN, Entries, Table, Text
 
     opened = selection.opened
     blocks: list[Block] = [Text(f"{path}: {_title(opened)}, {opened.size:,} bytes", CYAN)]
     if not selection.wanted:
         blocks.append(Table(list(_facts(opened)), indent=2))
-    lists: list[tuple[int, Callable[[], list[Entry]], Entry]] = []
+    lists: list[tuple[int, str, Callable[[], tuple[Entry, list[Entry]]]]] = []
     stubs, slots = selection.stubs, selection.slots
     provided, required = _provided_and_required(selection.others)
-    lists.append((len(stubs), lambda: _stub_rows(stubs), Entry("  ADDRESS -> TARGET", "", "STUB")))
-    lists.append((len(slots), lambda: _slot_rows(slots), Entry("  ADDRESS = VALUE", "", "SLOT")))
-    lists.append((len(provided), lambda: _symbol_rows(provided), Entry("  PROVIDES", "SECTION", "SYMBOL")))
-    lists.append((len(required), lambda: _symbol_rows(required), Entry("  REQUIRES", "", "SYMBOL")))
-    for count, make, title in lists:
+    lists.append((len(stubs), "stubs", lambda: _stub_rows(stubs)))
+    lists.append((len(slots), "slots", lambda: _slot_rows(slots)))
+    lists.append((len(provided), "symbols provided", lambda: _symbol_rows(provided, "PROVIDES")))
+    lists.append((len(required), "symbols required", lambda: _symbol_rows(required, "REQUIRES")))
+    for count, what, make in lists:
         if count:
-            blocks += [Text(""), Entries(make, count, title, most=None if asked else UNASKED, hint=HINT)]
+            blocks += [Text(""), Entries(make, count, what, most=None if asked else UNASKED, hint=HINT)]
     return blocks
 
 
@@ -241,37 +241,42 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:FEW_NAMES]) + more
 
 
-def _stub_rows(found: Sequence[Stub]) -> list[Entry]:
+def _stub_rows(found: Sequence[Stub]) -> tuple[Entry, list[Entry]]:
     from stubgen.terminal.sheet import Entry
 
-    width = len(f"{max(stub.address for stub in found):#x}")
-    return [
-        Entry(f"  {s.address:>#{width}x} -> {s.target:#x}", "bti" if s.bti else "", as_text(s.name) or "(stripped)")
+    width = max(len(f"{max(stub.address for stub in found):#x}"), len("ADDRESS"))
+    target = len(f"{max(stub.target for stub in found):#x}")
+    return Entry(f"  {'ADDRESS':>{width}} -> TARGET", "", "STUB"), [
+        Entry(
+            f"  {s.address:>#{width}x} -> {s.target:>#{target}x}",
+            "bti" if s.bti else "",
+            as_text(s.name) or "(stripped)",
+        )
         for s in found
     ]
 
 
-def _slot_rows(found: Sequence[FoundSlot]) -> list[Entry]:
+def _slot_rows(found: Sequence[FoundSlot]) -> tuple[Entry, list[Entry]]:
     from stubgen.listing.patch import SLOT_KINDS
     from stubgen.terminal.sheet import Entry
 
     rows = []
-    width = len(f"{max(slot.address for slot in found):#x}")
+    width = max(len(f"{max(slot.address for slot in found):#x}"), len("ADDRESS"))
     for slot in found:
         value = "?" if slot.value is None else f"{slot.value:#x}"
         added = f"{slot.addend:+d}" if slot.addend else ""
         kept = "  (kept: the patch has its own too)" if slot.kept else ""
-        name = f"{as_text(slot.name)}{added}{kept}"
-        rows.append(Entry(f"  {slot.address:>#{width}x} = {value:<18}", SLOT_KINDS[slot.size], name))
-    return rows
+        name = f"{as_text(slot.name)}{added}"
+        rows.append(Entry(f"  {slot.address:>#{width}x} = {value:<18}", SLOT_KINDS[slot.size], name, kept))
+    return Entry(f"  {'ADDRESS':>{width}} = VALUE", "", "SLOT"), rows
 
 
-def _symbol_rows(found: Sequence[Listed]) -> list[Entry]:
+def _symbol_rows(found: Sequence[Listed], title: str) -> tuple[Entry, list[Entry]]:
     from stubgen.terminal.sheet import Entry
 
     highest = max((symbol.address or 0 for symbol in found), default=0)
     largest = max((symbol.size or 0 for symbol in found), default=0)
-    wide, size_wide = len(f"{highest:#x}"), len(str(largest))
+    wide, size_wide = max(len(f"{highest:#x}"), len("ADDRESS")), max(len(str(largest)), len("SIZE"))
     whats = {(symbol.traits, symbol.exported): _what(symbol) for symbol in found}
     what_wide = max(map(len, whats.values()))
     anywhere = any(symbol.address is not None for symbol in found)
@@ -280,14 +285,11 @@ def _symbol_rows(found: Sequence[Listed]) -> list[Entry]:
         place = "" if symbol.address is None else f"{symbol.address:#x}"
         size = "" if symbol.size is None else str(symbol.size)
         before = f"  {place:>{wide}}  {size:>{size_wide}}  " if anywhere else "  "
-        text = as_text(symbol.versioned)
-        if symbol.file:
-            text += f"  [{as_text(symbol.file)}]"
-        if symbol.library:
-            text += f"  ({symbol.library})"
+        note = f"  [{as_text(symbol.file)}]" if symbol.file else f"  ({symbol.library})" if symbol.library else ""
         what = whats[symbol.traits, symbol.exported]
-        rows.append(Entry(f"{before}{what:<{what_wide}}", symbol.traits.section, text))
-    return rows
+        rows.append(Entry(f"{before}{what:<{what_wide}}", symbol.traits.section, as_text(symbol.versioned), note))
+    places = f"{'ADDRESS':>{wide}}  {'SIZE':>{size_wide}}  " if anywhere else ""
+    return Entry(f"  {places}{title}", "SECTION", "SYMBOL"), rows
 
 
 def _what(symbol: Listed) -> str:

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from stubgen.common.row import Row
-from stubgen.common.text import as_text
+from stubgen.common.text import as_bytes, as_text
 
 KINDS = ("function", "data", "thread-local", "ifunc", "common", "absolute", "undefined")
 """What a symbol can be; what is only referred to has the kind that its reference says, if it says one."""
@@ -43,7 +43,7 @@ class Listed(NamedTuple):
     def versioned(self) -> bytes:
         """Its name with its version, as GNU ld spells it."""
         mark = "" if not self.version else "@@" if self.default and self.traits.defined else "@"
-        return self.name + f"{mark}{self.version}".encode()
+        return self.name + as_bytes(f"{mark}{self.version}")
 
 
 class Wanted(Row):

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 
-_MANGLED = re.compile(r"(?<![\w.$@])__?(?:Z[\dA-Zd-zLNST]|R[A-Z])[\w$]*(?:\.[\w$]+)*")
+_MANGLED = re.compile(r"(?<![\w.$@])__?(?:Z[\dA-Zd-zLNST]|R[A-Z])[\w$]*(?:\.[\w$]+)*", re.ASCII)
 """Itanium C++ ABI 5.1 and Rust's RFC 2603, in Mach-O with one more underscore; with what LLVM and GCC append."""
 _HASH = re.compile(r"::h[0-9a-f]{16}\b")
 """What ends each of Rust's legacy names."""

@@ -138,59 +138,60 @@ class Entry(NamedTuple):
     before: str  # aligned by who makes it
     section: str
     name: str
+    note: str = ""  # behind the name, where there is room
 
 
 class Entries:
     """A list with a line for each of a million entries: each is laid out by itself, and on a terminal cut to one line.
 
     Args:
-        make: makes the rows, where they are printed.
+        make: makes the line above the rows, and the rows, where they are printed.
         count: how many there will be.
-        title: the line above them.
+        what: the kind of rows.
         most: rows up to which a terminal gets them; None for no limit.
         hint: what to do on a terminal to get more.
     """
 
     def __init__(
-        self, make: Callable[[], Sequence[Entry]], count: int, title: Entry, *, most: int | None, hint: str
+        self, make: Callable[[], tuple[Entry, Sequence[Entry]]], count: int, what: str, *, most: int | None, hint: str
     ) -> None:
         self._make = make
         self.count = count
-        self.title = title
+        self.what = what
         self.most = most
         self.hint = hint
 
     @cached_property
-    def rows(self) -> Sequence[Entry]:
-        """The rows."""
+    def made(self) -> tuple[Entry, Sequence[Entry]]:
+        """The line above the rows, and the rows."""
         return self._make()
 
     def _is_withheld(self, screen: Screen) -> bool:
         return screen.width is not None and self.most is not None and self.count > self.most
 
     def raw(self, screen: Screen) -> Iterable[str]:
-        return () if self._is_withheld(screen) else (row.name for row in self.rows)
+        return () if self._is_withheld(screen) else (row.name for row in self.made[1])
 
     def lines(self, screen: Screen, names: Names) -> Iterator[str]:
         if self._is_withheld(screen):
-            title = " ".join([self.title.before, self.title.name]).lower()
-            yield from wrapped(f"{title}: {self.count:,}; {self.hint}", screen.width)
+            yield from wrapped(f"  {self.count:,} {self.what}: {self.hint}", screen.width)
             return
-        width = min(max((len(row.section) for row in self.rows), default=0), _SECTION)
-        first = max((len(row.before) for row in self.rows), default=0)
-        before, section, name = self.title
+        (before, section, name, _), rows = self.made
+        width = min(max((len(row.section) for row in rows), default=0), _SECTION)
+        first = max((len(row.before) for row in rows), default=0)
         yield coloured(
             f"{before:<{first}}  {section:<{width}}  {name}" if width else f"{before:<{first}}  {name}", BOLD, screen
         )
         gap = "  " if width else ""
         if screen.width is None and not screen.coloured:
-            lines = [f"{before}  {part:<{width}}{gap}{name}" for before, part, name in self.rows]
+            lines = [f"{before}  {part:<{width}}{gap}{name}{note}" for before, part, name, note in rows]
             yield names.shown("\n".join(lines))
             return
-        for before, part, name in self.rows:
+        for before, part, name, note in rows:
             room = None if screen.width is None else screen.width - first - width - 4
             section = part if room is None else cut(part, width)
-            shown = names.shown(name)
+            shown, more = names.shown(name), harmless(note)
+            shown += more if room is None or len(shown) + len(more) <= room else ""
             start = f"{before}  {harmless(section):<{width}}{gap}"
             yield start + (shown if room is None else cut(shown, max(room, _LEAST)))
 

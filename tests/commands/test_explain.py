@@ -28,6 +28,7 @@ extern int maybe(void) __attribute__((weak)); static int helper(int);
 static int seen;
 int checkout(int n) { seen++; if (maybe) maybe(); int (*p)(int) = price; return p(n) / 2 + price(1) + total + depth; }
 """
+GROWN = "static long seen; long checkout(int n) { return seen += n; }"
 BAD = "extern int helper(int), prise(int); int checkout(int n) { return helper(n) + prise(n); }"
 
 
@@ -35,7 +36,14 @@ BAD = "extern int helper(int), prise(int); int checkout(int n) { return helper(n
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A host of three files, two patches and the record of the host's link."""
     compiler, folder = str(need("aarch64-linux-gnu-gcc")), tmp_path_factory.mktemp("explained")
-    sources = {"host": HOST, "two": HELPER, "three": HELPER.replace("other", "third"), "patch": PATCH, "bad": BAD}
+    sources = {
+        "host": HOST,
+        "two": HELPER,
+        "three": HELPER.replace("other", "third"),
+        "patch": PATCH,
+        "bad": BAD,
+        "grown": GROWN,
+    }
     for name, text in sources.items():
         (folder / f"{name}.c").write_text(text)
         options = ["-g", "-O1", "-fno-inline", "-fPIC", "-fdata-sections", "-Wno-unused-function"]
@@ -127,6 +135,10 @@ def test_a_variable_that_is_not_kept(folder: Path, explain: Explain) -> None:
     assert found["verdict"] == "the patch's own variable"
     assert found["reason"] == found["against"][0] == "the host's is from another file, host.c"
     assert len(set(found["against"])) == len(found["against"])
+    assert explain("seen", patch="grown.o")["against"] == [
+        "its size changed from 4 to 8 bytes",
+        "the host's is from another file, host.c",
+    ]
     (definition,) = found["definitions"]
     assert (definition["section"], definition["size"], definition["binding"]) == (".bss.seen", 4, "local")
     assert {use["relocation"] for use in found["uses"]} >= {"R_AARCH64_ADR_PREL_PG_HI21"}

@@ -11,6 +11,7 @@ from tools import need, need_archive, run, rustc
 
 from stubgen.capture import record
 from stubgen.cli import main
+from stubgen.listing.symbols import Listed, Traits
 
 SOURCE = """
 __thread int per_thread = 3;
@@ -113,6 +114,12 @@ def test_versions_and_the_loaders_names(folder: Path, capsys: pytest.CaptureFixt
     assert program["needed_libraries"] == ["./libtwo.so", "libc.so.6"]
     (counter,) = [s for s in program["symbols"] if s["name"] == "counter"]
     assert (counter["binding"], counter["file"]) == ("local", "all.c")
+
+
+def test_a_version_that_is_no_text() -> None:
+    """A crafted library's version is bytes like its names: it ended in a traceback."""
+    traits = Traits("function", "global", "default", ".text", 1, defined=True)
+    assert Listed(b"f", 0, 0, traits, "V\udcff").versioned == b"f@@V\xff"
 
 
 def test_a_stripped_program_lists_what_the_loader_needs(

@@ -50,9 +50,10 @@ def test_a_word_is_never_cut() -> None:
 def test_a_long_list_is_not_dumped_on_a_terminal() -> None:
     """A host has a million symbols; in a pipe, and where somebody asked, they are all there."""
     rows = [Entry("  0x0", ".text", f"name{number}") for number in range(300)]
-    many = Entries(lambda: rows, len(rows), Entry("  PROVIDES", "SECTION", "SYMBOL"), most=100, hint="use --all")
-    asked = Entries(lambda: rows, len(rows), many.title, most=None, hint="")
-    assert render([many], Screen(width=80)) == "  provides symbol: 300; use --all"
+    title = Entry("  PROVIDES", "SECTION", "SYMBOL")
+    many = Entries(lambda: (title, rows), len(rows), "symbols", most=100, hint="use --all")
+    asked = Entries(lambda: (title, rows), len(rows), "symbols", most=None, hint="")
+    assert render([many], Screen(width=80)) == "  300 symbols: use --all"
     for shown in (render([many], Screen()), render([asked], Screen(width=80))):
         assert len(shown.splitlines()) == 301
 
@@ -60,7 +61,7 @@ def test_a_long_list_is_not_dumped_on_a_terminal() -> None:
 def test_a_list_has_one_line_an_entry() -> None:
     """A C++ name of 300 characters over four lines hides its neighbours; its end says more than its middle."""
     row = Entry("  0x10", ".text._ZN" + "x" * 40, "shop::" + "a" * 100 + "::total()")
-    shown = render([Entries(lambda: [row], 1, Entry("  A", "S", "N"), most=None, hint="")], Screen(width=80))
+    shown = render([Entries(lambda: (Entry("  A", "S", "N"), [row]), 1, "rows", most=None, hint="")], Screen(width=80))
     assert max(map(len, shown.splitlines())) <= 80
     assert shown.endswith("::total()")
     assert cut("abcdefghijklmnop", 10) == "abc...mnop"
