@@ -134,7 +134,7 @@ def _explained(
         verdict = "the host's variable" if shared.forwarded else "the patch's own variable"
         consequence = SHARED_CONSEQUENCES[shared.forwarded]
         against, considered = _of_variable(spelling, needed, host, found, shared, linked)
-        reason = shared.reason_not_kept or ("nothing speaks against it" if shared.forwarded else _NOT_WANTED)
+        reason = shared.reason_not_kept or _why_shared(shared, bound=resolution.bound_targets is not None)
     else:
         verdict, reason, consequence = "the patch's own", "an object of the patch defines it", OWN
         considered = [Considered(each, Standing.NOT_ASKED, "the patch's own answers the patch") for each in found]
@@ -157,7 +157,17 @@ def _explained(
     )
 
 
-_NOT_WANTED = "--keep-state was not given"
+def _why_shared(shared: SharedVariable, *, bound: bool) -> str:
+    """Why a variable of both is whose it is, where no rule says it."""
+    if shared.forwarded:
+        return "nothing speaks against it"
+    if not shared.writable:
+        return "it is a constant, of which the patch's own will do"
+    return (
+        "--keep-state was not given" if bound else "without bound copies (link, --bound-dir) nothing reaches the host's"
+    )
+
+
 _BEFORE = "the host's symbols are not asked"
 
 

@@ -68,23 +68,23 @@ CONSEQUENCES = {
     Verdict.TLS: Consequence(
         "the host's own variable of each thread, by a constant in the stub object",
         ("the loader, with --tls loader, where the host is a library that exports it", _OWN),
-        ("link bound copies (link, build --bound-dir); for a host that is a library, --tls loader",),
+        ("link bound copies (link, build --bound-dir); for a library that exports it, --tls loader",),
     ),
     Verdict.LOADER: Consequence(
         "an undefined symbol, which the loader finds where the host does",
-        ("a library that the patch loads besides: --library", _OWN),
+        (_OWN,),
     ),
     Verdict.LINKER: Consequence("the linker's own: each linked image has one"),
     Verdict.AMBIGUOUS: Consequence(
         "nothing: several are called so, and nothing says which one is meant",
         (_OWN,),
         (
-            "call it by a function of the host that only one file defines, or give it another name",
-            "compile host and patch with -g, and name the host's link with --captured: files tell statics apart",
+            "refer to a name that the host has once: make the one that is meant visible there, or call it otherwise",
+            "or let an object of the patch define it",
         ),
     ),
     Verdict.WEAK_NULL: Consequence(
-        "null: nothing has it, and the reference is weak", ("a definition in the patch, an --archive or a --library",)
+        "null: nothing has it, and the reference is weak", ("a library that has it: --library", _OWN)
     ),
     Verdict.MISSING: Consequence(
         "nothing: it stays undefined, and the patch loads only if a library on its link line has it",

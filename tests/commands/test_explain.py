@@ -153,6 +153,7 @@ def test_what_the_patch_defines(explain: Explain) -> None:
     assert found["verdict"] == "the patch's own"
     assert [each["standing"] for each in found["candidates"]] == ["not asked"]
     assert [each["object"] for each in found["definitions"]] == ["patch.o"]
+    assert found["uses"] == [], "its entry for unwinding is no use of it"
 
 
 def test_without_and_with_a_place_in_memory(folder: Path, explain: Explain) -> None:

@@ -102,6 +102,18 @@ def test_what_an_elf_file_lists(folder: Path, capsys: pytest.CaptureFixture[str]
     assert len(by_place) == len({(r["Name"]["Name"].partition("@")[0], r["Value"]) for r in expected})
 
 
+def test_versions_that_only_the_dynamic_table_has(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """GNU ld spells versions in both tables; lld, in names that the object's source did not version, in neither."""
+    (tmp_path / "a.c").write_text("int one(void) { return 1; } int two(void) { return one(); }")
+    (tmp_path / "map").write_text("V1 { global: one; }; V2 { global: two; } V1;")
+    run([need("aarch64-linux-gnu-gcc"), "-fPIC", "-c", "a.c"], cwd=tmp_path)
+    run([need("ld.lld-19"), "-shared", "a.o", "--version-script=map", "-o", "liba.so"], cwd=tmp_path)
+    symbols = inspected(capsys, tmp_path / "liba.so", "--kind", "function")["symbols"]
+    assert {(s["name"], s["version"], s["default"]) for s in symbols} == {("one", "V1", True), ("two", "V2", True)}
+
+
 def test_versions_and_the_loaders_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of two versions one is what a reference means that names none; and who supplies what is written down."""
     symbols = inspected(capsys, folder / "libtwo.so", "--symbol", "twice*")["symbols"]

@@ -41,6 +41,17 @@ def test_lines_fit_the_terminal(width: int) -> None:
     assert render([table], Screen()).splitlines()[1] == f"NO  identity  {SENTENCE}"
 
 
+def test_a_cell_goes_on_below_itself() -> None:
+    """Under the first column it would read like another row; where there is no room beside, it has lines apart."""
+    table = Table([("NO", "identity", SENTENCE)])
+    first, second, *_ = render([table], Screen(width=80)).splitlines()
+    assert first.startswith("NO  identity  the patch has")
+    assert second[:14].isspace()
+    assert not second[14].isspace()
+    narrow = render([table], Screen(width=36)).splitlines()
+    assert (narrow[0], narrow[1][:5]) == ("NO  identity", "    t")
+
+
 def test_a_word_is_never_cut() -> None:
     """Half a path cannot be opened."""
     path = "/a" * 60
