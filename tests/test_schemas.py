@@ -58,6 +58,7 @@ CALLS = {
     "verify of a host": "verify shop",
     "capture": "capture --dir again -- aarch64-linux-gnu-gcc shop.o checkout.o -o shop-again",
     "captures": "captures captured",
+    "completion": "completion bash",
     "cache": "cache",
     "cache that is cleared": "cache --clear",
     "cache of a small host": "cache --build shop",
