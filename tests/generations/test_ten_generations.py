@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from live.live import stubgen
 from live.test_patch_rust import Workspace
-from tools import need
+from tools import RUST_TARGET, need
 
 
 class Edits:
@@ -36,22 +37,31 @@ class Edits:
         return f"{count} plain 0.1.0 7 model 21 {total} {count - 1} {2000 + self.own}"
 
 
-def test_ten_generations(tmp_path: Path) -> None:
-    """A day's edits: each patch has one crate, and what the nine before it changed must still be so."""
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The workspace, built."""
     need("qemu-aarch64")
-    workspace = Workspace(tmp_path, "debug")
+    return Workspace(tmp_path_factory.mktemp("rust"))
+
+
+@pytest.mark.parametrize(("profile", "last"), [("debug", 10), ("release", 4)])
+def test_many_generations(built: Workspace, profile: str, last: int) -> None:
+    """A day's edits: each patch has one crate, and what those before it changed must still be so."""
+    workspace = built
+    workspace.host = workspace.folder / "target" / RUST_TARGET / profile / "app"
+    workspace.restore()
     edits = Edits(workspace)
-    folder, session, loaded = workspace.folder, workspace.folder / "session", ""
+    folder, session, loaded = workspace.folder, workspace.folder / profile, ""
     with workspace.start() as running:
         assert running.ask("2") == edits.answer(1)
         anchor = running.runtime.anchor()
-        for generation in range(1, 11):
+        for generation in range(1, last + 1):
             changed = edits.edit(("app", "price", "model")[generation % 3 - 1], 1000 + 7 * generation)
             done = stubgen(
                 *("patch", "--json", "--captured", workspace.captured, "--host", workspace.host, "--changed", changed),
                 *("--aslr-reference", anchor, "--keep-state", "--session", session),
                 *(("--loaded", loaded) if loaded else ()),
-                *("--jump-table", folder / "table.json", "-o", folder / "patch-{generation}.so"),
+                *("--jump-table", folder / "table.json", "-o", folder / f"{profile}-{{generation}}.so"),
             )
             document = json.loads(done.stdout)
             assert (document["status"], document.get("generation")) == (0, generation), document
@@ -61,10 +71,10 @@ def test_ten_generations(tmp_path: Path) -> None:
                 assert running.ask("loop") == "looping"
             assert running.ask("latest") == str(1000 + edits.own)
         assert stubgen("session", session, "loaded", loaded).returncode == 0
-        undo = ["--jump-table", folder / "table.json", "-o", folder / "patch-{generation}.so"]
+        undo = ["--jump-table", folder / "table.json", "-o", folder / f"{profile}-{{generation}}.so"]
         done = stubgen("session", session, "undo", *undo)
         assert done.returncode == 0, done.stderr
         running.runtime.take((folder / "table.json").read_bytes())
         edits.own, edits.plain, edits.model = 5, 200, 0
-        assert running.ask("2") == edits.answer(12)
+        assert running.ask("2") == edits.answer(last + 2)
         assert running.ask("latest") == "1005"
