@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 
 ENVIRONMENT_LINE = "# env-dep:"
 """rustc's note of a variable that ``env!`` or ``option_env!`` read: ``NAME=VALUE``; ``NAME``: it was not set."""
@@ -31,9 +32,17 @@ def variables(text: str) -> dict[str, str | None]:
     return found
 
 
-def real_paths(names: list[str], directory: str | os.PathLike[str]) -> set[str]:
-    """The real paths of *names*, which count from *directory*."""
-    return {os.path.realpath(os.path.join(directory, name)) for name in names}
+def real_paths(names: list[str], directory: str) -> set[str]:
+    """The real paths of *names*, which count from *directory*; they are looked up once between :func:`forget_paths`."""
+    return {_real_path(os.path.join(directory, name)) for name in names}
+
+
+_real_path = cache(os.path.realpath)  # a thousand units read the same headers
+
+
+def forget_paths() -> None:
+    """Look up real paths anew: links may lead elsewhere by now."""
+    _real_path.cache_clear()
 
 
 def _logical_lines(text: str) -> Iterator[str]:

@@ -69,6 +69,8 @@ class Selection:
         if not any(path in unit.sources for unit in found):  # a header: those that the build left no whole list of
             silent = [unit for unit in self._host if unit.dependencies is None or unit.precompiled]
             found += [unit for unit in silent if unit not in found and path in unit.reads(ask=True)]
+        if not found:  # a file that came since the build, from which an edited one includes it
+            found = [unit for unit in self._host if path in unit.reads_now()]
         if not found:
             raise UsageError(
                 f"{name}: no recorded compile reads it; was it compiled with hotpatch-stubgen-compiler, into this "
@@ -111,7 +113,7 @@ class Selection:
                 if id(unit) not in wanted
                 and (
                     not made.isdisjoint(unit.extern_files)
-                    or (not used.isdisjoint(unit.made_files) and unit.edited(ask=False))
+                    or (not used.isdisjoint(unit.made_files) and unit.edited(ask=True))
                 )
             ]
             if not more:

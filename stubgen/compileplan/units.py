@@ -14,7 +14,7 @@ from stubgen.common.cancellation import run
 from stubgen.common.files import system_failure
 from stubgen.common.text import as_text
 from stubgen.compileplan import c_command, rust_command
-from stubgen.compileplan.depfile import prerequisites, real_paths, variables
+from stubgen.compileplan.depfile import forget_paths, prerequisites, real_paths, variables
 from stubgen.errors import CompilerFailed, UnreadableInput
 
 LOADER_VARIABLES = ("LD_", "DYLD_")
@@ -108,6 +108,14 @@ class Unit:
         """
         if self.dependencies is not None and not self.precompiled:
             return self.dependencies
+        return self.present_dependencies()
+
+    def present_dependencies(self) -> str:
+        """What the compiler says that it reads now, in the form of a dependency file.
+
+        Raises:
+            CompilerFailed: it does not say.
+        """
         with tempfile.TemporaryDirectory() as folder:
             if not self.rust:
                 first = self.first_header(folder)
@@ -116,10 +124,24 @@ class Unit:
             self.run(rust_command.dependency_command(self.argv, str(file)))
             return as_text(file.read_bytes())
 
-    def reads(self, *, ask: bool) -> set[str]:
+    def reads(self, *, ask: bool) -> frozenset[str]:
         """Real paths of what it is compiled from; *ask* the compiler where the build left no list of them."""
-        text = self.asked_dependencies() if ask else self.dependencies or ""
-        return {*self.sources, *real_paths(prerequisites(text), self.directory)}
+        return self._reads_if_asked if ask else self._listed_reads
+
+    def reads_now(self) -> frozenset[str]:
+        """The same, as the compiler says now: what the build did not know is in it."""
+        return self._read_from(self.present_dependencies())
+
+    @cached_property
+    def _listed_reads(self) -> frozenset[str]:
+        return self._read_from(self.dependencies or "")
+
+    @cached_property
+    def _reads_if_asked(self) -> frozenset[str]:
+        return self._read_from(self.asked_dependencies())
+
+    def _read_from(self, text: str) -> frozenset[str]:
+        return self.sources | real_paths(prerequisites(text), self.directory)
 
     def edited(self, *, ask: bool) -> bool:
         """Whether a file that it is compiled from is newer than the build's compile; *ask* as for :meth:`reads`."""
@@ -144,18 +166,16 @@ class Unit:
             CompilerFailed: it cannot be run, or ended with an error.
         """
         try:
-            done = run(command, self.directory, self.environment(), errors=True)
-            printed = done.stdout.decode("utf-8", "replace")
-            if not done.returncode and not errors:
-                printed = run(command, self.directory, self.environment(), errors=False).stdout.decode(
-                    "utf-8", "replace"
-                )
+            done = run(command, self.directory, self.environment(), errors=errors)
+            if done.returncode and not errors:  # what it said went where nobody reads
+                done = run(command, self.directory, self.environment())
         except OSError as error:
             failure = system_failure(error)
             if failure is not None:
                 raise failure from error
             where = "" if os.path.isdir(self.directory) else f" in {self.directory}, which is gone"
             raise CompilerFailed(f"{command[0]}: cannot be run{where}: {error.strerror}", command=command) from error
+        printed = as_text(bytes(done.stdout)) if not errors else done.stdout.decode("utf-8", "replace")
         if done.returncode:
             status = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
             message = f"{command[0]}: ended with {status} over {self.name}\n{printed.strip()}".rstrip()
@@ -180,6 +200,7 @@ def read_units(captured: str | os.PathLike[str], databases: Iterable[str | os.Pa
     """
     from stubgen.compileplan.compile_commands import read_compile_commands
 
+    forget_paths()
     folder = os.fspath(captured)
     folder = folder if os.path.isdir(folder) else os.path.dirname(folder) or "."
     compiles = read_compiles(folder)

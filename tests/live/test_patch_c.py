@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 from live.live import LiveHost, compiling, stubgen
+from serve.serving import serving
 from tools import PROGRAMS, SYSROOT, need, run
+
+import stubgen as stubgen_library
 
 GCC, GXX = "aarch64-linux-gnu-gcc", "aarch64-linux-gnu-g++"
 
@@ -128,6 +131,64 @@ def test_what_changed_need_not_be_named(build: Callable[[Path], Project], tmp_pa
         document = project.patch(live.anchor, "one", options=["--objects", tmp_path / "kept"])
         assert sorted(unit["name"] for unit in document["recompiled"]) == ["price.c", "step.c"]  # type: ignore[attr-defined]
     assert sorted(path.name for path in tmp_path.glob("kept/*")) == ["price.o", "step.o"]
+
+
+def test_a_file_that_the_build_did_not_know(tmp_path: Path) -> None:
+    """A header is added, and included by a file that is edited: both are named, or an editor names both."""
+    project = with_make(tmp_path)
+    header = tmp_path / "extra.h"
+    header.write_text("#define EXTRA 300\n")
+    edited = project.edit("price.c", '#include "rates.h"', '#include "rates.h"\n#include "extra.h"')
+    project.edit("price.c", "+ 100", "+ EXTRA")
+    with LiveHost(project.host) as live:
+        assert live.tell("call 1") == "1102"
+        assert project.apply(live, "one", header, edited) == ["price.c"]
+        assert live.tell("call 1") == "2302"
+        live.end()
+
+
+def test_one_python_call_does_all(tmp_path: Path) -> None:
+    """A hot-reload tool in Python starts no command, and gets the compilers' words as an exception."""
+    project = with_make(tmp_path)
+    project.edit("price.c", "+ 100", "+ 200")
+    with LiveHost(project.host) as live:
+        builder = stubgen_library.StubBuilder(project.host)
+        patched = stubgen_library.patch(
+            *(builder, project.captured, [tmp_path / "price.c"], tmp_path / "one.so", live.anchor),
+            objects_dir=tmp_path / "objects",
+            jump_table=stubgen_library.TableOptions(),
+            keep_state=True,
+        )
+        assert patched.recompiled.objects == [str(tmp_path / "objects" / "price.o")]
+        assert patched.linked.jump_table is not None
+        table = stubgen_library.encode_jump_table(patched.linked.jump_table, "subsecond", None)
+        (tmp_path / "one.json").write_bytes(table)
+        assert live.tell(f"apply {tmp_path / 'one.json'}") == "applied"
+        assert live.tell("call 1") == "1202"
+        live.end()
+    project.edit("price.c", "+ 200", "+ two")
+    with pytest.raises(stubgen_library.CompilerFailed, match=r"price\.c:3:") as raised:
+        stubgen_library.patch(builder, project.captured, [tmp_path / "price.c"], tmp_path / "two.so", live.anchor)
+    assert raised.value.status == 1
+    assert not (tmp_path / "two.so").exists()
+
+
+def test_a_server_patches_and_tells_a_compilers_failure(tmp_path: Path) -> None:
+    """Builders in other languages ask for the same; what the compiler said is in the error that they show."""
+    project = with_make(tmp_path)
+    known = {"captured": str(project.captured), "host": str(project.host), "output": str(tmp_path / "one.so")}
+    with serving() as talk, LiveHost(project.host) as live:
+        changed = [str(project.edit("price.c", "+ 100", "+ 200"))]
+        asked = {**known, "changed": changed, "aslr_reference": live.anchor, "objects": str(tmp_path / "kept")}
+        answer = talk.ask(1, "patch", **asked)["result"]
+        assert [unit["objects"] for unit in answer["recompiled"]] == [[str(tmp_path / "kept" / "price.o")]]
+        assert (tmp_path / "one.so").exists()
+        answer = talk.ask(2, "recompile", captured=known["captured"], output=str(tmp_path / "made"), sources=changed)
+        assert answer["result"]["objects"] == [str(tmp_path / "made" / "price.o")]
+        project.edit("price.c", "+ 200", "+ two")
+        error = talk.ask(3, "patch", **asked)["error"]
+        assert (error["code"], error["data"]["kind"]) == (-32004, "CompilerFailed")
+        assert "price.c:3:" in error["message"]
 
 
 def test_a_file_that_does_not_compile_shows_the_compilers_words(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from live.live import capture_executable, capturing, compiling, stubgen
+from live.live import LiveHost, capture_executable, capturing, compiling, stubgen
 from tools import PROGRAMS, RUST_TARGET, need, run, rustc
 
 from examples.driver import Running
@@ -170,6 +170,20 @@ def test_what_changed_need_not_be_named(workspace: Workspace) -> None:
         assert running.ask("2") == "2 plain 0.1.0 7 model 21 2202 1 2006"
 
 
+def test_a_module_that_the_build_did_not_know(built: Workspace) -> None:
+    """A module is added, and used by a file that is edited: an editor names both."""
+    built.host = built.folder / "target" / RUST_TARGET / "debug" / "app"
+    built.restore()
+    new = built.folder / "app" / "src" / "added.rs"
+    new.write_text("pub fn more(n: u64) -> u64 {\n    n + 9\n}\n")
+    with built.start() as running:
+        assert running.ask("2") == "1 plain 0.1.0 7 model 21 2202 0 2005"
+        edited = built.edit("app/src/cart.rs", "price::generic(n as u32) + 5", "added::more(price::generic(n as u32))")
+        edited = built.edit("app/src/cart.rs", "use hot::hot;", '#[path = "added.rs"]\nmod added;\nuse hot::hot;')
+        assert built.apply(running, new, edited) == ["app"]
+        assert running.ask("2") == "2 plain 0.1.0 7 model 21 2202 1 2009"
+
+
 REFUSED = {
     "macros/src/lib.rs": "(proc-macro), which the link of",
     "app/build.rs": "(bin), which the link of",
@@ -234,3 +248,28 @@ def test_recompile_of_a_crate_by_name(built: Workspace, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert {path.name.partition("-")[0] for path in tmp_path.iterdir()} == {"price", "model", "app"}
     assert not any(".debug_info" in run([str(need("readelf")), "-SW", path]) for path in tmp_path.iterdir())
+
+
+def test_a_static_library_in_a_program_of_c(tmp_path: Path) -> None:
+    """Rustc's units lie in an archive there, and no dependency file says what they were made of."""
+    gcc, launcher = str(need("aarch64-linux-gnu-gcc")), compiling(tmp_path)
+    environment = {**os.environ, "STUBGEN_CAPTURE_DIR": str(tmp_path / "captured")}
+    shutil.copy(PROGRAMS / "table_runtime.c", tmp_path)
+    shutil.copy(PROGRAMS / "patched_staticlib.rs", tmp_path / "price.rs")
+    library = [*rustc(), "--edition", "2024", "--crate-type", "staticlib", "-O", "price.rs"]
+    program = [gcc, "table_runtime.c", "libprice.a", "-lm", "-Wl,--export-dynamic-symbol=main", "-o", "host"]
+    for command in (library, program):
+        run([launcher, *command], cwd=tmp_path, env=environment)
+    text = (tmp_path / "price.rs").read_text()
+    with LiveHost(tmp_path / "host") as live:
+        assert live.tell("call 1") == "1102"
+        (tmp_path / "price.rs").write_text(text.replace("* 2 + 100", "* 2 + 200"))
+        done = stubgen(
+            *("patch", "--captured", tmp_path / "captured", "--host", tmp_path / "host", "--keep-state"),
+            *("--aslr-reference", hex(live.anchor), "--jump-table", tmp_path / "table.json"),
+            *("--changed", tmp_path / "price.rs", "-o", tmp_path / "patch.so"),
+        )
+        assert done.returncode == 0, done.stderr
+        assert live.tell(f"apply {tmp_path / 'table.json'}") == "applied"
+        assert live.tell("call 1") == "2202"
+        live.end()
