@@ -3,8 +3,9 @@
 LLVM (GlobalOpt) makes a byte of a variable that its file alone sees and that only ever holds two numbers: 0 stands for
 the first, 1 for the other. Its name stays, and the size of a ``bool`` as well. Debug information has the type's size
 and the two numbers. Without it a variable of more than one byte was left alone, one that is not all zeroes in the file,
-and one of which the host's own code moves more than a byte. What rustc names is an array of bytes to LLVM, which is not
-made smaller under its name; nor does it do that to thread-locals (clang 19).
+and one of which the host's own code moves more than a byte. So were arrays. What rustc
+names is an array of bytes to LLVM, which is not made smaller under its name; nor does it do that to thread-locals
+(clang 19).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from stubgen.image.dwarf import Stored
 SHRUNK = "clang has made a byte of it that stands for one of two numbers, and in the host it may stand for others"
 UNSURE = (
     "in the host clang may have made a byte of it that stands for one of two numbers; compile host and patch with -g "
-    "(Mach-O: and run dsymutil on the host)"
+    "(Mach-O: and give the host's dSYM with --symbols)"
 )
 
 _LONGEST_FUNCTION = 1 << 16  # bytes that are looked at
@@ -113,6 +114,8 @@ def moves(host: Image, start: int, size: int) -> set[tuple[int, int]]:
             found.add((address + 4 * literal, 4 << (word >> 30)))
             _load(host, bases, target, address + 4 * literal if word >> 30 else None)
         elif word != _NOP:
+            if base is not None and (word & 0x3F000000 == 0x08000000 or word & 0x3F200C00 == 0x38200000):
+                found.add((base, 1 << (word >> 30)))  # exclusive, ordered or atomic
             changed = 1 << target | 1 << (word >> 5 & 31) | 1 << (word >> 10 & 31)
             if word & 0xFC000000 == 0x94000000 or word & 0xFFFFFC1F == 0xD63F0000:  # bl, blr
                 changed = _CALLED

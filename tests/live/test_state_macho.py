@@ -574,8 +574,9 @@ def test_a_byte_that_stands_for_other_numbers_is_not_kept(name: str, tmp_path: P
 
 
 ZEROES = """
-static int count, total; static char names[8]; static int grid[2][3];
+static int count, total; static char names[8]; static int grid[2][3]; static _Atomic int seen;
 int add(int x) { return total += x; }
+int look(void) { return ++seen; }
 int bump(int x) { names[x & 7] += 2; grid[x & 1][1] += 3; count += 4; return count + names[x & 7] + grid[x & 1][1]; }
 """
 
