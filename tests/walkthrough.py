@@ -177,7 +177,7 @@ class Walkthrough:
     def _translated(self, text: str) -> str:
         """*text* with this machine's addresses in place of the page's."""
         text = text.replace(HOME, str(self.folder))
-        return re.sub(r"0x[0-9a-f]+", lambda found: self._real.get(found[0], found[0]), text)
+        return re.sub(r"0x[0-9a-fA-F]+", lambda found: self._real.get(found[0].lower(), found[0]), text)
 
     def _compare(self, expected: list[str], printed: str, where: str) -> None:
         actual = printed.replace(str(self.folder), HOME).splitlines()
