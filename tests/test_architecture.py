@@ -64,7 +64,8 @@ LEVELS: tuple[dict[str, str], ...] = (
         "reach": "labels code .",
         "explain": "",
         "compileplan": (
-            "c_options rust_options depfile c_command rust_command compile_commands units host_link selection recompile"
+            "c_options rust_options depfile ninja_deps c_command rust_command compile_commands units host_link "
+            "selection recompile"
         ),
     },
     {"linker": ""},

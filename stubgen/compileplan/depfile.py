@@ -22,6 +22,12 @@ def prerequisites(text: str) -> list[str]:
     return list(found)
 
 
+def rule(target: str, files: list[str]) -> str:
+    r"""The rule that *target* is made from *files*, as :func:`prerequisites` reads it."""
+    escaped = [name.replace(" ", "\\ ").replace("#", "\\#").replace("$", "$$") for name in (target, *files)]
+    return f"{escaped[0]}: {' '.join(escaped[1:])}\n"
+
+
 def variables(text: str) -> dict[str, str | None]:
     r"""Variable -> its value, None where it was not set; rustc writes ``\n``, ``\r`` and ``\\`` for what they are."""
     found: dict[str, str | None] = {}

@@ -14,7 +14,8 @@ from stubgen.common.cancellation import run
 from stubgen.common.files import system_failure
 from stubgen.common.text import as_text
 from stubgen.compileplan import c_command, rust_command
-from stubgen.compileplan.depfile import forget_paths, prerequisites, real_paths, variables
+from stubgen.compileplan.depfile import forget_paths, prerequisites, real_paths, rule, variables
+from stubgen.compileplan.ninja_deps import dependencies_of
 from stubgen.errors import CompilerFailed, UnreadableInput
 
 LOADER_VARIABLES = ("LD_", "DYLD_")
@@ -83,7 +84,8 @@ class Unit:
         try:
             return None if path is None else as_text(Path(self.directory, path).read_bytes())
         except OSError:
-            return None  # ninja reads gcc's and removes them
+            kept = dependencies_of(self.compile.output, self.directory)
+            return rule(self.compile.output, kept) if kept else None
 
     @cached_property
     def precompiled(self) -> bool:
