@@ -101,6 +101,7 @@ def _undo(arguments: argparse.Namespace, session: Session | None) -> Outcome:
         raise UsageError(f"{arguments.values[0]}: undo takes --to N")
     if not arguments.output or not arguments.jump_table:
         raise UsageError("undo links a patch and writes the table that leads back: give -o OUT and --jump-table FILE")
+    arguments.session = arguments.file
     wanted = table_options(arguments)
     known = read_session(arguments.file)
     builder = StubBuilder(arguments.host or known.host.path, cache=arguments.cache, session=session)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from stubgen.commands.options import address
 from stubgen.common.placeholders import DIGEST, DIGITS, GENERATION, expand
+from stubgen.common.text import counted
 from stubgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,7 +95,13 @@ def generation_document(generation: LinkedGeneration) -> dict[str, object]:
 
 def generation_lines(generation: LinkedGeneration) -> list[str]:
     """The same for a person."""
-    lines = [f"  generation {generation.number}"]
+    table = generation.linked.jump_table
+    own = str(generation.linked.output)
+    entries = table.entries if table else ()
+    objects = {item.object for item in generation.linked.replaced.functions}
+    held = sum(entry.object != own and entry.object not in objects for entry in entries)
+    led = f": its table has {counted(len(entries), 'pair')}, {held} of what earlier patches have" if entries else ""
+    lines = [f"  generation {generation.number}{led}"]
     if generation.relinked:
         lines.append(f"  linked again: {', '.join(generation.relinked)}")
     if generation.no_longer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Unpack
 
@@ -16,7 +17,7 @@ from stubgen.errors import PatchRefusal, UsageError
 from stubgen.generations.opening import Begun, SessionOptions, begin, now, stage_session
 from stubgen.generations.redirections import Target, Targets, keys, register, runtime_address, targets_after, targets_of
 from stubgen.generations.relinking import KeptObject
-from stubgen.generations.state import Fate, Generation, PatchSession, Place, Unit
+from stubgen.generations.state import Fate, Forwarder, Generation, PatchSession, Place, Unit
 from stubgen.host.slide import slide_from_anchor
 from stubgen.image.opening import open_image
 from stubgen.jumptable import Entry, JumpTable, TableOptions
@@ -139,9 +140,11 @@ def stage_generation(
     own = targets_of(begun.number, registered.places)
     # Asked anew: functions have other numbers where two turned out to be one.
     before = {} if session.relink_earlier else targets_after(session, begun.number)
-    complete = complete_table(begun, session, {**before, **own}, linked, table)
+    targets = {**before, **own}
+    complete = complete_table(begun, session, targets, linked, table)
     variables = _own_variables(linked)
     generation = new_generation(begun, linked, table, captured, begun.units, registered.places, variables)
+    generation = generation._replace(forwarders=forwarders_of(begun, session, targets, linked))
     afresh = set(variables) & {name for each in begun.session.generations for name in each.variables}
     led_before = {function for function, target in begun.targets.items() if target.generation}
     lost = led_before - own.keys() if session.relink_earlier else ()
@@ -225,8 +228,11 @@ def refuse_known_path(begun: Begun, output: StrPath, library: str) -> None:
 
     Raises:
         PatchRefusal: an earlier generation has it.
+        UsageError: it is the session file's.
     """
     path = os.path.realpath(output)
+    if path == os.path.realpath(begun.path):
+        raise UsageError(f"{path}: is the session's file: give the patch another path")
     for generation in begun.session.generations:
         if path == generation.patch or library == generation.library:
             which = path if path == generation.patch else library
@@ -252,7 +258,7 @@ def complete_table(
     Raises:
         PatchRefusal: the linker left out what leads to an earlier patch.
     """
-    forwarders = {stub.target: stub.address for stub in linked.checked.stubs}
+    forwarders = _forwarders(linked)
     found = {entry.old: entry for entry in table.entries}
     for key, function, target in keys(session, targets, back=back):
         name = session.functions[function].name
@@ -267,6 +273,24 @@ def complete_table(
             )
         found[key] = Entry(name, _owner(session, target), key, address)
     return table._replace(entries=tuple(found[key] for key in sorted(found)))
+
+
+def _forwarders(linked: Linked) -> dict[int, int]:
+    """Address in the process -> where in the patch is a stub that goes there."""
+    return {stub.target: stub.address for stub in linked.checked.stubs}
+
+
+def forwarders_of(begun: Begun, session: PatchSession, targets: Targets, linked: Linked) -> tuple[Forwarder, ...]:
+    """Where the patch leads on callers of what it has not itself; of two functions that are one there, neither's."""
+    at = _forwarders(linked)
+    led = {
+        (function, target)
+        for _, function, target in keys(session, targets, back=True)
+        if target.generation != begun.number
+    }
+    rows = [Forwarder(function, at.get(runtime_address(session, target), 0), *target) for function, target in led]
+    count = Counter(row.address for row in rows)
+    return tuple(sorted(row for row in rows if row.address and count[row.address] == 1))
 
 
 def _owner(session: PatchSession, target: Target) -> str:
@@ -301,6 +325,7 @@ def new_generation(
         "" if captured.path is None else os.path.abspath(captured.path),
         tuple(units),
         tuple(places),
+        (),
         tuple(variables),
     )
 

@@ -125,7 +125,15 @@ def keys(session: PatchSession, targets: Targets, *, back: bool = False) -> Iter
             newest = wanted.pop()
             if wanted or newest is None or newest == (generation.number, address):
                 continue  # several functions were one there, and are no longer: nobody can tell which is meant
-            yield (address + (generation.slide or 0) - session.slide) % WORD, functions[0], newest
+            yield _key(session, generation, address), functions[0], newest
+        for row in generation.forwarders:  # somebody may have kept what a table had
+            now = targets.get(row.function)
+            if now is not None and now != (row.generation, row.target):
+                yield _key(session, generation, row.address), row.function, now
+
+
+def _key(session: PatchSession, generation: Generation, address: int) -> int:
+    return (address + (generation.slide or 0) - session.slide) % WORD
 
 
 def _functions_at(generation: Generation) -> dict[int, list[int]]:
@@ -244,7 +252,12 @@ class _Book:
 
         functions = tuple(Function(self._names[index], tuple(sorted(self._hosts[index]))) for index in kept)
         generations = tuple(
-            generation._replace(places=renumbered(self._places[generation.number]))
+            generation._replace(
+                places=renumbered(self._places[generation.number]),
+                forwarders=tuple(
+                    row._replace(function=number_of[self._one(row.function)]) for row in generation.forwarders
+                ),
+            )
             for generation in self._session.generations
         )
         session = self._session._replace(functions=functions, generations=generations)

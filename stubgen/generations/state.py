@@ -62,6 +62,15 @@ class Place(Row):
     redirected: bool  # whether its table led callers there, and not because it had not changed
 
 
+class Forwarder(Row):
+    """Where a generation's patch leads on callers of a function that it has not itself."""
+
+    function: int  # index into the session's functions
+    address: int  # static, in the patch
+    generation: int  # that has the function; 0: the host
+    target: int  # static, there
+
+
 class Unit(Row):
     """An object that a generation was linked from."""
 
@@ -87,6 +96,7 @@ class Generation(Row):
     captured: str  # the record of the host's link that it was linked by
     units: tuple[Unit, ...]
     places: tuple[Place, ...]
+    forwarders: tuple[Forwarder, ...]
     variables: tuple[str, ...]  # writable ones that it started afresh
 
 
@@ -188,6 +198,7 @@ def _generation_document(generation: Generation) -> dict[str, object]:
         "captured": generation.captured,
         "objects": [{"path": unit.path, "digest": unit.digest, "unit": unit.name} for unit in generation.units],
         "functions": [[place.function, place.address, place.redirected] for place in generation.places],
+        "forwarders": [list(row) for row in generation.forwarders],
         "variables": list(generation.variables),
     }
 
@@ -239,6 +250,7 @@ def _generation(item: Mapping[str, Any], number: int, functions: int) -> Generat
             Place(_number(function), _number(address), _flag(redirected))
             for function, address, redirected in _each(_row(3), item["functions"])
         ),
+        tuple(Forwarder(*_each(_number, row)) for row in _each(_row(4), item["forwarders"])),
         tuple(_each(_text, item["variables"])),
     )
     loaded = generation.fate is Fate.LOADED
@@ -248,6 +260,7 @@ def _generation(item: Mapping[str, Any], number: int, functions: int) -> Generat
         and 0 <= (generation.slide or 0) < ADDRESS_LIMIT
         and (generation.undo_to or 0) < number
         and all(place.function < functions for place in generation.places)
+        and all(row.function < functions and row.generation < number for row in generation.forwarders)
     )
     if not sound:
         raise ValueError(item)
@@ -282,6 +295,7 @@ _GENERATION_KEYS = (
     "captured",
     "objects",
     "functions",
+    "forwarders",
     "variables",
 )
 

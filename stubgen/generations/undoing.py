@@ -15,6 +15,7 @@ from stubgen.errors import InputError, UsageError
 from stubgen.generations.linking import (
     LinkedGeneration,
     complete_table,
+    forwarders_of,
     new_generation,
     refuse_known_path,
     with_table,
@@ -82,6 +83,7 @@ def stage_undo(
     refuse_known_path(begun, linked.output, table.library)
     complete = complete_table(begun, known, targets, linked, table, back=True)
     generation = new_generation(begun, linked, table, captured, undo_to=to)
+    generation = generation._replace(forwarders=forwarders_of(begun, known, targets, linked))
     after = known._replace(generations=(*known.generations, generation))
     stage_session(outputs, begun.path, after)
     return LinkedGeneration(with_table(linked, complete), after, begun.number, (), (), ())

@@ -47,30 +47,32 @@ def test_three_generations_and_back(program: Program, live: LiveHost) -> None:
     second = program.apply(live, 2)
     assert live.tell("call 2") == answer(21, 5)
     assert live.tell("other 1") == "101102", "price and level of the first patch, which still holds"
+    assert live.tell("hold") == "held"
     document = program.link(live, "--loaded", hex(second), program.object("a", P=3))
     assert document["status"] == 0, document
     third = program.apply(live, 3)
     assert live.tell("call 1") == answer(13, 6), "the loop of the first patch found the third one's step and price"
+    assert live.tell("held 1") == answer(13, 7), "so did who kept what the second table had"
     assert live.tell("other 1") == "101302", "so did the second one's function, but for what it calls directly"
     assert program.ask("loaded", hex(third))["status"] == 0
     document = program.undo(2, 4)
     assert document["status"] == 0, document
     fourth = program.apply(live, 4)
-    assert live.tell("call 1") == answer(11, 7)
+    assert live.tell("call 1") == answer(11, 8)
     assert live.tell("other 1") == "101102"
     assert program.ask("loaded", hex(fourth))["status"] == 0
     document = program.undo(0, 5)
     assert document["status"] == 0, document
     fifth = program.apply(live, 5)
-    assert live.tell("call 1") == answer(10, 8), "the loop of the first patch is led to the host"
+    assert live.tell("call 1") == answer(10, 9), "the loop of the first patch is led to the host"
     assert live.tell("other 1") == "1000"
     document = program.link(live, "--loaded", hex(fifth), program.object("b", Q=7))
     assert document["status"] == 0, document
     program.apply(live, 6)
-    assert live.tell("call 1") == answer(10, 9)
+    assert live.tell("call 1") == answer(10, 10)
     assert live.tell("other 1") == "1007", "the host's price and level, which new code means by their names again"
     assert live.tell("leave") == "left"
-    assert live.tell("call 1") == answer(10, 10)
+    assert live.tell("call 1") == answer(10, 11)
     table = json.loads((program.folder / "6.json").read_text())
     assert all(0 <= int(old) < 1 << 64 for old in table["map"])
 

@@ -40,6 +40,7 @@ def after(
         captured="",
         units=(),
         places=found.places,
+        forwarders=(),
         variables=(),
     )
     return found.session._replace(generations=(*found.session.generations, row))

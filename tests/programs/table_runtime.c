@@ -4,6 +4,8 @@
    where        the anchor's address in the library that was loaded last
    call N       call the program's step(N) through the table
    other N      likewise other(N), which some programs have
+   hold         look step up and keep what was found
+   held N       call what was kept, looked up again
    loop         likewise loop(), which takes orders itself until leave
    quit         end */
 #include <dlfcn.h>
@@ -19,6 +21,7 @@ int main(void);
 static struct { unsigned long old, new; } table[4096];
 static int entries;
 static void *there;
+static long (*held)(long);
 
 void *hot(void *function) {
   for (int i = 0; i < entries; i++)
@@ -67,6 +70,8 @@ int next_order(long *n) {
     if (!strncmp(line, "call ", 5)) printf("%ld\n", called(step, line + 5));
     else if (!strncmp(line, "other ", 6)) printf("%ld\n", called(other, line + 6));
     else if (!strncmp(line, "apply ", 6)) printf("%s\n", apply(line + 6));
+    else if (!strcmp(line, "hold")) { held = (long (*)(long))hot((void *)step); puts("held"); }
+    else if (!strncmp(line, "held ", 5)) printf("%ld\n", called(held, line + 5));
     else if (!strcmp(line, "where")) printf("%p\n", there);
     else if (!strcmp(line, "table")) printf("%d\n", entries);
     else if (!strcmp(line, "loop")) { puts("looping"); ((void (*)(void))hot((void *)loop))(); puts("left"); }
