@@ -164,13 +164,21 @@ def _print(command: str, outcome: Outcome, form: _Form) -> int:
         import json
 
         document = {"schema": SCHEMA, "command": command, "status": outcome.status, **outcome.document}
-        text = json.dumps(document, indent=2) + "\n"
+        text = json.dumps(document, indent=None if _is_long(document) else 2) + "\n"
     elif outcome.text:
         text = _exactly(outcome.text) if outcome.exact else _laid_out(outcome.text, screen_of(sys.stdout), form)
         text = text if text.endswith("\n") else text + "\n"
     status = _put(text, outcome.status)
     _complain(outcome.complaint, form)
     return status
+
+
+LONG = 10_000
+"""Entries of a list from which a document is one line: what indents is Python code, and takes four times as long."""
+
+
+def _is_long(document: Mapping[str, object]) -> bool:
+    return any(isinstance(value, list) and len(value) > LONG for value in document.values())
 
 
 def _exactly(text: str | Sheet) -> str:

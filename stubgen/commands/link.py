@@ -12,7 +12,6 @@ from stubgen.capture import Capture, newest_capture
 from stubgen.capture.outputs import host_identity_of_file
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import check_document, check_table, write_map
-from stubgen.commands.explained import explanations_sheet, folded_verdicts
 from stubgen.commands.jumptable import add_table_options, table_document, table_lines, table_options
 from stubgen.commands.options import (
     add_build_options,
@@ -31,7 +30,6 @@ from stubgen.commands.options import (
     slide_document,
     write_report,
 )
-from stubgen.commands.plan import plan_sheet
 from stubgen.commands.reach import reach_document, reach_lines
 from stubgen.commands.sessions import (
     add_session_options,
@@ -174,6 +172,9 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     told = [*(generation_lines(generation) if generation else []), *(reach_lines(reach) if reach else [])]
     text = [*_sheet(linked), *([Text("\n".join(told))] if told else [])]
     if arguments.explain:
+        from stubgen.commands.explained import folded_verdicts
+        from stubgen.commands.plan import plan_sheet
+
         text += [*folded_verdicts(linked.built.resolution), Text(""), *plan_sheet(linked.plan)]
     return Outcome(document, text, complaint=complaint, outputs=outputs)
 
@@ -227,6 +228,7 @@ def _files_of(begun: Begun) -> list[str]:
 
 def _explained(builder: StubBuilder, captured: Capture, arguments: argparse.Namespace, options: Options) -> list[Block]:
     """All about the symbols with which the patch cannot work; nothing where it is refused for something else."""
+    from stubgen.commands.explained import explanations_sheet
     from stubgen.explain import explain
 
     link = PatchLink(builder, captured, arguments.objects, (), options)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from stubgen.common.row import Row
 from stubgen.errors import MalformedInput
 from stubgen.image import FileType, Image
 from stubgen.listing.symbols import Listed
-from stubgen.origin.sources import Source
 from stubgen.stub.find import Stub, find_stubs
 from stubgen.stub.slots import SLOT_PREFIX, parse_symbol
 from stubgen.symbols.placed import LITERAL_PREFIX
+
+if TYPE_CHECKING:
+    from stubgen.origin.sources import Source
 
 SLOT_KINDS = {8: "constant", 16: "TLS descriptor", 24: "TLS descriptor of the host's"}
 """Bytes of a slot -> what it is; a constant is an address, or an offset from the thread pointer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pty
 import subprocess
@@ -165,6 +166,16 @@ def test_without_a_demangler(
     shown = capsys.readouterr().out
     assert "_ZN4shop5totalEv" in shown
     assert "_ZN4shop4restEv" in shown
+
+
+def test_a_long_document_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A host's million symbols, indented, took longer than to find them."""
+    for count, lines in ((10, None), (10_001, 1)):
+        path = put(tmp_path, "a.o", elf_object([undefined(f"f{number}") for number in range(count)]))
+        assert main(["inspect", "--json", path]) == 0
+        shown = capsys.readouterr().out
+        assert len(json.loads(shown)["symbols"]) == count
+        assert lines is None or shown.count("\n") == lines
 
 
 def test_on_a_real_terminal(tmp_path: Path) -> None:
