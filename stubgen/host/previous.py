@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
 from stubgen.common.arguments import StrPath
@@ -145,7 +145,7 @@ def _refuse_another_hosts(
     for name, target in opened.stubs.values():
         if forwarded_address(name) == target:
             continue
-        places = [c.address + slide for c in found.get(split_pin(name)[0], ())]
+        places = [place + slide for c in found.get(split_pin(name)[0], ()) for place in _branched_to(host, c)]
         if target not in places and not any(other.holds(target) for other in before):
             where = ", ".join(f"{place:#x}" for place in places) or "nowhere"
             raise PatchRefusal(
@@ -153,3 +153,14 @@ def _refuse_another_hosts(
                 f"{target:#x}, and the host's is at {where}; it was linked for another process or another build, or "
                 f"a patch that was loaded before it is not given"
             )
+
+
+def _branched_to(host: Host, candidate: Candidate) -> Iterator[int]:
+    """The virtual addresses at which a stub may branch to a function of the host's.
+
+    To a library's that another image may have as well it goes by the library's PLT entry or stub.
+    """
+    yield candidate.address
+    entry = host.image.found_by_loader(candidate).entry if candidate.replaceable else None
+    if entry is not None:
+        yield entry

@@ -300,9 +300,13 @@ def test_what_the_program_has_of_a_librarys_is_meant(linker: str, kind: str, tmp
         assert answer == f"counter 142 array 1002 limit 7 bump 1145 chosen {chosen} {chosen} same 1"
         assert live.tell("host") == f"counter 143 array 1002 bump 1146 chosen {chosen}"
         live.end()
-    reasons = {decision.name: decision.reason for decision in linked.built.resolution.decisions()}
+    resolution = linked.built.resolution
+    reasons = {decision.name: decision.reason for decision in resolution.decisions()}
     assert "where the loader put it" in reasons["counter"]
     assert "PLT entry" in reasons["chosen"]
+    # the next patch knows those stubs for this process's
+    previous, slide = [(tmp_path / "patch.so", 0x7F00000000)], resolution.slide.value
+    StubBuilder(engine.path).judge([patch], slide=slide, bind=True, previous=previous)
 
 
 def test_a_library_that_binds_to_itself_is_meant(tmp_path: Path) -> None:

@@ -246,5 +246,8 @@ def test_what_dyld_gave_a_dylib_is_meant(name: str, tmp_path: Path) -> None:
     assert on_host(running, "look") == 5 + 300 + 60000, "the emulator does not coalesce"
     assert running.call("go") == 6 + 400 + 60000
     assert on_host(running, "look") == 6 + 400 + 60000
+    # the next patch knows this one's stubs for this process's
+    previous = [(tmp_path / "patch.dylib", PATCH_SLIDE)]
+    builder.judge([patch], slide=2 * SLIDE, bind=True, previous=previous)
     if name == "lld":  # the dylib's GOT has it
         assert emulator.call(running.patch.address("address")).result == program.address("_Z5twicei")
