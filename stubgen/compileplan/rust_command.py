@@ -15,6 +15,9 @@ from stubgen.compileplan.rust_options import (
     WITH_OPERAND,
 )
 
+CRATE_FOLDERS = ("crate", "all")
+"""Kinds of ``-L`` that are for crates that a source names; without a kind it is ``all``."""
+
 STATE_OPTIONS = ("-C", "llvm-args=-enable-global-merge=false")
 """What ``--keep-state`` needs of LLVM: it puts statics together under one name where code is optimised."""
 
@@ -30,6 +33,8 @@ class Crate(Row):
     types: tuple[str, ...]
     externs: tuple[tuple[str, str], ...]
     """(name, file) of each crate that the command names."""
+    folders: tuple[str, ...]
+    """Where rustc looks for crates that are named without a file, or in the source alone."""
 
     def files(self) -> tuple[str, ...]:
         """The names under which the command's crate is given to other crates."""
@@ -76,7 +81,13 @@ def read_crate(argv: Sequence[str]) -> Crate:
             named, equals, path = option.value.partition("=")
             if equals:
                 externs.append((named.rpartition(":")[2], path))
-    return Crate(name, name + extra, folder, tuple(types or ["bin"]), tuple(externs))
+    searched = [option.value.partition("=") for option in options if option.name == "-L"]
+    folders = [
+        path if kind in CRATE_FOLDERS else kind
+        for kind, equals, path in searched
+        if kind in CRATE_FOLDERS or not equals
+    ]
+    return Crate(name, name + extra, folder, tuple(types or ["bin"]), tuple(externs), tuple(folders))
 
 
 def depfile_of(argv: Sequence[str]) -> str | None:

@@ -119,6 +119,12 @@ class Selection:
             if not more:
                 break
             wanted |= {id(unit): unit for unit in more}
+        for unit in crates:
+            for found in [other for other in wanted.values() if other.rust and unit.may_find(other)]:
+                raise UsageError(
+                    f"{unit.name}: may use {found.name}, which was edited: it is compiled with a folder where it lies, "
+                    f"without --extern {found.crate.name}=FILE: build with that"
+                )
         self._refuse_edited_helpers([unit for unit in wanted.values() if unit.rust])
         files = [unit for unit in wanted.values() if not unit.rust]
         return [*files, *_in_order([unit for unit in crates if id(unit) in wanted])]

@@ -66,6 +66,17 @@ class Unit:
         """Real paths of the crates that the command names."""
         return frozenset(real_paths([path for _, path in self.crate.externs], self.directory))
 
+    def may_find(self, other: Unit) -> bool:
+        """Whether rustc may have found the crate of *other* by its name in a folder, which no option says."""
+        folders = real_paths(list(self.crate.folders), self.directory)
+        return (
+            other is not self
+            and not other.made_files.isdisjoint(
+                os.path.join(folder, name) for folder in folders for name in other.crate.files()
+            )
+            and other.made_files.isdisjoint(self.extern_files)
+        )
+
     @property
     def name(self) -> str:
         """The crate, or the source, for people."""

@@ -243,11 +243,32 @@ def test_recompile_of_a_crate_by_name(built: Workspace, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "crate price: was compiled into" in done.stderr
     assert "say by --output-name which program's link is meant" in done.stderr
-    release = next((built.folder / "target" / RUST_TARGET / "release" / "deps").glob("app-*[0-9a-f]"))
+    folder = built.folder / "target" / RUST_TARGET / "release" / "deps"
+    (release,) = (path for path in folder.glob("app-*") if not path.suffix)
     done = stubgen(*words, "--output-name", f"release/deps/{release.name}")
     assert done.returncode == 0, done.stderr
     assert {path.name.partition("-")[0] for path in tmp_path.iterdir()} == {"price", "model", "app"}
     assert not any(".debug_info" in run([str(need("readelf")), "-SW", path]) for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("named", ["--extern price=libprice.rlib", "--extern price -L .", "-L crate=."])
+def test_a_crate_that_is_found_in_a_folder(tmp_path: Path, named: str) -> None:
+    """Its users have parts of it as well, and without a file on their command line nobody knows: they stayed old."""
+    environment = {**os.environ, "STUBGEN_CAPTURE_DIR": str(tmp_path / "captured")}
+    (tmp_path / "price.rs").write_text("#[inline]\npub fn price(n: u64) -> u64 {\n    n + 1\n}\n")
+    (tmp_path / "app.rs").write_text('extern crate price;\nfn main() {\n    println!("{}", price::price(1));\n}\n')
+    linker = ["-C", f"linker={need('aarch64-linux-gnu-gcc')}"]
+    for command in (["--crate-type", "lib", "price.rs"], [*linker, *named.split(), "app.rs"]):
+        run([compiling(tmp_path), *rustc(), *command], cwd=tmp_path, env=environment)
+    words = ["recompile", "--captured", tmp_path / "captured", "-o", tmp_path / "objects", tmp_path / "price.rs"]
+    done = stubgen(*words)
+    if "=libprice" in named:
+        assert done.returncode == 0, done.stderr
+        assert {path.name.partition(".")[0] for path in (tmp_path / "objects").iterdir()} == {"price", "app"}
+    else:
+        assert done.returncode == 2
+        assert "crate app: may use crate price, which was edited" in done.stderr
+        assert "without --extern price=FILE" in done.stderr
 
 
 def test_a_static_library_in_a_program_of_c(tmp_path: Path) -> None:
