@@ -51,6 +51,7 @@ PACKAGES = {
     "dsymutil-19": "llvm-19",
     "mold": "mold",
     "qemu-aarch64": "qemu-user",
+    "chromedriver": "chromium-driver",
 }
 """Tool -> the Debian package that holds it."""
 

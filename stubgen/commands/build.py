@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.commands import SCHEMA, Outcome
@@ -13,6 +13,7 @@ from stubgen.commands.options import (
     add_explain_option,
     borrowed_documents,
     decision_documents,
+    is_page,
     judge_options,
     keep_outputs_apart,
     policy_documents,
@@ -72,21 +73,16 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         return Outcome({**told, **verdicts}, sheet, error.exit_status, f"error: {error}", type(error).__name__)
     outputs = Outputs()
     with outputs:
-        write_report(arguments.report, {"schema": SCHEMA, "command": "build", **verdicts}, outputs)
         built = builder.emit(judged, bti=arguments.bti)
         checkpoint()
         copies = _stage(built, arguments, outputs)
-    document = {
-        "output": arguments.output,
-        "format": built.stub.format,
-        "bytes": len(built.stub.content),
-        "stubs": len(built.stub.names),
-        "bti": built.stub.bti,
-        **slide_document(judged.slide),
-        "bound": [{"input": name, "copy": copy} for name, copy in copies],
-        "borrowed": borrowed_documents(judged.needed),
-        **verdicts,
-    }
+        document = _document(built, arguments.output, copies, verdicts)
+        if is_page(arguments.report):
+            from stubgen.report import make_page
+
+            outputs.add(arguments.report, make_page({**document, "command": "build"}, mangled=arguments.mangled))
+        else:
+            write_report(arguments.report, {"schema": SCHEMA, "command": "build", **verdicts}, outputs)
     left = [f"note: {describe(d)}" for d in judged.problems] + shared_variable_notes(judged.shared_variables)
     text: Sheet = [Text(_text(built, arguments.output, copies))]
     if arguments.explain:
@@ -116,6 +112,23 @@ def _stage(built: Built, arguments: argparse.Namespace, outputs: Outputs) -> Seq
     copied = bound_paths([item.name for item in built.bound.objects], arguments.bound_dir)
     keep_outputs_apart(arguments, copies=copied)
     return stage_bound(built.bound, arguments.bound_dir, outputs)
+
+
+def _document(
+    built: Built, output: str, copies: Sequence[tuple[str, str]], verdicts: Mapping[str, object]
+) -> dict[str, object]:
+    """The ``--json`` document."""
+    return {
+        "output": output,
+        "format": built.stub.format,
+        "bytes": len(built.stub.content),
+        "stubs": len(built.stub.names),
+        "bti": built.stub.bti,
+        **slide_document(built.resolution.slide),
+        "bound": [{"input": name, "copy": copy} for name, copy in copies],
+        "borrowed": borrowed_documents(built.resolution.needed),
+        **verdicts,
+    }
 
 
 def _text(built: Built, output: str, copies: Sequence[tuple[str, str]]) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture, newest_capture
 from stubgen.capture.outputs import host_identity_of_file
 from stubgen.commands import SCHEMA, Outcome
-from stubgen.commands.check import check_document, check_table, write_map
+from stubgen.commands.check import account_document, check_document, check_table, write_map
 from stubgen.commands.jumptable import add_table_options, table_document, table_lines, table_options
 from stubgen.commands.options import (
     add_build_options,
@@ -20,6 +20,7 @@ from stubgen.commands.options import (
     borrowed_lines,
     decision_documents,
     identity_document,
+    is_page,
     judge_options,
     keep_outputs_apart,
     policy_documents,
@@ -51,7 +52,7 @@ from stubgen.jumptable import TableOptions
 from stubgen.jumptable.formats import encode_jump_table
 from stubgen.link import Linked, stage_patch
 from stubgen.link_steps import PatchLink
-from stubgen.reach import find_reach
+from stubgen.reach import Reach, find_reach
 from stubgen.session import Session
 from stubgen.terminal.sheet import Block, Sheet, Text
 
@@ -132,51 +133,90 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         number = None if generation is None else str(generation.number)
         arguments = with_names(arguments, number, linked.digest[:DIGITS])
         _keep_apart(arguments, captured.files())
-        decisions = decision_documents(linked.built.resolution.decisions())
-        shared = linked.built.resolution.shared_variables
-        verdicts = {
-            "decisions": decisions,
-            "duplicates": shared_variable_documents(shared),
-            "policies": policy_documents(linked.policy_changes),
-        }
-        write_report(arguments.report, {"schema": SCHEMA, "command": "link", **verdicts}, outputs)
-        write_map(arguments.map, linked.checked, "link", str(linked.output), outputs, linked.policy_changes)
-        replaced = replaced_documents(linked.replaced, linked.replaced_in_previous)
-        functions = {"schema": SCHEMA, "functions": linked.replaces, **replaced}
-        write_report(arguments.override_map, functions, outputs)
-        if linked.jump_table is not None and arguments.jump_table is not None:
-            pid = generation.session.pid if generation is not None else arguments.pid
-            table = encode_jump_table(linked.jump_table, arguments.table_format, pid)
-            outputs.add(arguments.jump_table, table)
-    reach = find_reach(linked.built.host, linked.replaced) if arguments.reach else None
-    document = {
-        "output": str(linked.output),
-        "stubs": len(linked.built.stub.names),
-        **slide_document(linked.built.resolution.slide),
-        "identity": identity_document(linked.built.stub.identity) if linked.built.stub.identity else None,
-        **verdicts,
-        "borrowed": borrowed_documents(linked.built.resolution.needed),
-        "replaces": linked.replaces,
-        **replaced,
-        "link_command": list(linked.command),
-        "directory": str(linked.plan.directory) if linked.plan.directory else None,
-        "linker_messages": linked.messages,
-        "check": check_document(linked.checked),
-        **(table_document(linked.jump_table) if linked.jump_table else {}),
-        **(generation_document(generation) if generation else {}),
-        **(reach_document(reach) if reach else {}),
-    }
+        reach = find_reach(linked.built.host, linked.replaced) if arguments.reach else None
+        result = _Result(linked, generation, reach)
+        document = result.document()
+        result.stage(arguments, document, outputs)
     words = [f"linker: {word}" for word in (*linked.plan.warnings, *linked.messages.splitlines())]
     notes = generation_notes(generation) if generation else []
+    shared = linked.built.resolution.shared_variables
     complaint = "\n".join([*words, *shared_variable_notes(shared), *notes])
-    told = [*(generation_lines(generation) if generation else []), *(reach_lines(reach) if reach else [])]
-    text = [*_sheet(linked), *([Text("\n".join(told))] if told else [])]
-    if arguments.explain:
-        from stubgen.commands.explained import folded_verdicts
-        from stubgen.commands.plan import plan_sheet
+    return Outcome(document, result.text(explained=arguments.explain), complaint=complaint, outputs=outputs)
 
-        text += [*folded_verdicts(linked.built.resolution), Text(""), *plan_sheet(linked.plan)]
-    return Outcome(document, text, complaint=complaint, outputs=outputs)
+
+class _Result(NamedTuple):
+    """A linked patch, what it is in its session, and who still reaches what it replaced, if that was asked for."""
+
+    linked: Linked
+    generation: LinkedGeneration | None
+    reach: Reach | None
+
+    def verdicts(self) -> dict[str, object]:
+        """What became of each symbol, for ``--json`` and ``--report``."""
+        resolution = self.linked.built.resolution
+        return {
+            "decisions": decision_documents(resolution.decisions()),
+            "duplicates": shared_variable_documents(resolution.shared_variables),
+            "policies": policy_documents(self.linked.policy_changes),
+        }
+
+    def document(self) -> dict[str, object]:
+        """The ``--json`` document."""
+        linked, generation, reach = self
+        identity = linked.built.stub.identity
+        return {
+            "output": str(linked.output),
+            "stubs": len(linked.built.stub.names),
+            **slide_document(linked.built.resolution.slide),
+            "identity": identity_document(identity) if identity else None,
+            **self.verdicts(),
+            "borrowed": borrowed_documents(linked.built.resolution.needed),
+            "replaces": linked.replaces,
+            **replaced_documents(linked.replaced, linked.replaced_in_previous),
+            "link_command": list(linked.command),
+            "directory": str(linked.plan.directory) if linked.plan.directory else None,
+            "linker_messages": linked.messages,
+            "check": check_document(linked.checked),
+            **(table_document(linked.jump_table) if linked.jump_table else {}),
+            **(generation_document(generation) if generation else {}),
+            **(reach_document(reach) if reach else {}),
+        }
+
+    def stage(self, arguments: argparse.Namespace, document: Mapping[str, object], outputs: Outputs) -> None:
+        """Let the files that tell of the patch be among the *outputs*; *document* is :meth:`document`'s."""
+        linked = self.linked
+        if is_page(arguments.report):
+            outputs.add(arguments.report, self.page(document, mangled=arguments.mangled))
+        else:
+            write_report(arguments.report, {"schema": SCHEMA, "command": "link", **self.verdicts()}, outputs)
+        write_map(arguments.map, linked.checked, "link", str(linked.output), outputs, linked.policy_changes)
+        replaced = replaced_documents(linked.replaced, linked.replaced_in_previous)
+        write_report(arguments.override_map, {"schema": SCHEMA, "functions": linked.replaces, **replaced}, outputs)
+        if linked.jump_table is not None and arguments.jump_table is not None:
+            pid = arguments.pid if self.generation is None else self.generation.session.pid
+            outputs.add(arguments.jump_table, encode_jump_table(linked.jump_table, arguments.table_format, pid))
+
+    def page(self, document: Mapping[str, object], *, mangled: bool) -> bytes:
+        """The page of the patch; it says who reaches the old code whether that was asked for or not."""
+        from stubgen.report import make_page
+
+        linked = self.linked
+        reach = self.reach or find_reach(linked.built.host, linked.replaced)
+        account = linked.checked.account
+        told = {**document, **reach_document(reach), "command": "link"}
+        return make_page(told, account_document(account) if account else None, linked.plan, mangled=mangled)
+
+    def text(self, *, explained: bool) -> Sheet:
+        """The same for a person."""
+        linked, generation, reach = self
+        told = [*(generation_lines(generation) if generation else []), *(reach_lines(reach) if reach else [])]
+        text = [*_sheet(linked), *([Text("\n".join(told))] if told else [])]
+        if explained:
+            from stubgen.commands.explained import folded_verdicts
+            from stubgen.commands.plan import plan_sheet
+
+            text += [*folded_verdicts(linked.built.resolution), Text(""), *plan_sheet(linked.plan)]
+        return text
 
 
 def _keep_apart(arguments: argparse.Namespace, inputs: Iterable[StrPath] = ()) -> None:

@@ -119,7 +119,9 @@ def add_build_options(parser: argparse.ArgumentParser, *, objects: bool = True) 
         metavar="POLICY",
         help="rules of your own: an installed policy's name, module:Class or file.py:Class, with =ARGUMENT if need be",
     )
-    parser.add_argument("--report", metavar="FILE", help="write every verdict as JSON, of a patch that was made")
+    parser.add_argument(
+        "--report", metavar="FILE", help="write every verdict of a patch that was made: as JSON, or FILE.html as a page"
+    )
     if objects:
         parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
 
@@ -439,6 +441,11 @@ def decision_documents(decisions: Iterable[Decision]) -> list[dict[str, object]]
         }
         for decision in decisions
     ]
+
+
+def is_page(path: str | None) -> bool:
+    """Whether the ``--report`` at *path* is to be a page for people."""
+    return path is not None and path.lower().endswith((".html", ".htm"))
 
 
 def write_report(path: str | None, document: object, outputs: Outputs) -> None:

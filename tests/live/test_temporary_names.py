@@ -49,9 +49,18 @@ def test_no_temporary_name_is_told(project: Path) -> None:
     outputs = ["--report", "report", "--map", "map", "--override-map", "overrides"]
     done = link("one.o", "--json", *outputs)
     assert done.returncode == 0, done.stderr
+    explained = link("one.o", "--explain", "--report", "page.html")
+    assert explained.returncode == 0, explained.stderr
     failed = link("one.o", "other.o")
     assert failed.returncode == 4
-    said = [done.stdout, done.stderr, failed.stderr, *(Path(name).read_text() for name in outputs[1::2])]
+    said = [
+        done.stdout,
+        done.stderr,
+        failed.stderr,
+        explained.stdout,
+        Path("page.html").read_text(),
+        *(Path(name).read_text() for name in outputs[1::2]),
+    ]
     assert not [text for text in said if ".patch.out." in text or "001-" in text or "000-" in text]
     assert {"stub.o", "one.o", "patch.out"} <= set(json.loads(done.stdout)["link_command"])
     assert "--keep-temps keeps what it read" in failed.stderr
