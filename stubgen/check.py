@@ -463,6 +463,10 @@ def _identity(question: _Question) -> Iterator[Finding]:
     contradiction = identity.contradiction(host, slide)
     if contradiction is not None:
         yield Finding("identity", False, f"it {contradiction}")
+    elif not host.kind:
+        yield Finding(
+            "identity", True, "nothing tells this build of the host from others: link it with --build-id", note=True
+        )
     elif identity.host == host:
         yield Finding("identity", True, f"it says that it is for this host, {host}")
     else:

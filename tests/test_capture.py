@@ -535,7 +535,8 @@ def test_a_linker_that_a_signal_ends(shim: Path, tmp_path: Path, number: signal.
 def test_a_signal_reaches_the_linker(shim: Path, tmp_path: Path, number: signal.Signals) -> None:
     """Ninja and IDEs end the process that they started: its linker must not go on and write."""
     name = number.name.removeprefix("SIG")
-    real = script(tmp_path, f"trap 'echo {name} > got; exit 9' {name}\ntouch begun\nwhile :; do sleep 0.05; done")
+    waiting = "for i in $(seq 200); do sleep 0.05; done"  # not for ever, whatever becomes of this test
+    real = script(tmp_path, f"trap 'echo {name} > got; exit 9' {name}\ntouch begun\n{waiting}")
     environment = {**os.environ, "STUBGEN_REAL_LINKER": str(real), "STUBGEN_CAPTURE_DIR": str(tmp_path / "records")}
     with subprocess.Popen([shim, "-o", "app"], cwd=tmp_path, env=environment) as process:
         while not (tmp_path / "begun").exists():
@@ -554,6 +555,20 @@ def test_an_ignored_signal_stays_ignored(shim: Path, tmp_path: Path) -> None:
     command = ["sh", "-c", f"trap '' HUP; exec {shim} -o app"]
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "linked\n")
+
+
+def test_a_parent_that_ignores_its_children(shim: Path, tmp_path: Path) -> None:
+    """A daemon that has the system reap its children hands that on, and every failed link would look like a success."""
+    real = script(tmp_path, "exit 7")
+    environment = {**os.environ, "STUBGEN_REAL_LINKER": str(real), "STUBGEN_CAPTURE_DIR": str(tmp_path / "records")}
+    code = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        f"os.execv({str(shim)!r}, [{str(shim)!r}, '-o', 'app'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False, timeout=60)
+    assert done.returncode == 7
+    assert read_captures(tmp_path / "records")[0].status == 7
 
 
 @pytest.mark.parametrize(("status", "kept"), [(0, 0), (1, 1), (-9, 1)])

@@ -124,6 +124,7 @@ def _wait_for(program: str, argv: Sequence[str], environment: dict[str, str]) ->
     known = [getattr(signal, name) for name in PASSED_ON]
     heard = [each for each in known if signal.getsignal(each) is not signal.SIG_IGN]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, nobody learns how a child ended
     ignored = [getattr(signal, name) for name in IGNORED_BY_PYTHON if hasattr(signal, name)]
     child = os.posix_spawn(program, list(argv), environment, setsigmask=before, setsigdef=ignored)
     for each in heard:

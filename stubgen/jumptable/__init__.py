@@ -141,7 +141,8 @@ def _host_anchor(host: Host, anchor: str) -> int:
         raise PatchRefusal(
             f"{host.path}: does not export {anchor}, by which a runtime sees where the program was loaded; "
             f"link it with {EXPORTING[host.image.format]}{anchor}, or have its link captured with "
-            f"STUBGEN_EXPORT_ANCHOR={anchor}, which adds that"
+            f"STUBGEN_EXPORT_ANCHOR={anchor}, which adds that; where a version script or a list says what it exports, "
+            f"name it there"
         )
     return found
 

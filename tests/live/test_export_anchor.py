@@ -8,11 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from live.live import LiveHost, capture_executable, capturing, stubgen
+from live.live import LiveHost, capture_executable, capturing, compiling, stubgen
 from live.test_macho import SLIDE
 from tools import PROGRAMS, SYSROOT, linker_folder, need, run, rustc, zig
 
 from stubgen.capture import Capture, newest_capture
+from stubgen.capture.outputs import host_identity_of_file
 from stubgen.image.opening import open_image
 
 HOST = """
@@ -253,6 +254,18 @@ def test_a_linker_that_does_not_take_the_option(fails: str, tmp_path: Path) -> N
     assert (capture.argv, capture.added) == ([str(linker), "a.o", "-o", "app"], ())
     assert capture.status == done.returncode
     assert json.loads(record.read_text())["not_exported"] == "the linker fails with --export-dynamic-symbol=main"
+
+
+def test_a_link_through_the_compiler_executable(tmp_path: Path) -> None:
+    """One CC may do both: what it links is captured, exports the anchor and is known by its build as well."""
+    gcc = str(need("aarch64-linux-gnu-gcc"))
+    objects(tmp_path, gcc)
+    command = [compiling(tmp_path), gcc, "-pie", "host.o", "-o", "host"]
+    run(command, cwd=tmp_path, env=environment(tmp_path, gcc))
+    capture = newest_capture(tmp_path / "captured", "host")
+    assert (capture.status, capture.added) == (0, ("-Wl,--export-dynamic-symbol=main",))
+    assert capture.identity == host_identity_of_file(tmp_path / "host")
+    assert b"main" in open_image((tmp_path / "host").read_bytes(), "host").exports()
 
 
 def test_a_name_that_is_none_does_not_stop_the_build(tmp_path: Path) -> None:

@@ -52,12 +52,15 @@ def elf_program(folder: Path, linker: str, *options: str, added: int = 1) -> tup
     if linker == "zig":
         real = " ".join([*zig(), "cc", "-target", "aarch64-linux-gnu"])
         words = ["-pie", *options]
-    command = [str(capture_executable(folder)), *map(str, words), "host.o", "-o", "host"]
-    run(command, cwd=folder, env=capturing(folder / "captured", real))
-    if "-Wl,--gc-sections,-s" in options:  # that is about the patch; the host needs its symbols
+    words = [str(word).replace(",-s", "") for word in words]  # that is about the patch: the host needs its symbols
+    run(
+        [str(capture_executable(folder)), *words, "host.o", "-o", "host"],
+        cwd=folder,
+        env=capturing(folder / "captured", real),
+    )
+    if "-Wl,--gc-sections,-s" in options:
         record = next((folder / "captured").glob("*.json"))
-        words = [word.replace(",-s", "") for word in json.loads(record.read_text())["argv"]]
-        run(words, cwd=folder)
+        record.write_text(record.read_text().replace("--gc-sections", "--gc-sections,-s"))
     return host, folder / "patch.o"
 
 
@@ -117,17 +120,17 @@ def test_the_note_outlasts_macho_linkers(name: str, tmp_path: Path) -> None:
     assert read_identity(tmp_path / "stripped.dylib") == identity
 
 
-def macho_patch(folder: Path, tools: Toolchain, options: list[str], *, added: int = 1) -> Path:
+def macho_patch(folder: Path, tools: Toolchain, options: list[str], **kept: Path) -> Path:
     """A host and a patch of it, linked with *options*."""
     for name, source in (("main", HOST), ("patch", PATCH)):
         (folder / f"{name}.c").write_text(source)
-        run([*tools.compile, "-O1", f"-DADDED={added}", "-c", f"{name}.c", "-o", f"{name}.o"], cwd=folder)
+        run([*tools.compile, "-O1", "-DADDED=1", "-c", f"{name}.c", "-o", f"{name}.o"], cwd=folder)
     keep = [option for option in options if not option.endswith("-x")]
     run([*tools.link, *keep, "-o", "host", "main.o"], cwd=folder)
     captured = Capture([*tools.link, *options, "-o", "host", "main.o"], folder, {}, output="host")
     builder, patch = StubBuilder(folder / "host", cache=False), folder / "patch.dylib"
     identity = {"session_id": SESSION, "generation": 3}
-    link_patch(builder, captured, [folder / "patch.o"], patch, slide=SLIDE, exports=["_checkout"], **identity)  # type: ignore[arg-type]
+    link_patch(builder, captured, [folder / "patch.o"], patch, slide=SLIDE, exports=["_checkout"], **identity, **kept)  # type: ignore[arg-type]
     return patch
 
 
@@ -222,9 +225,7 @@ def test_inspect_shows_it(tmp_path: Path) -> None:
     """Whoever finds a patch wants to know whose it is, without the host's file."""
     elf_program(tmp_path, "lld", "-Wl,--build-id=0xfeed")
     patch = elf_patch(tmp_path, session_id=SESSION, generation=4)
-    words = (
-        f"for build id feed at slide 0x5500000000, generation 4 of session {SESSION.hex()}, by stubgen {__version__}"
-    )
+    words = f"build id feed at slide 0x5500000000, generation 4 of session {SESSION.hex()}, by stubgen {__version__}"
     assert words in stubgen("inspect", patch).stdout
     assert json.loads(stubgen("inspect", "--json", patch).stdout)["identity"] == {
         "host": {"kind": "build id", "value": "feed"},
@@ -267,3 +268,28 @@ def test_a_broken_note(at: int, value: int, message: str, tmp_path: Path) -> Non
     patch.write_bytes(content)
     with pytest.raises(MalformedInput, match=message):
         read_identity(patch)
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+def test_nothing_collects_the_note(linker: str, tmp_path: Path) -> None:
+    """Nobody refers to it, and who links a patch without a plan collects what nobody refers to."""
+    elf_program(tmp_path, linker)
+    elf_patch(tmp_path, stub=tmp_path / "stub.o")
+    command = [str(need("aarch64-linux-gnu-gcc")), "-B", str(linker_folder(tmp_path / "linkers")), f"-fuse-ld={linker}"]
+    if linker == "zig":
+        command = [*zig(), "cc", "-target", "aarch64-linux-gnu"]
+    assert read_identity(tmp_path / "stub.o") is not None
+    run([*command, "-shared", "-Wl,--gc-sections", "-s", "stub.o", "patch.o", "-o", "own.so"], cwd=tmp_path)
+    assert read_identity(tmp_path / "own.so") == read_identity(tmp_path / "stub.o")
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_nothing_strips_the_note_as_dead(name: str, tmp_path: Path) -> None:
+    """The same of Mach-O, where -dead_strip is what everybody's release builds have."""
+    tools = toolchain(name)
+    macho_patch(tmp_path, tools, [], stub=tmp_path / "stub.o")
+    words = ["-dynamiclib", "-Wl,-dead_strip", "-Wl,-x"] if name == "zig" else ["-dylib", "-dead_strip", "-x"]
+    assert read_identity(tmp_path / "stub.o") is not None
+    linker = [word for word in tools.link if word != "-execute"]
+    run([*linker, *words, "stub.o", "patch.o", "-o", "own.dylib"], cwd=tmp_path)
+    assert read_identity(tmp_path / "own.dylib") == read_identity(tmp_path / "stub.o")
