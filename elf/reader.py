@@ -472,7 +472,7 @@ class ElfFile:
     @cached_property
     def _dynamic_raw(self) -> memoryview | None:
         for segment in self.segments:
-            if segment.p_type == c.PT_DYNAMIC:
+            if segment.p_type == c.PT_DYNAMIC and segment.p_filesz:  # none in GNU objcopy's debug files
                 return self.view.bytes(segment.p_offset, segment.p_filesz, "the dynamic table")
         return None
 

@@ -200,11 +200,11 @@ def _facts(opened: Opened) -> Iterable[tuple[str, str]]:
     identity = identity_in(image)
     facts = [
         ("made for", identity_line(identity).strip().removeprefix("for ") if identity else ""),
-        ("own name", image.install_name or ""),
+        ("own name", opened.install_name or ""),
         ("build id", image.build_id.hex() if image.build_id else ""),
         ("made from", as_text(image.source_file) if not linked else ""),
-        ("C library", image.libc),
-        ("needs", ", ".join(image.needed_libraries)),
+        ("C library", opened.libc),
+        ("needs", ", ".join(opened.needed_libraries)),
         ("BTI", "indirect branches are guarded" if image.branch_targets_guarded else ""),
     ]
     if opened.stubs or opened.slots:

@@ -41,7 +41,7 @@ class _Dynamic:
 
     def __init__(self, image: ElfImage) -> None:
         self.image = image
-        self.table = image.file.dynamic_symbols
+        self.table = None if image.is_debug_file else image.file.dynamic_symbols  # of which it has no content
         self.seen: set[tuple[bytes, int]] = set()
 
     @cached_property
@@ -89,6 +89,7 @@ def _listed(image: ElfImage, table: Symbols, dynamic: _Dynamic, *, known: bool =
     """The symbols of *table*; where the full one has been *known* before, those that it did not have."""
     traits: dict[tuple[int, int, int], Traits | None] = {}
     file, seen, versions, needs = b"", dynamic.seen, dynamic.versions, dynamic.needs
+    own = table is dynamic.table  # where each symbol has its own version
     columns = (table.names(), table.st_info, table.st_other, table.st_shndx, table.st_value, table.st_size)
     for index, (spelling, info, other, shndx, value, size) in enumerate(zip(*columns, strict=True)):
         st_type = info & 0xF
@@ -106,16 +107,17 @@ def _listed(image: ElfImage, table: Symbols, dynamic: _Dynamic, *, known: bool =
             if known and (name, _NOWHERE) in seen:
                 continue
             seen.add((name, _NOWHERE))
-            needed, library = needs.get(name, ("", ""))
+            needed, library = dynamic.need(index) if own else needs.get(name, ("", ""))
             yield Listed(name, None, size or None, common, version or needed, True, False, b"", library)
             continue
         exported = info >> 4 != c.STB_LOCAL and place in versions
         if exported:
             if known and place in seen:
                 continue
-            seen.add(place)
+            if not known:
+                seen.add(place)
             if not version:
-                version, default = versions[place]
+                version, default = dynamic.version(index) if own else versions[place]
         nowhere = common.kind == "common"
         source = file if info >> 4 == c.STB_LOCAL else b""
         yield Listed(name, None if nowhere else value, size, common, version, default, exported, source)

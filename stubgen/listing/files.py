@@ -65,6 +65,21 @@ class Opened:
         """What kind of file it is."""
         return "debug file" if self.image.is_debug_file else self.image.file_type.value
 
+    @property
+    def needed_libraries(self) -> tuple[str, ...]:
+        """What the loader loads with it; a debug file has no content there."""
+        return () if self.image.is_debug_file else self.image.needed_libraries
+
+    @property
+    def install_name(self) -> str | None:
+        """What the loader knows it by, likewise."""
+        return None if self.image.is_debug_file else self.image.install_name
+
+    @property
+    def libc(self) -> str:
+        """The C library that it runs on, likewise."""
+        return "" if self.image.is_debug_file else self.image.libc
+
     @cached_property
     def is_patch(self) -> bool:
         """Whether it is a library that was linked with a stub object."""

@@ -146,6 +146,30 @@ def test_a_stripped_program_lists_what_the_loader_needs(
     assert {s["version"] for s in symbols if s["name"] == "elsewhere"} == {"V1"}
 
 
+@pytest.mark.parametrize("objcopy", ["aarch64-linux-gnu-objcopy", "llvm-objcopy-19"])
+def test_a_debug_file_lists_its_programs_symbols(
+    objcopy: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """GNU's has headers for what it has no content of: the dynamic table lies beyond its end."""
+    run([need(objcopy), "--only-keep-debug", folder / "program", tmp_path / "program.debug"])
+    document = inspected(capsys, tmp_path / "program.debug")
+    assert (document["role"], document["needed_libraries"]) == ("debug file", [])
+    expected = {row["Name"]["Name"].partition("@")[0] for row in listed_by_readobj(folder / "program", "symbols")}
+    assert {symbol["name"] for symbol in document["symbols"]} == expected
+
+
+def test_two_versions_of_one_function(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As glibc has them by the dozen: one address, and of each version its own row."""
+    (tmp_path / "a.c").write_text('__asm__(".symver f,x@V1"); __asm__(".symver f,x@@V2"); int f(void) { return 1; }')
+    (tmp_path / "map").write_text("V1 { local: f; }; V2 { } V1;")
+    run(
+        [need("aarch64-linux-gnu-gcc"), "-fPIC", "-shared", "a.c", "-Wl,--version-script=map", "-o", "a.so", "-s"],
+        cwd=tmp_path,
+    )
+    found = [(s["version"], s["default"]) for s in inspected(capsys, tmp_path / "a.so", "--symbol", "x")["symbols"]]
+    assert sorted(found) == [("V1", False), ("V2", True)]
+
+
 MACHO = """
 .globl _shown, _weak, _value, _gone
 .weak_definition _weak

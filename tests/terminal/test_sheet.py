@@ -125,7 +125,7 @@ MANGLED = {
 }
 
 
-@pytest.mark.parametrize("tool", ["c++filt", "llvm-cxxfilt"])
+@pytest.mark.parametrize("tool", ["c++filt", "llvm-cxxfilt-19"])
 def test_every_mangling(tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """C++, Rust's two manglings and Mach-O's underscore, by GNU's demangler and by LLVM's."""
     need(tool)
