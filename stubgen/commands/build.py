@@ -27,8 +27,6 @@ from stubgen.common.cancellation import checkpoint
 from stubgen.common.files import Outputs
 from stubgen.common.text import counted
 from stubgen.errors import SymbolRefusal, UsageError
-from stubgen.host import Host
-from stubgen.resolve.resolution import Resolution
 from stubgen.session import Session
 from stubgen.terminal.sheet import Sheet, Text
 
@@ -68,8 +66,11 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         refuse_problems(judged, allow_missing=arguments.allow_missing)
     except SymbolRefusal as error:
         told = {"error": {"kind": type(error).__name__, "message": str(error)}}
-        names = [decision.name for decision in error.decisions] if arguments.explain else []
-        sheet = _explained(judged, builder.host, names)
+        sheet: Sheet = []
+        if arguments.explain:
+            from stubgen.commands.explained import problems_sheet
+
+            sheet = problems_sheet(judged, builder.host, [decision.name for decision in error.decisions])
         return Outcome({**told, **verdicts}, sheet, error.exit_status, f"error: {error}", type(error).__name__)
     outputs = Outputs()
     with outputs:
@@ -90,16 +91,6 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
 
         text = [*text, *folded_verdicts(built.resolution)]
     return Outcome(document, text, complaint="\n".join(left), outputs=outputs)
-
-
-def _explained(judged: Resolution, host: Host, names: Sequence[str]) -> Sheet:
-    """All about the symbols called *names*."""
-    if not names:
-        return []
-    from stubgen.commands.explained import explanations_sheet
-    from stubgen.explain import explain
-
-    return explanations_sheet(explain(judged, host, names), placed=True)
 
 
 def _stage(built: Built, arguments: argparse.Namespace, outputs: Outputs) -> Sequence[tuple[str, str]]:

@@ -6,16 +6,19 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from stubgen.common.text import as_text, counted
-from stubgen.explain import Considered, Explanation, Place, Standing
+from stubgen.explain import Considered, Explanation, Place, Standing, explain
 from stubgen.image import Kind
 from stubgen.resolve.resolution import Resolution
 from stubgen.terminal.sheet import BOLD, GREEN, RED, YELLOW, Table, Text
 
 if TYPE_CHECKING:
+    from stubgen.host import Host
     from stubgen.image import Candidate
     from stubgen.terminal.sheet import Block, Sheet
 
 COLOURS = {Standing.CHOSEN: GREEN, Standing.REFUSED: RED, Standing.UNDECIDED: YELLOW}
+_EXPLAINED = 20
+"""Symbols that a refused patch explains in full; a page each of a hundred would be read by nobody."""
 _NAMED = 4
 """Names that a line has which stands for more."""
 
@@ -39,6 +42,13 @@ def folded_verdicts(resolution: Resolution) -> Sheet:
 def _folded(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     return (f"{len(names):,}: " if more else "") + ", ".join(names[:_NAMED]) + more
+
+
+def problems_sheet(resolution: Resolution, host: Host, names: Sequence[str], linked: Sequence[str] = ()) -> Sheet:
+    """All about the first of *names*, symbols with which the patch cannot work; and how to ask about the others."""
+    sheet = explanations_sheet(explain(resolution, host, names[:_EXPLAINED], linked), placed=True)
+    more = len(names) - _EXPLAINED
+    return [*sheet, Text(f"\nand {counted(more, 'symbol')} more: ask with explain")] if more > 0 else sheet
 
 
 def explanations_sheet(explanations: Iterable[Explanation], *, placed: bool) -> Sheet:

@@ -280,15 +280,17 @@ def _symbol_rows(found: Sequence[Listed], title: str) -> tuple[Entry, list[Entry
     whats = {(symbol.traits, symbol.exported): _what(symbol) for symbol in found}
     what_wide = max(map(len, whats.values()))
     anywhere = any(symbol.address is not None for symbol in found)
+    sized = any(symbol.size is not None for symbol in found)
     rows = []
     for symbol in found:
         place = "" if symbol.address is None else f"{symbol.address:#x}"
         size = "" if symbol.size is None else str(symbol.size)
-        before = f"  {place:>{wide}}  {size:>{size_wide}}  " if anywhere else "  "
+        sizes = f"{size:>{size_wide}}  " if sized else ""
+        before = f"  {place:>{wide}}  {sizes}" if anywhere else "  "
         note = f"  [{as_text(symbol.file)}]" if symbol.file else f"  ({symbol.library})" if symbol.library else ""
         what = whats[symbol.traits, symbol.exported]
         rows.append(Entry(f"{before}{what:<{what_wide}}", symbol.traits.section, as_text(symbol.versioned), note))
-    places = f"{'ADDRESS':>{wide}}  {'SIZE':>{size_wide}}  " if anywhere else ""
+    places = f"{'ADDRESS':>{wide}}  " + (f"{'SIZE':>{size_wide}}  " if sized else "") if anywhere else ""
     return Entry(f"  {places}{title}", "SECTION", "SYMBOL"), rows
 
 

@@ -268,15 +268,12 @@ def _files_of(begun: Begun) -> list[str]:
 
 def _explained(builder: StubBuilder, captured: Capture, arguments: argparse.Namespace, options: Options) -> list[Block]:
     """All about the symbols with which the patch cannot work; nothing where it is refused for something else."""
-    from stubgen.commands.explained import explanations_sheet
-    from stubgen.explain import explain
+    from stubgen.commands.explained import problems_sheet
 
     link = PatchLink(builder, captured, arguments.objects, (), options)
     judged = link.verdicts(arguments.aslr_reference)
     names = [decision.name for decision in judged.problems]
-    if not names:
-        return []
-    return [*explanations_sheet(explain(judged, builder.host, names, link.objects_of_host), placed=True)]
+    return [*problems_sheet(judged, builder.host, names, link.objects_of_host)]
 
 
 def _table_options(arguments: argparse.Namespace) -> TableOptions | None:

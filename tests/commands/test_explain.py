@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from synthetic import BASE, Sym, elf_host, elf_object, put, undefined
 from tools import need, run
 
 from stubgen.capture import record
@@ -262,6 +263,34 @@ def test_a_link_explains_verdicts_and_arguments(
     assert re.search(r"- dropped +3 arguments: host.o two.o three.o +the patch links only what was rebuilt", shown)
     assert re.search(r"\+ added +-o p.so", shown)
     assert ".p.so." not in shown
+
+
+def test_many_refused_symbols_are_not_a_page_each(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A patch for another host lacks everything; the first twenty tell that as well."""
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "many.o", elf_object([undefined(f"gone_{number}") for number in range(25)]))
+    words = ["--host", str(folder / "host"), "--slide", "0", "-o", "stub.o", "many.o"]
+    assert main(["build", "--explain", *words]) == 1
+    shown = capsys.readouterr().out
+    assert shown.count(": missing\n") == 20
+    assert shown.endswith("and 5 symbols more: ask with explain\n")
+
+
+def test_a_name_as_people_write_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody types a mangled name; and the answer has the readable one."""
+    need("c++filt")
+    monkeypatch.chdir(tmp_path)
+    name = "_ZN4shop5totalEv"
+    put(tmp_path, "host", elf_host([Sym("main", BASE + 0x100), Sym(name, BASE + 0x140)]))
+    put(tmp_path, "a.o", elf_object([undefined(name)]))
+    assert main(["explain", "shop::total()", "--host", "host", "a.o"]) == 0
+    assert capsys.readouterr().out.startswith("shop::total(): trampoline\n")
+    assert main(["explain", "shop::total()", "--host", "host", "a.o", "--mangled"]) == 0
+    assert capsys.readouterr().out.startswith(f"{name}: trampoline\n")
 
 
 def test_a_build_explains_what_it_refuses(

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+from live.test_bound_macho import make_patch
+from live.test_macho import toolchain
 from tools import need, need_archive, run, rustc
 
 from stubgen.capture import record
@@ -288,6 +290,22 @@ def test_a_patch_is_seen_into(patch: Path, capsys: pytest.CaptureFixture[str]) -
         r"0x[0-9a-f]+ = 0x55[0-9a-f]+ +constant  total  \(kept",
     ):
         assert re.search(line, shown), (line, shown)
+
+
+@pytest.mark.parametrize("name", ["lld", "lld-opcodes", "zig"])
+def test_a_macho_patch_is_seen_into(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Twin: slots are private symbols of the stub object, or literals beside the code."""
+    patched = make_patch(tmp_path, toolchain(name))
+    host = {line.split()[-1]: line.split()[0] for line in run([need("llvm-nm-19"), patched.host]).splitlines()}
+    capsys.readouterr()
+    document = inspected(capsys, patched.linked.output)
+    assert document["title"] == "patch (shared library)"
+    slide = document["identity"]["slide"]
+    assert document["stubs"]
+    assert all(stub["target"] - slide == int(host[stub["name"]], 16) for stub in document["stubs"])
+    known = [slot for slot in document["slots"] if slot["name"] in host and not slot["addend"]]
+    assert known
+    assert all(slot["value"] - slide == int(host[slot["name"]], 16) for slot in known)
 
 
 def test_a_stub_object_is_named_as_one(patch: Path, capsys: pytest.CaptureFixture[str]) -> None:
