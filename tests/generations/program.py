@@ -83,10 +83,10 @@ def compiled(folder: Path, name: str, more: str = "", **numbers: int) -> Path:
     return output
 
 
-def started(folder: Path, linker: str) -> Program:
+def started(folder: Path, linker: str, *options: str) -> Program:
     """The program, linked."""
     objects = {"a": compiled(folder, "a", P=0), "b": compiled(folder, "b", Q=0)}
     objects["table_runtime"] = folder / "table_runtime.o"
     runtime = [str(need("aarch64-linux-gnu-gcc")), "-c", "-O1", "-fPIC", PROGRAMS / "table_runtime.c"]
     run([*runtime, "-o", objects["table_runtime"]])
-    return Program(*link_host(folder, objects, linker, "-Wl,--export-dynamic-symbol=main"), folder)
+    return Program(*link_host(folder, objects, linker, "-Wl,--export-dynamic-symbol=main", *options), folder)

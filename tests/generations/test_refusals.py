@@ -282,3 +282,43 @@ def test_digests_in_names(again: Again) -> None:
     assert patch.name == f"p-{digest}.so"
     assert json.loads((folder / f"t-{digest}.json").read_text())["lib"] == f"/data/p-{digest}.so"
     assert (folder / f"{digest}.o").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (["undo", "--to", "9", "-o", "u-{generation}.so", "--jump-table", "u.json"], 2, "generation 9"),
+        (["undo", "--to", "1", "-o", "u-{generation}.so", "--jump-table", "u.json"], 2, "generation 1"),
+        (["undo", "-o", "u.so"], 2, "--jump-table"),
+        (["loaded"], 2, "takes [N] ADDR"),
+        (["not-loaded", "1", "2"], 2, "takes [N]"),
+        (["loaded", "7", "0x7f0000000000"], 2, "and no 7"),
+        (["show", "-o", "x.so"], 2, "of undo"),
+    ],
+)
+def test_what_cannot_be_asked(again: Again, words: list[str], status: int, told: str) -> None:
+    """A slip of the keyboard is told, and changes nothing: the session is all that is known of the process."""
+    assert stubgen("session", again.session, "loaded", hex(again.place)).returncode == 0
+    before = again.session.read_bytes()
+    place = [str(again.session.parent / word) if word.startswith("u") and "." in word else word for word in words]
+    done = stubgen("session", again.session, *place)
+    assert done.returncode == status, done.stderr
+    assert told in done.stderr
+    assert again.session.read_bytes() == before
+    assert os.listdir(again.session.parent) == [again.session.name]
+
+
+def test_a_host_that_is_always_at_one_address(tmp_path: Path) -> None:
+    """Its process that was started again has the anchor where it was, and none of the patches: the number tells."""
+    program = started(tmp_path, next(iter(LINKERS)), "-no-pie")
+    words = [
+        *("link", "--host", program.host, "--captured", program.captured, "--session", program.session),
+        *("--aslr-reference", hex(main_of(program.host)), "-o", tmp_path / "{generation}.so", tmp_path / "b.o"),
+    ]
+    done = stubgen(*words)
+    assert done.returncode == 0, done.stderr
+    assert "give --pid" in done.stderr
+    table = tmp_path / "2.json"
+    more = ["--new-session", "--pid", "77", "--jump-table", table, "--table-format", "devserver"]
+    assert "give --pid" not in stubgen(*words, *more).stderr
+    assert json.loads(table.read_text())["HotReload"]["for_pid"] == 77
