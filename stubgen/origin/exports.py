@@ -10,6 +10,7 @@ from stubgen.image import Image
 from stubgen.origin.account import symbols_of
 from stubgen.origin.symbols import Symbol
 from stubgen.symbols.similar import close_names
+from stubgen.terminal.names import demangled
 
 
 def as_spelled(name: str, defined: Collection[bytes], format_name: str) -> str:
@@ -20,7 +21,7 @@ def as_spelled(name: str, defined: Collection[bytes], format_name: str) -> str:
 
 
 def read_exports(names: Iterable[str], objects: Sequence[Image], others: Collection[str] = ()) -> tuple[str, ...]:
-    """*names* as the symbol table spells them, each once.
+    """*names*, mangled or as people write them, as the symbol table spells them, each once.
 
     Args:
         names: what the builder will look up.
@@ -35,10 +36,33 @@ def read_exports(names: Iterable[str], objects: Sequence[Image], others: Collect
         return ()
     defined = {name for image in objects for name in image.definitions()}
     spelled = [as_spelled(name, defined, objects[0].format) for name in wanted]
+    unknown = [name for name in spelled if as_bytes(name) not in defined and name not in others]
+    meant = _mangled(unknown, defined) if unknown else {}
+    spelled = [meant.get(name, name) for name in spelled]
     for name in spelled:
         if as_bytes(name) not in defined and name not in others:
             raise UsageError(f"--export {name}: {why_not_exported(name, objects)}")
     return tuple(dict.fromkeys(spelled))
+
+
+def _mangled(names: Collection[str], defined: Iterable[bytes]) -> dict[str, str]:
+    """For those of *names* that are how people write a C++ or Rust name of *defined*: that name.
+
+    Raises:
+        UsageError: one may be several of them.
+    """
+    written: dict[str, list[str]] = {}
+    for mangled, name in demangled([as_text(name) for name in defined]).items():
+        for form in {name, name.partition("(")[0]}:
+            written.setdefault(form, []).append(mangled)
+    found: dict[str, str] = {}
+    for name in names:
+        several = sorted(written.get(name, ()))
+        if len(several) > 1:
+            raise UsageError(f"--export {name}: may be {' or '.join(several)}: give one of them")
+        if several:
+            found[name] = several[0]
+    return found
 
 
 def why_not_exported(name: str, objects: Sequence[Image]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tools import need, run, zig
 
@@ -49,3 +51,19 @@ def test_names_as_dlsym_takes_them(image: stubgen.Image) -> None:
 def test_names_that_something_else_defines(image: stubgen.Image) -> None:
     """--defsym and the stub object's anchor are in no object."""
     assert read_exports(["main"], [image], {"main"}) == ("main",)
+
+
+CXX = """
+namespace shop { long price(long x) { return x; } long price(int x) { return x; } long total(long x) { return x; } }
+"""
+
+
+def test_names_as_people_write_them(tmp_path: Path) -> None:
+    """Nobody knows the mangled name of what they wrote by heart."""
+    need("c++filt")
+    (tmp_path / "shop.cc").write_text(CXX)
+    run([need("aarch64-linux-gnu-g++"), "-fPIC", "-c", "shop.cc", "-o", "shop.o"], cwd=tmp_path)
+    image = stubgen.open_image(tmp_path / "shop.o")
+    assert read_exports(["shop::total", "shop::price(int)"], [image]) == ("_ZN4shop5totalEl", "_ZN4shop5priceEi")
+    with pytest.raises(stubgen.UsageError, match="may be _ZN4shop5priceEi or _ZN4shop5priceEl: give one of them"):
+        read_exports(["shop::price"], [image])
