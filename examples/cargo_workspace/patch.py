@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from examples.driver import PREFIX, example
 
 TARGET = "aarch64-unknown-linux-gnu"
@@ -13,11 +11,10 @@ HOST = f"target/{TARGET}/debug/shop"
 def main() -> None:
     """Three edits, one after the other, in one process."""
     with example("cargo_workspace", "runtime_rust") as shop:
-        shop.export(STUBGEN_CAPTURE_DIR=shop.captured, STUBGEN_REAL_LINKER=f"{PREFIX}gcc")
+        shop.export(STUBGEN_CAPTURE_DIR=shop.captured, STUBGEN_EXPORT_ANCHOR="main")
+        shop.export(STUBGEN_REAL_LINKER=f"{PREFIX}gcc")
         shop.export(RUSTC_WORKSPACE_WRAPPER="hotpatch-stubgen-compiler")
         shop.export(CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER="hotpatch-stubgen-linker")
-        flags = f"{os.environ.get('RUSTFLAGS', '')} -Clink-arg=-Wl,--export-dynamic-symbol=main"
-        shop.export(RUSTFLAGS=flags.strip())
         shop.run("cargo", "build", "--quiet", "--target", TARGET)
         with shop.start(HOST) as running:
             running.ask("apple tea")

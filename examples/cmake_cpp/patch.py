@@ -16,19 +16,11 @@ SMALL = """{
 def main() -> None:
     """Two edits, one after the other, in one process."""
     with example("cmake_cpp", "runtime_c") as words:
-        words.export(STUBGEN_CAPTURE_DIR=words.captured)
-        launchers = ("CMAKE_CXX_COMPILER_LAUNCHER", "CMAKE_CXX_LINKER_LAUNCHER")
+        words.export(STUBGEN_CAPTURE_DIR=words.captured, STUBGEN_EXPORT_ANCHOR="main")
         words.run(
-            *(
-                "cmake",
-                "-G",
-                "Ninja",
-                "-B",
-                "build",
-                *CROSS,
-                "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--export-dynamic-symbol=main",
-            ),
-            *(f"-D{launcher}=hotpatch-stubgen-compiler" for launcher in launchers),
+            *("cmake", "-G", "Ninja", "-B", "build", *CROSS),
+            "-DCMAKE_CXX_COMPILER_LAUNCHER=hotpatch-stubgen-compiler",
+            "-DCMAKE_CXX_LINKER_LAUNCHER=hotpatch-stubgen-compiler",
         )
         words.run("ninja", "-C", "build")
         with words.start("build/words") as running:

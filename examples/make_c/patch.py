@@ -8,8 +8,8 @@ from examples.driver import PREFIX, example
 def main() -> None:
     """Two edits, one after the other, in one process."""
     with example("make_c", "runtime_c") as till:
-        till.export(STUBGEN_CAPTURE_DIR=till.captured)
-        till.run("make", f"CC=hotpatch-stubgen-compiler {PREFIX}gcc", "LDFLAGS=-Wl,--export-dynamic-symbol=main")
+        till.export(STUBGEN_CAPTURE_DIR=till.captured, STUBGEN_EXPORT_ANCHOR="main")
+        till.run("make", f"CC=hotpatch-stubgen-compiler {PREFIX}gcc")
         with till.start("till") as running:
             running.ask("apples 3")
             till.edit("price.c", ('{"apples", 30}', '{"apples", 20}'))

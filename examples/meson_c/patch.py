@@ -11,8 +11,9 @@ DIVIDE = "static long divide(long left, long right) { return left / right; }\n"
 def main() -> None:
     """Two edits, one after the other, in one process."""
     with example("meson_c", "runtime_c") as calculator:
-        calculator.export(STUBGEN_CAPTURE_DIR=calculator.captured, CC=f"hotpatch-stubgen-compiler {PREFIX}gcc")
-        calculator.run("meson", "setup", *CROSS, "build", "-Dc_link_args=-Wl,--export-dynamic-symbol=main")
+        calculator.export(STUBGEN_CAPTURE_DIR=calculator.captured, STUBGEN_EXPORT_ANCHOR="main")
+        calculator.export(CC=f"hotpatch-stubgen-compiler {PREFIX}gcc")
+        calculator.run("meson", "setup", *CROSS, "build")
         calculator.run("ninja", "-C", "build")
         with calculator.start("build/calculator") as running:
             running.ask("7 * 6")

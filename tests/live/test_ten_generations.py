@@ -88,12 +88,13 @@ def workspace(tmp_path: Path) -> Workspace:
     folder, captured = tmp_path / "generations", tmp_path / "captured"
     shutil.copytree(PROGRAMS / "generations", folder)
     shutil.copytree(EXAMPLES / "runtime_rust", tmp_path / "runtime_rust", ignore=shutil.ignore_patterns("target"))
-    rust = cargo_environment()
     environment = {
-        **{**os.environ, **rust, "RUSTFLAGS": f"{rust['RUSTFLAGS']} -Clink-arg=-Wl,--export-dynamic-symbol=main"},
+        **os.environ,
+        **cargo_environment(),
         "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER": str(capture_executable(tmp_path)),
         "RUSTC_WORKSPACE_WRAPPER": compiling(tmp_path),
         "STUBGEN_CAPTURE_DIR": str(captured),
+        "STUBGEN_EXPORT_ANCHOR": "main",
         "STUBGEN_REAL_LINKER": linker,
         "RUST_BACKTRACE": "0",
     }
