@@ -51,9 +51,11 @@ def bind(resolution: Resolution) -> Bound:
     }
     targets = {**functions, **(resolution.bound_targets or {})}
     own: set[bytes] = set()
+    macho = (image for image in resolution.needed.images if image.format == "macho")
+    weak = frozenset(function.name for image in macho for function in image.functions() if function.weak)
     while True:  # a constant is the host's wherever the patch uses it, or nowhere: its address has to be one
         left = {name: target for name, target in targets.items() if name not in own} if own else targets
-        binder = Binder(left, resolution.needed.meanings, resolution.needed.roots)
+        binder = Binder(left, resolution.needed.meanings, resolution.needed.roots, weak)
         objects = tuple(_bind_object(image, binder) for image in resolution.needed.images)
         if not binder.own_constants:
             break

@@ -68,7 +68,7 @@ def bind_object(image: Image, binder: Binder) -> BoundObject:
         return BoundObject(image.name, bytes(image.file.view.data), changed=False)
     editor = ObjectEditor(image.file)
     bindable = _bindable(editor, binder.targets)
-    own = _make_own(editor, binder)
+    own = _make_own(editor, binder) | _anothers_own(editor, binder)
     _reach_own(editor, own - bindable.keys())
     if bindable:
         MachORun(editor, binder, bindable).bind(editor.tables)
@@ -98,8 +98,14 @@ def _make_own(editor: ObjectEditor, binder: Binder) -> set[int]:
     return own
 
 
+def _anothers_own(editor: ObjectEditor, binder: Binder) -> set[int]:
+    """The object's references to the weak definitions of other objects of the patch, which are the patch's own too."""
+    undefined = range(len(editor.symbols.n_type)) if binder.weak else ()
+    return {i for i in undefined if _is_undefined(editor, i) and editor.symbols.name(i) in binder.weak}
+
+
 def _reach_own(editor: ObjectEditor, own: Set[int]) -> None:
-    """Take the addresses of the definitions *own* without the GOT, whose entries zig's linker binds by name."""
+    """Take the addresses of the symbols *own* without the GOT, whose entries zig's linker binds by name."""
     loads = [
         (table, index)
         for table in editor.tables

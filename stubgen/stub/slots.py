@@ -65,8 +65,11 @@ class Binder:
         targets: Mapping[bytes, Target],
         meanings: Mapping[bytes, bytes] | None = None,
         exported: Collection[bytes] = (),
+        weak: Collection[bytes] = (),
     ) -> None:
         self.targets = targets
+        self.weak = weak
+        """Mach-O: the names of the weak definitions of all objects."""
         self.exported = set(exported)
         """What the caller will look up in the patch and no object so far defines."""
         self.meanings = meanings or {}

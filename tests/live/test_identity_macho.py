@@ -139,6 +139,20 @@ def test_two_objects_have_one_weak_definition(name: str, tmp_path: Path) -> None
     assert on_host(running, "bump") == 4
 
 
+@pytest.mark.parametrize("model", ["small", "large"])
+@pytest.mark.parametrize("name", TOOLCHAINS)
+def test_another_objects_weak_definition_is_the_patchs(name: str, model: str, tmp_path: Path) -> None:
+    """Behind zig's linker each patch of two objects was refused of which one takes the address of the other's."""
+    weak = "__attribute__((weak)) int hook(int x) { return RATE + x; } __attribute__((weak)) int level = RATE;"
+    user = 'extern "C" int use(int x) { int (*volatile f)(int) = hook; return f(x) + level; } int (*kept)(int) = hook;'
+    declared = "int hook(int); extern int level;"
+    flags = (f"-mcmodel={model}",)
+    host = (f"{weak} {user} int main() {{ return use(1) + kept(2); }}", (*flags, "-DRATE=2"))
+    edited = (f"{weak} int unused;", (*flags, "-DRATE=1000"))
+    patched = make(tmp_path, name, host, (declared + user, flags), edited)
+    assert start(patched.host, patched.linked.output).call("use", 5) == 2005
+
+
 @pytest.mark.parametrize("name", TOOLCHAINS)
 def test_a_weak_function_can_be_exported(name: str, tmp_path: Path) -> None:
     """A builder that looks a template's function up by its name must find it, and it must be the new one."""
