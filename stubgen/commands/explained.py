@@ -35,13 +35,11 @@ def folded_verdicts(resolution: Resolution) -> Sheet:
                 "nothing speaks against it" if variable.forwarded else "not asked for"
             )
             held.setdefault((verdict, reason), []).append(variable.name)
-    rows = [(verdict, _folded(names), reason) for (verdict, reason), names in held.items()]
-    return [Text(""), Table(rows, indent=2, squeezed=1)]
-
-
-def _folded(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return (f"{len(names):,}: " if more else "") + ", ".join(names[:_NAMED]) + more
+    rows = []
+    for (verdict, reason), names in held.items():
+        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+        rows.append((verdict, f"{len(names):,}", f"{reason}: {', '.join(names[:_NAMED])}{more}"))
+    return [Text(""), Table(rows, indent=2, right=[1])]
 
 
 def problems_sheet(resolution: Resolution, host: Host, names: Sequence[str], linked: Sequence[str] = ()) -> Sheet:

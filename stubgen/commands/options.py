@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stubgen.options import Options
     from stubgen.policies import Policy
     from stubgen.replaced import Replaced, Replacement
-    from stubgen.resolve.needed import Needed
+    from stubgen.resolve.needed import Borrowed, Needed
     from stubgen.resolve.rulings import PolicyChange
     from stubgen.resolve.verdicts import Decision, SharedVariable
 
@@ -321,7 +321,16 @@ def borrowed_documents(needed: Needed) -> list[dict[str, object]]:
 
 def borrowed_lines(needed: Needed) -> list[str]:
     """The same for a person, and which weak defaults gave way to the host's definitions."""
-    lines = [f"  borrowed {member.name} for {_few(member.wanted)}" for member in needed.borrowed]
+    of_archive: dict[str, list[Borrowed]] = {}
+    for member in needed.borrowed:
+        of_archive.setdefault(member.name.partition("(")[0], []).append(member)
+    lines = []
+    for archive, members in of_archive.items():
+        if len(members) > _ALIKE:
+            named = _few([member.name.partition("(")[2].rstrip(")") for member in members])
+            lines.append(f"  borrowed {len(members)} members of {archive}: {named}")
+        else:
+            lines += [f"  borrowed {member.name} for {_few(member.wanted)}" for member in members]
     gave_way = sorted(map(as_text, needed.gave_way))
     return [*lines, f"  the host's, not the patch's weak default: {_few(gave_way)}"] if gave_way else lines
 
@@ -390,7 +399,7 @@ def shared_variable_notes(variables: Iterable[SharedVariable]) -> list[str]:
 
 
 _ALIKE = 3
-"""Notes of one cause up to which each has its line."""
+"""Lines of one kind up to which each is printed."""
 
 
 def slide_document(slide: Slide) -> dict[str, object]:

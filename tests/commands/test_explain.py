@@ -259,7 +259,7 @@ def test_a_link_explains_verdicts_and_arguments(
     words = ["--host", "host", "--slide", "0x5500000000", "--captured", "captured", "-o", "p.so", "patch.o"]
     assert main(["link", "--explain", "--export", "checkout", *words]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"trampoline +price +the host has one function of that name", shown)
+    assert re.search(r"trampoline +1  the host has one function of that name: price\n", shown)
     assert re.search(r"- dropped +3 arguments: host.o two.o three.o +the patch links only what was rebuilt", shown)
     assert re.search(r"\+ added +-o p.so", shown)
     assert ".p.so." not in shown
