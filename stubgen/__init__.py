@@ -1,24 +1,31 @@
 """Makes a hot patch's calls land: ARM64 trampoline objects and link plans for ELF and Mach-O.
 
-Each phase is a package or a module of its name and returns one frozen dataclass that the next one takes::
+From a builder, in whose folder ``captured`` a build recorded its commands::
+
+    builder = stubgen.StubBuilder("shop")
+    made = stubgen.patch(builder, "captured", ["checkout.c"], "patch.so", aslr_reference=0x5500000acc)
+
+::
+
+    patch, link_patch, link_generation     a patch: of what changed, of objects, the next one of a process
+    recompile, StubBuilder, plan_link      the steps of it
+    Options, TableOptions, SessionOptions  what can be asked for
+    check_patch, read_identity             what a linked patch is
+    find_reach, encode_jump_table          who still calls the old code; what a runtime is told
+    Policy                                 rules of your own
+    StubgenError                           everything that is raised on purpose
+
+What ``dir(stubgen)`` lists is the library: its names, parameters and exceptions follow Semantic Versioning. Everything
+else, modules and their paths included, may change with any release.
+
+For whoever changes it: each phase is a package or a module of its name and returns one record that the next takes::
 
     host -> resolve -> bind -> stub             stub.o            build.py runs these
     capture -> linkplan ------> link -> check   the patch         link.py runs all
                      compare -> jumptable       the jump table
 
-``origin`` and ``loading`` say what is in a linked patch and what loaders make of it; check.py asks both.
-``image`` gives the phases one vocabulary for both formats; ``elf`` and ``macho`` know the formats and nothing
-about stubs; ``symbols`` knows names; ``common`` and ``errors`` are under all of them. docs/architecture.md says who may
-import whom.
-
-In one call::
-
-    content = stubgen.create_undefined_symbol_stub("app", ["patch.o"], aslr_reference=0x5500000c54)
-
-What ``dir(stubgen)`` lists is the library: its names, parameters and exceptions follow Semantic Versioning. Everything
-else, modules and their paths included, may change with any release.
-
-Names are imported when they are first used, because people run this on every save.
+docs/architecture.md says who may import whom. Names are imported when they are first used, because people run this on
+every save.
 """
 
 from __future__ import annotations

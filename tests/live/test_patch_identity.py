@@ -15,6 +15,7 @@ from stubgen import (
     HostIdentity,
     PatchIdentity,
     PreviousPatch,
+    Source,
     StubBuilder,
     __version__,
     check_patch,
@@ -97,7 +98,30 @@ def test_the_note_outlasts_elf_linkers(linker: str, options: str, tmp_path: Path
     assert read_identity(tmp_path / "stripped.so") == identity
 
 
+@pytest.mark.parametrize("linker", LINKERS)
+def test_the_note_needs_no_stub_object_to_be_known(linker: str, tmp_path: Path) -> None:
+    """`jumptable` and `check` with a patch's objects alone: the note must not pass for bytes that nobody brought."""
+    host, object_file = elf_program(tmp_path, linker)
+    checked = check_patch(elf_patch(tmp_path), host, objects=[object_file])
+    assert checked.account is not None
+    (note,) = [section for section in checked.account.sections if section.name == ".note.stubgen"]
+    assert [share.origin.source for share in note.shares] == [Source.STUB]
+    assert not [finding for finding in checked.findings if not finding.ok]
+
+
 DEAD_STRIPPED = ("-dead_strip", "-x")
+
+
+@pytest.mark.parametrize("name", ["lld-uuid", "zig"])
+def test_the_note_of_a_macho_patch_needs_none_either(name: str, tmp_path: Path) -> None:
+    """Likewise in its section of ``__TEXT``."""
+    tools = toolchain("zig") if name == "zig" else lld("arm64-apple-macos13.0", ["macos", "13.0", "13.0"])
+    patch = macho_patch(tmp_path, tools, [])
+    checked = check_patch(patch, tmp_path / "host", objects=[tmp_path / "patch.o"])
+    assert checked.account is not None
+    (note,) = [section for section in checked.account.sections if section.name == "__TEXT,__stubgen_id"]
+    assert [share.origin.source for share in note.shares] == [Source.STUB]
+    assert not [finding for finding in checked.findings if not finding.ok]
 
 
 @pytest.mark.parametrize("name", ["lld", "lld-uuid", "zig"])
