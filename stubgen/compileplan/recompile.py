@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from stubgen.capture.links import Capture, newest_capture
 from stubgen.common.arguments import StrPath, path, path_list
-from stubgen.common.cancellation import checkpoint
 from stubgen.common.files import Outputs, cannot_be_written, read_input
+from stubgen.common.phases import phase
 from stubgen.compileplan import c_command, rust_command
 from stubgen.compileplan.host_link import host_link
 from stubgen.compileplan.selection import Selection
@@ -124,6 +124,7 @@ def recompiled(
 ) -> Iterator[Recompiled]:
     """As :func:`recompile`, into a folder that is there as long as this is entered."""
     names, databases = path_list("changed", changed), path_list("compile_commands", compile_commands)
+    phase("looks up how the host was compiled")
     selection = Selection(read_units(captured, databases), None if link is None else host_link(link))
     chosen = selection.changed(names, crates) if names or crates else selection.edited()
     with tempfile.TemporaryDirectory(prefix="stubgen-objects.") as folder:
@@ -183,7 +184,7 @@ class _Run:
 
     def compile(self, unit: Unit, chosen: Sequence[Unit]) -> RecompiledUnit:
         """Compile *unit*, before those of *chosen* that use it."""
-        checkpoint()
+        phase(f"compiles {unit.name}")
         self._made += 1
         folder = os.path.join(self._folder, str(self._made))
         try:

@@ -147,6 +147,16 @@ def test_a_file_that_the_build_did_not_know(tmp_path: Path) -> None:
         live.end()
 
 
+def test_compiling_is_a_phase(tmp_path: Path) -> None:
+    """Most of a patch's time is the compiler's: who looks for it would else find it where the command starts."""
+    project = with_make(tmp_path)
+    edited = project.edit("price.c", "+ 100", "+ 200")
+    words = ["--captured", project.captured, "-o", tmp_path / "objects", edited]
+    done = stubgen("recompile", "--verbose", *words)
+    phases = [line.partition(" ms  ")[2] for line in done.stderr.splitlines()]
+    assert phases[:3] == ["starts", "looks up how the host was compiled", "compiles price.c"]
+
+
 def test_one_python_call_does_all(tmp_path: Path) -> None:
     """A hot-reload tool in Python starts no command, and gets the compilers' words as an exception."""
     project = with_make(tmp_path)
