@@ -172,6 +172,14 @@ SAME = {
         ["link", "--host", "host", "--captured", "captured", "--aslr-reference", AT, "patch.o", "-o", "p.so"],
         {"host": "host", "captured": "captured", "aslr_reference": AT, "objects": ["patch.o"], "output": "p.so"},
     ),
+    "recompile, of nothing": (
+        ["recompile", "--captured", "captured", "-o", "objects", "a.c"],
+        {"captured": "captured", "output": "objects", "sources": ["a.c"]},
+    ),
+    "patch, of nothing": (
+        ["patch", "--host", "host", "--captured", "captured", "--aslr-reference", AT, "--changed", "a.c", "-o", "p.so"],
+        {"host": "host", "captured": "captured", "aslr_reference": AT, "changed": ["a.c"], "output": "p.so"},
+    ),
     "check": (["check", "library.so", "--host", "host"], {"patch": "library.so", "host": "host"}),
     "check, against a process": (
         ["check", "library.so", "--host", "host", "--aslr-reference", AT, "--export", "gone"],
@@ -251,7 +259,7 @@ def test_an_answer_is_the_commands_document(
 
 def test_every_method_is_compared() -> None:
     """A method that is in no row above could answer anything."""
-    assert {words[0] for words, _ in SAME.values()} == set(METHODS) == set(COMMANDS) - {"capture", "cache", "serve"}
+    assert {words[0] for words, _ in SAME.values()} == set(METHODS) == set(COMMANDS) - {"capture", "cache", "serve", "completion"}
 
 
 def test_initialize_tells_every_option_of_every_command() -> None:
