@@ -14,7 +14,7 @@ from stubgen.check import Checked, Finding, check_patch, refuse_findings
 from stubgen.errors import InputError, PatchRefusal
 from stubgen.host import open_host
 from stubgen.host.slide import slide_from_value
-from stubgen.link import _refuse_findings
+from stubgen.link import _sound
 from stubgen.resolve.verdicts import Decision, Verdict
 
 HOST = """
@@ -228,11 +228,11 @@ def test_a_refused_link_says_what_was_known_of_the_symbols() -> None:
         for name, close in (("it", "id"), ("host_ff", "host_f"), ("loads", "load"))
     ]
     with pytest.raises(PatchRefusal) as caught:
-        _refuse_findings(Checked("patch.so", findings, (), None), problems)
+        _sound(Checked("patch.so", findings, (), None), problems)
     assert str(caught.value).splitlines() == [
         "patch.so: the linked patch is not sound",
         "  back-edge: it loads the host itself: it needs libhost.so; drop that from the link",
         "  undefined: host_ff is in no library that the patch names",
         "  host_ff: missing: the host has no such symbol; close names: host_f",
     ]
-    _refuse_findings(Checked("patch.so", findings[2:], (), None), problems)
+    _sound(Checked("patch.so", findings[2:], (), None), problems)

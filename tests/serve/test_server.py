@@ -259,7 +259,11 @@ def test_an_answer_is_the_commands_document(
 
 def test_every_method_is_compared() -> None:
     """A method that is in no row above could answer anything."""
-    assert {words[0] for words, _ in SAME.values()} == set(METHODS) == set(COMMANDS) - {"capture", "cache", "serve", "completion"}
+    assert (
+        {words[0] for words, _ in SAME.values()}
+        == set(METHODS)
+        == set(COMMANDS) - {"capture", "cache", "serve", "completion"}
+    )
 
 
 def test_initialize_tells_every_option_of_every_command() -> None:
