@@ -142,10 +142,13 @@ def test_help_lists_every_command() -> None:
 SLOW = ["dataclasses", "json", "difflib"]
 """Of the standard library, what costs a start as much as a small patch takes. Capstone brings inspect and pathlib."""
 
+FOR_PEOPLE = ["textwrap", "stubgen.listing", "stubgen.explain", "stubgen.commands.explained"]
+"""What only somebody who asks for it, or a narrow terminal, needs."""
+
 FORBIDDEN = {
     "build": (
         BUILD,
-        [*SLOW, "stubgen.linkplan", "stubgen.capture", "stubgen.check", "stubgen.serve", "stubgen.macho"],
+        [*SLOW, *FOR_PEOPLE, "stubgen.linkplan", "stubgen.capture", "stubgen.check", "stubgen.serve", "stubgen.macho"],
     ),
     "verify": (
         ["verify", "stub.o"],
@@ -153,7 +156,7 @@ FORBIDDEN = {
     ),
     "inspect": (
         ["inspect", "stub.o"],
-        [*SLOW, "stubgen.host", "stubgen.linkplan", "stubgen.capture", "stubgen.macho"],
+        [*SLOW, "textwrap", "stubgen.origin", "stubgen.host", "stubgen.linkplan", "stubgen.capture", "stubgen.macho"],
     ),
     "plan": (
         ["plan", "--object", "a.o", "-o", "p.so", "--", "cc", "-o", "x", "b.o"],

@@ -7,13 +7,19 @@ import re
 from pathlib import Path
 
 import pytest
+from counting import count_calls
 from live.test_bound_macho import make_patch
 from live.test_macho import toolchain
+from synthetic import BASE, Sym, elf_host, put
 from tools import need, need_archive, run, rustc
 
 from stubgen.capture import record
 from stubgen.cli import main
-from stubgen.listing.symbols import Listed, Traits
+from stubgen.commands.inspect import _Part
+from stubgen.listing.files import open_any
+from stubgen.listing.symbols import Listed, Traits, Wanted
+from stubgen.terminal.screen import Screen
+from stubgen.terminal.sheet import render
 
 SOURCE = """
 __thread int per_thread = 3;
@@ -334,6 +340,18 @@ def test_filters_and_orders(patch: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert sizes == sorted(sizes, reverse=True)
     assert main(["inspect", str(path), "--symbol", "no*"]) == 1
     assert capsys.readouterr().err.endswith("has no symbol, stub or slot called 'no*'\n")
+
+
+def test_a_list_takes_time_in_proportion(tmp_path: Path) -> None:
+    """Of a host of a million symbols nobody waits for what grows by their square."""
+
+    def calls(count: int) -> int:
+        names = [Sym(f"name_{number}", BASE + 0x100 + 16 * number, kind=1) for number in range(count)]
+        path = put(tmp_path, f"host{count}", elf_host(names))
+        return count_calls(lambda: render(_Part(path, open_any(path), Wanted(), "name").sheet(True), Screen()))
+
+    calls(10)  # imports
+    assert calls(8_000) < 2.2 * calls(4_000)
 
 
 def test_several_files_in_one_document(patch: Path, capsys: pytest.CaptureFixture[str]) -> None:
