@@ -128,6 +128,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             explained = _explained(builder, captured, arguments, options) if arguments.explain else []
             if not explained:
                 raise
+            outputs.discard()
             refusal = {"error": {"kind": type(error).__name__, "message": str(error)}}
             return Outcome(refusal, explained, error.exit_status, f"error: {error}", type(error).__name__)
         number = None if generation is None else str(generation.number)

@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.c").write_text(text)
         options = ["-g", "-O1", "-fno-inline", "-fPIC", "-fdata-sections", "-Wno-unused-function"]
         run([compiler, *options, "-c", f"{name}.c"], cwd=folder)
-    link = [compiler, "host.o", "two.o", "three.o", "-o", "host"]
+    link = [compiler, "host.o", "two.o", "three.o", "-Wl,--export-dynamic-symbol=main", "-o", "host"]
     run(link, cwd=folder)
     record(link, folder / "captured", directory=str(folder))
     return folder
@@ -249,6 +249,23 @@ def test_a_refused_link_explains_itself(
     assert "bad.o  .text+" in shown.out
     assert "helper: ambiguous: the host has 2 of them" in shown.err
     assert not Path("p.so").exists()
+
+
+def test_a_refused_link_of_a_session_leaves_it_to_the_next(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Explained or not: no lock stays, and no file."""
+    monkeypatch.chdir(folder)
+    symbols = run([need("llvm-nm-19"), "host"], cwd=folder)
+    main_at = int(next(line for line in symbols.splitlines() if line.endswith(" main")).split()[0], 16)
+    where = ["--host", "host", "--aslr-reference", hex(0x5500000000 + main_at), "--captured", "captured"]
+    words = ["link", *where, "--session", "session.json", "-o", "patch-{generation}.so"]
+    before = sorted(path.name for path in folder.iterdir())
+    assert main([*words, "--explain", "bad.o"]) == 1
+    assert "helper: ambiguous\n" in capsys.readouterr().out
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert main([*words, "--explain", "--export", "checkout", "patch.o"]) == 0
+    assert (folder / "patch-1.so").exists()
 
 
 def test_a_link_explains_verdicts_and_arguments(
