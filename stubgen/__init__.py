@@ -11,6 +11,7 @@ From a builder, in whose folder ``captured`` a build recorded its commands::
     recompile, StubBuilder, plan_link      the steps of it
     Options, TableOptions, SessionOptions  what can be asked for
     check_patch, read_identity             what a linked patch is
+    explain_symbols                        why a symbol has its verdict
     find_reach, encode_jump_table          who still calls the old code; what a runtime is told
     Policy                                 rules of your own
     StubgenError                           everything that is raised on purpose
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
         UsageError,
         VerificationRefusal,
     )
+    from stubgen.explain import Explanation, explain_symbols
     from stubgen.finding import Finding
     from stubgen.generations.linking import LinkedGeneration, link_generation
     from stubgen.generations.opening import SessionOptions
@@ -154,6 +156,7 @@ _HOMES = {
         "linker_os_for_host",
         "plan_link",
     ),
+    "explain": ("Explanation", "explain_symbols"),
     "options": ("BtiPolicy", "Options"),
     "origin.account": ("Account", "Definition"),
     "origin.sources": ("Origin", "Source"),
@@ -190,6 +193,7 @@ __all__ = [
     "Decision",
     "Definition",
     "Edit",
+    "Explanation",
     "FieldOverflow",
     "Finding",
     "FinishedPatch",
@@ -252,6 +256,7 @@ __all__ = [
     "check_patch",
     "create_undefined_symbol_stub",
     "encode_jump_table",
+    "explain_symbols",
     "find_reach",
     "find_stubs",
     "link_generation",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from enum import Enum
 
+from stubgen.common.arguments import StrPath, instance, name_list, path_list
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text
 from stubgen.errors import SymbolRefusal
@@ -75,7 +76,9 @@ OWN = Consequence(
 """Of what the patch defines and the host may have too."""
 
 
-def explain(resolution: Resolution, host: Host, names: Sequence[str], linked: Sequence[str] = ()) -> list[Explanation]:
+def explain_symbols(
+    resolution: Resolution, host: Host, names: Sequence[str], linked: Sequence[StrPath] = ()
+) -> list[Explanation]:
     """Each of *names*, as a linker or as people spell it.
 
     Args:
@@ -86,7 +89,11 @@ def explain(resolution: Resolution, host: Host, names: Sequence[str], linked: Se
 
     Raises:
         SymbolRefusal: no object of the patch refers to one of them, or defines it.
+        UsageError: an argument is not what it must be.
     """
+    instance(Resolution, "StubBuilder.judge", "resolution", resolution)
+    instance(Host, "open_host", "host", host)
+    names, linked = name_list("names", names), path_list("linked", linked)
     decisions = {as_bytes(decision.name): decision for decision in resolution.decisions()}
     spellings = [spelling for name in names for spelling in _spellings(name, resolution, decisions.keys())]
     return [_explained(spelling, resolution, host, decisions.get(spelling), linked) for spelling in spellings]

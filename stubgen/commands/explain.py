@@ -9,7 +9,7 @@ from stubgen.commands import Outcome
 from stubgen.commands.explained import explanation_document, explanations_sheet
 from stubgen.commands.options import add_build_options, judge_options
 from stubgen.errors import SymbolRefusal, UsageError
-from stubgen.explain import explain
+from stubgen.explain import explain_symbols
 from stubgen.session import Session
 
 
@@ -55,7 +55,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         link = PatchLink(builder, captured, arguments.objects, (), options)
         resolution, linked = link.verdicts(arguments.aslr_reference), link.objects_of_host
     try:
-        found = explain(resolution, builder.host, [arguments.symbol], linked)
+        found = explain_symbols(resolution, builder.host, [arguments.symbol], linked)
     except SymbolRefusal as error:
         told = {"error": {"kind": type(error).__name__, "message": str(error)}}
         return Outcome(told, "", error.exit_status, f"error: {error}", type(error).__name__)

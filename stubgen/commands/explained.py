@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from stubgen.common.text import as_text, counted
-from stubgen.explain import Considered, Explanation, Place, Standing, explain
+from stubgen.explain import Considered, Explanation, Place, Standing, explain_symbols
 from stubgen.image import Kind
 from stubgen.resolve.resolution import Resolution
 from stubgen.terminal.sheet import BOLD, GREEN, RED, YELLOW, Table, Text
@@ -44,7 +44,7 @@ def folded_verdicts(resolution: Resolution) -> Sheet:
 
 def problems_sheet(resolution: Resolution, host: Host, names: Sequence[str], linked: Sequence[str] = ()) -> Sheet:
     """All about the first of *names*, symbols with which the patch cannot work; and how to ask about the others."""
-    sheet = explanations_sheet(explain(resolution, host, names[:_EXPLAINED], linked), placed=True)
+    sheet = explanations_sheet(explain_symbols(resolution, host, names[:_EXPLAINED], linked), placed=True)
     more = len(names) - _EXPLAINED
     return [*sheet, Text(f"\nand {counted(more, 'symbol')} more: ask with explain")] if more > 0 else sheet
 
