@@ -24,15 +24,9 @@ from stubgen.symbols.cxx import is_external_cxx_name
 from stubgen.symbols.numbering import function_numbering, with_siblings
 from stubgen.symbols.placed import LITERAL_PREFIX
 from stubgen.symbols.rust import is_rust_name
-from stubgen.symbols.versions import base_name
+from stubgen.symbols.versions import base_name, is_part
 
 _FUNCTIONS = (Kind.FUNCTION, Kind.IFUNC)
-PARTS = (b".cold", b".unlikely")
-"""What GCC and LLVM append to the name of a function for the part of it that is seldom executed; nobody calls it."""
-_NO_FUNCTIONS = (b"OUTLINED_FUNCTION_", b"_OUTLINED_FUNCTION_", LITERAL_PREFIX)
-"""LLVM's machine outliner: code that several functions have in common, numbered anew in each build. And the constants
-that the bind phase puts behind code.
-"""
 
 
 class HostCopy(Row):
@@ -213,7 +207,7 @@ def _function_symbols(item: LinkInput) -> dict[bytes, Symbol]:
     found: dict[bytes, Symbol] = {}
     for symbol in symbols_of(item.image):
         label = item.image.format == "elf" and symbol.static and not symbol.size  # of assembly
-        part = symbol.name.endswith(PARTS) or symbol.name.startswith(_NO_FUNCTIONS)
+        part = is_part(symbol.name) or symbol.name.startswith(LITERAL_PREFIX)
         if symbol.kind in _FUNCTIONS and not label and not part:
             found.setdefault(symbol.name, symbol)
     return found

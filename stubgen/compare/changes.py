@@ -16,6 +16,7 @@ from stubgen.compare.equality import Equality
 from stubgen.compare.parts import ObjectParts, Part, Sort
 from stubgen.compare.removed import find_removed
 from stubgen.image import Image
+from stubgen.symbols.versions import is_part
 
 REMOVED = "the host has it of this file, and the object has it no more"
 MAPPED = "the host has none of that name"
@@ -68,7 +69,12 @@ def find_changes(
     """
     parts = object_parts([image for _, image in objects])
     places = host_places(host)
-    functions = [(number, part) for number, each in enumerate(parts) for part in each.functions()]
+    functions = [
+        (number, part)
+        for number, each in enumerate(parts)
+        for part in each.functions()
+        if not all(map(is_part, part.names))
+    ]
     places.learn({name for each in parts for name in each.names()})
     equality = Equality(parts, places)
     found: dict[Part, FunctionChange] = {}

@@ -14,6 +14,7 @@ from stubgen.common.text import as_text
 from stubgen.compare.fields import PAGE, SIZES, Field, Form, Says, read_field
 from stubgen.compare.parts import HostPlaces, Imported, ObjectParts, Part, Sort, Target, Use
 from stubgen.symbols.numbering import numbering
+from stubgen.symbols.versions import is_part
 
 
 class Place(Row):
@@ -280,8 +281,8 @@ def _got_lows(offset: int, told: Sequence[Evidence]) -> set[int]:
 
 
 def _is_named(part: Part) -> bool:
-    """Whether its name says which one it is in another build."""
-    return any(not numbering(name) for name in part.names)
+    """Whether its name says which one it is in another build; a part of a function is that function's content."""
+    return any(not numbering(name) and not is_part(name) for name in part.names)
 
 
 def _title(part: Part) -> str:

@@ -19,9 +19,10 @@ from stubgen.host import Host
 from stubgen.image import Image, Kind
 from stubgen.reach.code import Accesses, Hit, branches
 from stubgen.reach.labels import Labels, Place
-from stubgen.replaced import PARTS, Replaced
+from stubgen.replaced import Replaced
 from stubgen.symbols.cxx import is_external_cxx_name
 from stubgen.symbols.rust import is_rust_name
+from stubgen.symbols.versions import is_part
 
 _FUNCTIONS = (Kind.FUNCTION, Kind.IFUNC)
 _VENEERS = (b"Thunk_", b"_veneer", b"thunk")
@@ -218,7 +219,7 @@ class _Scan:
         names = {
             name
             for name in self.image.names_with(starts)
-            if name.startswith(tuple(starts)) and not name.endswith(PARTS) and b".llvm." not in name
+            if name.startswith(tuple(starts)) and not is_part(name) and b".llvm." not in name
         }
         found: dict[bytes, list[tuple[str, int]]] = {}
         for name, candidates in self.image.find(names).items() if names else ():

@@ -1,4 +1,4 @@
-"""What linkers add to a name: symbol versions, LLVM's ThinLTO suffix; and a name for what pins a version.
+"""What linkers and compilers add to a name: versions, LLVM's ThinLTO suffix, a part's ending; and what pins a version.
 
 A pinned version is ``foo@V1``, as ``.symver`` spells it. None of GNU ld, lld and mold accepts a stub that is called
 ``foo@V1`` without a version script. Bound copies call it otherwise; reports go on calling it what people wrote.
@@ -13,6 +13,7 @@ from stubgen.common.text import as_text
 THINLTO_SUFFIX = rb"(?:\.llvm\.\d+)?\Z"
 """What LLVM's ThinLTO appends to the name of what it takes out of its file, if it does; the number is a hash of all of
 the file, and so another one after each edit."""
+_PART = rb"\.(?:cold|unlikely)(?:\.\d+)?\Z|\A_?OUTLINED_FUNCTION_"
 PREFIX = b"__stubgen_pinned."
 
 
@@ -51,3 +52,12 @@ def split_version(name: bytes) -> tuple[bytes, str, bool]:
 def base_name(name: bytes) -> bytes:
     """*name* without LLVM's ThinLTO suffix ``.llvm.<digits>``."""
     return re.sub(THINLTO_SUFFIX, b"", name, count=1) if b".llvm." in name else name
+
+
+def is_part(name: bytes) -> bool:
+    """Whether *name* is of code that compilers took out of functions, and that nobody calls by it.
+
+    ``f.cold`` and ``f.unlikely`` are GCC's for what is seldom executed, ``f.cold.1`` is LLVM's. Its outliner takes
+    out what several functions have in common, and numbers that anew in each build.
+    """
+    return re.search(_PART, name) is not None
