@@ -137,11 +137,13 @@ def check_linked(
     previous: Previous,
     pinned: Sequence[str],
     facts: LibraryFacts | None,
+    linked: bool = False,
 ) -> Checked:
     """As :func:`check_patch`, for whoever knows the link.
 
-    *inputs* reads what is known of it; *find_library* finds the file of a library that the patch or the host needs, by
-    the name that it has there.
+    *linked*: the link took *libraries*, so that those count alone which patch or host need, by themselves or by
+    another library. *inputs* reads what is known of it; *find_library* finds the file of a library that the patch or
+    the host needs, by the name that it has there.
 
     Raises:
         InputError: a file is not what it must be.
@@ -161,9 +163,11 @@ def check_linked(
         raise InputError(f"{name}: is {kind}; check takes the linked patch, a shared library")
     if image.format != opened.image.format:
         raise InputError(f"{name}: is of another format ({image.format}) than the host ({opened.image.format})")
-    given = {library: open_image(read_input(library), library) for library in beside}
+    given = {at: open_image(read_input(at), at) for at in beside if not at.endswith(".tbd")}  # stubs: at link time
     by_name = {as_bytes(name): at for name, at in replaced.items()}
-    question = _Question(opened, image, slide, wanted, given, by_name, previous, kept, known, find_library, facts)
+    question = _Question(
+        opened, image, slide, wanted, given, by_name, previous, kept, known, find_library, facts, linked
+    )
     findings = tuple(finding for check in CHECKS for finding in check(question))
     return Checked(name, findings, question.stubs, question.slide_of_stubs, question.account)
 
@@ -210,6 +214,7 @@ class _Question:
     inputs: Inputs
     find_library: Callable[[str], str | None]
     facts: LibraryFacts | None
+    linked: bool  # whether the given libraries took part in the link
     found: dict[str, Image | None] = field(default_factory=dict)  # what find_library led to
 
     @cached_property
@@ -235,8 +240,23 @@ class _Question:
 
     @cached_property
     def supplied(self) -> set[bytes]:
-        """What the given libraries export."""
-        return {name for image in self.given.values() for name in image.exports()}
+        """What the given libraries export, as far as they will be loaded."""
+        images = self.given
+        if self.linked:
+            images = {name: image for name, image in self.libraries.items() if name in self.loaded}
+        return {name for image in images.values() for name in image.exports()}
+
+    @cached_property
+    def loaded(self) -> set[str]:
+        """What patch and host need, by the names in them, and what that needs, as far as it can be found."""
+        waiting, loaded = [*self.patch.needed_libraries, *self.host.image.needed_libraries], set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name not in loaded:
+                loaded.add(name)
+                image = self.library(name)
+                waiting += image.needed_libraries if image is not None else ()
+        return loaded
 
     @cached_property
     def libraries(self) -> dict[str, Image]:

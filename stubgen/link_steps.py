@@ -140,6 +140,7 @@ class PatchLink:
             objects=[copy for _, copy in self.copies],
             output=linked,
             extra=[self._stub, *(os.path.abspath(each) for each in self.further)],
+            libraries=[os.path.abspath(each) for each in self.wanted.libraries],
             exports=self.exports if self.wanted.exports else (),
             os=self._system,
             search=own_folders(self._full_link, self._system),
@@ -168,6 +169,7 @@ class PatchLink:
             previous=judged.needed.previous,
             pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
             facts=self.builder.facts,
+            linked=True,
         )
 
     def replaced(self, checked: Checked) -> tuple[Replaced, tuple[tuple[str, Replaced], ...]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from _thread import allocate_lock
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from stubgen.common.arguments import StrPath, a_raw_name, flag, limit, listed, optional, path_list
@@ -259,10 +259,18 @@ class Session:
         names = path_list("libraries", libraries)
 
         def read() -> tuple[Mapping[bytes, str], bool]:
-            images = [open_image(read_input(name, copied=self._copied), name) for name in names]
-            return {export: image.name for image in images for export in image.exports()}, True
+            return {export: name for name in names for export in self._exports_of(name)}, True
 
         return self._supplied.get(names, names, read)
+
+    def _exports_of(self, library: str) -> Iterable[bytes]:
+        """The names that a shared library, or the text-based stub of one, exports."""
+        data = read_input(library, copied=self._copied)
+        if library.endswith(".tbd"):
+            from stubgen.image.text_stub import text_stub_exports
+
+            return text_stub_exports(data)
+        return open_image(data, library).exports()
 
     def previous(self, patches: Sequence[PreviousPatch], host: Host, slide: Slide, facts: LibraryFacts) -> Previous:
         """The earlier *patches* of the process in which *host* is at *slide*, in the order in which they were loaded.

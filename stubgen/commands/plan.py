@@ -32,6 +32,9 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     add = partial(patch.add_argument, nargs="+", action="extend", default=[])
     add("--object", dest="objects", metavar="OBJ", help="the patch's objects; at least one")
     add("--extra", metavar="OBJ", help="further inputs, before the objects: stub.o")
+    patch.add_argument(
+        "--library", action="append", default=[], metavar="FILE", help="a shared library that the patch links"
+    )
     add("--export", dest="exports", metavar="SYM", help="a name that dlsym must find in the patch")
     patch.add_argument("-o", "--output", required=True, metavar="OUT", help="the patch that the command will write")
     patch.add_argument("--soname", metavar="NAME", help="its name for the loader (default: one made from OUT)")
@@ -62,6 +65,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         objects=arguments.objects,
         output=arguments.output,
         extra=arguments.extra,
+        libraries=arguments.library,
         exports=arguments.exports,
         os=arguments.os,
         host=arguments.host,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from stubgen.common.arguments import check_keywords, instance
-from stubgen.linkplan.additions import additions, kept_options, with_additions
+from stubgen.linkplan.additions import additions, kept_options, libraries_behind, with_additions
 from stubgen.linkplan.decisions import decide_all, make_context, without_added
 from stubgen.linkplan.edits import edits_of, make_plan
 from stubgen.linkplan.libraries import libraries_in, named_objects
@@ -94,7 +94,8 @@ def _plan_unix(line: CommandLine, request: PatchRequest) -> LinkPlan:
     refuse_other_links(tokens, context)
     verdicts = without_added(tokens, decide_all(tokens.items, context), line.captured.added)
     kept = kept_options(tokens, verdicts)
-    added = additions(context, kept)
+    wished = bool(request.libraries or request.extra)
+    added = additions(context, kept, libraries_behind(tokens, verdicts, context) if wished else ())
     edits = with_additions(edits_of(tokens, verdicts, line), added, context)
     libraries = libraries_in([*context.libraries.values(), *context.runtimes])
     return make_plan(line, request, edits, libraries, context.wrapped)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from stubgen.common.row import Row
@@ -36,6 +37,20 @@ def kept_options(tokens: Tokens, verdicts: Sequence[Verdict]) -> list[KeptOption
     ]
 
 
+def libraries_behind(tokens: Tokens, verdicts: Sequence[Verdict], context: Context) -> frozenset[str]:
+    """The files of the libraries that stay and from which the patch's objects are answered, links resolved.
+
+    Under ``--as-needed``, GNU ld links a shared library only for what an input in front of it asked for.
+    """
+    found: set[str] = set()
+    behind, input_role = context.toolchain.family is not Family.GNU, Role.INPUT
+    for item, verdict in zip(tokens.items, verdicts, strict=True):
+        behind = behind or input_role in verdict.dropped_roles
+        if behind and verdict.stays and id(item) in context.libraries:
+            found.update(os.path.realpath(file.path) for file in context.libraries[id(item)].files)
+    return frozenset(found)
+
+
 class Additions(Row):
     """What the patch's link needs, in the order in which it is added."""
 
@@ -45,12 +60,13 @@ class Additions(Row):
     output: Edit
 
 
-def additions(context: Context, kept: Sequence[KeptOption]) -> Additions:
-    """What the patch's link needs beside the options that are *kept*."""
+def additions(context: Context, kept: Sequence[KeptOption], named: Collection[str] = ()) -> Additions:
+    """What the patch's link needs beside the options that are *kept* and the libraries that they *named*."""
     output = _added(["-o", context.request.output], "the patch")
     flags, libraries = _runtimes(context)
     options = [*flags, *_kind_of_output(context, kept), *_sdk(context, kept)]
-    return Additions(options, patch_inputs(context.request), [*_libraries(context), *libraries], output)
+    wished = _wished_libraries(context.request, named)
+    return Additions(options, patch_inputs(context.request), [*_libraries(context), *wished, *libraries], output)
 
 
 def with_additions(edits: Sequence[Edit], added: Additions, context: Context) -> list[Edit]:
@@ -70,8 +86,23 @@ def _added(arguments: Iterable[str], why: str) -> Edit:
 
 def patch_inputs(request: PatchRequest) -> list[Edit]:
     """The stub object and the patch's own objects."""
-    edits = [_added((path,), "asked for") for path in request.extra]
+    edits = [_added((path,), "asked for") for path in request.extra if not _is_shared(path)]
     return edits + [_added((path,), "an object of the patch") for path in request.objects]
+
+
+def _wished_libraries(request: PatchRequest, named: Collection[str]) -> list[Edit]:
+    """The shared libraries that the caller wants in the patch's link, but for those that are *named* already."""
+    wished = [*(path for path in request.extra if _is_shared(path)), *request.libraries]
+    return [
+        _added((path,), "a library that the patch links, behind what asks for it")
+        for path in dict.fromkeys(wished)
+        if os.path.realpath(path) not in named
+    ]
+
+
+def _is_shared(path: str) -> bool:
+    """Whether *path* is called like a shared library, or like the text-based stub of one."""
+    return re.search(r"\.(so(\.[\w.-]+)?|dylib|tbd)$", path) is not None
 
 
 def _kind_of_output(context: Context, kept: Sequence[KeptOption]) -> list[Edit]:

@@ -35,6 +35,7 @@ class PatchWishes(TypedDict, total=False):
     objects: Required[Sequence[StrPath]]
     output: Required[StrPath]
     extra: Sequence[StrPath]
+    libraries: Sequence[StrPath]
     exports: Sequence[str]
     os: LinkerOs | str | None
     host: StrPath | None
@@ -59,6 +60,7 @@ class _PatchRequest(NamedTuple):
     objects: tuple[str, ...]
     output: str
     extra: tuple[str, ...]
+    libraries: tuple[str, ...]
     exports: tuple[str, ...]
     os: LinkerOs | None
     host: str | None
@@ -75,7 +77,9 @@ class PatchRequest(_PatchRequest):
     Args:
         objects: the patch's objects; at least one.
         output: the patch.
-        extra: objects that come before the patch's: ``stub.o``.
+        extra: objects that come before the patch's: ``stub.o``. Shared libraries among them count as *libraries*.
+        libraries: shared libraries, or Apple text-based stubs, that the patch links beside the command's. They come
+            behind the objects: with ``--as-needed``, which Debian's and Ubuntu's GCC pass, GNU ld links none in front.
         exports: symbols that the patch must export, as the linker spells them.
         os: what to link for, or the value of it; None: what the command says, else the system that this runs on.
         host: the host's file; a library of that name is a back-edge and goes. The captured output counts as well.
@@ -100,6 +104,7 @@ class PatchRequest(_PatchRequest):
             objects=path_list("objects", wishes["objects"]),
             output=path("output", wishes["output"]),
             extra=path_list("extra", wishes.get("extra", ())),
+            libraries=path_list("libraries", wishes.get("libraries", ())),
             exports=name_list("exports", wishes.get("exports", ())),
             os=optional(partial(choice, LinkerOs), "os", wishes.get("os")),
             host=optional(path, "host", wishes.get("host")),
@@ -111,6 +116,8 @@ class PatchRequest(_PatchRequest):
         )
         if not request.objects:
             raise UsageError("a patch needs at least one object; name the rebuilt ones")
+        if request.libraries and request.relocatable:
+            raise UsageError("a relocatable object links no shared libraries: leave out libraries, or relocatable")
         if request.keep_global and not request.relocatable:
             raise UsageError("keep_global is for relocatable; a shared library's symbols are chosen with exports")
         return request
@@ -127,6 +134,7 @@ class PatchRequest(_PatchRequest):
             objects=tuple(_absolute(each) for each in self.objects),
             output=_absolute(self.output),
             extra=tuple(_absolute(each) for each in self.extra),
+            libraries=tuple(_absolute(each) for each in self.libraries),
         )
 
 

@@ -252,6 +252,40 @@ def test_what_is_added_and_in_which_order(command: str, added: str) -> None:
     assert shlex.join(words) == added
 
 
+@pytest.mark.parametrize(
+    ("command", "added"),
+    [
+        (f"{GCC} -Wl,--as-needed x.o", "stub.o p.o libz.so.1 -shared"),
+        (f"{GCC} x.o -lm", "stub.o p.o libz.so.1 -shared"),
+        (f"{GCC} x.o -Wl,-Bstatic -lm", "stub.o p.o libz.so.1 -shared"),
+        ("ld.bfd --as-needed -lm x.o", "stub.o p.o libz.so.1 -shared"),
+        ("zig cc -target aarch64-linux-gnu x.o", "stub.o p.o libz.so.1 -shared"),
+        (f"{APPLE} x.o", "stub.o p.o libz.dylib -shared"),
+        ("ld64.lld -arch arm64 x.o -lz", "stub.o p.o libz.tbd -dylib"),
+    ],
+)
+@pytest.mark.parametrize("keyword", ["libraries", "extra"])
+def test_libraries_come_behind_the_objects(command: str, added: str, keyword: str) -> None:
+    """GNU ld under ``--as-needed``, which Debian's gcc passes by itself, links none in front of what asks for it."""
+    library = next(word for word in added.split() if word.startswith("lib"))
+    wishes = {"extra": ["stub.o"]}
+    wishes[keyword] = [*wishes.get(keyword, []), library]
+    made = plan(command, **wishes)
+    assert added in shlex.join(word for edit in made.edits if edit.action is Action.ADDED for word in edit.after)
+
+
+@pytest.mark.parametrize(
+    ("words", "times"),
+    [("main.o -lz", 0), ("main.o libz.so", 0), ("-lz main.o", 1), ("main.o -lm", 1)],
+)
+def test_a_library_that_stands_behind_the_objects_is_not_named_again(tmp_path: Path, words: str, times: int) -> None:
+    """Twice on one line is what people ask about; in front of the host's first object it answers nothing."""
+    (tmp_path / "libz.so.1").write_bytes(b"\x7fELF" + bytes(12) + b"\x03\x00")
+    (tmp_path / "libz.so").symlink_to("libz.so.1")
+    made = plan(f"{GCC} -L. {words}", libraries=[tmp_path / "libz.so.1"], directory=tmp_path)
+    assert made.args.count(str(tmp_path / "libz.so.1")) == times
+
+
 def test_other_systems_are_only_stripped() -> None:
     """Where this tool does not know the rules, it adds nothing but what it was given."""
     made = plan(f"{GCC} -shared -o x x.o -lm", os=LinkerOs.OTHER)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from live.live import LiveHost
+from live.live import LiveHost, libraries_of
+from live.test_macho import SLIDE, symbols, toolchain
 from tools import SYSROOT, linker_folder, need, run
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
 from stubgen.check import check_linked
 from stubgen.errors import PatchRefusal
+from stubgen.image.opening import open_image
 from stubgen.link import Linked, link_patch
 from stubgen.origin.account import Inputs
+from stubgen.policies import Policy
 from stubgen.resolve.previous import NO_PATCHES
 
 RUNNER = """
@@ -66,12 +70,12 @@ class Program:
         """A process of it, which finds libraries in the folder."""
         return LiveHost(self.folder / "host", libraries=[self.folder])
 
-    def link(self, live: LiveHost, source: str) -> Linked:
+    def link(self, live: LiveHost, source: str, **options: Any) -> Linked:
         """The patch made from C *source*."""
         patch = self.object("patch", source)
         builder = StubBuilder(self.folder / "host", cache=False)
         output = self.folder / "patch.so"
-        return link_patch(builder, self.captured, [patch], output, live.anchor, exports=["patch_main"])
+        return link_patch(builder, self.captured, [patch], output, live.anchor, exports=["patch_main"], **options)
 
 
 @pytest.mark.parametrize("linker", LINKERS)
@@ -100,6 +104,82 @@ def test_a_library_without_versions_supplies_what_only_the_patch_uses(linker: st
         assert live.patch(linked.output) == "12"
         with pytest.raises(PatchRefusal, match="undefined: foo_c is in no library"):
             program.link(live, "long foo_c(long); long patch_main(void) { return foo_c(10); }")
+
+
+POWER = "double pow(double, double); volatile double two = 2; long patch_main(void) { return pow(two, 10); }"
+
+
+@pytest.mark.parametrize("keyword", ["libraries", "extra"])
+@pytest.mark.parametrize("linker", LINKERS)
+def test_a_library_that_the_host_lacks_is_linked(linker: str, keyword: str, tmp_path: Path) -> None:
+    """The patch linked, was called sound, and dlopen said: undefined symbol: pow."""
+    program = Program(tmp_path, linker, "long host_entry(long a) { return a; }", "-Wl,--as-needed")
+    library = SYSROOT / "lib/libm.so.6"
+    assert library.name not in libraries_of(tmp_path / "host")
+    with program.start() as live:
+        with pytest.raises(PatchRefusal, match="pow"):
+            program.link(live, POWER)
+        linked = program.link(live, POWER, **{keyword: [library]})
+        assert libraries_of(linked.output).count(library.name) == 1
+        assert live.patch(linked.output) == "1024"
+
+
+class WithoutLibrary(Policy):
+    """Rules of a build that takes a library out of the command again."""
+
+    def link(self, command: Sequence[str]) -> Sequence[str]:
+        """The command without it."""
+        return [word for word in command if "/libm.so" not in word and "/libpower." not in word]
+
+
+def test_a_library_that_the_link_left_out_supplies_nothing(tmp_path: Path) -> None:
+    """An option of the build may keep a library out of the patch; that it was named does not make dlopen load it."""
+    program = Program(tmp_path, "gnu", "long host_entry(long a) { return a; }", "-Wl,--as-needed")
+    with program.start() as live, pytest.raises(PatchRefusal, match="undefined: pow is in no library"):
+        program.link(live, POWER, libraries=[SYSROOT / "lib/libm.so.6"], policies=[WithoutLibrary()])
+
+
+POWER_STUB = """--- !tapi-tbd
+tbd-version: 4
+targets: [ arm64-macos ]
+install-name: '/usr/lib/libpower.dylib'
+exports:
+  - targets: [ arm64-macos ]
+    symbols: [ _power ]
+...
+"""
+
+
+@pytest.mark.parametrize("library", ["libpower.dylib", "libpower.tbd"])
+@pytest.mark.parametrize("linker", ["lld", "zig"])
+def test_a_macho_library_that_the_host_lacks_is_linked(linker: str, library: str, tmp_path: Path) -> None:
+    """Looked up in all images instead, the name is in none, and dyld ends the load; an SDK has stubs of libraries."""
+    tools = toolchain(linker)
+    shared = [] if linker == "zig" else ["-undefined", "dynamic_lookup"]
+    run(
+        [*tools.link, *shared, "-o", "host", tools.object(tmp_path, "main", "int main(void) { return 0; }")],
+        cwd=tmp_path,
+    )
+    power = tools.object(tmp_path, "power", "int power(int x) { return x * x; }")
+    dylib = ["-shared"] if linker == "zig" else ["-dylib"]
+    words = [word for word in tools.link if word != "-execute"]
+    run([*words, *dylib, power, "-install_name", "/usr/lib/libpower.dylib", "-o", "libpower.dylib"], cwd=tmp_path)
+    (tmp_path / "libpower.tbd").write_text(POWER_STUB)
+    patch = tools.object(tmp_path, "patch", "int power(int); int patch_main(void) { return power(3); }")
+    captured = Capture([*tools.link, *shared, "-o", "host", "main.o"], tmp_path, {}, output="host")
+    anchor = symbols(tmp_path / "host")["_main"] + SLIDE
+
+    def link(**options: Any) -> Linked:
+        return link_patch(
+            StubBuilder(tmp_path / "host", cache=False), captured, [patch], tmp_path / "patch.dylib", anchor, **options
+        )
+
+    with pytest.raises(PatchRefusal, match="_power is in no library"):
+        link()
+    linked = link(libraries=[tmp_path / library])
+    assert "/usr/lib/libpower.dylib" in open_image(linked.output.read_bytes(), "patch.dylib").needed_libraries
+    with pytest.raises(PatchRefusal, match="_power is in no library"):
+        link(libraries=[tmp_path / library], policies=[WithoutLibrary()])
 
 
 LAUNCHER = """
