@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ SCHEMAS = {
 
 LINK = "link --host shop --captured captured --aslr-reference 0x5500000acc --export checkout --keep-state"
 TOLD = "--report report.json --map map.json --override-map override.json"
+PATCHED = "--report p.json --map pm.json --override-map po.json --jump-table pt.json --table-format pairs"
 LOADED = """$(readelf -sW s1.so | awk '$8 == "main" {print "0x5501000" substr($2, 14); exit}')"""
 CALLS = {
     "link": f"{LINK} {TOLD} --reach --jump-table subsecond.json --stub stub.o -o one.so checkout.o",
@@ -37,7 +39,8 @@ CALLS = {
     "build for Mach-O": "build --host macho --slide 0x4000 -o d.o macho.o",
     "plan": "plan --captured captured --host shop --object checkout.o -o three.so",
     "recompile": "recompile --captured captured -o objects checkout.c",
-    "patch": f"{LINK.replace('link', 'patch', 1)} --changed checkout.c -o four.so",
+    "patch": f"{LINK.replace('link', 'patch', 1)} {PATCHED} --changed checkout.c -o four.so",
+    "patch with a page": f"{LINK.replace('link', 'patch', 1)} --report page.html --changed checkout.c -o six.so",
     "patch of a file that is wrong": f"{LINK.replace('link', 'patch', 1)} --changed wrong.c -o five.so",
     "jumptable": "jumptable --host shop --object checkout.o --stub stub.o -o pairs.json --table-format pairs one.so",
     "jumptable for Whisker": "jumptable --host shop --object checkout.o -o whisker.json --table-format whisker one.so",
@@ -150,6 +153,15 @@ def test_written_files_are_as_published(file: str, documents: dict[str, Any], sh
     """Likewise for the files that runtimes and later links read."""
     assert documents
     assert not complaints(WRITTEN[file], json.loads((shop.folder / file).read_text()))
+
+
+@pytest.mark.parametrize("file", ["p.json", "pm.json", "po.json", "pt.json", "page.html"])
+def test_no_file_names_a_folder_that_is_gone(file: str, documents: dict[str, Any], shop: Walkthrough) -> None:
+    """`patch` compiles into a folder of its own: who looks there for the object of a table finds nothing."""
+    assert documents
+    text = (shop.folder / file).read_text()
+    assert "checkout.o" in text
+    assert tempfile.gettempdir() not in text.replace(str(shop.folder), "")
 
 
 def test_captured_links_are_as_published(documents: dict[str, Any], shop: Walkthrough) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from stubgen.check import Checked, check_patch
 from stubgen.commands import SCHEMA, Outcome
@@ -115,10 +116,11 @@ def write_map(
     patch: str,
     outputs: Outputs,
     changes: Sequence[PolicyChange] = (),
+    told: Callable[[Any], Any] = lambda value: value,
 ) -> None:
-    """Let the account be among the *outputs*, as JSON, where ``--map`` asks for it."""
+    """Let the account be among the *outputs*, as JSON, where ``--map`` asks for it; *told* is what becomes of it."""
     if path is not None and checked.account is not None:
-        account = account_document(checked.account)
+        account = told(account_document(checked.account))
         document = {"schema": SCHEMA, "command": command, "patch": patch, **account}
         write_report(path, {**document, "policies": policy_documents(changes)}, outputs)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -106,8 +106,10 @@ def configure_parser(parser: argparse.ArgumentParser, *, objects: bool = True) -
     )
 
 
-def execute(arguments: argparse.Namespace, session: Session | None = None) -> Outcome:
-    """Link the patch; it appears only when it is sound."""
+def execute(
+    arguments: argparse.Namespace, session: Session | None = None, told: Callable[[Any], Any] = lambda value: value
+) -> Outcome:
+    """Link the patch; it appears only when it is sound. *told* is what becomes of each document that is written."""
     wanted_session = session_options(arguments)
     _keep_apart(with_names(arguments, None if wanted_session is None else "0"))
     options, wanted = judge_options(arguments), _table_options(arguments)
@@ -137,7 +139,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         reach = find_reach(linked.built.host, linked.replaced) if arguments.reach else None
         result = _Result(linked, generation, reach)
         document = result.document()
-        result.stage(arguments, document, outputs)
+        result.stage(arguments, document, outputs, told)
     words = [f"linker: {word}" for word in (*linked.plan.warnings, *linked.messages.splitlines())]
     notes = generation_notes(generation) if generation else []
     shared = linked.built.resolution.shared_variables
@@ -183,29 +185,40 @@ class _Result(NamedTuple):
             **(reach_document(reach) if reach else {}),
         }
 
-    def stage(self, arguments: argparse.Namespace, document: Mapping[str, object], outputs: Outputs) -> None:
+    def stage(
+        self,
+        arguments: argparse.Namespace,
+        document: Mapping[str, object],
+        outputs: Outputs,
+        told: Callable[[Any], Any],
+    ) -> None:
         """Let the files that tell of the patch be among the *outputs*; *document* is :meth:`document`'s."""
         linked = self.linked
         if is_page(arguments.report):
-            outputs.add(arguments.report, self.page(document, mangled=arguments.mangled))
+            outputs.add(arguments.report, self.page(told, document, mangled=arguments.mangled))
         else:
-            write_report(arguments.report, {"schema": SCHEMA, "command": "link", **self.verdicts()}, outputs)
-        write_map(arguments.map, linked.checked, "link", str(linked.output), outputs, linked.policy_changes)
-        replaced = replaced_documents(linked.replaced, linked.replaced_in_previous)
+            verdicts = told(self.verdicts())
+            write_report(arguments.report, {"schema": SCHEMA, "command": "link", **verdicts}, outputs)
+        write_map(arguments.map, linked.checked, "link", str(linked.output), outputs, linked.policy_changes, told)
+        replaced = told(replaced_documents(linked.replaced, linked.replaced_in_previous))
         write_report(arguments.override_map, {"schema": SCHEMA, "functions": linked.replaces, **replaced}, outputs)
         if linked.jump_table is not None and arguments.jump_table is not None:
             pid = arguments.pid if self.generation is None else self.generation.session.pid
-            outputs.add(arguments.jump_table, encode_jump_table(linked.jump_table, arguments.table_format, pid))
+            entries = tuple(entry._replace(object=told(entry.object)) for entry in linked.jump_table.entries)
+            table = linked.jump_table._replace(entries=entries)
+            outputs.add(arguments.jump_table, encode_jump_table(table, arguments.table_format, pid))
 
-    def page(self, document: Mapping[str, object], *, mangled: bool) -> bytes:
+    def page(self, told: Callable[[Any], Any], document: Mapping[str, object], *, mangled: bool) -> bytes:
         """The page of the patch; it says who reaches the old code whether that was asked for or not."""
         from stubgen.report import make_page
 
         linked = self.linked
         reach = self.reach or find_reach(linked.built.host, linked.replaced)
         account = linked.checked.account
-        told = {**document, **reach_document(reach), "command": "link"}
-        return make_page(told, account_document(account) if account else None, linked.plan, mangled=mangled)
+        whole = told({**document, **reach_document(reach), "command": "link"})
+        edits = [edit._replace(after=tuple(told(list(edit.after)))) for edit in linked.plan.edits]
+        plan = linked.plan._replace(args=tuple(told(list(linked.plan.args))), edits=tuple(edits))
+        return make_page(whole, told(account_document(account)) if account else None, plan, mangled=mangled)
 
     def text(self, *, explained: bool) -> Sheet:
         """The same for a person."""

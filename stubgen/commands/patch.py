@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         arguments.objects = made.objects
         arguments.kept_objects = _kept_objects(made, arguments.objects_dir)
         try:
-            outcome = link.execute(arguments, session)
+            outcome = link.execute(arguments, session, made.told)
         except StubgenError as error:
             error.args = tuple(made.told(part) for part in error.args)
             raise
