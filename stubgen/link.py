@@ -20,6 +20,7 @@ from stubgen.common.files import (
 )
 from stubgen.common.phases import phase
 from stubgen.common.placeholders import OutputNames
+from stubgen.common.text import as_bytes
 from stubgen.errors import PatchRefusal, UsageError
 from stubgen.image.identity import NO_SESSION, PatchIdentity
 from stubgen.image.opening import open_image
@@ -286,7 +287,8 @@ def _jump_table(
     objects = [(image.name, image) for image in resolution.needed.images[:own]]
     content = read_input(linked)
     patch = open_image(content, str(target))
-    table = make_jump_table(patch, built.host, replaced, objects, resolution.slide.anchor, wanted)
+    kept = {as_bytes(variable.name) for variable in resolution.shared_variables if variable.forwarded}
+    table = make_jump_table(patch, built.host, replaced, objects, resolution.slide.anchor, wanted, kept)
     return table._replace(content=bytes(content))
 
 

@@ -25,7 +25,11 @@ LEVELS: tuple[dict[str, str], ...] = (
         "macho": "identity constants records relocations unwind reader writer editor fixups",
         "symbols": "versions similar rust cxx numbering placed wrapped forwarded",
     },
-    {"image": "dwarf inlined unit_ranges . archive reach_elf reach_macho elf macho opening text_stub identity"},
+    {
+        "image": (
+            "dwarf dwarf_types inlined unit_ranges . archive reach_elf reach_macho elf macho opening text_stub identity"
+        )
+    },
     {"host": "symbols index . slide previous"},
     {
         "resolve": (

@@ -19,6 +19,7 @@ from stubgen.jumptable.formats import FORMATS, encode_jump_table
 from stubgen.origin.sources import Source
 from stubgen.replaced import replaced_by
 from stubgen.session import Session
+from stubgen.stub.slots import parse_symbol, slots_of
 
 if TYPE_CHECKING:
     from stubgen.compare.changes import FunctionChange
@@ -98,7 +99,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     objects = [(item.name, item.image) for item in checked.account.inputs.files if item.source is Source.OBJECT]
     content = read_input(arguments.patch)
     image = open_image(content, arguments.patch)
-    table = make_jump_table(image, host, replaced, objects, anchor_name(host, arguments.anchor), wanted)
+    kept = {parse_symbol(symbol)[0] for symbol, _ in slots_of(image)}
+    table = make_jump_table(image, host, replaced, objects, anchor_name(host, arguments.anchor), wanted, kept)
     table = table._replace(content=bytes(content))
     outputs = Outputs()
     with outputs:

@@ -10,7 +10,7 @@ from stubgen.commands.recompile import add_compile_options, recompiled_documents
 from stubgen.commands.sessions import with_names
 from stubgen.common.cancellation import tidy_at_signals
 from stubgen.errors import StubgenError
-from stubgen.terminal.sheet import Text, blocks_of
+from stubgen.terminal.sheet import Retold, Sheet, Text, blocks_of
 
 if TYPE_CHECKING:
     from stubgen.compileplan.recompile import Recompiled
@@ -59,7 +59,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
                 folder = with_names(arguments, str(outcome.document.get("generation", ""))).objects_dir
                 kept = stage_objects(made, folder, outcome.outputs)
     document = made.told({**outcome.document, "recompiled": recompiled_documents(kept)})
-    text = [Text("\n".join(recompiled_lines(kept))), *blocks_of(outcome.text)]
+    told = [Retold(block, made.told) for block in blocks_of(outcome.text)]
+    text: Sheet = [Text("\n".join(recompiled_lines(kept))), *told]
     complaint = made.told("\n".join(part for part in (kept.messages.strip(), outcome.complaint) if part))
     return outcome._replace(document=document, text=text, complaint=complaint)
 

@@ -1,12 +1,13 @@
 """What an edit changed: each function of the patch's objects, and whether it leads to what has changed.
 
 A function is unchanged where the host has it, by its bytes and by what its relocated fields mean, at one of the places
-where it has that function. Who calls it need not be sent to the patch, unless it calls something there that changed.
+where it has that function. Who calls it need not be sent to the patch, unless it calls something there that changed, or
+uses a variable of which the patch has its own: what one of them writes, the other would not read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 
 from stubgen.common.row import Row
@@ -39,7 +40,8 @@ class FunctionChange(Row):
     object: str
     change: Change
     reason: str  # what differs first, or why nobody can tell; empty for an unchanged one
-    leads_to_change: bool  # it is unchanged, and calls or refers to what is not, however indirectly
+    leads_to_change: bool
+    """It is unchanged, and leads to what is not, or to a variable of the patch's own, however indirectly."""
 
     @property
     def is_needed(self) -> bool:
@@ -55,7 +57,10 @@ class Known(Row):
 
 
 def find_changes(
-    objects: Sequence[tuple[str, Image]], host: Image, known: Callable[[str, bytes], Known]
+    objects: Sequence[tuple[str, Image]],
+    host: Image,
+    known: Callable[[str, bytes], Known],
+    kept: Collection[bytes] = (),
 ) -> list[FunctionChange]:
     """What became of each function of *objects*, in their order, and then what their files no longer have.
 
@@ -63,6 +68,7 @@ def find_changes(
         objects: name and image of each, as the compiler wrote it.
         host: the program.
         known: an object and the name of a function in it -> where the host has it.
+        kept: the names of the variables of *objects* that the patch uses in the host; all others are its own.
 
     Raises:
         MalformedInput: an object or the host is broken.
@@ -83,7 +89,9 @@ def find_changes(
         verdicts = [known(title, name) for name in part.names]
         change, reason = _judge(part, verdicts, equality)
         found[part] = FunctionChange(tuple(map(as_text, part.names)), title, change, reason, leads_to_change=False)
-    for part in _leading_to({p for p, row in found.items() if row.change is not Change.UNCHANGED}, parts):
+    changed = [part for part, row in found.items() if row.change is not Change.UNCHANGED]
+    own = [part for each in parts for part in each.all() if _is_own(part, kept)]
+    for part in _leading_to([*changed, *own], parts):
         if part in found and found[part].change is Change.UNCHANGED:
             found[part] = found[part]._replace(leads_to_change=True)
     gone = [
@@ -91,6 +99,11 @@ def find_changes(
         for row in find_removed(objects, host)
     ]
     return [*found.values(), *gone]
+
+
+def _is_own(part: Part, kept: Collection[bytes]) -> bool:
+    """Whether the patch has that variable for itself."""
+    return part.sort in (Sort.VARIABLE, Sort.THREAD_LOCAL) and not any(name in kept for name in part.names)
 
 
 def _judge(part: Part, verdicts: Sequence[Known], equality: Equality) -> tuple[Change, str]:

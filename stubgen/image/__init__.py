@@ -528,6 +528,11 @@ class Image(ABC):
     def functions(self) -> Iterator[FunctionSymbol]:
         """Every symbol of a function; in Mach-O, every defined symbol."""
 
+    def place_of(self, function: FunctionSymbol) -> int:
+        """Where debug information has *function*: its address, in an ELF object as a variable's ``place``."""
+        in_section = self.format == "elf" and self.file_type is FileType.OBJECT
+        return function.address + (function.section << PLACE_SHIFT if in_section else 0)
+
     @abstractmethod
     def names_at(self, addresses: Collection[int]) -> dict[int, set[bytes]]:
         """The names of the functions of a linked image that begin at each of *addresses*."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from stubgen.common.strings import string_at
 from stubgen.common.view import sleb128, uleb128
@@ -116,7 +116,8 @@ class DebugInfo:
         self._functions: dict[int, frozenset[int]] = {}
         self._subprograms: dict[int, dict[int, Subprogram]] = {}
 
-    def _section(self, name: str) -> bytes:
+    def section(self, name: str) -> bytes:
+        """The bytes of the section that DWARF calls *name*."""
         if name not in self._sections:
             self._sections[name] = self._read_section(name)
         return self._sections[name]
@@ -151,7 +152,7 @@ class DebugInfo:
         if known is None:
             known = self._variables[unit.start] = {}
             try:
-                known.update(_Entries(self._section, unit).variables())
+                known.update(Entries(self.section, unit).variables())
             except FAULTS:
                 known.clear()
         return known
@@ -161,7 +162,7 @@ class DebugInfo:
         known = self._functions.get(unit.start)
         if known is None:
             try:
-                known = frozenset(_Entries(self._section, unit).functions())
+                known = frozenset(Entries(self.section, unit).functions())
             except FAULTS:
                 known = frozenset()
             self._functions[unit.start] = known
@@ -169,7 +170,7 @@ class DebugInfo:
 
     def subprogram(self, address: int) -> Subprogram | None:
         """What is said of the function that begins at virtual *address* of a linked image; None for nothing."""
-        found = (self._subprograms_of(unit).get(address) for unit in self._units_with(address))
+        found = (self._subprograms_of(unit).get(address) for unit in self.units_with(address))
         return next((said for said in found if said is not None), None)
 
     @property
@@ -184,28 +185,28 @@ class DebugInfo:
         if known is None:
             known = self._subprograms[unit.start] = {}
             try:
-                known.update(_Entries(self._section, unit).subprograms())
+                known.update(Entries(self.section, unit).subprograms())
             except FAULTS:
                 known.clear()
         return known
 
-    def _units_with(self, address: int) -> Iterator[Unit]:
+    def units_with(self, address: int) -> Iterator[Unit]:
         """The units whose entries, or whose addresses apart from them, may hold *address*."""
         sought = address.to_bytes(8, "little")
-        here, apart = (list(occurrences(self._section(name), sought)) for name in ("debug_info", "debug_addr"))
+        here, apart = (list(occurrences(self.section(name), sought)) for name in ("debug_info", "debug_addr"))
         bases = sorted({unit.addresses for unit in self.units})
         for unit in self.units:
-            after = next((base for base in bases if base > unit.addresses), len(self._section("debug_addr")))
+            after = next((base for base in bases if base > unit.addresses), len(self.section("debug_addr")))
             if any(unit.start <= at < unit.end for at in here) or any(unit.addresses <= at < after for at in apart):
                 yield unit
 
     def _read_units(self) -> Iterator[Unit]:
-        info, start = self._section("debug_info"), 0
+        info, start = self.section("debug_info"), 0
         while start < len(info):
             length, version = int.from_bytes(info[start : start + 4], "little"), info[start + 4] | info[start + 5] << 8
             end = start + 4 + length
             if end > len(info) or not 2 <= version <= 5:  # cut off, 64-bit DWARF, or not known
-                raise _Unknown
+                raise Unknown
             kind = info[start + 6] if version == 5 else _COMPILE
             at = start + (8 if version == 5 else 6)
             entries = start + (_UNIT_HEADERS.get(kind, 12) if version == 5 else 11)
@@ -214,27 +215,27 @@ class DebugInfo:
             start = end
 
     def _unit(self, start: int, entries: int, end: int, abbreviations: int) -> Unit:
-        info = self._section("debug_info")
+        info = self.section("debug_info")
         code, position = uleb128(info, entries, "debug_info")
         values: dict[int, tuple[int, bytes]] = {}
-        for attribute, form, implicit in abbreviation_of(self._section("debug_abbrev"), abbreviations, code):
+        for attribute, form, implicit in abbreviation_of(self.section("debug_abbrev"), abbreviations, code):
             raw, position = read_value(info, position, form, implicit)
             values[attribute] = form, raw
         strings = int.from_bytes(values.get(_OFFSETS, (0, b"\x08"))[1], "little")
         addresses = int.from_bytes(values.get(_ADDRESSES, (0, b"\x08"))[1], "little")
         name, folder = (
-            read_text(self._section, *values.get(attribute, (_STRING, b"")), strings) for attribute in (_NAME, _FOLDER)
+            read_text(self.section, *values.get(attribute, (_STRING, b"")), strings) for attribute in (_NAME, _FOLDER)
         )
         path = full_path(folder, name) if name else b""
-        producer = read_text(self._section, *values.get(_PRODUCER, (_STRING, b"")), strings)
+        producer = read_text(self.section, *values.get(_PRODUCER, (_STRING, b"")), strings)
         return Unit(path, start, entries, end, abbreviations, strings, addresses, producer)
 
 
-class _Unknown(Exception):
+class Unknown(Exception):
     """Something that this reader does not know; what it is about stays unknown."""
 
 
-FAULTS = (MalformedInput, IndexError, ValueError, _Unknown)
+FAULTS = (MalformedInput, IndexError, ValueError, Unknown)
 
 
 def source_file(sections: Sections) -> bytes:
@@ -247,7 +248,7 @@ def full_path(folder: bytes, name: bytes) -> bytes:
     return posixpath.normpath(posixpath.join(folder, name))
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
     """What is of interest of one entry: attribute -> (form, value)."""
 
     tag: int
@@ -266,16 +267,19 @@ _WANTED = frozenset(
 _Abbreviation = tuple[int, bool, list[tuple[int, int, int]]]
 
 
-class _Entries:
+class Entries:
     """All entries of one unit."""
 
     def __init__(self, section: Sections, unit: Unit) -> None:
         self.section = section
         self.unit = unit
-        self.entries: dict[int, _Entry] = {}  # byte offset from the unit's start -> entry
-        self.ranges: dict[int, list[_Entry]] = {}  # of an array type -> its dimensions
-        self.parameters: dict[int, list[_Entry]] = {}  # of a function -> its parameters
+        self.entries: dict[int, Entry] = {}  # byte offset from the unit's start -> entry
+        self.ranges: dict[int, list[Entry]] = {}  # of an array type -> its dimensions
+        self.parameters: dict[int, list[Entry]] = {}  # of a function -> its parameters
         self._read(dict(abbreviations_at(section("debug_abbrev"), unit.abbreviations)))
+
+    wanted: ClassVar[frozenset[int]] = _WANTED
+    """The attributes that are read of each entry."""
 
     def _read(self, abbreviations: dict[int, _Abbreviation]) -> None:
         info, position, end = self.section("debug_info"), self.unit.entries, self.unit.end
@@ -288,20 +292,24 @@ class _Entries:
                     parents.pop()
                 continue
             if code not in abbreviations:
-                raise _Unknown
+                raise Unknown
             tag, has_children, attributes = abbreviations[code]
             values: dict[int, tuple[int, bytes]] = {}
             for attribute, form, implicit in attributes:
                 raw, position = read_value(info, position, form, implicit)
-                if attribute in _WANTED:
+                if attribute in self.wanted:
                     values[attribute] = form, raw
-            self.entries[offset] = _Entry(tag, values)
+            self.entries[offset] = Entry(tag, values)
+            self._note(offset, tag, parents)
             if tag == _SUBRANGE and parents:
                 self.ranges.setdefault(parents[-1], []).append(self.entries[offset])
             elif tag == _PARAMETER and parents:
                 self.parameters.setdefault(parents[-1], []).append(self.entries[offset])
             if has_children:
                 parents.append(offset)
+
+    def _note(self, offset: int, tag: int, parents: list[int]) -> None:
+        """For who needs to know where in the tree an entry is: its offset, and those of the entries around it."""
 
     def variables(self) -> Iterator[tuple[int, Stored]]:
         """Address, and how the variable there is stored."""
@@ -337,7 +345,7 @@ class _Entries:
                 described = bool(self.parameters) and (bool(places) or not self.parameters.get(origin))
                 yield start, Subprogram(no_call, stored and described, self.unit.producer)
 
-    def _start(self, entry: _Entry) -> int:
+    def _start(self, entry: Entry) -> int:
         """Where a function begins; -1 where that is not said."""
         form, raw = entry.values.get(_LOW_PC, (0, b""))
         value = int.from_bytes(raw, "little")
@@ -366,7 +374,7 @@ class _Entries:
             address += distance
         return address, location[position:]
 
-    def _size(self, entry: _Entry) -> tuple[int | None, _Entry]:
+    def _size(self, entry: Entry) -> tuple[int | None, Entry]:
         """Bytes that the type of a variable has, and the entry of that type or of an array's elements."""
         times, is_array = 1, False
         for _ in range(_LONGEST_CHAIN):
@@ -386,7 +394,7 @@ class _Entries:
                 break
         return None, entry
 
-    def _type(self, entry: _Entry) -> int:
+    def _type(self, entry: Entry) -> int:
         """Where the type of *entry* is, which a definition may leave to its declaration; -1 where nothing says."""
         for _ in range(_LONGEST_CHAIN):
             if _TYPE in entry.values:
@@ -398,7 +406,7 @@ class _Entries:
         return -1
 
     @staticmethod
-    def _target(entry: _Entry, attribute: int) -> int:
+    def _target(entry: Entry, attribute: int) -> int:
         """Which entry of this unit *attribute* names; -1 for none."""
         form, raw = entry.values.get(attribute, (0, b""))
         return int.from_bytes(raw, "little") if form in _IN_UNIT else -1
@@ -412,13 +420,13 @@ def occurrences(raw: bytes, sought: bytes) -> Iterator[int]:
         at = raw.find(sought, at + 1)
 
 
-def _extent(dimension: _Entry) -> int:
+def _extent(dimension: Entry) -> int:
     """How many elements an array has in one dimension."""
     for attribute, more in ((_COUNT, 0), (_UPPER_BOUND, 1)):
         if attribute in dimension.values:
             form, raw = dimension.values[attribute]
             if form in (_BLOCK, _EXPRESSION, *_BLOCKS, *_IN_UNIT):
-                raise _Unknown
+                raise Unknown
             return int.from_bytes(raw, "little") + more
     return 0
 
@@ -451,9 +459,9 @@ def abbreviation_of(raw: bytes, position: int, wanted: int) -> list[tuple[int, i
     for code, (tag, _, values) in abbreviations_at(raw, position):
         if code == wanted:
             if tag != _UNIT:
-                raise _Unknown
+                raise Unknown
             return values
-    raise _Unknown
+    raise Unknown
 
 
 def read_value(raw: bytes, position: int, form: int, implicit: int = 0) -> tuple[bytes, int]:
@@ -479,9 +487,9 @@ def read_value(raw: bytes, position: int, form: int, implicit: int = 0) -> tuple
     elif form in _FIXED:
         size = _FIXED[form]
     else:
-        raise _Unknown
+        raise Unknown
     if position + size > len(raw):
-        raise _Unknown
+        raise Unknown
     return raw[position : position + size], position + size
 
 
@@ -496,5 +504,5 @@ def read_text(sections: Sections, form: int, raw: bytes, base: int) -> bytes:
         at = base + 4 * number
         number = int.from_bytes(sections("debug_str_offs")[at : at + 4], "little")
     elif form != _STRP:
-        raise _Unknown
+        raise Unknown
     return string_at(sections("debug_str"), number)

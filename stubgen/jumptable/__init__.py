@@ -71,6 +71,7 @@ def make_jump_table(
     objects: Sequence[tuple[str, Image]],
     anchor: str,
     wanted: TableOptions,
+    kept: Collection[bytes] = (),
 ) -> JumpTable:
     """The jump table of a linked patch.
 
@@ -81,6 +82,7 @@ def make_jump_table(
         objects: name and image of each of its objects, as the compiler wrote them.
         anchor: the anchor's name as the symbol tables spell it.
         wanted: what shall be in it.
+        kept: the names of the objects' variables that the patch uses in the host.
 
     Raises:
         PatchRefusal: host or patch does not export the anchor, or a strict table would not be complete.
@@ -89,9 +91,11 @@ def make_jump_table(
     host_anchor, patch_anchor = _host_anchor(host, anchor), _anchor_address(patch, anchor)
     if patch_anchor is None:
         raise PatchRefusal(f"{patch.name}: does not export {anchor}, by which a runtime sees where it was loaded")
-    changes = find_changes(objects, host.image, _known(replaced))
+    changes = find_changes(objects, host.image, _known(replaced), kept)
     dropped = set() if wanted.everything else _dropped(changes) - _led(replaced, wanted.led)
-    undecided = tuple(item for item in replaced.undecided if (item.object, item.name) not in dropped)
+    otherwise = _called_otherwise(replaced, changes, dict(objects), host)
+    dropped |= {(item.object, item.name) for item in otherwise}
+    undecided = (*(item for item in replaced.undecided if (item.object, item.name) not in dropped), *otherwise)
     if wanted.strict and undecided:
         lines = [f"  {item.name} ({item.object}): {item.reason}" for item in undecided]
         raise PatchRefusal("\n".join([f"{counted(len(lines), 'function')} would be left out of the table:", *lines]))
@@ -119,6 +123,33 @@ def _known(replaced: Replaced) -> Callable[[str, bytes], Known]:
 def _dropped(changes: Sequence[FunctionChange]) -> set[tuple[str, str]]:
     """Object and name of each function that running code need not be sent to."""
     return {(row.object, name) for row in changes if not row.is_needed for name in row.names}
+
+
+def _called_otherwise(
+    replaced: Replaced, changes: Sequence[FunctionChange], objects: Mapping[str, Image], host: Host
+) -> list[Replacement]:
+    """The functions that the host's callers cannot call, by debug information: they pass what the old one takes.
+
+    New code calls the new one by its name all the same.
+    """
+    changed = {(row.object, name) for row in changes if row.change is Change.CHANGED for name in row.names}
+    found = []
+    for item in replaced.functions:
+        reason = _other_signature(item, objects[item.object], host) if (item.object, item.name) in changed else ""
+        if reason:
+            found.append(item._replace(reason=f"the host's callers go on calling the old one: {reason}"))
+    return found
+
+
+def _other_signature(item: Replacement, image: Image, host: Host) -> str:
+    from stubgen.image.dwarf_types import signature_difference, signature_of
+
+    name = as_bytes(item.name)
+    places = [image.place_of(function) for function in image.functions() if function.name == name]
+    own = next(filter(None, (signature_of(image.debug_info, place) for place in places)), None)
+    debug = host.image.debug_info
+    told = (signature_of(debug, copy.static_address) for copy in item.copies) if own else ()
+    return next(filter(None, (signature_difference(own, each) for each in told if own and each)), "")
 
 
 def _led(replaced: Replaced, addresses: Collection[int]) -> set[tuple[str, str]]:

@@ -94,6 +94,15 @@ class Pair:
         return "" if self.named_by_rustc else self.files.storage.why_otherwise(self.variable, self.candidate)
 
     @cached_property
+    def why_laid_out_otherwise(self) -> str:
+        """How debug information says that the patch reads something else where the host wrote; empty for not at all."""
+        from stubgen.image.dwarf_types import difference, type_of_variable
+
+        own = type_of_variable(self.variable.defined_in.image.debug_info, self.variable.place)
+        theirs = None if own is None else type_of_variable(self.host.debug_info, self.candidate.address)
+        return "" if own is None or theirs is None else difference(own, theirs)
+
+    @cached_property
     def minimum_size(self) -> int:
         """Bytes that the patch's surely has, where the format does not say how many."""
         return max(variable.minimum_size for variable in self.variables)
@@ -322,5 +331,10 @@ HOST_RULES = (
         ),
     ),
     Rule(_has_sibling_in_host, _says(f"the host {SEVERAL}")),  # any of them may be the patch's one
+    Rule(
+        lambda pair: bool(pair.why_laid_out_otherwise),
+        lambda pair: f"its type is another one: {pair.why_laid_out_otherwise}",
+        constants=False,
+    ),
 )
 """What else of the host's says so, which takes a look at what is around the variable, or a search."""

@@ -61,6 +61,20 @@ class Text:
                 yield coloured(part, self.colour, screen)
 
 
+class Retold:
+    """Another block, with *told* said in the place of its texts: one that is shorter, as a rule."""
+
+    def __init__(self, block: Block, told: Callable[[str], str]) -> None:
+        self._block = block
+        self._told = told
+
+    def raw(self, screen: Screen) -> Iterable[str]:
+        return [self._told(text) for text in self._block.raw(screen)]
+
+    def lines(self, screen: Screen, names: Names) -> Iterator[str]:
+        return map(self._told, self._block.lines(screen, names))
+
+
 class Table:
     """Rows with aligned columns; what is too long for the terminal is wrapped in the last one.
 

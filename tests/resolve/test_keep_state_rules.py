@@ -120,6 +120,13 @@ def guarded_there(patch: Variable, **guards: Sequence[Candidate]) -> Pair:
     return two
 
 
+def typed_otherwise() -> Pair:
+    """The two, of which debug information says that they lie otherwise."""
+    two = pair([variable()], [candidate()])
+    two.__dict__["why_laid_out_otherwise"] = "int where the host has float"
+    return two
+
+
 LOCAL = {"local": True}
 RULES: dict[str, Pair] = {
     "the host has 2 variables of that name": pair([variable()], [candidate(), candidate(address=AT + 4)]),
@@ -175,6 +182,7 @@ RULES: dict[str, Pair] = {
     "the host has several of that name, which compilers number anew in each build": pair(
         [variable(name=b"f.n")], [candidate()], "f.n.1"
     ),
+    "its type is another one: int where the host has float": typed_otherwise(),
 }
 """Reason -> a pair about which it is the first, in the order in which they are given."""
 

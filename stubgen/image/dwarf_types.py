@@ -1,0 +1,341 @@
+"""Whether two DWARF types lie alike in memory: what one build wrote there is what another one reads.
+
+Types are compared by what they are made of, not by their names: a field that only one side has under its name counts by
+its place. Where one side does not say what something is, nothing speaks against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
+from stubgen.common.text import as_text
+from stubgen.image.dwarf import (
+    _ARRAY,
+    _BASE,
+    _BLOCK,
+    _BLOCKS,
+    _BYTE_SIZE,
+    _ENUMERATION,
+    _EXPRESSION,
+    _IN_UNIT,
+    _LOCATION,
+    _NAME,
+    _ORIGIN,
+    _PARAMETER,
+    _REFERENCES,
+    _SUBPROGRAM,
+    _SUBRANGE,
+    _TRANSPARENT,
+    _VARIABLE,
+    _WANTED,
+    FAULTS,
+    DebugInfo,
+    Entries,
+    Entry,
+    Sections,
+    Unit,
+    Unknown,
+    _extent,
+    read_text,
+)
+
+_CLASS, _MEMBER, _STRUCTURE, _SUBROUTINE, _UNION, _INHERITANCE, _ENUMERATOR = (
+    0x02,
+    0x0D,
+    0x13,
+    0x15,
+    0x17,
+    0x1C,
+    0x28,
+)  # DWARF 5, 7.5.3, DW_TAG_*
+_RECORDS = {_CLASS: "structure", _STRUCTURE: "structure", _UNION: "union"}
+_MEMBER_PLACE, _BIT_SIZE, _BIT_OFFSET, _OLD_BIT_OFFSET, _DECLARATION, _VALUE, _EXTERNAL, _LINKAGE, _VIRTUAL_PLACE = (
+    0x38,
+    0x0D,
+    0x6B,
+    0x0C,
+    0x3C,
+    0x1C,
+    0x3F,
+    0x6E,
+    0x4D,
+)  # 7.5.4, DW_AT_*
+_DEEPEST = 64  # types in types that are followed
+
+
+class TypeEntries(Entries):
+    """All entries of one unit, with what types are made of."""
+
+    wanted: ClassVar[frozenset[int]] = _WANTED | {
+        _NAME,
+        _MEMBER_PLACE,
+        _BIT_SIZE,
+        _BIT_OFFSET,
+        _OLD_BIT_OFFSET,
+        _DECLARATION,
+        _VALUE,
+        _EXTERNAL,
+        _LINKAGE,
+        _VIRTUAL_PLACE,
+    }
+    _PARTS: ClassVar[frozenset[int]] = frozenset(
+        {_MEMBER, _INHERITANCE, _ENUMERATOR, _SUBRANGE, _PARAMETER, _SUBPROGRAM}
+    )
+
+    def __init__(self, section: Sections, unit: Unit) -> None:
+        self.children: dict[int, list[int]] = {}
+        """Offset of a type -> those of its parts."""
+        super().__init__(section, unit)
+
+    def _note(self, offset: int, tag: int, parents: list[int]) -> None:
+        if tag in self._PARTS and parents:
+            self.children.setdefault(parents[-1], []).append(offset)
+
+    @cached_property
+    def variable_types(self) -> dict[int, int]:
+        """Address of a variable -> offset of its type."""
+        return dict(self._variable_types())
+
+    @cached_property
+    def functions_at(self) -> dict[int, int]:
+        """Address at which a function begins -> offset of what has its parameters."""
+        found = {}
+        for offset, entry in self.entries.items():
+            start = self._start(entry) if entry.tag == _SUBPROGRAM else -1
+            if start >= 0:
+                origin = self._target(entry, _ORIGIN)
+                found[start] = origin if origin in self.entries else offset
+        return found
+
+    def _variable_types(self) -> Iterator[tuple[int, int]]:
+        for entry in self.entries.values():
+            form, location = entry.values.get(_LOCATION, (0, b""))
+            if entry.tag == _VARIABLE and form in (_EXPRESSION, _BLOCK, *_BLOCKS):
+                place = self._place(location)
+                if place is not None:
+                    yield place[0], self._type(entry)
+
+    def parts(self, offset: int, tags: Sequence[int]) -> list[Entry]:
+        """What the type at *offset* is made of."""
+        return [self.entries[part] for part in self.children.get(offset, ()) if self.entries[part].tag in tags]
+
+    def text(self, entry: Entry, attribute: int = _NAME) -> str:
+        """The name of *entry*."""
+        if attribute not in entry.values:
+            return ""
+        form, raw = entry.values[attribute]
+        return as_text(read_text(self.section, form, raw, self.unit.strings))
+
+    def stripped(self, offset: int) -> int:
+        """The type at *offset* without typedefs and qualifiers; -1 for ``void`` and what is not known."""
+        for _ in range(_DEEPEST):
+            entry = self.entries.get(offset)
+            if entry is None:
+                return -1
+            if entry.tag not in _TRANSPARENT:
+                return offset
+            offset = self.target(entry)
+        return -1
+
+    def target(self, entry: Entry) -> int:
+        """Offset of the type that *entry* is made with, or its declaration; -1 for none."""
+        return self._type(entry)
+
+
+VariableType = tuple[TypeEntries, int]
+"""The entries of a unit, and where in it a type is."""
+
+
+def type_of_variable(debug: DebugInfo, address: int) -> VariableType | None:
+    """The type of the variable at *address*; None where nothing says."""
+    return _found_at(debug, address, lambda entries: entries.variable_types)
+
+
+def signature_of(debug: DebugInfo, address: int) -> VariableType | None:
+    """What has the parameters of the function that begins at *address*; None where nothing says."""
+    return _found_at(debug, address, lambda entries: entries.functions_at)
+
+
+_READ: WeakKeyDictionary[DebugInfo, dict[int, TypeEntries | None]] = WeakKeyDictionary()
+"""Debug information -> where a unit begins, and its entries; None where those cannot be read."""
+
+
+def _found_at(debug: DebugInfo, address: int, places: Callable[[TypeEntries], dict[int, int]]) -> VariableType | None:
+    read = _READ.setdefault(debug, {})
+    for unit in debug.units_with(address) if address >= 0 else ():  # a common of Mach-O has no place yet
+        if unit.start not in read:
+            try:
+                read[unit.start] = TypeEntries(debug.section, unit)
+            except FAULTS:
+                read[unit.start] = None
+        entries = read[unit.start]
+        if entries is not None and places(entries).get(address, -1) >= 0:
+            return entries, places(entries)[address]
+    return None
+
+
+def signature_difference(mine: VariableType, theirs: VariableType) -> str:
+    """How a function of the patch's takes or returns something else than the host's, in words; likewise."""
+    try:
+        return _Comparison(mine[0], theirs[0]).signatures(mine[1], theirs[1], 0)
+    except (Unknown, IndexError, RecursionError, ValueError):
+        return ""
+
+
+def difference(mine: VariableType, theirs: VariableType) -> str:
+    """How a type of the patch's lies otherwise in memory than the host's, in words; empty where nothing says so."""
+    try:
+        return _Comparison(mine[0], theirs[0]).types(mine[1], theirs[1], 0)
+    except (Unknown, IndexError, RecursionError, ValueError):
+        return ""
+
+
+class _Comparison:
+    def __init__(self, mine: TypeEntries, theirs: TypeEntries) -> None:
+        self.mine = mine
+        self.theirs = theirs
+        self._met: set[tuple[int, int]] = set()
+
+    def types(self, first: int, second: int, depth: int) -> str:
+        """How the type at *first* differs from the host's at *second*."""
+        first, second = self.mine.stripped(first), self.theirs.stripped(second)
+        if first < 0 or second < 0 or depth > _DEEPEST or (first, second) in self._met:
+            return ""
+        self._met.add((first, second))
+        own, other = self.mine.entries[first], self.theirs.entries[second]
+        if _DECLARATION in own.values or _DECLARATION in other.values:
+            return ""
+        kinds = [_RECORDS.get(entry.tag) for entry in (own, other)]
+        if any(kinds):
+            return self._records(first, second, depth) if kinds[0] == kinds[1] else self._otherwise(own, other)
+        if own.tag in _REFERENCES and other.tag in _REFERENCES:
+            return self.types(self.mine.target(own), self.theirs.target(other), depth + 1)
+        if own.tag != other.tag:
+            numbers = {_BASE, _ENUMERATION}
+            return self._numbers(own, other) if {own.tag, other.tag} == numbers else self._otherwise(own, other)
+        rules = {
+            _BASE: lambda: self._numbers(own, other),
+            _ENUMERATION: lambda: self._numbers(own, other) or self._enumerators(first, second),
+            _ARRAY: lambda: self._arrays(first, second, depth),
+            _SUBROUTINE: lambda: self.signatures(first, second, depth),
+        }
+        return rules[own.tag]() if own.tag in rules else ""
+
+    def _otherwise(self, own: Entry, other: Entry) -> str:
+        if not self._is_known(own) or not self._is_known(other):
+            return ""
+        return f"{self._title(self.mine, own)} where the host has {self._title(self.theirs, other)}"
+
+    @staticmethod
+    def _is_known(entry: Entry) -> bool:
+        return entry.tag in (*_RECORDS, *_REFERENCES, _BASE, _ENUMERATION, _ARRAY)
+
+    @staticmethod
+    def _title(entries: TypeEntries, entry: Entry) -> str:
+        name = entries.text(entry)
+        kinds = {**_RECORDS, _ARRAY: "array", _ENUMERATION: "enumeration", _BASE: "number"}
+        kind = "pointer" if entry.tag in _REFERENCES else kinds[entry.tag]
+        return name or f"a {kind}"
+
+    def _numbers(self, own: Entry, other: Entry) -> str:
+        sizes = [_number(entry, _BYTE_SIZE) for entry in (own, other)]
+        titles = [self._title(self.mine, own), self._title(self.theirs, other)]
+        if None not in sizes and sizes[0] != sizes[1]:
+            named = titles[0] != titles[1]
+            return (
+                f"{titles[0]} {f'where the host has {titles[1]}' if named else f'of {sizes[0]} bytes, not {sizes[1]}'}"
+            )
+        if own.tag == other.tag == _BASE and own.is_float != other.is_float:
+            return f"{titles[0]} where the host has {titles[1]}"
+        return ""
+
+    def _enumerators(self, first: int, second: int) -> str:
+        own, other = (
+            {entries.text(part): _number(part, _VALUE) for part in entries.parts(offset, [_ENUMERATOR])}
+            for entries, offset in ((self.mine, first), (self.theirs, second))
+        )
+        moved = next((name for name in own if name in other and own[name] != other[name]), None)
+        return "" if moved is None else f"{moved} is {own[moved]}, and in the host {other[moved]}"
+
+    def _arrays(self, first: int, second: int, depth: int) -> str:
+        lengths = [
+            [_extent(part) for part in entries.parts(offset, [_SUBRANGE])]
+            for entries, offset in ((self.mine, first), (self.theirs, second))
+        ]
+        if lengths[0] != lengths[1] and 0 not in (*lengths[0], *lengths[1]):
+            shown = [" by ".join(map(str, each)) for each in lengths]
+            return f"an array of {shown[0]} elements, in the host of {shown[1]}"
+        own, other = self.mine.entries[first], self.theirs.entries[second]
+        return self.types(self.mine.target(own), self.theirs.target(other), depth + 1)
+
+    def signatures(self, first: int, second: int, depth: int) -> str:
+        """How the function at *first* differs from the host's at *second*."""
+        own, other = self.mine.parts(first, [_PARAMETER]), self.theirs.parts(second, [_PARAMETER])
+        if len(own) != len(other):
+            return f"a function of {len(own)} arguments, in the host of {len(other)}"
+        pairs = [(self.mine.entries[first], self.theirs.entries[second]), *zip(own, other, strict=True)]
+        told = (self.types(self.mine.target(a), self.theirs.target(b), depth + 1) for a, b in pairs)
+        return next((text for text in told if text), "")
+
+    def _records(self, first: int, second: int, depth: int) -> str:
+        own, other = self.mine.entries[first], self.theirs.entries[second]
+        title = self.mine.text(own) or self.theirs.text(other) or f"a {_RECORDS[own.tag]}"
+        sizes = [_number(entry, _BYTE_SIZE) for entry in (own, other)]
+        if None not in sizes and sizes[0] != sizes[1]:
+            return f"{title} has {sizes[0]} bytes, and in the host {sizes[1]}"
+        own_table, other_table = _virtual_functions(self.mine, first), _virtual_functions(self.theirs, second)
+        if own_table != other_table:
+            return f"{title} has other virtual functions than in the host"
+        mine, theirs = _members(self.mine, first), _members(self.theirs, second)
+        named = {name: (place, part) for name, place, part in theirs if name}
+        placed = {place: part for _, place, part in theirs}
+        for name, place, part in mine:
+            if name and name in named and named[name][0] != place:
+                return f"{title}.{name} is {_at(place)}, and in the host {_at(named[name][0])}"
+            counterpart = named[name][1] if name and name in named else placed.get(place)
+            if counterpart is not None:
+                told = self.types(self.mine.target(part), self.theirs.target(counterpart), depth + 1)
+                if told:
+                    return f"{title}.{name}: {told}" if name else told
+        return ""
+
+
+def _members(entries: TypeEntries, offset: int) -> list[tuple[str, tuple[int, int, int], Entry]]:
+    """Name, place (byte, bits from there, bits) and entry of each member that lies in a record."""
+    found = []
+    for part in entries.parts(offset, [_MEMBER, _INHERITANCE]):
+        if _EXTERNAL in part.values or (_DECLARATION in part.values):
+            continue  # a static one
+        place = _number(part, _MEMBER_PLACE)
+        bits = _number(part, _BIT_OFFSET)
+        if bits is None:
+            bits = _number(part, _OLD_BIT_OFFSET) or 0
+        if place is None:  # of a union, or of a bit field
+            place = 0
+        found.append((entries.text(part), (place, bits, _number(part, _BIT_SIZE) or 0), part))
+    return found
+
+
+def _virtual_functions(entries: TypeEntries, offset: int) -> list[tuple[str, bytes]]:
+    """Name and place in the table of each virtual function that a class declares."""
+    return [
+        (entries.text(part, _LINKAGE) or entries.text(part), part.values[_VIRTUAL_PLACE][1])
+        for part in entries.parts(offset, [_SUBPROGRAM])
+        if _VIRTUAL_PLACE in part.values
+    ]
+
+
+def _number(entry: Entry, attribute: int) -> int | None:
+    """A number; None where there is none, or it is computed."""
+    form, raw = entry.values.get(attribute, (0, b""))
+    if not raw or form in (_BLOCK, _EXPRESSION, *_BLOCKS, *_IN_UNIT):
+        return None
+    return int.from_bytes(raw, "little")
+
+
+def _at(place: tuple[int, int, int]) -> str:
+    byte, bits, _ = place
+    return f"at byte {byte}" + (f", bit {bits}" if bits else "")

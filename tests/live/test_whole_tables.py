@@ -1,0 +1,191 @@
+"""Tables that leave nobody with half of an edit: functions that share a variable go together, and callers fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tools import need, run, zig
+
+import stubgen
+from stubgen.capture import record
+from stubgen.cli import main
+
+MAIN = "int main(void) { return 0; }\n"
+
+COMPILERS = {
+    "gcc": lambda: [str(need("aarch64-linux-gnu-gcc")), "-Wl,--export-dynamic-symbol=main"],
+    "zig": lambda: [*zig(), "cc", "-target", "aarch64-macos"],
+}
+
+
+class Project:
+    """A program of main.c and unit.c, and what a patch of an edited unit.c comes to."""
+
+    def __init__(self, folder: Path, compiler: list[str], options: tuple[str, ...] = ("-g", "-O1")) -> None:
+        self.folder = folder
+        self._compile = [*compiler[: -1 if compiler[-1].startswith("-Wl") else None], *options, "-fPIC", "-c"]
+        self._link = [*compiler, "main.o", "unit.o", "-o", "app"]
+        (folder / "main.c").write_text(MAIN)
+        run([*self._compile, "main.c"], cwd=folder)
+
+    def build(self, text: str) -> None:
+        """Compile and link the program with *text* in unit.c."""
+        (self.folder / "unit.c").write_text(text)
+        run([*self._compile, "unit.c"], cwd=self.folder)
+        run(self._link, cwd=self.folder)
+        record(self._link, self.folder / "captured", directory=str(self.folder))
+
+    def patch(self, text: str, capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
+        """The document of a patch with *text* in unit.c."""
+        (self.folder / "unit.c").write_text(text)
+        run([*self._compile, "unit.c", "-o", "new.o"], cwd=self.folder)
+        host = stubgen.open_image(self.folder / "app")
+        name = b"_main" if host.format == "macho" else b"main"
+        anchor = host.find({name})[name][0]
+        words = ["--host", self.folder / "app", "--captured", self.folder / "captured", self.folder / "new.o"]
+        words += ["--aslr-reference", hex(anchor.address + 0x5500000000), "-o", self.folder / "patch.out"]
+        capsys.readouterr()
+        status = main(["link", *map(str, words), "--jump-table", str(self.folder / "table"), "--json", *options])
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        assert status == 0, found
+        return found
+
+
+def names(rows: list[dict[str, Any]]) -> set[str]:
+    """Names of functions or variables, without Mach-O's underscore."""
+    return {row["name"].lstrip("_") for row in rows}
+
+
+@pytest.fixture(params=list(COMPILERS))
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
+    """In either format."""
+    return Project(tmp_path, COMPILERS[request.param]())
+
+
+STATE = """
+static char last[SIZE];
+static int calls = 1;
+__attribute__((noinline)) void put(int at, char value) { last[at % SIZE] = value; calls++; }
+__attribute__((noinline)) char get(int at) { return last[at & 7]; }
+__attribute__((noinline)) int count(void) { return calls; }
+__attribute__((noinline)) int twice(int x) { return 2 * x; }
+__attribute__((noinline)) int asked(int at) { return get(at) + twice(at); }
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--keep-state",)], ids=["afresh", "kept"])
+def test_functions_that_share_a_variable_go_together(
+    project: Project, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    """get() would go on reading the host's buffer, which nobody fills any more: unchanged, and silently wrong."""
+    project.build(STATE.replace("SIZE", "8"))
+    document = project.patch(STATE.replace("SIZE", "32"), capsys, *options)
+    kept = names([variable for variable in document["duplicates"] if variable["forwarded"]])
+    assert kept == ({"calls"} if options else set())
+    expected = {"put", "get", "asked"} | ({"count"} if not options else set())
+    assert names(document["jump_table"]) == expected
+    row = next(row for row in document["changes"] if "get" in names([{"name": name} for name in row["names"]]))
+    assert (row["change"], row["leads_to_change"]) == ("unchanged", True)
+
+
+KEPT = {
+    "fields that changed places": ("struct s { int a; int b; }", "struct s { int b; int a; }", False),
+    "a number of another kind": ("struct s { int a; float b; }", "struct s { int a; int b; }", False),
+    "behind a pointer": (
+        "struct t { int a, b; }; struct s { struct t *t; }",
+        "struct t { int b, a; }; struct s { struct t *t; }",
+        False,
+    ),
+    "a function of other arguments": ("struct s { int (*f)(int); }", "struct s { int (*f)(int, int); }", False),
+    "an enumeration in another order": (
+        "enum e { A, B }; struct s { enum e e; int i; }",
+        "enum e { B, A }; struct s { enum e e; int i; }",
+        False,
+    ),
+    "an array of another shape": ("struct s { char c[2][4]; }", "struct s { char c[4][2]; }", False),
+    "a bit field elsewhere": ("struct s { unsigned a : 3, b : 5; }", "struct s { unsigned b : 5, a : 3; }", False),
+    "a field with another name": ("struct s { int a; int b; }", "struct s { int a; int c; }", True),
+    "another name of the type": (
+        "struct s { int a; int b; }",
+        "typedef int number; struct s { number a; const int b; }",
+        True,
+    ),
+    "a list of itself": ("struct s { struct s *next; int a; }", "struct s { struct s *next; int a; }", True),
+    "a type that is not told": ("struct s { struct u *u; }", "struct u { int i; }; struct s { struct u *u; }", True),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "is_kept"), KEPT.values(), ids=list(KEPT))
+def test_a_kept_variable_has_the_type_that_the_host_wrote(
+    before: str, after: str, is_kept: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the same name and size, and with its fields in other places: the patch reads garbage, and nobody is told."""
+    project = Project(tmp_path, COMPILERS["gcc"](), ("-g", "-O1", "-fdata-sections"))
+    text = "{}; struct s value = {{ 0 }}; struct s *look(void) {{ return &value; }}\n"
+    project.build(text.format(before))
+    document = project.patch(text.format(after), capsys, "--keep-state")
+    (variable,) = document["duplicates"]
+    assert (variable["forwarded"], "its type is another one" in variable["obstacle"]) == (is_kept, not is_kept)
+
+
+CXX = """
+struct Shape {{ virtual ~Shape() {{}} {} virtual int sides() {{ return 3; }} int size; }};
+Shape *current; int ask(Shape *shape) {{ return shape->sides() + {}; }}
+"""
+
+
+def test_a_class_with_another_table_of_functions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The objects that are there have the old table: the call lands in the function beside the one that is meant."""
+    compiler = str(need("aarch64-linux-gnu-g++"))
+    project = Project(
+        tmp_path, [compiler, "-Wl,--export-dynamic-symbol=main"], ("-x", "c++", "-g", "-O1", "-fdata-sections")
+    )
+    project.build(CXX.format("", 1))
+    document = project.patch(CXX.format("virtual int corners() { return 3; }", 2), capsys, "--keep-state")
+    obstacles = {variable["name"]: variable["obstacle"] for variable in document["duplicates"]}
+    assert "Shape has other virtual functions than in the host" in obstacles["current"]
+    assert not [row for row in document["jump_table"] if "ask" in row["name"]]
+    assert "other virtual functions" in next(row["reason"] for row in document["left_out"] if "ask" in row["name"])
+
+
+CALLED = {
+    "one more": (
+        "int f(int a) { return a; }",
+        "int f(int a, int b) { return a + b; }",
+        "of 2 arguments, in the host of 1",
+    ),
+    "in another order": (
+        "int f(int a, double b) { return a + b; }",
+        "int f(double b, int a) { return a - b; }",
+        "double where the host has int",
+    ),
+    "of another size": (
+        "int f(char *p, int n) { return p[n]; }",
+        "int f(char *p, long n) { return p[n + 1]; }",
+        "long int where the host has int",
+    ),
+    "what is returned": (
+        "int f(int a) { return a; }",
+        "double f(int a) { return a + 1; }",
+        "double where the host has int",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "reason"), CALLED.values(), ids=list(CALLED))
+def test_callers_of_the_host_pass_what_the_old_one_takes(
+    before: str, after: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Code that is not in the patch calls by the old signature: led to the new one, it ends in a crash."""
+    project = Project(tmp_path, COMPILERS["gcc"]())
+    same = "\nint g(int a) { return a + %d; }\n"
+    project.build(before + same % 1)
+    document = project.patch(after + same % 2, capsys)
+    assert names(document["jump_table"]) == {"g"}
+    (row,) = document["left_out"]
+    assert row["name"] == "f"
+    assert row["reason"].startswith("the host's callers go on calling the old one: ")
+    assert reason in row["reason"]
