@@ -28,6 +28,8 @@ class HostLink(Row):
     """(folder, name) of the same, for files that are gone."""
     archived: Mapping[str, frozenset[bytes]]
     """Name of a member of its archives -> digests of those of that name."""
+    time: float
+    """When it began, in seconds since 1970: what was compiled later is not in the host."""
 
     def has(self, unit: Unit) -> bool:
         """Whether the link names what *unit* makes."""
@@ -68,7 +70,11 @@ def host_link(captured: Capture) -> HostLink:
             archived.setdefault(name, set()).add(digest)
     pairs = frozenset(os.path.split(path) for path in paths)
     return HostLink(
-        captured.output, frozenset(paths), pairs, {name: frozenset(digests) for name, digests in archived.items()}
+        captured.output,
+        frozenset(paths),
+        pairs,
+        {name: frozenset(digests) for name, digests in archived.items()},
+        captured.time,
     )
 
 

@@ -22,6 +22,9 @@ class Selection:
         self._units = units
         self._link = link
         self._host = list(units) if link is None else units_of_host(units, link)
+        if link is not None:
+            for unit in units:  # what a build that failed compiled again, the host does not have
+                unit.built = min(unit.built, link.time)
 
     def changed(self, files: Sequence[str], crates: Sequence[str] = ()) -> list[Unit]:
         """The units that read *files*, those of *crates*, and the crates that use them: dependencies before users.
@@ -45,7 +48,7 @@ class Selection:
         return chosen
 
     def edited(self) -> list[Unit]:
-        """The host's units that read a file which is newer than their compile, dependencies before their users.
+        """The host's units that read a file which is newer than what the host has of them, dependencies before users.
 
         Raises:
             UsageError: there is none, or the host's link is not known.

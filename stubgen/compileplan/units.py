@@ -34,6 +34,8 @@ class Unit:
         """Real path of what the build made; of a crate, without an ending."""
         self.among_compiled_headers = False
         """The build compiled headers by themselves, and any first ``#include`` may mean one."""
+        self.built = compile_.time
+        """Sources that were written later are not in what the host has of it; seconds since 1970."""
 
     @cached_property
     def crate(self) -> rust_command.Crate:
@@ -157,8 +159,8 @@ class Unit:
         return self.sources | real_paths(prerequisites(text), self.directory)
 
     def edited(self, *, ask: bool) -> bool:
-        """Whether a file that it is compiled from is newer than the build's compile; *ask* as for :meth:`reads`."""
-        return any(_modified(path) > self.compile.time for path in self.reads(ask=ask))
+        """Whether a file that it is compiled from is newer than what the host has of it; *ask* as for :meth:`reads`."""
+        return any(_modified(path) > self.built for path in self.reads(ask=ask))
 
     def environment(self) -> dict[str, str]:
         """The variables to compile it with: those of the record over the present ones, and those that ``env!`` read."""

@@ -62,7 +62,10 @@ class Project:
         return [unit["name"] for unit in document["recompiled"]]  # type: ignore[attr-defined]
 
 
-def with_make(folder: Path, flags: str = "-O1 -g -fpie -fdata-sections -MMD") -> Project:
+FLAGS = "-O1 -g -fpie -fdata-sections -MMD"
+
+
+def with_make(folder: Path, flags: str = FLAGS) -> Project:
     """Plain make: the compiler's launcher compiles and links."""
     need("make")
     project = Project(folder, "patched_c")
@@ -131,6 +134,35 @@ def test_what_changed_need_not_be_named(build: Callable[[Path], Project], tmp_pa
         document = project.patch(live.anchor, "one", options=["--objects", tmp_path / "kept"])
         assert sorted(unit["name"] for unit in document["recompiled"]) == ["price.c", "step.c"]  # type: ignore[attr-defined]
     assert sorted(path.name for path in tmp_path.glob("kept/*")) == ["price.o", "step.o"]
+
+
+def rebuild(project: Project, source: str) -> None:
+    """Compile *source* again as the build did, and link nothing."""
+    for database in project.databases:
+        for entry in json.loads(database.read_text()):
+            if entry["file"] == source:
+                project.run(*entry["arguments"])
+    if not project.databases:
+        project.run("make", f"CC={compiling(project.folder)} {need(GCC)}", f"CFLAGS={FLAGS}", f"{Path(source).stem}.o")
+
+
+@pytest.mark.parametrize("build", [with_make, with_compile_commands])
+def test_what_was_compiled_again_and_not_linked_is_no_less_edited(
+    build: Callable[[Path], Project], tmp_path: Path
+) -> None:
+    """A build fails over one of two edited files: the other, newer than nothing any more, was left out in silence."""
+    project = build(tmp_path)
+    with LiveHost(project.host) as live:
+        assert live.tell("call 1") == "1102"
+        project.edit("price.c", "+ 100", "+ 200")
+        rebuild(project, "price.c")
+        project.edit("step.c", "1000 * taken", "1000 * ")
+        with pytest.raises(AssertionError):
+            rebuild(project, "step.c")
+        project.edit("step.c", "1000 * ", "5000 * taken")
+        assert sorted(project.apply(live, "one")) == ["price.c", "step.c"]
+        assert live.tell("call 1") == "10202"
+        live.end()
 
 
 def test_a_file_that_the_build_did_not_know(tmp_path: Path) -> None:

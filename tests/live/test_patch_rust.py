@@ -40,9 +40,9 @@ class Workspace:
             "CARGO_REGISTRY_TOKEN": "a secret",
         }
         self.environment.pop("RUSTUP_TOOLCHAIN", None)
-        command = [str(cargo), "build", "--offline", "--quiet", "--target", RUST_TARGET]
+        self.command = [str(cargo), "build", "--offline", "--quiet", "--target", RUST_TARGET]
         for profile in ([], ["--release"]):
-            run([*command, *profile], cwd=self.folder, env=self.environment)
+            run([*self.command, *profile], cwd=self.folder, env=self.environment)
         self._originals: dict[Path, str] = {}
         self._patches = 0
 
@@ -168,6 +168,26 @@ def test_what_changed_need_not_be_named(workspace: Workspace) -> None:
         workspace.edit("app/src/cart.rs", "+ 5", "+ 6")
         assert workspace.apply(running) == ["app"]
         assert running.ask("2") == "2 plain 0.1.0 7 model 21 2202 1 2006"
+
+
+def test_a_crate_that_was_compiled_again_and_not_linked_is_no_less_edited(built: Workspace) -> None:
+    """A build fails over the program: the library's edit, newer than nothing any more, was left out in silence."""
+    built.host = built.folder / "target" / RUST_TARGET / "debug" / "app"
+    built.restore()
+    with built.start() as running:
+        library = built.edit("price/src/lib.rs", "n + 200", "n + 300")
+        program = built.edit("app/src/cart.rs", "+ 5", "+ five")
+        with pytest.raises(AssertionError, match="five"):
+            run(built.command, cwd=built.folder, env=built.environment)
+        built.edit("app/src/cart.rs", "+ five", "+ 6")
+        try:
+            assert built.apply(running) == ["price", "model", "app"]
+            assert running.ask("2") == "1 plain 0.1.0 7 model 21 2302 0 2006"
+        finally:  # the tests have one build
+            built.restore()
+            for path in (library, program):
+                os.utime(path)
+            run(built.command, cwd=built.folder, env=built.environment)
 
 
 def test_a_module_that_the_build_did_not_know(built: Workspace) -> None:
