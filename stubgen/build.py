@@ -184,7 +184,7 @@ class StubBuilder:
 
             phase("binds the objects")
             bound = bind(resolution)
-            resolution = _with_own_constants(resolution, bound)
+            resolution = _with_changed_values(_with_own_constants(resolution, bound), self.host)
         else:
             _refuse_local_exec(resolution)
         phase("writes the stubs")
@@ -242,6 +242,15 @@ def _with_own_constants(resolution: Resolution, bound: Bound) -> Resolution:
             for variable in resolution.shared_variables
         )
     )
+
+
+def _with_changed_values(resolution: Resolution, host: Host) -> Resolution:
+    """*resolution*, which says where an edited value has no effect: a variable is kept, others read a constant."""
+    if not any(variable.writable is variable.forwarded for variable in resolution.shared_variables):
+        return resolution
+    from stubgen.compare.values import with_changed_values
+
+    return with_changed_values(resolution, host)
 
 
 def _ruled(policies: Sequence[Policy], needed: Needed, judge: Callable[..., Resolution]) -> Resolution:

@@ -12,6 +12,7 @@ from stubgen.commands.options import (
     add_build_options,
     add_explain_option,
     borrowed_documents,
+    changed_value_notes,
     decision_documents,
     is_page,
     judge_options,
@@ -77,6 +78,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         built = builder.emit(judged, bti=arguments.bti)
         checkpoint()
         copies = _stage(built, arguments, outputs)
+        verdicts["duplicates"] = shared_variable_documents(built.resolution.shared_variables)
         document = _document(built, arguments.output, copies, verdicts)
         if is_page(arguments.report):
             from stubgen.report import make_page
@@ -84,7 +86,9 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             outputs.add(arguments.report, make_page({**document, "command": "build"}, mangled=arguments.mangled))
         else:
             write_report(arguments.report, {"schema": SCHEMA, "command": "build", **verdicts}, outputs)
-    left = [f"note: {describe(d)}" for d in judged.problems] + shared_variable_notes(judged.shared_variables)
+    shared = built.resolution.shared_variables
+    left = [f"note: {describe(d)}" for d in judged.problems] + shared_variable_notes(shared)
+    left += changed_value_notes(shared)
     text: Sheet = [Text(_text(built, arguments.output, copies))]
     if arguments.explain:
         from stubgen.commands.explained import folded_verdicts

@@ -18,6 +18,7 @@ from stubgen.commands.options import (
     add_explain_option,
     borrowed_documents,
     borrowed_lines,
+    changed_value_notes,
     decision_documents,
     identity_document,
     is_page,
@@ -143,7 +144,7 @@ def execute(
     words = [f"linker: {word}" for word in (*linked.plan.warnings, *linked.messages.splitlines())]
     notes = generation_notes(generation) if generation else []
     shared = linked.built.resolution.shared_variables
-    complaint = "\n".join([*words, *shared_variable_notes(shared), *notes])
+    complaint = "\n".join([*words, *shared_variable_notes(shared), *changed_value_notes(shared), *notes])
     return Outcome(document, result.text(explained=arguments.explain), complaint=complaint, outputs=outputs)
 
 

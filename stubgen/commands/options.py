@@ -375,6 +375,7 @@ def shared_variable_documents(variables: Iterable[SharedVariable]) -> list[dict[
             "forwarded": variable.forwarded,
             "obstacle": variable.reason_not_kept,
             "patch": variable.patch or None,
+            "initial_value_changed": variable.initial_value_changed,
         }
         for variable in variables
     ]
@@ -396,6 +397,21 @@ def shared_variable_notes(variables: Iterable[SharedVariable]) -> list[str]:
             size = f" of {counted(variable.size, 'byte')}" if variable.size else ""
             notes.append(f"note: {variable.name}: the patch has its own copy{size}, which starts afresh: {cause}")
     return notes
+
+
+KEPT_VALUE = (
+    "begins with another value in the patch, which the running process does not get: it keeps the one that it has"
+)
+OWN_VALUE = "is another value in the patch; code outside the patch reads the host's"
+
+
+def changed_value_notes(variables: Iterable[SharedVariable]) -> list[str]:
+    """A line about each variable and constant whose edited value has no effect, or not everywhere."""
+    return [
+        f"note: {variable.name}: {KEPT_VALUE if variable.writable else OWN_VALUE}"
+        for variable in variables
+        if variable.initial_value_changed
+    ]
 
 
 _ALIKE = 3

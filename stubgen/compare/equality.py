@@ -32,9 +32,17 @@ class Evidence(Row):
 
 
 class Equality:
-    """Compares parts of objects with places in the host; each pair once."""
+    """Compares parts of objects with places in the host; each pair once.
 
-    def __init__(self, objects: Sequence[ObjectParts], host: HostPlaces) -> None:
+    Args:
+        objects: all that parts may be of.
+        host: the linked image.
+        by_name: what a part refers to is the same if it has the same name; else, functions aside, if its content is.
+            What has no name is looked at up to its first zero byte, and what cannot be read back counts as the same.
+    """
+
+    def __init__(self, objects: Sequence[ObjectParts], host: HostPlaces, *, by_name: bool = False) -> None:
+        self.by_name = by_name
         self.objects = objects
         self.host = host
         self._known: dict[Place, str] = {}
@@ -82,8 +90,12 @@ class Equality:
         if not content:  # zeroes, which no file has
             return "its initial value differs" if there is not None and any(there) else "", []
         if there is None or start is None:
-            return "the host's file has nothing there", []
+            return ("the host's file has nothing there" if any(content) or self._refers(part) else ""), []
         return self._compare_content(place, start, content, there)
+
+    def _refers(self, part: Part) -> bool:
+        """Whether it has fields."""
+        return self.objects[part.object].uses(part) != ()
 
     def _compare_content(
         self, place: Place, start: int, content: memoryview, there: memoryview
@@ -91,7 +103,7 @@ class Equality:
         """Likewise for what has *content*; the host has *there* at virtual address *start*."""
         uses = self.objects[place.part.object].uses(place.part)
         if uses is None:
-            return "has a relocation that cannot be read back from a linked file", []
+            return "" if self.by_name else "has a relocation that cannot be read back from a linked file", []
         if not _same_between(content, there, uses):
             return "its instructions or bytes differ", []
         evidence = self._read(start, uses, content, there)
@@ -110,9 +122,20 @@ class Equality:
             field = self._field(use, start + use.at, content, there)
             if field is None:
                 return None
-            target = use.target._replace(offset=0)
-            evidence.setdefault(target, []).append(Evidence(use.target.offset, field))
+            meant = self._without_neighbours(use.target) if self.by_name else use.target
+            evidence.setdefault(meant._replace(offset=0), []).append(Evidence(meant.offset, field))
         return evidence
+
+    def _without_neighbours(self, target: Target) -> Target:
+        """*target*; a string of a section in which nothing is named by itself, as GCC's at ``-O0``."""
+        part, offset = target.part, target.offset
+        if part is None or part.names or part.sort is Sort.FUNCTION:
+            return target
+        end = bytes(self.objects[part.object].content(part)).find(0, max(offset, 0)) + 1 or part.size
+        if not 0 <= offset < end:
+            return target
+        string = part._replace(start=part.start + offset, size=end - offset)
+        return target if self.objects[part.object].uses(string) else Target(b"", string, 0)
 
     def _field(self, use: Use, place: int, content: memoryview, there: memoryview) -> Field | None:
         if use.form is Form.WORD64:
@@ -130,9 +153,10 @@ class Equality:
         start = self._start_of(part, told)
         if start is None:
             return f"refers to {_title(part)} elsewhere"
-        if part.sort is not Sort.FUNCTION or not _is_named(part):
+        looked_into = part.sort is not Sort.FUNCTION and not self.by_name
+        if looked_into or not is_named(part):
             needs.append(Place(part, start))
-        if target.by_section and part.sort is not Sort.FUNCTION:
+        if target.by_section and looked_into:
             return self._judge_neighbours(part, start, needs)
         return ""
 
@@ -170,7 +194,7 @@ class Equality:
         for address in expected:
             if self._leads_to(address, part.names, told):
                 return address
-        if _is_named(part) and (expected or part.sort is not Sort.CONSTANT):
+        if is_named(part) and (expected or part.sort is not Sort.CONSTANT):
             return None
         return next((start for start in self._possible_starts(told) if self._leads_to(start, (), told)), None)
 
@@ -280,7 +304,7 @@ def _got_lows(offset: int, told: Sequence[Evidence]) -> set[int]:
     return {one.field.value for one in told if one.offset == offset and one.field.says is Says.GOT_LOW}
 
 
-def _is_named(part: Part) -> bool:
+def is_named(part: Part) -> bool:
     """Whether its name says which one it is in another build; a part of a function is that function's content."""
     return any(not numbering(name) and not is_part(name) for name in part.names)
 

@@ -263,7 +263,8 @@ function variables() {
   for (const variable of told.duplicates) {
     const line = element("tr");
     const [text, tone] = variable.forwarded ? ["the host's", "good"] : variable.writable ? ["starts afresh", "warn"] : ["a constant of its own", ""];
-    line.append(nameCell(variable.name), tagCell(text, tone), element("td", variable.size || "", "number"), element("td", variable.obstacle, "soft"));
+    const edited = !variable.initial_value_changed ? "" : variable.writable ? "its first value was edited: the process keeps the one that it has" : "its value was edited: code outside the patch reads the host's";
+    line.append(nameCell(variable.name), tagCell(text, tone), element("td", variable.size || "", "number"), element("td", [variable.obstacle, edited].filter(Boolean).join("; "), "soft"));
     section.querySelector("tbody").append(line);
   }
 }

@@ -338,7 +338,8 @@ class _Resolver(ABC, Generic[AnswersT]):
             reason = reason_not_to_ask(Pair(variables, candidates, self.files))
             if first.thread_local and self.patch is not None:
                 reason = reason or "it is a thread-local of an earlier patch that has no TLS descriptor"
-        return SharedVariable(as_text(first.name), first.size, first.writable, forwarded=False, reason_not_kept=reason)
+        at = candidates[0].address
+        return SharedVariable(as_text(first.name), first.size, first.writable, False, reason, static_address=at)
 
     def _judge(self, reference: Reference, candidates: Sequence[Candidate]) -> None:
         if self._is_settled(reference, candidates):
@@ -848,7 +849,8 @@ class _BoundResolver(_Resolver[BoundAnswers]):
         reason = reason_not_kept(Pair(variables, candidates, self.files))
         if not reason:
             self.targets[first.name] = target._replace(kept=True)
-        return SharedVariable(as_text(first.name), first.size, first.writable, not reason, reason)
+        at = candidates[0].address
+        return SharedVariable(as_text(first.name), first.size, first.writable, not reason, reason, static_address=at)
 
     def _kept_target(self, candidates: Sequence[Candidate]) -> Target | None:
         """The host's variable; None if another image may have the one that the process uses, and none says where."""

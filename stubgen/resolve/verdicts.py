@@ -221,6 +221,8 @@ class SharedVariable(NamedTuple):
     forwarded: bool  # bound copies use the host's after all
     reason_not_kept: str = ""  # why it is not forwarded although that was wanted, or why it would not be
     patch: str = ""  # the earlier patch whose variable it is
+    static_address: int | None = None  # in the host's file, or that patch's
+    initial_value_changed: bool = False  # the patch's object begins with another value than that file
 
 
 class Decision(NamedTuple):

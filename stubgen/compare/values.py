@@ -1,0 +1,106 @@
+"""Which variables and constants begin with another value in the patch's objects than in the file that has them already.
+
+A variable that is kept goes on with what the process has, and code outside the patch reads the host's constant, not the
+patch's: an edit of either value links, and does nothing. A value is the bytes; what they point to counts by its name,
+and by its content where it has none, as a string.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from stubgen.common.row import Row
+from stubgen.common.text import as_bytes
+from stubgen.compare import host_places, object_parts
+from stubgen.compare.equality import Equality, is_named
+from stubgen.compare.parts import HostPlaces, ObjectParts, Part
+from stubgen.host import Host
+from stubgen.image import Image
+from stubgen.resolve.resolution import Resolution
+from stubgen.resolve.verdicts import SharedVariable
+
+
+class _Pair(Row):
+    """What a part of an object is in a linked image."""
+
+    part: Part
+    name: bytes
+    address: int  # static
+
+
+def with_changed_values(resolution: Resolution, host: Host) -> Resolution:
+    """*resolution*, whose shared variables say whether the value that they begin with has changed.
+
+    Raises:
+        MalformedInput: an object or the host is broken.
+    """
+    shared: dict[str, list[SharedVariable]] = {}
+    for variable in resolution.shared_variables:
+        if variable.static_address is not None and variable.writable is variable.forwarded:
+            shared.setdefault(variable.patch, []).append(variable)
+    changed: set[bytes] = set()
+    earlier = {patch.path: patch.image for patch in resolution.needed.previous.patches}
+    for path, variables in shared.items():
+        image = earlier[path] if path else host.image
+        # The pointers of an earlier patch lead to addresses in the process, which its own symbols do not explain.
+        changed |= _changed(resolution, variables, image, plain=bool(path))
+    return resolution._replace(
+        shared_variables=tuple(
+            variable._replace(initial_value_changed=as_bytes(variable.name) in changed)
+            for variable in resolution.shared_variables
+        )
+    )
+
+
+def _changed(resolution: Resolution, shared: Iterable[SharedVariable], image: Image, *, plain: bool) -> set[bytes]:
+    """The names of those in *shared* that *image* has with another value; *plain*: only of those without pointers."""
+    wanted = {as_bytes(variable.name): variable for variable in shared}
+    defined: dict[int, tuple[Image, set[bytes]]] = {}
+    for own in resolution.needed.variables:
+        known = wanted.get(own.name)
+        if known is not None and (known.writable or not own.local):
+            definer = own.defined_in.image
+            defined.setdefault(id(definer), (definer, set()))[1].add(own.name)
+    parts = object_parts([definer for definer, _ in defined.values()])
+    pairs = [
+        _Pair(part, name, wanted[name].static_address or 0)
+        for each, (_, names) in zip(parts, defined.values(), strict=True)
+        for part in each.all()
+        for name in part.names
+        if name in names and not (plain and each.uses(part))
+    ]
+    places = host_places(image)
+    places.learn({*(pair.name for pair in pairs), *_referred(parts, [pair.part for pair in pairs])})
+    equality = Equality(parts, places, by_name=True)
+    return {pair.name for pair in pairs if _has_changed(pair, parts, places, equality)}
+
+
+def _has_changed(pair: _Pair, parts: Sequence[ObjectParts], places: HostPlaces, equality: Equality) -> bool:
+    part, each = pair.part, parts[pair.part.object]
+    sizes = {size for address, size in places.addresses(pair.name) if address == pair.address}
+    if 0 not in sizes:  # ELF says how large they are
+        return part.size not in sizes or bool(equality.difference(part, pair.address))
+    room = places.image.maximum_size(pair.address)
+    if room is not None and room < part.size:  # Mach-O's last bytes may be what aligns the next one
+        rest = part._replace(start=part.start + room, size=part.size - room)
+        if any(each.content(rest)) or each.uses(rest):
+            return True
+        part = part._replace(size=room)
+    return bool(equality.difference(part, pair.address))
+
+
+def _referred(parts: Sequence[ObjectParts], roots: Iterable[Part]) -> Iterator[bytes]:
+    """The names of what *roots* point to, themselves or by way of what has no name."""
+    waiting = list(roots)
+    seen = set(waiting)
+    while waiting:
+        part = waiting.pop()
+        for use in parts[part.object].uses(part) or ():
+            target = use.target.part
+            if target is None:
+                yield use.target.name
+                continue
+            yield from target.names
+            if target not in seen and not is_named(target):
+                seen.add(target)
+                waiting.append(target)
