@@ -264,6 +264,7 @@ class _Question:
         found = {}
         for path, image in self.given.items():
             found[PurePath(path).name] = image
+            found[os.path.abspath(path)] = image  # how one without a soname is needed
             if image.install_name:
                 found[image.install_name] = image
         return found
@@ -395,6 +396,12 @@ def _undefined(question: _Question) -> Iterator[Finding]:
             sound = False
             message = f"{name} is in no library that the patch names or the host loads: dlopen would fail"
             yield Finding("undefined", False, message, (name,))
+    for library in question.patch.needed_libraries if question.patch.format == "elf" else ():
+        if "/" in library:
+            message = (
+                f"it needs {library} by that path, for the library has no soname: it has to be there at run time too"
+            )
+            yield Finding("undefined", True, message, note=True)
     imported = {item.name for item in question.patch.imports()}
     for spelling in question.pinned:  # mold 1.10 makes address 0 of such a name, and says nothing
         if split_pin(as_bytes(spelling))[0] not in imported:

@@ -14,6 +14,7 @@ from stubgen.common.row import Row
 from stubgen.linkplan.edits import KEPT, Verdict
 from stubgen.linkplan.every_image import IN_A_LIBRARY, ROWS, of_every_image
 from stubgen.linkplan.libraries import Meaning, Search, read_libraries, runtime_archives
+from stubgen.linkplan.library_file import FileKind
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import LinkerOs
 from stubgen.linkplan.request import PatchRequest
@@ -369,12 +370,18 @@ def _decide_library(item: Item, context: Context) -> Verdict:
         file = name[1:]
         if file in context.host_names:
             return BACK_EDGE
-        if _in_workspace(file, context):
+        if _in_workspace(file, context) and not _is_shared(item, context):
             return HOST_INPUT
         return _by_file(item, context)
     if context.toolchain.family is Family.LD64 and name.endswith(".o"):  # ld64 reads -lcrt1.o as an object's name
         return HOST_INPUT
     return BACK_EDGE if name in context.host_libraries else _by_file(item, context)
+
+
+def _is_shared(item: Item, context: Context) -> bool:
+    """Whether the file that it names was found, and is a shared library."""
+    meaning = context.libraries.get(id(item))
+    return meaning is not None and all(file.kind is FileKind.SHARED for file in meaning.files)
 
 
 def _by_file(item: Item, context: Context) -> Verdict:

@@ -276,7 +276,7 @@ def test_libraries_come_behind_the_objects(command: str, added: str, keyword: st
 
 @pytest.mark.parametrize(
     ("words", "times"),
-    [("main.o -lz", 0), ("main.o libz.so", 0), ("-lz main.o", 1), ("main.o -lm", 1)],
+    [("main.o -lz", 0), ("main.o libz.so", 0), ("main.o -l:libz.so.1", 0), ("-lz main.o", 1), ("main.o -lm", 1)],
 )
 def test_a_library_that_stands_behind_the_objects_is_not_named_again(tmp_path: Path, words: str, times: int) -> None:
     """Twice on one line is what people ask about; in front of the host's first object it answers nothing."""

@@ -124,6 +124,20 @@ def test_a_library_that_the_host_lacks_is_linked(linker: str, keyword: str, tmp_
         assert live.patch(linked.output) == "1024"
 
 
+@pytest.mark.parametrize("linker", LINKERS)
+def test_a_library_without_a_soname_is_needed_by_its_path(linker: str, tmp_path: Path) -> None:
+    """Linkers write the path that they were given, and dlopen looks nowhere else: on a device that is another one."""
+    program = Program(tmp_path, linker, "long host_entry(long a) { return a; }", "-Wl,--as-needed")
+    (tmp_path / "foo.c").write_text("long foo(long a) { return a + 1; }")
+    run([program.gcc, "-shared", "-fPIC", "foo.c", "-o", "libfoo.so"], cwd=tmp_path)
+    with program.start() as live:
+        source = "long foo(long); long patch_main(void) { return foo(10); }"
+        linked = program.link(live, source, libraries=[tmp_path / "libfoo.so"])
+        notes = [finding.message for finding in linked.checked.findings if finding.note]
+        assert live.patch(linked.output) == "11"
+    assert any(note.startswith(f"it needs {tmp_path / 'libfoo.so'} by that path") for note in notes), notes
+
+
 class WithoutLibrary(Policy):
     """Rules of a build that takes a library out of the command again."""
 

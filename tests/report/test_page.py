@@ -175,6 +175,25 @@ def test_light_and_dark(page: Path, browser: Any) -> None:
     assert len(looks) == 2
 
 
+def test_edited_values(browser: Any, tmp_path: Path) -> None:
+    """The table says why an edited value is not seen, not only that the variable is the host's."""
+    row = {"size": 4, "obstacle": "", "patch": None}
+    rows = [
+        {**row, "name": "factor", "writable": True, "forwarded": True, "initial_value_changed": True},
+        {**row, "name": "step", "writable": False, "forwarded": False, "initial_value_changed": True},
+        {**row, "name": "same", "writable": True, "forwarded": True, "initial_value_changed": False},
+    ]
+    file = tmp_path / "edited.html"
+    told = {"output": "edited.so", "slide": 0, "decisions": [], "duplicates": rows, "command": "link"}
+    file.write_bytes(make_page(told))
+    browser.get(file.as_uri())
+    assert texts(browser, "#state td.soft") == [
+        "its first value was edited: the process keeps the one that it has",
+        "its value was edited: code outside the patch reads the host's",
+        "",
+    ]
+
+
 def test_many_symbols(browser: Any, tmp_path: Path) -> None:
     """A table of 5,000 rows at once makes a browser wait; what is not shown yet is found all the same."""
     row = {
