@@ -291,13 +291,17 @@ class _Comparison:
             return f"{title} has other virtual functions than in the host"
         mine, theirs = _members(self.mine, first), _members(self.theirs, second)
         named = {name: (place, part) for name, place, part in theirs if name}
-        placed = {place: part for _, place, part in theirs}
+        own_names = {name for name, _, _ in mine if name}
         for name, place, part in mine:
-            if name and name in named and named[name][0] != place:
-                return f"{title}.{name} is {_at(place)}, and in the host {_at(named[name][0])}"
-            counterpart = named[name][1] if name and name in named else placed.get(place)
-            if counterpart is not None:
-                told = self.types(self.mine.target(part), self.theirs.target(counterpart), depth + 1)
+            if name in named:
+                if named[name][0] != place:
+                    return f"{title}.{name} is {_at(place)}, and in the host {_at(named[name][0])}"
+                counterparts = [named[name][1]]
+            else:  # a base class, something without a name, or with another one
+                others = [row for row in theirs if row[0] not in own_names]
+                counterparts = [each for _, at, each in others if at == place and each.tag == part.tag]
+            if len(counterparts) == 1:
+                told = self.types(self.mine.target(part), self.theirs.target(counterparts[0]), depth + 1)
                 if told:
                     return f"{title}.{name}: {told}" if name else told
         return ""

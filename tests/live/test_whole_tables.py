@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tools import need, run, zig
+from tools import PROGRAMS, need, run, zig
 
 import stubgen
 from stubgen.capture import record
@@ -189,3 +189,27 @@ def test_callers_of_the_host_pass_what_the_old_one_takes(
     assert row["name"] == "f"
     assert row["reason"].startswith("the host's callers go on calling the old one: ")
     assert reason in row["reason"]
+
+
+MANY = (PROGRAMS / "typed.cc").read_text()
+
+CXX_COMPILERS = {
+    "gcc": lambda: [str(need("aarch64-linux-gnu-g++"))],
+    "clang": lambda: [str(need("clang-19")), "--target=aarch64-linux-gnu", "--driver-mode=g++"],
+}
+
+
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
+@pytest.mark.parametrize("compiler", CXX_COMPILERS)
+def test_the_same_types_are_told_to_be_the_same(
+    compiler: str, level: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A function that is left out for a type that nobody touched keeps an edit from taking effect."""
+    words = [*CXX_COMPILERS[compiler](), "-Wl,--export-dynamic-symbol=main"]
+    project = Project(tmp_path, words, ("-x", "c++", "-std=c++20", "-g", level, "-fdata-sections"))
+    project.build(MANY.replace("EDIT", "1"))
+    document = project.patch(MANY.replace("EDIT", "7"), capsys, "--keep-state")
+    assert not [row for row in document["left_out"] if "takes" in row["reason"] or "old one" in row["reason"]]
+    changed = {name for row in document["changes"] if row["change"] == "changed" for name in row["names"]}
+    assert len([name for name in changed if "4shop" in name]) >= 8
+    assert not [v for v in document["duplicates"] if "its type is another one" in v["obstacle"]]
