@@ -11,7 +11,7 @@ from stubgen.capture.links import newest_capture
 from stubgen.capture.outputs import host_identity_of_file
 from stubgen.common.arguments import StrPath, instance, optional, path
 from stubgen.common.files import Outputs
-from stubgen.compileplan.recompile import Recompiled, recompiled, stage_objects
+from stubgen.compileplan.recompile import Recompiled, recompiled, refuse_old_members, stage_objects
 from stubgen.link import Linked, stage_patch
 from stubgen.options import BtiPolicy, Options
 
@@ -76,7 +76,14 @@ def patch(
     state = bool(options.get("keep_state", False))
     with (
         Outputs() as outputs,
-        recompiled(folder, changed, link=link, compile_commands=compile_commands, keep_state=state) as made,
+        recompiled(
+            folder,
+            changed,
+            link=link,
+            compile_commands=compile_commands,
+            keep_state=state,
+            host=lambda: builder.host,
+        ) as made,
     ):
         linked = stage_patch(
             outputs,
@@ -93,6 +100,7 @@ def patch(
             jump_table=jump_table,
             **options,
         )
+        refuse_old_members(made, [member.name for member in linked.built.resolution.needed.borrowed])
         objects = made if kept is None else stage_objects(made, kept, outputs)
         outputs.commit()
     return Patched(linked, objects)

@@ -69,7 +69,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         "explain": "",
         "compileplan": (
             "c_options rust_options depfile ninja_deps c_command rust_command compile_commands units host_link "
-            "selection recompile"
+            "members notes selection recompile"
         ),
     },
     {"linker": ""},

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from stubgen.commands import Outcome, link
-from stubgen.commands.recompile import add_compile_options, recompiled_documents, recompiled_lines
+from stubgen.commands.recompile import add_compile_options, note_lines, recompiled_documents, recompiled_lines
 from stubgen.commands.sessions import with_names
 from stubgen.common.cancellation import tidy_at_signals
 from stubgen.errors import StubgenError
@@ -34,8 +35,10 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, session: Session | None = None) -> Outcome:
     """Recompile and link; nothing appears but a sound patch."""
-    from stubgen.compileplan.recompile import recompiled, stage_objects
+    from stubgen.compileplan.recompile import recompiled, refuse_old_members, stage_objects
+    from stubgen.session import Session
 
+    session = session or Session(mapped=True)
     with (
         tidy_at_signals(),
         recompiled(
@@ -44,6 +47,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             link=link.captured_link(arguments),
             compile_commands=arguments.compile_commands,
             keep_state=arguments.keep_state,
+            host=partial(session.host, arguments.host, symbols=arguments.symbols, cache=arguments.cache),
         ) as made,
     ):
         arguments.objects = made.objects
@@ -54,14 +58,19 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             error.args = tuple(made.told(part) for part in error.args)
             raise
         kept = made
+        if outcome.outputs is not None:
+            with outcome.outputs:
+                borrowed: Any = outcome.document["borrowed"]
+                refuse_old_members(made, [each["member"] for each in borrowed])
         if arguments.objects_dir is not None and outcome.outputs is not None:
             with outcome.outputs:
                 folder = with_names(arguments, str(outcome.document.get("generation", ""))).objects_dir
                 kept = stage_objects(made, folder, outcome.outputs)
-    document = made.told({**outcome.document, "recompiled": recompiled_documents(kept)})
+    document = made.told({**outcome.document, "recompiled": recompiled_documents(kept), "notes": list(kept.notes)})
     told = [Retold(block, made.told) for block in blocks_of(outcome.text)]
     text: Sheet = [Text("\n".join(recompiled_lines(kept))), *told]
-    complaint = made.told("\n".join(part for part in (kept.messages.strip(), outcome.complaint) if part))
+    said = (kept.messages.strip(), *note_lines(kept), outcome.complaint)
+    complaint = made.told("\n".join(part for part in said if part))
     return outcome._replace(document=document, text=text, complaint=complaint)
 
 

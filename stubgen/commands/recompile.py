@@ -62,8 +62,14 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         ) as made,
     ):
         kept = stage_objects(made, arguments.output, outputs)
-    document = {"output": arguments.output, "objects": kept.objects, "recompiled": recompiled_documents(kept)}
-    return Outcome(document, "\n".join(recompiled_lines(kept)), complaint=kept.messages, outputs=outputs)
+    document = {
+        "output": arguments.output,
+        "objects": kept.objects,
+        "recompiled": recompiled_documents(kept),
+        "notes": list(kept.notes),
+    }
+    complaint = "\n".join(part for part in (kept.messages.rstrip(), *note_lines(kept)) if part)
+    return Outcome(document, "\n".join(recompiled_lines(kept)), complaint=complaint, outputs=outputs)
 
 
 def recompiled_documents(made: Recompiled) -> list[dict[str, object]]:
@@ -83,3 +89,8 @@ def recompiled_documents(made: Recompiled) -> list[dict[str, object]]:
 def recompiled_lines(made: Recompiled) -> list[str]:
     """The same for a person."""
     return [f"recompiled {unit.name}: {counted(len(unit.objects), 'object')}" for unit in made.units]
+
+
+def note_lines(made: Recompiled) -> list[str]:
+    """What is to be known of the choice, for a person."""
+    return [f"note: {note}" for note in made.notes]

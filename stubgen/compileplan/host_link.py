@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stubgen.capture.links import Capture
@@ -12,7 +12,7 @@ from stubgen.common.files import read_input
 from stubgen.common.row import Row
 from stubgen.compileplan.units import Unit
 from stubgen.errors import InputError
-from stubgen.image.archive import is_archive, members
+from stubgen.image.archive import Member, is_archive, members
 from stubgen.linkplan.link_files import link_files
 from stubgen.linkplan.toolchain import read_command
 
@@ -28,6 +28,8 @@ class HostLink(Row):
     """(folder, name) of the same, for files that are gone."""
     archived: Mapping[str, frozenset[bytes]]
     """Name of a member of its archives -> digests of those of that name."""
+    archives: Mapping[str, frozenset[str]]
+    """Path of each of its archives -> names of its members."""
     time: float
     """When it began, in seconds since 1970: what was compiled later is not in the host."""
 
@@ -65,40 +67,52 @@ def host_link(captured: Capture) -> HostLink:
     words = [word for word in line.arguments if not word.startswith("-")]
     paths = [os.path.realpath(os.path.join(directory, word)) for word in words]
     archived: dict[str, set[bytes]] = {}
+    archives: dict[str, frozenset[str]] = {}
     for path in dict.fromkeys((*paths, *link_files(command).libraries)):
-        for name, digest in _members(path):
+        found = _members(path)
+        for name, digest in found:
             archived.setdefault(name, set()).add(digest)
+        archives[path] = frozenset(name for name, _ in found)
     pairs = frozenset(os.path.split(path) for path in paths)
     return HostLink(
         captured.output,
         frozenset(paths),
         pairs,
         {name: frozenset(digests) for name, digests in archived.items()},
+        {path: names for path, names in archives.items() if names},
         captured.time,
     )
 
 
-def _members(path: str) -> Iterable[tuple[str, bytes]]:
+def _members(path: str) -> list[tuple[str, bytes]]:
     """(name, digest) of each member of the archive *path*."""
     if not path.endswith((".a", ".lib")) or not os.path.isfile(path):
-        return ()
+        return []
     try:
-        content = read_input(path)
-        if not is_archive(content):
-            return ()
-        return [(os.path.basename(member.name), _digest(member.content)) for member in members(content, path)]
+        return [(os.path.basename(member.name), digest_of(member.content)) for member in archive_members(path)]
     except InputError:  # the link says it better
-        return ()
+        return []
 
 
-def _digest(content: Any) -> bytes:
+def archive_members(path: str) -> Iterator[Member]:
+    """The members of the archive *path*; of another file there are none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    content = read_input(path)
+    return members(content, path) if is_archive(content) else iter(())
+
+
+def digest_of(content: Any) -> bytes:
+    """Digest of *content*, a buffer."""
     return hashlib.sha256(content).digest()
 
 
 def content_digest(path: str) -> bytes:
     """Digest of the file *path*; ``b""`` where it is gone."""
     try:
-        return _digest(read_input(path))
+        return digest_of(read_input(path))
     except InputError:
         return b""
 

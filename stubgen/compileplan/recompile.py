@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,8 @@ from stubgen.compileplan import c_command, rust_command
 from stubgen.compileplan.host_link import host_link
 from stubgen.compileplan.selection import Selection
 from stubgen.compileplan.units import Unit, read_units
-from stubgen.errors import CompilerFailed
+from stubgen.errors import CompilerFailed, PatchRefusal
+from stubgen.host import Host
 
 INCREMENTAL = "incremental"
 """Beside the records: what rustc keeps from one patch to the next. The build's own folder stays as it is."""
@@ -45,6 +46,10 @@ class Recompiled(NamedTuple):
 
     units: tuple[RecompiledUnit, ...]
     """Each file or crate, in order."""
+    notes: tuple[str, ...] = ()
+    """What of the choice is to be known: objects of the host of which it is not known what they read."""
+    left_out: tuple[tuple[str, str], ...] = ()
+    """(object, source) of what reads what changed, and of which the host has nothing."""
 
     @property
     def objects(self) -> list[str]:
@@ -121,15 +126,33 @@ def recompiled(
     crates: Sequence[str] = (),
     compile_commands: Sequence[StrPath] = (),
     keep_state: bool = False,
+    host: Callable[[], Host] | None = None,
 ) -> Iterator[Recompiled]:
-    """As :func:`recompile`, into a folder that is there as long as this is entered."""
+    """As :func:`recompile`, into a folder that is there as long as this is entered; *host* opens the host."""
     names, databases = path_list("changed", changed), path_list("compile_commands", compile_commands)
     phase("looks up how the host was compiled")
-    selection = Selection(read_units(captured, databases), None if link is None else host_link(link))
+    selection = Selection(read_units(captured, databases), None if link is None else host_link(link), host)
     chosen = selection.changed(names, crates) if names or crates else selection.edited()
     with tempfile.TemporaryDirectory(prefix="stubgen-objects.") as folder:
         run = _Run(os.path.realpath(folder), _incremental(captured), keep_state=keep_state)
-        yield Recompiled(tuple([run.compile(unit, chosen) for unit in chosen]))
+        left_out = tuple((os.path.basename(unit.output), unit.name) for unit in selection.left_out)
+        yield Recompiled(tuple([run.compile(unit, chosen) for unit in chosen]), tuple(selection.notes), left_out)
+
+
+def refuse_old_members(made: Recompiled, borrowed: Iterable[str]) -> None:
+    """Refuse a patch with members of archives, *borrowed*, as they were before the edits that *made* has.
+
+    Raises:
+        PatchRefusal: one of them is such a member: ``libfoo.a(foo.o)``.
+    """
+    sources = dict(made.left_out)
+    for member in borrowed:
+        source = sources.get(member.rpartition("(")[2].removesuffix(")"))
+        if source is not None:
+            raise PatchRefusal(
+                f"{member}: the patch needs it, and has it as it was compiled before the edit: name all that changed "
+                f"with --changed, and {source} too"
+            )
 
 
 def stage_objects(made: Recompiled, output: StrPath, outputs: Outputs) -> Recompiled:
@@ -146,8 +169,8 @@ def kept_objects(made: Recompiled, output: StrPath) -> Recompiled:
     """What *made* is once its objects are in the folder *output*."""
     folder = path("output", output)
     taken: set[str] = set()
-    return Recompiled(
-        tuple(
+    return made._replace(
+        units=tuple(
             unit._replace(
                 objects=tuple(os.path.join(folder, _free_name(os.path.basename(each), taken)) for each in unit.objects)
             )

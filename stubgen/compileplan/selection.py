@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from stubgen.compileplan.host_link import HostLink, content_digest, units_of_host
+from stubgen.compileplan.members import TakenMembers
+from stubgen.compileplan.notes import left_behind, not_taken, unrecorded_note
 from stubgen.compileplan.units import Unit
 from stubgen.errors import UsageError
+from stubgen.host import Host
 
 
 class Selection:
@@ -16,11 +19,20 @@ class Selection:
     Args:
         units: all that was compiled.
         link: the host's link; None: every unit may be the host's.
+        host: opens the host, which tells what its link took from archives; None: all of them.
     """
 
-    def __init__(self, units: Sequence[Unit], link: HostLink | None) -> None:
+    left_out: list[Unit]
+    """Units that read what changed, of members of archives that are no part of the host."""
+    notes: list[str]
+    """What a person should know of the choice, in sentences."""
+
+    def __init__(self, units: Sequence[Unit], link: HostLink | None, host: Callable[[], Host] | None = None) -> None:
         self._units = units
         self._link = link
+        self._taken = TakenMembers(link, host)
+        self.left_out = []
+        self.notes = []
         self._host = list(units) if link is None else units_of_host(units, link)
         if link is not None:
             for unit in units:  # what a build that failed compiled again, the host does not have
@@ -34,7 +46,25 @@ class Selection:
                 is; or, without a link, several outputs are.
             CompilerFailed: the compiler does not say what a unit reads.
         """
-        return self._complete([*(unit for name in files for unit in self._readers(name)), *self._of_crates(crates)])
+        chosen = self._complete([*(unit for name in files for unit in self._readers(name)), *self._of_crates(crates)])
+        if self._link is not None:
+            kept = {id(unit) for unit in (*chosen, *self.left_out)}
+            others = [unit for unit in self._host if id(unit) not in kept]
+            self.notes += left_behind(chosen, others, self._taken.has)
+            sources = {path for unit in self._units for path in unit.sources}
+            if any(os.path.realpath(name) not in sources for name in files):
+                self.notes += unrecorded_note(self._units, self._link)
+        return self._noting(chosen)
+
+    def _noting(self, chosen: list[Unit]) -> list[Unit]:
+        self.left_out = [unit for unit in self.left_out if unit not in chosen]
+        self.notes += not_taken(self.left_out)
+        return chosen
+
+    def _in_host(self, found: list[Unit]) -> list[Unit]:
+        """Those of *found* of which the host has something."""
+        self.left_out += [unit for unit in found if unit not in self.left_out and not self._taken.has(unit)]
+        return [unit for unit in found if unit not in self.left_out]
 
     def _of_crates(self, names: Sequence[str]) -> list[Unit]:
         chosen = []
@@ -56,13 +86,14 @@ class Selection:
         """
         if self._link is None:
             raise UsageError("name what changed: source files, or crates")
-        found = [unit for unit in self._host if unit.edited(ask=True)]
+        self.notes += unrecorded_note(self._units, self._link)
+        found = self._in_host([unit for unit in self._host if unit.edited(ask=True)])
         if not found:
             raise UsageError(
                 f"nothing that {self._link.output} was compiled from has changed since; name what did, if its time is "
                 "old"
             )
-        return self._complete(_told_apart(found, "what changed", self._link))
+        return self._noting(self._complete(_told_apart(found, "what changed", self._link)))
 
     def _readers(self, name: str) -> list[Unit]:
         path = os.path.realpath(name)
@@ -79,10 +110,10 @@ class Selection:
                 f"{name}: no recorded compile reads it; was it compiled with hotpatch-stubgen-compiler, into this "
                 "folder?"
             )
-        return self._of_host(found, name)
+        return self._of_host(found, name, path)
 
-    def _of_host(self, found: list[Unit], what: str) -> list[Unit]:
-        """Those of *found* that are the host's."""
+    def _of_host(self, found: list[Unit], what: str, path: str = "") -> list[Unit]:
+        """Those of *found* that are the host's, and those that compile the source *path* and its archives have."""
         if self._link is None:
             if _rivals(found):
                 listed = ", ".join(sorted(unit.output for unit in found))
@@ -97,7 +128,15 @@ class Selection:
                 f"{what}: is compiled into {listed}, which the link of {self._link.output} does not name: what that "
                 "makes reaches the host by another way; build and start the host anew"
             )
-        return _told_apart(named, what, self._link)
+        own = [unit for unit in named if path in unit.sources]
+        taken = own or self._in_host(named)
+        if not taken:
+            listed = ", ".join(sorted({unit.name for unit in named}))
+            raise UsageError(
+                f"{what}: is compiled into members of archives of which {self._link.output} has nothing: name "
+                f"{listed} if the patch needs that"
+            )
+        return _told_apart(taken, what, self._link)
 
     def _complete(self, chosen: list[Unit]) -> list[Unit]:
         """*chosen*, the host's crates that use one of them, and those edited crates that these use, in order.

@@ -160,7 +160,7 @@ class Unit:
 
     def edited(self, *, ask: bool) -> bool:
         """Whether a file that it is compiled from is newer than what the host has of it; *ask* as for :meth:`reads`."""
-        return any(_modified(path) > self.built for path in self.reads(ask=ask))
+        return any(modified(path) > self.built for path in self.reads(ask=ask))
 
     def environment(self) -> dict[str, str]:
         """The variables to compile it with: those of the record over the present ones, and those that ``env!`` read."""
@@ -198,7 +198,7 @@ class Unit:
         return printed
 
 
-def _modified(path: str) -> float:
+def modified(path: str) -> float:
     """When the file was written, in seconds since 1970; 0 where it is gone."""
     try:
         return os.stat(path).st_mtime

@@ -143,7 +143,13 @@ def rebuild(project: Project, source: str) -> None:
             if entry["file"] == source:
                 project.run(*entry["arguments"])
     if not project.databases:
-        project.run("make", f"CC={compiling(project.folder)} {need(GCC)}", f"CFLAGS={FLAGS}", f"{Path(source).stem}.o")
+        make(project, f"{Path(source).stem}.o")
+
+
+def make(project: Project, *targets: str) -> None:
+    """Run make with the launcher in front of the compiler."""
+    archiver = str(need("aarch64-linux-gnu-ar"))
+    project.run("make", f"CC={compiling(project.folder)} {need(GCC)}", f"AR={archiver}", f"CFLAGS={FLAGS}", *targets)
 
 
 @pytest.mark.parametrize("build", [with_make, with_compile_commands])
@@ -162,6 +168,86 @@ def test_what_was_compiled_again_and_not_linked_is_no_less_edited(
         project.edit("step.c", "1000 * ", "5000 * taken")
         assert sorted(project.apply(live, "one")) == ["price.c", "step.c"]
         assert live.tell("call 1") == "10202"
+        live.end()
+
+
+def test_a_member_that_the_host_did_not_take_is_left_out(tmp_path: Path) -> None:
+    """Nothing calls it, and it calls what this program has not: every edit of a header that it includes was refused."""
+    need("make")
+    project = Project(tmp_path, "patched_c")
+    (tmp_path / "spare.c").write_text(
+        '#include "rates.h"\nint absent(int);\nint spare(int n) { return absent(rate(n)); }\n'
+    )
+    make(project, "libprice.a", "spare.o")
+    project.run(need("aarch64-linux-gnu-ar"), "rc", "libprice.a", "spare.o")
+    make(project)
+    with LiveHost(project.host) as live:
+        assert live.tell("call 1") == "1102"
+        header = project.edit("rates.h", "? 2 : 3", "? 20 : 3")
+        for number, changed in enumerate(((), (header,))):
+            document = project.patch(live.anchor, f"{number}", *changed)
+            assert document["status"] == 0, document
+            assert sorted(unit["name"] for unit in document["recompiled"]) == ["price.c", "step.c"]  # type: ignore[attr-defined]
+            assert [note for note in document["notes"] if "spare.c: not compiled again" in note]  # type: ignore[attr-defined]
+        assert live.tell(f"apply {tmp_path / '1.json'}") == "applied"
+        assert live.tell("call 1") == "2120"
+        live.end()
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_member_that_the_patch_begins_to_need_is_not_taken_as_it_was(tmp_path: Path, named: bool) -> None:
+    """It is in an archive of the host's link, compiled with the old header: the patch would get it from there."""
+    need("make")
+    project = Project(tmp_path, "patched_c")
+    (tmp_path / "spare.c").write_text('#include "rates.h"\nint spare(int n) { return rate(n); }\n')
+    make(project, "libprice.a", "spare.o")
+    project.run(need("aarch64-linux-gnu-ar"), "rc", "libprice.a", "spare.o")
+    make(project)
+    with LiveHost(project.host) as live:
+        assert live.tell("call 1") == "1102"
+        changed = [project.edit("rates.h", "int price(int n);", "int price(int n);\nint spare(int n);")]
+        changed += [project.edit("rates.h", "? 2 : 3", "? 20 : 3"), project.edit("price.c", "+ 100", "+ spare(n)")]
+        document = project.patch(live.anchor, "one", *(changed if named else ()))
+        assert (document["status"], document["error"]["kind"]) == (1, "PatchRefusal"), document  # type: ignore[index]
+        assert "and spare.c too" in document["error"]["message"]  # type: ignore[index]
+        assert not (tmp_path / "one.so").exists()
+        assert "spare.c" in project.apply(live, "two", *changed, tmp_path / "spare.c")
+        assert live.tell("call 1") == "2040"
+        live.end()
+
+
+def test_objects_whose_compile_nobody_recorded_are_named(tmp_path: Path) -> None:
+    """Recording began when some objects were there: an edited header is in them as it was, and nothing said so."""
+    need("make")
+    project = Project(tmp_path, "patched_c")
+    project.run("make", f"CC={need(GCC)}", f"CFLAGS={FLAGS}", "step.o", "table_runtime.o")
+    make(project)
+    header = project.edit("rates.h", "? 2 : 3", "? 20 : 3")
+    with LiveHost(project.host) as live:
+        for number, changed in enumerate(((), (header,))):
+            document = project.patch(live.anchor, f"{number}", *changed)
+            assert [unit["name"] for unit in document["recompiled"]] == ["price.c"], document  # type: ignore[attr-defined]
+            (note,) = document["notes"]  # type: ignore[misc]
+            assert note.startswith("step.o, table_runtime.o: in the link of host without a record of a compile")
+        source = project.edit("price.c", "+ 100", "+ 200")
+        assert project.patch(live.anchor, "2", source)["notes"] == []
+        live.end()
+
+
+def test_a_header_that_others_read_as_it_was_is_named(tmp_path: Path) -> None:
+    """An editor names the file that is saved: a parameter was added in the header too, and the caller passes none."""
+    project = with_make(tmp_path)
+    with LiveHost(project.host) as live:
+        header = project.edit("rates.h", "int price(int n);", "int price(int n, const int *more);")
+        source = project.edit(
+            "price.c", "int price(int n) { return tax(n)", "int price(int n, const int *more) { return tax(n) + *more"
+        )
+        (note,) = project.patch(live.anchor, "one", source)["notes"]  # type: ignore[misc]
+        assert note.startswith("rates.h: changed since step.o was compiled, and not in this patch")
+        project.edit("step.c", "price))(n)", "price))(n, &taken)")
+        project.edit("step.c", "(int (*)(int))", "(int (*)(int, const int *))")
+        for changed in ((), (header, source)):
+            assert project.patch(live.anchor, "two", *changed)["notes"] == []
         live.end()
 
 
