@@ -264,7 +264,6 @@ class _Question:
         found = {}
         for path, image in self.given.items():
             found[PurePath(path).name] = image
-            found[os.path.abspath(path)] = image  # how one without a soname is needed
             if image.install_name:
                 found[image.install_name] = image
         return found

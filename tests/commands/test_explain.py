@@ -139,6 +139,7 @@ def test_a_variable_that_is_not_kept(folder: Path, explain: Explain) -> None:
     assert explain("seen", patch="grown.o")["against"] == [
         "its size changed from 4 to 8 bytes",
         "the host's is from another file, host.c",
+        "its type is another one: long int where the host has int",
     ]
     (definition,) = found["definitions"]
     assert (definition["section"], definition["size"], definition["binding"]) == (".bss.seen", 4, "local")
