@@ -87,17 +87,20 @@ struct identity { /* docs/identity.md */
   unsigned char build[64];
 };
 
+/* The program's build id, as it was at the start: a file that is linked anew has another one. */
+static unsigned char build[64];
+static size_t build_size;
+
 /* Why a patch is not for this process, by the note that is in it; NULL if nothing says so. */
 static const char *mismatch(const char *library, uint64_t slide) {
   struct identity patch;
   static unsigned char session[16]; /* of the patches before */
-  unsigned char build[sizeof patch.build], none[16] = {0};
+  unsigned char none[16] = {0};
   size_t size = read_note(library, "stubgen", 1, (unsigned char *)&patch, sizeof patch);
   if (size < offsetof(struct identity, build)) return "has no identity";
   if (patch.layout != 1) return "says who it is in a newer way";
   if (patch.slide != slide) return "was linked for another process: the slide is not this one's";
-  size = read_note("/proc/self/exe", "GNU", NT_GNU_BUILD_ID, build, sizeof build);
-  if (patch.kind == 1 && (patch.size != size || memcmp(patch.build, build, size)))
+  if (patch.kind == 1 && (patch.size != build_size || memcmp(patch.build, build, build_size)))
     return "was linked for another build of the program";
   if (memcmp(session, none, sizeof none) && memcmp(session, patch.session, sizeof session))
     return "is of another session than the one before";
@@ -169,6 +172,7 @@ int hot_start(const char *path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   pthread_t thread;
   if (!path) return 0;
+  build_size = read_note("/proc/self/exe", "GNU", NT_GNU_BUILD_ID, build, sizeof build);
   if (strlen(path) >= sizeof address.sun_path) return ENAMETOOLONG;
   strcpy(address.sun_path, path);
   unlink(path);

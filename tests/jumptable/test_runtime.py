@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import time
 from collections.abc import Callable
@@ -114,7 +115,10 @@ def test_whose_a_patch_is(
     tmp_path: Path,
     program: Program,
 ) -> None:
-    """A patch for another process, build or session calls into the middle of functions."""
+    """A patch for another process, build or session calls into the middle of functions.
+
+    The build is the one that was started, whatever has its name since: a build that goes on beside it links it anew.
+    """
     host = program.host if form is pairs else request.getfixturevalue("rust_host")
     with LiveHost(program.host) as live:
         assert program.link(program.edited("+ 100;", "+ 300;"), "patch.so", live.anchor)["status"] == 0
@@ -131,7 +135,11 @@ def test_whose_a_patch_is(
         library.write_bytes(patch[:note] + fixed + build + patch[note + len(fixed + build) :])
         return runtime.take(json.dumps(form(table, host_anchor, library)).encode())
 
-    with LiveHost(host) as live:
+    running = Path(shutil.copy(host, tmp_path / "running"))
+    with LiveHost(running) as live:
+        (tmp_path / "anew").write_bytes(running.read_bytes().replace(build, build[::-1]))
+        shutil.copymode(running, tmp_path / "anew")
+        (tmp_path / "anew").replace(running)
         slide = int(runtime.anchor(), 16) - host_anchor
         assert int(send(1, slide=slide), 16) > slide
         for what, reason in (

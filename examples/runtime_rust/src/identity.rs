@@ -1,14 +1,23 @@
 //! Whose a patch is, by the note that is in it: docs/identity.md.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 /// Of the patches before.
 static SESSION: Mutex<[u8; 16]> = Mutex::new([0; 16]);
 
+/// The program's build id, as it was at the start: a file that is linked anew has another one.
+static BUILD: OnceLock<Option<Vec<u8>>> = OnceLock::new();
+
+/// Remember which build runs.
+pub fn remember() -> std::io::Result<()> {
+    let program = std::fs::read("/proc/self/exe")?;
+    BUILD.get_or_init(|| note(&program, b"GNU\0", 3).map(<[u8]>::to_vec));
+    Ok(())
+}
+
 /// Why a patch is not for this process; nothing if nothing says so.
 pub fn mismatch(library: &str, slide: u64) -> Result<(), String> {
-    let read = |path: &str| std::fs::read(path).map_err(|error| format!("{path}: {error}"));
-    let (file, program) = (read(library)?, read("/proc/self/exe")?);
+    let file = std::fs::read(library).map_err(|error| format!("{library}: {error}"))?;
     let patch = note(&file, b"stubgen\0", 1).filter(|note| note.len() >= 56).ok_or("the patch has no identity")?;
     if number(patch, 0, 4) != Some(1) {
         return Err("the patch says who it is in a newer way".into());
@@ -17,7 +26,7 @@ pub fn mismatch(library: &str, slide: u64) -> Result<(), String> {
         return Err("the patch was linked for another process: the slide is not this one's".into());
     }
     let build = number(patch, 52, 4).and_then(|size| patch.get(56..56 + size as usize));
-    if number(patch, 48, 4) == Some(1) && build != note(&program, b"GNU\0", 3) {
+    if number(patch, 48, 4) == Some(1) && build != BUILD.get().and_then(Option::as_deref) {
         return Err("the patch was linked for another build of the program".into());
     }
     let mut session = SESSION.lock().unwrap();

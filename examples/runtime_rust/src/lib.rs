@@ -66,6 +66,7 @@ macro_rules! hot {
 
 /// Takes patches from the Unix socket at `path`, which only this user may reach, in a thread of its own.
 pub fn start(path: &str) -> io::Result<()> {
+    identity::remember()?;
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o600))?;
