@@ -64,7 +64,8 @@ def test_a_cold_part_is_its_functions(name: str, tmp_path: Path) -> None:
     assert found[part], "the compiler did not split it"
     captured, strict = Capture(command, tmp_path, {}, output="host"), TableOptions(strict=True)
     anchor = found[main][0].address + SLIDE
-    linked = link_patch(builder, captured, [tmp_path / "patch.o"], tmp_path / "p.so", anchor, jump_table=strict)
+    objects = [tmp_path / "patch.o"]
+    linked = link_patch(builder, captured, objects, tmp_path / "p.so", anchor, jump_table=strict, keep_state=True)
     assert linked.jump_table is not None
     rows = {row.name.removeprefix("_") for row in linked.jump_table.entries}
     assert rows - {"main"} == {"other", "third"}
