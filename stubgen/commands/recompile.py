@@ -45,7 +45,7 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> Outcome:
     """Compile; all objects appear, or none."""
     from stubgen.capture import newest_capture
-    from stubgen.compileplan.recompile import recompiled, stage_objects
+    from stubgen.compileplan.recompile import recompiled, stage_objects, written_host
 
     link = newest_capture(arguments.captured, arguments.output_name) if arguments.output_name else None
     outputs = Outputs()
@@ -59,6 +59,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
             crates=arguments.crate,
             compile_commands=arguments.compile_commands,
             keep_state=arguments.keep_state,
+            host=written_host(link) if link else None,
         ) as made,
     ):
         kept = stage_objects(made, arguments.output, outputs)

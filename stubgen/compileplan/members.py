@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from stubgen.compileplan.host_link import HostLink, archive_members, content_digest, digest_of
 from stubgen.compileplan.units import Unit
-from stubgen.errors import InputError
+from stubgen.errors import InputError, StubgenError
 from stubgen.host import Host
 from stubgen.image import Image, Kind
 from stubgen.image.elf import ElfImage
@@ -28,11 +28,7 @@ class TakenMembers:
         self._known: dict[str, bool] = {}
 
     def has(self, unit: Unit) -> bool:
-        """Whether the host has something of *unit*, or nothing tells.
-
-        Raises:
-            InputError: the host cannot be read.
-        """
+        """Whether the host has something of *unit*, or nothing tells."""
         if self._link is None or self._host is None or unit.rust or unit.output in self._link.files:
             return True
         if unit.output not in self._known:
@@ -43,7 +39,10 @@ class TakenMembers:
         names = _definitions(unit, link)
         if not names:
             return True
-        opened = host()
+        try:
+            opened = host()
+        except StubgenError:  # the link says it better
+            return True
         if opened.image.lost_local_symbols:
             return True
         return any(each.kind is not Kind.IMPORT for found in opened.find(names).values() for each in found)

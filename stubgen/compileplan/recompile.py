@@ -6,10 +6,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stubgen.capture.links import Capture, newest_capture
+from stubgen.capture.outputs import host_identity_of_file
 from stubgen.common.arguments import StrPath, path, path_list
 from stubgen.common.files import Outputs, cannot_be_written, read_input
 from stubgen.common.phases import phase
@@ -18,7 +20,7 @@ from stubgen.compileplan.host_link import host_link
 from stubgen.compileplan.selection import Selection
 from stubgen.compileplan.units import Unit, read_units
 from stubgen.errors import CompilerFailed, PatchRefusal
-from stubgen.host import Host
+from stubgen.host import Host, open_host
 
 INCREMENTAL = "incremental"
 """Beside the records: what rustc keeps from one patch to the next. The build's own folder stays as it is."""
@@ -111,10 +113,18 @@ def recompile(
             crates=crates,
             compile_commands=compile_commands,
             keep_state=keep_state,
+            host=None if link is None else written_host(link),
         ) as made:
             kept = stage_objects(made, output, outputs)
         outputs.commit()
     return kept
+
+
+def written_host(link: Capture) -> Callable[[], Host] | None:
+    """Opens what *link* wrote; None where that is gone, or another build's."""
+    path = os.path.join(link.directory, link.output)
+    identity = host_identity_of_file(path)
+    return None if identity is None or identity != link.identity else partial(open_host, path)
 
 
 @contextmanager

@@ -184,6 +184,11 @@ def test_a_member_that_the_host_did_not_take_is_left_out(tmp_path: Path) -> None
     with LiveHost(project.host) as live:
         assert live.tell("call 1") == "1102"
         header = project.edit("rates.h", "? 2 : 3", "? 20 : 3")
+        output = tmp_path / "objects"
+        done = stubgen("recompile", "--captured", project.captured, "--output-name", "host", "-o", output, header)
+        assert done.returncode == 0
+        assert "note: spare.c: not compiled again" in done.stderr
+        assert sorted(path.name for path in output.iterdir()) == ["price.o", "step.o"]
         for number, changed in enumerate(((), (header,))):
             document = project.patch(live.anchor, f"{number}", *changed)
             assert document["status"] == 0, document
