@@ -81,6 +81,7 @@ class Workspace:
         """Patch the living process; the crates that were compiled, in order."""
         document = self.patch(running.runtime.anchor(), *changed)
         assert document["status"] == 0, document
+        assert document["notes"] == []
         running.runtime.take((self.folder / "table.json").read_bytes())
         return [unit["name"].removeprefix("crate ") for unit in document["recompiled"]]  # type: ignore[attr-defined]
 
