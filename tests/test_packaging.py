@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from synthetic import BASE, Sym, elf_host, elf_object, put, undefined
 from test_architecture import MODULES, ROOT_MODULE
-from tools import REQUIRED
+from tools import REQUIRED, other_pythons
 
 import stubgen
 
@@ -148,6 +148,20 @@ def test_beside_the_package_called_elf(built: tuple[Path, Path, str], index: Pat
                 assert (Path(origin).parent.parent / name).read_bytes() == wheel.read(name)
     run([tmp_path / "venv/bin/hotpatch-stubgen", *BUILD], files(tmp_path))
     assert (tmp_path / "stub.o").read_bytes() == stub(tmp_path)
+
+
+@pytest.mark.parametrize("version", other_pythons())
+def test_the_wheel_on_other_pythons(built: tuple[Path, Path, str], index: Path, tmp_path: Path, version: str) -> None:
+    """Syntax or a library that one of them lacks is found by whoever runs that one; the source is not in reach."""
+    run([other_pythons()[version], "-W", "error", "-m", "venv", "--without-pip", tmp_path / "venv"], tmp_path)
+    python = tmp_path / "venv/bin/python"
+    install(python, index, built[0], "capstone")
+    assert run([python, "-c", "import sys; print(sys.version_info[1])"], tmp_path).stdout.strip() == version[2:]
+    run([python, "-W", "error", "-I", "-m", "stubgen", *BUILD], files(tmp_path))
+    assert (tmp_path / "stub.o").read_bytes() == stub(tmp_path)
+    told = run([python, "-W", "error", "-I", "-m", "stubgen", "inspect", "stub.o"], tmp_path).stdout
+    assert "0x" in told
+    run([python, "-W", "error", "-I", "-c", "import stubgen; [getattr(stubgen, n) for n in dir(stubgen)]"], tmp_path)
 
 
 def files_of_tests(folder: Path) -> set[Path]:

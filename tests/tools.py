@@ -87,6 +87,24 @@ def need_crate(name: str, package: str) -> Path:
     return folder
 
 
+def other_pythons() -> dict[str, str]:
+    """CPythons of other versions that we are for and that run here: version -> path; on PATH, or pyenv's."""
+    found = {}
+    for minor in range(11, 15):
+        version = f"3.{minor}"
+        installed = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
+        for candidate in (*([shutil.which(f"python{version}")] if minor != sys.version_info[1] else []), *installed):
+            if candidate and _says(str(candidate), "import sys, venv; print(sys.version_info[1])") == str(minor):
+                found[version] = str(candidate)
+    found.pop(f"3.{sys.version_info[1]}", None)
+    return found
+
+
+def _says(python: str, program: str) -> str:
+    done = subprocess.run([python, "-c", program], check=False, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def zig() -> list[str]:
     """The pip-installable toolchain's compiler driver, but for ``cc`` and its arguments."""
     need_module("ziglang", "ziglang")
