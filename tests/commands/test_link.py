@@ -44,6 +44,11 @@ def link(captured: str, output: str, *options: str) -> list[str]:
     return [sys.executable, "-m", "stubgen", "link", *options, *inputs]
 
 
+def is_written(path: Path) -> bool:
+    """Whether the line in the file is whole: a shell makes the file before it writes."""
+    return path.exists() and path.read_text().endswith("\n")
+
+
 def gone(pid: int) -> bool:
     """Whether the process has ended; one that nobody has waited for yet has."""
     try:
@@ -74,7 +79,7 @@ def test_a_link_that_is_ended_leaves_nothing(project: Path, number: signal.Signa
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509  # there are no threads
     )
     deadline = time.monotonic() + 60
-    while not (project / "child.pid").exists() and time.monotonic() < deadline:
+    while not is_written(project / "child.pid") and time.monotonic() < deadline:
         time.sleep(0.02)
     pids = [int((project / name).read_text()) for name in ("linker.pid", "child.pid")]
     process.send_signal(number)
