@@ -140,5 +140,10 @@ def table_lines(table: JumpTable) -> list[str]:
 
     gone = [f"{', '.join(row.names)} ({row.object})" for row in table.changes if row.change is Change.REMOVED]
     lines += [f"  removed: {', '.join(gone)}"] if gone else []
+    lines += [
+        f"  {', '.join(row.pointed_to_by)}: kept as the host's, leads to the host's {row.names[0]} ({row.object})"
+        for row in table.changes
+        if row.pointed_to_by
+    ]
     lines += [f"  left out: {item.name} ({item.object}): {item.reason}" for item in table.undecided]
     return lines

@@ -42,6 +42,8 @@ class FunctionChange(Row):
     reason: str  # what differs first, or why nobody can tell; empty for an unchanged one
     leads_to_change: bool
     """It is unchanged, and leads to what is not, or to a variable of the patch's own, however indirectly."""
+    pointed_to_by: tuple[str, ...] = ()
+    """The variables kept as the host's that begin with its address: what calls it through them calls the host's."""
 
     @property
     def is_needed(self) -> bool:
@@ -94,11 +96,26 @@ def find_changes(
     for part in _leading_to([*changed, *own], parts):
         if part in found and found[part].change is Change.UNCHANGED:
             found[part] = found[part]._replace(leads_to_change=True)
+    for target, names in _pointed_to(parts, kept).items():
+        if target in found and found[target].is_needed:
+            found[target] = found[target]._replace(pointed_to_by=tuple(sorted(names)))
     gone = [
         FunctionChange((as_text(row.name),), row.object, Change.REMOVED, REMOVED, leads_to_change=False)
         for row in find_removed(objects, host)
     ]
     return [*found.values(), *gone]
+
+
+def _pointed_to(parts: Sequence[ObjectParts], kept: Collection[bytes]) -> dict[Part, set[str]]:
+    """What the variables called *kept* refer to -> their names."""
+    found: dict[Part, set[str]] = {}
+    homes = _homes(parts) if kept else {}
+    for each in parts if kept else ():
+        for part in each.all():
+            if part.sort in (Sort.VARIABLE, Sort.THREAD_LOCAL) and not _is_own(part, kept):
+                for target in _targets(part, each, homes):
+                    found.setdefault(target, set()).update(map(as_text, part.names))
+    return found
 
 
 def _is_own(part: Part, kept: Collection[bytes]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,27 @@ def test_functions_that_share_a_variable_go_together(
     assert names(document["jump_table"]) == expected
     row = next(row for row in document["changes"] if "get" in names([{"name": name} for name in row["names"]]))
     assert (row["change"], row["leads_to_change"]) == ("unchanged", True)
+
+
+POINTED_TO = """
+static int add(int x) { return x + EDIT; }
+static int same(int x) { return x; }
+struct { int (*call)(int); } table[] = {{add}, {same}};
+int answer(int at, int x) { return table[at & 1].call(x); }
+"""
+
+
+def test_pointers_that_are_kept_lead_to_the_old_function(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The edit of a handler has no effect where its table is the host's; that was to be found out by trying."""
+    project = Project(tmp_path, COMPILERS["gcc"](), ("-g", "-O1", "-fdata-sections"))
+    project.build(POINTED_TO.replace("EDIT", "1"))
+    document = project.patch(POINTED_TO.replace("EDIT", "2"), capsys, "--keep-state")
+    assert names([variable for variable in document["duplicates"] if variable["forwarded"]]) == {"table"}
+    words = ["link", "--host", "app", "--captured", "captured", "--keep-state", "--jump-table", "t", "-o", "p", "new.o"]
+    anchor = document["anchor_runtime_address"]
+    done = run([sys.executable, "-m", "stubgen", *words, "--aslr-reference", hex(anchor)], cwd=tmp_path)
+    told = [line.strip() for line in done.splitlines() if "leads to" in line]
+    assert told == ["table: kept as the host's, leads to the host's add (new.o)"]
 
 
 KEPT = {
