@@ -114,6 +114,15 @@ def test_policies_are_chained(files: tuple[str, str, str]) -> None:
     assert decision.verdict is stubgen.Verdict.REFUSED
 
 
+def test_policies_about_other_symbols_both_hold(files: tuple[str, str, str]) -> None:
+    """A second one that has something to say must not take back what the first one said."""
+    prefix = files[2]
+    first = Answering({f"{prefix}h": stubgen.UseLoader()})
+    second = Answering({f"{prefix}f": stubgen.RefuseSymbol()})
+    decisions = judged(files, first, second)
+    assert (decisions["h"].verdict, decisions["f"].verdict) == (stubgen.Verdict.LOADER, stubgen.Verdict.REFUSED)
+
+
 def test_stubs_go_where_policies_say(files: tuple[str, str, str]) -> None:
     """The verdict is not only told: the object branches there."""
     host, patch, prefix = files

@@ -14,7 +14,7 @@ from stubgen.common.strings import string_at
 from stubgen.common.view import sleb128, uleb128
 from stubgen.errors import MalformedInput
 
-_ENUMERATION, _BASE, _ARRAY, _POINTER, _UNIT, _SUBRANGE, _VARIABLE = (
+ENUMERATION, BASE, ARRAY, _POINTER, _UNIT, SUBRANGE, VARIABLE = (
     0x04,
     0x24,
     0x01,
@@ -23,12 +23,12 @@ _ENUMERATION, _BASE, _ARRAY, _POINTER, _UNIT, _SUBRANGE, _VARIABLE = (
     0x21,
     0x34,
 )  # DWARF 5, 7.5.3, DW_TAG_*
-_REFERENCES = frozenset({_POINTER, 0x10, 0x42})  # pointer, reference and rvalue reference types: an address
-_TRANSPARENT = frozenset({0x16, 0x26, 0x35, 0x37, 0x47, 0x4B})  # typedef, const, volatile, restrict, atomic, immutable
-_LOCATION, _NAME, _BYTE_SIZE, _FOLDER, _ENCODING, _TYPE = 0x02, 0x03, 0x0B, 0x1B, 0x3E, 0x49  # 7.5.4, DW_AT_*
-_PARAMETER, _CONVENTION, _PRODUCER = 0x05, 0x36, 0x25
-_UPPER_BOUND, _COUNT, _ORIGIN, _SPECIFICATION, _OFFSETS, _ADDRESSES = 0x2F, 0x37, 0x31, 0x47, 0x72, 0x73
-_SUBPROGRAM, _LOW_PC = 0x2E, 0x11  # DW_TAG_subprogram, DW_AT_low_pc
+REFERENCES = frozenset({_POINTER, 0x10, 0x42})  # pointer, reference and rvalue reference types: an address
+TRANSPARENT = frozenset({0x16, 0x26, 0x35, 0x37, 0x47, 0x4B})  # typedef, const, volatile, restrict, atomic, immutable
+LOCATION, NAME, BYTE_SIZE, _FOLDER, _ENCODING, _TYPE = 0x02, 0x03, 0x0B, 0x1B, 0x3E, 0x49  # 7.5.4, DW_AT_*
+PARAMETER, _CONVENTION, _PRODUCER = 0x05, 0x36, 0x25
+_UPPER_BOUND, _COUNT, ORIGIN, _SPECIFICATION, _OFFSETS, _ADDRESSES = 0x2F, 0x37, 0x31, 0x47, 0x72, 0x73
+SUBPROGRAM, _LOW_PC = 0x2E, 0x11  # DW_TAG_subprogram, DW_AT_low_pc
 _ADDRESS_FORM = 0x01  # DW_FORM_addr; those behind it are indexes into .debug_addr
 _INDEX_FORMS = frozenset({0x1B, 0x29, 0x2A, 0x2B, 0x2C})
 _UNIT_HEADERS = {0x01: 12, 0x02: 24, 0x03: 12, 0x04: 20, 0x05: 20, 0x06: 24}
@@ -62,12 +62,12 @@ _FIXED = {0x01: 8, 0x05: 2, 0x06: 4, 0x07: 8, 0x0B: 1, 0x0C: 1, 0x10: 4, 0x11: 1
 _SIGNED = 0x0D
 _NUMBERS = frozenset({_SIGNED, 0x0F, 0x15, 0x1A, 0x1B, 0x22, 0x23})
 """Forms whose value is one LEB128 number."""
-_BLOCKS = {0x03: 2, 0x04: 4, 0x0A: 1}
+BLOCKS = {0x03: 2, 0x04: 4, 0x0A: 1}
 """Forms whose value is as many bytes as a number of so many bytes in front of it says."""
-_STRING, _BLOCK, _EXPRESSION = 0x08, 0x09, 0x18
+_STRING, BLOCK, EXPRESSION = 0x08, 0x09, 0x18
 _STRP, _STRX, _LINE_STRP, _IMPLICIT = 0x0E, 0x1A, 0x1F, 0x21
 _INDEXED = frozenset({_STRX, 0x25, 0x26, 0x27, 0x28})
-_IN_UNIT = frozenset({0x11, 0x12, 0x13, 0x14, 0x15})
+IN_UNIT = frozenset({0x11, 0x12, 0x13, 0x14, 0x15})
 """Forms that name another entry of the unit."""
 _LONGEST_CHAIN = 32  # types of types that are followed
 
@@ -224,7 +224,7 @@ class DebugInfo:
         strings = int.from_bytes(values.get(_OFFSETS, (0, b"\x08"))[1], "little")
         addresses = int.from_bytes(values.get(_ADDRESSES, (0, b"\x08"))[1], "little")
         name, folder = (
-            read_text(self.section, *values.get(attribute, (_STRING, b"")), strings) for attribute in (_NAME, _FOLDER)
+            read_text(self.section, *values.get(attribute, (_STRING, b"")), strings) for attribute in (NAME, _FOLDER)
         )
         path = full_path(folder, name) if name else b""
         producer = read_text(self.section, *values.get(_PRODUCER, (_STRING, b"")), strings)
@@ -261,8 +261,8 @@ class Entry(NamedTuple):
         return self.values.get(_ENCODING, (0, b""))[1][:1] in (b"\x03", b"\x04")  # 7.8, DW_ATE_complex_float, _float
 
 
-_WANTED = frozenset(
-    {_LOCATION, _BYTE_SIZE, _ENCODING, _TYPE, _UPPER_BOUND, _COUNT, _ORIGIN, _SPECIFICATION, _LOW_PC, _CONVENTION}
+WANTED = frozenset(
+    {LOCATION, BYTE_SIZE, _ENCODING, _TYPE, _UPPER_BOUND, _COUNT, ORIGIN, _SPECIFICATION, _LOW_PC, _CONVENTION}
 )
 _Abbreviation = tuple[int, bool, list[tuple[int, int, int]]]
 
@@ -278,7 +278,7 @@ class Entries:
         self.parameters: dict[int, list[Entry]] = {}  # of a function -> its parameters
         self._read(dict(abbreviations_at(section("debug_abbrev"), unit.abbreviations)))
 
-    wanted: ClassVar[frozenset[int]] = _WANTED
+    wanted: ClassVar[frozenset[int]] = WANTED
     """The attributes that are read of each entry."""
 
     def _read(self, abbreviations: dict[int, _Abbreviation]) -> None:
@@ -301,9 +301,9 @@ class Entries:
                     values[attribute] = form, raw
             self.entries[offset] = Entry(tag, values)
             self._note(offset, tag, parents)
-            if tag == _SUBRANGE and parents:
+            if tag == SUBRANGE and parents:
                 self.ranges.setdefault(parents[-1], []).append(self.entries[offset])
-            elif tag == _PARAMETER and parents:
+            elif tag == PARAMETER and parents:
                 self.parameters.setdefault(parents[-1], []).append(self.entries[offset])
             if has_children:
                 parents.append(offset)
@@ -314,34 +314,32 @@ class Entries:
     def variables(self) -> Iterator[tuple[int, Stored]]:
         """Address, and how the variable there is stored."""
         for entry in self.entries.values():
-            form, location = entry.values.get(_LOCATION, (0, b""))
-            if entry.tag == _VARIABLE and form in (_EXPRESSION, _BLOCK, *_BLOCKS):
+            form, location = entry.values.get(LOCATION, (0, b""))
+            if entry.tag == VARIABLE and form in (EXPRESSION, BLOCK, *BLOCKS):
                 place = self._place(location)
                 if place is not None:
                     size, kind = self._size(entry)
                     is_number = not kind.is_element and (
-                        kind.tag == _ENUMERATION or (kind.tag == _BASE and not kind.is_float)
+                        kind.tag == ENUMERATION or (kind.tag == BASE and not kind.is_float)
                     )
                     how = b"" if size == 1 and place[1] == _AS_IT_IS else place[1]
                     yield place[0], Stored(size, how, is_number)
 
     def functions(self) -> Iterator[int]:
         """The address of each function that is there."""
-        starts = (self._start(entry) for entry in self.entries.values() if entry.tag == _SUBPROGRAM)
+        starts = (self._start(entry) for entry in self.entries.values() if entry.tag == SUBPROGRAM)
         return (start for start in starts if start >= 0)
 
     def subprograms(self) -> Iterator[tuple[int, Subprogram]]:
         """Where each function begins, and what is said of it; the first one counts."""
         for offset, entry in reversed(self.entries.items()):
-            start = self._start(entry) if entry.tag == _SUBPROGRAM else -1
+            start = self._start(entry) if entry.tag == SUBPROGRAM else -1
             if start >= 0:
-                origin = max(self._target(entry, _ORIGIN), self._target(entry, _SPECIFICATION))
+                origin = max(self._target(entry, ORIGIN), self._target(entry, _SPECIFICATION))
                 said = [entry, *([self.entries[origin]] if origin in self.entries else [])]
                 no_call = any(e.values.get(_CONVENTION, (0, b""))[1][:1] == bytes([_NO_CALL]) for e in said)
-                places = [parameter.values.get(_LOCATION, (0, b"")) for parameter in self.parameters.get(offset, ())]
-                stored = all(
-                    form in (_EXPRESSION, *_BLOCKS) and raw[:1] and raw[0] in _IN_MEMORY for form, raw in places
-                )
+                places = [parameter.values.get(LOCATION, (0, b"")) for parameter in self.parameters.get(offset, ())]
+                stored = all(form in (EXPRESSION, *BLOCKS) and raw[:1] and raw[0] in _IN_MEMORY for form, raw in places)
                 described = bool(self.parameters) and (bool(places) or not self.parameters.get(origin))
                 yield start, Subprogram(no_call, stored and described, self.unit.producer)
 
@@ -382,15 +380,15 @@ class Entries:
             if offset not in self.entries:
                 break
             entry = self.entries[offset]._replace(is_element=is_array)
-            if _BYTE_SIZE in entry.values:
-                return times * int.from_bytes(entry.values[_BYTE_SIZE][1], "little"), entry
-            if entry.tag in _REFERENCES:
+            if BYTE_SIZE in entry.values:
+                return times * int.from_bytes(entry.values[BYTE_SIZE][1], "little"), entry
+            if entry.tag in REFERENCES:
                 return times * 8, entry
-            if entry.tag == _ARRAY:
+            if entry.tag == ARRAY:
                 is_array = True
                 for dimension in self.ranges.get(offset, ()):
-                    times *= _extent(dimension)
-            elif entry.tag not in _TRANSPARENT:
+                    times *= extent(dimension)
+            elif entry.tag not in TRANSPARENT:
                 break
         return None, entry
 
@@ -399,7 +397,7 @@ class Entries:
         for _ in range(_LONGEST_CHAIN):
             if _TYPE in entry.values:
                 return self._target(entry, _TYPE)
-            declared = max(self._target(entry, _SPECIFICATION), self._target(entry, _ORIGIN))
+            declared = max(self._target(entry, _SPECIFICATION), self._target(entry, ORIGIN))
             if declared not in self.entries:
                 break
             entry = self.entries[declared]
@@ -409,7 +407,7 @@ class Entries:
     def _target(entry: Entry, attribute: int) -> int:
         """Which entry of this unit *attribute* names; -1 for none."""
         form, raw = entry.values.get(attribute, (0, b""))
-        return int.from_bytes(raw, "little") if form in _IN_UNIT else -1
+        return int.from_bytes(raw, "little") if form in IN_UNIT else -1
 
 
 def occurrences(raw: bytes, sought: bytes) -> Iterator[int]:
@@ -420,12 +418,12 @@ def occurrences(raw: bytes, sought: bytes) -> Iterator[int]:
         at = raw.find(sought, at + 1)
 
 
-def _extent(dimension: Entry) -> int:
+def extent(dimension: Entry) -> int:
     """How many elements an array has in one dimension."""
     for attribute, more in ((_COUNT, 0), (_UPPER_BOUND, 1)):
         if attribute in dimension.values:
             form, raw = dimension.values[attribute]
-            if form in (_BLOCK, _EXPRESSION, *_BLOCKS, *_IN_UNIT):
+            if form in (BLOCK, EXPRESSION, *BLOCKS, *IN_UNIT):
                 raise Unknown
             return int.from_bytes(raw, "little") + more
     return 0
@@ -479,10 +477,10 @@ def read_value(raw: bytes, position: int, form: int, implicit: int = 0) -> tuple
         return raw[position:end], end
     if form == _IMPLICIT:
         return implicit.to_bytes(8, "little"), position
-    if form in (_BLOCK, _EXPRESSION):
+    if form in (BLOCK, EXPRESSION):
         size, position = uleb128(raw, position, "debug_info")
-    elif form in _BLOCKS:
-        width = _BLOCKS[form]
+    elif form in BLOCKS:
+        width = BLOCKS[form]
         size, position = int.from_bytes(raw[position : position + width], "little"), position + width
     elif form in _FIXED:
         size = _FIXED[form]

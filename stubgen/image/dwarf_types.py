@@ -13,32 +13,32 @@ from weakref import WeakKeyDictionary
 
 from stubgen.common.text import as_text
 from stubgen.image.dwarf import (
-    _ARRAY,
-    _BASE,
-    _BLOCK,
-    _BLOCKS,
-    _BYTE_SIZE,
-    _ENUMERATION,
-    _EXPRESSION,
-    _IN_UNIT,
-    _LOCATION,
-    _NAME,
-    _ORIGIN,
-    _PARAMETER,
-    _REFERENCES,
-    _SUBPROGRAM,
-    _SUBRANGE,
-    _TRANSPARENT,
-    _VARIABLE,
-    _WANTED,
+    ARRAY,
+    BASE,
+    BLOCK,
+    BLOCKS,
+    BYTE_SIZE,
+    ENUMERATION,
+    EXPRESSION,
     FAULTS,
+    IN_UNIT,
+    LOCATION,
+    NAME,
+    ORIGIN,
+    PARAMETER,
+    REFERENCES,
+    SUBPROGRAM,
+    SUBRANGE,
+    TRANSPARENT,
+    VARIABLE,
+    WANTED,
     DebugInfo,
     Entries,
     Entry,
     Sections,
     Unit,
     Unknown,
-    _extent,
+    extent,
     read_text,
 )
 
@@ -69,8 +69,8 @@ _DEEPEST = 64  # types in types that are followed
 class TypeEntries(Entries):
     """All entries of one unit, with what types are made of."""
 
-    wanted: ClassVar[frozenset[int]] = _WANTED | {
-        _NAME,
+    wanted: ClassVar[frozenset[int]] = WANTED | {
+        NAME,
         _MEMBER_PLACE,
         _BIT_SIZE,
         _BIT_OFFSET,
@@ -81,9 +81,7 @@ class TypeEntries(Entries):
         _LINKAGE,
         _VIRTUAL_PLACE,
     }
-    _PARTS: ClassVar[frozenset[int]] = frozenset(
-        {_MEMBER, _INHERITANCE, _ENUMERATOR, _SUBRANGE, _PARAMETER, _SUBPROGRAM}
-    )
+    _PARTS: ClassVar[frozenset[int]] = frozenset({_MEMBER, _INHERITANCE, _ENUMERATOR, SUBRANGE, PARAMETER, SUBPROGRAM})
 
     def __init__(self, section: Sections, unit: Unit) -> None:
         self.children: dict[int, list[int]] = {}
@@ -104,16 +102,16 @@ class TypeEntries(Entries):
         """Address at which a function begins -> offset of what has its parameters."""
         found = {}
         for offset, entry in self.entries.items():
-            start = self._start(entry) if entry.tag == _SUBPROGRAM else -1
+            start = self._start(entry) if entry.tag == SUBPROGRAM else -1
             if start >= 0:
-                origin = self._target(entry, _ORIGIN)
+                origin = self._target(entry, ORIGIN)
                 found[start] = origin if origin in self.entries else offset
         return found
 
     def _variable_types(self) -> Iterator[tuple[int, int]]:
         for entry in self.entries.values():
-            form, location = entry.values.get(_LOCATION, (0, b""))
-            if entry.tag == _VARIABLE and form in (_EXPRESSION, _BLOCK, *_BLOCKS):
+            form, location = entry.values.get(LOCATION, (0, b""))
+            if entry.tag == VARIABLE and form in (EXPRESSION, BLOCK, *BLOCKS):
                 place = self._place(location)
                 if place is not None:
                     yield place[0], self._type(entry)
@@ -122,7 +120,7 @@ class TypeEntries(Entries):
         """What the type at *offset* is made of."""
         return [self.entries[part] for part in self.children.get(offset, ()) if self.entries[part].tag in tags]
 
-    def text(self, entry: Entry, attribute: int = _NAME) -> str:
+    def text(self, entry: Entry, attribute: int = NAME) -> str:
         """The name of *entry*."""
         if attribute not in entry.values:
             return ""
@@ -135,7 +133,7 @@ class TypeEntries(Entries):
             entry = self.entries.get(offset)
             if entry is None:
                 return -1
-            if entry.tag not in _TRANSPARENT:
+            if entry.tag not in TRANSPARENT:
                 return offset
             offset = self.target(entry)
         return -1
@@ -211,15 +209,15 @@ class _Comparison:
         kinds = [_RECORDS.get(entry.tag) for entry in (own, other)]
         if any(kinds):
             return self._records(first, second, depth) if kinds[0] == kinds[1] else self._otherwise(own, other)
-        if own.tag in _REFERENCES and other.tag in _REFERENCES:
+        if own.tag in REFERENCES and other.tag in REFERENCES:
             return self.types(self.mine.target(own), self.theirs.target(other), depth + 1)
         if own.tag != other.tag:
-            numbers = {_BASE, _ENUMERATION}
+            numbers = {BASE, ENUMERATION}
             return self._numbers(own, other) if {own.tag, other.tag} == numbers else self._otherwise(own, other)
         rules = {
-            _BASE: lambda: self._numbers(own, other),
-            _ENUMERATION: lambda: self._numbers(own, other) or self._enumerators(first, second),
-            _ARRAY: lambda: self._arrays(first, second, depth),
+            BASE: lambda: self._numbers(own, other),
+            ENUMERATION: lambda: self._numbers(own, other) or self._enumerators(first, second),
+            ARRAY: lambda: self._arrays(first, second, depth),
             _SUBROUTINE: lambda: self.signatures(first, second, depth),
         }
         return rules[own.tag]() if own.tag in rules else ""
@@ -231,24 +229,24 @@ class _Comparison:
 
     @staticmethod
     def _is_known(entry: Entry) -> bool:
-        return entry.tag in (*_RECORDS, *_REFERENCES, _BASE, _ENUMERATION, _ARRAY)
+        return entry.tag in (*_RECORDS, *REFERENCES, BASE, ENUMERATION, ARRAY)
 
     @staticmethod
     def _title(entries: TypeEntries, entry: Entry) -> str:
         name = entries.text(entry)
-        kinds = {**_RECORDS, _ARRAY: "array", _ENUMERATION: "enumeration", _BASE: "number"}
-        kind = "pointer" if entry.tag in _REFERENCES else kinds[entry.tag]
+        kinds = {**_RECORDS, ARRAY: "array", ENUMERATION: "enumeration", BASE: "number"}
+        kind = "pointer" if entry.tag in REFERENCES else kinds[entry.tag]
         return name or f"a {kind}"
 
     def _numbers(self, own: Entry, other: Entry) -> str:
-        sizes = [_number(entry, _BYTE_SIZE) for entry in (own, other)]
+        sizes = [_number(entry, BYTE_SIZE) for entry in (own, other)]
         titles = [self._title(self.mine, own), self._title(self.theirs, other)]
         if None not in sizes and sizes[0] != sizes[1]:
             named = titles[0] != titles[1]
             return (
                 f"{titles[0]} {f'where the host has {titles[1]}' if named else f'of {sizes[0]} bytes, not {sizes[1]}'}"
             )
-        if own.tag == other.tag == _BASE and own.is_float != other.is_float:
+        if own.tag == other.tag == BASE and own.is_float != other.is_float:
             return f"{titles[0]} where the host has {titles[1]}"
         return ""
 
@@ -262,7 +260,7 @@ class _Comparison:
 
     def _arrays(self, first: int, second: int, depth: int) -> str:
         lengths = [
-            [_extent(part) for part in entries.parts(offset, [_SUBRANGE])]
+            [extent(part) for part in entries.parts(offset, [SUBRANGE])]
             for entries, offset in ((self.mine, first), (self.theirs, second))
         ]
         if lengths[0] != lengths[1] and 0 not in (*lengths[0], *lengths[1]):
@@ -273,7 +271,7 @@ class _Comparison:
 
     def signatures(self, first: int, second: int, depth: int) -> str:
         """How the function at *first* differs from the host's at *second*."""
-        own, other = self.mine.parts(first, [_PARAMETER]), self.theirs.parts(second, [_PARAMETER])
+        own, other = self.mine.parts(first, [PARAMETER]), self.theirs.parts(second, [PARAMETER])
         if len(own) != len(other):
             return f"a function of {len(own)} arguments, in the host of {len(other)}"
         pairs = [(self.mine.entries[first], self.theirs.entries[second]), *zip(own, other, strict=True)]
@@ -283,7 +281,7 @@ class _Comparison:
     def _records(self, first: int, second: int, depth: int) -> str:
         own, other = self.mine.entries[first], self.theirs.entries[second]
         title = self.mine.text(own) or self.theirs.text(other) or f"a {_RECORDS[own.tag]}"
-        sizes = [_number(entry, _BYTE_SIZE) for entry in (own, other)]
+        sizes = [_number(entry, BYTE_SIZE) for entry in (own, other)]
         if None not in sizes and sizes[0] != sizes[1]:
             return f"{title} has {sizes[0]} bytes, and in the host {sizes[1]}"
         own_table, other_table = _virtual_functions(self.mine, first), _virtual_functions(self.theirs, second)
@@ -327,7 +325,7 @@ def _virtual_functions(entries: TypeEntries, offset: int) -> list[tuple[str, byt
     """Name and place in the table of each virtual function that a class declares."""
     return [
         (entries.text(part, _LINKAGE) or entries.text(part), part.values[_VIRTUAL_PLACE][1])
-        for part in entries.parts(offset, [_SUBPROGRAM])
+        for part in entries.parts(offset, [SUBPROGRAM])
         if _VIRTUAL_PLACE in part.values
     ]
 
@@ -335,7 +333,7 @@ def _virtual_functions(entries: TypeEntries, offset: int) -> list[tuple[str, byt
 def _number(entry: Entry, attribute: int) -> int | None:
     """A number; None where there is none, or it is computed."""
     form, raw = entry.values.get(attribute, (0, b""))
-    if not raw or form in (_BLOCK, _EXPRESSION, *_BLOCKS, *_IN_UNIT):
+    if not raw or form in (BLOCK, EXPRESSION, *BLOCKS, *IN_UNIT):
         return None
     return int.from_bytes(raw, "little")
 
