@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check docs bench man clean
+.PHONY: help demo test check docs bench adversary man clean
 
 help:
 	@echo "make demo    patch a small program while it runs, in an emulator"
@@ -12,6 +12,7 @@ help:
 	@echo "make check   formatting, lint and types"
 	@echo "make docs    the documentation as a site, build/docs/index.html"
 	@echo "make bench   measure; BENCH=--quick sees that all of it runs"
+	@echo "make adversary   patch programs that nobody wrote; TIME=seconds, SEED=first"
 	@echo "make man     write the man page, build/man/hotpatch-stubgen.1"
 	@echo "make clean   remove what these made"
 
@@ -32,6 +33,9 @@ docs: $(VENV)/.docs
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benches $(BENCH)
+
+adversary: $(VENV)/.test
+	PYTHONPATH=tests $(BIN)/python -m adversary --time $(or $(TIME),60) --seed $(or $(SEED),0) $(ADVERSARY)
 
 man: $(VENV)/.test
 	@mkdir -p build/man

@@ -27,7 +27,7 @@ REFERENCES = frozenset({_POINTER, 0x10, 0x42})  # pointer, reference and rvalue 
 TRANSPARENT = frozenset({0x16, 0x26, 0x35, 0x37, 0x47, 0x4B})  # typedef, const, volatile, restrict, atomic, immutable
 LOCATION, NAME, BYTE_SIZE, _FOLDER, _ENCODING, _TYPE = 0x02, 0x03, 0x0B, 0x1B, 0x3E, 0x49  # 7.5.4, DW_AT_*
 PARAMETER, _CONVENTION, _PRODUCER = 0x05, 0x36, 0x25
-_UPPER_BOUND, _COUNT, ORIGIN, _SPECIFICATION, _OFFSETS, _ADDRESSES = 0x2F, 0x37, 0x31, 0x47, 0x72, 0x73
+_UPPER_BOUND, _COUNT, ORIGIN, SPECIFICATION, _OFFSETS, _ADDRESSES = 0x2F, 0x37, 0x31, 0x47, 0x72, 0x73
 SUBPROGRAM, _LOW_PC = 0x2E, 0x11  # DW_TAG_subprogram, DW_AT_low_pc
 _ADDRESS_FORM = 0x01  # DW_FORM_addr; those behind it are indexes into .debug_addr
 _INDEX_FORMS = frozenset({0x1B, 0x29, 0x2A, 0x2B, 0x2C})
@@ -262,7 +262,7 @@ class Entry(NamedTuple):
 
 
 WANTED = frozenset(
-    {LOCATION, BYTE_SIZE, _ENCODING, _TYPE, _UPPER_BOUND, _COUNT, ORIGIN, _SPECIFICATION, _LOW_PC, _CONVENTION}
+    {LOCATION, BYTE_SIZE, _ENCODING, _TYPE, _UPPER_BOUND, _COUNT, ORIGIN, SPECIFICATION, _LOW_PC, _CONVENTION}
 )
 _Abbreviation = tuple[int, bool, list[tuple[int, int, int]]]
 
@@ -335,7 +335,7 @@ class Entries:
         for offset, entry in reversed(self.entries.items()):
             start = self._start(entry) if entry.tag == SUBPROGRAM else -1
             if start >= 0:
-                origin = max(self._target(entry, ORIGIN), self._target(entry, _SPECIFICATION))
+                origin = max(self._target(entry, ORIGIN), self._target(entry, SPECIFICATION))
                 said = [entry, *([self.entries[origin]] if origin in self.entries else [])]
                 no_call = any(e.values.get(_CONVENTION, (0, b""))[1][:1] == bytes([_NO_CALL]) for e in said)
                 places = [parameter.values.get(LOCATION, (0, b"")) for parameter in self.parameters.get(offset, ())]
@@ -397,7 +397,7 @@ class Entries:
         for _ in range(_LONGEST_CHAIN):
             if _TYPE in entry.values:
                 return self._target(entry, _TYPE)
-            declared = max(self._target(entry, _SPECIFICATION), self._target(entry, ORIGIN))
+            declared = max(self._target(entry, SPECIFICATION), self._target(entry, ORIGIN))
             if declared not in self.entries:
                 break
             entry = self.entries[declared]

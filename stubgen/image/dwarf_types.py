@@ -6,6 +6,8 @@ its place. Where one side does not say what something is, nothing speaks against
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import ClassVar
@@ -27,6 +29,7 @@ from stubgen.image.dwarf import (
     ORIGIN,
     PARAMETER,
     REFERENCES,
+    SPECIFICATION,
     SUBPROGRAM,
     SUBRANGE,
     TRANSPARENT,
@@ -42,9 +45,10 @@ from stubgen.image.dwarf import (
     read_text,
 )
 
-_CLASS, _MEMBER, _STRUCTURE, _SUBROUTINE, _UNION, _INHERITANCE, _ENUMERATOR = (
+_CLASS, _MEMBER, _UNIT, _STRUCTURE, _SUBROUTINE, _UNION, _INHERITANCE, _ENUMERATOR = (
     0x02,
     0x0D,
+    0x11,
     0x13,
     0x15,
     0x17,
@@ -63,6 +67,7 @@ _MEMBER_PLACE, _BIT_SIZE, _BIT_OFFSET, _OLD_BIT_OFFSET, _DECLARATION, _VALUE, _E
     0x6E,
     0x4D,
 )  # 7.5.4, DW_AT_*
+_STATIC_CXX = re.compile(rb"_ZL(\d+)(.*)")  # Itanium C++ ABI 5.1.2: outside of namespaces
 _DEEPEST = 64  # types in types that are followed
 
 
@@ -86,11 +91,15 @@ class TypeEntries(Entries):
     def __init__(self, section: Sections, unit: Unit) -> None:
         self.children: dict[int, list[int]] = {}
         """Offset of a type -> those of its parts."""
+        self.around: dict[int, int] = {}
+        """Offset of a variable -> that of what it is in."""
         super().__init__(section, unit)
 
     def _note(self, offset: int, tag: int, parents: list[int]) -> None:
         if tag in self._PARTS and parents:
             self.children.setdefault(parents[-1], []).append(offset)
+        elif tag == VARIABLE and parents:
+            self.around[offset] = parents[-1]
 
     @cached_property
     def variable_types(self) -> dict[int, int]:
@@ -115,6 +124,36 @@ class TypeEntries(Entries):
                 place = self._place(location)
                 if place is not None:
                     yield place[0], self._type(entry)
+
+    def types_of_unplaced(self, symbol: bytes) -> set[int]:
+        """Where the types are of the variables of that symbol of which no address is said.
+
+        GCC gives C++'s static variables no linkage name: those of a namespace are not found by it then.
+        """
+        simple = _STATIC_CXX.fullmatch(symbol)
+        name = simple[2][: int(simple[1])] if simple else symbol
+        return {
+            self._type(entry)
+            for offset, entry in self.entries.items()
+            if entry.tag == VARIABLE and _DECLARATION not in entry.values and self._is_unplaced(entry)
+            if self._is_called(offset, entry, as_text(symbol), as_text(name))
+        }
+
+    def _is_unplaced(self, entry: Entry) -> bool:
+        form, location = entry.values.get(LOCATION, (0, b""))
+        return form in (0, EXPRESSION, BLOCK, *BLOCKS) and self._place(location) is None
+
+    def _is_called(self, offset: int, entry: Entry, symbol: str, name: str) -> bool:
+        declared = self.entries.get(self._target(entry, SPECIFICATION), entry)
+        linkage = self.text(declared, _LINKAGE)
+        if linkage:
+            return linkage == symbol
+        around = self.entries.get(self.around.get(offset, -1))
+        is_of_file = around is not None and around.tag == _UNIT
+        if "." in name:  # a function's: ``name.0`` of GCC, ``function.name`` of clang
+            words = [word for word in name.split(".") if not word.isdigit()]
+            return not is_of_file and self.text(declared) == words[-1]
+        return is_of_file and self.text(declared) == name
 
     def parts(self, offset: int, tags: Sequence[int]) -> list[Entry]:
         """What the type at *offset* is made of."""
@@ -152,6 +191,18 @@ def type_of_variable(debug: DebugInfo, address: int) -> VariableType | None:
     return _found_at(debug, address, lambda entries: entries.variable_types)
 
 
+def type_of_thread_local(debug: DebugInfo, symbol: bytes, path: bytes) -> VariableType | None:
+    """The type of a thread-local of the file at *path*; None where nothing says, or several things.
+
+    No address leads to it: neither GCC nor clang says in AArch64's ELF files where a thread-local lies.
+    """
+    found = []
+    for unit in debug.called(posixpath.basename(path)):
+        entries = _entries_of(debug, unit) if unit.path == path else None
+        found += [(entries, each) for each in entries.types_of_unplaced(symbol)] if entries else []
+    return found[0] if len(found) == 1 else None
+
+
 def signature_of(debug: DebugInfo, address: int) -> VariableType | None:
     """What has the parameters of the function that begins at *address*; None where nothing says."""
     return _found_at(debug, address, lambda entries: entries.functions_at)
@@ -162,17 +213,21 @@ _READ: WeakKeyDictionary[DebugInfo, dict[int, TypeEntries | None]] = WeakKeyDict
 
 
 def _found_at(debug: DebugInfo, address: int, places: Callable[[TypeEntries], dict[int, int]]) -> VariableType | None:
-    read = _READ.setdefault(debug, {})
     for unit in debug.units_with(address) if address >= 0 else ():  # a common of Mach-O has no place yet
-        if unit.start not in read:
-            try:
-                read[unit.start] = TypeEntries(debug.section, unit)
-            except FAULTS:
-                read[unit.start] = None
-        entries = read[unit.start]
+        entries = _entries_of(debug, unit)
         if entries is not None and places(entries).get(address, -1) >= 0:
             return entries, places(entries)[address]
     return None
+
+
+def _entries_of(debug: DebugInfo, unit: Unit) -> TypeEntries | None:
+    read = _READ.setdefault(debug, {})
+    if unit.start not in read:
+        try:
+            read[unit.start] = TypeEntries(debug.section, unit)
+        except FAULTS:
+            read[unit.start] = None
+    return read[unit.start]
 
 
 def signature_difference(mine: VariableType, theirs: VariableType) -> str:

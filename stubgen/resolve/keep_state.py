@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from stubgen.common.row import Row
@@ -20,6 +21,9 @@ from stubgen.resolve.same_file import GUARD, THREAD_GUARD, Files, guards_of
 from stubgen.symbols.numbering import SEVERAL, Siblings, numbering
 from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import base_name
+
+if TYPE_CHECKING:
+    from stubgen.image.dwarf_types import VariableType
 
 _TYPE = (b"_ZTS", b"_ZTI")  # Itanium C++ ABI 5.1.4.1: a type's name and information
 _SIBLINGS: WeakKeyDictionary[Files, Siblings] = WeakKeyDictionary()
@@ -96,11 +100,22 @@ class Pair:
     @cached_property
     def why_laid_out_otherwise(self) -> str:
         """How debug information says that the patch reads something else where the host wrote; empty for not at all."""
-        from stubgen.image.dwarf_types import difference, type_of_variable
+        from stubgen.image.dwarf_types import difference
 
-        own = type_of_variable(self.variable.defined_in.image.debug_info, self.variable.place)
-        theirs = None if own is None else type_of_variable(self.host.debug_info, self.candidate.address)
+        own, theirs = self._types()
         return "" if own is None or theirs is None else difference(own, theirs)
+
+    def _types(self) -> tuple[VariableType | None, VariableType | None]:
+        """The patch's type and the host's, where debug information has both."""
+        from stubgen.image.dwarf_types import type_of_thread_local, type_of_variable
+
+        debug, host = self.variable.defined_in.image.debug_info, self.host.debug_info
+        own = type_of_variable(debug, self.variable.place)
+        if own is not None or not self.variable.thread_local:
+            return own, None if own is None else type_of_variable(host, self.candidate.address)
+        path = debug.source_file
+        own = type_of_thread_local(debug, self.compiler_name, path)
+        return own, None if own is None else type_of_thread_local(host, self.compiler_name, path)
 
     @cached_property
     def minimum_size(self) -> int:

@@ -153,6 +153,42 @@ def test_a_kept_variable_has_the_type_that_the_host_wrote(
     assert (variable["forwarded"], "its type is another one" in variable["obstacle"]) == (is_kept, not is_kept)
 
 
+THREAD = {
+    "of a file": "static __thread struct s value; struct s *look(void) { return &value; }",
+    "that others see": "__thread struct s value; struct s *look(void) { return &value; }",
+    "of a function": "struct s *look(void) { static __thread struct s value; return &value; }",
+}
+
+
+@pytest.mark.parametrize(
+    ("compiler", "use"),
+    [
+        (compiler, use)
+        for compiler in ("gcc", "clang", "zig")
+        for use in THREAD
+        if (compiler, use) != ("gcc", "of a function")
+    ],
+)
+def test_a_kept_thread_local_has_the_type_that_the_host_wrote(
+    compiler: str, use: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No address in debug information leads to a thread-local, and so its type went unseen."""
+    clang = [str(need("clang-19")), "--target=aarch64-linux-gnu", "-Wl,--export-dynamic-symbol=main"]
+    driver = clang if compiler == "clang" else COMPILERS[compiler]()
+    project = Project(tmp_path, driver, ("-g", "-O0", "-fdata-sections"))
+    before, after = "struct s { int a; short b; };\n", "struct s { short b; int a; };\n"
+    project.build(before + THREAD[use])
+    symbols = ["--symbols", str(tmp_path / "app.dSYM")] if compiler == "zig" else []
+    if symbols:
+        run([str(need("dsymutil-19")), "app"], cwd=tmp_path)
+    assert [
+        row["forwarded"] for row in project.patch(before + THREAD[use], capsys, "--keep-state", *symbols)["duplicates"]
+    ] == [True]
+    (row,) = project.patch(after + THREAD[use], capsys, "--keep-state", *symbols)["duplicates"]
+    assert not row["forwarded"]
+    assert "its type is another one: s.b is at byte 0, and in the host at byte 4" in row["obstacle"]
+
+
 CXX = """
 struct Shape {{ virtual ~Shape() {{}} {} virtual int sides() {{ return 3; }} int size; }};
 Shape *current; int ask(Shape *shape) {{ return shape->sides() + {}; }}

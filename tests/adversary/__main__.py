@@ -1,0 +1,111 @@
+"""Tries programs until the time is over; what went wrong is made small and kept, and all of it is said in figures.
+
+    make adversary TIME=600 SEED=0
+
+The same seed is the same program. Exit status 1: there is a finding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from adversary.plans import Plan, plan_of_seed
+from adversary.shrink import shrink
+from adversary.trial import Outcome, attempt
+
+LANGUAGES = ("c",)
+
+
+class Figures:
+    """What was tried and what came of it."""
+
+    def __init__(self) -> None:
+        self.kinds: Counter[str] = Counter()
+        self.builds: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
+        self.excuses: Counter[str] = Counter()
+        self.edits: Counter[str] = Counter()
+        self.findings: list[str] = []
+        self.patches = 0
+
+    def add(self, seed: int, plan: Plan, outcome: Outcome) -> None:
+        """One more program."""
+        build = plan.build
+        self.kinds[outcome.kind] += 1
+        self.patches += outcome.patches
+        self.builds[f"{build.language} {build.compiler} {build.linker}"] += 1
+        self.excuses.update({without_names(excuse) for excuse in outcome.excuses})
+        self.edits.update(edit for edits in plan.edits for edit in edits.split(", "))
+        if outcome.kind == "refused":
+            self.refusals[without_names(outcome.detail.strip().splitlines()[-1])] += 1
+        elif outcome.kind != "same":
+            self.findings.append(f"{build.language} {seed}: {outcome.kind}: {outcome.detail}")
+
+    def document(self) -> dict[str, object]:
+        """All of it, for JSON."""
+        counters = ("kinds", "builds", "refusals", "excuses", "edits")
+        counted = {name: dict(getattr(self, name).most_common()) for name in counters}
+        return {"programs": self.kinds.total(), "patches": self.patches, **counted, "findings": self.findings}
+
+
+def without_names(sentence: str) -> str:
+    """*sentence* with what differs from program to program left out, so that it can be counted."""
+    sentence = re.sub(r"\S*/\S+: ", "", sentence.strip())
+    sentence = re.sub(r"\b(?:against|patch) \S+: |\.[a-z]+(?:\.\S+)?\+0x[0-9a-f]+(?: and \d+ more)?: ", "", sentence)
+    sentence = re.sub(r"\b[a-z]*[vwfgsru]_*\d+\w*(?:\.m?\d)*\b", "NAME", sentence)
+    return re.sub(r"\b(?:0x)?[0-9a-f]*\d[0-9a-f]*\b", "N", sentence)[:300]
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="adversary", description=__doc__.splitlines()[0])
+    parser.add_argument("--time", type=float, default=60, help="seconds")
+    parser.add_argument("--seed", type=int, default=0, help="the first; each program takes the next one")
+    parser.add_argument("--count", type=int, default=1 << 30, help="at most so many programs of each language")
+    parser.add_argument("--language", choices=LANGUAGES, action="append", help="by default all in turn")
+    parser.add_argument("--keep", type=Path, default=Path("build/adversary"), help="folder for what went wrong")
+    parser.add_argument("--shrink", type=int, default=150, metavar="TRIES", help="for a finding, to make it small")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    arguments = parser.parse_args()
+    os.environ["STUBGEN_CACHE_DIR"] = ""
+    figures, ends = Figures(), time.monotonic() + arguments.time
+    for seed, language in _seeds(arguments):
+        if time.monotonic() > ends:
+            break
+        plan = plan_of_seed(seed, language)
+        outcome = attempt(plan)
+        figures.add(seed, plan, outcome)
+        if outcome.kind not in ("same", "refused"):
+            print(figures.findings[-1], flush=True)
+        if outcome.is_finding:
+            _keep(arguments, plan, outcome, f"{language}-{seed}")
+    document = figures.document()
+    print(json.dumps(document, indent=1))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+    return int(bool(figures.findings))
+
+
+def _seeds(arguments: argparse.Namespace) -> Iterator[tuple[int, str]]:
+    for seed in range(arguments.seed, arguments.seed + arguments.count):
+        for language in arguments.language or LANGUAGES:
+            yield seed, language
+
+
+def _keep(arguments: argparse.Namespace, plan: Plan, outcome: Outcome, name: str) -> None:
+    """Write the finding to a file, as small as it gets."""
+    arguments.keep.mkdir(parents=True, exist_ok=True)
+    plan.save(arguments.keep / f"{name}.json", outcome.detail)
+    small = shrink(plan, lambda each: attempt(each).kind == outcome.kind, arguments.shrink)
+    small.save(arguments.keep / f"{name}.json", attempt(small).detail)
+
+
+sys.exit(main())

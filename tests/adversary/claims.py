@@ -1,0 +1,141 @@
+"""What stubgen says of a patch, as the oracle takes it: whose each variable is, and which functions callers miss."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from adversary.model import Program, Variable
+from adversary.plans import Plan, mangled
+from tools import need, run
+
+from stubgen.jumptable import JumpTable
+from stubgen.link import Linked
+from stubgen.resolve.verdicts import SharedVariable
+
+Key = tuple[str, str, str]
+"""File, function and name of a variable; the function is "" unless it is one of its own."""
+Kept = Mapping[Key, int]
+"""A variable -> the generation whose variable a patch uses."""
+
+
+class Untold(Exception):
+    """Stubgen said something wrong of a patch, or nothing where it has to."""
+
+
+class Claims:
+    """What stubgen said of one patch.
+
+    Args:
+        plan: what is tried.
+        folder: where its files are.
+        linked: the patch.
+        number: its generation.
+        files: whose objects are in it.
+
+    Raises:
+        Untold: a note is wrong, or is missing.
+    """
+
+    def __init__(self, plan: Plan, folder: Path, linked: Linked, number: int, files: frozenset[str]) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.number = number
+        self.program = plan.versions[number]
+        self.excuses: list[str] = []
+        table = linked.jump_table
+        assert table is not None
+        self.left_out = self._left_out(table)
+        self.variables = [
+            (file.name, variable)
+            for file in self.program.files
+            for variable in file.variables
+            if file.name in files and not variable.constant
+        ]
+        shared = linked.built.resolution.shared_variables
+        self._constants = {source_name(row.name)[1] for row in shared if not row.writable}
+        self.kept = self._kept([row for row in shared if row.writable])
+
+    def _left_out(self, table: JumpTable) -> frozenset[tuple[str, str]]:
+        """File and name of each function to which the host's callers are not led."""
+        language = self.plan.build.language
+        names = {mangled(f, language): f.name for file in self.program.files for f in file.functions}
+        self.excuses += [f"left out: {item.reason}" for item in table.undecided if item.name in names]
+        return frozenset((Path(item.object).stem, names.get(item.name, item.name)) for item in table.undecided)
+
+    def _kept(self, rows: list[SharedVariable]) -> list[Kept]:
+        """Whose variables the patch uses, in each way that the rows can be meant: they have names alone."""
+        patches = {str(self.folder / f"patch{n}.so"): n for n in range(1, self.number)}
+        meant: dict[tuple[str, str], list[SharedVariable]] = {}
+        for row in rows:
+            meant.setdefault(source_name(row.name), []).append(row)
+        choices: list[dict[Key, int]] = [{}]
+        for (function, name), alike in meant.items():
+            keys = [
+                (file, variable.function, name)
+                for file, variable in self.variables
+                if variable.name == name and function in ("", variable.function)
+            ]
+            kept = [patches.get(row.patch, 0) for row in alike if row.forwarded]
+            choices = [
+                {**choice, **dict(zip(some, kept, strict=False))}
+                for choice in choices
+                for some in itertools.combinations(keys, min(len(kept), len(keys)))
+            ][:64]
+            self.excuses += [f"not kept: {row.reason_not_kept}" for row in alike if not row.forwarded]
+            if len(keys) == len(alike) == 1 and kept:
+                self._check_value(alike[0], keys[0], kept[0])
+        self.excuses += self._absent({name for _, name in meant} | self._constants)
+        return list(choices)
+
+    def _check_value(self, row: SharedVariable, key: Key, kept: int) -> None:
+        """See that a kept variable is told to begin with another value exactly where the source says so."""
+        new, old = (_beginning(self.plan.versions[version], key) for version in (self.number, kept))
+        if new is None or old is None or new[0] != old[0]:
+            return
+        if (new[1] != old[1]) != row.initial_value_changed:
+            said = f"initial_value_changed is {row.initial_value_changed}"
+            raise Untold(f"{row.name}: {said}, and it begins with {new[1]}, after {old[1]}")
+
+    def _absent(self, told: set[str]) -> Iterator[str]:
+        """A variable that stubgen says nothing of must be new, or a compiler took it away."""
+        before = {v.name for file in self.plan.versions[self.number - 1].files for v in file.variables}
+        for file, variable in self.variables:
+            if variable.name not in before or variable.name in told:
+                continue
+            if variable.name in self._symbols("host") and variable.name in self._symbols(f"{file}.o"):
+                raise Untold(f"host and patch have {variable.name}, and no word is said of it")
+            yield "absent: the compiler left none of it in host or patch"
+
+    def _symbols(self, path: str) -> set[str]:
+        """The names of the variables in a file's symbol table, by ``nm``."""
+        lines = run([str(need("llvm-nm-19")), "--defined-only", path], cwd=self.folder).splitlines()
+        return {source_name(words[2])[1] for words in map(str.split, lines) if words[1] in "bBdDvVcC"}
+
+
+def _beginning(program: Program, key: Key) -> tuple[Any, tuple[Any, ...]] | None:
+    """The type and the first value of a variable in a version; None where that has none that is surely the same."""
+    file, function, name = key
+    found = [
+        variable
+        for each in program.files
+        for variable in each.variables
+        if (variable.name, variable.function) == (name, function) and _may_be_same(each.name, file, variable)
+    ]
+    return (found[0].fields, found[0].initial or (0,) * found[0].cells) if len(found) == 1 else None
+
+
+def _may_be_same(file: str, other: str, variable: Variable) -> bool:
+    return file == other or variable.linkage != "static"
+
+
+def source_name(symbol: str) -> tuple[str, str]:
+    """Function (or "") and name of a variable's symbol: ``n.0``, ``f.n``, ``_ZL1n``, ``_ZZ1fmE1n``."""
+    found = re.fullmatch(r"_Z(?:ZL?(\d+)(.*)E|L)?(\d+)(.*)", symbol)
+    if found:
+        return (found[2] or "")[: int(found[1] or 0)], found[4][: int(found[3])]
+    words = [word for word in symbol.split(".") if not word.isdigit()]
+    return (words[0], words[1]) if len(words) > 1 else ("", words[0])

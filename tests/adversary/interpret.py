@@ -1,0 +1,358 @@
+"""What a patched process has to print: the program run as a value, with every version of it that was ever loaded.
+
+A function that runs is an *instance*: a file's function as one generation compiled it, 0 being the host. It calls by
+name what the linker bound: the newest definition among its own generation and those before. What it looks up first is
+the newest of all. A variable is its generation's own unless stubgen said that the patch uses an earlier one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from adversary.model import (
+    MASK,
+    Accumulator,
+    Argument,
+    Binary,
+    Call,
+    CallThrough,
+    Catch,
+    Constant,
+    Expression,
+    File,
+    Function,
+    If,
+    LeadsTo,
+    Letter,
+    Load,
+    Place,
+    Point,
+    Program,
+    Repeat,
+    Set,
+    Statement,
+    Store,
+    StoreThrough,
+    Switch,
+    Through,
+    Throw,
+    Variable,
+)
+
+STEPS = 6000
+"""Statements and expressions of one call; a program that takes more is not used."""
+
+HEADER = "h"
+"""The file whose functions are in every file that uses them."""
+
+
+class TooLong(Exception):
+    """A call takes more than :data:`STEPS`."""
+
+
+class Thrown(Exception):
+    """An exception of the program's."""
+
+    def __init__(self, value: int) -> None:
+        super().__init__(value)
+        self.value = value
+
+
+class Instance(NamedTuple):
+    """A function as one generation has it."""
+
+    file: str
+    name: str
+    generation: int
+
+
+class Generation(NamedTuple):
+    """A version of the program, and how much of it was loaded."""
+
+    program: Program
+    files: frozenset[str]
+    """Those whose objects are in the patch; of the host all."""
+    kept: Mapping[tuple[str, str, str], int] = {}
+    """File, function and name of a variable -> the generation whose variable the patch uses instead of its own."""
+    left_out: frozenset[tuple[str, str]] = frozenset()
+    """File and name of functions of which stubgen said that callers are not led to the new one."""
+
+
+OPERATORS = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "^": lambda a, b: a ^ b,
+    "&": lambda a, b: a & b,
+    "|": lambda a, b: a | b,
+}
+
+
+class Machine:
+    """A process with its generations, each loaded when it is added.
+
+    Args:
+        program: the host.
+        complete_tables: whether patches know the earlier ones, and tables lead callers of those too; else each patch
+            has all that changed since the host.
+    """
+
+    def __init__(self, program: Program, *, complete_tables: bool) -> None:
+        everything = frozenset(file.name for file in program.files)
+        self.generations = [Generation(program, everything)]
+        self.complete_tables = complete_tables
+        self.memory: dict[tuple[str, str, int], list[Any]] = {}
+        self._steps = 0
+        self._functions: dict[Instance, Function] = {}
+        self._resolved: dict[tuple[str, str, int], Instance] = {}
+        self._variables: dict[tuple[str, str, str, int], tuple[tuple[str, str, int], Variable]] = {}
+
+    def load(self, generation: Generation) -> None:
+        """A patch is loaded, and its table is the one that counts."""
+        self.generations.append(generation)
+
+    def call(self, name: str, argument: int) -> int:
+        """What the runtime gets when it looks up the host's global function *name* and calls it."""
+        self._steps = 0
+        self._resolved_in = len(self.generations)
+        instance = self._function("", name, 0)
+        try:
+            return self._run(self._newest(instance), [argument & MASK])
+        except Thrown as thrown:
+            return thrown.value
+
+    def _run(self, instance: Instance, arguments: Sequence[int]) -> int:
+        function = self._body(instance)
+        values = [leaf.stored(value) for leaf, value in zip(function.parameters, arguments, strict=True)]
+        frame = _Frame(self, instance, values)
+        frame.execute(function.body)
+        return frame.accumulator
+
+    def _body(self, instance: Instance) -> Function:
+        if instance not in self._functions:
+            program = self.generations[instance.generation].program
+            own = (program.file(instance.file).functions, _header(program).functions)
+            found = (function for functions in own for function in functions if function.name == instance.name)
+            self._functions[instance] = next(found)
+        return self._functions[instance]
+
+    def _latest(self, file: str, generation: int) -> int:
+        """The newest generation up to *generation* that has the file; else, where each patch has all, the host."""
+        if not self.complete_tables:
+            return generation if file in self.generations[generation].files else 0
+        return next(number for number in range(generation, -1, -1) if file in self.generations[number].files)
+
+    def _function(self, file: str, name: str, generation: int) -> Instance:
+        """What *name* means to code of a file in a generation; "" is a file of the runtime's."""
+        key = file, name, generation
+        if key not in self._resolved:
+            self._resolved[key] = self._find_function(*key)
+        return self._resolved[key]
+
+    def _find_function(self, file: str, name: str, generation: int) -> Instance:
+        program = self.generations[generation].program
+        if any(function.name == name for function in _header(program).functions):
+            return Instance(file, name, generation)
+        defining = [(each, function) for each in program.files for function in each.functions if function.name == name]
+        for each, function in defining:
+            if each.name == file and function.linkage == "static":
+                return Instance(file, name, generation)
+        visible = [(each, function) for each, function in defining if function.linkage != "static"]
+        strong = [(each, function) for each, function in visible if function.linkage != "weak"]
+        owner = (strong or visible)[0][0].name
+        return Instance(owner, name, self._latest(owner, generation))
+
+    def _newest(self, instance: Instance) -> Instance:
+        """What the runtime's table says."""
+        if instance.generation and not self.complete_tables:
+            return instance
+        last = len(self.generations) - 1
+        for number in range(last, 0, -1):
+            generation = self.generations[number]
+            found = self._replacement(instance, number)
+            if found is not None and (found.file, found.name) not in generation.left_out:
+                return found
+            if not self.complete_tables:
+                break
+        return instance
+
+    def _replacement(self, instance: Instance, number: int) -> Instance | None:
+        """The function of generation *number* that takes the place of *instance*."""
+        generation = self.generations[number]
+        original = self._body(instance)
+        for file in generation.program.files:
+            for function in file.functions:
+                if function.name != instance.name or file.name not in generation.files:
+                    continue
+                both_static = original.linkage == function.linkage == "static"
+                if file.name == instance.file or not both_static:
+                    return Instance(file.name, function.name, number)
+        return None
+
+    def storage(self, file: str, function: str, name: str, generation: int) -> tuple[tuple[str, str, int], Variable]:
+        """The variable that *name* means to a function's code, and what it looks like to that code."""
+        key = file, function, name, generation
+        if key not in self._variables:
+            self._variables[key] = self._find_variable(*key)
+        return self._variables[key]
+
+    def _find_variable(
+        self, file: str, function: str, name: str, generation: int
+    ) -> tuple[tuple[str, str, int], Variable]:
+        program = self.generations[generation].program
+        every = [(each, variable) for each in program.files for variable in each.variables if variable.name == name]
+        own = [pair for pair in every if pair[0].name == file and pair[1].function == function and function]
+        own = own or [pair for pair in every if pair[0].name == file and not pair[1].function]
+        owners = own if own and own[0][1].linkage == "static" else [p for p in every if p[1].linkage != "static"]
+        strong = [pair for pair in owners if pair[1].linkage not in ("weak", "common")]
+        owner, variable = (strong or owners)[0]
+        number = self._latest(owner.name, generation)
+        kept = (
+            self.generations[number].kept.get((owner.name, variable.function, name))
+            if number and not variable.constant
+            else None
+        )
+        if kept is not None:
+            earlier = self._same_variable(owner.name, variable, kept)
+            if earlier is not None:
+                return earlier, variable
+        place = owner.name, f"{variable.function}.{name}", number
+        if place not in self.memory:
+            self.memory[place] = []  # a variable may lead to itself
+            self.memory[place] = self._initial(owner, variable, number)
+        return place, variable
+
+    def _same_variable(self, file: str, variable: Variable, generation: int) -> tuple[str, str, int] | None:
+        """Where an earlier generation has the variable."""
+        program = self.generations[generation].program
+        for each in program.files:
+            for other in each.variables:
+                is_same = (other.name, other.function) == (variable.name, variable.function)
+                if is_same and (each.name == file or "static" not in (other.linkage, variable.linkage)):
+                    return self.storage(each.name, other.function, other.name, generation)[0]
+        return None
+
+    def _initial(self, owner: File, variable: Variable, generation: int) -> list[Any]:
+        """What its cells hold at the start."""
+        values = variable.initial or (0,) * variable.cells
+        cells: list[Any] = []
+        for number, value in enumerate(values):
+            cells.append(self.pointed(owner.name, variable.function, generation, variable.leaf(number).kind, value))
+            if isinstance(value, int):
+                cells[-1] = variable.leaf(number).stored(value)
+        return cells
+
+    def pointed(self, file: str, function: str, generation: int, kind: str, target: Any) -> Any:
+        """What a place of that kind holds that leads to *target*."""
+        if kind == "pointer":
+            return self.storage(file, function, target, generation)[0], 0
+        if kind == "function":
+            return self._function(file, target, generation)
+        return target
+
+    def _count(self) -> None:
+        self._steps += 1
+        if self._steps > STEPS:
+            raise TooLong
+
+
+class _Frame:
+    """One call that runs."""
+
+    def __init__(self, machine: Machine, instance: Instance, arguments: Sequence[int]) -> None:
+        self.machine = machine
+        self.instance = instance
+        self.arguments = arguments
+        self.accumulator = 0
+
+    def execute(self, body: Sequence[Statement]) -> None:
+        """Run statements."""
+        for statement in body:
+            self.machine._count()
+            self._statement(statement)
+
+    def _statement(self, statement: Statement) -> None:
+        match statement:
+            case Set(value):
+                self.accumulator = self.value(value)
+            case Store(place, value):
+                stored = self.value(value)
+                cells, cell, variable = self._cell(place)
+                cells[cell] = variable.leaf(cell).stored(stored)
+            case StoreThrough(place, value):
+                stored = self.value(value)
+                storage, cell = self._held(place)
+                self.machine.memory[storage][cell] = stored
+            case Point(place, target):
+                cells, cell, variable = self._cell(place)
+                _, name, generation = self.instance
+                kind = variable.leaf(cell).kind
+                cells[cell] = self.machine.pointed(self.instance.file, name, generation, kind, target)
+            case If(value, bit, then, otherwise):
+                self.execute(then if self.value(value) >> bit & 1 else otherwise)
+            case Repeat(count, inner):
+                for _ in range(count):
+                    self.execute(inner)
+            case Switch(value, cases):
+                chosen = self.value(value) % (len(cases) + 1)
+                self.accumulator = (self.accumulator + (*cases, 0)[chosen]) & MASK
+            case Throw(bit, value):
+                if self.accumulator >> bit & 1:
+                    raise Thrown(self.value(value))
+
+    def value(self, expression: Expression) -> int:
+        """What an expression is, 64 bits."""
+        machine = self.machine
+        machine._count()
+        match expression:
+            case Constant(value):
+                return value & MASK
+            case Argument(number):
+                return self.arguments[number]
+            case Accumulator():
+                return self.accumulator
+            case Load(place):
+                cells, cell, variable = self._cell(place)
+                return variable.leaf(cell).stored(cells[cell])
+            case Through(place):
+                storage, cell = self._held(place)
+                return int(machine.memory[storage][cell])
+            case Letter(place, index):
+                text = self._held(place)
+                return ord(text[index % len(text)])
+            case Binary(operator, left, right):
+                return OPERATORS[operator](self.value(left), self.value(right)) & MASK
+            case Call(name, arguments, looked_up):
+                instance = machine._function(self.instance.file, name, self.instance.generation)
+                values = [self.value(argument) for argument in arguments]
+                return machine._run(machine._newest(instance) if looked_up else instance, values)
+            case CallThrough(place, argument, looked_up):
+                instance = self._held(place)
+                argument_value = self.value(argument)
+                return machine._run(machine._newest(instance) if looked_up else instance, [argument_value])
+            case LeadsTo(place, variable):
+                _, name, generation = self.instance
+                there = machine.storage(self.instance.file, name, variable, generation)[0]
+                return int(self._held(place) == (there, 0))
+            case Catch(inner, more):
+                before = self.accumulator
+                try:
+                    return self.value(inner)
+                except Thrown as thrown:
+                    self.accumulator = before
+                    return (thrown.value + more) & MASK
+        raise AssertionError(expression)
+
+    def _cell(self, place: Place) -> tuple[list[Any], int, Variable]:
+        storage, variable = self.machine.storage(*self.instance[:2], place.variable, self.instance.generation)
+        element = self.value(place.index) % max(variable.count, 1) if place.index is not None else 0
+        return self.machine.memory[storage], element * len(variable.fields) + place.field, variable
+
+    def _held(self, place: Place) -> Any:
+        cells, cell, _ = self._cell(place)
+        return cells[cell]
+
+
+def _header(program: Program) -> File:
+    return next((file for file in program.files if file.name == HEADER), File(HEADER, (), ()))

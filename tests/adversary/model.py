@@ -1,0 +1,284 @@
+"""A small program as a value: files, variables, functions, statements; nothing of any language.
+
+All arithmetic is on 64 bits without sign, and a value is cut down where it is stored. So nothing that a compiler may
+assume (overflow, order of evaluation, strict aliasing) decides what a program prints, and each language can say it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+MASK = (1 << 64) - 1
+
+
+class Leaf(NamedTuple):
+    """What one cell of a variable holds: a number of *bits* bits, or what *kind* says."""
+
+    kind: str  # "number", "bool", "double", "string", "pointer" (to a u64), "function" (of one argument)
+    bits: int = 64
+    signed: bool = False
+
+    def stored(self, value: int) -> int:
+        """What reading it answers after *value* was stored."""
+        if self.kind == "bool":
+            return value & 1
+        if self.kind == "double":
+            return value & 0xFFFF  # exact in a double
+        low = value & ((1 << self.bits) - 1)
+        return (low - (1 << self.bits)) & MASK if self.signed and low >> (self.bits - 1) else low
+
+
+class Variable(NamedTuple):
+    """A variable of a file, or of one function of it."""
+
+    name: str
+    fields: tuple[tuple[str, Leaf], ...]  # one, called "", unless it is a structure
+    count: int = 0  # elements of an array; 0 where it is none
+    initial: tuple[Any, ...] = ()  # a value for each cell; empty is zero: numbers, text, names of what is pointed to
+    linkage: str = "static"  # "static", "global", "hidden", "weak", "common"
+    constant: bool = False
+    thread_local: bool = False
+    function: str = ""  # whose local static it is
+    dynamic: bool = False  # its initial value is computed at first use (C++)
+    volatile: bool = False
+
+    @property
+    def cells(self) -> int:
+        """How many leaves it has."""
+        return len(self.fields) * max(self.count, 1)
+
+    def leaf(self, cell: int) -> Leaf:
+        """The type of one of them."""
+        return self.fields[cell % len(self.fields)][1]
+
+
+class Place(NamedTuple):
+    """A cell of a variable: a field of the element that *index* chooses, modulo the number of elements."""
+
+    variable: str
+    field: int = 0
+    index: Expression | None = None
+
+
+class Constant(NamedTuple):
+    """A number."""
+
+    value: int
+
+
+class Argument(NamedTuple):
+    """A parameter of the function."""
+
+    number: int
+
+
+class Accumulator(NamedTuple):
+    """The function's one local variable, which it returns."""
+
+
+class Load(NamedTuple):
+    """What a place of a number holds."""
+
+    place: Place
+
+
+class Through(NamedTuple):
+    """What the pointer in a place leads to."""
+
+    place: Place
+
+
+class Letter(NamedTuple):
+    """A character of the string that a place holds; 0 behind its end."""
+
+    place: Place
+    index: int
+
+
+class Binary(NamedTuple):
+    """An operation: ``+ - * ^ & |``."""
+
+    operator: str
+    left: Expression
+    right: Expression
+
+
+class Call(NamedTuple):
+    """A call by name: of what the linker bound it to, or of what the runtime looks up for it."""
+
+    function: str
+    arguments: tuple[Expression, ...]
+    looked_up: bool = False
+
+
+class CallThrough(NamedTuple):
+    """A call by the pointer in a place."""
+
+    place: Place
+    argument: Expression
+    looked_up: bool = False
+
+
+class LeadsTo(NamedTuple):
+    """1 where the pointer in a place leads to that variable's first cell, else 0."""
+
+    place: Place
+    variable: str
+
+
+class Catch(NamedTuple):
+    """The value of an expression, or what an exception thrown in it carries, plus *more*."""
+
+    value: Expression
+    more: int
+
+
+Expression = Constant | Argument | Accumulator | Load | Through | Letter | Binary | Call | CallThrough | LeadsTo | Catch
+
+
+class Set(NamedTuple):
+    """The accumulator gets a value."""
+
+    value: Expression
+
+
+class Store(NamedTuple):
+    """A place of a number gets a value."""
+
+    place: Place
+    value: Expression
+
+
+class StoreThrough(NamedTuple):
+    """What the pointer in a place leads to gets a value."""
+
+    place: Place
+    value: Expression
+
+
+class Point(NamedTuple):
+    """A place of a pointer, a function or a string gets what *target* names; a string's is its text."""
+
+    place: Place
+    target: str
+
+
+class If(NamedTuple):
+    """Statements for a bit of a value that is set, and for one that is not."""
+
+    value: Expression
+    bit: int
+    then: tuple[Statement, ...]
+    otherwise: tuple[Statement, ...] = ()
+
+
+class Repeat(NamedTuple):
+    """Statements, *count* times."""
+
+    count: int
+    body: tuple[Statement, ...]
+
+
+class Switch(NamedTuple):
+    """What is added to the accumulator by a value's low bits; a table of jumps if there are enough."""
+
+    value: Expression
+    cases: tuple[int, ...]
+
+
+class Throw(NamedTuple):
+    """An exception with a value, if a bit of the accumulator is set."""
+
+    bit: int
+    value: Expression
+
+
+Statement = Set | Store | StoreThrough | Point | If | Repeat | Switch | Throw
+
+
+class Function(NamedTuple):
+    """A function that takes numbers and returns its accumulator."""
+
+    name: str
+    parameters: tuple[Leaf, ...]
+    body: tuple[Statement, ...]
+    linkage: str = "static"  # "static", "global", "hidden", "weak", "inline" (in every file that uses it)
+    inlining: str = "never"  # "never", "free", "always"
+    entry: bool = False  # the runtime calls it
+
+    @property
+    def takes_one(self) -> bool:
+        """Whether its address fits a place of kind "function"."""
+        return self.parameters == (Leaf("number"),)
+
+
+class File(NamedTuple):
+    """A translation unit."""
+
+    name: str
+    variables: tuple[Variable, ...]
+    functions: tuple[Function, ...]
+
+
+class Program(NamedTuple):
+    """Files, and where each is linked from."""
+
+    files: tuple[File, ...]
+    archived: tuple[str, ...] = ()  # files that are in an archive
+
+    def file(self, name: str) -> File:
+        """The file of that name."""
+        return next(file for file in self.files if file.name == name)
+
+
+NODES = {
+    kind.__name__: kind
+    for kind in (
+        *(Leaf, Variable, Place, Constant, Argument, Accumulator, Load, Through, Letter, Binary, Call, CallThrough),
+        *(LeadsTo, Catch, Set, Store, StoreThrough, Point, If, Repeat, Switch, Throw, Function, File, Program),
+    )
+}
+
+
+def parts(node: Any) -> Iterator[Any]:
+    """*node* and all that is in it, nodes alone."""
+    if isinstance(node, tuple):
+        if type(node) is not tuple:
+            yield node
+        for part in node:
+            yield from parts(part)
+
+
+def variables_in(node: Any) -> set[str]:
+    """The names of variables that a function, statement or expression names; of what a Point names, perhaps."""
+    found = {part.variable for part in parts(node) if isinstance(part, (Place, LeadsTo))}
+    return found | {part.target for part in parts(node) if isinstance(part, Point)}
+
+
+def functions_in(node: Any) -> set[str]:
+    """The names of functions that a function, statement or expression names; of what a Point names, perhaps."""
+    found = {part.function for part in parts(node) if isinstance(part, Call)}
+    return found | {part.target for part in parts(node) if isinstance(part, Point)}
+
+
+def encode(node: Any) -> Any:
+    """*node* as JSON has it."""
+    if isinstance(node, tuple):
+        name = type(node).__name__
+        return [*([name] if type(node) is not tuple else ["tuple"]), *map(encode, node)]
+    return node
+
+
+def decode(document: Any) -> Any:
+    """The node that :func:`encode` made *document* of."""
+    if isinstance(document, list):
+        name, *rest = document
+        return tuple(map(decode, rest)) if name == "tuple" else NODES[name](*map(decode, rest))
+    return document
+
+
+def dumps(node: Any) -> str:
+    """*node* as text."""
+    return json.dumps(encode(node), separators=(",", ":"))

@@ -1,0 +1,115 @@
+"""What is tried: a program, its edits and its build, from a seed or from a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from adversary.c_source import PRINTERS
+from adversary.edits import Editor
+from adversary.generate import Features, Generator
+from adversary.interpret import HEADER, Machine, TooLong
+from adversary.model import Function, Program, decode, encode
+from adversary.toolchains import Build, choose
+
+ARGUMENTS = (3, 10, 4, 7)
+"""What the entries are called with before the first patch and after each."""
+
+MANGLED = {(8, False): "h", (8, True): "a", (16, False): "t", (16, True): "s", (32, False): "j", (32, True): "i"}
+MANGLED |= {(64, False): "m", (64, True): "l"}
+
+
+class Plan(NamedTuple):
+    """What is tried: all that is needed to try it again."""
+
+    build: Build
+    versions: tuple[Program, ...]
+    edits: tuple[str, ...] = ()
+
+    def save(self, path: Path, what: str) -> None:
+        """Write it to a file, with a sentence on *what* it shows."""
+        build = {
+            name: list(value) if isinstance(value, tuple) else value for name, value in self.build._asdict().items()
+        }
+        versions = [encode(version) for version in self.versions]
+        document = {"shows": what, "build": build, "edits": list(self.edits), "versions": versions}
+        path.write_text(json.dumps(document, separators=(",", ":")) + "\n")
+
+
+def load_plan(path: Path) -> Plan:
+    """The plan that :meth:`Plan.save` wrote."""
+    document = json.loads(path.read_text())
+    build = {name: tuple(value) if isinstance(value, list) else value for name, value in document["build"].items()}
+    return Plan(Build(**build), tuple(map(decode, document["versions"])), tuple(document["edits"]))
+
+
+def plan_of_seed(seed: int, language: str) -> Plan:
+    """The program, its edits and its build that a seed means."""
+    random = Random(f"{language} {seed}")
+    features = Features(throws=language == "c++")
+    while True:
+        generator = Generator(random, features)
+        build = choose(random, language)
+        program = generator.program()
+        if not is_usable(program, language):
+            continue
+        versions, told = [program], []
+        editor = Editor(generator, types=build.debug)
+        for generation in range(1, random.choice((1, 1, 2, 3)) + 1):
+            for _ in range(20):
+                edited = editor.edit(versions[-1], generation)
+                usable = is_usable(edited.program, language)
+                if usable and changed_files(versions[-1], edited.program, language):
+                    break
+            else:
+                continue
+            versions.append(edited.program)
+            told.append(edited.what)
+        if len(versions) > 1:
+            return Plan(build, tuple(versions), tuple(told))
+
+
+def is_usable(program: Program, language: str) -> bool:
+    """Whether every name in it means something where it stands, and no call takes long."""
+    try:
+        for file in program.files:
+            text_of(program, file.name, language)
+        machine = Machine(program, complete_tables=True)
+        for argument in ARGUMENTS:
+            for entry in entries(program):
+                machine.call(entry.name, argument)
+    except (IndexError, StopIteration, KeyError, TooLong):
+        return False
+    return True
+
+
+def entries(program: Program) -> list[Function]:
+    """The functions that the runtime calls."""
+    return [function for file in program.files for function in file.functions if function.entry]
+
+
+def text_of(program: Program, file: str, language: str) -> str:
+    """A file as the compiler gets it."""
+    return PRINTERS[language][1](program, file)
+
+
+def changed_files(before: Program, after: Program, language: str) -> list[str]:
+    """The files whose text an edit changed, and those that are new."""
+    known = {file.name for file in before.files}
+    return [
+        file.name
+        for file in after.files
+        if file.name != HEADER
+        and (file.name not in known or text_of(before, file.name, language) != text_of(after, file.name, language))
+    ]
+
+
+def mangled(function: Function, language: str) -> str:
+    """The symbol of a function."""
+    if language == "c":
+        return function.name
+    parameters = "".join(MANGLED[leaf.bits, leaf.signed] for leaf in function.parameters) or "v"
+    static = "L" if function.linkage == "static" else ""
+    return f"_Z{static}{len(function.name)}{function.name}{parameters}"

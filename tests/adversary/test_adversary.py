@@ -1,0 +1,69 @@
+"""Programs that nobody wrote, and edits of them: the patched process says what the edited program would say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from adversary.interpret import Machine
+from adversary.model import Call, decode, encode, parts
+from adversary.plans import Plan, load_plan, plan_of_seed
+from adversary.shrink import shrink, size
+from adversary.trial import attempt
+from tools import need
+
+FOUND = Path(__file__).parent / "found"
+"""Programs that went wrong once, reduced; each file has a sentence on what it shows."""
+
+LANGUAGES = ("c",)
+
+
+@pytest.fixture(autouse=True)
+def _tools() -> None:
+    need(
+        "aarch64-linux-gnu-gcc", "aarch64-linux-gnu-g++", "clang-19", "qemu-aarch64", "mold", "ld.lld-19", "llvm-nm-19"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOUND.glob("*.json")))
+def test_what_went_wrong_once(name: str) -> None:
+    """Each was a patch that linked with status 0 and was wrong, or a note that was."""
+    outcome = attempt(load_plan(FOUND / f"{name}.json"))
+    assert outcome.kind in ("same", "refused"), outcome
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_seeds(language: str, seed: int) -> None:
+    """A process that goes on after a patch as neither the old nor the new program would corrupts what it works on."""
+    outcome = attempt(plan_of_seed(seed, language))
+    assert outcome.kind in ("same", "refused"), outcome
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_seed_is_one_program(language: str) -> None:
+    """A finding that cannot be tried again is none."""
+    plan = plan_of_seed(3, language)
+    assert plan == plan_of_seed(3, language)
+    assert plan != plan_of_seed(4, language)
+    assert decode(encode(plan.versions)) == plan.versions
+
+
+def test_a_wrong_claim_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An oracle that believes whatever it sees finds nothing."""
+    plan = next(plan for plan in (plan_of_seed(seed, "c") for seed in range(100)) if attempt(plan).kind == "same")
+    right = Machine.call
+    monkeypatch.setattr(Machine, "call", lambda self, *words: right(self, *words) + (len(self.generations) > 1))
+    assert attempt(plan).kind == "differs"
+
+
+def test_a_finding_gets_small() -> None:
+    """A program of two hundred lines says nothing to who has to mend it."""
+    plan = plan_of_seed(3, "c")
+
+    def still(each: Plan) -> bool:
+        return any(type(part) is Call for version in each.versions for part in parts(version))
+
+    small = shrink(plan, still)
+    assert still(small)
+    assert size(small) < size(plan) / 4

@@ -1,0 +1,123 @@
+"""How a program of the adversary is built: compilers, their options, linkers and theirs, chosen by the seed."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from tools import linker_folder, need, run
+
+HERE = Path(__file__).parent
+
+LINKERS = {"bfd": "bfd", "gold": "gold", "lld": "lld", "mold": "mold"}
+"""What tables call an ELF linker -> what ``-fuse-ld`` does."""
+
+COMPILERS = {
+    ("gcc", "c"): ("aarch64-linux-gnu-gcc",),
+    ("gcc", "c++"): ("aarch64-linux-gnu-g++",),
+    ("clang", "c"): ("clang-19", "--target=aarch64-linux-gnu"),
+    ("clang", "c++"): ("clang-19", "--target=aarch64-linux-gnu", "-xc++"),
+}
+
+GUARDS = {
+    "c": "unsigned long guarded(unsigned long (*f)(unsigned long), unsigned long a) { return f(a); }",
+    "c++": 'extern "C" unsigned long guarded(unsigned long (*f)(unsigned long), unsigned long a) '
+    "{ try { return f(a); } catch (unsigned long thrown) { return thrown; } }",
+}
+"""Language -> what calls an entry of the program, and stops its exceptions."""
+
+
+class Build(NamedTuple):
+    """How one program is built and patched."""
+
+    language: str
+    compiler: str
+    options: tuple[str, ...]
+    """Of each compile."""
+    host_options: tuple[str, ...]
+    """Of the host's besides: position independence, which a patch has another of."""
+    linker: str
+    link_options: tuple[str, ...]
+    session: str
+    """How later patches know of earlier ones: "none" (each has all that changed), "loaded", "relink"."""
+    debug: bool
+
+    def compile(self, folder: Path, source: str, output: str, *, patch: bool) -> None:
+        """Compile a file of *folder*."""
+        command, *target = COMPILERS[self.compiler, self.language]
+        position = ("-fPIC",) if patch else self.host_options
+        run([str(need(command)), *target, *self.options, *position, "-c", source, "-o", output], cwd=folder)
+
+    def link_command(self, inputs: list[str], output: str) -> list[str]:
+        """The command that links the host."""
+        driver = "aarch64-linux-gnu-g++" if self.language == "c++" else "aarch64-linux-gnu-gcc"
+        position = ["-no-pie"] if "-fno-pie" in self.host_options else ["-pie"]
+        linker = ["-B", str(_linkers()), f"-fuse-ld={LINKERS[self.linker]}"]
+        export = "-Wl,--export-dynamic-symbol=main"
+        return [str(need(driver)), *position, *linker, export, *self.link_options, *inputs, "-o", output]
+
+
+def choose(random: Random, language: str) -> Build:
+    """A build by chance; what ends in refusals is rare."""
+    compiler = random.choice(("gcc", "gcc", "clang"))
+    debug = random.randrange(100) < 85
+    level = random.choice(("-O0", "-O1", "-O2", "-O2", "-O3", "-Os"))
+    options = [level, *(["-g"] if debug else [])]
+    sections = random.randrange(100)
+    if sections < 85:
+        options.append("-fdata-sections")
+    if sections < 60:
+        options.append("-ffunction-sections")
+    if compiler == "clang":
+        options += ["-mno-global-merge"] if level == "-O3" or random.randrange(4) else []
+    elif random.randrange(4) == 0:
+        options.append("-fno-section-anchors")
+    position = random.choice((("-fPIE",), ("-fPIE",), ("-fPIC",), ("-fno-pie",)))
+    linker = random.choice(("bfd", "bfd", "bfd", "lld", "lld", "lld", "mold", "mold", "mold", "gold"))
+    link = []
+    if "-ffunction-sections" in options and random.randrange(2):
+        link.append("-Wl,--gc-sections")
+    if linker in ("lld", "mold", "gold") and random.randrange(12) == 0:
+        link.append("-Wl,--icf=all")
+    if random.randrange(10) == 0:
+        link.append("-rdynamic")
+    if random.randrange(10) == 0:
+        link.append("-Wl,-O1,--sort-common")
+    session = random.choice(("none", "loaded", "loaded", "relink"))
+    return Build(language, compiler, tuple(options), position, linker, tuple(link), session, debug)
+
+
+@cache
+def _scratch() -> Path:
+    from tempfile import mkdtemp
+
+    return Path(mkdtemp(prefix="adversary-"))
+
+
+@cache
+def _linkers() -> Path:
+    return linker_folder(_scratch() / "linkers")
+
+
+@cache
+def runtime_objects(language: str) -> tuple[Path, ...]:
+    """The runtime and what calls entries, compiled once."""
+    suffix = {"c": "c", "c++": "cc"}[language]
+    guard = _scratch() / f"guard-{suffix}.{suffix}"
+    guard.write_text(GUARDS[language])
+    objects = []
+    for source in (HERE / "runtime.c", guard):
+        command, *target = COMPILERS["gcc", "c" if source.suffix == ".c" else "c++"]
+        objects.append(_scratch() / f"{source.stem}.{suffix}.o")
+        run([str(need(command)), *target, "-O1", "-fPIC", "-c", str(source), "-o", str(objects[-1])])
+    return tuple(objects)
+
+
+def entries_object(folder: Path, symbols: list[str], output: str) -> None:
+    """The table of functions that the runtime calls."""
+    lines = ['.section .data.rel.ro,"aw"', ".globl entries", ".p2align 3", "entries:"]
+    lines += [*(f"  .quad {symbol}" for symbol in symbols), "  .quad 0", '.section .note.GNU-stack,"",%progbits', ""]
+    (folder / "entries.s").write_text("\n".join(lines))
+    run([str(need("aarch64-linux-gnu-as")), "entries.s", "-o", output], cwd=folder)

@@ -1,0 +1,242 @@
+"""One program, its edits, and the process that gets them as patches: whether it says what it must."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import shutil
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from adversary.c_source import PRINTERS
+from adversary.claims import Claims, Untold
+from adversary.interpret import HEADER, Generation, Machine
+from adversary.model import Program
+from adversary.plans import ARGUMENTS, Plan, changed_files, entries, mangled, text_of
+from adversary.toolchains import entries_object, runtime_objects
+from live.live import LiveHost
+from tools import need, run
+
+from stubgen.build import StubBuilder
+from stubgen.capture import Capture
+from stubgen.errors import StubgenError
+from stubgen.generations.linking import link_generation
+from stubgen.generations.opening import SessionOptions
+from stubgen.jumptable import TableOptions
+from stubgen.link import Linked, link_patch
+
+
+class Outcome(NamedTuple):
+    """What came of it."""
+
+    kind: str
+    """"same", "refused" (exit status 1), "unusable" (the program itself cannot be built or run), or a finding:
+    "differs", "died", "internal", "failed" (other exit statuses), "untold"."""
+    detail: str = ""
+    patches: int = 0
+    """Patches that were loaded and compared."""
+    excuses: tuple[str, ...] = ()
+    """What stubgen said of differences that it cannot avoid: a reason, once for each variable or function."""
+
+    @property
+    def is_finding(self) -> bool:
+        """Whether stubgen did something wrong."""
+        return self.kind in FINDINGS
+
+
+FINDINGS = ("differs", "died", "internal", "failed", "untold")
+
+
+def attempt(plan: Plan, folder: Path | None = None) -> Outcome:
+    """Build, run, patch and compare; everything is in *folder*, or gone afterwards."""
+    made = Path(tempfile.mkdtemp(prefix="adversary-")) if folder is None else folder
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    try:
+        return Trial(plan, made).run()
+    finally:
+        if folder is None:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+class _Stop(Exception):
+    """The trial has its outcome."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+
+
+class Trial:
+    """One plan on its way.
+
+    Args:
+        plan: what is tried.
+        folder: where.
+    """
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.build = plan.build
+        self.excuses: list[str] = []
+        self.machines = [Machine(plan.versions[0], complete_tables=plan.build.session == "loaded")]
+        self.entries = entries(plan.versions[0])
+        self.loaded: int | None = None
+        self.patches = 0
+
+    def run(self) -> Outcome:
+        """All of it."""
+        try:
+            self._whole_programs()
+            captured = self._host()
+            with LiveHost(self.folder / "host") as live:
+                self._compare(live, "before any patch", "unusable")
+                builder = StubBuilder(self.folder / "host", cache=False)
+                for number in range(1, len(self.plan.versions)):
+                    self._patch(live, builder, captured, number)
+                    self._compare(live, f"after patch {number}", "differs")
+                    self.patches += 1
+                self._end(live)
+        except _Stop as stop:
+            return Outcome(stop.kind, str(stop), self.patches, tuple(self.excuses))
+        return Outcome("same", "", self.patches, tuple(self.excuses))
+
+    def _write(self, program: Program, files: list[str], *, patch: bool) -> list[str]:
+        """Write and compile files of a version; their objects."""
+        suffix = PRINTERS[self.build.language][0]
+        for file in files:
+            (self.folder / f"{file}{suffix}").write_text(text_of(program, file, self.build.language))
+            try:
+                self.build.compile(self.folder, f"{file}{suffix}", f"{file}.o", patch=patch)
+            except AssertionError as error:
+                raise _Stop("unusable", f"does not compile: {error}") from error
+        return [f"{file}.o" for file in files]
+
+    def _link(self, program: Program, output: str, objects: list[str]) -> list[str]:
+        symbols = [mangled(function, self.build.language) for function in entries(program)]
+        entries_object(self.folder, symbols, "entries.o")
+        runtime = [str(path) for path in runtime_objects(self.build.language)]
+        archived = [f"{file}.o" for file in program.archived]
+        direct = [path for path in objects if path not in archived]
+        inputs = [*runtime, "entries.o", *direct]
+        if archived:
+            (self.folder / "libparts.a").unlink(missing_ok=True)
+            run([str(need("aarch64-linux-gnu-ar")), "rcs", "libparts.a", *archived], cwd=self.folder)
+            inputs += ["-L.", "-lparts"]
+        command = self.build.link_command(inputs, output)
+        try:
+            run(command, cwd=self.folder)
+        except AssertionError as error:
+            raise _Stop("unusable", f"does not link: {error}") from error
+        return command
+
+    def _whole_programs(self) -> None:
+        """The last version, built as a whole and started anew: the program run as a value must say the same."""
+        program = self.plan.versions[-1]
+        files = [file.name for file in program.files if file.name != HEADER]
+        self._link(program, "whole", self._write(program, files, patch=False))
+        machine = Machine(program, complete_tables=True)
+        with LiveHost(self.folder / "whole") as live:
+            for argument in ARGUMENTS:
+                wanted = [f"{machine.call(entry.name, argument):x}" for entry in entries(program)]
+                if live.tell(f"run {argument}").split() != wanted:
+                    raise _Stop("unusable", "the edited program as a whole is not what the oracle says")
+        for file in files:
+            (self.folder / f"{file}.o").unlink()
+
+    def _host(self) -> Capture:
+        program = self.plan.versions[0]
+        files = [file.name for file in program.files if file.name != HEADER]
+        command = self._link(program, "host", self._write(program, files, patch=False))
+        return Capture(command, self.folder, {}, output="host")
+
+    def _compare(self, live: LiveHost, when: str, kind: str) -> None:
+        for argument in ARGUMENTS:
+            try:
+                answer = live.tell(f"run {argument}").split()
+            except AssertionError as error:
+                raise _Stop("died" if kind == "differs" else kind, f"{when}: {error}") from error
+            wanted = []
+            for machine in list(self.machines):
+                said = [f"{machine.call(entry.name, argument):x}" for entry in self.entries]
+                wanted.append(said)
+                if said != answer:
+                    self.machines.remove(machine)
+            if not self.machines:
+                rows = [
+                    f"{entry.name}: {got} instead of {' or '.join(sorted({each[at] for each in wanted}))}"
+                    for at, (entry, got) in enumerate(itertools.zip_longest(self.entries, answer))
+                    if all(each[at] != got for each in wanted)
+                ]
+                raise _Stop(kind, f"{when}, run {argument}: {'; '.join(rows) or 'no one possibility holds for all'}")
+
+    def _patch(self, live: LiveHost, builder: StubBuilder, captured: Capture, number: int) -> None:
+        """Link the next patch, load it, and tell the oracle."""
+        language, versions = self.build.language, self.plan.versions
+        since = 0 if self.build.session == "none" else number - 1
+        files = changed_files(versions[since], versions[number], language)
+        fresh = changed_files(versions[number - 1], versions[number], language)
+        self._write(versions[number], fresh, patch=True)
+        objects = [str(self.folder / f"{file}.o") for file in files]
+        linked, relinked = self._linked(live, builder, captured, number, objects)
+        in_patch = frozenset(files) | {Path(path).stem for path in relinked}
+        table = linked.jump_table
+        assert table is not None
+        lines = [f"{table.host_anchor:x} {table.patch_anchor:x}", *(f"{e.old:x} {e.new:x}" for e in table.entries)]
+        (self.folder / f"table{number}").write_text("\n".join(lines))
+        answer = self._told(live, f"apply {self.folder / f'table{number}'} {linked.output}")
+        if not answer.startswith("loaded "):
+            raise _Stop("differs", f"patch {number} does not load: {answer}")
+        self.loaded = int(answer.split()[1], 16)
+        self._learn(linked, number, in_patch)
+
+    def _linked(
+        self, live: LiveHost, builder: StubBuilder, captured: Capture, number: int, objects: list[str]
+    ) -> tuple[Linked, tuple[str, ...]]:
+        output = self.folder / f"patch{number}.so"
+        try:
+            if self.build.session == "none":
+                options: dict[str, Any] = {"jump_table": TableOptions(), "keep_state": True, "anchor": "main"}
+                return link_patch(builder, captured, objects, output, live.anchor, **options), ()
+            session = SessionOptions(self.folder / "session", relink_earlier=self.build.session == "relink")
+            if self.build.session == "loaded":
+                session = session._replace(loaded=self.loaded)
+            made = link_generation(
+                session, builder, captured, objects, output, live.anchor, keep_state=True, anchor="main"
+            )
+        except StubgenError as error:
+            kind = "refused" if error.exit_status == 1 else "failed"
+            raise _Stop(kind, f"patch {number}: {type(error).__name__}: {error}") from error
+        except Exception as error:
+            raise _Stop("internal", f"patch {number}: {traceback.format_exc()}") from error
+        return made.linked, made.relinked
+
+    def _told(self, live: LiveHost, order: str) -> str:
+        try:
+            return live.tell(order)
+        except AssertionError as error:
+            raise _Stop("died", f"{order}: {error}") from error
+
+    def _end(self, live: LiveHost) -> None:
+        try:
+            live.end()
+        except AssertionError as error:
+            raise _Stop("died", f"at its end: {error}") from error
+
+    def _learn(self, linked: Linked, number: int, files: frozenset[str]) -> None:
+        """Tell the oracle what stubgen said of this patch; where that has two meanings, there are two oracles."""
+        try:
+            claims = Claims(self.plan, self.folder, linked, number, files)
+        except Untold as error:
+            raise _Stop("untold", f"patch {number}: {error}") from error
+        self.excuses += claims.excuses
+        machines = []
+        for machine, kept in itertools.product(self.machines, claims.kept):
+            twin = machine if len(claims.kept) == 1 else copy.deepcopy(machine)
+            twin.load(Generation(claims.program, files, kept, claims.left_out))
+            machines.append(twin)
+        self.machines = machines
