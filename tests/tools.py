@@ -87,6 +87,7 @@ def need_crate(name: str, package: str) -> Path:
     return folder
 
 
+@cache
 def other_pythons() -> dict[str, str]:
     """CPythons of other versions that we are for and that run here: version -> path; on PATH, or pyenv's."""
     found = {}
