@@ -99,6 +99,10 @@ HASH_PAYS = 20
 """Symbols a wanted name from which the hash table is faster than to search all: a hash costs that in Python."""
 
 
+_AT_ONCE = 4096
+"""Symbols looked through at a time, where one of them may be enough."""
+
+
 class Symbols:
     """A symbol table: a record where one is asked for, columns of equal length where all are.
 
@@ -216,9 +220,8 @@ class Symbols:
         Who asks in ascending order has the table looked through once.
         """
         file, seen = self._file if self._file[0] < index else (-1, 0)
-        step = 4096  # symbols looked through at a time, backwards
-        for stop in range(index, seen, -step):
-            start = max(stop - step, seen)
+        for stop in range(index, seen, -_AT_ONCE):  # backwards
+            start = max(stop - _AT_ONCE, seen)
             found = self._infos(start, stop).rfind(c.STB_LOCAL << 4 | c.STT_FILE)
             if found >= 0:
                 file = start + found
@@ -235,6 +238,21 @@ class Symbols:
             name = self.name(position)
             found[name] = found.get(name, 0) + 1
         return found
+
+    @property
+    def names_files(self) -> bool:
+        """Whether a file symbol has a name; of a compiler's output the first one has."""
+        return any(self.name(index) for index in self.indexes_of((c.STB_LOCAL << 4 | c.STT_FILE,)))
+
+    def indexes_of(self, infos: Collection[int]) -> Iterator[int]:
+        """Index of each symbol that has one of *infos* as st_info, ascending; no more is read than is asked for."""
+        others = bytes(info not in infos for info in range(256))
+        for start in range(0, len(self), _AT_ONCE):
+            found = self._infos(start, min(start + _AT_ONCE, len(self))).translate(others)
+            position = found.find(0)
+            while position >= 0:
+                yield start + position
+                position = found.find(0, position + 1)
 
     def _infos(self, start: int, stop: int) -> bytes:
         """The st_info of each symbol from *start* up to *stop*."""

@@ -164,14 +164,13 @@ class ElfImage(Image):
         table = self.file.symbols
         if table is None:
             return True
-        named = any(table.files)
+        named = table.names_files
+        statics = [c.STB_LOCAL << 4 | kind for kind in (c.STT_FUNC, c.STT_OBJECT, c.STT_TLS)]
         return not any(
-            info >> 4 == c.STB_LOCAL
-            and info & 0xF in (c.STT_FUNC, c.STT_OBJECT, c.STT_TLS)
-            and table.st_size[index]
-            and not table.st_other[index] & 3
+            table.entry(index).st_size
+            and not table.entry(index).st_other & 3
             and (table.file_of(index) if named else not self.hides_globals)
-            for index, info in enumerate(table.st_info)
+            for index in table.indexes_of(statics)
         )
 
     @property
