@@ -21,7 +21,7 @@ from benches.interpreter import bare_python
 from benches.progress import Progress
 from benches.summary import summaries
 from benches.tables import table
-from benches.workloads import commands, emission, planning, reading, serving, statics, wheels, whole_path
+from benches.workloads import capturing, commands, emission, planning, reading, serving, statics, wheels, whole_path
 
 WORKLOADS: dict[str, tuple[str, Callable[[Bench], Iterator[Case]]]] = {
     "emission": ("objects of 1,000 to 1M stubs; beside the object crate, clang and GNU as", emission.cases),
@@ -31,6 +31,7 @@ WORKLOADS: dict[str, tuple[str, Callable[[Bench], Iterator[Case]]]] = {
     "planning": ("link commands of 100 to 20,000 tokens", planning.cases),
     "reading": ("a host's symbols; beside other readers", reading.cases),
     "statics": ("a static in each of 5,000 to 20,000 functions", statics.cases),
+    "capturing": ("a build of 300 links, captured; beside the links alone", capturing.cases),
     "serve": ("requests to a process that stays", serving.cases),
 }
 """Name -> (what it measures, its cases)."""

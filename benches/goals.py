@@ -1,15 +1,17 @@
-"""The numbers to reach, and whether they were: each is a ratio of two rows of one case, taken round by round."""
+"""The numbers to reach, and whether they were: each is a ratio of rows of one case, taken round by round."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benches.harness import OURS, Row, ratio
+from benches.harness import OURS, Row, Step, ratio
 from benches.peers import rust
-from benches.workloads import emission, planning, serving, whole_path
+from benches.workloads import capturing, emission, planning, serving, whole_path
 
 Rows = Sequence[Row]
+Fields = Mapping[str, object]
+Measure = Callable[[Rows], float | None]
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,7 @@ class Goal:
 
     what: str
     limit: float
-    measure: Callable[[Rows], float | None]
-    unit: str = "x"
+    measure: Measure
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,13 @@ def outcomes(rows: Rows) -> list[Outcome]:
     return [Outcome(goal, goal.measure(rows)) for goal in GOALS]
 
 
-def _find(rows: Rows, workload: str, tool: str, *steps: str, **fields: object) -> Row | None:
-    """The row of the first of *steps* that is there."""
-    for step in steps:
-        for row in rows:
-            if (row.workload, row.tool, row.step) == (workload, tool, step) and all(
-                getattr(row, field) == value for field, value in fields.items()
-            ):
-                return row
+def _find(rows: Rows, workload: str, step: Step, fields: Fields) -> Row | None:
+    """The row of *step* whose *fields* are as given."""
+    for row in rows:
+        if (row.workload, row.tool, row.step) == (workload, *step) and all(
+            getattr(row, field) == value for field, value in fields.items()
+        ):
+            return row
     return None
 
 
@@ -59,82 +59,86 @@ def _ratio(row: Row | None, unit: Row | None) -> float | None:
     return ratio(row.times, unit.times)
 
 
-def _emission(format_name: str, step: str, tool: str, unit: str) -> Callable[[Rows], float | None]:
+def _beside(workload: str, step: str, unit: Step, fields: Fields) -> Measure:
+    """Our *step*, in units of *unit*."""
+
     def measure(rows: Rows) -> float | None:
-        size = {"format": format_name, "symbols": 1_000_000}
-        return _ratio(_find(rows, "emission", OURS, step, **size), _find(rows, "emission", tool, unit, **size))
+        ours, other = (_find(rows, workload, each, fields) for each in (Step(OURS, step), unit))
+        return _ratio(ours, other)
 
     return measure
 
 
-def _memory(format_name: str) -> Callable[[Rows], float | None]:
+def _memory(workload: str, step: str, fields: Fields) -> Measure:
     def measure(rows: Rows) -> float | None:
-        size = {"format": format_name, "symbols": 1_000_000}
-        row = _find(rows, "emission", f"{OURS}, memory", emission.PEAK, **size)
+        row = _find(rows, workload, Step(f"{OURS}, memory", step), fields)
         return row.peak_multiple if row else None
 
     return measure
 
 
-def _growth(format_name: str) -> Callable[[Rows], float | None]:
-    def measure(rows: Rows) -> float | None:
-        large, small = (
-            _find(rows, "emission", OURS, f"{emission.ALL}, {count:,}", format=format_name, symbols=4_000_000)
-            for count in (4_000_000, 1_000_000)
-        )
-        return _ratio(large, small)
-
-    return measure
-
-
-def _command(format_name: str, needed: int, tool: str, unit: str, *steps: str) -> Callable[[Rows], float | None]:
-    def measure(rows: Rows) -> float | None:
-        fields = {"format": format_name, "stubs": needed}
-        return _ratio(
-            _find(rows, "whole path", OURS, *steps, **fields), _find(rows, "whole path", tool, unit, **fields)
-        )
-
-    return measure
+def _captured(rows: Rows) -> float | None:
+    """What capturing adds to each link, in starts of Python."""
+    steps = (capturing.UNIT, capturing.LINKER, Step(OURS, capturing.CAPTURED))
+    start, alone, captured = (_find(rows, "capturing", step, {"symbols": capturing.LINKS}) for step in steps)
+    if start is None or alone is None or captured is None:
+        return None
+    shared = captured.times.keys() & alone.times.keys()
+    return ratio({number: captured.times[number] - alone.times[number] for number in shared}, start.times)
 
 
-def _serve(step: str) -> Callable[[Rows], float | None]:
-    def measure(rows: Rows) -> float | None:
-        found = [row.median for row in rows if (row.workload, row.step, row.stubs) == ("serve", step, 1_000)]
-        return max((1000 * seconds for seconds in found if seconds is not None), default=None)
-
-    return measure
+_STUB, _WHOLE = Step(rust.NAME, whole_path.STUB), Step(rust.NAME, emission.WHOLE)
+_CRATE = f"beside the {rust.NAME}"
 
 
-def _plan(rows: Rows) -> float | None:
-    return _ratio(
-        _find(rows, "planning", OURS, planning.COMMAND, symbols=1_000),
-        _find(rows, "planning", planning.UNIT.tool, planning.UNIT.step, symbols=1_000),
-    )
-
-
-def _goals() -> list[Goal]:
-    emit, crate, imports = emission.EMIT, rust.NAME, whole_path.UNIT
-    found = []
+def _stub_goals() -> Iterator[Goal]:
+    """From names and addresses to an object, in a process that runs."""
     for name, title in emission.FORMATS.items():
-        million, many = f"{title}, 1M symbols, 1,000 needed", f"{title}, 200k symbols, 500 needed"
-        warm = [_command(name, needed, imports.tool, imports.step, whole_path.PRESENT) for needed in (1_000, 500)]
-        found += [
-            Goal(f"emit 1M stubs, {title}, beside the {crate}", 1 / 8, _emission(name, emit, crate, emit)),
-            Goal(f"verify 1M stubs, {title}, beside emit", 1 / 2, _emission(name, emission.VERIFY, OURS, emit)),
-            Goal(f"peak memory of both, {title}, beside the bytes written", 4, _memory(name)),
-            Goal(f"emit, write and verify 4M stubs, {title}, beside 1M", 4.4, _growth(name)),
-            Goal(
-                f"command, {million}, no index yet, beside the {crate}",
-                1 / 4,
-                _command(name, 1_000, crate, whole_path.STUB, whole_path.FRESH),
-            ),
-            Goal(f"command, {million}, index and words known, beside the imports", 0.6, warm[0]),
-            Goal(f"command, {many}, index and words known, beside the imports", 0.6, warm[1]),
-        ]
-    for step in (serving.SAME, serving.MOVED):
-        found.append(Goal(f"serve, 1M symbols, 1,000 needed, {step}", 10, _serve(step), "ms"))
-    found.append(Goal(f"plan of 1,000 tokens, beside {planning.IMPORT}", 1.5, _plan))
-    return found
+        for stubs in (1_000, 10_000):
+            what = f"emit, write and verify {stubs:,} stubs, {title}"
+            fields = {"format": name, "symbols": stubs}
+            yield Goal(f"{what}, words known, {_CRATE}", 0.8, _beside("emission", emission.KNOWN, _WHOLE, fields))
+            yield Goal(f"{what}, the first time, {_CRATE}", 2, _beside("emission", emission.FIRST, _WHOLE, fields))
+    for name, title in emission.FORMATS.items():
+        emit, verify, fields = emission.EMIT, emission.VERIFY, {"format": name, "symbols": 1_000_000}
+        crate, ours = Step(rust.NAME, emit), Step(OURS, emit)
+        yield Goal(f"emit 1M stubs, {title}, {_CRATE}", 1 / 10, _beside("emission", emit, crate, fields))
+        yield Goal(f"verify 1M stubs, {title}, beside emit", 1 / 2, _beside("emission", verify, ours, fields))
+        held = _memory("emission", emission.PEAK, fields)
+        yield Goal(f"peak memory of both, {title}, beside the bytes written", 4, held)
+        million, four = (f"{emission.ALL}, {count:,}" for count in (1_000_000, 4_000_000))
+        growth = _beside("emission", four, Step(OURS, million), {"format": name, "symbols": 4_000_000})
+        yield Goal(f"emit, write and verify 4M stubs, {title}, beside 1M", 4.4, growth)
 
 
-GOALS = _goals()
+def _command_goals() -> Iterator[Goal]:
+    """The command, from host and patch to a stub object."""
+
+    def beside(step: str, unit: Step, name: str, needed: int) -> Measure:
+        return _beside("whole path", step, unit, {"format": name, "stubs": needed})
+
+    fresh, present, imports = whole_path.FRESH, whole_path.PRESENT, whole_path.UNIT
+    for name, title in emission.FORMATS.items():
+        few, many = (f"command, {title}, {size} needed" for size in ("200k symbols, 500", "1M symbols, 1,000"))
+        yield Goal(f"{few}, index and words known, beside the imports", 0.6, beside(present, imports, name, 500))
+        yield Goal(f"{few}, index and words known, {_CRATE}", 0.5, beside(present, _STUB, name, 500))
+        yield Goal(f"{many}, index and words known, beside the imports", 0.6, beside(present, imports, name, 1_000))
+        yield Goal(f"{many}, no index yet, {_CRATE}", 1 / 4, beside(fresh, _STUB, name, 1_000))
+    for step in (fresh, present):
+        yield Goal(f"command, ELF, 1M symbols, 1M needed, {step}, {_CRATE}", 1, beside(step, _STUB, "elf", 1_000_000))
+
+
+def _start_goals() -> Iterator[Goal]:
+    """What is mostly a start of Python, or saves one."""
+    plan = _beside("planning", planning.COMMAND, planning.UNIT, {"symbols": 1_000})
+    yield Goal(f"plan of 1,000 tokens, beside {planning.IMPORT}", 1.25, plan)
+    start = f"python {capturing.UNIT.step}"
+    for name, title in emission.FORMATS.items():
+        what, fields = f"serve, {title}, 1M symbols, 1,000 needed", {"format": name, "stubs": 1_000}
+        for step in (serving.SAME, serving.MOVED):
+            yield Goal(f"{what}, {step}, beside {start}", 1 / 4, _beside("serve", step, capturing.UNIT, fields))
+        yield Goal(f"{what}, memory of a kept host, beside its tables", 1, _memory("serve", serving.HELD, fields))
+    yield Goal(f"{capturing.LINKS} captured links, what each takes longer, beside {start}", 1.5, _captured)
+
+
+GOALS = [*_stub_goals(), *_command_goals(), *_start_goals()]

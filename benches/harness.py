@@ -65,9 +65,11 @@ class Children:
 
     Args:
         environment: variables that each of them is given beside this process's own.
+        tree: where they run: the checkout whose packages they import.
     """
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, tree: Path = ROOT) -> None:
+        self.tree = tree
         self._environment = {**os.environ, **(environment or {})}
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled
         self._folder = Path(tempfile.mkdtemp(prefix="bench-"))
@@ -75,7 +77,9 @@ class Children:
 
     def __enter__(self) -> Children:
         command = [PYTHON, "-I", "-S", str(Path(__file__).with_name("spawn.py"))]
-        self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        self._server = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=self.tree
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -144,8 +148,8 @@ class Row:
     unit: str
     ratio: float | None  # its time in units of that, median of the rounds' ratios
     peak: int | None  # bytes
-    peak_multiple: float | None  # what it holds beyond the imports, in units of the bytes written
-    made: int | None  # bytes written
+    peak_multiple: float | None  # what it holds beyond the imports, in units of *made*
+    made: int | None  # bytes written; of the host's tables where a host is kept
     stubs: int | None
     work: Work | None
 

@@ -64,6 +64,25 @@ def patch_object(format_name: str, names: Sequence[bytes]) -> bytes:
     return {"elf": elf_patch, "macho": macho_patch}[format_name](names)
 
 
+def tables_size(path: Path) -> int:
+    """Bytes of the symbol table and its strings in the host at *path*: what no reader of all names can do without."""
+    content = path.read_bytes()
+    if content.startswith(_IDENT[:4]):
+        (table_at,) = struct.unpack_from("<Q", content, 40)
+        size, count = struct.unpack_from("<HH", content, 58)
+        sections = [_SHDR.unpack_from(content, table_at + size * number) for number in range(count)]
+        symtab = next(section for section in sections if section[1] == _SYMTAB)
+        return int(symtab[5] + sections[symtab[6]][5])
+    commands, at = struct.unpack_from("<I", content, 16)[0], _HEADER.size
+    for _ in range(commands):
+        kind, size = struct.unpack_from("<II", content, at)
+        if kind == _LC_SYMTAB:
+            _, symbols, _, strings = struct.unpack_from("<4I", content, at + 8)
+            return int(_NLIST_SIZE * symbols + strings)
+        at += size
+    raise ValueError(f"{path.name} has no symbol table")
+
+
 def _keep(path: Path, content: bytes) -> None:
     whole = path.with_suffix(".part")
     whole.write_bytes(content)
@@ -229,6 +248,8 @@ class _ElfTable:
 _HEADER = struct.Struct("<8I")
 _SEGMENT = struct.Struct("<II16sQQQQIIII")
 _SECTION = struct.Struct("<16s16sQQ8I")
+_LC_SYMTAB = 0x02
+_NLIST_SIZE = 16  # bytes of an nlist_64
 _CODE = 0x8000_0400  # S_ATTR_PURE_INSTRUCTIONS | S_ATTR_SOME_INSTRUCTIONS
 
 
@@ -267,7 +288,7 @@ def macho_host(functions: int) -> bytes:
         struct.pack("<6I", 0x0D, 24 + len(name), 24, 1, 0x10000, 0x10000) + name,  # LC_ID_DYLIB
         struct.pack("<II", 0x1B, 24) + random.Random(functions).randbytes(16),  # LC_UUID
         struct.pack("<6I", 0x32, 24, 1, 0x000D0000, 0x000D0000, 0),  # LC_BUILD_VERSION
-        struct.pack("<6I", 0x02, 24, linkedit_at, total, strings_at, len(strings)),  # LC_SYMTAB
+        struct.pack("<6I", _LC_SYMTAB, 24, linkedit_at, total, strings_at, len(strings)),  # LC_SYMTAB
         struct.pack("<20I", 0x0B, 80, 0, local, local, total - local, total, 0, *(0,) * 12),  # LC_DYSYMTAB
     ]  # fmt: skip
     size = sum(map(len, commands))
@@ -300,7 +321,7 @@ def macho_patch(names: Sequence[bytes]) -> bytes:
         _SEGMENT.pack(0x19, 72 + 80, b"", 0, len(code), code_at, len(code), 7, 7, 1, 0)
         + _SECTION.pack(b"__text", b"__TEXT", 0, len(code), code_at, 2, relocations_at, len(names), _CODE, 0, 0, 0),
         struct.pack("<6I", 0x32, 24, 1, 0x000D0000, 0x000D0000, 0),
-        struct.pack("<6I", 0x02, 24, symbols_at, total, strings_at, len(strings)),
+        struct.pack("<6I", _LC_SYMTAB, 24, symbols_at, total, strings_at, len(strings)),
         struct.pack("<20I", 0x0B, 80, 0, 0, 0, 1, 1, total - 1, *(0,) * 12),
     ]
     head = _HEADER.pack(0xFEEDFACF, 0x0100000C, 0, 1, len(commands), sum(map(len, commands)), 0x2000, 0)

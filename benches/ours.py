@@ -2,7 +2,8 @@
 
 ::
 
-    python -m benches.ours emit FORMAT COUNT TIMES OUT    emission and verification of COUNT stubs
+    python -m benches.ours emit FORMAT COUNT TIMES OUT    emission and verification of COUNT stubs, no word known
+    python -m benches.ours known FORMAT COUNT TIMES OUT   the same, all words known to a cache that is read each time
     python -m benches.ours import                         what that imports, and nothing else
     python -m benches.ours find HOST NAMES                the addresses of the names in file NAMES
     python -m benches.ours plan TOKENS TIMES              the plan for a command of TOKENS arguments
@@ -17,6 +18,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stubgen.stub.emit import StubObject
 
 _UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 
@@ -24,7 +30,13 @@ _UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 def main(arguments: list[str]) -> None:
     """Run one of the above."""
     command, *operands = arguments
-    run: dict[str, Callable[..., None]] = {"emit": _emit, "import": _import, "find": _find, "plan": _plan}
+    run: dict[str, Callable[..., None]] = {
+        "emit": _emit,
+        "known": _known,
+        "import": _import,
+        "find": _find,
+        "plan": _plan,
+    }
     run[command](*operands)
 
 
@@ -50,17 +62,10 @@ def _import() -> None:
 
 def _emit(format_name: str, count: str, times: str, out: str) -> None:
     _import()
-    from benches.names import mangled, places
-    from stubgen.macho.reader import BuildVersion
     from stubgen.stub.disassembler import forget_words
-    from stubgen.stub.emit import emit_elf, emit_macho
     from stubgen.stub.verify import verify
 
-    addresses, _ = places(int(count))
-    names = mangled(int(count), underscore=format_name == "macho")
-    emit = partial(emit_elf, names, addresses)
-    if format_name == "macho":
-        emit = partial(emit_macho, names, addresses, BuildVersion(1, 0x000D0000, 0))
+    emit = _emitter(format_name, int(count))
     _say("peak_input", _peak())
     for _ in range(int(times)):
         gc.collect()
@@ -78,6 +83,39 @@ def _emit(format_name: str, count: str, times: str, out: str) -> None:
         _say("verify", time.perf_counter() - resumed)
         del stub
     _say("peak_emit", peak)
+
+
+def _known(format_name: str, count: str, times: str, out: str) -> None:
+    from stubgen.stub.disassembler import forget_words
+    from stubgen.stub.facts import LibraryFacts
+    from stubgen.stub.verify import verify
+
+    emit = _emitter(format_name, int(count))
+    with TemporaryDirectory() as folder:
+        for number in range(int(times) + 1):
+            gc.collect()
+            forget_words()
+            started = time.perf_counter()
+            facts = LibraryFacts(folder)
+            stub = emit(facts=facts)
+            Path(out).write_bytes(stub.content)
+            verify(stub, facts)
+            if number:  # the first one has taught the cache
+                _say("all", time.perf_counter() - started)
+            del stub
+
+
+def _emitter(format_name: str, count: int) -> Callable[..., StubObject]:
+    """Makes the object with *count* stubs."""
+    from benches.names import mangled, places
+    from stubgen.macho.reader import BuildVersion
+    from stubgen.stub.emit import emit_elf, emit_macho
+
+    addresses, _ = places(count)
+    names = mangled(count, underscore=format_name == "macho")
+    if format_name == "macho":
+        return partial(emit_macho, names, addresses, BuildVersion(1, 0x000D0000, 0))
+    return partial(emit_elf, names, addresses)
 
 
 def _find(host: str, names: str) -> None:

@@ -22,7 +22,8 @@ _HEADER = ("tool", "what", "median", "spread", "ratio", "in units of", "peak", "
 LEGEND = """\
 ratio        a step's time in units of another's, taken round by round; the median of the rounds
 spread       half the distance between the slowest and the fastest round, in units of the median
-peak         memory that the process had at most; "4.0x" is what it holds beyond its imports per byte written
+peak         memory that the process had at most; "4.0x" is what it holds beyond its imports per byte written,
+             and beyond a small host per byte of the tables where a host is kept
 work         names that the output defines, and a digest over all (name, target address) pairs, read back from it
 """
 
@@ -51,13 +52,9 @@ def goal_table(outcomes: Sequence[Outcome]) -> tuple[tuple[str, ...], list[tuple
     lines: list[tuple[str, ...]] = []
     for outcome in outcomes:
         goal, measured = outcome.goal, outcome.measured
-        shown = "-" if measured is None else f"{measured:.3g}{_unit(goal.unit)}"
-        lines.append((goal.what, f"{goal.limit:.3g}{_unit(goal.unit)}", shown, outcome.verdict))
+        shown = "-" if measured is None else f"{measured:.3g}x"
+        lines.append((goal.what, f"{goal.limit:.3g}x", shown, outcome.verdict))
     return ("goal", "at most", "measured", ""), lines
-
-
-def _unit(unit: str) -> str:
-    return unit if unit == "x" else f" {unit}"
 
 
 def write(
@@ -86,7 +83,7 @@ def _document(rows: Sequence[Row], outcomes: Sequence[Outcome]) -> dict[str, obj
             {
                 "goal": outcome.goal.what,
                 "at_most": outcome.goal.limit,
-                "unit": outcome.goal.unit,
+                "unit": "x",
                 "measured": outcome.measured,
                 "verdict": outcome.verdict,
             }

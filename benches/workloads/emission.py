@@ -16,13 +16,14 @@ from benches.peers import CLANG, GNU_AS, assemblers, rust
 FORMATS = {"elf": "ELF", "macho": "Mach-O"}
 EMIT, WRITE, VERIFY = "emit", "write", "verify"
 ALL = "emit + write + verify"
+FIRST, KNOWN = f"{ALL}, the first time", f"{ALL}, words known"
 INPUT, PEAK_EMIT, PEAK = "with names", "with the object", "and verified"
 WHOLE = "whole process"
 
 
 def cases(bench: Bench) -> Iterator[Case]:
     """A case for each number of stubs and format, and one that holds 4M against 1M."""
-    counts = [100, 1_000] if bench.quick else [1_000, 10_000, 100_000, 1_000_000]
+    counts = [100, 500] if bench.quick else [1_000, 10_000, 100_000, 1_000_000]
     for format_name in FORMATS:
         for count in counts:
             yield _case(bench, format_name, count)
@@ -56,11 +57,20 @@ def _ours(bench: Bench, format_name: str, count: int, out: Path, label: str = ""
         found = phases(bench.children.run(command).stdout)
         took = {step: _warm(found[step]) for step in (EMIT, WRITE, VERIFY)}
         took[ALL] = sum(took.values())
+        took[FIRST] = sum(found[step][0] for step in (EMIT, WRITE, VERIFY))
         return {step + label: Sample(seconds) for step, seconds in took.items()}
 
-    return Contender(
-        OURS, run, work=partial(_read, out), size=lambda: out.stat().st_size, command=shown(bench, command)
-    )
+    return Contender(OURS, run, work=partial(_read, out), size=partial(_size, out), command=shown(bench, command))
+
+
+def _known(bench: Bench, format_name: str, count: int, out: Path) -> Contender:
+    """What one more patch takes in a process that runs: Capstone has read its words for an earlier one."""
+    command: Command = [bench.python, "-m", "benches.ours", "known", format_name, str(count), str(_repeats(count)), out]
+
+    def run() -> dict[str, Sample]:
+        return {KNOWN: Sample(_warm(phases(bench.children.run(command).stdout)["all"]))}
+
+    return Contender(OURS, run, work=partial(_read, out), size=partial(_size, out), command=shown(bench, command))
 
 
 def _memory(bench: Bench, format_name: str, count: int, out: Path) -> Contender:
@@ -78,7 +88,7 @@ def _memory(bench: Bench, format_name: str, count: int, out: Path) -> Contender:
             PEAK: Sample(None, child.peak),
         }
 
-    return Contender(f"{OURS}, memory", run, size=lambda: out.stat().st_size, command=shown(bench, command), slow=True)
+    return Contender(f"{OURS}, memory", run, size=partial(_size, out), command=shown(bench, command), slow=True)
 
 
 def _read(path: Path) -> Work:
@@ -93,6 +103,7 @@ def _case(bench: Bench, format_name: str, count: int) -> Case:
     addresses, _ = places(count)
     slow = count >= 1_000_000
     contenders = [_ours(bench, format_name, count, folder / "ours.o")]
+    contenders.append(_known(bench, format_name, count, folder / "known.o"))
     if rust.found():
         listed = folder / f"{format_name}-{count}.names"
         lines = [f"{name.decode()} {address:x}\n" for name, address in zip(names, addresses, strict=True)]
@@ -170,7 +181,9 @@ def _growth(bench: Bench, format_name: str, small: int, large: int) -> Case:
     for count in (small, large):
         contender = _ours(bench, format_name, count, folder / f"growth-{count}.o", f", {count:,}")
         contender.work = None
-        contender.units = {f"{step}, {large:,}": Step(OURS, f"{step}, {small:,}") for step in (WRITE, VERIFY, ALL)}
+        contender.units = {
+            f"{step}, {large:,}": Step(OURS, f"{step}, {small:,}") for step in (WRITE, VERIFY, ALL, FIRST)
+        }
         contenders.append(contender)
     memory = _memory(bench, format_name, large, folder / f"growth-{large}.o")
     return Case(

@@ -13,12 +13,23 @@ from pathlib import Path
 from typing import IO
 
 from benches.equal_work import Work, work_in
-from benches.harness import OURS, ROOT, Bench, Case, ChildFailedError, Contender, Sample, shown, whole_process
-from benches.hosts import SLIDE, Host
+from benches.harness import (
+    BASELINE,
+    OURS,
+    Bench,
+    Case,
+    ChildFailedError,
+    Contender,
+    Sample,
+    shown,
+    whole_process,
+)
+from benches.hosts import SLIDE, Host, tables_size
 from benches.peers import rust
-from benches.workloads import whole_path
+from benches.workloads import capturing, whole_path
 
 FIRST, SAME, MOVED = "start and first request", "the same request again", "the same with another slide"
+HELD = "with the host kept"
 REPEATS = 10
 
 
@@ -32,14 +43,16 @@ def cases(bench: Bench) -> Iterator[Case]:
 class Client:
     """Asks a server, and waits for the answer; a context, whose end is the server's."""
 
-    def __init__(self, python: str, environment: dict[str, str]) -> None:
-        self._command = [python, "-m", "stubgen", "serve"]
-        self._environment = environment
+    def __init__(self, bench: Bench) -> None:
+        self._command = [bench.python, "-m", "stubgen", "serve"]
+        self._tree = bench.children.tree
+        index = whole_path.index_folder(bench, whole_path.PRESENT)
+        self._environment = {**os.environ, "STUBGEN_CACHE_DIR": str(index)}
         self._number = 0
 
     def __enter__(self) -> Client:
         self._server = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=self._environment
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=self._tree, env=self._environment
         )
         return self
 
@@ -48,11 +61,19 @@ class Client:
 
     def peak(self) -> int | None:
         """Bytes that the server has held at most, where the system says so."""
+        return self._memory("VmHWM")
+
+    def held(self) -> int | None:
+        """Bytes that it holds now, pages of mapped files among them."""
+        return self._memory("VmRSS")
+
+    def _memory(self, field: str) -> int | None:
+        """A field of proc(5)'s ``status``."""
         try:
             status = Path(f"/proc/{self._server.pid}/status").read_text()
         except OSError:
             return None
-        return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), None)
+        return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith(field)), None)
 
     def ask(self, method: str, params: dict[str, object]) -> float:
         """Seconds until the answer is there.
@@ -89,8 +110,12 @@ def _read(stream: IO[bytes]) -> dict[str, object]:
 def _case(bench: Bench, given: Host) -> Case:
     folder = bench.scratch / "serve"
     folder.mkdir(parents=True, exist_ok=True)
-    unit = whole_path.UNIT
-    contenders = [whole_path.imports(bench), _ours(bench, given, folder / "ours.o")]
+    contenders = [
+        capturing.start(bench),
+        whole_path.imports(bench),
+        _ours(bench, given, folder / "ours.o"),
+        _memory(bench, given, folder / "kept.o"),
+    ]
     if rust.found():
         out = folder / "rust.o"
         command = whole_path.rust_command(given, out)
@@ -107,21 +132,19 @@ def _case(bench: Bench, given: Host) -> Case:
         title=whole_path.title(given, f"{given.needed:,} needed"),
         format=given.format,
         symbols=given.symbols,
-        unit=unit,
+        unit=capturing.UNIT,
         contenders=contenders,
         stubs=given.needed,
     )
 
 
 def _ours(bench: Bench, given: Host, out: Path) -> Contender:
-    index = whole_path.index_folder(bench, whole_path.PRESENT)
-
     def run() -> dict[str, Sample]:
         whole_path.warm_index(bench, given)
-        params = {"host": str(given.path), "objects": [str(given.patch)], "output": str(out)}
+        params = _params(given, out)
         moved = [hex(SLIDE + (number << 16)) for number in range(REPEATS, -1, -1)]  # the last is every tool's
         started = time.perf_counter()
-        with Client(bench.python, {**os.environ, "STUBGEN_CACHE_DIR": str(index)}) as client:
+        with Client(bench) as client:
             client.ask("build", {**params, "slide": moved[0]})
             first = time.perf_counter() - started
             same = [client.ask("build", {**params, "slide": moved[0]}) for _ in range(REPEATS)]
@@ -134,6 +157,27 @@ def _ours(bench: Bench, given: Host, out: Path) -> Contender:
         }
 
     return Contender(OURS, run, work=partial(_work, out), command="python -m stubgen serve")
+
+
+def _params(given: Host, out: Path) -> dict[str, object]:
+    return {"host": str(given.path), "objects": [str(given.patch)], "output": str(out)}
+
+
+def _memory(bench: Bench, given: Host, out: Path) -> Contender:
+    """What a server holds that has built for a small host, and what it holds when it has kept *given* as well."""
+    small = whole_path.made(bench, given.format, 2_000, 50)
+
+    def run() -> dict[str, Sample]:
+        whole_path.warm_index(bench, given)
+        with Client(bench) as client:
+            client.ask("build", {**_params(small, out), "slide": hex(SLIDE)})
+            before = client.held()
+            for slide in (SLIDE, SLIDE, SLIDE + (1 << 16)):
+                client.ask("build", {**_params(given, out), "slide": hex(slide)})
+            return {BASELINE: Sample(None, before), HELD: Sample(None, client.held())}
+
+    command = "python -m stubgen serve"
+    return Contender(f"{OURS}, memory", run, size=lambda: tables_size(given.path), command=command, slow=True)
 
 
 def _work(path: Path) -> Work:
