@@ -58,7 +58,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         ),
     },
     {
-        "capture": "process records words outputs links compile_words compiles . __main__",
+        "capture": "process json_text records words outputs links compile_words compiles . __main__",
         "origin": "symbols sources link_map elf macho account findings content exports",
         "loading": "elf macho .",
     },

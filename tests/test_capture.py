@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -12,10 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic import macho_host
+from tools import need, run
 
 from stubgen import capture
 from stubgen.capture import Capture, links, newest_capture, output_of, read_captures, record
-from stubgen.capture.links import complete
+from stubgen.capture.json_text import json_text
+from stubgen.capture.links import begin_record, complete
+from stubgen.common.code_digest import OPENSSL_PAYS, code_digest
 from stubgen.errors import MalformedInput, UnreadableInput
 
 ROOT = Path(__file__).parent.parent
@@ -505,12 +512,82 @@ def test_arguments_that_are_no_text_survive(tmp_path: Path) -> None:
     assert json.loads(Path(path).read_text())["schema"] == 1
 
 
-def test_the_executable_starts_fast() -> None:
-    """It runs in front of every link of a build, so it must not load what it does not use."""
-    code = "import sys; before = set(sys.modules); import stubgen.capture; print(*sorted(set(sys.modules) - before))"
-    loaded = subprocess.run([sys.executable, "-S", "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
-    heavy = {"argparse", "dataclasses", "json", "pathlib", "shutil", "subprocess", "stubgen.errors", "stubgen.linkplan"}
-    assert not heavy & set(loaded.stdout.split())
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(JSON_VALUES)
+def test_records_are_written_as_json_writes(value: object) -> None:
+    """A record that ``json`` reads as something else is a link of something else."""
+    assert json_text(value) == json.dumps(value, indent=1)
+
+
+def test_what_is_no_json_is_refused() -> None:
+    """A record with Python's words in it is one that nothing reads again."""
+    with pytest.raises(TypeError, match="Path is no JSON value"):
+        json_text(Path())
+
+
+def test_a_record_that_later_links_pushed_out_stays_out(tmp_path: Path) -> None:
+    """A link that takes long must not bring its record back alone, without its response files."""
+    recorded = begin_record(["cc", "-o", "app"], tmp_path)
+    Path(recorded.path).unlink()
+    complete(recorded, 0)
+    assert read_captures(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [0, 1, OPENSSL_PAYS - 1, OPENSSL_PAYS, (1 << 20) + 1])
+def test_both_digests_of_code_are_one(size: int) -> None:
+    """A program that grew past a limit, or another Python, must not be taken for another build."""
+    code = bytes(range(256)) * (size // 256 + 1)
+    expected = hashlib.sha256((4096).to_bytes(8, "little") + size.to_bytes(8, "little") + code[:size]).digest()
+    assert code_digest([(4096, 0, size)], lambda offset, count: code[offset : offset + count]) == expected
+
+
+EXIT_HOOK = """import os, sys
+end = os._exit
+def ended(status):
+    open("modules", "w").write(" ".join(sys.modules))
+    end(status)
+os._exit = ended
+"""
+"""Has the executable leave the names of its modules when it ends."""
+
+IDENTITY = {
+    "nothing": ("", {"elf", "elf.identity", "macho", "macho.identity"}),
+    "a Mach-O program": (
+        "macho",
+        {"elf", "elf.identity", "macho", "macho.identity", "common", "common.code_digest"},
+    ),
+    "a build id": ("--build-id=sha1", {"elf", "elf.identity"}),
+    "no build id": ("--build-id=none", {"elf", "elf.identity", "common", "common.code_digest"}),
+}
+"""What a link writes -> how, and what reads which build that is."""
+
+
+@pytest.mark.parametrize("wrote", IDENTITY)
+def test_the_executable_starts_fast(shim: Path, tmp_path: Path, wrote: str) -> None:
+    """It runs in front of every link of a build, so it must not load what it does not use, from start to end."""
+    option, readers = IDENTITY[wrote]
+    program = tmp_path / "program"
+    program.write_bytes(macho_host({"_main": 4}) if option == "macho" else b"")
+    if option.startswith("--"):
+        compiler, source = need("aarch64-linux-gnu-gcc"), tmp_path / "x.c"
+        source.write_text("void _start(void) {}\n")
+        run([str(compiler), "-nostdlib", "-static", f"-Wl,{option}", "-o", str(program), str(source)])
+    hooked = shim.read_text().replace("import sys\n", EXIT_HOOK, 1)
+    shim.write_text(hooked.replace(sys.executable, f"{sys.executable} -IS", 1))
+    real = script(tmp_path, "cp program app")
+    assert link(shim, real, tmp_path / "records", "-o", "app", cwd=tmp_path).returncode == 0
+    assert (read_captures(tmp_path / "records")[0].identity is None) == (not option)
+    loaded = set((tmp_path / "modules").read_text().split())
+    own = {name.removeprefix("stubgen.") for name in loaded if name.partition(".")[0] == "stubgen"}
+    recording = {"process", "json_text", "records", "words", "outputs", "links", "compile_words", "compiles"}
+    assert own == {"stubgen", "capture", *(f"capture.{name}" for name in recording), *readers}
+    assert not {"enum", "re", "json", "signal", "hashlib", "functools", "collections", "pathlib", "typing"} & loaded
 
 
 def script(folder: Path, text: str) -> Path:
@@ -577,7 +654,7 @@ def test_a_link_that_failed_is_not_taken_for_one_that_wrote(tmp_path: Path, stat
     (tmp_path / "app").write_text("")
     for number, ending in enumerate([0, status]):
         argv = ["cc", f"-DROUND={number}", "-o", "app"]
-        complete(record(argv, tmp_path / "records", directory=str(tmp_path)), ending)
+        complete(begin_record(argv, tmp_path / "records", str(tmp_path)), ending)
     os.utime(tmp_path / "app", (time.time() + 60, time.time() + 60))
     assert newest_capture(tmp_path / "records", "app").argv[1] == f"-DROUND={1 - kept}"
 

@@ -161,7 +161,8 @@ def record_compile(
         "output": found.output,
         "source": found.source,
     }
-    return add_record(os.fspath(capture_directory), COMPILE, os.path.join(here, found.output), document, kept=1)
+    output = os.path.join(here, found.output)
+    return add_record(os.fspath(capture_directory), COMPILE, output, document, kept=1).path
 
 
 def compiler_main(argv: Sequence[str] | None = None) -> NoReturn:

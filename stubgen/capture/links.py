@@ -22,6 +22,7 @@ import sys
 from stubgen.capture.process import Wrapper
 from stubgen.capture.records import (
     Kind,
+    Recorded,
     add_record,
     number,
     read_folder,
@@ -329,6 +330,21 @@ def record(
     Raises:
         OSError: the folder cannot be written.
     """
+    return begin_record(argv, capture_directory, directory, environment, exporting).path
+
+
+def begin_record(
+    argv: Sequence[str],
+    capture_directory: str | Path,
+    directory: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    exporting: Exporting | None = None,
+) -> Recorded:
+    """:func:`record`, for :func:`complete` once the link has ended.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
     here = directory or os.getcwd()
     variables = os.environ if environment is None else environment
     folder = os.fspath(capture_directory)
@@ -371,10 +387,10 @@ def run_link(wrapper: Wrapper, argv: Sequence[str], folder: str) -> NoReturn:
     """Record the link *argv* in *folder*, if one is given, run it, and end as it ended."""
     anchor = os.environ.get("STUBGEN_EXPORT_ANCHOR", "") if os.name == "posix" else ""
     exporting = exporting_anchor(argv, anchor)
-    path = warn_if_unrecorded(argv, folder, exporting) if folder else None
-    if os.name != "posix" or (path is None and exporting is None):
+    recorded = warn_if_unrecorded(argv, folder, exporting) if folder else None
+    if os.name != "posix" or (recorded is None and exporting is None):
         wrapper.become(argv)
-    wrapper.end_like(finish(argv, exporting, path, wrapper.attend))
+    wrapper.end_like(finish(argv, exporting, recorded, wrapper.attend))
 
 
 def exporting_anchor(argv: Sequence[str], anchor: str) -> Exporting | None:
@@ -392,7 +408,7 @@ def exporting_anchor(argv: Sequence[str], anchor: str) -> Exporting | None:
 
 
 def finish(
-    argv: Sequence[str], exporting: Exporting | None, path: str | None, run: Callable[[Sequence[str]], int]
+    argv: Sequence[str], exporting: Exporting | None, recorded: Recorded | None, run: Callable[[Sequence[str]], int]
 ) -> int:
     """*run* the link *argv* with what *exporting* appends, once more without if that fails, and complete its record.
 
@@ -404,33 +420,31 @@ def finish(
         WRAPPER.print_error(f"warning: the link fails with {' '.join(added)}, and is done again without")
         status = run(argv)
         more = {"argv": list(argv), "added": [], "not_exported": f"the linker fails with {' '.join(added)}"}
-    if path is not None:
-        complete(path, status, more)
+    if recorded is not None:
+        complete(recorded, status, more)
     return status
 
 
-def complete(path: str, status: int, changed: Mapping[str, object] | None = None) -> None:
-    """Add to the record at *path* how its link ended, *status*, which build it wrote, and what else *changed*."""
-    import json
-
+def complete(recorded: Recorded, status: int, changed: Mapping[str, object] | None = None) -> None:
+    """Add to the record how its link ended, *status*, which build it wrote, and what else *changed*."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            document = json.load(file)
+        os.stat(recorded.path)  # the records of later links may have pushed it out
+        document = recorded.document
         more: dict[str, object] = {**(changed or {}), "status": status}
         if not status and document["output"]:
             from stubgen.capture.outputs import identity_of_file
 
-            found = identity_of_file(os.path.join(document["directory"], document["output"]))
+            found = identity_of_file(os.path.join(str(document["directory"]), str(document["output"])))
             more["identity"] = None if found is None else {"kind": found[0], "value": found[1]}
-        write_record(path, {**document, **more})
+        write_record(recorded.path, {**document, **more})
     except Exception as error:  # recording must never break the user's build, whatever fails
         WRAPPER.print_error(f"warning: what this link wrote is not recorded: {error}")
 
 
-def warn_if_unrecorded(argv: Sequence[str], folder: str | Path, exporting: Exporting | None = None) -> str | None:
-    """:func:`record`, except that a failure becomes a warning; the path of the record, if there is one."""
+def warn_if_unrecorded(argv: Sequence[str], folder: str | Path, exporting: Exporting | None = None) -> Recorded | None:
+    """:func:`record`, except that a failure becomes a warning."""
     try:
-        return record(argv, folder, exporting=exporting)
+        return begin_record(argv, folder, exporting=exporting)
     except Exception as error:  # recording must never break the user's build, whatever fails
         WRAPPER.print_error(f"warning: this link is not recorded: {error}")
         return None

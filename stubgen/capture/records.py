@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from stubgen.capture.json_text import json_text
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -33,6 +35,18 @@ class Kind:
         """Version of the record; a field that changes its meaning raises it."""
         self.writer = writer
         """The executable that writes it."""
+
+
+class Recorded:
+    """A record that this process has written."""
+
+    __slots__ = ("document", "path")
+
+    def __init__(self, path: str, document: dict[str, object]) -> None:
+        self.path = path
+        """Its file."""
+        self.document = document
+        """What is in it."""
 
 
 def read_record(path: str | Path, kind: Kind, build: Callable[[Path, dict[str, Any]], T]) -> T:
@@ -163,8 +177,8 @@ def add_record(
     *,
     kept: int,
     copy: Callable[[str], Mapping[str, object]] | None = None,
-) -> str:
-    """Write *document*, the record of the command that writes *output*; the path of its file.
+) -> Recorded:
+    """Write *document*, the record of the command that writes *output*.
 
     The file appears at once and whole, under a name that no other command of the build has, or not at all. Of the
     records of one output the newest *kept* stay.
@@ -197,16 +211,14 @@ def add_record(
         _remove_files(folder, [file for file in os.listdir(folder) if file.startswith(f"{name}.")])
         raise
     _prune(folder, kind, series, kept)
-    return path
+    return Recorded(path, whole)
 
 
-def write_record(path: str, document: Mapping[str, object]) -> None:
+def write_record(path: str, document: dict[str, object]) -> None:
     """Write *document* at *path*, whole."""
-    import json
-
     temporary = f"{path}.tmp"
-    with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
-        json.dump(document, file, indent=1)
+    with open(temporary, "wb") as file:
+        file.write(json_text(document).encode())
     os.replace(temporary, path)
 
 

@@ -39,16 +39,17 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     if not arguments.argv:
         raise UsageError("give the linker and its arguments after --")
     exporting = _exporting(arguments)
-    record = warn_if_unrecorded(arguments.argv, arguments.directory, exporting)
+    recorded = warn_if_unrecorded(arguments.argv, arguments.directory, exporting)
 
     def run(command: Sequence[str]) -> int:
         return attend(command, _STDERR if arguments.json else None)
 
     try:
         with tidy_at_signals():
-            status = finish(arguments.argv, exporting, record, run)
+            status = finish(arguments.argv, exporting, recorded, run)
     except OSError as error:
         raise LinkerFailed(f"{arguments.argv[0]}: cannot be run: {error.strerror}") from error
+    record = recorded.path if recorded else None
     if status:
         raise LinkerFailed(f"{arguments.argv[0]}: ended with status {status}; its command is in {record}")
     added = list(exporting.words) if exporting else []
