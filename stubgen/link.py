@@ -287,8 +287,15 @@ def _jump_table(
     objects = [(image.name, image) for image in resolution.needed.images[:own]]
     content = read_input(linked)
     patch = open_image(content, str(target))
-    kept = {as_bytes(variable.name) for variable in resolution.shared_variables if variable.forwarded}
-    table = make_jump_table(patch, built.host, replaced, objects, resolution.slide.anchor, wanted, kept)
+    shared = (row for row in resolution.shared_variables if row.forwarded and not row.patch)
+    kept = {as_bytes(variable.name) for variable in shared}
+    unchanged = {
+        name
+        for name, found in resolution.earlier.items()
+        if (found.patch.path, found.candidate.address) in wanted.unchanged
+    }
+    elsewhere = resolution.elsewhere - unchanged
+    table = make_jump_table(patch, built.host, replaced, objects, resolution.slide.anchor, wanted, kept, elsewhere)
     return table._replace(content=bytes(content))
 
 

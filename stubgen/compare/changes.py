@@ -63,6 +63,7 @@ def find_changes(
     host: Image,
     known: Callable[[str, bytes], Known],
     kept: Collection[bytes] = (),
+    elsewhere: Collection[bytes] = (),
 ) -> list[FunctionChange]:
     """What became of each function of *objects*, in their order, and then what their files no longer have.
 
@@ -71,6 +72,7 @@ def find_changes(
         host: the program.
         known: an object and the name of a function in it -> where the host has it.
         kept: the names of the variables of *objects* that the patch uses in the host; all others are its own.
+        elsewhere: the names that mean something else in the patch than in the host: what an earlier patch replaced.
 
     Raises:
         MalformedInput: an object or the host is broken.
@@ -93,7 +95,8 @@ def find_changes(
         found[part] = FunctionChange(tuple(map(as_text, part.names)), title, change, reason, leads_to_change=False)
     changed = [part for part, row in found.items() if row.change is not Change.UNCHANGED]
     own = [part for each in parts for part in each.all() if _is_own(part, kept)]
-    for part in _leading_to([*changed, *own], parts):
+    users = [part for each in parts for part in _reachable(each) if _uses(part, each, elsewhere)] if elsewhere else []
+    for part in [*users, *_leading_to([*changed, *own, *users], parts)]:
         if part in found and found[part].change is Change.UNCHANGED:
             found[part] = found[part]._replace(leads_to_change=True)
     for target, names in _pointed_to(parts, kept).items():
@@ -132,6 +135,11 @@ def _judge(part: Part, verdicts: Sequence[Known], equality: Equality) -> tuple[C
     if doubt:
         return Change.UNDECIDED, doubt
     return (Change.CHANGED, differences[0]) if differences else (Change.ADDED, MAPPED)
+
+
+def _uses(part: Part, each: ObjectParts, names: Collection[bytes]) -> bool:
+    """Whether *part* refers to one of *names*, which its object leaves undefined."""
+    return any(use.target.part is None and use.target.name in names for use in each.uses(part) or ())
 
 
 def _leading_to(changed: Iterable[Part], parts: Sequence[ObjectParts]) -> set[Part]:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from stubgen.common.columns import column
 from stubgen.compare.fields import SIZES, Form, Says, read_field
+from stubgen.compare.near import filled_in
 from stubgen.compare.parts import HostPlaces, Imported, ObjectParts, Part, Sort, Target, Use
 from stubgen.compare.unwind import LinkedFrames, exception_tables
 from stubgen.elf import constants as c
@@ -16,7 +17,7 @@ from stubgen.elf.fixups import Bound, Fixups
 from stubgen.elf.reader import Section
 from stubgen.elf.relocations import Relocations
 from stubgen.errors import MalformedInput
-from stubgen.image.elf import ElfImage
+from stubgen.image.elf import ElfImage, is_mapping_symbol
 from stubgen.symbols.versions import split_version
 
 FORMS = {
@@ -73,6 +74,7 @@ class ElfParts(ObjectParts):
         if symbols is None:
             raise MalformedInput(f"{image.name}: has no symbol table")
         self.symbols = symbols
+        self._filled: dict[int, list[tuple[int, Form, int]]] = {}
 
     @cached_property
     def _relocations(self) -> dict[int, tuple[list[int], list[int], Relocations]]:
@@ -116,8 +118,9 @@ class ElfParts(ObjectParts):
 
     def uses(self, part: Part) -> Sequence[Use] | None:
         offsets, order, table = self._relocations.get(part.section, ([], [], None))
+        near = self._near(part)
         if table is None:
-            return ()
+            return near
         found: list[Use] = []
         for place in range(bisect_left(offsets, part.start), bisect_left(offsets, part.start + part.size)):
             index, kind = order[place], table.kind[order[place]]
@@ -128,6 +131,43 @@ class ElfParts(ObjectParts):
             if form is None or at + SIZES.get(form, 4) > part.size:
                 return None
             found.append(Use(at, form, self._target(table, index, form)))
+        return sorted([*found, *near], key=lambda use: use.at) if near else found
+
+    def _near(self, part: Part) -> list[Use]:
+        """What *part* refers to outside of itself without a relocation."""
+        if part.sort is not Sort.FUNCTION or len(self._covered.get(part.section, ())) < 2:
+            return []  # most often a function has a section to itself
+        filled = self._filled_in(part.section)
+        found = []
+        for place in range(bisect_left(filled, (part.start,)), bisect_left(filled, (part.start + part.size,))):
+            at, form, there = filled[place]
+            if not part.start <= there < part.start + part.size:
+                target = self.part_at(part.section, there)
+                found.append(Use(at - part.start, form, Target(b"", target, there - target.start)))
+        return found
+
+    def _filled_in(self, section: int) -> list[tuple[int, Form, int]]:
+        """Offset, field and offset of what it leads to, of each such instruction, ascending."""
+        if section not in self._filled:
+            content = self.file.content(self.file.sections[section])
+            near = filled_in(content, self._data_in(section, len(content)))
+            self._filled[section] = [row for row in near if 0 <= row[2] < len(content)]
+        return self._filled[section]
+
+    def _data_in(self, section: int, end: int) -> list[tuple[int, int]]:
+        """Where a section of code holds data, by the assembler's mapping symbols."""
+        marks = sorted(self._marks.get(section, ()))
+        ends = [*(at for at, _ in marks[1:]), end]
+        return [(at, after) for (at, is_data), after in zip(marks, ends, strict=True) if is_data]
+
+    @cached_property
+    def _marks(self) -> dict[int, list[tuple[int, bool]]]:
+        """Section -> where data begins in it, and where instructions do."""
+        symbols, found = self.symbols, dict[int, list[tuple[int, bool]]]()
+        for index, info in enumerate(symbols.st_info):
+            if not info and is_mapping_symbol(symbols.name(index)):
+                is_data = symbols.name(index).startswith(b"$d")
+                found.setdefault(symbols.st_shndx[index], []).append((symbols.st_value[index], is_data))
         return found
 
     def _target(self, table: Relocations, index: int, form: Form) -> Target:

@@ -107,6 +107,7 @@ def stage_generation(
         for address in session.functions[function].host
         if target.generation
     ]
+    unchanged = {(each.patch, place.address) for each in begun.holding for place in each.places if not place.redirected}
     linked = stage_patch(
         outputs,
         builder,
@@ -118,7 +119,7 @@ def stage_generation(
         extra=extra,
         stub=stub,
         bound_dir=bound_dir,
-        jump_table=wanted._replace(led=led),
+        jump_table=wanted._replace(led=led, unchanged=unchanged),
         placeholders={GENERATION: str(begun.number)},
         forwarded=begun.forwarded,
         session_id=bytes.fromhex(session.identity),

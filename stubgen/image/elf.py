@@ -916,7 +916,7 @@ class ElfImage(Image):
 
 def names_nothing(st_type: int, name: bytes) -> bool:
     """Whether a symbol of type STT_* is none that code refers to by name: a section's, a file's, a mapping symbol."""
-    return st_type in (c.STT_SECTION, c.STT_FILE) or _is_mapping_symbol(name)
+    return st_type in (c.STT_SECTION, c.STT_FILE) or is_mapping_symbol(name)
 
 
 def _names_version(name: bytes, version: str) -> bool:
@@ -924,7 +924,7 @@ def _names_version(name: bytes, version: str) -> bool:
     return name == version.encode()
 
 
-def _is_mapping_symbol(name: bytes) -> bool:
+def is_mapping_symbol(name: bytes) -> bool:
     """AAELF64, "Mapping symbols": ``$x`` or ``$d``, alone or before a period; ``$destroy`` is a name like any other."""
     return name in (b"$x", b"$d") or name.startswith((b"$x.", b"$d."))
 

@@ -28,6 +28,8 @@ class TableOptions(Row):
     """Refuse where it cannot be told which of the host's functions one takes the place of."""
     led: Collection[int] = ()
     """The host's addresses that an earlier table led elsewhere: what is there has to stay in."""
+    unchanged: Collection[tuple[str, int]] = ()
+    """Path of an earlier patch and static address of each function there that is as in the host."""
 
 
 class Entry(Row):
@@ -72,6 +74,7 @@ def make_jump_table(
     anchor: str,
     wanted: TableOptions,
     kept: Collection[bytes] = (),
+    elsewhere: Collection[bytes] = (),
 ) -> JumpTable:
     """The jump table of a linked patch.
 
@@ -83,6 +86,7 @@ def make_jump_table(
         anchor: the anchor's name as the symbol tables spell it.
         wanted: what shall be in it.
         kept: the names of the objects' variables that the patch uses in the host.
+        elsewhere: the names that mean something else in the patch than in the host.
 
     Raises:
         PatchRefusal: host or patch does not export the anchor, or a strict table would not be complete.
@@ -91,7 +95,7 @@ def make_jump_table(
     host_anchor, patch_anchor = _host_anchor(host, anchor), _anchor_address(patch, anchor)
     if patch_anchor is None:
         raise PatchRefusal(f"{patch.name}: does not export {anchor}, by which a runtime sees where it was loaded")
-    changes = find_changes(objects, host.image, _known(replaced), kept)
+    changes = find_changes(objects, host.image, _known(replaced), kept, elsewhere)
     dropped = set() if wanted.everything else _dropped(changes) - _led(replaced, wanted.led)
     otherwise = _called_otherwise(replaced, changes, dict(objects), host)
     dropped |= {(item.object, item.name) for item in otherwise}

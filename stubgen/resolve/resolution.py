@@ -48,6 +48,8 @@ class Resolution(Row):
     """The variables that both the patch and the host define."""
     fixed: frozenset[bytes]
     """Spelling of what stays where it is in every process: absolute values, and what an earlier patch replaced."""
+    elsewhere: frozenset[bytes] = frozenset()
+    """Those of them that mean something else than the host's of that name."""
     earlier: Mapping[bytes, Earlier] = {}
     """Spelling -> the definition in an earlier patch that it means."""
     policies: Mapping[bytes, str] = {}

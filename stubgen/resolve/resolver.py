@@ -148,6 +148,7 @@ class _Resolver(ABC, Generic[AnswersT]):
         self.others: list[Decision] = []
         self.missing: list[tuple[Reference, int]] = []
         self.fixed: set[bytes] = set()
+        self.elsewhere: set[bytes] = set()
         self.rules = {
             Kind.FUNCTION: self._function,
             Kind.DATA: self._datum,
@@ -226,6 +227,7 @@ class _Resolver(ABC, Generic[AnswersT]):
             bound_targets=self._targets(),
             shared_variables=shared,
             fixed=frozenset(self.fixed),
+            elsewhere=frozenset(self.elsewhere),
             earlier=self.earlier,
             policies={spelling: ruled.policy for spelling, ruled in self.rulings.items()},
         )
@@ -253,6 +255,7 @@ class _Resolver(ABC, Generic[AnswersT]):
         if not self._can_be_named(reference, Kind.DATA if ruling.data else Kind.FUNCTION):
             return
         self.fixed.add(reference.spelling)
+        self.elsewhere.add(reference.spelling)
         if ruling.data:
             place = Candidate(reference.name, ruling.address, Kind.DATA, local=True, size=0, section="")
             self._answer_data(reference, place, ruling.address, "data")
@@ -385,6 +388,7 @@ class _Resolver(ABC, Generic[AnswersT]):
         self.patch, candidate = earlier
         self.remarks[reference.spelling] = f"the earlier patch {self.patch.path} has it"
         self.fixed.add(reference.spelling)
+        self.elsewhere.add(reference.spelling)
         self.earlier[reference.spelling] = earlier
         if candidate.kind is Kind.IFUNC:
             self._refuse(reference, candidate, "it is an ifunc, and nothing there is the function itself")
@@ -488,6 +492,7 @@ class _Resolver(ABC, Generic[AnswersT]):
         """An earlier patch replaced the host's function."""
         self.remarks[reference.spelling] = "an earlier patch replaced the host's"
         self.fixed.add(reference.spelling)
+        self.elsewhere.add(reference.spelling)
         self.spellings.append(reference.spelling)
         self.addresses.append(self.overrides[reference.name])
 

@@ -21,7 +21,7 @@ from adversary.plans import Plan, plan_of_seed
 from adversary.shrink import shrink
 from adversary.trial import Outcome, attempt
 
-LANGUAGES = ("c",)
+LANGUAGES = ("c", "c++")
 
 
 class Figures:

@@ -51,14 +51,20 @@ NUMBERS = {
     (64, False): U64,
     (64, True): "long",
 }
-INLINING = {"never": "__attribute__((noinline)) ", "free": "", "always": "inline __attribute__((always_inline)) "}
+INLINING = {
+    "template": "template <class T> ",
+    "never": "__attribute__((noinline)) ",
+    "free": "",
+    "always": "inline __attribute__((always_inline)) ",
+}
 LINKAGE = {
     "static": "static ",
     "global": "",
-    "common": "",
+    "inline": "inline ",
     "hidden": '__attribute__((visibility("hidden"))) ',
     "weak": "__attribute__((weak)) ",
 }
+RUNTIME = 'extern "C" void *hot(void *); extern "C" unsigned long computed(unsigned long);'
 LOOKED_UP = "hot((void *){})"
 
 
@@ -81,14 +87,17 @@ class Source:
         """All of it."""
         header = self._used_header()
         code = [*header, *self.file.functions]
-        begin = ['extern "C" void *hot(void *);' if self.cxx else "void *hot(void *);"]
+        begin = [RUNTIME if self.cxx else "void *hot(void *);"]
         begin += [self._structure(variable) for variable in self._visible_variables(code) if variable.fields[0][0]]
         own_names = {variable.name for variable in self.file.variables if not variable.function}
         prototypes = [f"{self._head(function)};" for function in self._visible_functions(code)]
         others = [
             f"extern {LINKAGE['hidden'] if variable.linkage == 'hidden' else ''}{self._declared(variable)};"
             for variable in self._visible_variables(code)
-            if variable.name not in own_names and not variable.function
+            if variable.name not in own_names and not variable.function and variable.linkage != "inline"
+        ]
+        others += [
+            self._definition(variable) for variable in self._visible_variables(code) if variable.linkage == "inline"
         ]
         own = [self._definition(variable) for variable in self.file.variables if not variable.function]
         bodies = [self._body(function) for function in code]
@@ -185,7 +194,7 @@ class Source:
             values = [f"{{{', '.join(values[at : at + width])}}}" for at in range(0, len(values), width)]
         text = f"{{{', '.join(values)}}}" if variable.count else values[0]
         if variable.dynamic:
-            text = f"computed({text})"
+            text = f"({self._type(variable.fields[0][1])})computed({text})"
         return f"{linkage}{self._declared(variable)} = {text};"
 
     def _initial(self, leaf: Leaf, value: int | str) -> str:
@@ -217,6 +226,8 @@ class Source:
         return found[0]
 
     def _head(self, function: Function) -> str:
+        if function.inlining == "template":
+            return f"template <class T> {U64} {function.name}(T a0)"
         parameters = ", ".join(self._leaf(leaf, f"a{number}") for number, leaf in enumerate(function.parameters))
         linkage = self._inline if function.linkage == "inline" else LINKAGE[function.linkage]
         inlining = INLINING[function.inlining]
@@ -329,6 +340,8 @@ class Source:
             f"({self._type(leaf)}){self._value(argument)}"
             for leaf, argument in zip(function.parameters, arguments, strict=True)
         ]
+        if function.inlining == "template":
+            return f"{name}<{U64}>({values[0]})"
         if not looked_up:
             return f"{name}({', '.join(values)})"
         types = ", ".join(self._type(leaf) for leaf in function.parameters) or "void"

@@ -352,7 +352,7 @@ class Editor:
             return None
         file, function = found
         is_pointed = self._is_pointed_to(program, function.name)
-        if is_pointed or len(function.parameters) > 2:
+        if is_pointed or len(function.parameters) > 2 or function.inlining == "template":
             return None
         more = self.random.choice(NUMBERS)
         function = function._replace(parameters=(*function.parameters, more))
@@ -387,7 +387,7 @@ class Editor:
     def _function_linkage(self, program: Program) -> Program | None:
         """A static function becomes one that all files see, or the other way round."""
         found = self._function(program, entries=False)
-        if found is None or found[0] == HEADER or found[1].inlining == "always":
+        if found is None or found[0] == HEADER or found[1].inlining in ("always", "template"):
             return None
         file, function = found
         if self._is_ambiguous(program, function.name):
@@ -401,7 +401,7 @@ class Editor:
     def _variable_linkage(self, program: Program) -> Program | None:
         """Likewise a variable."""
         found = self._variable(program)
-        if found is None or self._is_ambiguous(program, found[1].name):
+        if found is None or found[0] == HEADER or self._is_ambiguous(program, found[1].name):
             return None
         file, variable = found
         if variable.linkage == "static":

@@ -50,10 +50,10 @@ PURE = (Constant, Accumulator, Argument, Load, Through, Letter, LeadsTo)
 class Features:
     """What a language and a format allow."""
 
-    def __init__(self, *, throws: bool = False, thread_locals: bool = True, languages_weak: bool = True) -> None:
-        self.throws = throws
+    def __init__(self, *, cxx: bool = False, thread_locals: bool = True) -> None:
+        self.cxx = cxx
+        """Exceptions, templates, variables of headers, values that are computed at first use or at the start."""
         self.thread_locals = thread_locals
-        self.weak = languages_weak
 
 
 class Scope:
@@ -141,7 +141,9 @@ class Generator:
         kinds = ["variable"] * self.random.randint(5, 16) + ["function"] * self.random.randint(5, 14)
         self.random.shuffle(kinds)
         for number, kind in enumerate(kinds):
-            if kind == "variable":
+            if kind == "variable" and self.features.cxx and self.chance(7):
+                program = self._with_header_variable(program, f"v{number}")
+            elif kind == "variable":
                 program = self.with_variable(program, self.random.choice(names), f"v{number}")
             else:
                 file = HEADER if self.chance(8) else self.random.choice(names)
@@ -153,6 +155,12 @@ class Generator:
                 archived=tuple(self.random.sample(names, self.random.randint(1, len(names) - 1)))
             )
         return with_digests(program)
+
+    def _with_header_variable(self, program: Program, name: str) -> Program:
+        """*program* with a variable that each file that uses it defines, and of which there is one."""
+        leaf = self.random.choice(NUMBERS)
+        made = Variable(name, (("", leaf),), 0, (leaf.stored(self.random.randrange(300)),), "inline")
+        return changed(program, HEADER, variables=(*program.file(HEADER).variables, made))
 
     def with_variable(self, program: Program, file: str, name: str, function: str = "") -> Program:
         """*program* with one more variable."""
@@ -166,7 +174,7 @@ class Generator:
         fields = tuple((f"m{number}" if width > 1 else "", self._leaf(program, file)) for number in range(width))
         count = self.random.randint(2, 9) if shape in ("array", "structs") else 0
         linkage = "static" if function else self.random.choice(("static",) * 5 + ("global",) * 4 + ("hidden",))
-        if linkage == "global" and self.features.weak and self.chance(6):
+        if linkage == "global" and self.chance(6):
             linkage = "weak"
         constant = self.chance(15)
         thread = self.features.thread_locals and not constant and self.chance(8)
@@ -179,6 +187,9 @@ class Generator:
         needs = any(leaf.kind in ("string", "pointer", "function") for _, leaf in made.fields)
         if constant or needs or self.chance(60):
             made = made._replace(initial=tuple(self.initial(program, file, made.leaf(n)) for n in range(made.cells)))
+        is_number = made.cells == 1 and made.fields[0][1].kind == "number" and not (constant or thread)
+        if self.features.cxx and is_number and linkage != "weak" and made.initial:
+            made = made._replace(dynamic=self.chance(50 if function else 8))
         return made
 
     def initial(self, program: Program, file: str, leaf: Leaf) -> Any:
@@ -204,7 +215,7 @@ class Generator:
     def with_function(self, program: Program, file: str, name: str) -> Program:
         """*program* with one more function, and perhaps a static variable of it."""
         linkage = "inline" if file == HEADER else self.random.choice(("static",) * 3 + ("global",) * 4 + ("hidden",))
-        if linkage == "global" and self.features.weak and self.chance(6):
+        if linkage == "global" and self.chance(6):
             linkage = "weak"
         parameters = (U64,)
         if self.chance(25):
@@ -213,7 +224,7 @@ class Generator:
         if linkage == "static" and self.chance(8):
             inlining = "always"
         if linkage == "inline":
-            inlining = "free"
+            inlining = "template" if self.features.cxx and parameters == (U64,) and self.chance(50) else "free"
         made = Function(name, parameters, (), linkage, inlining)
         program = changed(program, file, functions=(*program.file(file).functions, made))
         if file != HEADER and linkage not in ("weak",) and self.chance(25):
@@ -238,7 +249,7 @@ class Generator:
         """One statement, which uses something."""
         choices = ["set", "store", "store", "store", "load", "load", "load", "call", "call", "call", "through", "point"]
         choices += ["if", "repeat", "switch"] if depth < 2 else []
-        choices += ["throw"] if self.features.throws else []
+        choices += ["throw"] if self.features.cxx else []
         made = getattr(self, f"_{self.random.choice(choices)}")(scope, function, depth)
         return made or self._set(scope, function, depth)
 
@@ -307,7 +318,7 @@ class Generator:
         arguments = tuple(self.pure(scope, function) for _ in called.parameters)
         looked_up = called.linkage != "inline" and called.inlining != "always" and self.chance(30)
         call: Expression = Call(called.name, arguments, looked_up)
-        if self.features.throws and self.chance(30):
+        if self.features.cxx and self.chance(30):
             call = Catch(call, self.random.randrange(99))
         return Set(Binary(self.random.choice("+^"), Accumulator(), call))
 

@@ -205,9 +205,9 @@ class Machine:
         own = [pair for pair in every if pair[0].name == file and pair[1].function == function and function]
         own = own or [pair for pair in every if pair[0].name == file and not pair[1].function]
         owners = own if own and own[0][1].linkage == "static" else [p for p in every if p[1].linkage != "static"]
-        strong = [pair for pair in owners if pair[1].linkage not in ("weak", "common")]
+        strong = [pair for pair in owners if pair[1].linkage != "weak"]
         owner, variable = (strong or owners)[0]
-        number = self._latest(owner.name, generation)
+        number = generation if owner.name == HEADER else self._latest(owner.name, generation)
         kept = (
             self.generations[number].kept.get((owner.name, variable.function, name))
             if number and not variable.constant

@@ -37,11 +37,11 @@ class Variable(NamedTuple):
     fields: tuple[tuple[str, Leaf], ...]  # one, called "", unless it is a structure
     count: int = 0  # elements of an array; 0 where it is none
     initial: tuple[Any, ...] = ()  # a value for each cell; empty is zero: numbers, text, names of what is pointed to
-    linkage: str = "static"  # "static", "global", "hidden", "weak", "common"
+    linkage: str = "static"  # "static", "global", "hidden", "weak", "inline" (in every file that uses it)
     constant: bool = False
     thread_local: bool = False
     function: str = ""  # whose local static it is
-    dynamic: bool = False  # its initial value is computed at first use (C++)
+    dynamic: bool = False  # its initial value is computed at first use, or at the start (C++)
     volatile: bool = False
 
     @property
@@ -205,7 +205,7 @@ class Function(NamedTuple):
     parameters: tuple[Leaf, ...]
     body: tuple[Statement, ...]
     linkage: str = "static"  # "static", "global", "hidden", "weak", "inline" (in every file that uses it)
-    inlining: str = "never"  # "never", "free", "always"
+    inlining: str = "never"  # "never", "free", "always", "template"
     entry: bool = False  # the runtime calls it
 
     @property

@@ -48,7 +48,7 @@ def load_plan(path: Path) -> Plan:
 def plan_of_seed(seed: int, language: str) -> Plan:
     """The program, its edits and its build that a seed means."""
     random = Random(f"{language} {seed}")
-    features = Features(throws=language == "c++")
+    features = Features(cxx=language == "c++")
     while True:
         generator = Generator(random, features)
         build = choose(random, language)

@@ -122,3 +122,15 @@ def test_generations(name: str, tmp_path: Path) -> None:
     assert process.call(price, 1) == 10 + 10001
     assert process.call(process.address(first, "_price"), 1) == 10 + 11001
     assert process.call(process.address(second, "_other"), 1) == (10 + 12001) * 10
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_who_calls_what_an_earlier_patch_replaced(name: str, tmp_path: Path) -> None:
+    """A later patch has a function as it was, which calls the earlier patch's; who looks it up got the host's."""
+    need_module("unicorn", "unicorn")
+    process = Process(tmp_path, toolchain(name))
+    other = process.address(None, "_other")
+    process.patch(process.object("a", P=1))
+    assert process.call(other, 1) == (10 + 1001) * 10, "the host's, which calls the host's price directly"
+    process.patch(process.object("b", Q=0))
+    assert process.call(other, 1) == (11 + 2001) * 10

@@ -77,6 +77,28 @@ def test_three_generations_and_back(program: Program, live: LiveHost) -> None:
     assert all(0 <= int(old) < 1 << 64 for old in table["map"])
 
 
+def test_who_calls_what_an_earlier_patch_replaced(program: Program, live: LiveHost) -> None:
+    """A later patch has a function as it was, which calls the earlier patch's; who looks it up got the host's."""
+    assert program.link(live, program.object("a", P=1))["status"] == 0
+    first = program.apply(live, 1)
+    assert live.tell("other 1") == "1100", "the host's, which looks price up, and calls the host's level directly"
+    document = program.link(live, "--loaded", hex(first), program.object("b", Q=0))
+    assert document["status"] == 0, document
+    program.apply(live, 2)
+    assert live.tell("other 1") == "101100", "price and level of the first patch"
+
+
+@ONE_LINKER
+def test_who_calls_what_an_earlier_patch_has_unchanged(program: Program, live: LiveHost) -> None:
+    """A table of unchanged functions makes a runtime reset what it need not."""
+    assert program.link(live, program.object("a", P=0, MORE=1))["status"] == 0
+    first = program.apply(live, 1)
+    assert live.tell("table") == "0"
+    assert program.link(live, "--loaded", hex(first), program.object("b", Q=0))["status"] == 0
+    program.apply(live, 2)
+    assert live.tell("table") == "0"
+
+
 def test_relinked_without_addresses(program: Program, live: LiveHost) -> None:
     """Upstream's client never says where it loaded a patch: one that is not complete by itself brings old code back."""
     more = "long added = 7; long more(void) { return ++added; }"
