@@ -19,8 +19,12 @@ class Goal:
     """A number that must not be larger."""
 
     what: str
+    beside: str  # what it is given in units of
     limit: float
     measure: Measure
+
+    def __str__(self) -> str:
+        return f"{self.what}, beside {self.beside}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def _captured(rows: Rows) -> float | None:
 
 
 _STUB, _WHOLE = Step(rust.NAME, whole_path.STUB), Step(rust.NAME, emission.WHOLE)
-_CRATE = f"beside the {rust.NAME}"
+_CRATE = f"the {rust.NAME}"
 
 
 def _stub_goals() -> Iterator[Goal]:
@@ -97,18 +101,18 @@ def _stub_goals() -> Iterator[Goal]:
         for stubs in (1_000, 10_000):
             what = f"emit, write and verify {stubs:,} stubs, {title}"
             fields = {"format": name, "symbols": stubs}
-            yield Goal(f"{what}, words known, {_CRATE}", 0.8, _beside("emission", emission.KNOWN, _WHOLE, fields))
-            yield Goal(f"{what}, the first time, {_CRATE}", 2, _beside("emission", emission.FIRST, _WHOLE, fields))
+            yield Goal(f"{what}, words known", _CRATE, 0.8, _beside("emission", emission.KNOWN, _WHOLE, fields))
+            yield Goal(f"{what}, the first time", _CRATE, 2, _beside("emission", emission.FIRST, _WHOLE, fields))
     for name, title in emission.FORMATS.items():
         emit, verify, fields = emission.EMIT, emission.VERIFY, {"format": name, "symbols": 1_000_000}
         crate, ours = Step(rust.NAME, emit), Step(OURS, emit)
-        yield Goal(f"emit 1M stubs, {title}, {_CRATE}", 1 / 10, _beside("emission", emit, crate, fields))
-        yield Goal(f"verify 1M stubs, {title}, beside emit", 1 / 2, _beside("emission", verify, ours, fields))
+        yield Goal(f"emit 1M stubs, {title}", _CRATE, 1 / 10, _beside("emission", emit, crate, fields))
+        yield Goal(f"verify 1M stubs, {title}", "emit", 1 / 2, _beside("emission", verify, ours, fields))
         held = _memory("emission", emission.PEAK, fields)
-        yield Goal(f"peak memory of both, {title}, beside the bytes written", 4, held)
+        yield Goal(f"peak memory of both, {title}", "the bytes written", 4, held)
         million, four = (f"{emission.ALL}, {count:,}" for count in (1_000_000, 4_000_000))
         growth = _beside("emission", four, Step(OURS, million), {"format": name, "symbols": 4_000_000})
-        yield Goal(f"emit, write and verify 4M stubs, {title}, beside 1M", 4.4, growth)
+        yield Goal(f"emit, write and verify 4M stubs, {title}", "1M", 4.4, growth)
 
 
 def _command_goals() -> Iterator[Goal]:
@@ -120,25 +124,25 @@ def _command_goals() -> Iterator[Goal]:
     fresh, present, imports = whole_path.FRESH, whole_path.PRESENT, whole_path.UNIT
     for name, title in emission.FORMATS.items():
         few, many = (f"command, {title}, {size} needed" for size in ("200k symbols, 500", "1M symbols, 1,000"))
-        yield Goal(f"{few}, index and words known, beside the imports", 0.6, beside(present, imports, name, 500))
-        yield Goal(f"{few}, index and words known, {_CRATE}", 0.5, beside(present, _STUB, name, 500))
-        yield Goal(f"{many}, index and words known, beside the imports", 0.6, beside(present, imports, name, 1_000))
-        yield Goal(f"{many}, no index yet, {_CRATE}", 1 / 4, beside(fresh, _STUB, name, 1_000))
+        yield Goal(f"{few}, index and words known", "the imports", 0.6, beside(present, imports, name, 500))
+        yield Goal(f"{few}, index and words known", _CRATE, 0.5, beside(present, _STUB, name, 500))
+        yield Goal(f"{many}, index and words known", "the imports", 0.6, beside(present, imports, name, 1_000))
+        yield Goal(f"{many}, no index yet", _CRATE, 1 / 4, beside(fresh, _STUB, name, 1_000))
     for step in (fresh, present):
-        yield Goal(f"command, ELF, 1M symbols, 1M needed, {step}, {_CRATE}", 1, beside(step, _STUB, "elf", 1_000_000))
+        yield Goal(f"command, ELF, 1M symbols, 1M needed, {step}", _CRATE, 1, beside(step, _STUB, "elf", 1_000_000))
 
 
 def _start_goals() -> Iterator[Goal]:
     """What is mostly a start of Python, or saves one."""
     plan = _beside("planning", planning.COMMAND, planning.UNIT, {"symbols": 1_000})
-    yield Goal(f"plan of 1,000 tokens, beside {planning.IMPORT}", 1.25, plan)
+    yield Goal("plan of 1,000 tokens", planning.IMPORT, 1.25, plan)
     start = f"python {capturing.UNIT.step}"
     for name, title in emission.FORMATS.items():
         what, fields = f"serve, {title}, 1M symbols, 1,000 needed", {"format": name, "stubs": 1_000}
         for step in (serving.SAME, serving.MOVED):
-            yield Goal(f"{what}, {step}, beside {start}", 1 / 4, _beside("serve", step, capturing.UNIT, fields))
-        yield Goal(f"{what}, memory of a kept host, beside its tables", 1, _memory("serve", serving.HELD, fields))
-    yield Goal(f"{capturing.LINKS} captured links, what each takes longer, beside {start}", 1.5, _captured)
+            yield Goal(f"{what}, {step}", start, 1 / 4, _beside("serve", step, capturing.UNIT, fields))
+        yield Goal(f"{what}, memory of a kept host", "its tables", 1, _memory("serve", serving.HELD, fields))
+    yield Goal(f"{capturing.LINKS} captured links, what each takes longer", start, 1.5, _captured)
 
 
 GOALS = [*_stub_goals(), *_command_goals(), *_start_goals()]

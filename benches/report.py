@@ -1,4 +1,4 @@
-"""The tables, and the files that a run leaves: JSON with every round, CSV with a line a row, Markdown, the plot."""
+"""The tables, and the files that a run leaves: JSON with every round, CSV with a line a row, Markdown, the plots."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from io import StringIO
 from itertools import groupby
 from pathlib import Path
 
+from benches.goal_plot import goal_plot
 from benches.goals import Outcome
 from benches.harness import Row
+from benches.history import Run, runs
 from benches.plot import plot
 from benches.summary import summaries
 from benches.tables import duration, markdown, memory
@@ -47,14 +49,21 @@ def case_table(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[tuple[str, ..
     ]
 
 
-def goal_table(outcomes: Sequence[Outcome]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Header and lines of the numbers to reach."""
+def goal_table(
+    outcomes: Sequence[Outcome], earlier: Sequence[Run] = ()
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and lines of the numbers to reach, with what the newest of *earlier* runs has measured."""
+    before = {outcome.goal: outcome.measured for run in earlier for outcome in run.outcomes if outcome.measured}
     lines: list[tuple[str, ...]] = []
     for outcome in outcomes:
         goal, measured = outcome.goal, outcome.measured
-        shown = "-" if measured is None else f"{measured:.3g}x"
-        lines.append((goal.what, f"{goal.limit:.3g}x", shown, outcome.verdict))
-    return ("goal", "at most", "measured", ""), lines
+        earlier_one = before.get(goal)
+        lines.append((str(goal), _times(goal.limit), _times(earlier_one), _times(measured) or "-", outcome.verdict))
+    return ("goal", "at most", "before", "measured", ""), lines
+
+
+def _times(number: float | None) -> str:
+    return "" if number is None else f"{number:.3g}x"
 
 
 def write(
@@ -65,10 +74,14 @@ def write(
 ) -> list[Path]:
     """Write everything into *folder*; the files."""
     folder.mkdir(parents=True, exist_ok=True)
+    date, versions = str(about["date"]), about["versions"]
+    earlier = [run for run in runs() if run.name != folder.name and run.date <= date]
+    version = str(versions.get("stubgen", "")) if isinstance(versions, Mapping) else ""
     contents = {
         "results.json": json.dumps({"schema": SCHEMA, **about, **_document(rows, outcomes)}, indent=1) + "\n",
         "results.csv": _csv(rows),
-        "tables.md": _tables(rows, outcomes, about),
+        "goals.svg": goal_plot([*earlier, Run(folder.name, date, version, outcomes)]),
+        "tables.md": _tables(rows, outcomes, about, earlier),
     }
     if any(row.workload == "emission" for row in rows):
         contents["emission.svg"] = plot(rows)
@@ -81,7 +94,7 @@ def _document(rows: Sequence[Row], outcomes: Sequence[Outcome]) -> dict[str, obj
     return {
         "goals": [
             {
-                "goal": outcome.goal.what,
+                "goal": str(outcome.goal),
                 "at_most": outcome.goal.limit,
                 "unit": "x",
                 "measured": outcome.measured,
@@ -128,7 +141,9 @@ def _csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def _tables(rows: Sequence[Row], outcomes: Sequence[Outcome], about: Mapping[str, object]) -> str:
+def _tables(
+    rows: Sequence[Row], outcomes: Sequence[Outcome], about: Mapping[str, object], earlier: Sequence[Run]
+) -> str:
     parts = ["# Benchmark results"]
     for name in ("machine", "versions"):
         known = about.get(name)
@@ -138,7 +153,8 @@ def _tables(rows: Sequence[Row], outcomes: Sequence[Outcome], about: Mapping[str
         listed = about.get(title)
         if isinstance(listed, list) and listed:
             parts.append("\n".join([f"{title.capitalize()}:\n", *(f"- {item}" for item in listed)]))
-    parts += [f"Made by `{about.get('command', '')}`.", "## The numbers to reach", markdown(*goal_table(outcomes))]
+    parts += [f"Made by `{about.get('command', '')}`.", "## The numbers to reach"]
+    parts += [markdown(*goal_table(outcomes, earlier)), "![The numbers to reach, run by run](goals.svg)"]
     for summary in summaries(rows):
         parts += [f"## {summary.title}, in short", markdown(summary.header, summary.lines)]
     for workload, group in groupby(rows, key=lambda row: row.workload):

@@ -17,11 +17,13 @@ from xml.etree import ElementTree
 import pytest
 from tools import need, need_module, run, rust_peer
 
-from benches import equal_work, goals, machine
+from benches import equal_work, goals, machine, page
 from benches.commandlines import fat_link
 from benches.equal_work import UnequalWorkError, Work, digest, work_in
+from benches.goal_plot import goal_plot
 from benches.harness import OURS, ROOT, Bench, Case, Children, Contender, Sample, Step, measure, ratio
-from benches.hosts import host
+from benches.history import Run, row_of, runs
+from benches.hosts import host, tables_size
 from benches.names import mangled, places
 from benches.peers import rust
 from benches.progress import Progress
@@ -61,7 +63,7 @@ def test_a_quick_run(tmp_path: Path) -> None:
     measured = {"emission", "whole path", "commands", "planning", "reading"} | {"serve", "statics", "capturing"}
     assert {row["workload"] for row in rows} == measured
     assert {goal["verdict"] for goal in document["goals"]} == {"not measured"}  # they are about other sizes
-    for name in ("results.json", "results.csv", "tables.md", "emission.svg"):
+    for name in ("results.json", "results.csv", "tables.md", "emission.svg", "goals.svg"):
         content = (results / name).read_text()
         for place in (tmp_path, ROOT, Path.home(), Path(sys.executable)):
             assert str(place) not in content, f"{name} names {place}"
@@ -280,8 +282,67 @@ def test_progress() -> None:
 
 def test_a_missed_goal_is_called_missed() -> None:
     """A table that only knows success is an advertisement."""
-    goal = goals.Goal("this", 1.5, lambda rows: None)
+    goal = goals.Goal("this", "that", 1.5, lambda rows: None)
     verdicts = [goals.Outcome(goal, measured).verdict for measured in (1.5, 1.51, None)]
     assert verdicts == ["reached", "MISSED", "not measured"]
     assert {outcome.measured for outcome in goals.outcomes([])} == {None}
     assert equal_work.hold_equal([("a", Work(1, "x")), ("b", Work(1, "x"))]) == Work(1, "x")
+
+
+def test_the_page_has_the_newest_run() -> None:
+    """A table of goals that somebody copied once is soon another run's, or about goals of last year."""
+    for path, content in page.files().items():
+        assert path.read_text() == content, f"{path.name}: run python -m benches.page"
+
+
+def test_earlier_runs_are_read_as_they_were_measured() -> None:
+    """A history that is copied from old tables shows old goals; that of the rows shows today's."""
+    known = runs()
+    assert [run.name for run in known] == sorted(run.name for run in known)
+    document = json.loads((ROOT / "benches" / "results" / known[0].name / "results.json").read_text())
+    rows = [row_of(record) for record in document["rows"]]
+    assert [row.median for row in rows] == [record["median_seconds"] for record in document["rows"]]
+    assert [row.spread for row in rows] == [record["spread"] for record in document["rows"]]
+    told = {goal["goal"]: goal["measured"] for goal in document["goals"]}
+    today = {str(outcome.goal): outcome.measured for outcome in known[0].outcomes if str(outcome.goal) in told}
+    assert len(today) > 5
+    assert today == {name: told[name] for name in today}
+
+
+def test_the_plot_of_the_goals() -> None:
+    """Who reached a number and who missed it must not look alike, nor may what nobody measured look reached."""
+    reached, missed, unknown = (goals.Goal(what, "that", 2.0, lambda rows: None) for what in ("one", "other", "none"))
+    measured = ((4.0, 1.0, None), (1.0, 8.0, None))
+    told = [
+        Run(
+            name,
+            name,
+            "1.0",
+            [goals.Outcome(goal, value) for goal, value in zip((reached, missed, unknown), values, strict=True)],
+        )
+        for name, values in zip(("2026-01-01", "2026-02-01"), measured, strict=True)
+    ]
+    drawn = ElementTree.fromstring(goal_plot(told))  # we wrote it
+    assert [mark.get("class") for mark in drawn.iter(f"{SVG}circle")] == ["bad", "good", "good", "bad"]
+    heights = [float(mark.get("cy", "")) for mark in drawn.iter(f"{SVG}circle")]
+    assert heights[0] < heights[1]
+    assert heights[2] > heights[3]
+    limits = [
+        float(str(path.get("d")).split("H")[0].split()[1])
+        for path in drawn.iter(f"{SVG}path")
+        if path.get("class") == "limit"
+    ]
+    assert heights[0] < limits[0] < heights[1]
+    texts = {text.text for text in drawn.iter(f"{SVG}text")}
+    assert {"one", "other", "beside that", "2026-01-01", "2026-02-01"} <= texts
+    assert "none" not in texts
+    assert ElementTree.fromstring(goal_plot([])).tag == f"{SVG}svg"
+
+
+@pytest.mark.parametrize("format_name", ["elf", "macho"])
+def test_the_size_of_a_hosts_tables(format_name: str, tmp_path: Path) -> None:
+    """A server's memory is told in units of them; a wrong one would make any memory look small."""
+    small, large = (tables_size(host(tmp_path, format_name, count, 10).path) for count in (1_000, 2_000))
+    names = sum(len(name) + 1 for name in mangled(1_000, underscore=format_name == "macho"))
+    assert names < small < 2 * names
+    assert 1.9 * small < large < 2.1 * small
