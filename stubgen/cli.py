@@ -5,24 +5,26 @@ Only the module of the command that was asked for is imported: people run this o
 
 from __future__ import annotations
 
-import argparse
 import gc
 import importlib
 import io
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from stubgen import __version__
 from stubgen.commands import COMMANDS, SCHEMA, Outcome
 from stubgen.common.row import Row
 from stubgen.common.text import harmless
 from stubgen.errors import OutputFailure, StubgenError, UsageError
-from stubgen.parsing import Parser, described, did_you_mean
+from stubgen.plain_parsing import PlainParser
 from stubgen.terminal.screen import Screen, screen_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
+    from typing import Any, NoReturn
+
     from stubgen.progress import Watch
     from stubgen.terminal.sheet import Sheet
 
@@ -42,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     form = _Form("--json" in own, "--mangled" in own)
     command = next((word for word in arguments if word in COMMANDS), "")
     try:
-        namespace = _parser(arguments).parse_args(arguments)
+        namespace = _parsed(arguments)
         command = namespace.command
         outcome = _executed(command, namespace)
     except StubgenError as error:
@@ -79,11 +81,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _executed(command: str, arguments: argparse.Namespace) -> Outcome:
     """What *command* answers; meanwhile people see what it is doing, and afterwards how long that took."""
     module = _module_of(command)
+    outcome: Outcome
     if command in UNWATCHED:
-        return cast("Outcome", module.execute(arguments))
+        outcome = module.execute(arguments)
+        return outcome
     watch = _watch(command, arguments)
     try:
-        outcome: Outcome = module.execute(arguments)
+        outcome = module.execute(arguments)
     finally:
         if watch is not None:
             _complain(watch.end())
@@ -239,10 +243,30 @@ ENVIRONMENT = {
 """Variable -> what it does, for ``--help``."""
 
 
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """What *arguments* say.
+
+    Raises:
+        UsageError: they are wrong.
+        SystemExit: they ask for help, or the version, which is printed.
+    """
+    command = arguments[0] if arguments else ""
+    if command in COMMANDS:
+        plain: Any = PlainParser()
+        _configure(plain, command)
+        namespace = plain.parse(arguments[1:])
+        if namespace is not None:
+            namespace.command = command
+            return namespace  # type: ignore[no-any-return]  # commands ask for its attributes alone
+    return _parser(arguments).parse_args(arguments)
+
+
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """The parser, with the options of the named command only."""
     named = next((word for word in arguments if not word.startswith("-")), None)
     if named is not None and named not in COMMANDS:
+        from stubgen.parsing import did_you_mean
+
         raise UsageError(f"there is no command {named}{did_you_mean(named, COMMANDS)} (try '{PROGRAM} --help')")
     return _parser_of(COMMANDS, ()) if named is None else _parser_of({named: COMMANDS[named]}, (named,))
 
@@ -254,6 +278,8 @@ def full_parser() -> argparse.ArgumentParser:
 
 def _parser_of(offered: Mapping[str, str], configured: Collection[str]) -> argparse.ArgumentParser:
     """A parser of the commands *offered*; those that are *configured* have their options."""
+    from stubgen.parsing import Parser, described
+
     parser = Parser(
         prog=PROGRAM,
         description="Makes a hot patch's calls land: ARM64 trampoline objects and link plans.",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-
 from stubgen.commands import Outcome
 from stubgen.errors import BrokenLibrary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 SHELLS = ("bash", "zsh", "fish")
 

@@ -84,7 +84,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         )
     },
     {"serve": ". frames messages methods server command"},
-    {"parsing": "", "progress": ""},
+    {"parsing": "", "plain_parsing": "", "progress": ""},
     {"cli": ""},
     {"completion": ""},
     {"__main__": ""},

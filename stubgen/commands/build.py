@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -30,6 +29,10 @@ from stubgen.common.text import counted
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.session import Session
 from stubgen.terminal.sheet import Sheet, Text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 
 from stubgen.commands import Outcome
@@ -10,6 +9,10 @@ from stubgen.commands.options import add_symbols_option
 from stubgen.common.files import cannot_be_written
 from stubgen.common.phases import phase
 from stubgen.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:

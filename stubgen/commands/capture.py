@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from stubgen.commands import Outcome
 from stubgen.common.cancellation import attend, tidy_at_signals
 from stubgen.errors import LinkerFailed, UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
+
     from stubgen.linkplan.anchor import Exporting
 
 _STDERR = 2

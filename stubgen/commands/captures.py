@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-
 from stubgen.commands import Outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,6 +28,10 @@ from stubgen.origin.sources import Origin
 from stubgen.resolve.rulings import PolicyChange
 from stubgen.session import Session
 from stubgen.terminal.sheet import RED, YELLOW, Table, Text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-
 from stubgen.build import StubBuilder
 from stubgen.commands import Outcome
 from stubgen.commands.explained import explanation_document, explanations_sheet
@@ -11,6 +9,10 @@ from stubgen.commands.options import add_build_options, judge_options
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.explain import explain_symbols
 from stubgen.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:

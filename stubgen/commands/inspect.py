@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from stubgen.commands import Outcome
 from stubgen.commands.options import address, identity_line
@@ -16,7 +14,10 @@ from stubgen.listing.files import Archive, Opened, open_any
 from stubgen.listing.selection import CHOICES, Selection
 from stubgen.listing.symbols import ORDERS, Listed, Wanted
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
+
     from stubgen.listing.patch import FoundSlot
     from stubgen.stub.find import Stub
     from stubgen.terminal.sheet import Block, Entry, Sheet

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from stubgen.check import check_patch, refuse_findings
 from stubgen.commands import Outcome
@@ -21,7 +19,10 @@ from stubgen.replaced import replaced_by
 from stubgen.session import Session
 from stubgen.stub.slots import parse_symbol, slots_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
+
     from stubgen.compare.changes import FunctionChange
 
 

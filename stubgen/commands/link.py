@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -58,6 +57,8 @@ from stubgen.session import Session
 from stubgen.terminal.sheet import Block, Sheet, Text
 
 if TYPE_CHECKING:
+    import argparse
+
     from stubgen.generations.linking import LinkedGeneration
     from stubgen.generations.opening import Begun, SessionOptions
     from stubgen.options import Options

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
 from stubgen.common.arguments import StrPath
@@ -12,7 +10,10 @@ from stubgen.common.files import keep_apart, read_input
 from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import MalformedInput, UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
+
     from stubgen.common.files import Outputs
     from stubgen.host.previous import PreviousPatch
     from stubgen.host.slide import Slide

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,8 @@ from stubgen.errors import StubgenError
 from stubgen.terminal.sheet import Retold, Sheet, Text, blocks_of
 
 if TYPE_CHECKING:
+    import argparse
+
     from stubgen.compileplan.recompile import Recompiled
     from stubgen.generations.relinking import KeptObject
     from stubgen.session import Session

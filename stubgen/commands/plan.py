@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from functools import partial
-from typing import TYPE_CHECKING
 
 from stubgen.commands import Outcome
 from stubgen.errors import UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
+
     from stubgen.linkplan import CapturedCommand
     from stubgen.linkplan.plan import LinkPlan
     from stubgen.terminal.sheet import Sheet

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,6 +14,10 @@ from stubgen.reach import Reach, Reached, find_reach
 from stubgen.reach.labels import Place
 from stubgen.replaced import replaced_by
 from stubgen.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 _NAMED = 6  # of many, how many a line names; --json has all
 

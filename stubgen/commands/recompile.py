@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING
-
 from stubgen.commands import Outcome
 from stubgen.common.cancellation import tidy_at_signals
 from stubgen.common.files import Outputs
 from stubgen.common.text import counted
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
+
     from stubgen.compileplan.recompile import Recompiled
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from stubgen.commands import Outcome
 from stubgen.commands.jumptable import add_table_options, table_document, table_options
@@ -17,7 +15,10 @@ from stubgen.errors import UsageError
 from stubgen.session import Session
 from stubgen.terminal.sheet import Sheet, Table, Text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
+
     from stubgen.capture import Capture
     from stubgen.generations.state import Generation, PatchSession
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING
-
 from stubgen.commands.options import address
 from stubgen.common.placeholders import DIGEST, DIGITS, GENERATION, expand
 from stubgen.common.text import counted
 from stubgen.errors import UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
+
     from stubgen.generations.linking import LinkedGeneration
     from stubgen.generations.opening import SessionOptions
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-
 from stubgen.commands import Outcome
 from stubgen.common.files import read_input
 from stubgen.common.text import counted
 from stubgen.stub.facts import LibraryFacts
 from stubgen.stub.verify import verify_object
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:

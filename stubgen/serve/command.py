@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import sys
 
 from stubgen.commands import Outcome
 from stubgen.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 COLLECT_AFTER = 100_000  # objects; a request makes thousands, and nearly all go as it ends, being in no cycle
 
