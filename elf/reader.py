@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-from stubgen.common.columns import column, field_column
+from stubgen.common.columns import column, field_column, octet_column
 from stubgen.common.fields import align_up
 from stubgen.common.record import Record, RowT
 from stubgen.common.row import Row
@@ -158,12 +158,12 @@ class Symbols:
     @cached_property
     def st_info(self) -> bytes:
         """Bind << 4 | type."""
-        return self.raw[SYM.offset("st_info") :: SYM.size].tobytes()
+        return octet_column(self.raw, SYM.size, SYM.offset("st_info"))
 
     @cached_property
     def st_other(self) -> bytes:
         """Visibility, low 2 bits."""
-        return self.raw[SYM.offset("st_other") :: SYM.size].tobytes()
+        return octet_column(self.raw, SYM.size, SYM.offset("st_other"))
 
     @cached_property
     def st_shndx(self) -> Sequence[int]:

@@ -6,12 +6,11 @@ from array import array
 from collections.abc import Sequence
 from struct import pack
 
-from stubgen.common.columns import Column, Content, Pieces, records, symbol_labels
+from stubgen.common.columns import Column, Content, Pieces, joined, records, symbol_labels
 from stubgen.common.fields import align_up, narrow
 from stubgen.common.layout import Layout, LayoutWriter, Span
 from stubgen.common.row import Row
 from stubgen.common.strings import name_table
-from stubgen.common.view import BytesLike
 from stubgen.elf import constants as c
 from stubgen.elf.records import EHDR, NHDR, RELA, SHDR, SYM, Ehdr, Nhdr, Shdr
 from stubgen.elf.relocations import Relocations, write_relocations
@@ -202,10 +201,10 @@ def _section_headers(regions: Sequence[_Region], sh_names: Sequence[int], layout
 
 def _symbols(groups: Sequence[SymbolColumns], st_names: Sequence[array[int]], name: str) -> Pieces:
     """*groups* as ``Elf64_Sym`` records, behind the null symbol."""
-    parts: list[BytesLike] = [bytes(SYM.size)]
+    tables = []
     first = 1  # index of the group's first symbol
     for group, starts in zip(groups, st_names, strict=True):
         columns = (group.st_info, group.st_other, group.st_shndx, group.st_value, group.st_size)
-        parts += records(SYM, starts, columns, symbol_labels(group.names, first, name)).parts
+        tables.append(records(SYM, starts, columns, symbol_labels(group.names, first, name)))
         first += len(group)
-    return Pieces(parts)
+    return joined([bytes(SYM.size), *tables])

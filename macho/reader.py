@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from stubgen.common.columns import column, field_column
+from stubgen.common.columns import column, field_column, octet_column
 from stubgen.common.record import Record, RowT
 from stubgen.common.strings import StringTable, string_at
 from stubgen.common.text import as_text
@@ -117,12 +117,12 @@ class Symbols:
     @cached_property
     def n_type(self) -> bytes:
         """N_STAB | N_PEXT | N_TYPE | N_EXT."""
-        return self.raw[NLIST_64.offset("n_type") :: NLIST_64.size].tobytes()
+        return octet_column(self.raw, NLIST_64.size, NLIST_64.offset("n_type"))
 
     @cached_property
     def n_sect(self) -> bytes:
         """Section ordinal; 0 = none."""
-        return self.raw[NLIST_64.offset("n_sect") :: NLIST_64.size].tobytes()
+        return octet_column(self.raw, NLIST_64.size, NLIST_64.offset("n_sect"))
 
     @cached_property
     def n_desc(self) -> array[int]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
-from stubgen.common.columns import checked_array, column, column_bytes
+from stubgen.common.columns import RECORDS_AT_ONCE, Pieces, checked_array, column, column_bytes
 from stubgen.common.fields import narrow
 from stubgen.common.view import BytesLike
 from stubgen.macho.records import RELOCATION_INFO
@@ -57,7 +58,7 @@ def read_relocations(raw: BytesLike) -> Relocations:
     return Relocations(r_address=words[0::2], r_word=words[1::2])
 
 
-def write_relocations(relocations: Relocations, where: str = "a relocation table") -> BytesLike:
+def write_relocations(relocations: Relocations, where: str = "a relocation table") -> Pieces:
     """The table as ``relocation_info`` records; *where* names it in complaints.
 
     Raises:
@@ -67,7 +68,15 @@ def write_relocations(relocations: Relocations, where: str = "a relocation table
     def label(index: int) -> str:
         return f"{where}: relocation {index}"
 
-    words = array("I", bytes(RELOCATION_INFO.size * len(relocations)))
-    words[0::2] = checked_array("I", relocations.r_address, "r_address", label)
-    words[1::2] = checked_array("I", relocations.r_word, "r_word", label)
-    return column_bytes(words)
+    places = checked_array("I", relocations.r_address, "r_address", label)
+    words = checked_array("I", relocations.r_word, "r_word", label)
+    return Pieces(RELOCATION_INFO.size * len(relocations), partial(_records, places, words))
+
+
+def _records(places: array[int], words: array[int]) -> Iterator[BytesLike]:
+    """``relocation_info`` records of two columns."""
+    for begin in range(0, len(places), RECORDS_AT_ONCE):
+        chunk = slice(begin, begin + RECORDS_AT_ONCE)
+        records = array("I", bytes(RELOCATION_INFO.size * len(places[chunk])))
+        records[0::2], records[1::2] = places[chunk], words[chunk]
+        yield column_bytes(records)

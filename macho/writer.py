@@ -6,11 +6,10 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from stubgen.common.columns import Column, Content, Pieces, records, symbol_labels
+from stubgen.common.columns import Column, Content, Pieces, joined, records, symbol_labels
 from stubgen.common.fields import align_up
 from stubgen.common.layout import Layout, LayoutWriter, Span
 from stubgen.common.strings import name_table
-from stubgen.common.view import BytesLike
 from stubgen.macho import constants as c
 from stubgen.macho.reader import BuildVersion
 from stubgen.macho.records import (
@@ -253,10 +252,10 @@ def _symbol_tables(obj: Object, layout: Layout, name: str) -> tuple[bytes, bytes
 
 def _symbols(groups: Sequence[SymbolColumns], n_strx: Sequence[array[int]], name: str) -> Pieces:
     """*groups* as ``nlist_64`` records."""
-    parts: list[BytesLike] = []
+    tables = []
     first = 0  # index of the group's first symbol
     for group, starts in zip(groups, n_strx, strict=True):
         columns = (group.n_type, group.n_sect, group.n_desc, group.n_value)
-        parts += records(NLIST_64, starts, columns, symbol_labels(group.names, first, name)).parts
+        tables.append(records(NLIST_64, starts, columns, symbol_labels(group.names, first, name)))
         first += len(group)
-    return Pieces(parts)
+    return joined(tables)

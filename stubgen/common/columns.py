@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any, Literal
 
 from stubgen.common.fields import narrow
@@ -42,17 +44,22 @@ def column_bytes(values: array[int]) -> memoryview:
     return memoryview(values).cast("B")
 
 
-def same(one: BytesLike, other: BytesLike) -> bool:
+def same(one: BytesLike, other: Content) -> bool:
     """Whether two runs of bytes are equal, piece by piece: memoryviews compare byte by byte, copies at once."""
     if len(one) != len(other):
         return False
-    views = memoryview(one), memoryview(other)
-    pieces = (slice(start, start + TABLE_AT_ONCE) for start in range(0, len(one), TABLE_AT_ONCE))
-    return all(bytes(views[0][piece]) == bytes(views[1][piece]) for piece in pieces)
+    view, at = memoryview(one), 0
+    for piece in pieces(other):
+        for start in range(0, len(piece), TABLE_AT_ONCE):
+            held = bytes(piece[start : start + TABLE_AT_ONCE])
+            if bytes(view[at : at + len(held)]) != held:
+                return False
+            at += len(held)
+    return True
 
 
 def field_column(typecode: Literal["H", "I", "Q"], raw: memoryview, record: int, offset: int) -> array[int]:
-    """One field of packed little-endian records as an array; only its own bytes are copied.
+    """One field of packed little-endian records as an array.
 
     Args:
         typecode: as :func:`column` has it.
@@ -60,8 +67,17 @@ def field_column(typecode: Literal["H", "I", "Q"], raw: memoryview, record: int,
         record: bytes a record, a multiple of the field's size.
         offset: of the field, likewise.
     """
-    width = array(typecode).itemsize
-    return column(typecode, raw.cast(typecode)[offset // width :: record // width].tobytes())
+    values = array(typecode)
+    first, step = offset // values.itemsize, record // values.itemsize
+    for begin in range(0, len(raw), record * RECORDS_AT_ONCE):
+        values += column(typecode, raw[begin : begin + record * RECORDS_AT_ONCE])[first::step]
+    return values
+
+
+def octet_column(raw: memoryview, record: int, offset: int) -> bytes:
+    """One field of a byte of packed records."""
+    step = record * RECORDS_AT_ONCE
+    return b"".join([bytes(raw[begin : begin + step])[offset::record] for begin in range(0, len(raw), step)])
 
 
 def progression(typecode: Literal["I", "Q"], count: int, step: int) -> array[int]:
@@ -165,22 +181,40 @@ def _words(values: Column, field: str, label: Label) -> int | array[int]:
 
 
 class Pieces:
-    """Bytes that lie one after another in a file and are copied together only there."""
+    """Bytes that lie one after another in a file, made where they are copied to, while they are in the cache.
 
-    __slots__ = ("parts", "size")
+    A million records that are made first and copied then pass through memory twice, and memory that the system has
+    to give out first costs as much as what is put there.
 
-    def __init__(self, parts: Sequence[BytesLike]) -> None:
-        self.parts = parts
-        self.size = sum(map(len, parts))
+    Args:
+        size: bytes in all.
+        make: the pieces in order, anew at each call.
+    """
+
+    __slots__ = ("make", "size")
+
+    def __init__(self, size: int, make: Callable[[], Iterable[BytesLike]]) -> None:
+        self.size = size
+        self.make = make
 
     def __len__(self) -> int:
         return self.size
 
     def __bytes__(self) -> bytes:
-        return b"".join(self.parts)
+        return b"".join(self.make())
 
 
 Content = BytesLike | Pieces
+
+
+def pieces(content: Content) -> Iterable[BytesLike]:
+    """The pieces of *content*, in order."""
+    return content.make() if isinstance(content, Pieces) else (content,)
+
+
+def joined(contents: Sequence[Content]) -> Pieces:
+    """*contents* one after another."""
+    return Pieces(sum(map(len, contents)), lambda: chain.from_iterable(map(pieces, contents)))
 
 
 def records(record: Record[Any], names: array[int], values: Sequence[Column], label: Label) -> Pieces:
@@ -196,16 +230,20 @@ def records(record: Record[Any], names: array[int], values: Sequence[Column], la
         FieldOverflow: a value does not fit its field.
     """
     if not names:
-        return Pieces([])
+        return Pieces(0, tuple)
     fields = list(zip(record.fields[1:], values, strict=True))
     upper = packed_column([pair for pair in fields if pair[0].offset < 8], len(names), label)
     columns = [upper << 32 if isinstance(upper, int) else array("Q", [value << 32 for value in upper])]
     for field, column in fields:
         if field.offset >= 8:
             columns.append(_words(column, field.name, label))
+    return Pieces(record.size * len(names), partial(_packed, names, columns))
+
+
+def _packed(names: array[int], columns: Sequence[int | array[int]]) -> Iterator[BytesLike]:
+    """Records of *columns* of 8-byte words, the first of which has the *names* in its lower half."""
     packed = array("Q", [column if isinstance(column, int) else 0 for column in columns])
     lower = 0 if sys.byteorder == "little" else 1
-    parts: list[BytesLike] = []
     for begin in range(0, len(names), RECORDS_AT_ONCE):
         chunk = names[begin : begin + RECORDS_AT_ONCE]
         piece = packed * len(chunk)
@@ -215,5 +253,4 @@ def records(record: Record[Any], names: array[int], values: Sequence[Column], la
         memoryview(piece).cast("B").cast("I")[lower :: 2 * len(columns)] = memoryview(chunk)
         if sys.byteorder == "big":
             piece.byteswap()
-        parts.append(memoryview(piece).cast("B"))
-    return Pieces(parts)
+        yield memoryview(piece).cast("B")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
-from stubgen.common.columns import Content, Pieces
+from stubgen.common.columns import Content, pieces
 from stubgen.common.fields import align_up, narrow
 from stubgen.common.row import Row
-from stubgen.common.view import BytesLike
 
 
 class Span(Row):
@@ -52,8 +52,7 @@ class LayoutWriter:
     def __init__(self, layout: Layout, where: str) -> None:
         self._layout = layout
         self._where = where
-        self._parts: list[BytesLike] = []
-        self._end = 0  # bytes put so far
+        self._file = io.BytesIO()  # hands out what was written to it without a copy
         self._waiting = layout.names()
 
     def put(self, name: str, content: Content) -> None:
@@ -70,9 +69,11 @@ class LayoutWriter:
                 f"planned {planned} bytes of {expected}"
             )
         start = self._layout.offset(name)
-        self._parts.append(bytes(start - self._end))
-        self._parts += content.parts if isinstance(content, Pieces) else [content]
-        self._end = start + planned
+        self._file.write(bytes(start - self._file.tell()))
+        self._file.writelines(pieces(content))
+        written = self._file.tell() - start
+        if written != planned:
+            raise RuntimeError(f"{self._where}: {name} has {written} bytes, not the {planned} that it said")
 
     def finish(self) -> bytes:
         """The file.
@@ -82,4 +83,4 @@ class LayoutWriter:
         """
         if self._waiting:
             raise RuntimeError(f"{self._where}: never wrote {', '.join(self._waiting)}")
-        return b"".join(self._parts)
+        return self._file.getvalue()

@@ -6,11 +6,12 @@ A table of a million names is 70 MB, most of which nobody looks at twice.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Collection, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate, compress, count
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Protocol
 
 from stubgen.common.columns import NAMES_AT_ONCE, TABLE_AT_ONCE, Pieces
@@ -137,13 +138,13 @@ class StringTable:
     def _holds_run(self, starts: array[int], names: Sequence[bytes]) -> bool:
         """Whether *names* lie one after another in the table, each at its start."""
         run = b"\0".join(names)
-        if run.count(b"\0") != len(names) - 1:
-            return False
-        begin = starts[0]
-        if bytes(self.view[begin : begin + len(run) + 1]) != run + b"\0":
-            return False
-        ends = array("I", accumulate([len(name) + 1 for name in names], initial=begin))
-        return ends[:-1] == starts
+        begin, end = starts[0], starts[0] + len(run)
+        return (
+            not has_nul(names)
+            and bytes(self.view[begin:end]) == run
+            and bytes(self.view[end : end + 1]) == b"\0"
+            and _lie_close(starts, names, len(run))
+        )
 
     def find(self, starts: array[int], wanted: Collection[bytes], markers: Sequence[bytes] = ()) -> Iterator[int]:
         """Where in *starts* a name is that is in *wanted* or has one of *markers* in it, ascending.
@@ -255,24 +256,87 @@ def name_table(groups: Sequence[Sequence[bytes]], where: str) -> tuple[Pieces, l
     Raises:
         FieldOverflow: a name contains a NUL byte, or the table outgrows 32-bit offsets.
     """
-    parts: list[BytesLike] = [b"\0"]
-    columns, position = [], 1
+    columns, end = [], 1
     for names in groups:
-        starts = array("I")
+        starts, end = _offsets(names, end, where)
+        if not all(names):  # unnamed: offset 0
+            starts = array("I", [start if name else 0 for start, name in zip(starts, names, strict=True)])
+        columns.append(starts)
+    return Pieces(end, partial(_table, groups, where)), columns
+
+
+def _offsets(names: Sequence[bytes], first: int, where: str) -> tuple[array[int], int]:
+    """The byte offset of each of *names*, the first at *first*, one NUL behind each; and that behind the last one.
+
+    Raises:
+        FieldOverflow: that does not fit 32 bits.
+    """
+    starts = array("I")
+    for begin in range(0, len(names), NAMES_AT_ONCE):
+        chunk = names[begin : begin + NAMES_AT_ONCE]
+        run = _close(chunk, first, where)
+        first = run.pop()
+        starts += run
+    return starts, first
+
+
+def _close(names: Sequence[bytes], first: int, where: str) -> array[int]:
+    """Where each of at most NAMES_AT_ONCE names, and what follows them, begins, with a NUL behind each.
+
+    The lengths are summed up by themselves; the NULs are added to all sums at once.
+
+    Raises:
+        FieldOverflow: that does not fit 32 bits.
+    """
+    try:
+        sums = array("I", accumulate(map(len, names), initial=first))
+    except OverflowError:
+        narrow(first + sum(map(len, names)), 32, "the size of the string table", where)
+        raise
+    narrow(sums[-1] + len(names), 32, "the size of the string table", where)
+    if len(names) < NAMES_AT_ONCE:
+        return array("I", map(add, sums, count()))
+    return array("I", (_lanes(sums) + _NULS).to_bytes(len(sums) * sums.itemsize, sys.byteorder))
+
+
+def _lie_close(starts: array[int], names: Sequence[bytes], size: int) -> bool:
+    """Whether *starts* are those of at most NAMES_AT_ONCE names that take *size* bytes, with a NUL between two.
+
+    Each is the one before it with a length and a NUL added, all at once. That the last one is what all lengths make
+    of the first says that no sum has run over into the next.
+    """
+    if starts[-1] != starts[0] + size - len(names[-1]):
+        return False
+    lengths = array("I", list(map(len, names[:-1])))
+    nuls = _NUL_EACH >> 8 * lengths.itemsize * (NAMES_AT_ONCE - len(lengths))
+    return _lanes(starts[:-1]) + _lanes(lengths) + nuls == _lanes(starts[1:])
+
+
+def _lanes(values: array[int]) -> int:
+    """All *values* as one number."""
+    return int.from_bytes(values, sys.byteorder)
+
+
+_NULS = _lanes(array("I", range(NAMES_AT_ONCE + 1)))
+"""The number of NULs in front of each name, and behind them all."""
+_NUL_EACH = _lanes(array("I", [1]) * NAMES_AT_ONCE)
+
+
+def _table(groups: Sequence[Sequence[bytes]], where: str) -> Iterator[bytes]:
+    """The string table, piece by piece."""
+    yield b"\0"
+    for names in groups:
         for first in range(0, len(names), NAMES_AT_ONCE):
             chunk = names[first : first + NAMES_AT_ONCE]
-            joined = b"\0".join(chunk)
-            if joined.count(b"\0") != len(chunk) - 1:
+            if has_nul(chunk):
                 raise FieldOverflow(f"{where}: a symbol name contains a NUL byte")
-            narrow(position + len(joined) + 1, 32, "the size of the string table", where)
-            starts.extend(accumulate([len(name) + 1 for name in chunk], initial=position))
-            position = starts.pop()
-            if not all(chunk):  # unnamed: offset 0
-                for number, name in enumerate(chunk, start=first):
-                    starts[number] = starts[number] if name else 0
-            parts += (joined, b"\0")
-        columns.append(starts)
-    return Pieces(parts), columns
+            yield b"\0".join(chunk)
+            yield b"\0"
+
+
+def has_nul(names: Sequence[bytes]) -> bool:
+    """Whether any of *names* contains a NUL byte: to join them takes less time than to count NULs between them."""
+    return b"\0" in b"".join(names)
 
 
 class NameTable(Protocol):

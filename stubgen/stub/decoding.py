@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from stubgen.common.aarch64 import WORD
-from stubgen.common.columns import column
+from stubgen.common.columns import column, column_bytes
 from stubgen.common.view import BytesLike
 from stubgen.errors import BrokenLibrary, VerificationRefusal
 from stubgen.stub.disassembler import confirm_words, text_of
@@ -19,6 +20,7 @@ from stubgen.stub.trampoline import (
     IMMEDIATES,
     LANDING_PAD_NUMBER,
     PARTS,
+    Instruction,
     Template,
     template,
 )
@@ -43,25 +45,24 @@ def decode(code: BytesLike, *, bti: bool = False, facts: LibraryFacts | None = N
     if rest:
         raise VerificationRefusal(f"the stubs' code is {len(code)} bytes, not a multiple of {stride}")
     view = memoryview(code)
-    addresses = bytearray(8 * count)
+    immediates = array("H", bytes(2 * PARTS * count))  # of each stub those of its parts, the lowest first
     occurring = [(bytearray(), bytearray()) for _ in range(PARTS)]  # different low and high bytes of the immediates
     for first in range(0, count, CHUNK):
-        chunk = bytes(view[stride * first : stride * (first + CHUNK)])
-        for position in range(shape.words):
-            lanes = [chunk[WORD * position + byte :: stride] for byte in range(WORD)]
-            fixed = shape.code[WORD * position : WORD * (position + 1)]
+        words = column("I", view[stride * first : stride * (first + CHUNK)])
+        for position, instruction in enumerate(shape.instructions):
+            there = words[position :: shape.words]
             part = position - shape.immediates_at
-            has_immediate = 0 <= part < PARTS
-            if not _is_instruction(lanes, fixed, has_immediate):
+            found = _immediates(there, instruction) if 0 <= part < PARTS else None
+            if not found and there != array("I", [instruction.word]) * len(there):
                 raise _wrong_instruction(view, shape, first)
-            if has_immediate:
-                halves = _joined(lanes[0], lanes[1]), _joined(lanes[1], lanes[2])
-                for at, (half, known) in enumerate(zip(halves, occurring[part], strict=True), 8 * first + 2 * part):
-                    addresses[at : 8 * (first + CHUNK) : 8] = half
+            if found:
+                immediates[PARTS * first + part : PARTS * (first + CHUNK) : PARTS] = found
+                for half, known in zip(_halves(found), occurring[part], strict=True):
                     known.extend(set(half.translate(None, known)))
+    addresses = column("Q", column_bytes(immediates))
     if count:
-        confirm_words(chain(_fixed_numbers(bti), _move_numbers(addresses, occurring)), facts)
-    return column("Q", addresses)
+        confirm_words(chain(_fixed_numbers(bti), _move_numbers(immediates, occurring)), facts)
+    return addresses
 
 
 def _fixed_numbers(bti: bool) -> list[int]:
@@ -69,45 +70,55 @@ def _fixed_numbers(bti: bool) -> list[int]:
     return [BRANCH_NUMBER, LANDING_PAD_NUMBER] if bti else [BRANCH_NUMBER]
 
 
-def _move_numbers(addresses: bytearray, occurring: Sequence[tuple[bytearray, bytearray]]) -> Iterator[int]:
-    """The word numbers of at least the moves that set *addresses*.
+def _move_numbers(immediates: array[int], occurring: Sequence[tuple[bytearray, bytearray]]) -> Iterator[int]:
+    """The word numbers of at least the moves that have *immediates*.
 
     All pairs of the bytes that occur in a part, where those are few beside the stubs: Capstone reads some words too
     many then, which costs less than to look at each stub for the words that there are.
     """
     for part, (low, high) in enumerate(occurring):
         base = part * IMMEDIATES
-        if len(low) * len(high) <= len(addresses) // 8 // WORTH_A_WORD:
+        if len(low) * len(high) <= len(immediates) // PARTS // WORTH_A_WORD:
             yield from (base | upper << 8 | lower for upper in high for lower in low)
         else:
-            yield from map(base.__or__, set(column("H", addresses)[part::PARTS]))
+            yield from map(base.__or__, set(immediates[part::PARTS]))
 
 
 _FIELD = (IMMEDIATES - 1) << IMMEDIATE_SHIFT
-_BESIDE = [bytes(byte & ~(_FIELD >> 8 * position) & 0xFF for byte in range(256)) for position in range(WORD)]
-"""For each byte of an instruction: what is left of it beside the immediate."""
-_LOWER = bytes(byte >> IMMEDIATE_SHIFT for byte in range(256))
-_UPPER = bytes(byte << 8 - IMMEDIATE_SHIFT & 0xFF for byte in range(256))
-"""What two neighbouring bytes of an instruction hold of a byte of the immediate: its lower and its upper bits."""
 
 
-def _is_instruction(lanes: Sequence[bytes], fixed: bytes, has_immediate: bool) -> bool:
-    """Whether every instruction, given as the lanes of its four bytes, is *fixed* but for the immediate."""
-    if has_immediate:  # byte 1 holds nothing else
-        beside = (lanes[0].translate(_BESIDE[0]), lanes[2].translate(_BESIDE[2]), lanes[3])
-        return all(map(_is_all, beside, (fixed[0], fixed[2], fixed[3])))
-    return all(map(_is_all, lanes, fixed))
+def _immediates(words: array[int], move: Instruction) -> array[int]:
+    """The immediate of each of *words* (array ``H``); none if one of them is not *move* but for it."""
+    if words == words[:1] * len(words):  # such as those of the upper parts of one program's addresses
+        word = words[0]
+        right = word & ~_FIELD == move.word
+        return array("H", [(word & _FIELD) >> IMMEDIATE_SHIFT]) * (len(words) if right else 0)
+    beside = _lanes(words) ^ _lane(move.word, len(words))  # what is left of each: the immediate in its place
+    if beside & _lane(~_FIELD & 0xFFFFFFFF, len(words)):
+        return array("H")
+    return column("H", (beside >> IMMEDIATE_SHIFT).to_bytes(WORD * len(words), "little"))[::2]
 
 
-def _is_all(lane: bytes, value: int) -> bool:
-    """Whether every byte of *lane* is *value*."""
-    return lane.count(value) == len(lane)
+def _lanes(words: array[int]) -> int:
+    """All *words* as one number, of which each has 32 bits."""
+    return int.from_bytes(column_bytes(words), "little")
 
 
-def _joined(before: bytes, behind: bytes) -> bytes:
-    """A byte of each immediate, from the two bytes of the instruction that it lies across."""
-    halves = int.from_bytes(before.translate(_LOWER), "little") | int.from_bytes(behind.translate(_UPPER), "little")
-    return halves.to_bytes(len(before), "little")
+def _lane(word: int, count: int) -> int:
+    """*word* in each of at most CHUNK lanes."""
+    return _chunk_of(word) >> 32 * (CHUNK - count)
+
+
+@cache
+def _chunk_of(word: int) -> int:
+    """*word* in CHUNK lanes."""
+    return _lanes(array("I", [word]) * CHUNK)
+
+
+def _halves(values: array[int]) -> tuple[bytes, bytes]:
+    """The low and the high bytes of 16-bit *values*."""
+    raw = bytes(column_bytes(values))
+    return raw[0::2], raw[1::2]
 
 
 def _wrong_instruction(code: memoryview, shape: Template, first: int) -> VerificationRefusal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
+from stubgen.common.columns import RECORDS_AT_ONCE, column
 from stubgen.common.row import Row
 from stubgen.common.strings import NameTable, StringTable
 from stubgen.common.text import as_text
@@ -24,18 +25,21 @@ class Structure(Row):
     identity: PatchIdentity | None
 
 
-def first_stray(columns: Sequence[Sequence[int]], first: int, stop: int, expected: Sequence[int]) -> int | None:
-    """Index of the first symbol whose fields are not *expected*; whole columns are compared at once."""
-    strays = []
-    for column, value in zip(columns, expected, strict=True):
-        held = column[first:stop]
-        if isinstance(held, array):
-            same = held == array(held.typecode, [value]) * len(held)
-        else:
-            same = held.count(value) == len(held)
-        if not same:
-            strays += [index for index, field in enumerate(held, start=first) if field != value][:1]
-    return min(strays, default=None)
+def first_stray(table: memoryview, expected: bytes, words: Sequence[int]) -> int | None:
+    """Index of the first record of *table* that is not as *expected* in *words*, indexes of its 4-byte words.
+
+    Columns of a chunk are compared at once.
+    """
+    wanted, size = column("I", expected), len(expected)
+    for first in range(0, len(table) // size, RECORDS_AT_ONCE):
+        held = column("I", table[size * first : size * (first + RECORDS_AT_ONCE)])
+        columns = [(held[word :: len(wanted)], wanted[word]) for word in words]
+        if all(one == array("I", [value]) * len(one) for one, value in columns):
+            continue
+        fields = zip(*(one for one, _ in columns), strict=True)
+        right = tuple(value for _, value in columns)
+        return next(index for index, found in enumerate(fields, start=first) if found != right)
+    return None
 
 
 def symbol_name(symbols: NameTable, index: int) -> str:

@@ -18,7 +18,8 @@ meaning depends on its word alone: the words are recorded here, Keystone assembl
 from __future__ import annotations
 
 from array import array
-from functools import cache
+from collections.abc import Iterator
+from functools import cache, partial
 
 from stubgen.common.aarch64 import WORD
 from stubgen.common.columns import Pieces, column_bytes
@@ -30,7 +31,7 @@ IMMEDIATE_SHIFT = 5  # bits; Arm ARM C6.2, MOVZ and MOVK: imm16 is bits 5 to 20
 IMMEDIATES = 1 << 16
 PARTS = 4
 """16-bit parts of an address: part *n* is bits 16 * n to 16 * n + 15, set by one instruction each."""
-CHUNK = 65536  # stubs handled at a time, so that scratch bytes stay in cache
+CHUNK = 8192  # stubs handled at a time, so that scratch bytes stay in cache
 
 
 class Instruction(Row):
@@ -132,15 +133,24 @@ def encode(addresses: array[int], *, bti: bool = False) -> Pieces:
     raw = bytes(column_bytes(addresses))
     if (raw[6::8] + raw[7::8]).strip(b"\0"):  # ADDRESS_LIMIT: the two highest bytes are 0
         raise Refusal(f"runtime address {max(addresses):#x} is at or above 2^48, where user space ends")
-    shape = template(bti)
-    parts: list[BytesLike] = []
-    for first in range(0, len(addresses), CHUNK):
-        chunk = raw[8 * first : 8 * (first + CHUNK)]
-        stubs = bytearray(shape.code * (len(chunk) // 8))
+    return Pieces(len(template(bti).code) * len(addresses), partial(_trampolines, raw, template(bti)))
+
+
+def _trampolines(raw: bytes, shape: Template) -> Iterator[BytesLike]:
+    """The trampolines to the addresses in *raw*: what all of a chunk have in common goes into its template."""
+    for first in range(0, len(raw), 8 * CHUNK):
+        chunk = raw[first : first + 8 * CHUNK]
+        count, common, others = len(chunk) // 8, bytearray(shape.code), []
         for part in range(PARTS):
-            _set_immediates(stubs, shape, part, chunk[2 * part :: 8], chunk[2 * part + 1 :: 8])
-        parts.append(stubs)
-    return Pieces(parts)
+            low, high = chunk[2 * part :: 8], chunk[2 * part + 1 :: 8]
+            if low == low[:1] * count and high == high[:1] * count:
+                _set_immediates(common, shape, part, low[:1], high[:1])
+            else:
+                others.append((part, low, high))
+        stubs = common * count
+        for part, low, high in others:
+            _set_immediates(stubs, shape, part, low, high)
+        yield stubs
 
 
 def _set_immediates(stubs: bytearray, shape: Template, part: int, low: bytes, high: bytes) -> None:

@@ -17,7 +17,7 @@ from stubgen.stub.assembler import confirm_encoding
 from stubgen.stub.decoding import decode
 from stubgen.stub.facts import LibraryFacts, check_facts
 from stubgen.stub.structure import Structure
-from stubgen.stub.trampoline import template
+from stubgen.stub.trampoline import CHUNK, template
 
 if TYPE_CHECKING:
     from stubgen.stub.emit import StubObject
@@ -106,11 +106,13 @@ def _targets(found: Structure, name: str, facts: LibraryFacts | None) -> array[i
     if found.values != progression("Q", count, stride) or len(found.code) != stride * count:
         raise VerificationRefusal(f"{name}: its symbols and its code do not pair up one stub to one name")
     targets = decode(found.code, bti=found.bti, facts=facts)
-    raw = bytes(column_bytes(targets))
-    if (raw[6::8] + raw[7::8]).strip(b"\0") or raw[0::8].translate(_BELOW_WORD).strip(b"\0"):
-        odd = next(target for target in targets if target >= ADDRESS_LIMIT or target % WORD)
-        raise VerificationRefusal(f"{name}: a stub branches to {odd:#x}, where no instruction can be")
+    for first in range(0, count, CHUNK):
+        raw = bytes(column_bytes(targets[first : first + CHUNK]))
+        if (raw[6::8] + raw[7::8]).strip(b"\0") or raw[0::8].translate(None, _WHOLE_WORDS):
+            odd = next(target for target in targets if target >= ADDRESS_LIMIT or target % WORD)
+            raise VerificationRefusal(f"{name}: a stub branches to {odd:#x}, where no instruction can be")
     return targets
 
 
-_BELOW_WORD = bytes(octet % WORD for octet in range(256))
+_WHOLE_WORDS = bytes(range(0, 256, WORD))
+"""The lowest bytes that addresses of instructions have."""

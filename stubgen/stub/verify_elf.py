@@ -6,8 +6,10 @@ the code, a section that is not executable or a constant that others may preempt
 
 from __future__ import annotations
 
+from stubgen.common.columns import field_column
 from stubgen.elf import constants as c
 from stubgen.elf.reader import Section, Symbols
+from stubgen.elf.records import SYM, Sym
 from stubgen.elf.relocations import R_AARCH64_ABS64, Relocations, write_relocations
 from stubgen.elf.unwind import leaf_frames
 from stubgen.errors import VerificationRefusal
@@ -17,6 +19,9 @@ from stubgen.image.identity import identity_in
 from stubgen.stub.sections_elf import FRAMES, RESOLVERS, SECTIONS, STACK, TEXT, frames_of
 from stubgen.stub.structure import Structure, first_stray, symbol_name
 from stubgen.stub.trampoline import template
+
+_SAME_WORDS = (1, 4, 5)
+"""Of a symbol's 4-byte words those that all stubs have alike: st_info to st_shndx, and st_size."""
 
 
 def structure(image: Image, name: str) -> Structure:
@@ -35,15 +40,17 @@ def structure(image: Image, name: str) -> Structure:
     first, bti = symtab.header.sh_info, bool(image.features & c.GNU_PROPERTY_AARCH64_FEATURE_1_BTI)
     stride = len(template(bti).code)
     stop = len(symbols)
-    while stop > first and symbols.st_shndx[stop - 1] != text.number:
+    while stop > first and symbols.entry(stop - 1).st_shndx != text.number:
         stop -= 1
-    columns = (symbols.st_info, symbols.st_other, symbols.st_shndx, symbols.st_size)
-    anchor = (c.STB_GLOBAL << 4 | c.STT_FUNC, c.STV_DEFAULT, text.number, stride)
-    anchors = stop > first and tuple(column[stop - 1] for column in columns) == anchor
-    stub = (c.STB_WEAK << 4 | c.STT_FUNC, c.STV_HIDDEN, text.number, stride)
-    stray = first_stray(columns, first, stop - anchors, stub)
+    anchor = Sym(0, c.STB_GLOBAL << 4 | c.STT_FUNC, c.STV_DEFAULT, text.number, 0, stride)
+    anchors = stop > first and symbols.entry(stop - 1)._replace(st_name=0, st_value=0) == anchor
+    stub = Sym(0, c.STB_WEAK << 4 | c.STT_FUNC, c.STV_HIDDEN, text.number, 0, stride)
+    table = symbols.raw[SYM.size * first : SYM.size * stop]
+    of_stubs = table[: len(table) - SYM.size * anchors]
+    in_reach = text.number < c.SHN_LORESERVE  # of st_shndx, where others mean something else
+    stray = first_stray(of_stubs, SYM.pack(stub, name), _SAME_WORDS) if in_reach else 0
     if stray is not None:
-        what = f"{symbol_name(symbols, stray)} is not a weak hidden function of {stride} bytes"
+        what = f"{symbol_name(symbols, first + stray)} is not a weak hidden function of {stride} bytes"
         raise VerificationRefusal(f"{name}: is not a stub object: {what}")
     for section in file.sections:
         row = SECTIONS.get(section.name)
@@ -52,7 +59,8 @@ def structure(image: Image, name: str) -> Structure:
             raise VerificationRefusal(f"{name}: {section.name} has another type, flags or alignment than it must")
     slots = _slots(image, symbols, stop, name)
     _check_relocations(image, symtab, text, _resolvers(image, bti, name), name)
-    starts, values = symbols.st_name[first:stop], symbols.st_value[first:stop]
+    starts = field_column("I", table, SYM.size, SYM.offset("st_name"))
+    values = field_column("Q", table, SYM.size, SYM.offset("st_value"))
     return Structure(symbols.strings, starts, values, file.content(text), bti, slots, identity_in(image))
 
 

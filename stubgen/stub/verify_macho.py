@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from array import array
 
-from stubgen.common.columns import same
+from stubgen.common.columns import field_column, same
 from stubgen.errors import VerificationRefusal
 from stubgen.image import Image
 from stubgen.image.identity import identity_in
 from stubgen.image.macho import MachOImage
 from stubgen.macho import constants as c
 from stubgen.macho.reader import Section, Symbols
-from stubgen.macho.records import RELOCATION_INFO
+from stubgen.macho.records import NLIST_64, RELOCATION_INFO, Nlist64
 from stubgen.macho.relocations import write_relocations
 from stubgen.macho.unwind import leaf_frames
 from stubgen.stub.sections_macho import CONSTANTS, SECTIONS, TEXT, UNWIND
 from stubgen.stub.structure import Structure, first_stray, symbol_name
 from stubgen.stub.trampoline import template
+
+_SAME_WORDS = (1,)
+"""Of a symbol's 4-byte words that which all stubs have alike: n_type to n_desc."""
 
 
 def structure(image: Image, name: str) -> Structure:
@@ -36,22 +39,24 @@ def structure(image: Image, name: str) -> Structure:
     if first + count > len(symbols):
         raise VerificationRefusal(f"{name}: LC_DYSYMTAB counts more symbols than LC_SYMTAB")
     stop = first + count
-    while stop > first and symbols.n_sect[stop - 1] != text.ordinal:
+    while stop > first and symbols.entry(stop - 1).n_sect != text.ordinal:
         stop -= 1
-    stub = (c.N_SECT | c.N_EXT | c.N_PEXT, text.ordinal, c.N_WEAK_DEF)
-    columns, anchor = (symbols.n_type, symbols.n_sect, symbols.n_desc), (c.N_SECT | c.N_EXT, text.ordinal, 0)
-    anchors = stop > first and tuple(column[stop - 1] for column in columns) == anchor
-    stray = first_stray(columns, first, stop - anchors, stub)
+    anchor = Nlist64(0, c.N_SECT | c.N_EXT, text.ordinal, 0, 0)
+    anchors = stop > first and symbols.entry(stop - 1)._replace(n_strx=0, n_value=0) == anchor
+    stub = Nlist64(0, c.N_SECT | c.N_EXT | c.N_PEXT, text.ordinal, c.N_WEAK_DEF, 0)
+    table = symbols.raw[NLIST_64.size * first : NLIST_64.size * stop]
+    of_stubs = table[: len(table) - NLIST_64.size * anchors]
+    stray = first_stray(of_stubs, NLIST_64.pack(stub, name), _SAME_WORDS)
     if stray is not None:
-        raise VerificationRefusal(
-            f"{name}: is not a stub object: {symbol_name(symbols, stray)} is not a weak private function in __text"
-        )
+        what = f"{symbol_name(symbols, first + stray)} is not a weak private function in __text"
+        raise VerificationRefusal(f"{name}: is not a stub object: {what}")
     for section in file.sections:
         row = SECTIONS.get(section.name)
         if row is None or (section.header.flags, section.header.align) != (row.flags, row.align):
             raise VerificationRefusal(f"{name}: {section.name} has other flags or another alignment than it must")
     slots = _slots(image, symbols, range(stop, first + count), name)
-    starts, values = symbols.n_strx[first:stop], symbols.n_value[first:stop]
+    starts = field_column("I", table, NLIST_64.size, NLIST_64.offset("n_strx"))
+    values = field_column("Q", table, NLIST_64.size, NLIST_64.offset("n_value"))
     _check_unwinding(image, text, values, name)
     return Structure(symbols.strings, starts, values, file.content(text), False, slots, identity_in(image))
 

@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stubgen.common import strings as module
-from stubgen.common.strings import StringTable
-from stubgen.errors import MalformedInput
+from stubgen.common.strings import StringTable, name_table
+from stubgen.errors import FieldOverflow, MalformedInput
 
 TEXTS = st.lists(st.binary(min_size=0, max_size=6).map(lambda raw: raw.replace(b"\0", b"\1")), max_size=30)
 
@@ -102,6 +102,55 @@ def test_holds_notices_every_difference(texts: list[bytes]) -> None:
     moved = array("I", starts)
     moved[-1] -= 1
     assert not strings.holds(moved, texts)
+
+
+@pytest.mark.parametrize("count", [1, 2, 1023, 1024, 1025, 2050])
+def test_holds_looks_at_every_start(count: int) -> None:
+    """Starts are held against a thousand names at once: one that is off counts, and so do two that make up for it."""
+    texts = [b"n%d" % number * (1 + number % 3) for number in range(count)]
+    table, (starts,) = name_table([texts], "file")
+    strings = StringTable(memoryview(bytes(table)), "file")
+    assert strings.holds(starts, texts)
+    for index in {0, 1, count // 2, count - 2, count - 1} & set(range(count)):
+        for change in (-1, 1, 1 << 31, -1 << 31):
+            moved = array("I", starts)
+            moved[index] = (moved[index] + change) % (1 << 32)
+            assert not held(strings, moved, texts)
+            if index + 1 < count:
+                moved[index + 1] = (moved[index + 1] - change) % (1 << 32)
+                assert not held(strings, moved, texts)
+
+
+def held(strings: StringTable, starts: array[int], texts: list[bytes]) -> bool:
+    """Whether verification goes on: a start beyond the table ends it as well."""
+    try:
+        return strings.holds(starts, texts)
+    except MalformedInput:
+        return False
+
+
+def test_holds_knows_where_names_end() -> None:
+    """A linker reads a name up to its NUL: one that was meant to go on behind it is another name."""
+    strings = StringTable(memoryview(b"\0a\0b\0c\0"), "file")
+    assert strings.holds(array("I", [1, 3, 5]), [b"a", b"b", b"c"])
+    assert not strings.holds(array("I", [1, 5]), [b"a\0b", b"c"])
+
+
+def test_starts_that_run_over_are_no_starts() -> None:
+    """All sums are one number: a start that does not fit its 32 bits must not be made up for by the next one."""
+    assert module._lie_close(array("I", [5, 9, 11]), [b"abc", b"d", b"e"], 7)
+    assert not module._lie_close(array("I", [0xFFFFFFFE, 2, 5]), [b"abc", b"d", b"e"], 7)
+
+
+LONG = b"x" * (1 << 22)  # one object, however often it stands in a list
+
+
+@pytest.mark.parametrize("names", [[LONG] * 1024, [LONG] * 1023 + [LONG[6:]]], ids=["names", "with their NULs"])
+def test_a_table_beyond_32_bits_is_refused(names: list[bytes]) -> None:
+    """An offset that wraps gives a stub the name of another one."""
+    with pytest.raises(FieldOverflow, match=r"file: the size of the string table is 0x1\w+, which does not fit its 32"):
+        name_table([names], "file")
+    assert len(name_table([names[1:]], "file")[0]) > 1023 << 22
 
 
 @pytest.mark.parametrize("start", [5, 6, 100, 0xFFFFFFFF])

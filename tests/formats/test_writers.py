@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stubgen.common.columns import Pieces
 from stubgen.common.fields import narrow
 from stubgen.common.layout import Layout, LayoutWriter, Span
 from stubgen.elf import constants as e
@@ -157,8 +158,10 @@ def test_layout_and_bytes_must_agree() -> None:
         LayoutWriter(layout, "file").put("a", b"abc")
     with pytest.raises(RuntimeError, match="planned 4 bytes of a"):
         LayoutWriter(layout, "file").put("b", b"abcd")
+    with pytest.raises(RuntimeError, match="a has 3 bytes, not the 4 that it said"):
+        LayoutWriter(layout, "file").put("a", Pieces(4, lambda: [b"ab", b"c"]))
     file = LayoutWriter(layout, "file")
-    file.put("a", b"abcd")
+    file.put("a", Pieces(4, lambda: [b"ab", b"cd"]))
     with pytest.raises(RuntimeError, match="never wrote b"):
         file.finish()
 

@@ -96,12 +96,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("position", "word"), WRONG.values(), ids=list(WRONG))
-@pytest.mark.parametrize("stub", [0, 2])
-def test_a_wrong_instruction_is_found(position: int, word: int, stub: int) -> None:
+@pytest.mark.parametrize("stubs", [(0,), (2,), (0, 1, 2)], ids=["the first", "the last", "all alike"])
+def test_a_wrong_instruction_is_found(position: int, word: int, stubs: tuple[int, ...]) -> None:
     """Verification that overlooks one instruction is worth nothing: it names stub, place and word."""
     code = bytearray(bytes(encode(array("Q", [0x1000, 0x2000, 0x3000]))))
-    code[20 * stub + 4 * position : 20 * stub + 4 * position + 4] = word.to_bytes(4, "little")
-    with pytest.raises(VerificationRefusal, match=f"stub {stub}: instruction {position} is {word:#010x}"):
+    for stub in stubs:
+        code[20 * stub + 4 * position : 20 * stub + 4 * position + 4] = word.to_bytes(4, "little")
+    with pytest.raises(VerificationRefusal, match=f"stub {stubs[0]}: instruction {position} is {word:#010x}"):
         decode(code)
 
 
