@@ -47,6 +47,8 @@ def execute(arguments: argparse.Namespace) -> Outcome:
 
 def _say_what_is_a_file(parser: argparse.ArgumentParser, shtab: object) -> None:
     """Tell shtab, by an attribute of each action, which take files."""
+    import argparse
+
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for each in action.choices.values():

@@ -77,7 +77,7 @@ def with_names(
     """
     values = {DIGEST: digest, **({} if generation is None else {GENERATION: generation})}
     given = {name: getattr(arguments, name, None) for name in NAMES}
-    return argparse.Namespace(
+    return type(arguments)(
         **{**vars(arguments), **{name: expand(text, values) for name, text in given.items() if text}}
     )
 

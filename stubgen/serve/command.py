@@ -40,6 +40,8 @@ def execute(arguments: argparse.Namespace) -> Outcome:
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 0 < int(text) <= 64:
+        import argparse
+
         raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to 64")
     return int(text)
 
