@@ -52,9 +52,9 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"build": ""},
     {
         "linkplan": (
-            "every_image options gnu_options ld64_options driver_options library_file tokens response plan request "
-            "toolchain libraries relocatable edits decisions refusals own_folders link_files additions anchor windows "
-            "explain map_option ."
+            "every_image options gnu_options ld64_options driver_options library_file tokens response plan "
+            "wishes request toolchain libraries relocatable edits decisions refusals own_folders link_files additions "
+            "anchor windows explain map_option ."
         ),
     },
     {

@@ -86,7 +86,7 @@ def execute(arguments: argparse.Namespace) -> Outcome:
     else:
         text = "\n".join(plan.args)
     complaint = "\n".join(f"warning: {word}" for word in plan.warnings)
-    return Outcome(document(plan), text, exact=not arguments.explain, complaint=complaint)
+    return Outcome(document(plan) if arguments.json else {}, text, exact=not arguments.explain, complaint=complaint)
 
 
 def plan_sheet(plan: LinkPlan) -> Sheet:

@@ -7,17 +7,20 @@ names belongs, or a policy that does not exist must not build something else tha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable, Mapping
 
 from stubgen.errors import UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from enum import Enum
+    from typing import TypeVar
+
+    T = TypeVar("T")
+    Choice = TypeVar("Choice", bound=Enum)
 
 StrPath = str | os.PathLike[str]
-T = TypeVar("T")
-Choice = TypeVar("Choice", bound="Enum")
 
 
 def check_keywords(

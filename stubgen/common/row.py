@@ -7,22 +7,28 @@ that a command meets they take as long as its work, and people run this on every
 
 from __future__ import annotations
 
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any
-
 __all__ = ["Row"]
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
     from typing import NamedTuple as Row
 else:
+    try:
+        from _collections import _tuplegetter as field  # what named tuples have
+    except ImportError:
+        from operator import itemgetter
+
+        def field(index: int, doc: str | None) -> property:
+            return property(itemgetter(index), doc=doc)
 
     class _RowType(type):
         def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
-            if bases == (tuple,):
+            if bases == (tuple,) or "__annotations__" not in namespace:  # Row itself; methods for a row's fields
                 return super().__new__(cls, name, bases, namespace)
             fields = tuple(namespace.get("__annotations__", ()))
-            defaults = {field: namespace.pop(field) for field in fields if field in namespace}
-            namespace.update((field, property(itemgetter(index))) for index, field in enumerate(fields))
+            defaults = {name: namespace.pop(name) for name in fields if name in namespace}
+            namespace.update((name, field(index, None)) for index, name in enumerate(fields))
             row = super().__new__(cls, name, bases, {**namespace, "__slots__": ()})
             row._fields = row.__match_args__ = fields
             row._field_defaults = defaults
@@ -38,12 +44,12 @@ else:
             if named or len(values) != len(fields):
                 left = fields[len(values) :]
                 named = {
-                    **{field: cls._field_defaults[field] for field in left if field in cls._field_defaults},
+                    **{name: cls._field_defaults[name] for name in left if name in cls._field_defaults},
                     **named,
                 }
                 if len(values) > len(fields) or named.keys() != set(left):
                     raise TypeError(f"{cls.__name__} takes {', '.join(fields)}")
-                values += tuple([named[field] for field in left])
+                values += tuple([named[name] for name in left])
             return tuple.__new__(cls, values)
 
         def __repr__(self) -> str:

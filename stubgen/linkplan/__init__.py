@@ -10,7 +10,6 @@ it was and where it was.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Unpack
 
 from stubgen.common.arguments import check_keywords, instance
 from stubgen.linkplan.additions import additions, kept_options, libraries_behind, with_additions
@@ -20,9 +19,15 @@ from stubgen.linkplan.libraries import libraries_in, named_objects
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import Action, Edit, LinkerOs, LinkPlan, linker_os_for_host
 from stubgen.linkplan.refusals import refuse_other_links
-from stubgen.linkplan.request import CapturedCommand, PatchRequest, PatchWishes, PlanWishes
+from stubgen.linkplan.request import CapturedCommand, PatchRequest
 from stubgen.linkplan.tokens import Tokens, tokenize
 from stubgen.linkplan.toolchain import CommandLine, Family, read_command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from stubgen.linkplan.wishes import PatchWishes, PlanWishes
 
 __all__ = [
     "Action",
@@ -31,8 +36,6 @@ __all__ = [
     "LinkPlan",
     "LinkerOs",
     "PatchRequest",
-    "PatchWishes",
-    "PlanWishes",
     "build_link_plan",
     "linker_os_for_host",
     "plan_link",

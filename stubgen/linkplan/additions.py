@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 import zlib
 from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
 
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes
-from stubgen.linkplan.decisions import Context
+from stubgen.linkplan.decisions import Context, is_versioned
 from stubgen.linkplan.edits import Verdict
 from stubgen.linkplan.every_image import of_every_image
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.plan import Action, Edit, LinkerOs
 from stubgen.linkplan.request import PatchRequest
-from stubgen.linkplan.tokens import Tokens
+from stubgen.linkplan.tokens import LIST_PREFIX, Tokens
 from stubgen.linkplan.toolchain import Dialect, Family, Toolchain, apple_sdk, basename
 
 
-class KeptOption(NamedTuple):
+class KeptOption(Row):
     """An option of the captured command that stays."""
 
     name: str
@@ -102,7 +100,7 @@ def _wished_libraries(request: PatchRequest, named: Collection[str]) -> list[Edi
 
 def _is_shared(path: str) -> bool:
     """Whether *path* is called like a shared library, or like the text-based stub of one."""
-    return re.search(r"\.(so(\.[\w.-]+)?|dylib|tbd)$", path) is not None
+    return path.endswith((".so", ".dylib", ".tbd")) or is_versioned(path)
 
 
 def _kind_of_output(context: Context, kept: Sequence[KeptOption]) -> list[Edit]:
@@ -201,7 +199,7 @@ def _input_position(edits: Sequence[Edit], context: Context) -> int | None:
     opened, closed = _start_up_positions(edits)
     input_role = Role.INPUT
     first = next((index for index, edit in enumerate(edits) if input_role in edit.dropped_roles), None)
-    if first is None or not any(_links_a_library(edit) for edit in edits[first:]):
+    if first is None or not any(links_a_library(edit) for edit in edits[first:]):
         return closed
     place = first if opened is None else max(first, opened + 1)
     return place if closed is None else min(place, closed)
@@ -221,11 +219,16 @@ def _start_up_positions(edits: Sequence[Edit]) -> tuple[int | None, int | None]:
     return opened, closed
 
 
-def _links_a_library(edit: Edit) -> bool:
+def links_a_library(edit: Edit) -> bool:
     """Whether an argument that stays names a library: ``-lm``, ``-Wl,-lm``, ``--library=m``, ``-l m``, ``libx.so``."""
-    return any(
-        re.match(r"(-Wl,(.*,)?)?(-l|--library(=|$)|.*\.(so|a|so\.[\w.-]+)$)", argument) for argument in edit.after
-    )
+    return any(_names_a_library(argument) for argument in edit.after)
+
+
+def _names_a_library(argument: str) -> bool:
+    if argument.endswith((".so", ".a")) or is_versioned(argument):
+        return True
+    words = argument[len(LIST_PREFIX) :].split(",") if argument.startswith(LIST_PREFIX) else [argument]
+    return words[-1] == "--library" or any(word.startswith(("-l", "--library=")) for word in words)
 
 
 def _shared(toolchain: Toolchain) -> str:

@@ -7,7 +7,6 @@ The functions in :data:`DECISIONS` are for the roles where the operand or the re
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from stubgen.common.row import Row
@@ -307,12 +306,14 @@ def _decide_file(text: str, context: Context) -> Verdict:
         return _decide_every_images(text, context)
     if name.endswith(".la"):
         return _decide_libtool_library(text, context)
-    shared = name.endswith((".so", ".dylib", ".tbd")) or re.search(VERSIONED_LIBRARY, name) is not None
+    shared = name.endswith((".so", ".dylib", ".tbd")) or is_versioned(name)
     return _decide_shared_library(name, context) if shared else HOST_INPUT
 
 
 def _decide_libtool_library(text: str, context: Context) -> Verdict:
     """``libx.la``, a description that only libtool reads: the shared library that was built with it, if any."""
+    import re
+
     try:
         with open(os.path.join(context.directory or "", text), encoding="utf-8", errors="surrogateescape") as file:
             said = re.search(r"^dlname='([^']+)'", file.read(1 << 16), re.MULTILINE)
@@ -356,7 +357,16 @@ def _is_input_name(text: str) -> bool:
     _, dot, ending = text.rpartition(".")
     if dot and ending.lower() in INPUT_ENDINGS:
         return True
-    return ".so." in text.lower() and re.search(VERSIONED_LIBRARY, text) is not None
+    return is_versioned(text)
+
+
+def is_versioned(name: str) -> bool:
+    """Whether *name* is that of a shared library with a version behind it: ``libc.so.6``."""
+    if ".so." not in name.lower():  # of nearly every input
+        return False
+    import re
+
+    return re.search(VERSIONED_LIBRARY, name) is not None
 
 
 def _is_file(name: str, context: Context) -> bool:

@@ -22,11 +22,11 @@ from stubgen.linkplan.options import (
     SEPARATE_OR_EQUALS,
     SEPARATE_UNLESS_DASH,
     Grammar,
+    OptionRow,
     Role,
-    Row,
 )
 
-ROWS: tuple[Row, ...] = (
+ROWS: tuple[OptionRow, ...] = (
     (Role.FORWARD_LIST, JOINED, "-Wl,"),
     (Role.FORWARD_NEXT, SEPARATE, "-Xlinker"),
     (Role.FORWARD_NEXT, SEPARATE_OR_EQUALS, "--for-linker"),
@@ -174,7 +174,7 @@ ROWS: tuple[Row, ...] = (
 )
 
 
-LIBTOOL_ROWS: tuple[Row, ...] = (
+LIBTOOL_ROWS: tuple[OptionRow, ...] = (
     (
         Role.LIBTOOL,
         SEPARATE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from stubgen.common.row import Row
 from stubgen.linkplan.library_file import LibraryFile
@@ -15,7 +14,7 @@ from stubgen.linkplan.tokens import Shape, Tokens, render
 from stubgen.linkplan.toolchain import CommandLine
 
 
-class Verdict(NamedTuple):
+class Verdict(Row):
     """What becomes of one option or input."""
 
     stays: bool
@@ -44,6 +43,7 @@ def edits_of(tokens: Tokens, verdicts: Sequence[Verdict], line: CommandLine) -> 
     arguments, shapes = tokens.arguments, tokens.shapes
     whole, kept, dropped = Shape.WHOLE, Action.KEPT, Action.DROPPED  # an enum's members are slow to look up
     edits = list(line.toolchain.edits)
+    new = tuple.__new__  # half the time of calling the class
     position = 0
     count = len(arguments)
     while position < count:
@@ -60,8 +60,10 @@ def edits_of(tokens: Tokens, verdicts: Sequence[Verdict], line: CommandLine) -> 
             argument = (arguments[position],)
             if other:
                 edits.append(Edit(Action.REPLACED, argument, (other,), why))
+            elif stays:
+                edits.append(new(Edit, (kept, argument, argument, why, ())))
             else:
-                edits.append(Edit(kept, argument, argument, why) if stays else Edit(dropped, argument, (), why, roles))
+                edits.append(new(Edit, (dropped, argument, (), why, roles)))
         else:
             end = _end_of_item(tokens, position)
             edits.append(_edit(_span(tokens, after, verdicts, position, end)))
@@ -108,9 +110,9 @@ def _span(
     """The arguments *position* to *end*."""
     owners = tokens.owner[tokens.first_word[position] : tokens.first_word[end]]
     return _Span(
-        before=tuple(tokens.arguments[position:end]),
-        after=tuple(argument for rest in after[position:end] for argument in rest),
-        verdicts={id(verdicts[owner]): verdicts[owner] for owner in owners}.values(),  # nearly all are one constant
+        tuple(tokens.arguments[position:end]),
+        tuple([argument for rest in after[position:end] for argument in rest]),
+        {id(verdicts[owner]): verdicts[owner] for owner in owners}.values(),  # nearly all are one constant
     )
 
 

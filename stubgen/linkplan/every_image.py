@@ -6,9 +6,9 @@ meant it, and an image without them is broken.
 
 from __future__ import annotations
 
-import re
 from enum import Enum
-from typing import NamedTuple
+
+from stubgen.common.row import Row
 
 
 class EveryImage(Enum):
@@ -18,7 +18,7 @@ class EveryImage(Enum):
     RUNTIME = "run-time library"
 
 
-class Row(NamedTuple):
+class Files(Row):
     """Files by the pattern of their name, and why each image has them."""
 
     pattern: str
@@ -29,44 +29,46 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row(r"crti\.o", EveryImage.START_UP, "the prologues of the image's own _init and _fini"),
-    Row(r"crtn\.o", EveryImage.START_UP, "the epilogues of the image's own _init and _fini", closes=True),
-    Row(
+    Files(r"crti\.o", EveryImage.START_UP, "the prologues of the image's own _init and _fini"),
+    Files(r"crtn\.o", EveryImage.START_UP, "the epilogues of the image's own _init and _fini", closes=True),
+    Files(
         r"(?:clang_rt\.)?crtbegin(?:S|_so)?(?:-[\w-]+)?\.o",
         EveryImage.START_UP,
         "__dso_handle, by which __cxa_finalize knows the image, and the start of its exception tables",
     ),
-    Row(
+    Files(
         r"(?:clang_rt\.)?crtend(?:S|_so)?(?:-[\w-]+)?\.o",
         EveryImage.START_UP,
         "the end of the image's own exception tables",
         closes=True,
     ),
-    Row(
+    Files(
         r"crtfastmath\.o",
         EveryImage.START_UP,
         "flushes denormal numbers, as -ffast-math asks for; the host's link did the same",
     ),
-    Row(r"swiftrt\.o|swift_begin\.o", EveryImage.START_UP, "registers the image's own Swift metadata"),
-    Row(r"swift_end\.o", EveryImage.START_UP, "the end of the image's own Swift metadata", closes=True),
-    Row(r"ldc_rt\.dso\.o", EveryImage.START_UP, "registers the image's own D modules"),
-    Row(r"libgcc\.a", EveryImage.RUNTIME, "arithmetic that the compiler calls; hidden, and without state"),
-    Row(
+    Files(r"swiftrt\.o|swift_begin\.o", EveryImage.START_UP, "registers the image's own Swift metadata"),
+    Files(r"swift_end\.o", EveryImage.START_UP, "the end of the image's own Swift metadata", closes=True),
+    Files(r"ldc_rt\.dso\.o", EveryImage.START_UP, "registers the image's own D modules"),
+    Files(r"libgcc\.a", EveryImage.RUNTIME, "arithmetic that the compiler calls; hidden, and without state"),
+    Files(
         r"libclang_rt\.(?:builtins|osx|ios|iossim|cc_kext)(?:-[\w-]+)?\.a|libcompiler_rt\.a",
         EveryImage.RUNTIME,
         "arithmetic that the compiler calls; hidden, and without state",
     ),
-    Row(
+    Files(
         r"libubsan_rt\.a",
         EveryImage.RUNTIME,
         "zig's reports of undefined behaviour, which its driver links into each image; they end the process",
     ),
-    Row(
+    Files(
         r"lib(?:c|pthread)_nonshared\.a",
         EveryImage.RUNTIME,
         "glibc's functions that must know which image calls them: atexit, at_quick_exit, pthread_atfork",
     ),
-    Row(r"libssp_nonshared\.a", EveryImage.RUNTIME, "musl's and MinGW's __stack_chk_fail_local, hidden in each image"),
+    Files(
+        r"libssp_nonshared\.a", EveryImage.RUNTIME, "musl's and MinGW's __stack_chk_fail_local, hidden in each image"
+    ),
 )
 """The table; the first row that matches a base name counts."""
 
@@ -101,9 +103,11 @@ STARTS = (
 """How the names of all of them begin: a fat build has 20,000 objects, and a pattern a row is too much for each."""
 
 
-def of_every_image(path: str) -> Row | None:
+def of_every_image(path: str) -> Files | None:
     """The row for the file at *path*; None for one that only the host's own link has."""
     name = path.replace("\\", "/").rpartition("/")[2]
     if not name.startswith(STARTS):
         return None
+    import re
+
     return next((row for row in ROWS if re.fullmatch(row.pattern, name)), None)

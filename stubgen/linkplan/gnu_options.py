@@ -16,11 +16,11 @@ from stubgen.linkplan.options import (
     SEPARATE,
     SEPARATE_OR_EQUALS,
     Grammar,
+    OptionRow,
     Role,
-    Row,
 )
 
-ROWS: tuple[Row, ...] = (
+ROWS: tuple[OptionRow, ...] = (
     (Role.OUTPUT, JOINED_OR_SEPARATE, "-o"),
     (Role.SHARED, FLAG, "-shared -Bshareable"),
     (Role.MODE, FLAG, "-pie --pic-executable -no-pie --no-pic-executable -call_shared -dy"),
@@ -220,7 +220,7 @@ ROWS: tuple[Row, ...] = (
 )
 """Options that take one dash or two, however they are spelled here."""
 
-TWO_DASH_ROWS: tuple[Row, ...] = (
+TWO_DASH_ROWS: tuple[OptionRow, ...] = (
     (Role.OUTPUT, SEPARATE_OR_EQUALS, "--output"),
     (Role.SYMBOL_LIST, SEPARATE_OR_EQUALS, "--export-dynamic-symbol-list"),
     (Role.EXPORT, SEPARATE_OR_EQUALS, "--export-dynamic-symbol"),

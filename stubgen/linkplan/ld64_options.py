@@ -19,11 +19,11 @@ from stubgen.linkplan.options import (
     SEPARATE_4,
     SEPARATE_OR_EQUALS,
     Grammar,
+    OptionRow,
     Role,
-    Row,
 )
 
-ROWS: tuple[Row, ...] = (
+ROWS: tuple[OptionRow, ...] = (
     (Role.OUTPUT, SEPARATE, "-o"),
     (Role.SHARED, FLAG, "-dylib"),
     (

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import NamedTuple
+
+from stubgen.common.row import Row
 
 
-class Form(NamedTuple):
+class Form(Row):
     """How an option carries its operands."""
 
     separate: int
@@ -140,7 +141,7 @@ class Role(Enum):
     """GNU ``-R``: a symbols file if the operand is a file, else a run path."""
 
 
-class Option(NamedTuple):
+class Option(Row):
     """One option as one grammar knows it."""
 
     name: str
@@ -148,7 +149,7 @@ class Option(NamedTuple):
     form: Form
 
 
-Row = tuple[Role, Form, str]
+OptionRow = tuple[Role, Form, str]
 
 
 Match = tuple[Option | None, str | None, int]
@@ -165,10 +166,10 @@ class Grammar:
     def __init__(
         self,
         name: str,
-        rows: Iterable[Row],
+        rows: Iterable[OptionRow],
         *,
         keywords: Mapping[str, Role] | None = None,
-        either_dash: Iterable[Row] = (),
+        either_dash: Iterable[OptionRow] = (),
     ) -> None:
         """Index *rows*, and *either_dash*: rows whose ``-name`` and ``--name`` are one option (getopt_long_only)."""
         self.name = name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from enum import Enum
-from typing import NamedTuple
 
 from stubgen.common.arguments import StrPath, number, path
 from stubgen.common.row import Row
@@ -54,7 +53,7 @@ class Action(Enum):
     """It was not there before."""
 
 
-class Edit(NamedTuple):
+class Edit(Row):
     """What became of some consecutive arguments, and why.
 
     All ``before`` in order are the captured command; all ``after`` in order are the planned one.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from stubgen.common.row import Row
 from stubgen.errors import PlanRefusal, UsageError
-from stubgen.linkplan.decisions import Context
+from stubgen.linkplan.decisions import Context, is_versioned
 from stubgen.linkplan.options import Role
 from stubgen.linkplan.tokens import Item, Tokens
 from stubgen.linkplan.toolchain import basename
@@ -166,7 +165,7 @@ def _links_a_system(tokens: Tokens, context: Context) -> bool:
         return True
     for item in tokens.items:
         if item.option is None:
-            if item.values and re.search(r"\.so(?:\.[\w.]+)?$", item.values[0]):
+            if item.values and (item.values[0].endswith(".so") or is_versioned(item.values[0])):
                 return True
         elif item.option.role in (Role.LIBRARY, Role.LIBRARY_FILE, Role.FRAMEWORK) and not BUILT_IN.issuperset(
             item.values
@@ -179,6 +178,8 @@ def _kernel_files(said: _Said) -> Iterator[str]:
     for file in said.files:
         name = basename(file)
         if name.endswith(".ko") or name.startswith(_KERNEL_STARTS):
+            import re
+
             for pattern, kind in KERNEL_FILES:
                 if re.fullmatch(pattern, name):
                     yield f"{file}: the command links {kind}"

@@ -9,10 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, Required, Self, TypedDict, Unpack
 
 from stubgen.common.arguments import (
-    StrPath,
     a_name,
     check_keywords,
     choice,
@@ -25,38 +23,19 @@ from stubgen.common.arguments import (
     path_list,
     word,
 )
+from stubgen.common.row import Row
 from stubgen.errors import UsageError
 from stubgen.linkplan.plan import LinkerOs
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self, Unpack
 
-class PatchWishes(TypedDict, total=False):
-    """The keywords of :class:`PatchRequest`."""
-
-    objects: Required[Sequence[StrPath]]
-    output: Required[StrPath]
-    extra: Sequence[StrPath]
-    libraries: Sequence[StrPath]
-    exports: Sequence[str]
-    os: LinkerOs | str | None
-    host: StrPath | None
-    soname: str | None
-    search: Sequence[StrPath]
-    relocatable: bool
-    keep_global: Sequence[str]
-    objcopy: StrPath
+    from stubgen.common.arguments import StrPath
+    from stubgen.linkplan.wishes import PatchWishes
 
 
-class PlanWishes(PatchWishes, total=False):
-    """The keywords of :func:`stubgen.build_link_plan`: those of both objects that it makes."""
-
-    directory: StrPath | None
-    """As in :class:`CapturedCommand`, and so are the others."""
-    response_files: Mapping[str, StrPath] | None
-    environment: Mapping[str, str] | None
-    added: Sequence[str]
-
-
-class _PatchRequest(NamedTuple):
+class _PatchRequest(Row):
     objects: tuple[str, ...]
     output: str
     extra: tuple[str, ...]
@@ -143,7 +122,7 @@ def _absolute(text: str) -> str:
     return text if os.path.isabs(text) else os.path.abspath(text)
 
 
-class _CapturedCommand(NamedTuple):
+class _CapturedCommand(Row):
     argv: tuple[str, ...]
     directory: str | None
     response_files: Mapping[str, str]

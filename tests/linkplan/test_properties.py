@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stubgen.linkplan import Action, LinkPlan, build_link_plan, driver_options, gnu_options, ld64_options
+from stubgen.linkplan import Action, Edit, LinkPlan, build_link_plan, driver_options, gnu_options, ld64_options
+from stubgen.linkplan.additions import links_a_library
 from stubgen.linkplan.options import Grammar, Option, Role
 from stubgen.linkplan.tokens import render, tokenize
 
@@ -116,3 +119,12 @@ def test_planning_again_changes_nothing(name: str, data: st.DataObject) -> None:
     made = plan(prefix, data.draw(st.lists(whole_options(driver or linker), max_size=6)))
     again = build_link_plan(made.args, objects=["p.o"], output="p.so", soname="s")
     assert again.args == made.args
+
+
+@given(st.lists(st.sampled_from(["-Wl,", "-l", "m", "--library", "=", ",", ".so", ".a", ".6", "x", "-L", "/", "-"])))
+def test_an_argument_that_names_a_library_is_known(pieces: list[str]) -> None:
+    """Objects behind a library under ``--as-needed`` get nothing from it: the patch would lack what it calls."""
+    argument = "".join(pieces)
+    expected = re.match(r"(-Wl,(.*,)?)?(-l|--library(=|$)|.*\.(so|a|so\.[\w.-]+)$)", argument)
+    edit = Edit(Action.KEPT, (argument,), (argument,), "")
+    assert links_a_library(edit) == (expected is not None)
