@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
 from stubgen.common.arguments import StrPath
@@ -77,6 +78,13 @@ class EarlierPatch:
     def uses_anothers(self, name: bytes) -> bool:
         """Whether its code uses another's variable called *name*, whatever it defines itself."""
         return base_name(name) in self._opened.slots
+
+    @cached_property
+    def keeps_state(self) -> bool:
+        """Whether it was surely linked with ``--keep-state``: its code uses another's of a variable that it defines."""
+        found = self.image.find(set(self._opened.slots)) if self._opened.slots else {}
+        state = (Kind.DATA, Kind.THREAD_LOCAL)
+        return any(each.kind in state and each.writable for pool in found.values() for each in pool)
 
     def holds(self, address: int) -> bool:
         """Whether its code is at runtime *address*."""

@@ -68,7 +68,7 @@ def is_static_c_name(name: bytes, pool: Sequence[Candidate], host: Image) -> boo
 
 def earlier_answer(previous: Previous, name: bytes, pool: Sequence[Candidate], host: Image) -> Earlier | None:
     """What a reference to *name* means of earlier patches; None where it means what *host* has, which is *pool*."""
-    return previous.answer(name, () if is_static_c_name(name, pool, host) else pool)
+    return previous.answer(name, () if is_static_c_name(name, pool, host) else pool, host)
 
 
 def is_linkers_own(format_: str, name: bytes) -> bool:

@@ -46,7 +46,7 @@ class Figures:
         self.edits.update(edit for edits in plan.edits for edit in edits.split(", "))
         if outcome.kind == "refused":
             self.refusals[without_names(outcome.detail.strip().splitlines()[-1])] += 1
-        elif outcome.kind != "same":
+        elif outcome.kind not in ("same", "excused"):
             self.findings.append(f"{build.language} {seed}: {outcome.kind}: {outcome.detail}")
 
     def document(self) -> dict[str, object]:
@@ -83,7 +83,7 @@ def main() -> int:
         plan = plan_of_seed(seed, language)
         outcome = attempt(plan)
         figures.add(seed, plan, outcome)
-        if outcome.kind not in ("same", "refused"):
+        if outcome.kind not in ("same", "refused", "excused"):
             print(figures.findings[-1], flush=True)
         if outcome.is_finding:
             _keep(arguments, plan, outcome, f"{language}-{seed}")

@@ -26,6 +26,10 @@ class Untold(Exception):
     """Stubgen said something wrong of a patch, or nothing where it has to."""
 
 
+class Split(Exception):
+    """clang made several variables of one, and constants of what nobody writes: whose each is cannot be told here."""
+
+
 class Claims:
     """What stubgen said of one patch.
 
@@ -37,6 +41,7 @@ class Claims:
         files: whose objects are in it.
 
     Raises:
+        Split: nobody can say what the patch has to do.
         Untold: a note is wrong, or is missing.
     """
 
@@ -73,7 +78,10 @@ class Claims:
         for row in rows:
             meant.setdefault(source_name(row.name), []).append(row)
         choices: list[dict[Key, int]] = [{}]
+        of_files = {variable.name for _, variable in self.variables if not variable.function}
         for (function, name), alike in meant.items():
+            if name in of_files and any(row.name != name and not row.name.startswith("_Z") for row in alike):
+                raise Split(name)
             keys = [
                 (file, variable.function, name)
                 for file, variable in self.variables
@@ -102,13 +110,18 @@ class Claims:
 
     def _absent(self, told: set[str]) -> Iterator[str]:
         """A variable that stubgen says nothing of must be new, or a compiler took it away."""
-        before = {v.name for file in self.plan.versions[self.number - 1].files for v in file.variables}
+        before = {(v.function, v.name) for file in self.plan.versions[self.number - 1].files for v in file.variables}
         for file, variable in self.variables:
-            if variable.name not in before or variable.name in told:
+            if (variable.function, variable.name) not in before or variable.name in told:
                 continue
+            if f"{variable.name}." in self._whole_symbols("host") and not variable.function:
+                raise Split(variable.name)
             if variable.name in self._symbols("host") and variable.name in self._symbols(f"{file}.o"):
                 raise Untold(f"host and patch have {variable.name}, and no word is said of it")
             yield "absent: the compiler left none of it in host or patch"
+
+    def _whole_symbols(self, path: str) -> str:
+        return run([str(need("llvm-nm-19")), "--defined-only", "--just-symbol-name", path], cwd=self.folder)
 
     def _symbols(self, path: str) -> set[str]:
         """The names of the variables in a file's symbol table, by ``nm``."""

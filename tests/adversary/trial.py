@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adversary.c_source import PRINTERS
-from adversary.claims import Claims, Untold
+from adversary.claims import Claims, Split, Untold
 from adversary.interpret import HEADER, Generation, Machine
 from adversary.model import Program
 from adversary.plans import ARGUMENTS, Plan, changed_files, entries, mangled, text_of
@@ -32,7 +32,8 @@ class Outcome(NamedTuple):
     """What came of it."""
 
     kind: str
-    """"same", "refused" (exit status 1), "unusable" (the program itself cannot be built or run), or a finding:
+    """"same", "refused" (exit status 1), "excused" (nobody can say what is right), "unusable" (the program itself cannot
+    be built or run), or a finding:
     "differs", "died", "internal", "failed" (other exit statuses), "untold"."""
     detail: str = ""
     patches: int = 0
@@ -231,6 +232,8 @@ class Trial:
         """Tell the oracle what stubgen said of this patch; where that has two meanings, there are two oracles."""
         try:
             claims = Claims(self.plan, self.folder, linked, number, files)
+        except Split as error:
+            raise _Stop("excused", f"patch {number}: {error} was split") from error
         except Untold as error:
             raise _Stop("untold", f"patch {number}: {error}") from error
         self.excuses += claims.excuses
