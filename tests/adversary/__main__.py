@@ -21,7 +21,8 @@ from adversary.plans import Plan, plan_of_seed
 from adversary.shrink import shrink
 from adversary.trial import Outcome, attempt
 
-LANGUAGES = ("c", "c++")
+KINDS = ("c", "c++", "c macho")
+"""A language, and the format unless it is ELF."""
 
 
 class Figures:
@@ -70,23 +71,23 @@ def main() -> int:
     parser.add_argument("--time", type=float, default=60, help="seconds")
     parser.add_argument("--seed", type=int, default=0, help="the first; each program takes the next one")
     parser.add_argument("--count", type=int, default=1 << 30, help="at most so many programs of each language")
-    parser.add_argument("--language", choices=LANGUAGES, action="append", help="by default all in turn")
+    parser.add_argument("--kind", choices=KINDS, action="append", dest="kinds", help="by default all in turn")
     parser.add_argument("--keep", type=Path, default=Path("build/adversary"), help="folder for what went wrong")
     parser.add_argument("--shrink", type=int, default=150, metavar="TRIES", help="for a finding, to make it small")
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     os.environ["STUBGEN_CACHE_DIR"] = ""
     figures, ends = Figures(), time.monotonic() + arguments.time
-    for seed, language in _seeds(arguments):
+    for seed, kind in _seeds(arguments):
         if time.monotonic() > ends:
             break
-        plan = plan_of_seed(seed, language)
+        plan = plan_of_seed(seed, kind)
         outcome = attempt(plan)
         figures.add(seed, plan, outcome)
         if outcome.kind not in ("same", "refused", "excused"):
             print(figures.findings[-1], flush=True)
         if outcome.is_finding:
-            _keep(arguments, plan, outcome, f"{language}-{seed}")
+            _keep(arguments, plan, outcome, f"{kind.replace(' ', '-')}-{seed}")
     document = figures.document()
     print(json.dumps(document, indent=1))
     if arguments.json:
@@ -96,8 +97,8 @@ def main() -> int:
 
 def _seeds(arguments: argparse.Namespace) -> Iterator[tuple[int, str]]:
     for seed in range(arguments.seed, arguments.seed + arguments.count):
-        for language in arguments.language or LANGUAGES:
-            yield seed, language
+        for kind in arguments.kinds or KINDS:
+            yield seed, kind
 
 
 def _keep(arguments: argparse.Namespace, plan: Plan, outcome: Outcome, name: str) -> None:

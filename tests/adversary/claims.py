@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from adversary.interpret import HEADER
 from adversary.model import Program, Variable
 from adversary.plans import Plan, mangled
 from tools import need, run
@@ -58,7 +59,7 @@ class Claims:
             (file.name, variable)
             for file in self.program.files
             for variable in file.variables
-            if file.name in files and not variable.constant
+            if file.name in (*files, HEADER) and not variable.constant
         ]
         shared = linked.built.resolution.shared_variables
         self._constants = {source_name(row.name)[1] for row in shared if not row.writable}
@@ -68,8 +69,10 @@ class Claims:
         """File and name of each function to which the host's callers are not led."""
         language = self.plan.build.language
         names = {mangled(f, language): f.name for file in self.program.files for f in file.functions}
-        self.excuses += [f"left out: {item.reason}" for item in table.undecided if item.name in names]
-        return frozenset((Path(item.object).stem, names.get(item.name, item.name)) for item in table.undecided)
+        prefix = "_" if self.plan.build.is_macho else ""
+        left_out = [(item, names.get(item.name.removeprefix(prefix))) for item in table.undecided]
+        self.excuses += [f"left out: {item.reason}" for item, name in left_out if name]
+        return frozenset((Path(item.object).stem, name) for item, name in left_out if name)
 
     def _kept(self, rows: list[SharedVariable]) -> list[Kept]:
         """Whose variables the patch uses, in each way that the rows can be meant: they have names alone."""
@@ -80,7 +83,7 @@ class Claims:
         choices: list[dict[Key, int]] = [{}]
         of_files = {variable.name for _, variable in self.variables if not variable.function}
         for (function, name), alike in meant.items():
-            if name in of_files and any(row.name != name and not row.name.startswith("_Z") for row in alike):
+            if name in of_files and any(_is_part(row.name, name) for row in alike):
                 raise Split(name)
             keys = [
                 (file, variable.function, name)
@@ -112,7 +115,7 @@ class Claims:
         """A variable that stubgen says nothing of must be new, or a compiler took it away."""
         before = {(v.function, v.name) for file in self.plan.versions[self.number - 1].files for v in file.variables}
         for file, variable in self.variables:
-            if (variable.function, variable.name) not in before or variable.name in told:
+            if file == HEADER or (variable.function, variable.name) not in before or variable.name in told:
                 continue
             if f"{variable.name}." in self._whole_symbols("host") and not variable.function:
                 raise Split(variable.name)
@@ -145,8 +148,14 @@ def _may_be_same(file: str, other: str, variable: Variable) -> bool:
     return file == other or variable.linkage != "static"
 
 
+def _is_part(symbol: str, name: str) -> bool:
+    """Whether clang made it of a part of the variable *name*."""
+    return re.fullmatch(rf"_?{name}\.\d+", symbol) is not None
+
+
 def source_name(symbol: str) -> tuple[str, str]:
     """Function (or "") and name of a variable's symbol: ``n.0``, ``f.n``, ``_ZL1n``, ``_ZZ1fmE1n``."""
+    symbol = symbol.removeprefix("_") if symbol.startswith("__Z") or not symbol.startswith("_Z") else symbol
     found = re.fullmatch(r"_Z(?:ZL?(\d+)(.*)E|L)?(\d+)(.*)", symbol)
     if found:
         return (found[2] or "")[: int(found[1] or 0)], found[4][: int(found[3])]

@@ -45,13 +45,15 @@ def load_plan(path: Path) -> Plan:
     return Plan(Build(**build), tuple(map(decode, document["versions"])), tuple(document["edits"]))
 
 
-def plan_of_seed(seed: int, language: str) -> Plan:
-    """The program, its edits and its build that a seed means."""
-    random = Random(f"{language} {seed}")
-    features = Features(cxx=language == "c++")
+def plan_of_seed(seed: int, kind: str) -> Plan:
+    """The program, its edits and its build that a seed means; *kind* is a language, or one and "macho"."""
+    random = Random(f"{kind} {seed}")
+    language, file_format = (*kind.split(), "elf")[:2]
+    macho = file_format == "macho"
+    features = Features(cxx=language == "c++", thread_locals=not macho)
     while True:
         generator = Generator(random, features)
-        build = choose(random, language)
+        build = choose(random, language, file_format)
         program = generator.program()
         if not is_usable(program, language):
             continue

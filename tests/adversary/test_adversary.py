@@ -15,7 +15,7 @@ from tools import need
 FOUND = Path(__file__).parent / "found"
 """Programs that went wrong once, reduced; each file has a sentence on what it shows."""
 
-LANGUAGES = ("c", "c++")
+KINDS = ("c", "c++", "c macho")
 
 
 @pytest.fixture(autouse=True)
@@ -33,19 +33,19 @@ def test_what_went_wrong_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_seeds(language: str, seed: int) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_seeds(kind: str, seed: int) -> None:
     """A process that goes on after a patch as neither the old nor the new program would corrupts what it works on."""
-    outcome = attempt(plan_of_seed(seed, language))
+    outcome = attempt(plan_of_seed(seed, kind))
     assert outcome.kind in ("same", "refused", "excused"), outcome
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_a_seed_is_one_program(language: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_seed_is_one_program(kind: str) -> None:
     """A finding that cannot be tried again is none."""
-    plan = plan_of_seed(3, language)
-    assert plan == plan_of_seed(3, language)
-    assert plan != plan_of_seed(4, language)
+    plan = plan_of_seed(3, kind)
+    assert plan == plan_of_seed(3, kind)
+    assert plan != plan_of_seed(4, kind)
     assert decode(encode(plan.versions)) == plan.versions
 
 

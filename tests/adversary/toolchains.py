@@ -7,16 +7,20 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from tools import linker_folder, need, run
+from tools import linker_folder, need, run, zig
 
 HERE = Path(__file__).parent
 
 LINKERS = {"bfd": "bfd", "gold": "gold", "lld": "lld", "mold": "mold"}
 """What tables call an ELF linker -> what ``-fuse-ld`` does."""
 
+MACHO_TARGET = "arm64-apple-macos13.0"
+MACHO_LINK = ("-arch", "arm64", "-platform_version", "macos", "13.0", "13.0", "-execute")
+
 COMPILERS = {
     ("gcc", "c"): ("aarch64-linux-gnu-gcc",),
     ("gcc", "c++"): ("aarch64-linux-gnu-g++",),
+    ("apple clang", "c"): ("clang-19", f"--target={MACHO_TARGET}", "-fno-stack-protector"),
     ("clang", "c"): ("clang-19", "--target=aarch64-linux-gnu"),
     ("clang", "c++"): ("clang-19", "--target=aarch64-linux-gnu", "-xc++"),
 }
@@ -45,14 +49,23 @@ class Build(NamedTuple):
     """How later patches know of earlier ones: "none" (each has all that changed), "loaded", "relink"."""
     debug: bool
 
+    @property
+    def is_macho(self) -> bool:
+        """Whether it makes Mach-O files."""
+        return self.linker in MACHO_LINKERS
+
     def compile(self, folder: Path, source: str, output: str, *, patch: bool) -> None:
         """Compile a file of *folder*."""
         command, *target = COMPILERS[self.compiler, self.language]
-        position = ("-fPIC",) if patch else self.host_options
+        position = ("-fPIC",) if patch and not self.is_macho else self.host_options
         run([str(need(command)), *target, *self.options, *position, "-c", source, "-o", output], cwd=folder)
 
     def link_command(self, inputs: list[str], output: str) -> list[str]:
         """The command that links the host."""
+        if self.linker == "zig":
+            return [*zig(), "cc", "-target", "aarch64-macos.13.0", *self.link_options, *inputs, "-o", output]
+        if self.linker == "ld64.lld":
+            return [str(need("ld64.lld-19")), *MACHO_LINK, *self.link_options, *inputs, "-o", output]
         driver = "aarch64-linux-gnu-g++" if self.language == "c++" else "aarch64-linux-gnu-gcc"
         position = ["-no-pie"] if "-fno-pie" in self.host_options else ["-pie"]
         linker = ["-B", str(_linkers()), f"-fuse-ld={LINKERS[self.linker]}"]
@@ -60,8 +73,27 @@ class Build(NamedTuple):
         return [str(need(driver)), *position, *linker, export, *self.link_options, *inputs, "-o", output]
 
 
-def choose(random: Random, language: str) -> Build:
+MACHO_LINKERS = ("ld64.lld", "zig")
+
+
+def choose(random: Random, language: str, file_format: str) -> Build:
     """A build by chance; what ends in refusals is rare."""
+    return _macho(random, language) if file_format == "macho" else _elf(random, language)
+
+
+def _macho(random: Random, language: str) -> Build:
+    level = random.choice(("-O0", "-O1", "-O2", "-O2", "-O3", "-Os"))
+    options = [level, "-mno-global-merge", *(["-mcmodel=large"] if random.randrange(8) == 0 else [])]
+    debug = random.randrange(100) < 85
+    linker = random.choice((*("ld64.lld",) * 4, "zig"))
+    choices = {"ld64.lld": ["-dead_strip", "-no_fixup_chains", "--icf=safe"], "zig": ["-Wl,-dead_strip"]}[linker]
+    link = [option for option in choices if random.randrange(4) == 0]
+    session = random.choice(("none", "loaded", "loaded", "relink"))
+    debugging = ["-g"] if debug else []
+    return Build(language, "apple clang", (*options, *debugging), (), linker, tuple(link), session, debug)
+
+
+def _elf(random: Random, language: str) -> Build:
     compiler = random.choice(("gcc", "gcc", "clang"))
     debug = random.randrange(100) < 85
     level = random.choice(("-O0", "-O1", "-O2", "-O2", "-O3", "-Os"))
@@ -103,22 +135,28 @@ def _linkers() -> Path:
 
 
 @cache
-def runtime_objects(language: str) -> tuple[Path, ...]:
+def runtime_objects(language: str, *, macho: bool) -> tuple[Path, ...]:
     """The runtime and what calls entries, compiled once."""
     suffix = {"c": "c", "c++": "cc"}[language]
     guard = _scratch() / f"guard-{suffix}.{suffix}"
     guard.write_text(GUARDS[language])
+    sources = [(HERE / "runtime_macho.c", "apple clang")] if macho else [(HERE / "runtime.c", "gcc"), (guard, "gcc")]
     objects = []
-    for source in (HERE / "runtime.c", guard):
-        command, *target = COMPILERS["gcc", "c" if source.suffix == ".c" else "c++"]
+    for source, compiler in sources:
+        command, *target = COMPILERS[compiler, "c" if source.suffix == ".c" else "c++"]
         objects.append(_scratch() / f"{source.stem}.{suffix}.o")
-        run([str(need(command)), *target, "-O1", "-fPIC", "-c", str(source), "-o", str(objects[-1])])
+        words = [str(need(command)), *target, "-O1", "-fPIC", "-fno-builtin", "-c", str(source), "-o", str(objects[-1])]
+        run(words)
     return tuple(objects)
 
 
-def entries_object(folder: Path, symbols: list[str], output: str) -> None:
+def entries_object(folder: Path, symbols: list[str], output: str, *, macho: bool) -> None:
     """The table of functions that the runtime calls."""
-    lines = ['.section .data.rel.ro,"aw"', ".globl entries", ".p2align 3", "entries:"]
-    lines += [*(f"  .quad {symbol}" for symbol in symbols), "  .quad 0", '.section .note.GNU-stack,"",%progbits', ""]
-    (folder / "entries.s").write_text("\n".join(lines))
-    run([str(need("aarch64-linux-gnu-as")), "entries.s", "-o", output], cwd=folder)
+    prefix = "_" if macho else ""
+    section = "__DATA,__const" if macho else '.data.rel.ro,"aw"'
+    lines = [f".section {section}", f".globl {prefix}entries", ".p2align 3", f"{prefix}entries:"]
+    lines += [*(f"  .quad {prefix}{symbol}" for symbol in symbols), "  .quad 0"]
+    lines.append(".subsections_via_symbols" if macho else '.section .note.GNU-stack,"",%progbits')
+    (folder / "entries.s").write_text("\n".join([*lines, ""]))
+    clang = [str(need("clang-19")), f"--target={MACHO_TARGET}", "-c"]
+    run([*(clang if macho else [str(need("aarch64-linux-gnu-as"))]), "entries.s", "-o", output], cwd=folder)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from adversary.c_source import PRINTERS
 from adversary.claims import Claims, Split, Untold
+from adversary.emulated import EmulatedHost
 from adversary.interpret import HEADER, Generation, Machine
 from adversary.model import Program
 from adversary.plans import ARGUMENTS, Plan, changed_files, entries, mangled, text_of
@@ -32,9 +33,8 @@ class Outcome(NamedTuple):
     """What came of it."""
 
     kind: str
-    """"same", "refused" (exit status 1), "excused" (nobody can say what is right), "unusable" (the program itself cannot
-    be built or run), or a finding:
-    "differs", "died", "internal", "failed" (other exit statuses), "untold"."""
+    """"same", "refused" (exit status 1), "excused" (nobody can say what is right), "unusable" (the program itself
+    cannot be built or run), or a finding: "differs", "died", "internal", "failed" (other exit statuses), "untold"."""
     detail: str = ""
     patches: int = 0
     """Patches that were loaded and compared."""
@@ -94,9 +94,9 @@ class Trial:
         try:
             self._whole_programs()
             captured = self._host()
-            with LiveHost(self.folder / "host") as live:
+            with self._started("host", self.plan.versions[0]) as live:
                 self._compare(live, "before any patch", "unusable")
-                builder = StubBuilder(self.folder / "host", cache=False)
+                builder = StubBuilder(self.folder / "host", symbols=self._symbols(), cache=False)
                 for number in range(1, len(self.plan.versions)):
                     self._patch(live, builder, captured, number)
                     self._compare(live, f"after patch {number}", "differs")
@@ -105,6 +105,23 @@ class Trial:
         except _Stop as stop:
             return Outcome(stop.kind, str(stop), self.patches, tuple(self.excuses))
         return Outcome("same", "", self.patches, tuple(self.excuses))
+
+    def _started(self, name: str, program: Program) -> LiveHost | EmulatedHost:
+        """A process of a linked program."""
+        if not self.build.is_macho:
+            return LiveHost(self.folder / name)
+        return EmulatedHost(self.folder / name, [mangled(each, self.build.language) for each in entries(program)])
+
+    def _symbols(self) -> Path | None:
+        """The dSYM of a Mach-O host with debug information."""
+        if not (self.build.is_macho and self.build.debug):
+            return None
+        run([str(need("dsymutil-19")), "host"], cwd=self.folder)
+        return self.folder / "host.dSYM"
+
+    @property
+    def _archive_format(self) -> list[str]:
+        return ["--format=darwin"] if self.build.is_macho else []
 
     def _write(self, program: Program, files: list[str], *, patch: bool) -> list[str]:
         """Write and compile files of a version; their objects."""
@@ -119,15 +136,15 @@ class Trial:
 
     def _link(self, program: Program, output: str, objects: list[str]) -> list[str]:
         symbols = [mangled(function, self.build.language) for function in entries(program)]
-        entries_object(self.folder, symbols, "entries.o")
-        runtime = [str(path) for path in runtime_objects(self.build.language)]
+        entries_object(self.folder, symbols, "entries.o", macho=self.build.is_macho)
+        runtime = [str(path) for path in runtime_objects(self.build.language, macho=self.build.is_macho)]
         archived = [f"{file}.o" for file in program.archived]
         direct = [path for path in objects if path not in archived]
         inputs = [*runtime, "entries.o", *direct]
         if archived:
             (self.folder / "libparts.a").unlink(missing_ok=True)
-            run([str(need("aarch64-linux-gnu-ar")), "rcs", "libparts.a", *archived], cwd=self.folder)
-            inputs += ["-L.", "-lparts"]
+            run([str(need("llvm-ar-19")), *self._archive_format, "rcs", "libparts.a", *archived], cwd=self.folder)
+            inputs += ["libparts.a"] if self.build.is_macho else ["-L.", "-lparts"]
         command = self.build.link_command(inputs, output)
         try:
             run(command, cwd=self.folder)
@@ -141,7 +158,7 @@ class Trial:
         files = [file.name for file in program.files if file.name != HEADER]
         self._link(program, "whole", self._write(program, files, patch=False))
         machine = Machine(program, complete_tables=True)
-        with LiveHost(self.folder / "whole") as live:
+        with self._started("whole", program) as live:
             for argument in ARGUMENTS:
                 wanted = [f"{machine.call(entry.name, argument):x}" for entry in entries(program)]
                 if live.tell(f"run {argument}").split() != wanted:
@@ -155,7 +172,7 @@ class Trial:
         command = self._link(program, "host", self._write(program, files, patch=False))
         return Capture(command, self.folder, {}, output="host")
 
-    def _compare(self, live: LiveHost, when: str, kind: str) -> None:
+    def _compare(self, live: LiveHost | EmulatedHost, when: str, kind: str) -> None:
         for argument in ARGUMENTS:
             try:
                 answer = live.tell(f"run {argument}").split()
@@ -175,7 +192,7 @@ class Trial:
                 ]
                 raise _Stop(kind, f"{when}, run {argument}: {'; '.join(rows) or 'no one possibility holds for all'}")
 
-    def _patch(self, live: LiveHost, builder: StubBuilder, captured: Capture, number: int) -> None:
+    def _patch(self, live: LiveHost | EmulatedHost, builder: StubBuilder, captured: Capture, number: int) -> None:
         """Link the next patch, load it, and tell the oracle."""
         language, versions = self.build.language, self.plan.versions
         since = 0 if self.build.session == "none" else number - 1
@@ -196,19 +213,17 @@ class Trial:
         self._learn(linked, number, in_patch)
 
     def _linked(
-        self, live: LiveHost, builder: StubBuilder, captured: Capture, number: int, objects: list[str]
+        self, live: LiveHost | EmulatedHost, builder: StubBuilder, captured: Capture, number: int, objects: list[str]
     ) -> tuple[Linked, tuple[str, ...]]:
         output = self.folder / f"patch{number}.so"
         try:
             if self.build.session == "none":
-                options: dict[str, Any] = {"jump_table": TableOptions(), "keep_state": True, "anchor": "main"}
+                options: dict[str, Any] = {"jump_table": TableOptions(), "keep_state": True}
                 return link_patch(builder, captured, objects, output, live.anchor, **options), ()
             session = SessionOptions(self.folder / "session", relink_earlier=self.build.session == "relink")
             if self.build.session == "loaded":
                 session = session._replace(loaded=self.loaded)
-            made = link_generation(
-                session, builder, captured, objects, output, live.anchor, keep_state=True, anchor="main"
-            )
+            made = link_generation(session, builder, captured, objects, output, live.anchor, keep_state=True)
         except StubgenError as error:
             kind = "refused" if error.exit_status == 1 else "failed"
             raise _Stop(kind, f"patch {number}: {type(error).__name__}: {error}") from error
@@ -216,13 +231,13 @@ class Trial:
             raise _Stop("internal", f"patch {number}: {traceback.format_exc()}") from error
         return made.linked, made.relinked
 
-    def _told(self, live: LiveHost, order: str) -> str:
+    def _told(self, live: LiveHost | EmulatedHost, order: str) -> str:
         try:
             return live.tell(order)
         except AssertionError as error:
             raise _Stop("died", f"{order}: {error}") from error
 
-    def _end(self, live: LiveHost) -> None:
+    def _end(self, live: LiveHost | EmulatedHost) -> None:
         try:
             live.end()
         except AssertionError as error:

@@ -1,0 +1,77 @@
+"""A Mach-O program of the adversary's in an emulated processor, which answers as a living one does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tools import need_module
+
+SLIDE = 0x1_2345 * 0x4000
+"""Where the program lies, in bytes above its static addresses: a multiple of Apple's page."""
+PATCH_SLIDE, PATCH_STEP = 0x74B4_0000_0000, 0x1000_0000
+"""Where the first patch lies, and each later one above the one before."""
+
+
+class EmulatedHost:
+    """The program, mapped as dyld would; entries are called one by one, by the table of the newest patch.
+
+    Args:
+        program: the executable.
+        entries: the symbols of its entries, without Mach-O's underscore.
+    """
+
+    anchor: int
+    """Where ``main`` is."""
+
+    def __init__(self, program: Path, entries: list[str]) -> None:
+        need_module("unicorn", "unicorn")
+        from examples.demo.emulator import Emulator
+
+        self._emulator = Emulator()
+        self._host = self._emulator.load(program, slide=SLIDE)
+        self._entries = [self._host.address(name) for name in entries]
+        self._patches = 0
+        self._table: dict[int, int] = {}
+        self.anchor = self._host.address("main")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is left to end."""
+
+    def tell(self, order: str) -> str:
+        """The answer to ``run N`` or ``apply TABLE LIBRARY``, as ``runtime.c`` gives them."""
+        from examples.demo.emulator import EmulationError
+
+        word, *rest = order.split()
+        try:
+            return self._run(int(rest[0])) if word == "run" else self._apply(*map(Path, rest))
+        except EmulationError as error:
+            raise AssertionError(f"the program died of {order!r}: {error}") from error
+
+    def end(self) -> None:
+        """It has no end of its own."""
+
+    def _run(self, argument: int) -> str:
+        return " ".join(
+            f"{self._emulator.call(self._table.get(entry, entry), argument).result:x}" for entry in self._entries
+        )
+
+    def _apply(self, table: Path, library: Path) -> str:
+        numbers = [int(word, 16) for word in table.read_text().split()]
+        slide = PATCH_SLIDE + PATCH_STEP * self._patches
+        self._patches += 1
+        self._emulator.load(library, slide=slide)
+        pairs = zip(numbers[2::2], numbers[3::2], strict=True)
+        self._table = {(old + SLIDE) % (1 << 64): new + slide for old, new in pairs}
+        place = self._host.address("table")
+        for number, pair in enumerate(self._table.items()):
+            for word, value in enumerate(pair):
+                self._emulator.write_word(place + 16 * number + 8 * word, value)
+        self._emulator.write_word(self._host.address("count"), len(self._table))
+        return f"loaded {numbers[1] + slide:#x}"
