@@ -515,6 +515,8 @@ def _slots(question: _Question) -> Iterator[Finding]:
         value = int.from_bytes(raw[8 if size > 8 else 0 :], "little")  # the first word of a descriptor is its resolver
         expected = _slot_values(question, name, addend, slide)
         if slide is not None and question.override(name) is None and value not in expected:
+            expected |= _values_of_renamed(question.host.image, slide, name, addend)
+        if slide is not None and question.override(name) is None and value not in expected:
             sound = False
             title = as_text(name)
             wanted = ", ".join(map(_place, sorted(expected))) or "nowhere: the host has no such symbol"
@@ -538,6 +540,16 @@ def _slot_values(question: _Question, name: bytes, addend: int, slide: int | Non
         for candidate in candidates
         for value in _values_for(image, moved, candidate, addend)
     }
+
+
+def _values_of_renamed(host: Image, slide: int, name: bytes, addend: int) -> set[int]:
+    """Likewise, of the host's static variables that compilers number or link-time optimisation renamed."""
+    from stubgen.resolve.renamed import in_family, plain_of
+
+    named = {other for other in host.names_with([plain_of(name) + b"."]) if in_family(other, name)}
+    pool = (candidate for found in host.find(named).values() for candidate in found) if named else ()
+    local = [candidate for candidate in pool if candidate.local and candidate.kind is Kind.DATA]
+    return {value for candidate in local for value in _values_for(host, slide, candidate, addend)}
 
 
 def _values_for(image: Image, slide: int, candidate: Candidate, addend: int) -> Iterator[int]:

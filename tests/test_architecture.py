@@ -27,14 +27,15 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {
         "image": (
-            "dwarf dwarf_types inlined unit_ranges . archive reach_elf reach_macho elf macho opening text_stub identity"
+            "dwarf dwarf_types dwarf_places inlined unit_ranges . archive reach_elf reach_macho elf macho opening "
+            "text_stub identity"
         )
     },
     {"host": "symbols index . slide previous"},
     {
         "resolve": (
             "previous needed rulings verdicts candidates convention linker_names unanswered storage initialisers "
-            "same_file statics keep_state constants resolution resolver"
+            "same_file statics renamed keep_state constants resolution resolver"
         )
     },
     {"borrow": "object unwind places elf_places elf atoms presence macho_object macho_unwind macho homes defaults ."},
@@ -214,8 +215,8 @@ def test_few_import_what_no_arrow_shows() -> None:
 def test_names_are_judged_in_one_place() -> None:
     """A second place that judges names lets a variable be kept here and refused there: the patch then has two of it."""
     judges = {module for module, path in MODULES.items() if "symbols.numbering" in imports(path)}
-    # of variables, of functions, of what functions that are compared refer to, and of functions that are gone
-    assert judges == {"resolve.keep_state", "replaced", "compare.equality", "compare.removed"}
+    # of variables, of functions, of what functions that are compared refer to, of functions and variables that are gone
+    assert judges == {"resolve.keep_state", "replaced", "compare.equality", "compare.removed", "resolve.renamed"}
 
 
 def test_the_formats_have_one_import_name() -> None:

@@ -78,6 +78,8 @@ def _changed(resolution: Resolution, shared: Iterable[SharedVariable], image: Im
 def _has_changed(pair: _Pair, parts: Sequence[ObjectParts], places: HostPlaces, equality: Equality) -> bool:
     part, each = pair.part, parts[pair.part.object]
     sizes = {size for address, size in places.addresses(pair.name) if address == pair.address}
+    if not sizes:  # it has another name there, and its size was compared
+        return bool(equality.difference(part, pair.address))
     if 0 not in sizes:  # ELF says how large they are
         return part.size not in sizes or bool(equality.difference(part, pair.address))
     room = places.image.maximum_size(pair.address)

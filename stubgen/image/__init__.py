@@ -544,6 +544,19 @@ class Image(ABC):
         Nothing where its debug information does not say, or names several objects of that file.
         """
 
+    @abstractmethod
+    def variables_of(self, file: bytes, path: bytes) -> list[Candidate]:
+        """The variables that a linked image has of one source file.
+
+        Args:
+            file: the file, as symbol tables have it: ELF a base name, Mach-O a path.
+            path: its path, as debug information has it.
+        """
+
+    @abstractmethod
+    def variables_at(self, addresses: Collection[int]) -> list[Candidate]:
+        """The variables of a linked image that begin at one of *addresses*."""
+
     def in_its_file(self, candidate: Candidate) -> Candidate:
         """*candidate*, a symbol of a linked image, with its file; Mach-O reads all debugger's entries for it."""
         return candidate

@@ -316,7 +316,7 @@ class Entries:
         for entry in self.entries.values():
             form, location = entry.values.get(LOCATION, (0, b""))
             if entry.tag == VARIABLE and form in (EXPRESSION, BLOCK, *BLOCKS):
-                place = self._place(location)
+                place = self.place(location)
                 if place is not None:
                     size, kind = self._size(entry)
                     is_number = not kind.is_element and (
@@ -356,8 +356,8 @@ class Entries:
         at = self.unit.addresses + 8 * index
         return int.from_bytes(self.section("debug_addr")[at : at + 8], "little")
 
-    def _place(self, location: bytes) -> tuple[int, bytes] | None:
-        """The address with which an expression begins, and what follows it."""
+    def place(self, location: bytes) -> tuple[int, bytes] | None:
+        """The address with which an expression begins, and what follows it; None for others."""
         if not location:
             return None
         if location[0] == _ADDRESS_OPERATION:

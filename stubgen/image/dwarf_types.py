@@ -121,7 +121,7 @@ class TypeEntries(Entries):
         for entry in self.entries.values():
             form, location = entry.values.get(LOCATION, (0, b""))
             if entry.tag == VARIABLE and form in (EXPRESSION, BLOCK, *BLOCKS):
-                place = self._place(location)
+                place = self.place(location)
                 if place is not None:
                     yield place[0], self._type(entry)
 
@@ -141,19 +141,22 @@ class TypeEntries(Entries):
 
     def _is_unplaced(self, entry: Entry) -> bool:
         form, location = entry.values.get(LOCATION, (0, b""))
-        return form in (0, EXPRESSION, BLOCK, *BLOCKS) and self._place(location) is None
+        return form in (0, EXPRESSION, BLOCK, *BLOCKS) and self.place(location) is None
 
     def _is_called(self, offset: int, entry: Entry, symbol: str, name: str) -> bool:
         declared = self.entries.get(self._target(entry, SPECIFICATION), entry)
         linkage = self.text(declared, _LINKAGE)
         if linkage:
             return linkage == symbol
-        around = self.entries.get(self.around.get(offset, -1))
-        is_of_file = around is not None and around.tag == _UNIT
         if "." in name:  # a function's: ``name.0`` of GCC, ``function.name`` of clang
             words = [word for word in name.split(".") if not word.isdigit()]
-            return not is_of_file and self.text(declared) == words[-1]
-        return is_of_file and self.text(declared) == name
+            return not self.is_of_file(offset) and self.text(declared) == words[-1]
+        return self.is_of_file(offset) and self.text(declared) == name
+
+    def is_of_file(self, offset: int) -> bool:
+        """Whether the variable at *offset* is in no function and no namespace."""
+        around = self.entries.get(self.around.get(offset, -1))
+        return around is not None and around.tag == _UNIT
 
     def parts(self, offset: int, tags: Sequence[int]) -> list[Entry]:
         """What the type at *offset* is made of."""
@@ -198,7 +201,7 @@ def type_of_thread_local(debug: DebugInfo, symbol: bytes, path: bytes) -> Variab
     """
     found = []
     for unit in debug.called(posixpath.basename(path)):
-        entries = _entries_of(debug, unit) if unit.path == path else None
+        entries = entries_of(debug, unit) if unit.path == path else None
         found += [(entries, each) for each in entries.types_of_unplaced(symbol)] if entries else []
     return found[0] if len(found) == 1 else None
 
@@ -214,13 +217,14 @@ _READ: WeakKeyDictionary[DebugInfo, dict[int, TypeEntries | None]] = WeakKeyDict
 
 def _found_at(debug: DebugInfo, address: int, places: Callable[[TypeEntries], dict[int, int]]) -> VariableType | None:
     for unit in debug.units_with(address) if address >= 0 else ():  # a common of Mach-O has no place yet
-        entries = _entries_of(debug, unit)
+        entries = entries_of(debug, unit)
         if entries is not None and places(entries).get(address, -1) >= 0:
             return entries, places(entries)[address]
     return None
 
 
-def _entries_of(debug: DebugInfo, unit: Unit) -> TypeEntries | None:
+def entries_of(debug: DebugInfo, unit: Unit) -> TypeEntries | None:
+    """What *unit* says; None where it cannot be read."""
     read = _READ.setdefault(debug, {})
     if unit.start not in read:
         try:

@@ -888,6 +888,28 @@ class ElfImage(Image):
         found = self.candidates(0, near, lambda _: True)
         return [each for each in found if each.address < runs[max(bisect_right(starts, each.address) - 1, 0)][1]]
 
+    def variables_of(self, file: bytes, path: bytes) -> list[Candidate]:
+        from stubgen.image.dwarf_places import places_of
+
+        if not self.symbol_tables:
+            return []
+        placed = {address for addresses in places_of(self.debug_info, path).values() for address in addresses}
+        table, alone = self.symbol_tables[0], self.files_called(file) == 1
+        near = [
+            index
+            for index, info in enumerate(table.st_info)
+            if info & 0xF in (c.STT_OBJECT, c.STT_TLS)
+            and ((alone and info >> 4 == c.STB_LOCAL) or table.st_value[index] in placed)
+        ]
+        found = self.candidates(0, near, lambda _: True)
+        return [each for each in found if each.file == file or (each.kind is Kind.DATA and each.address in placed)]
+
+    def variables_at(self, addresses: Collection[int]) -> list[Candidate]:
+        if not self.symbol_tables:
+            return []
+        near = [index for index, at in enumerate(self.symbol_tables[0].st_value) if at in addresses]
+        return [each for each in self.candidates(0, near, lambda _: True) if each.kind is Kind.DATA]
+
     def names_at(self, addresses: Collection[int]) -> dict[int, set[bytes]]:
         found: dict[int, set[bytes]] = {}
         for table in self.symbol_tables:

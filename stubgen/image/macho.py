@@ -636,6 +636,15 @@ class MachOImage(Image):
         found = self.find({name for name, _ in places}) if places else {}
         return [each for pool in found.values() for each in pool if (each.name, each.address) in places]
 
+    def variables_of(self, file: bytes, path: bytes) -> list[Candidate]:
+        return [each for each in self.functions_of(file) if each.kind is not Kind.FUNCTION]
+
+    def variables_at(self, addresses: Collection[int]) -> list[Candidate]:
+        if not self.symbol_tables:
+            return []
+        near = [index for index, at in enumerate(self.symbol_tables[0].n_value) if at in addresses]
+        return [each for each in self.candidates(0, near, lambda _: True) if each.kind is Kind.DATA]
+
     def names_at(self, addresses: Collection[int]) -> dict[int, set[bytes]]:
         table = self.file.symbols
         found: dict[int, set[bytes]] = {}

@@ -269,17 +269,31 @@ class _Resolver(ABC, Generic[AnswersT]):
         for variable in self.needed.variables:
             by_name.setdefault(variable.name, []).append(variable)
         self._compare_constants(by_name, found)
-        self._tell_statics()
+        self._tell_statics(found)
+        new = []
         for name, variables in by_name.items():
             kind = Kind.THREAD_LOCAL if variables[0].thread_local else Kind.DATA
             pool = [c for c in found.get(name, ()) if base_name(c.name) == base_name(name) and c.kind is kind]
             if name in self.files.statics:
                 pool = [self.files.statics[name]]
+            if name in self.files.renamed:
+                pool = [self.files.renamed[name]]
             earlier = self._earlier_variables(name, kind) if self.needed.previous else []
             if pool or earlier:
                 yield self._share_first(variables, pool, earlier)
             elif variables[0].writable and self._may_be_nameless(variables[0]):
                 yield SharedVariable(as_text(name), variables[0].size, True, forwarded=False, reason_not_kept=NAMELESS)
+            elif variables[0].writable:
+                new.append(variables[0])
+        yield from self._renamed(new, by_name) if new else ()
+
+    def _renamed(self, new: Sequence[Variable], defined: Mapping[bytes, object]) -> Iterator[SharedVariable]:
+        """Those of *new*, which the host does not have, that it may have under another name."""
+        from stubgen.resolve.renamed import reasons_afresh
+
+        known = {*defined, *(reference.name for reference in self.needed.references)}
+        for variable, reason in reasons_afresh(self.host.image, new, known):
+            yield SharedVariable(as_text(variable.name), variable.size, True, forwarded=False, reason_not_kept=reason)
 
     @cached_property
     def _stripped(self) -> str:
@@ -329,8 +343,8 @@ class _Resolver(ABC, Generic[AnswersT]):
     ) -> None:
         """Find the constants that are the host's, if they can be reached."""
 
-    def _tell_statics(self) -> None:
-        """Find out which statics of functions are which, if they are to be kept."""
+    def _tell_statics(self, found: Mapping[bytes, Sequence[Candidate]]) -> None:
+        """Find out which static variables are which, where their names do not tell, if they are to be kept."""
 
     def _start_afresh(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
         """The patch keeps its own; what speaks against asking for the host's is said of what the patch can write."""
@@ -904,11 +918,13 @@ class _BoundResolver(_Resolver[BoundAnswers]):
             seen[name] = [c if c.kind is Kind.IMPORT else c._replace(address=c.address + slide) for c in meant]
         return seen
 
-    def _tell_statics(self) -> None:
+    def _tell_statics(self, found: Mapping[bytes, Sequence[Candidate]]) -> None:
         if self.answers.keep_state and self.host.image.format == "elf":
+            from stubgen.resolve.renamed import told_by_debug_info
             from stubgen.resolve.statics import counterparts
 
             self.files.statics = counterparts(self.host.image, self.needed.variables)
+            self.files.renamed = told_by_debug_info(self.host.image, self.needed.variables, found)
 
     def _share_constant(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
         """One that nothing but its address tells from the host's is the host's."""

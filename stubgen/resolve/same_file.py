@@ -57,6 +57,8 @@ class Files:
         self.left_to_host = left_to_host
         self.statics: Mapping[bytes, Candidate] = {}
         """The patch's statics of functions -> which of the host's each is, where that was found out."""
+        self.renamed: Mapping[bytes, Candidate] = {}
+        """Likewise the static variables of files to which link-time optimisation gave other names."""
         self._vouched: dict[tuple[int, bytes], tuple[Image, bool]] = {}
 
     @classmethod

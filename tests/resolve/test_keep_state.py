@@ -42,7 +42,20 @@ HIDDEN = '__attribute__((visibility("hidden")))'
 F = "int f(void) { return 3; }"
 NOT_THIS = "the host's is from a file a.c, and nothing says that it is this one; compile host and patch with -g"
 
+RUST = 'int state __asm__("_ZN6engine7HISTORY17h{digit}123456789abcdefE") {used} = 1;'
+ANOTHER_HASH = "the host's has another hash at the end of its name, as where its type was another one"
+
 CASES = {
+    "a Rust static of another type": (
+        {"a.c": f"{RUST.format(used=USED, digit=0)} {MAIN}"},
+        {"a.c": RUST.format(used=USED, digit=1)},
+        {"_ZN6engine7HISTORY17h1123456789abcdefE": ANOTHER_HASH},
+    ),
+    "a Rust static of another module": (
+        {"a.c": f"{RUST.format(used=USED, digit=0).replace('6engine', '6renege')} {MAIN}"},
+        {"a.c": RUST.format(used=USED, digit=1)},
+        {},
+    ),
     "another file's static": (
         {"a.c": f"static int {USED} count = 1; {MAIN}"},
         {"b.c": f"static int {USED} count = 1;"},

@@ -1,0 +1,86 @@
+"""Where the variables of a source file lie in a linked image, by its debug information.
+
+Link-time optimisation renames what several files call alike (GCC ``calls.lto_priv.0``, LLVM ``calls.1`` and
+``calls.llvm.1234``); debug information goes on calling it what people wrote. GCC says in a unit of its own where a
+variable lies, and refers to the unit of the source file for the rest.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+
+from stubgen.common.text import as_bytes
+from stubgen.image.dwarf import BLOCK, BLOCKS, EXPRESSION, FAULTS, LOCATION, ORIGIN, VARIABLE, DebugInfo, Entry, Unit
+from stubgen.image.dwarf_types import TypeEntries, VariableType, entries_of
+
+_OF_ANY_UNIT = 0x10  # DWARF 5, 7.5.6, DW_FORM_ref_addr: a byte offset into .debug_info
+_ARTIFICIAL = b"<artificial>"
+"""What GCC calls the file of a unit that link-time optimisation made of several."""
+
+
+def places_of(debug: DebugInfo, path: bytes) -> dict[bytes, set[int]]:
+    """Name -> addresses of the variables outside functions that the source file at *path* has.
+
+    Empty where the image was linked from no object of that file, or from several. A unit without functions that have an
+    address is no object's: ThinLTO makes one where it takes a function into another file.
+    """
+    units = [unit for unit in debug.called(posixpath.basename(path)) if unit.path == path]
+    found: dict[bytes, set[int]] = {}
+    if len(units) > 1 and sum(bool(debug.functions(unit)) for unit in units) != 1:
+        return found
+    for unit in (*units, *_artificial(debug)) if units else ():
+        for address, (entries, offset) in _placed(debug, unit).items():
+            if entries.unit in units and entries.is_of_file(offset):
+                name = entries.text(entries.entries[offset])
+                found.setdefault(as_bytes(name), set()).add(address)
+    return found
+
+
+def type_of_optimised(debug: DebugInfo, address: int) -> VariableType | None:
+    """The type of the variable at *address*, where GCC's link-time optimisation placed it; None where nothing says."""
+    for unit in _artificial(debug):
+        entries, offset = _placed(debug, unit).get(address, (None, -1))
+        if entries is not None:
+            place = entries.target(entries.entries[offset])
+            return None if place < 0 else (entries, place)
+    return None
+
+
+def _artificial(debug: DebugInfo) -> list[Unit]:
+    return [unit for unit in debug.units if posixpath.basename(unit.path) == _ARTIFICIAL]
+
+
+def _placed(debug: DebugInfo, unit: Unit) -> dict[int, tuple[TypeEntries, int]]:
+    """Address -> the entry of each variable that *unit* places: its unit's entries, and where it is in them."""
+    entries = entries_of(debug, unit)
+    if entries is None:
+        return {}
+    try:
+        return {address: found for address, entry in _variables(entries) if (found := _named(debug, entries, entry))}
+    except FAULTS:
+        return {}
+
+
+def _variables(entries: TypeEntries) -> Iterator[tuple[int, int]]:
+    """Address, and offset of the entry, of each variable that has an address."""
+    for offset, entry in entries.entries.items():
+        form, location = entry.values.get(LOCATION, (0, b""))
+        if entry.tag == VARIABLE and form in (EXPRESSION, BLOCK, *BLOCKS):
+            place = entries.place(location)
+            if place is not None:
+                yield place[0], offset
+
+
+def _named(debug: DebugInfo, entries: TypeEntries, offset: int) -> tuple[TypeEntries, int] | None:
+    """Where the name of the variable at *offset* is: there, or in another unit."""
+    entry: Entry = entries.entries[offset]
+    form, raw = entry.values.get(ORIGIN, (0, b""))
+    if form != _OF_ANY_UNIT:
+        return entries, offset
+    at = int.from_bytes(raw, "little")
+    home = next((unit for unit in debug.units if unit.start <= at < unit.end), None)
+    named = entries_of(debug, home) if home is not None else None
+    if home is None or named is None or at - home.start not in named.entries:
+        return None
+    return named, at - home.start

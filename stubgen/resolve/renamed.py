@@ -1,0 +1,144 @@
+"""Variables that the host has under another name than the patch's object.
+
+Link-time optimisation renames static variables that several files call alike, and debug information tells which is
+which: such a one is the host's for certain. rustc makes the hash at the end of a name of the static's type as well. A
+variable that was renamed in the source cannot be told from a new one beside a deleted one. These two are named, so that
+nobody loses what is in them without a word.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from stubgen.common.text import as_text
+from stubgen.image import Candidate, Image, Variable
+from stubgen.image.dwarf_places import places_of
+from stubgen.symbols.cxx import is_external_cxx_name
+from stubgen.symbols.numbering import numbering
+from stubgen.symbols.rust import is_rust_name, legacy_hash
+
+_STATIC_CXX = rb"_ZL(\d+)(.*)"  # Itanium C++ ABI 5.1.2: outside of namespaces
+_GCC_SUFFIX = b".lto_priv."
+"""What GCC's link-time optimisation puts between a static's name and a number."""
+_NUMBER = rb"(?:\.lto_priv)?\.\d+\Z"
+"""What that, GCC (``count.0``) and LLVM (``calls.1``) put behind the names of static variables."""
+_FEW = 3  # names that a reason lists
+
+
+def plain_of(name: bytes) -> bytes:
+    """The name of a static variable without what compilers and link-time optimisation put behind it."""
+    return re.sub(_NUMBER, b"", name)
+
+
+def in_family(name: bytes, other: bytes) -> bool:
+    """Whether two names of static variables may be one in the source."""
+    return plain_of(name) == plain_of(other)
+
+
+def told_by_debug_info(
+    host: Image, variables: Iterable[Variable], found: Mapping[bytes, Sequence[Candidate]]
+) -> dict[bytes, Candidate]:
+    """The static *variables* that link-time optimisation left in the host, and which of the host's each is.
+
+    Args:
+        host: the program; only ELF's symbols are looked at.
+        variables: the patch's.
+        found: what the host has under their names.
+    """
+    if host.format != "elf" or not host.debug_info.units:
+        return {}
+    placed: dict[int, list[Variable]] = {}
+    for path, own in _by_file(each for each in variables if _may_be_renamed(each, found.get(each.name, ()))).items():
+        places = places_of(host.debug_info, path)
+        for variable in own:
+            addresses = places.get(_name_in_source(variable.name), set())
+            if len(addresses) == 1:
+                placed.setdefault(min(addresses), []).append(variable)
+    there = host.variables_at(placed) if placed else []
+    told = {}
+    for address, claimed in placed.items():
+        alike = [each for each in there if each.address == address]
+        if len(alike) == len(claimed) == 1:
+            name, file = claimed[0].name, claimed[0].file
+            told[name] = alike[0]._replace(name=name, file=file, local=True, hidden=False)
+    return told
+
+
+def _may_be_renamed(variable: Variable, pool: Sequence[Candidate]) -> bool:
+    """Whether it is a file's own, and the symbols name none of the host's as that."""
+    if not variable.local or not variable.writable or variable.thread_local or b"." in variable.name:
+        return False
+    if is_rust_name(variable.name):
+        return False
+    return not any(each.local and not each.hidden and each.file == variable.file for each in pool)
+
+
+def _by_file(variables: Iterable[Variable]) -> dict[bytes, list[Variable]]:
+    """The path of a source file, as debug information has it, -> its variables."""
+    found: dict[bytes, list[Variable]] = {}
+    for variable in variables:
+        path = variable.defined_in.image.debug_info.source_file
+        if posixpath.isabs(path):
+            found.setdefault(path, []).append(variable)
+    return found
+
+
+def _name_in_source(name: bytes) -> bytes:
+    simple = re.fullmatch(_STATIC_CXX, name)
+    return simple[2] if simple is not None and len(simple[2]) == int(simple[1]) else name
+
+
+def reasons_afresh(host: Image, new: Sequence[Variable], known: Collection[bytes]) -> Iterator[tuple[Variable, str]]:
+    """Those of *new* that may be what the host has under another name, and why they start afresh.
+
+    Args:
+        host: the program.
+        new: variables of the patch that the host has not under their names.
+        known: the names that the patch's objects define or use.
+    """
+    gone: dict[tuple[bytes, bytes], list[bytes]] = {}
+    for variable in new:
+        if is_rust_name(variable.name):
+            reason = _hashed_otherwise(host, variable)
+        else:
+            key = variable.file, variable.defined_in.image.debug_info.source_file
+            if key not in gone:
+                gone[key] = [each.name for each in host.variables_of(*key) if _is_gone(each, known)]
+            reason = _renamed(host, variable, gone[key])
+        if reason:
+            yield variable, reason
+
+
+def _hashed_otherwise(host: Image, variable: Variable) -> str:
+    digest = legacy_hash(variable.name)
+    if digest is None:
+        return ""
+    head, rest = variable.name[: digest[0]], variable.name[digest[1] :]
+    for name in host.names_with([head]):
+        other = legacy_hash(name)
+        if name.startswith(head) and other == digest and name[other[1] :] == rest:
+            return "the host's has another hash at the end of its name, as where its type was another one"
+    return ""
+
+
+def _is_gone(candidate: Candidate, known: Collection[bytes]) -> bool:
+    """Whether somebody wrote the host's variable, and the patch has none of that name."""
+    name = candidate.name
+    written = not name.startswith(b"$") and not numbering(name) and not is_external_cxx_name(name)
+    return candidate.writable and written and name.partition(_GCC_SUFFIX)[0] not in known
+
+
+def _renamed(host: Image, variable: Variable, gone: Sequence[bytes]) -> str:
+    """What the host, or its file, has instead of a variable of the patch's."""
+    start = variable.name + _GCC_SUFFIX
+    alike = [name for name in host.names_with([start]) if name.startswith(start)] if variable.local else []
+    if alike:
+        listed = " or ".join(map(as_text, alike))
+        return f"link-time optimisation renamed the host's, {listed}; compile host and patch with -g"
+    if not gone or numbering(variable.name):
+        return ""
+    listed = ", ".join(map(as_text, gone[:_FEW])) + (f" and {len(gone) - _FEW} more" if gone[_FEW:] else "")
+    file = as_text(posixpath.basename(variable.file)) or "its file"
+    return f"it is new in {file}, and gone from there is {listed}: if it was called so, what the process has is lost"
