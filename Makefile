@@ -11,7 +11,7 @@ help:
 	@echo "make test    run the tests; PYTEST='-k words' chooses some"
 	@echo "make check   formatting, lint and types"
 	@echo "make docs    the documentation as a site, build/docs/index.html"
-	@echo "make bench   measure; BENCH=--quick sees that all of it runs"
+	@echo "make bench   measure; BENCH=--quick sees that all of it runs, BENCH='--against REV' compares"
 	@echo "make adversary   patch programs that nobody wrote; TIME=seconds, SEED=first"
 	@echo "make man     write the man page, build/man/hotpatch-stubgen.1"
 	@echo "make clean   remove what these made"

@@ -11,10 +11,11 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benches import goals, machine, report
+from benches import against, goals, machine, report
 from benches.equal_work import UnequalWorkError
 from benches.harness import ROOT, Bench, Case, ChildFailedError, Children, Row, measure
 from benches.interpreter import bare_python
@@ -40,35 +41,32 @@ WORKLOADS: dict[str, tuple[str, Callable[[Bench], Iterator[Case]]]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the suite; exit status 1 when a tool failed, or did something else than those that it is compared with."""
     words = sys.argv[1:] if argv is None else list(argv)
-    arguments = _parser().parse_args(words)
-    bench_rounds = arguments.rounds or (1 if arguments.quick else 5)
-    started = datetime.now(UTC)
-    folder = arguments.results or ROOT / "benches" / "results" / f"{started:%Y-%m-%d}-{machine.kind()}"
+    parser = _parser()
+    arguments = parser.parse_args(words)
     scratch = arguments.scratch.resolve()
     scratch.mkdir(parents=True, exist_ok=True)
-    for cache in scratch.glob("cache*"):  # of another version, perhaps
-        shutil.rmtree(cache)
     described, versions = machine.describe(), machine.versions()
     for part in (described, versions):
         print("; ".join(f"{name}: {value}" for name, value in part.items()))
+    if not arguments.against:
+        return _suite(arguments, words, {"machine": described, "versions": versions})
+    try:
+        commit, tree = against.checkout(arguments.against, scratch)
+    except ValueError as error:
+        parser.error(str(error))
+    return _against(arguments, commit, tree)
+
+
+def _suite(arguments: argparse.Namespace, words: Sequence[str], about: dict[str, object]) -> int:
+    """Measure everything, hold it against the goals, and write it down."""
+    started = datetime.now(UTC)
+    folder = arguments.results or ROOT / "benches" / "results" / f"{started:%Y-%m-%d}-{machine.kind()}"
     rows: list[Row] = []
-    for package in ("stubgen", "elf", "macho", "benches"):
-        compileall.compile_dir(ROOT / package, quiet=2)
-    with Children({"STUBGEN_CACHE_DIR": str(scratch / "cache")}) as children:  # a person's own stays as it is
-        python = None if arguments.quick else bare_python(scratch)
-        bench = Bench(
-            children,
-            Progress(sys.stderr),
-            scratch,
-            bench_rounds,
-            str(python or sys.executable),
-            quick=arguments.quick,
-            large=arguments.large,
-        )
+    failed: list[str] = []
+    with _bench(arguments, arguments.rounds or 5, ROOT, arguments.scratch.resolve()) as bench:
         bench.absent.extend(machine.absent())
-        if python is None and not arguments.quick:
+        if bench.python == sys.executable and not arguments.quick:
             bench.absent.append("a Python of its own: starts are measured in this one, whose import hooks flatter us")
-        failed = []
         for name in arguments.only or WORKLOADS:
             for case in WORKLOADS[name][1](bench):
                 try:
@@ -82,11 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 bench.progress.clear()
                 print(f"\n{case.workload}: {case.title}\n{table(*report.case_table(measured))}", flush=True)
     outcomes = goals.outcomes(rows)
-    about = {
+    about |= {
         "command": shlex.join(["python", "-m", "benches", *_plain(words)]),
         "date": f"{started:%Y-%m-%d}",
-        "machine": described,
-        "versions": versions,
         "absent": bench.absent,
         "failed": failed,
     }
@@ -105,6 +101,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
+def _against(arguments: argparse.Namespace, commit: str, tree: Path) -> int:
+    """Measure this tree and the one in *tree*, round by round in turn."""
+    scratch = arguments.scratch.resolve()
+    rounds = arguments.rounds or against.ROUNDS
+    failed = []
+    with (
+        _bench(arguments, rounds, ROOT, scratch) as here,
+        _bench(arguments, rounds, tree, against.scratch_of(tree, scratch)) as there,
+    ):
+        print(f"here: this tree; there: {commit}")
+        for name in arguments.only or WORKLOADS:
+            try:
+                for case, compared in against.compare(WORKLOADS[name][1], here, there):
+                    here.progress.clear()
+                    lines = [each.line for each in compared]
+                    print(f"\n{case.workload}: {case.title}\n{table(against.HEADER, lines)}", flush=True)
+            except (UnequalWorkError, ChildFailedError) as error:
+                here.progress.clear()
+                print(f"\n{name}\nerror: {error}", flush=True)
+                failed.append(name)
+    for name in failed:
+        print(f"FAILED: {name}")
+    return 1 if failed else 0
+
+
+@contextmanager
+def _bench(arguments: argparse.Namespace, rounds: int, tree: Path, scratch: Path) -> Iterator[Bench]:
+    """What measures *tree*, with caches of its own in *scratch*: a person's own stays as it is."""
+    for cache in scratch.glob("cache*"):  # of another version, perhaps
+        shutil.rmtree(cache)
+    for package in ("stubgen", "elf", "macho", "benches"):
+        compileall.compile_dir(tree / package, quiet=2)
+    python = None if arguments.quick else bare_python(arguments.scratch.resolve())
+    with Children({"STUBGEN_CACHE_DIR": str(scratch / "cache")}, tree) as children:
+        yield Bench(
+            children,
+            Progress(sys.stderr),
+            scratch,
+            1 if arguments.quick and not arguments.rounds else rounds,
+            str(python or sys.executable),
+            quick=arguments.quick,
+            large=arguments.large,
+        )
+
+
 def _parser() -> argparse.ArgumentParser:
     listed = "\n".join(f"  {name:<11} {what}" for name, (what, _) in WORKLOADS.items())
     parser = argparse.ArgumentParser(
@@ -117,6 +158,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="tiny counts, to see that everything runs")
     parser.add_argument("--large", action="store_true", help="also 4M stubs, beside 1M (needs 4 GiB)")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each case (default 5; fewer where slow)")
+    parser.add_argument(
+        "--against", metavar="REV", help="this tree beside that revision of it, in turn; nothing else, and no files"
+    )
     parser.add_argument("--results", type=Path, metavar="DIR", help="default: benches/results/DATE-MACHINE")
     parser.add_argument(
         "--scratch", type=Path, default=ROOT / ".bench", metavar="DIR", help="for inputs, kept between runs"

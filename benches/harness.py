@@ -184,6 +184,7 @@ class Case:
     stubs: int | None = None
     expected: Work | None = None
     rounds: int | None = None  # fewer than the suite's
+    swapped: bool = False  # every other round runs the last contender first
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ def measure(bench: Bench, case: Case) -> list[Row]:
     peaks: dict[Step, int] = {}
     owners: dict[Step, Contender] = {}
     for number in range(rounds + 1):
-        for contender in case.contenders:
+        for contender in reversed(case.contenders) if case.swapped and number % 2 else case.contenders:
             if contender.slow and number < rounds:
                 continue
             bench.progress.say(f"{case.workload}, {case.title}: {contender.tool}, round {number} of {rounds}")
@@ -229,7 +230,7 @@ def measure(bench: Bench, case: Case) -> list[Row]:
                 times.setdefault(step, {})
                 if number and sample.seconds is not None:
                     times[step][number] = sample.seconds
-                if sample.peak is not None:
+                if number and sample.peak is not None:
                     peaks[step] = max(sample.peak, peaks.get(step, 0))
     bench.progress.say(f"{case.workload}, {case.title}: reading back what was made")
     works = {id(contender): contender.work() for contender in case.contenders if contender.work}

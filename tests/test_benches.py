@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import pytest
 from tools import need, need_module, run, rust_peer
 
-from benches import equal_work, goals, machine, page
+from benches import against, equal_work, goals, machine, page
 from benches.commandlines import fat_link
 from benches.equal_work import UnequalWorkError, Work, digest, work_in
 from benches.goal_plot import goal_plot
@@ -346,3 +346,73 @@ def test_the_size_of_a_hosts_tables(format_name: str, tmp_path: Path) -> None:
     names = sum(len(name) + 1 for name in mangled(1_000, underscore=format_name == "macho"))
     assert names < small < 2 * names
     assert 1.9 * small < large < 2.1 * small
+
+
+def revision(folder: Path, edit: Callable[[str], str]) -> str:
+    """A commit that nothing leads to, like HEAD but for ``stubgen/commands/plan.py``, which *edit* has changed."""
+    path = "stubgen/commands/plan.py"
+    environment = {**os.environ, "GIT_INDEX_FILE": str(folder / "index")}
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+
+    def git(*words: str, text: str | None = None) -> str:
+        command = ["git", *identity, *words]
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, cwd=ROOT, env=environment, input=text
+        )
+        return done.stdout.strip()
+
+    blob = git("hash-object", "-w", "--stdin", text=edit(git("show", f"HEAD:{path}") + "\n"))
+    git("read-tree", "HEAD")
+    git("update-index", "--cacheinfo", f"100644,{blob},{path}")
+    return git("commit-tree", git("write-tree"), "-p", "HEAD", "-m", "for a test")
+
+
+def test_two_revisions_are_measured_in_turn(tmp_path: Path) -> None:
+    """Runs of different days differ by more than most changes do: what a change brought is told in one run."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout")
+    ran = tmp_path / "ran"
+    telling = revision(tmp_path, lambda text: f"{text}\nwith open({str(ran)!r}, 'a') as file:\n    file.write('.')\n")
+    options = ("--quick", "--rounds", "3", "--scratch", tmp_path / "s", "--results", tmp_path / "r")
+    done = suite(*options, "--only", "planning", "--against", telling)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"there: {telling[:12]}" in done.stdout
+    told = [line for line in done.stdout.splitlines() if line.startswith("plan, the command")]
+    assert len(told) == 2
+    assert all(line.endswith(("faster", "slower", "same within noise")) for line in told)
+    assert len(ran.read_text()) == 2 * (1 + 1 + 3)  # is it there at all, the round that is not counted, the others
+    assert done.stdout.count("build_link_plan, the call") == 2
+    assert not (tmp_path / "r").exists()
+
+
+def test_what_the_other_revision_has_not(tmp_path: Path) -> None:
+    """A command that is new fails there: that is no failure of this tree, and no number either."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout")
+    broken = revision(tmp_path, lambda text: f"{text}\nraise SystemExit('no such command')\n")
+    done = suite("--quick", "--scratch", tmp_path / "s", "--only", "planning", "--against", broken)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = [line for line in done.stdout.splitlines() if line.startswith("plan, the command")]
+    assert len(told) == 2
+    assert all(line.endswith("not there") for line in told)
+    done = suite("--quick", "--scratch", tmp_path / "s", "--against", "no-such-revision")
+    assert done.returncode == 2
+    assert "git knows no revision 'no-such-revision'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("ratios", "said"),
+    [
+        ([0.5, 0.9], "too few rounds"),
+        ([0.7, 0.8, 0.9], "faster"),
+        ([1.1, 1.2, 1.3], "slower"),
+        ([0.97, 0.99, 1.2], "same within noise"),
+        ([0.985, 0.99, 0.995], "same within noise"),  # in every round, and too little to matter
+        ([*[0.9] * 8, 1.4], "faster"),
+        ([*[0.9] * 7, 1.4, 1.5], "same within noise"),
+        ([0.6, *[1.1] * 8], "slower"),
+    ],
+)
+def test_a_difference_is_more_than_noise(ratios: list[float], said: str) -> None:
+    """A verdict that the next run turns round sends somebody to look for what is not there."""
+    assert against.verdict(ratios) == said
