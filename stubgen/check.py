@@ -93,7 +93,7 @@ def check_patch(
             linker searched: with them everything in the patch has to be accounted for.
         stub: the stub object that it was linked with.
         link_map: the map file that the linker wrote; relative names in it are taken from the present folder.
-        facts: what is known about Capstone from earlier commands.
+        facts: what is known about Capstone from earlier commands; None: what the user's cache folder has.
 
     Raises:
         InputError: a file is not what it must be.

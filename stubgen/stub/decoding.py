@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from stubgen.common.aarch64 import WORD
@@ -46,7 +45,7 @@ def decode(code: BytesLike, *, bti: bool = False, facts: LibraryFacts | None = N
         raise VerificationRefusal(f"the stubs' code is {len(code)} bytes, not a multiple of {stride}")
     view = memoryview(code)
     immediates = array("H", bytes(2 * PARTS * count))  # of each stub those of its parts, the lowest first
-    occurring = [(bytearray(), bytearray()) for _ in range(PARTS)]  # different low and high bytes of the immediates
+    absent = [[_OCTETS, _OCTETS] for _ in range(PARTS)]  # what no low, and no high byte of the part's immediates is
     for first in range(0, count, CHUNK):
         words = column("I", view[stride * first : stride * (first + CHUNK)])
         for position, instruction in enumerate(shape.instructions):
@@ -57,11 +56,10 @@ def decode(code: BytesLike, *, bti: bool = False, facts: LibraryFacts | None = N
                 raise _wrong_instruction(view, shape, first)
             if found:
                 immediates[PARTS * first + part : PARTS * (first + CHUNK) : PARTS] = found
-                for half, known in zip(_halves(found), occurring[part], strict=True):
-                    known.extend(set(half.translate(None, known)))
+                absent[part] = list(map(bytes.translate, absent[part], (None, None), _halves(found)))
     addresses = column("Q", column_bytes(immediates))
     if count:
-        confirm_words(chain(_fixed_numbers(bti), _move_numbers(immediates, occurring)), facts)
+        confirm_words(_fixed_numbers(bti) + _move_numbers(immediates, absent), facts)
     return addresses
 
 
@@ -70,18 +68,24 @@ def _fixed_numbers(bti: bool) -> list[int]:
     return [BRANCH_NUMBER, LANDING_PAD_NUMBER] if bti else [BRANCH_NUMBER]
 
 
-def _move_numbers(immediates: array[int], occurring: Sequence[tuple[bytearray, bytearray]]) -> Iterator[int]:
+_OCTETS = bytes(range(256))
+
+
+def _move_numbers(immediates: array[int], absent: Sequence[Sequence[bytes]]) -> list[int]:
     """The word numbers of at least the moves that have *immediates*.
 
     All pairs of the bytes that occur in a part, where those are few beside the stubs: Capstone reads some words too
     many then, which costs less than to look at each stub for the words that there are.
     """
-    for part, (low, high) in enumerate(occurring):
+    numbers: list[int] = []
+    for part, octets in enumerate(absent):
         base = part * IMMEDIATES
+        low, high = (_OCTETS.translate(None, missing) for missing in octets)
         if len(low) * len(high) <= len(immediates) // PARTS // WORTH_A_WORD:
-            yield from (base | upper << 8 | lower for upper in high for lower in low)
+            numbers += [base | upper << 8 | lower for upper in high for lower in low]
         else:
-            yield from map(base.__or__, set(immediates[part::PARTS]))
+            numbers += [base | immediate for immediate in set(immediates[part::PARTS])]
+    return numbers
 
 
 _FIELD = (IMMEDIATES - 1) << IMMEDIATE_SHIFT

@@ -128,14 +128,13 @@ class LibraryFacts:
                 write_private(self._path, content + CHECKSUM.pack(crc32(content)))
 
 
-def check_facts(facts: object) -> None:
-    """Refuse what is neither None nor :class:`LibraryFacts`.
+def known_facts(facts: LibraryFacts | None) -> LibraryFacts:
+    """*facts*; those in the user's cache folder for None.
 
     Raises:
-        UsageError: it is.
+        UsageError: it is something else.
     """
-    if facts is not None:
-        instance(LibraryFacts, "LibraryFacts.of_user", "facts", facts)
+    return LibraryFacts.of_user() if facts is None else instance(LibraryFacts, "LibraryFacts.of_user", "facts", facts)
 
 
 def size_of(folder: StrPath) -> int | None:
@@ -157,7 +156,7 @@ def clear(folder: StrPath) -> bool:
     return NAME in dict(found)
 
 
-def either(one: bytes, other: bytes) -> bytes:
+def either(one: bytes | bytearray, other: bytes | bytearray) -> bytes:
     """The bits that are set in at least one of two bitmaps of the same size."""
     both = int.from_bytes(one, "little") | int.from_bytes(other, "little")
     return both.to_bytes(len(one), "little")

@@ -13,7 +13,7 @@ from stubgen.common.arguments import instance
 from stubgen.common.columns import column
 from stubgen.image import Code, Image
 from stubgen.stub.decoding import decode
-from stubgen.stub.facts import LibraryFacts, check_facts
+from stubgen.stub.facts import LibraryFacts, known_facts
 from stubgen.stub.trampoline import IMMEDIATE_SHIFT, template
 from stubgen.symbols.versions import known_name
 
@@ -42,14 +42,14 @@ def find_stubs(image: Image, facts: LibraryFacts | None = None) -> list[Stub]:
 
     Args:
         image: the file.
-        facts: what is known about Capstone from earlier commands.
+        facts: what is known about Capstone from earlier commands; None: what the user's cache folder has.
 
     Raises:
         BrokenLibrary: there are trampolines, and Capstone must read them and cannot.
         UsageError: an argument is not what it must be.
     """
     instance(Image, "open_image", "image", image)  # type: ignore[type-abstract]  # none is made of it
-    check_facts(facts)
+    facts = known_facts(facts)
     found = [(code, *one) for code in image.code() for one in _decoded(code, facts)]
     places = {(code.section, code.address + start) for code, start, _, _ in found}
     named = ((function.section, function.address, function) for function in image.functions()) if found else ()

@@ -100,9 +100,22 @@ def _origin(library: Library) -> str | None:
 def _version(library: Library, folder: str) -> bytes | None:
     """From the name of its ``.dist-info`` folder in *folder* (Core metadata); None unless there is exactly one."""
     start, end = f"{library.distribution.replace('-', '_')}-", ".dist-info"
-    names = [name for name in os.listdir(folder) if name.startswith(start) and name.endswith(end)]
+    names = [name for name in _distributions(folder) if name.startswith(start)]
     version = names[0][len(start) : -len(end)].encode() if len(names) == 1 else b""
     return version if 0 < len(version) <= 32 else None
+
+
+def _distributions(folder: str) -> list[str]:
+    """The names of the ``.dist-info`` folders in *folder*, listed anew whenever it has changed."""
+    state = _state(folder)
+    known = _listed.get(folder)
+    if known is None or known[0] != state:
+        known = _listed[folder] = state, [name for name in os.listdir(folder) if name.endswith(".dist-info")]
+    return known[1]
+
+
+_listed: dict[str, tuple[tuple[int, ...], list[str]]] = {}
+"""Folder -> its state, and its ``.dist-info`` folders: a hundred packages take longer to list than a stub to write."""
 
 
 def _shared_libraries(folder: str) -> list[str]:

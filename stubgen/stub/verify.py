@@ -15,7 +15,7 @@ from stubgen.image import FileType
 from stubgen.image.opening import open_image
 from stubgen.stub.assembler import confirm_encoding
 from stubgen.stub.decoding import decode
-from stubgen.stub.facts import LibraryFacts, check_facts
+from stubgen.stub.facts import LibraryFacts, known_facts
 from stubgen.stub.structure import Structure
 from stubgen.stub.trampoline import CHUNK, template
 
@@ -69,7 +69,7 @@ def verify_object(data: Any, name: str, facts: LibraryFacts | None = None) -> Ve
     Args:
         data: the object's bytes.
         name: what to call it in a complaint.
-        facts: what is known about Keystone and Capstone from earlier commands.
+        facts: what is known about Keystone and Capstone from earlier commands; None: what the user's cache folder has.
 
     Raises:
         BrokenLibrary: Keystone assembles, or Capstone reads, other instructions than those of a stub.
@@ -77,7 +77,7 @@ def verify_object(data: Any, name: str, facts: LibraryFacts | None = None) -> Ve
         MalformedInput: the object's structure is broken.
         UsageError: an argument is not what it must be.
     """
-    check_facts(facts)
+    facts = known_facts(facts)
     confirm_encoding(facts)
     found = _read(data, name)
     names = found.strings.read(found.starts)

@@ -71,10 +71,10 @@ class Installation:
         for path in self.packages.glob(f"{name}*"):
             path.unlink() if path.is_symlink() else shutil.rmtree(path)
 
-    def run(self, *words: str) -> tuple[int, str, list[str]]:
-        """Exit status, the sentences on standard error, and which of the two libraries the command imported."""
+    def run(self, *words: str, program: str = PROGRAM) -> tuple[int, str, list[str]]:
+        """Exit status, the sentences on standard error, and which of the two libraries the program imported."""
         environment = {"PYTHONPATH": f"{self.packages}:{ROOT}", FOLDER_VARIABLE: str(self.cache.parent), "PATH": ""}
-        command = [sys.executable, "-S", "-c", PROGRAM, *words]  # -S: no site-packages
+        command = [sys.executable, "-S", "-c", program, *words]  # -S: no site-packages
         done = subprocess.run(
             command, check=False, capture_output=True, text=True, cwd=self.folder, env=environment, timeout=60
         )
@@ -104,6 +104,20 @@ def test_the_second_build_loads_neither(there: Installation) -> None:
     assert there.run(*BUILD) == (0, "", [])
     assert (there.folder / "stub.o").read_bytes() == first
     assert there.run("verify", "stub.o") == there.run("inspect", "stub.o") == (0, "", [])
+
+
+@pytest.mark.parametrize("call", ["verify_object(content, 'stub.o')", "find_stubs(open_image(content, 'stub.o'))"])
+def test_the_second_program_loads_neither(there: Installation, call: str) -> None:
+    """Who calls the library in a process of his own pays for their import once as well, and says nothing for it."""
+    there.install("keystone", "capstone")
+    there.run(*BUILD, "--no-cache")
+    program = PROGRAM.replace(
+        "from stubgen.cli import main; status = main(sys.argv[1:])",
+        f"from stubgen import *; status = 0; content = open('stub.o', 'rb').read(); {call}",
+    )
+    asked = ["capstone", "keystone"] if "verify" in call else ["capstone"]
+    assert there.run(program=program) == (0, "", asked)
+    assert there.run(program=program) == (0, "", [])
 
 
 def test_a_new_word_is_read(there: Installation) -> None:
@@ -489,6 +503,43 @@ def test_every_move_is_read_as_its_number_says(monkeypatch: pytest.MonkeyPatch) 
     decode(bytes(encode(array("Q", [address]), bti=True)), bti=True)
     expected = [move.word | (address >> 16 * part & 0xFFFF) << 5 for part, move in enumerate(MOVES)]
     assert sorted(asked) == sorted([*expected, 0xD61F0200, 0xD503245F])
+
+
+def test_texts_that_are_not_taken_apart_mean_what_they_should() -> None:
+    """Capstone's words are compared first: a text in that table that meant something else would be believed."""
+    moves = [part << 16 | immediate for part in range(4) for immediate in (0, 1, 9, 10, 0x1234, 0xFFFC, 0xFFFF)]
+    for number in (*moves, BRANCH_NUMBER, BRANCH_NUMBER + 1):
+        instruction, immediate = disassembler._instruction(number)
+        assert disassembler._meaning(*disassembler._usual_text(number)) == (instruction.meaning, immediate)
+    unusual = [
+        number
+        for number in moves
+        if disassembler._texts([disassembler._word(number)]) != [disassembler._usual_text(number)]
+    ]
+    assert all(number & 0xFFFF < 10 for number in unusual)
+
+
+@pytest.mark.parametrize("number", [5, 0x123, 0x10123, 0x30009, BRANCH_NUMBER])
+def test_another_immediate_is_another_word(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Capstone that reads another number reads another address: its stubs would be believed."""
+    text, other = disassembler._texts([disassembler._word(number), disassembler._word(number - 1)])
+    for wrong in (other, (text[0], "x17"), ("movn", text[1]), ("", "")):
+        monkeypatch.setattr(disassembler, "_texts", lambda words, wrong=wrong: [wrong] * len(words))
+        monkeypatch.setattr(disassembler, "_read", bytearray(facts.BITMAP_SIZE))
+        with pytest.raises(BrokenLibrary, match=f"Capstone reads {disassembler._word(number):#010x} as"):
+            disassembler.confirm_words([number])
+        monkeypatch.undo()
+
+
+def test_a_word_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that read each word again at each request would spend its time in Capstone."""
+    monkeypatch.setattr(disassembler, "_read", bytearray(facts.BITMAP_SIZE))
+    asked: list[int] = []
+    real = disassembler._texts
+    monkeypatch.setattr(disassembler, "_texts", lambda words: asked.extend(words) or real(words))
+    for numbers in ([5, 6], [6, 7], [5, 7, BRANCH_NUMBER], [5, BRANCH_NUMBER]):
+        disassembler.confirm_words(numbers)
+    assert sorted(asked) == sorted(map(disassembler._word, (5, 6, 7, BRANCH_NUMBER)))
 
 
 def test_a_wrong_instruction_needs_no_capstone(monkeypatch: pytest.MonkeyPatch) -> None:
