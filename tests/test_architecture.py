@@ -27,8 +27,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {
         "image": (
-            "dwarf dwarf_types dwarf_places inlined unit_ranges . archive reach_elf reach_macho elf macho opening "
-            "text_stub identity"
+            "dwarf_entries dwarf dwarf_types dwarf_places inlined unit_ranges . archive reach_elf reach_macho elf "
+            "macho opening text_stub identity"
         )
     },
     {"host": "symbols index . slide previous"},

@@ -123,6 +123,11 @@ PLACE_SHIFT = 40
 class Reach(ABC):
     """What of an object refers to what else, piece by piece; a piece is a number."""
 
+    @property
+    def undivided(self) -> bool:
+        """Whether each piece counts as referring to all that any does: nothing tells who refers to what."""
+        return False
+
     @abstractmethod
     def initialisers(self) -> list[tuple[int, bytes]]:
         """The pieces that run when what is linked from it is loaded, and their names."""

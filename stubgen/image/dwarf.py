@@ -8,18 +8,29 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from stubgen.common.strings import string_at
-from stubgen.common.view import sleb128, uleb128
-from stubgen.errors import MalformedInput
+from stubgen.common.view import uleb128
+from stubgen.image.dwarf_entries import (
+    BLOCK,
+    BLOCKS,
+    EXPRESSION,
+    FAULTS,
+    STRING,
+    Entry,
+    EntryTable,
+    Unknown,
+    abbreviation_of,
+    abbreviations_at,
+    read_value,
+)
 
-ENUMERATION, BASE, ARRAY, _POINTER, _UNIT, SUBRANGE, VARIABLE = (
+ENUMERATION, BASE, ARRAY, _POINTER, SUBRANGE, VARIABLE = (
     0x04,
     0x24,
     0x01,
     0x0F,
-    0x11,
     0x21,
     0x34,
 )  # DWARF 5, 7.5.3, DW_TAG_*
@@ -41,31 +52,7 @@ _IN_MEMORY = frozenset({*range(0x70, 0x90), 0x91})  # DW_OP_breg0 to 31, DW_OP_f
 _AS_IT_IS = bytes.fromhex("9401 31 1e 30 22 9f")
 """DW_OP_deref_size 1, lit1, mul, lit0, plus, stack_value: clang's words for a byte that holds its value 0 or 1."""
 
-_FIXED = {0x01: 8, 0x05: 2, 0x06: 4, 0x07: 8, 0x0B: 1, 0x0C: 1, 0x10: 4, 0x11: 1, 0x12: 2, 0x13: 4, 0x14: 8} | {
-    0x0E: 4,
-    0x17: 4,
-    0x19: 0,
-    0x1E: 16,
-    0x1F: 4,
-    0x20: 8,
-    0x21: 0,
-    0x25: 1,
-    0x26: 2,
-    0x27: 3,
-    0x28: 4,
-    0x29: 1,
-    0x2A: 2,
-    0x2B: 3,
-    0x2C: 4,
-}
-"""7.5.6: DW_FORM_* -> bytes of the value, in 32-bit DWARF with 8-byte addresses."""
-_SIGNED = 0x0D
-_NUMBERS = frozenset({_SIGNED, 0x0F, 0x15, 0x1A, 0x1B, 0x22, 0x23})
-"""Forms whose value is one LEB128 number."""
-BLOCKS = {0x03: 2, 0x04: 4, 0x0A: 1}
-"""Forms whose value is as many bytes as a number of so many bytes in front of it says."""
-_STRING, BLOCK, EXPRESSION = 0x08, 0x09, 0x18
-_STRP, _STRX, _LINE_STRP, _IMPLICIT = 0x0E, 0x1A, 0x1F, 0x21
+_STRP, _STRX, _LINE_STRP = 0x0E, 0x1A, 0x1F
 _INDEXED = frozenset({_STRX, 0x25, 0x26, 0x27, 0x28})
 IN_UNIT = frozenset({0x11, 0x12, 0x13, 0x14, 0x15})
 """Forms that name another entry of the unit."""
@@ -224,18 +211,11 @@ class DebugInfo:
         strings = int.from_bytes(values.get(_OFFSETS, (0, b"\x08"))[1], "little")
         addresses = int.from_bytes(values.get(_ADDRESSES, (0, b"\x08"))[1], "little")
         name, folder = (
-            read_text(self.section, *values.get(attribute, (_STRING, b"")), strings) for attribute in (NAME, _FOLDER)
+            read_text(self.section, *values.get(attribute, (STRING, b"")), strings) for attribute in (NAME, _FOLDER)
         )
         path = full_path(folder, name) if name else b""
-        producer = read_text(self.section, *values.get(_PRODUCER, (_STRING, b"")), strings)
+        producer = read_text(self.section, *values.get(_PRODUCER, (STRING, b"")), strings)
         return Unit(path, start, entries, end, abbreviations, strings, addresses, producer)
-
-
-class Unknown(Exception):
-    """Something that this reader does not know; what it is about stays unknown."""
-
-
-FAULTS = (MalformedInput, IndexError, ValueError, Unknown)
 
 
 def source_file(sections: Sections) -> bytes:
@@ -248,104 +228,58 @@ def full_path(folder: bytes, name: bytes) -> bytes:
     return posixpath.normpath(posixpath.join(folder, name))
 
 
-class Entry(NamedTuple):
-    """What is of interest of one entry: attribute -> (form, value)."""
-
-    tag: int
-    values: dict[int, tuple[int, bytes]]
-    is_element: bool = False  # the type of an array's elements
-
-    @property
-    def is_float(self) -> bool:
-        """Of a base type, whether it is none of integers."""
-        return self.values.get(_ENCODING, (0, b""))[1][:1] in (b"\x03", b"\x04")  # 7.8, DW_ATE_complex_float, _float
-
-
-WANTED = frozenset(
-    {LOCATION, BYTE_SIZE, _ENCODING, _TYPE, _UPPER_BOUND, _COUNT, ORIGIN, SPECIFICATION, _LOW_PC, _CONVENTION}
-)
-_Abbreviation = tuple[int, bool, list[tuple[int, int, int]]]
-
-
 class Entries:
-    """All entries of one unit."""
+    """All entries of one unit, and what they say of variables, functions and types."""
 
     def __init__(self, section: Sections, unit: Unit) -> None:
         self.section = section
         self.unit = unit
-        self.entries: dict[int, Entry] = {}  # byte offset from the unit's start -> entry
-        self.ranges: dict[int, list[Entry]] = {}  # of an array type -> its dimensions
-        self.parameters: dict[int, list[Entry]] = {}  # of a function -> its parameters
-        self._read(dict(abbreviations_at(section("debug_abbrev"), unit.abbreviations)))
+        abbreviations = dict(abbreviations_at(section("debug_abbrev"), unit.abbreviations))
+        self.entries = EntryTable(section("debug_info"), unit.start, unit.entries, unit.end, abbreviations)
 
-    wanted: ClassVar[frozenset[int]] = WANTED
-    """The attributes that are read of each entry."""
-
-    def _read(self, abbreviations: dict[int, _Abbreviation]) -> None:
-        info, position, end = self.section("debug_info"), self.unit.entries, self.unit.end
-        parents: list[int] = []
-        while position < end:
-            offset = position - self.unit.start
-            code, position = uleb128(info, position, "debug_info")
-            if not code:
-                if parents:
-                    parents.pop()
-                continue
-            if code not in abbreviations:
-                raise Unknown
-            tag, has_children, attributes = abbreviations[code]
-            values: dict[int, tuple[int, bytes]] = {}
-            for attribute, form, implicit in attributes:
-                raw, position = read_value(info, position, form, implicit)
-                if attribute in self.wanted:
-                    values[attribute] = form, raw
-            self.entries[offset] = Entry(tag, values)
-            self._note(offset, tag, parents)
-            if tag == SUBRANGE and parents:
-                self.ranges.setdefault(parents[-1], []).append(self.entries[offset])
-            elif tag == PARAMETER and parents:
-                self.parameters.setdefault(parents[-1], []).append(self.entries[offset])
-            if has_children:
-                parents.append(offset)
-
-    def _note(self, offset: int, tag: int, parents: list[int]) -> None:
-        """For who needs to know where in the tree an entry is: its offset, and those of the entries around it."""
+    def placed(self) -> Iterator[tuple[int, int, bytes]]:
+        """Offset of each variable that has an address, that address, and what its expression has behind it."""
+        for offset, form, location in self.entries.values(VARIABLE, LOCATION):
+            if form in (EXPRESSION, BLOCK, *BLOCKS):
+                place = self.place(location)
+                if place is not None:
+                    yield offset, *place
 
     def variables(self) -> Iterator[tuple[int, Stored]]:
         """Address, and how the variable there is stored."""
-        for entry in self.entries.values():
-            form, location = entry.values.get(LOCATION, (0, b""))
-            if entry.tag == VARIABLE and form in (EXPRESSION, BLOCK, *BLOCKS):
-                place = self.place(location)
-                if place is not None:
-                    size, kind = self._size(entry)
-                    is_number = not kind.is_element and (
-                        kind.tag == ENUMERATION or (kind.tag == BASE and not kind.is_float)
-                    )
-                    how = b"" if size == 1 and place[1] == _AS_IT_IS else place[1]
-                    yield place[0], Stored(size, how, is_number)
+        for offset, address, behind in self.placed():
+            size, kind = self._size(self.entries[offset])
+            is_number = not kind.is_element and (kind.tag == ENUMERATION or (kind.tag == BASE and not is_float(kind)))
+            how = b"" if size == 1 and behind == _AS_IT_IS else behind
+            yield address, Stored(size, how, is_number)
+
+    def starts(self) -> Iterator[tuple[int, int]]:
+        """Offset of each function that is there, and its address."""
+        for offset, form, raw in self.entries.values(SUBPROGRAM, _LOW_PC):
+            start = self._start(form, raw)
+            if start >= 0:
+                yield offset, start
 
     def functions(self) -> Iterator[int]:
         """The address of each function that is there."""
-        starts = (self._start(entry) for entry in self.entries.values() if entry.tag == SUBPROGRAM)
-        return (start for start in starts if start >= 0)
+        return (start for _, start in self.starts())
 
     def subprograms(self) -> Iterator[tuple[int, Subprogram]]:
         """Where each function begins, and what is said of it; the first one counts."""
-        for offset, entry in reversed(self.entries.items()):
-            start = self._start(entry) if entry.tag == SUBPROGRAM else -1
-            if start >= 0:
-                origin = max(self._target(entry, ORIGIN), self._target(entry, SPECIFICATION))
-                said = [entry, *([self.entries[origin]] if origin in self.entries else [])]
-                no_call = any(e.values.get(_CONVENTION, (0, b""))[1][:1] == bytes([_NO_CALL]) for e in said)
-                places = [parameter.values.get(LOCATION, (0, b"")) for parameter in self.parameters.get(offset, ())]
-                stored = all(form in (EXPRESSION, *BLOCKS) and raw[:1] and raw[0] in _IN_MEMORY for form, raw in places)
-                described = bool(self.parameters) and (bool(places) or not self.parameters.get(origin))
-                yield start, Subprogram(no_call, stored and described, self.unit.producer)
+        any_parameters = next(self.entries.tagged(PARAMETER), None) is not None
+        for offset, start in reversed(list(self.starts())):
+            entry = self.entries[offset]
+            origin = max(self._target(entry, ORIGIN), self._target(entry, SPECIFICATION))
+            said = [entry, *([self.entries[origin]] if origin in self.entries else [])]
+            no_call = any(e.values.get(_CONVENTION, (0, b""))[1][:1] == bytes([_NO_CALL]) for e in said)
+            parameters = [self.entries[each] for each in self.entries.children(offset, [PARAMETER])]
+            places = [parameter.values.get(LOCATION, (0, b"")) for parameter in parameters]
+            stored = all(form in (EXPRESSION, *BLOCKS) and raw[:1] and raw[0] in _IN_MEMORY for form, raw in places)
+            described = any_parameters and (bool(places) or not any(self.entries.children(origin, [PARAMETER])))
+            yield start, Subprogram(no_call, stored and described, self.unit.producer)
 
-    def _start(self, entry: Entry) -> int:
-        """Where a function begins; -1 where that is not said."""
-        form, raw = entry.values.get(_LOW_PC, (0, b""))
+    def _start(self, form: int, raw: bytes) -> int:
+        """Where a function begins whose DW_AT_low_pc is that; -1 where it is in no known form."""
         value = int.from_bytes(raw, "little")
         if form in _INDEX_FORMS:
             return self._address(value)
@@ -377,17 +311,18 @@ class Entries:
         times, is_array = 1, False
         for _ in range(_LONGEST_CHAIN):
             offset = self._type(entry)
-            if offset not in self.entries:
+            found = self.entries.get(offset)
+            if found is None:
                 break
-            entry = self.entries[offset]._replace(is_element=is_array)
+            entry = found._replace(is_element=is_array)
             if BYTE_SIZE in entry.values:
                 return times * int.from_bytes(entry.values[BYTE_SIZE][1], "little"), entry
             if entry.tag in REFERENCES:
                 return times * 8, entry
             if entry.tag == ARRAY:
                 is_array = True
-                for dimension in self.ranges.get(offset, ()):
-                    times *= extent(dimension)
+                for dimension in self.entries.children(offset, [SUBRANGE]):
+                    times *= extent(self.entries[dimension])
             elif entry.tag not in TRANSPARENT:
                 break
         return None, entry
@@ -398,9 +333,10 @@ class Entries:
             if _TYPE in entry.values:
                 return self._target(entry, _TYPE)
             declared = max(self._target(entry, SPECIFICATION), self._target(entry, ORIGIN))
-            if declared not in self.entries:
+            found = self.entries.get(declared)
+            if found is None:
                 break
-            entry = self.entries[declared]
+            entry = found
         return -1
 
     @staticmethod
@@ -408,6 +344,11 @@ class Entries:
         """Which entry of this unit *attribute* names; -1 for none."""
         form, raw = entry.values.get(attribute, (0, b""))
         return int.from_bytes(raw, "little") if form in IN_UNIT else -1
+
+
+def is_float(entry: Entry) -> bool:
+    """Of a base type, whether it is none of integers."""
+    return entry.values.get(_ENCODING, (0, b""))[1][:1] in (b"\x03", b"\x04")  # 7.8, DW_ATE_complex_float, _float
 
 
 def occurrences(raw: bytes, sought: bytes) -> Iterator[int]:
@@ -429,71 +370,9 @@ def extent(dimension: Entry) -> int:
     return 0
 
 
-def abbreviations_at(raw: bytes, position: int) -> Iterator[tuple[int, _Abbreviation]]:
-    """Code, and (tag, whether it has children, (attribute, form, implicit value) of each of its values)."""
-    where = "debug_abbrev"
-    while True:
-        code, position = uleb128(raw, position, where)
-        if not code:
-            return
-        tag, position = uleb128(raw, position, where)
-        has_children = bool(raw[position])
-        position += 1
-        values = []
-        while True:
-            attribute, position = uleb128(raw, position, where)
-            form, position = uleb128(raw, position, where)
-            implicit = 0
-            if form == _IMPLICIT:
-                implicit, position = uleb128(raw, position, where)
-            if not attribute and not form:
-                break
-            values.append((attribute, form, implicit))
-        yield code, (tag, has_children, values)
-
-
-def abbreviation_of(raw: bytes, position: int, wanted: int) -> list[tuple[int, int, int]]:
-    """Attribute, form and implicit value of what a unit's own entry has, whose abbreviation is *wanted*."""
-    for code, (tag, _, values) in abbreviations_at(raw, position):
-        if code == wanted:
-            if tag != _UNIT:
-                raise Unknown
-            return values
-    raise Unknown
-
-
-def read_value(raw: bytes, position: int, form: int, implicit: int = 0) -> tuple[bytes, int]:
-    """The bytes of a value, and where the next one starts; of a number its LEB128 is decoded."""
-    if form in _NUMBERS:
-        decode = sleb128 if form == _SIGNED else uleb128
-        number, end = decode(raw, position, "debug_info")
-        if form == _SIGNED:
-            number %= 1 << 64
-        elif number >> 64:
-            raise MalformedInput("debug_info: holds a number of more than 64 bits")
-        return number.to_bytes(8, "little"), end
-    if form == _STRING:
-        end = raw.index(b"\0", position) + 1
-        return raw[position:end], end
-    if form == _IMPLICIT:
-        return implicit.to_bytes(8, "little"), position
-    if form in (BLOCK, EXPRESSION):
-        size, position = uleb128(raw, position, "debug_info")
-    elif form in BLOCKS:
-        width = BLOCKS[form]
-        size, position = int.from_bytes(raw[position : position + width], "little"), position + width
-    elif form in _FIXED:
-        size = _FIXED[form]
-    else:
-        raise Unknown
-    if position + size > len(raw):
-        raise Unknown
-    return raw[position : position + size], position + size
-
-
 def read_text(sections: Sections, form: int, raw: bytes, base: int) -> bytes:
     """What a string attribute says."""
-    if form == _STRING:
+    if form == STRING:
         return raw.rstrip(b"\0")
     number = int.from_bytes(raw, "little")
     if form == _LINE_STRP:

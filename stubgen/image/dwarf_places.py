@@ -8,10 +8,10 @@ variable lies, and refers to the unit of the source file for the rest.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
 
 from stubgen.common.text import as_bytes
-from stubgen.image.dwarf import BLOCK, BLOCKS, EXPRESSION, FAULTS, LOCATION, ORIGIN, VARIABLE, DebugInfo, Entry, Unit
+from stubgen.image.dwarf import ORIGIN, DebugInfo, Unit
+from stubgen.image.dwarf_entries import FAULTS, Entry
 from stubgen.image.dwarf_types import TypeEntries, VariableType, entries_of
 
 _OF_ANY_UNIT = 0x10  # DWARF 5, 7.5.6, DW_FORM_ref_addr: a byte offset into .debug_info
@@ -57,19 +57,9 @@ def _placed(debug: DebugInfo, unit: Unit) -> dict[int, tuple[TypeEntries, int]]:
     if entries is None:
         return {}
     try:
-        return {address: found for address, entry in _variables(entries) if (found := _named(debug, entries, entry))}
+        return {address: found for entry, address, _ in entries.placed() if (found := _named(debug, entries, entry))}
     except FAULTS:
         return {}
-
-
-def _variables(entries: TypeEntries) -> Iterator[tuple[int, int]]:
-    """Address, and offset of the entry, of each variable that has an address."""
-    for offset, entry in entries.entries.items():
-        form, location = entry.values.get(LOCATION, (0, b""))
-        if entry.tag == VARIABLE and form in (EXPRESSION, BLOCK, *BLOCKS):
-            place = entries.place(location)
-            if place is not None:
-                yield place[0], offset
 
 
 def _named(debug: DebugInfo, entries: TypeEntries, offset: int) -> tuple[TypeEntries, int] | None:

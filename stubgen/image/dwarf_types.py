@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 from stubgen.common.text import as_text
 from stubgen.image.dwarf import (
     ARRAY,
     BASE,
-    BLOCK,
-    BLOCKS,
     BYTE_SIZE,
     ENUMERATION,
-    EXPRESSION,
-    FAULTS,
     IN_UNIT,
     LOCATION,
     NAME,
@@ -34,21 +29,18 @@ from stubgen.image.dwarf import (
     SUBRANGE,
     TRANSPARENT,
     VARIABLE,
-    WANTED,
     DebugInfo,
     Entries,
-    Entry,
-    Sections,
     Unit,
-    Unknown,
     extent,
+    is_float,
     read_text,
 )
+from stubgen.image.dwarf_entries import BLOCK, BLOCKS, EXPRESSION, FAULTS, UNIT, Entry, Unknown
 
-_CLASS, _MEMBER, _UNIT, _STRUCTURE, _SUBROUTINE, _UNION, _INHERITANCE, _ENUMERATOR = (
+_CLASS, _MEMBER, _STRUCTURE, _SUBROUTINE, _UNION, _INHERITANCE, _ENUMERATOR = (
     0x02,
     0x0D,
-    0x11,
     0x13,
     0x15,
     0x17,
@@ -74,56 +66,31 @@ _DEEPEST = 64  # types in types that are followed
 class TypeEntries(Entries):
     """All entries of one unit, with what types are made of."""
 
-    wanted: ClassVar[frozenset[int]] = WANTED | {
-        NAME,
-        _MEMBER_PLACE,
-        _BIT_SIZE,
-        _BIT_OFFSET,
-        _OLD_BIT_OFFSET,
-        _DECLARATION,
-        _VALUE,
-        _EXTERNAL,
-        _LINKAGE,
-        _VIRTUAL_PLACE,
-    }
-    _PARTS: ClassVar[frozenset[int]] = frozenset({_MEMBER, _INHERITANCE, _ENUMERATOR, SUBRANGE, PARAMETER, SUBPROGRAM})
-
-    def __init__(self, section: Sections, unit: Unit) -> None:
-        self.children: dict[int, list[int]] = {}
-        """Offset of a type -> those of its parts."""
-        self.around: dict[int, int] = {}
+    @cached_property
+    def _around(self) -> dict[int, int]:
         """Offset of a variable -> that of what it is in."""
-        super().__init__(section, unit)
-
-    def _note(self, offset: int, tag: int, parents: list[int]) -> None:
-        if tag in self._PARTS and parents:
-            self.children.setdefault(parents[-1], []).append(offset)
-        elif tag == VARIABLE and parents:
-            self.around[offset] = parents[-1]
+        return self.entries.parents(VARIABLE)
 
     @cached_property
     def variable_types(self) -> dict[int, int]:
-        """Address of a variable -> offset of its type."""
-        return dict(self._variable_types())
+        """Address of a variable -> offset of what says its type."""
+        return {address: offset for offset, address, _ in self.placed()}
 
     @cached_property
     def functions_at(self) -> dict[int, int]:
-        """Address at which a function begins -> offset of what has its parameters."""
-        found = {}
-        for offset, entry in self.entries.items():
-            start = self._start(entry) if entry.tag == SUBPROGRAM else -1
-            if start >= 0:
-                origin = self._target(entry, ORIGIN)
-                found[start] = origin if origin in self.entries else offset
-        return found
+        """Address at which a function begins -> offset of what says its type."""
+        return {address: offset for offset, address in self.starts()}
 
-    def _variable_types(self) -> Iterator[tuple[int, int]]:
-        for entry in self.entries.values():
-            form, location = entry.values.get(LOCATION, (0, b""))
-            if entry.tag == VARIABLE and form in (EXPRESSION, BLOCK, *BLOCKS):
-                place = self.place(location)
-                if place is not None:
-                    yield place[0], self._type(entry)
+    def type_at(self, address: int) -> int:
+        """Offset of the type of the variable at *address*; -1 for none."""
+        offset = self.variable_types.get(address, -1)
+        return -1 if offset < 0 else self._type(self.entries[offset])
+
+    def signature_at(self, address: int) -> int:
+        """Offset of what has the parameters of the function that begins at *address*; -1 for none."""
+        offset = self.functions_at.get(address, -1)
+        origin = -1 if offset < 0 else self._target(self.entries[offset], ORIGIN)
+        return origin if origin in self.entries else offset
 
     def types_of_unplaced(self, symbol: bytes) -> set[int]:
         """Where the types are of the variables of that symbol of which no address is said.
@@ -132,35 +99,50 @@ class TypeEntries(Entries):
         """
         simple = _STATIC_CXX.fullmatch(symbol)
         name = simple[2][: int(simple[1])] if simple else symbol
+        labels = (as_text(symbol), _in_source(as_text(name)))
+        offsets = {offset for label in labels for offset in self._called.get(label, ())}
+        offsets.update(self.entries.tagged(VARIABLE, having=SPECIFICATION))
+        found = ((offset, self.entries[offset]) for offset in offsets)
         return {
             self._type(entry)
-            for offset, entry in self.entries.items()
-            if entry.tag == VARIABLE and _DECLARATION not in entry.values and self._is_unplaced(entry)
+            for offset, entry in found
+            if _DECLARATION not in entry.values and self._is_unplaced(entry)
             if self._is_called(offset, entry, as_text(symbol), as_text(name))
         }
+
+    @cached_property
+    def _called(self) -> dict[str, list[int]]:
+        """Name, or linkage name -> offset of each variable that has it itself."""
+        found: dict[tuple[int, bytes], list[int]] = {}
+        for attribute in (NAME, _LINKAGE):
+            for offset, form, raw in self.entries.values(VARIABLE, attribute):
+                found.setdefault((form, raw), []).append(offset)
+        called: dict[str, list[int]] = {}
+        for (form, raw), offsets in found.items():
+            called.setdefault(as_text(read_text(self.section, form, raw, self.unit.strings)), []).extend(offsets)
+        return called
 
     def _is_unplaced(self, entry: Entry) -> bool:
         form, location = entry.values.get(LOCATION, (0, b""))
         return form in (0, EXPRESSION, BLOCK, *BLOCKS) and self.place(location) is None
 
     def _is_called(self, offset: int, entry: Entry, symbol: str, name: str) -> bool:
-        declared = self.entries.get(self._target(entry, SPECIFICATION), entry)
+        declared = self.entries.get(self._target(entry, SPECIFICATION)) or entry
         linkage = self.text(declared, _LINKAGE)
         if linkage:
             return linkage == symbol
-        if "." in name:  # a function's: ``name.0`` of GCC, ``function.name`` of clang
-            words = [word for word in name.split(".") if not word.isdigit()]
-            return not self.is_of_file(offset) and self.text(declared) == words[-1]
-        return self.is_of_file(offset) and self.text(declared) == name
+        if self.text(declared) != _in_source(name):
+            return False
+        return self.is_of_file(offset) is not ("." in name)
 
     def is_of_file(self, offset: int) -> bool:
         """Whether the variable at *offset* is in no function and no namespace."""
-        around = self.entries.get(self.around.get(offset, -1))
-        return around is not None and around.tag == _UNIT
+        around = self.entries.get(self._around.get(offset, -1))
+        return around is not None and around.tag == UNIT
 
     def parts(self, offset: int, tags: Sequence[int]) -> list[Entry]:
         """What the type at *offset* is made of."""
-        return [self.entries[part] for part in self.children.get(offset, ()) if self.entries[part].tag in tags]
+        return [self.entries[part] for part in self.entries.children(offset, tags)]
 
     def text(self, entry: Entry, attribute: int = NAME) -> str:
         """The name of *entry*."""
@@ -185,13 +167,19 @@ class TypeEntries(Entries):
         return self._type(entry)
 
 
+def _in_source(name: str) -> str:
+    """What the source calls a variable: of a function's, ``name.0`` of GCC and ``function.name`` of clang, the name."""
+    words = [word for word in name.split(".") if not word.isdigit()]
+    return words[-1] if "." in name else name
+
+
 VariableType = tuple[TypeEntries, int]
 """The entries of a unit, and where in it a type is."""
 
 
 def type_of_variable(debug: DebugInfo, address: int) -> VariableType | None:
     """The type of the variable at *address*; None where nothing says."""
-    return _found_at(debug, address, lambda entries: entries.variable_types)
+    return _found_at(debug, address, TypeEntries.type_at)
 
 
 def type_of_thread_local(debug: DebugInfo, symbol: bytes, path: bytes) -> VariableType | None:
@@ -208,18 +196,19 @@ def type_of_thread_local(debug: DebugInfo, symbol: bytes, path: bytes) -> Variab
 
 def signature_of(debug: DebugInfo, address: int) -> VariableType | None:
     """What has the parameters of the function that begins at *address*; None where nothing says."""
-    return _found_at(debug, address, lambda entries: entries.functions_at)
+    return _found_at(debug, address, TypeEntries.signature_at)
 
 
 _READ: WeakKeyDictionary[DebugInfo, dict[int, TypeEntries | None]] = WeakKeyDictionary()
 """Debug information -> where a unit begins, and its entries; None where those cannot be read."""
 
 
-def _found_at(debug: DebugInfo, address: int, places: Callable[[TypeEntries], dict[int, int]]) -> VariableType | None:
+def _found_at(debug: DebugInfo, address: int, place_of: Callable[[TypeEntries, int], int]) -> VariableType | None:
     for unit in debug.units_with(address) if address >= 0 else ():  # a common of Mach-O has no place yet
         entries = entries_of(debug, unit)
-        if entries is not None and places(entries).get(address, -1) >= 0:
-            return entries, places(entries)[address]
+        place = -1 if entries is None else place_of(entries, address)
+        if entries is not None and place >= 0:
+            return entries, place
     return None
 
 
@@ -305,7 +294,7 @@ class _Comparison:
             return (
                 f"{titles[0]} {f'where the host has {titles[1]}' if named else f'of {sizes[0]} bytes, not {sizes[1]}'}"
             )
-        if own.tag == other.tag == BASE and own.is_float != other.is_float:
+        if own.tag == other.tag == BASE and is_float(own) != is_float(other):
             return f"{titles[0]} where the host has {titles[1]}"
         return ""
 

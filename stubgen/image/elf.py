@@ -461,17 +461,19 @@ class ElfImage(Image):
     def _relocated(self, section: Section, content: bytes) -> bytes:
         """*content* with what a linker would write there: offsets into sections, and the variables' places."""
         symbols, raw = self.file.symbols, bytearray(content)
+        if symbols is None:
+            return content
         for _, table in self.file.relocations_of(section):
+            value, number = symbols.st_value.__getitem__, symbols.st_shndx.__getitem__
+            count, end = len(symbols), len(raw)
             for offset, index, kind, addend in zip(
                 table.r_offset, table.symbol, table.kind, table.r_addend, strict=True
             ):
-                size = {R_AARCH64_ABS64: 8, R_AARCH64_ABS32: 4}.get(kind)
-                if size is None or symbols is None or index >= len(symbols) or offset + size > len(raw):
-                    continue
-                place = symbols.st_value[index] + addend
-                if size == 8:
-                    place += symbols.st_shndx[index] << PLACE_SHIFT
-                raw[offset : offset + size] = (place % (1 << 8 * size)).to_bytes(size, "little")
+                if kind == R_AARCH64_ABS32 and index < count and offset + 4 <= end:
+                    raw[offset : offset + 4] = ((value(index) + addend) & 0xFFFFFFFF).to_bytes(4, "little")
+                elif kind == R_AARCH64_ABS64 and index < count and offset + 8 <= end:
+                    place = value(index) + addend + (number(index) << PLACE_SHIFT)
+                    raw[offset : offset + 8] = (place % (1 << 64)).to_bytes(8, "little")
         return bytes(raw)
 
     def _version(self, versym: int) -> tuple[str, bool]:

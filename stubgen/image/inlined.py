@@ -10,14 +10,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from stubgen.common.row import Row
-from stubgen.common.view import uleb128
-from stubgen.image.dwarf import FAULTS, Sections, Unit, abbreviations_at, occurrences, read_text, read_value
+from stubgen.image.dwarf import Sections, Unit, occurrences, read_text
+from stubgen.image.dwarf_entries import FAULTS, EntryTable, abbreviations_at
 
 _INLINED, _SUBPROGRAM = 0x1D, 0x2E  # DWARF 5, 7.5.3, DW_TAG_inlined_subroutine, DW_TAG_subprogram
 _NAME, _LOW_PC, _ORIGIN, _EXTERNAL, _SPECIFICATION, _RANGES, _LINKAGE = 0x03, 0x11, 0x31, 0x3F, 0x47, 0x55, 0x6E
 _DECLARATION = 0x3C
 _OLD_LINKAGE = 0x2007  # DW_AT_MIPS_linkage_name, of compilers before DWARF 4
-_WANTED = frozenset({_NAME, _LOW_PC, _ORIGIN, _EXTERNAL, _SPECIFICATION, _RANGES, _LINKAGE, _OLD_LINKAGE, _DECLARATION})
 _ADDRESS, _REF_ADDR = 0x01, 0x10  # DW_FORM_addr, DW_FORM_ref_addr
 _REFERENCES = frozenset({0x11, 0x12, 0x13, 0x14, 0x15})  # DW_FORM_ref*: counted from the unit
 _ADDRESS_INDEXES = frozenset({0x1B, 0x29, 0x2A, 0x2B, 0x2C})  # DW_FORM_addrx*
@@ -177,7 +176,7 @@ class InlinedCopies:
         if known is None:
             try:
                 known = {function.offset: function for function in self._read_entries(unit)}
-            except (*FAULTS, KeyError):
+            except FAULTS:
                 known = {}
             self._functions[unit.start] = known
         return known
@@ -185,32 +184,25 @@ class InlinedCopies:
     def _read_entries(self, unit: Unit) -> Iterator[_Function]:
         """The functions of *unit*."""
         abbreviations = dict(abbreviations_at(self._section("debug_abbrev"), unit.abbreviations))
-        info, position = self._section("debug_info"), unit.entries
+        table = EntryTable(self._section("debug_info"), unit.start, unit.entries, unit.end, abbreviations)
+        tags = {code: tag for code, (tag, _, _) in abbreviations.items() if tag in (_SUBPROGRAM, _INLINED)}
         parents: list[int] = []  # of each open entry, the function that it is in; -1: none
-        entries: dict[int, dict[int, tuple[int, bytes]]] = {}
+        functions: list[int] = []
         inlined: dict[int, list[int]] = {}
-        while position < unit.end:
-            offset = position
-            code, position = uleb128(info, position, "debug_info")
+        for offset, code in zip(table.offsets, table.codes, strict=True):
             if not code:
                 if parents:
                     parents.pop()
                 continue
-            tag, has_children, attributes = abbreviations[code]
-            is_function, owner = tag == _SUBPROGRAM, parents[-1] if parents else -1
-            values: dict[int, tuple[int, bytes]] = {}
-            for attribute, form, implicit in attributes:
-                raw, position = read_value(info, position, form, implicit)
-                if attribute in _WANTED:
-                    values[attribute] = form, raw
-            if is_function:
-                entries[offset] = values
+            tag, owner = tags.get(code), parents[-1] if parents else -1
+            if tag == _SUBPROGRAM:
+                functions.append(offset)
             elif tag == _INLINED and owner >= 0:
-                inlined.setdefault(owner, []).append(_reference(unit, values.get(_ORIGIN)))
-            if has_children:
-                parents.append(offset if is_function else owner)
-        for offset, values in entries.items():
-            yield self._function(unit, offset, values, tuple(inlined.get(offset, ())))
+                inlined.setdefault(owner, []).append(_reference(unit, table[offset].values.get(_ORIGIN)))
+            if table.opens[code]:
+                parents.append(offset if tag == _SUBPROGRAM else owner)
+        for offset in functions:
+            yield self._function(unit, unit.start + offset, table[offset].values, tuple(inlined.get(offset, ())))
 
     def _function(
         self, unit: Unit, offset: int, values: Mapping[int, tuple[int, bytes]], inlined: tuple[int, ...]

@@ -38,10 +38,20 @@ class MachOReach(Reach):
     def functions(self) -> dict[int, bytes]:
         return self._names
 
+    @property
+    def undivided(self) -> bool:
+        """Without MH_SUBSECTIONS_VIA_SYMBOLS references within a section have no relocation."""
+        return not self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS
+
+    @cached_property
+    def _everything(self) -> set[int | bytes]:
+        """Each piece, and what any of them refers to."""
+        named = (each for section in self.file.sections for each in self._section(section.ordinal).values())
+        return set(self._starts).union(*named)
+
     def targets(self, piece: int) -> set[int | bytes]:
-        if not self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS:  # references within a section have no relocation
-            named = (each for section in self.file.sections for each in self._section(section.ordinal).values())
-            return set(self._starts).union(*named)
+        if self.undivided:
+            return self._everything
         section = next((s for s in self.file.sections if self._holds(s.ordinal, piece)), None)
         return set() if section is None else self._section(section.ordinal).get(piece, set())
 

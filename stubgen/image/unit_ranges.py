@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from stubgen.common.view import uleb128
 from stubgen.errors import MalformedInput
-from stubgen.image.dwarf import FAULTS, Sections, Unit, abbreviation_of, read_value
+from stubgen.image.dwarf import Sections, Unit
+from stubgen.image.dwarf_entries import FAULTS, abbreviation_of, read_value
 
 _LOW_PC, _HIGH_PC, _RANGES, _LIST_BASE = 0x11, 0x12, 0x55, 0x74  # 7.5.4, DW_AT_*
 _ADDRESS, _SECTION_OFFSET, _LIST_INDEX = 0x01, 0x17, 0x23  # 7.5.6, DW_FORM_addr, DW_FORM_sec_offset, DW_FORM_rnglistx

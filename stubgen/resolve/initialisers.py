@@ -32,6 +32,7 @@ class Initialisers:
             if reach is not None
             for piece, name in reach.initialisers()
         ]
+        followed: set[int] = set()  # objects of which all that any piece refers to is waiting
         while waiting:
             at, name = waiting.pop()
             if at in self._reached:
@@ -39,7 +40,11 @@ class Initialisers:
             self._reached[at] = name
             owner, piece = at
             reach = self._reaches[owner]
-            for target in reach.targets(piece) if reach is not None else ():
+            if reach is None or owner in followed:
+                continue
+            if reach.undivided:
+                followed.add(owner)
+            for target in reach.targets(piece):
                 if isinstance(target, int):
                     waiting.append(((owner, target), name))
                 elif target not in self._reached_names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from resolve.test_same_file import Workshop
 from tools import need, run
 
 from stubgen.build import StubBuilder
+from stubgen.image.opening import open_image
+from stubgen.resolve.initialisers import Initialisers
 
 FEW, MANY = 300, 900
 
@@ -33,6 +36,30 @@ def program_and_patch(folder: Path, compiler: str, number: int) -> tuple[Path, P
     platform = ["-arch", "arm64", "-platform_version", "macos", "13", "13", "-undefined", "dynamic_lookup"]
     run([need("ld64.lld-19"), *platform, "a.o", "-o", "program"], cwd=folder)
     return folder / "program", folder / "a.o"
+
+
+def test_an_object_that_nothing_divides(tmp_path: Path) -> None:
+    """Without ``.subsections_via_symbols`` an initialiser may reach all: each static followed it anew."""
+    calls = []
+    for number in (FEW, MANY):
+        path = assembled(tmp_path / str(number), number)
+        image = open_image(path.read_bytes(), "a.o")
+        calls.append(count_calls(partial(Initialisers, [image])))
+        variables = list(image.variables())
+        assert len(variables) == number
+        initialisers = Initialisers([image])
+        assert {initialisers.reaching(variable) for variable in variables} == {b"_start"}
+    assert calls[1] < 1.2 * MANY / FEW * calls[0]
+
+
+def assembled(folder: Path, number: int) -> Path:
+    """An object of assembly with so many statics, and an initialiser."""
+    folder.mkdir()
+    lines = [".data", *(f".globl _n{n}\n_n{n}: .quad {n}" for n in range(number))]
+    lines += [".text", ".globl _start", "_start: ret", ".section __DATA,__mod_init_func,mod_init_funcs", ".quad _start"]
+    (folder / "a.s").write_text("\n".join([*lines, ""]))
+    run([need("clang-19"), "--target=arm64-apple-macos13", "-c", "a.s", "-o", "a.o"], cwd=folder)
+    return folder / "a.o"
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang", "apple"])
