@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import PurePath
 
 from stubgen.common.arguments import StrPath, name_list, path_list
 from stubgen.common.files import read_input
 from stubgen.common.phases import phase
+from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import InputError, MalformedInput, PatchRefusal, UsageError
 from stubgen.finding import Finding
@@ -42,8 +41,7 @@ from stubgen.symbols.placed import placed
 from stubgen.symbols.versions import split_pin
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Row):
     """The answer about one patch."""
 
     patch: str
@@ -166,7 +164,7 @@ def check_linked(
     given = {at: open_image(read_input(at), at) for at in beside if not at.endswith(".tbd")}  # stubs: at link time
     by_name = {as_bytes(name): at for name, at in replaced.items()}
     question = _Question(
-        opened, image, slide, wanted, given, by_name, previous, kept, known, find_library, facts, linked
+        opened, image, slide, wanted, given, by_name, previous, kept, known, find_library, facts, linked, {}
     )
     findings = tuple(finding for check in CHECKS for finding in check(question))
     return Checked(name, findings, question.stubs, question.slide_of_stubs, question.account)
@@ -199,9 +197,8 @@ def refuse_findings(checked: Checked) -> None:
         raise PatchRefusal("\n".join([f"{checked.patch}: the linked patch is not sound", *lines]), checked.findings)
 
 
-@dataclass
-class _Question:
-    """One patch, one host, and what several checks want to know of them."""
+class _Asked(Row):
+    """One patch, one host, and what the caller says of them."""
 
     host: Host
     patch: Image
@@ -215,7 +212,11 @@ class _Question:
     find_library: Callable[[str], str | None]
     facts: LibraryFacts | None
     linked: bool  # whether the given libraries took part in the link
-    found: dict[str, Image | None] = field(default_factory=dict)  # what find_library led to
+    found: dict[str, Image | None]  # what find_library led to
+
+
+class _Question(_Asked):
+    """The same, and what several checks want to know of them."""
 
     @cached_property
     def stubs(self) -> tuple[Stub, ...]:
@@ -263,7 +264,7 @@ class _Question:
         """The given libraries by every name that a patch may need them by."""
         found = {}
         for path, image in self.given.items():
-            found[PurePath(path).name] = image
+            found[os.path.basename(path)] = image
             if image.install_name:
                 found[image.install_name] = image
         return found
@@ -347,11 +348,11 @@ class _Question:
 
 def _back_edge(question: _Question) -> Iterator[Finding]:
     image = question.host.image
-    names = {PurePath(question.host.path).name}
+    names = {os.path.basename(question.host.path)}
     if image.install_name:
-        names |= {image.install_name, PurePath(image.install_name).name}
+        names |= {image.install_name, os.path.basename(image.install_name)}
     for library in question.patch.needed_libraries:
-        if library in names or PurePath(library).name in names:
+        if library in names or os.path.basename(library) in names:
             yield Finding("back-edge", False, f"it loads the host itself: it needs {library}; drop that from the link")
             return
     libraries = ", ".join(question.patch.needed_libraries)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from stubgen.common.row import Row
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Row):
     """What one check found."""
 
     check: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -20,6 +19,7 @@ from stubgen.common.files import (
 )
 from stubgen.common.phases import phase
 from stubgen.common.placeholders import OutputNames
+from stubgen.common.row import Row
 from stubgen.common.text import as_bytes
 from stubgen.errors import PatchRefusal, UsageError
 from stubgen.image.identity import NO_SESSION, PatchIdentity
@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     from stubgen.jumptable import JumpTable, TableOptions
 
 
-@dataclass(frozen=True, slots=True)
-class Linked:
+class Linked(Row):
     """A linked and checked patch, and how it came about."""
 
     output: Path
@@ -196,7 +195,7 @@ def stage_patch(
         written = named.at_end(written)
         target, kept = _target(written), kept.named(named.at_end)
         kept.refuse_overwriting(target, link.read, judged)
-        checked = _sound(replace(checked, patch=written), judged.problems)
+        checked = _sound(checked._replace(patch=written), judged.problems)
         replaced, earlier = link.replaced(checked)
         table = None if jump_table is None else _jump_table(linked, target, built, replaced, jump_table, named)
         command, plan = tuple(map(folder.told, link.command)), _told(link.plan, folder)

@@ -12,14 +12,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LEVELS: tuple[dict[str, str], ...] = (
-    {"errors": "", "finding": ""},
+    {"errors": ""},
     {
         "common": (
             "text arguments cache aarch64 row fields view record columns layout object_copy strings files "
             "placeholders cancellation phases code_digest"
         )
     },
-    {"terminal": "screen names sheet"},
+    {"terminal": "screen names sheet", "finding": ""},
     {
         "elf": "identity constants records relocations unwind reader writer editor fixups",
         "macho": "identity constants records relocations unwind reader writer editor fixups",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import capstone
 import pytest
 from synthetic import BASE, Sym, elf_host, elf_object, put, undefined
 
@@ -137,64 +135,6 @@ def test_help_lists_every_command() -> None:
     for name in COMMANDS:
         assert name in text
         assert stubgen(name, "--help").returncode == 0
-
-
-SLOW = ["dataclasses", "json", "difflib"]
-"""Of the standard library, what costs a start as much as a small patch takes. Capstone brings inspect and pathlib."""
-
-FOR_PEOPLE = ["textwrap", "stubgen.listing", "stubgen.explain", "stubgen.commands.explained"]
-"""What only somebody who asks for it, or a narrow terminal, needs."""
-
-FORBIDDEN = {
-    "build": (
-        BUILD,
-        [*SLOW, *FOR_PEOPLE, "stubgen.linkplan", "stubgen.capture", "stubgen.check", "stubgen.serve", "stubgen.macho"],
-    ),
-    "verify": (
-        ["verify", "stub.o"],
-        [*SLOW, "stubgen.host", "stubgen.linkplan", "stubgen.capture", "stubgen.macho"],
-    ),
-    "inspect": (
-        ["inspect", "stub.o"],
-        [*SLOW, "textwrap", "stubgen.origin", "stubgen.host", "stubgen.linkplan", "stubgen.capture", "stubgen.macho"],
-    ),
-    "plan": (
-        ["plan", "--object", "a.o", "-o", "p.so", "--", "cc", "-o", "x", "b.o"],
-        [
-            *SLOW,
-            "inspect",
-            "pathlib",
-            "keystone",
-            "capstone",
-            "stubgen.elf",
-            "stubgen.session",
-            "stubgen.serve",
-            "threading",
-        ],
-    ),
-}
-
-
-@pytest.mark.parametrize(("words", "forbidden"), FORBIDDEN.values(), ids=list(FORBIDDEN))
-def test_a_command_imports_only_what_it_uses(files: Path, words: list[str], forbidden: list[str]) -> None:
-    """People run this on every save: an import that a command does not use is paid each time."""
-    assert stubgen(*BUILD, cwd=files).returncode == 0
-    program = (
-        "import sys; from stubgen.cli import main; status = main(sys.argv[1:]);"
-        "sys.stderr.write(' '.join(sorted(sys.modules))); sys.exit(status)"
-    )
-    packages = Path(capstone.__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", program, *words],  # -S: an editable install's import hook has imports of its own
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=files,
-        env={"PYTHONPATH": os.pathsep.join([str(ROOT), str(packages)]), "STUBGEN_CACHE_DIR": ""},
-    )
-    imported = set(done.stderr.split())
-    unused = [name for name in forbidden if name in imported]
-    assert not unused, f"{words[0]} imports {unused}"
 
 
 @pytest.mark.parametrize(

@@ -345,6 +345,4 @@ def _own_variables(linked: Linked) -> list[str]:
 
 def with_table(linked: Linked, table: JumpTable) -> Linked:
     """*linked* with another jump table."""
-    from dataclasses import replace
-
-    return replace(linked, jump_table=table)
+    return linked._replace(jump_table=table)

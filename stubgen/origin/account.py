@@ -6,7 +6,6 @@ import os
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
 from typing import NamedTuple
@@ -42,8 +41,7 @@ class LinkInput(Row):
         return Origin(self.source, self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(Row):
     """What is known of the link that made a patch."""
 
     files: tuple[LinkInput, ...] = ()
@@ -96,8 +94,7 @@ class Initializer(Row):
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Row):
     """Where everything in a patch comes from."""
 
     definitions: tuple[Definition, ...]
@@ -189,9 +186,8 @@ class _Known(Row):
     symbol: Symbol
 
 
-@dataclass
-class _Ledger:
-    """Answers for one patch where something comes from."""
+class _Opened(Row):
+    """What the account of one patch is made from."""
 
     image: Image
     inputs: Inputs
@@ -199,9 +195,24 @@ class _Ledger:
     stubs: frozenset[int]
     sections: Collection[str]  # their names
     merged: Collection[str]  # those whose content the linker merges
-    _origins: dict[tuple[str, str], Origin] = field(default_factory=dict)
-    member_sections: dict[Origin, set[str]] = field(default_factory=dict)
-    taken: dict[Origin, None] = field(default_factory=dict)  # members of the archives that are in the patch
+
+
+class _Ledger(_Opened):
+    """Answers for one patch where something comes from."""
+
+    @cached_property
+    def _origins(self) -> dict[tuple[str, str], Origin]:
+        return {}
+
+    @cached_property
+    def member_sections(self) -> dict[Origin, set[str]]:
+        """Member of an archive -> the sections that its definitions are in."""
+        return {}
+
+    @cached_property
+    def taken(self) -> dict[Origin, None]:
+        """The members of the archives that are in the patch."""
+        return {}
 
     @cached_property
     def by_section(self) -> dict[str, tuple[list[int], list[Piece]]]:
