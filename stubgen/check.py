@@ -340,6 +340,13 @@ class _Question(_Asked):
 
         return may_be_static(self.candidates(name)) and self.supplier(name, self.patch.needed_libraries) is not None
 
+    def is_the_hosts(self, name: bytes) -> bool:
+        """Whether the host defines *name* for all of its files."""
+        from stubgen.resolve.unanswered import may_be_static
+
+        candidates = self.candidates(name)
+        return bool(self.addresses(name)) and not self.left_to_loader(name) and not may_be_static(candidates)
+
     def left_to_loader(self, name: bytes) -> bool:
         """Whether *name* has no stub on purpose: the host imports it, or only the loader knows where it is."""
         by_name = (Kind.IFUNC, Kind.THREAD_LOCAL)  # only the loader knows where these are
@@ -368,8 +375,23 @@ def _own_name(question: _Question) -> Iterator[Finding]:
         yield Finding("own name", True, f"its name, {own}, is not the host's" if own else "it has no name of its own")
 
 
+def _taken_from_libraries(question: _Question) -> Iterator[Finding]:
+    """What the two-level namespace has from a library although the host has its own: zig's linker prefers a dylib."""
+    for item in question.patch.imports():
+        if item.library is None or item.name in question.supplied or not question.is_the_hosts(item.name):
+            continue
+        name = as_text(item.name)
+        message = (
+            f"{name} comes from {item.library} although the host defines it: the linker took the library's rather than "
+            f"the stub; link with ld64.lld, or call it otherwise"
+        )
+        yield Finding("undefined", False, message, (name,))
+
+
 def _undefined(question: _Question) -> Iterator[Finding]:
-    sound = True
+    taken = list(_taken_from_libraries(question))
+    yield from taken
+    sound = not taken
     total = 0
     for item in question.patch.imports():
         total += 1

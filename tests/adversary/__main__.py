@@ -37,7 +37,7 @@ class Figures:
         self.findings: list[str] = []
         self.patches = 0
 
-    def add(self, seed: int, plan: Plan, outcome: Outcome) -> None:
+    def add(self, seed: int, kind: str, plan: Plan, outcome: Outcome) -> None:
         """One more program."""
         build = plan.build
         self.kinds[outcome.kind] += 1
@@ -48,7 +48,7 @@ class Figures:
         if outcome.kind == "refused":
             self.refusals[without_names(outcome.detail.strip().splitlines()[-1])] += 1
         elif outcome.kind not in ("same", "excused"):
-            self.findings.append(f"{build.language} {seed}: {outcome.kind}: {outcome.detail}")
+            self.findings.append(f"{kind} {seed}: {outcome.kind}: {outcome.detail}")
 
     def document(self) -> dict[str, object]:
         """All of it, for JSON."""
@@ -83,7 +83,7 @@ def main() -> int:
             break
         plan = plan_of_seed(seed, kind)
         outcome = attempt(plan)
-        figures.add(seed, plan, outcome)
+        figures.add(seed, kind, plan, outcome)
         if outcome.kind not in ("same", "refused", "excused"):
             print(figures.findings[-1], flush=True)
         if outcome.is_finding:

@@ -107,21 +107,31 @@ class Claims:
         new, old = (_beginning(self.plan.versions[version], key) for version in (self.number, kept))
         if new is None or old is None or new[0] != old[0]:
             return
+        if self._mangles and any(leaf.kind == "function" for _, leaf in new[0]):
+            return  # the function's name may be another one
         if (new[1] != old[1]) != row.initial_value_changed:
             said = f"initial_value_changed is {row.initial_value_changed}"
             raise Untold(f"{row.name}: {said}, and it begins with {new[1]}, after {old[1]}")
 
     def _absent(self, told: set[str]) -> Iterator[str]:
         """A variable that stubgen says nothing of must be new, or a compiler took it away."""
-        before = {(v.function, v.name) for file in self.plan.versions[self.number - 1].files for v in file.variables}
+        before = {self._name(v) for file in self.plan.versions[self.number - 1].files for v in file.variables}
         for file, variable in self.variables:
-            if file == HEADER or (variable.function, variable.name) not in before or variable.name in told:
+            if file == HEADER or self._name(variable) not in before or variable.name in told:
                 continue
             if f"{variable.name}." in self._whole_symbols("host") and not variable.function:
                 raise Split(variable.name)
             if variable.name in self._symbols("host") and variable.name in self._symbols(f"{file}.o"):
                 raise Untold(f"host and patch have {variable.name}, and no word is said of it")
             yield "absent: the compiler left none of it in host or patch"
+
+    @property
+    def _mangles(self) -> bool:
+        return self.plan.build.language == "c++"
+
+    def _name(self, variable: Variable) -> tuple[str, str, bool]:
+        """What tells a variable from others, its file aside."""
+        return variable.function, variable.name, self._mangles and variable.linkage == "static"
 
     def _whole_symbols(self, path: str) -> str:
         return run([str(need("llvm-nm-19")), "--defined-only", "--just-symbol-name", path], cwd=self.folder)

@@ -96,12 +96,14 @@ class Machine:
         program: the host.
         complete_tables: whether patches know the earlier ones, and tables lead callers of those too; else each patch
             has all that changed since the host.
+        mangled: whether a function's name has its parameters in it, and a name whether it is static, as in C++.
     """
 
-    def __init__(self, program: Program, *, complete_tables: bool) -> None:
+    def __init__(self, program: Program, *, complete_tables: bool, mangled: bool = False) -> None:
         everything = frozenset(file.name for file in program.files)
         self.generations = [Generation(program, everything)]
         self.complete_tables = complete_tables
+        self.mangled = mangled
         self.memory: dict[tuple[str, str, int], list[Any]] = {}
         self._steps = 0
         self._functions: dict[Instance, Function] = {}
@@ -185,6 +187,9 @@ class Machine:
             for function in file.functions:
                 if function.name != instance.name or file.name not in generation.files:
                     continue
+                alike = original.parameters == function.parameters
+                if self.mangled and not (alike and _is_static(original) == _is_static(function)):
+                    continue  # another name
                 both_static = original.linkage == function.linkage == "static"
                 if file.name == instance.file or not both_static:
                     return Instance(file.name, function.name, number)
@@ -229,6 +234,7 @@ class Machine:
         for each in program.files:
             for other in each.variables:
                 is_same = (other.name, other.function) == (variable.name, variable.function)
+                is_same = is_same and not (self.mangled and _is_static(other) != _is_static(variable))
                 if is_same and (each.name == file or "static" not in (other.linkage, variable.linkage)):
                     return self.storage(each.name, other.function, other.name, generation)[0]
         return None
@@ -352,6 +358,10 @@ class _Frame:
     def _held(self, place: Place) -> Any:
         cells, cell, _ = self._cell(place)
         return cells[cell]
+
+
+def _is_static(definition: Function | Variable) -> bool:
+    return definition.linkage == "static"
 
 
 def _header(program: Program) -> File:

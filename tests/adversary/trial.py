@@ -84,7 +84,11 @@ class Trial:
         self.folder = folder
         self.build = plan.build
         self.excuses: list[str] = []
-        self.machines = [Machine(plan.versions[0], complete_tables=plan.build.session == "loaded")]
+        self.machines = [
+            Machine(
+                plan.versions[0], complete_tables=plan.build.session == "loaded", mangled=plan.build.language == "c++"
+            )
+        ]
         self.entries = entries(plan.versions[0])
         self.loaded: int | None = None
         self.patches = 0

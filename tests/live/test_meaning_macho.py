@@ -12,6 +12,7 @@ from tools import need, need_module, run
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
+from stubgen.errors import PatchRefusal
 from stubgen.link import Linked, link_patch
 from stubgen.resolve.verdicts import Verdict
 
@@ -90,8 +91,15 @@ def test_macos_own_library_is_asked_too(tmp_path: Path) -> None:
 def test_the_hosts_own_function_is_meant_before_a_librarys_of_that_name(
     tmp_path: Path, tools: str, attribute: str
 ) -> None:
-    """Hidden functions become private in the link; they are the host's all the same, before any library's."""
+    """Hidden functions become private in the link; they are the host's all the same, before any library's.
+
+    zig's linker prefers what a dylib exports to the stub, and the check after the link says so.
+    """
     source = f"{attribute}__attribute__((used)) int area(int x) {{ return x + 1000; }} {ENTRY}"
+    if tools == "zig":
+        with pytest.raises(PatchRefusal, match="_area comes from libown"):
+            link(tmp_path, tools, source, PATCH, own_library(tmp_path, "dylib"))
+        return
     linked = link(tmp_path, tools, source, PATCH, own_library(tmp_path, "dylib"))
     assert decision(linked, "_area").verdict is Verdict.TRAMPOLINE
 
@@ -170,3 +178,29 @@ def test_an_inline_function_of_a_header_stays_the_patchs(tmp_path: Path) -> None
     output = tmp_path / "patch.dylib"
     linked = link_patch(StubBuilder(tmp_path / "host"), captured, [tmp_path / "patch.o"], output, anchor)
     assert not linked.built.resolution.needed.gave_way
+
+
+OWN_NAME = f"__attribute__((used)) int usleep(int x) {{ return x + 1000; }} {ENTRY}"
+CALLS_OWN_NAME = "int usleep(int); int patch_main(int x) { return usleep(x); }"
+
+
+@pytest.mark.parametrize("tools", ["lld", "lld library", "zig"])
+def test_a_function_of_the_host_called_like_one_of_a_library(tools: str, tmp_path: Path) -> None:
+    """The library's ran in its place: zig's linker prefers what a dylib exports to the stub, ld64.lld does not."""
+    options = []
+    if tools == "lld library":
+        words = [word for word in toolchain("lld").link if word != "-execute"]
+        library = toolchain("lld").object(tmp_path, "own", "int usleep(int x) { return x < 0 ? -x : x; }")
+        run([*words, "-dylib", library.name, "-o", "libown.dylib"], cwd=tmp_path)
+        options = ["libown.dylib"]
+    if tools == "zig":
+        with pytest.raises(PatchRefusal, match="_usleep comes from /usr/lib/libSystem"):
+            link(tmp_path, "zig", OWN_NAME, CALLS_OWN_NAME, options)
+        return
+    linked = link(tmp_path, "lld", OWN_NAME, CALLS_OWN_NAME, options)
+    from examples.demo.emulator import Emulator
+
+    patch, emulator = symbols(linked.output), Emulator()
+    emulator.load(tmp_path / "host", slide=SLIDE)
+    emulator.load(linked.output, slide=PATCH_SLIDE)
+    assert emulator.call(patch["_patch_main"] + PATCH_SLIDE, -3).signed == 997
