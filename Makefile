@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check docs bench adversary man clean
+.PHONY: help demo test check docs bench adversary fuzz man clean
 
 help:
 	@echo "make demo    patch a small program while it runs, in an emulator"
@@ -13,6 +13,7 @@ help:
 	@echo "make docs    the documentation as a site, build/docs/index.html"
 	@echo "make bench   measure; BENCH=--quick sees that all of it runs, BENCH='--against REV' compares"
 	@echo "make adversary   patch programs that nobody wrote; TIME=seconds, SEED=first"
+	@echo "make fuzz    give each reader broken files, guided by coverage; TIME=seconds"
 	@echo "make man     write the man page, build/man/hotpatch-stubgen.1"
 	@echo "make clean   remove what these made"
 
@@ -37,6 +38,9 @@ bench: $(VENV)/.test
 adversary: $(VENV)/.test
 	PYTHONPATH=tests $(BIN)/python -m adversary --time $(or $(TIME),60) --seed $(or $(SEED),0) $(ADVERSARY)
 
+fuzz: $(VENV)/.fuzz
+	PYTHONPATH=tests $(BIN)/python -m fuzz --time $(or $(TIME),60) $(FUZZ)
+
 man: $(VENV)/.test
 	@mkdir -p build/man
 	$(BIN)/argparse-manpage --module stubgen.cli --function full_parser --prog hotpatch-stubgen \
@@ -58,6 +62,10 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.check: pyproject.toml $(VENV)/.test | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	@touch $@
+
+$(VENV)/.fuzz: pyproject.toml $(VENV)/.test | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,fuzz]'
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/bin/python

@@ -138,7 +138,13 @@ class Symbols:
         return len(self.raw) // SYM.size
 
     def entry(self, index: int) -> Sym:
-        """Symbol *index*; st_shndx as in the column."""
+        """Symbol *index*; st_shndx as in the column.
+
+        Raises:
+            MalformedInput: the table has no such symbol, whatever a relocation says.
+        """
+        if index >= len(self):
+            raise MalformedInput(f"{self.strings.where}: symbol {index} is asked for, and there are {len(self)}")
         record = SYM.read(self.raw, SYM.size * index)
         if not len(self.extended):
             return record

@@ -106,7 +106,13 @@ class Symbols:
         return len(self.raw) // NLIST_64.size
 
     def entry(self, index: int) -> Nlist64:
-        """Symbol *index*."""
+        """Symbol *index*.
+
+        Raises:
+            MalformedInput: the table has no such symbol, whatever a relocation says.
+        """
+        if index >= len(self):
+            raise MalformedInput(f"{self.strings.where}: symbol {index} is asked for, and there are {len(self)}")
         return NLIST_64.read(self.raw, NLIST_64.size * index)
 
     @cached_property

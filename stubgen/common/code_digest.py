@@ -14,19 +14,26 @@ OPENSSL_PAYS = 1 << 19  # bytes: OpenSSL's is seven times as fast, once it is lo
 
 
 def code_digest(ranges: Sequence[tuple[int, int, int]], read: Callable[[int, int], bytes]) -> bytes | None:
-    """SHA-256 over *ranges*: of each its virtual address and size, 8 bytes each, and its bytes. None if there are none.
+    """SHA-256 over *ranges*: of each its virtual address and size, 8 bytes each, and its bytes.
+
+    None if there are none, and where the file ends before their end or they overlap: such a file does not run.
 
     Args:
         ranges: virtual address, byte offset in the file and size in bytes, by address.
         read: byte offset and size -> so many bytes of the file.
     """
-    if not ranges:
+    places = sorted((offset, offset + size) for _, offset, size in ranges)
+    ends = [0, *(end for _, end in places)]
+    if not places or any(start < before for (start, _), before in zip(places, ends, strict=False)):
         return None
     digest = _sha256(sum(size for _, _, size in ranges))
     for address, offset, size in ranges:
         digest.update(address.to_bytes(8, "little") + size.to_bytes(8, "little"))
         for at in range(0, size, _PIECE):
-            digest.update(read(offset + at, min(_PIECE, size - at)))
+            piece = read(offset + at, min(_PIECE, size - at))
+            if len(piece) < min(_PIECE, size - at):
+                return None
+            digest.update(piece)
     return digest.digest()
 
 

@@ -6,12 +6,22 @@ import os
 from collections.abc import Iterator
 from functools import cache
 
+from stubgen.errors import MalformedInput
+
 ENVIRONMENT_LINE = "# env-dep:"
 """rustc's note of a variable that ``env!`` or ``option_env!`` read: ``NAME=VALUE``; ``NAME``: it was not set."""
 
 
 def prerequisites(text: str) -> list[str]:
-    """The files of all rules in *text*, in order, each once."""
+    """The files of all rules in *text*, in order, each once.
+
+    Raises:
+        MalformedInput: a name has a NUL byte in it, as after a crash of the system that lost the file's end.
+    """
+    if "\0" in text:
+        raise MalformedInput(
+            "the list of files that its source includes has NUL bytes in it: compile that source again"
+        )
     found: dict[str, None] = {}
     for line in _logical_lines(text):
         if line.startswith("#"):

@@ -16,7 +16,7 @@ from stubgen.common.text import as_text
 from stubgen.compileplan import c_command, rust_command
 from stubgen.compileplan.depfile import forget_paths, prerequisites, real_paths, rule, variables
 from stubgen.compileplan.ninja_deps import dependencies_of
-from stubgen.errors import CompilerFailed, UnreadableInput
+from stubgen.errors import CompilerFailed, MalformedInput, UnreadableInput
 
 LOADER_VARIABLES = ("LD_", "DYLD_")
 """Beginnings of variables that choose what a loader loads: not believed of a dependency file."""
@@ -156,7 +156,11 @@ class Unit:
         return self._read_from(self.asked_dependencies())
 
     def _read_from(self, text: str) -> frozenset[str]:
-        return self.sources | real_paths(prerequisites(text), self.directory)
+        try:
+            names = prerequisites(text)
+        except MalformedInput as error:
+            raise MalformedInput(f"{self.output}: {error}") from None
+        return self.sources | real_paths(names, self.directory)
 
     def edited(self, *, ask: bool) -> bool:
         """Whether a file that it is compiled from is newer than what the host has of it; *ask* as for :meth:`reads`."""

@@ -72,7 +72,9 @@ class ElfReach(Reach):
     def _near(self, number: int, piece: int) -> Iterator[int]:
         """The byte offsets in its own section that a function refers to by what the assembler filled in."""
         start = (piece & (1 << PLACE_SHIFT) - 1) - 1
-        functions = self._functions[number]
+        functions = self._functions.get(number)
+        if functions is None:
+            return
         position = bisect_right(functions, (start, 1 << 64)) - 1
         end = functions[position][1] if position >= 0 and functions[position][0] == start else start
         content = bytes(self.file.content(self.file.sections[number])[start:end])
@@ -100,10 +102,10 @@ class ElfReach(Reach):
     @cached_property
     def _functions(self) -> dict[int, list[tuple[int, int]]]:
         """Section -> where each of its functions begins and ends, ascending."""
-        symbols = self.symbols
+        symbols, sections = self.symbols, range(1, len(self.file.sections))
         found: dict[int, list[tuple[int, int]]] = {}
         for index, info in enumerate(symbols.st_info):
-            if info & 0xF == c.STT_FUNC and symbols.st_shndx[index] != c.SHN_UNDEF and symbols.st_size[index]:
+            if info & 0xF == c.STT_FUNC and symbols.st_shndx[index] in sections and symbols.st_size[index]:
                 start = symbols.st_value[index]
                 found.setdefault(symbols.st_shndx[index], []).append((start, start + symbols.st_size[index]))
         return {section: sorted(set(places)) for section, places in found.items()}

@@ -25,11 +25,7 @@ class Piece(Row):
 SYNTHESIZED = frozenset({"<internal>", "linker stubs", "linker synthesized", "linker-generated", "** fill"})
 """What linkers call themselves where the name of an input would stand."""
 
-_GNU = (
-    r"(?m)^(?P<indent> ?)(?P<name>[^\s(][^\n]*?)[ \t]*(?:\n[ \t]+|[ \t]+)"
-    r"0x(?P<address>[0-9a-f]+)[ \t]+0x(?P<size>[0-9a-f]+)"
-    r"(?:[ \t]+(?P<input>\S[^\n]*))?$"
-)
+_GNU_PLACE = re.compile(r"[ \t]0x(?P<address>[0-9a-f]+)[ \t]+0x(?P<size>[0-9a-f]+)(?:[ \t]+(?P<input>\S.*))?$")
 _LLD = r"^ *(?P<address>[0-9a-f]+) +[0-9a-f]+ +(?P<size>[0-9a-f]+) +\d+ (?P<indent> *)(?P<rest>\S.*)$"
 _MOLD = r"^ *0x(?P<address>[0-9a-f]+) +(?P<size>\d+) +\d+ (?P<indent> *)(?P<rest>\S.*)$"
 _LD64_FILE = r"^\[ *(?P<number>\d+)\] (?P<path>.*)$"
@@ -57,13 +53,26 @@ def read_link_map(text: str, allocated: Collection[str]) -> list[Piece]:
 
 
 def _read_gnu(text: str, allocated: Collection[str]) -> Iterator[Piece]:
-    """GNU ld and gold: an output section begins its line, the inputs in it are indented by one."""
-    section = ""
-    for match in re.finditer(_GNU, text):
-        if not match["indent"]:
-            section = match["name"]
-        elif section in allocated and match["input"] and match["name"] != "*fill*":
-            yield _piece(section, int(match["address"], 16), int(match["size"], 16), match["input"])
+    """GNU ld and gold: an output section begins its line, the inputs in it are indented by one.
+
+    A long name stands on a line of its own, before the one that says where it is.
+    """
+    section, before = "", ""
+    for line in text.split("\n"):
+        place = _GNU_PLACE.search(line)
+        if place is None:
+            before = line
+            continue
+        own = line[: place.start()]
+        name, before = own if own.strip() else before, ""
+        indented = name.startswith(" ")
+        name = name[indented:].rstrip(" \t")
+        if not name or name[0].isspace() or name[0] == "(":
+            continue
+        if not indented:
+            section = name
+        elif section in allocated and place["input"] and name != "*fill*":
+            yield _piece(section, int(place["address"], 16), int(place["size"], 16), place["input"])
 
 
 def _read_columns(text: str, pattern: str, base: int, allocated: Collection[str]) -> Iterator[Piece]:

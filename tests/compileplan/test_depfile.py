@@ -8,6 +8,7 @@ import pytest
 from tools import need, run
 
 from stubgen.compileplan.depfile import prerequisites, variables
+from stubgen.errors import MalformedInput
 
 RUSTC = r"""/t/app.d: src/main.rs src/a\ b.rs /t/out/gen.rs
 
@@ -40,3 +41,9 @@ def test_names_come_back_as_compilers_escape_them(tmp_path: Path, name: str, com
     found = prerequisites(text)
     assert found[:2] == ["x.c", name]
     assert len(found) == 11
+
+
+def test_a_list_that_a_crash_filled_with_zeros() -> None:
+    """A file system that lost the end of a file leaves zeros; a name with one was a traceback."""
+    with pytest.raises(MalformedInput, match="has NUL bytes in it: compile that source again"):
+        prerequisites("main.o: main.c a\0\0\0")

@@ -1,0 +1,186 @@
+"""Runs one target over many inputs: by libFuzzer through atheris, guided by coverage, or at random without it."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import pkgutil
+import random
+import re
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, redirect_stderr, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from fuzz.limits import LARGEST, SECONDS, bounded
+from fuzz.mutate import mutate
+
+from stubgen.errors import StubgenError
+
+try:
+    import atheris
+except ImportError:
+    atheris = None  # inputs are changed at random
+
+
+MOST_FAULTS = 20
+"""After so many different ones a run ends."""
+
+
+class Round(NamedTuple):
+    """One run of a target."""
+
+    inputs: int
+    failures: list[bytes]
+    """An input for each fault."""
+    said: str
+    """The end of what the process wrote."""
+
+
+def load() -> Any:
+    """Import all of stubgen, instrumented if it can be, and then the module of the targets, which is returned."""
+    silent = redirect_stderr(io.StringIO())  # atheris names each module
+    with silent, atheris.instrument_imports(include=["stubgen"]) if atheris else nullcontext():
+        package = importlib.import_module("stubgen")
+        for module in pkgutil.walk_packages(package.__path__, "stubgen."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+        return importlib.import_module("fuzz.targets")
+
+
+def fault_of(error: Exception) -> str:
+    """What went wrong and where in stubgen; the same fault has the same words, whatever the input."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "/stubgen/" in frame.filename or "/fuzz/" in frame.filename]
+    place = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else "?"
+    return f"{type(error).__name__} at {place}"
+
+
+def failure_of(run: Callable[[bytes], object], content: bytes) -> str:
+    """The fault of *content*, as :func:`fault_of` says it; empty where there is none."""
+
+    def late(_signal: int, _frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(SECONDS)
+    try:
+        run(content)
+    except StubgenError:
+        return ""
+    except Exception as error:
+        return fault_of(error)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    return ""
+
+
+def fuzz(run: Callable[[bytes], object], seeds: Sequence[bytes], corpus: Path, seconds: int, seed: int) -> Round:
+    """Run a target in a process of its own for *seconds*, or until an input goes wrong.
+
+    *corpus* is a folder that keeps what reached new code.
+    """
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, content in enumerate(seeds):
+        (corpus / f"seed-{number}").write_bytes(content)
+    with tempfile.TemporaryDirectory() as folder:
+        log, failed = Path(folder) / "log", Path(folder) / "failed-"
+        child = os.fork()
+        if child == 0:
+            try:  # never back into what the parent does
+                with log.open("wb") as out:
+                    os.dup2(out.fileno(), 1)
+                    os.dup2(out.fileno(), 2)
+                bounded()
+                (_guided if atheris else _at_random)(run, corpus, seconds, seed, str(failed))
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(0)
+        os.waitpid(child, 0)
+        said = log.read_text(errors="replace")
+        inputs = max(map(int, re.findall(r"^(?:#|Done )(\d+)", said, re.MULTILINE)), default=0)
+        failures = [path.read_bytes() for path in sorted(Path(folder).glob("failed-*"))]
+        return Round(inputs, failures, said[-2000:])
+
+
+class Watch:
+    """Runs inputs, and keeps one for each fault."""
+
+    def __init__(self, run: Callable[[bytes], object], failed: str) -> None:
+        self._run = run
+        self._failed = failed
+        self._faults: set[str] = set()
+
+    def one(self, content: bytes) -> None:
+        """Run one input."""
+        try:
+            with suppress(StubgenError):
+                self._run(content)
+        except Exception as error:
+            fault = fault_of(error)
+            if fault not in self._faults and len(self._faults) < MOST_FAULTS:
+                self._faults.add(fault)
+                Path(f"{self._failed}{len(self._faults)}").write_bytes(content)
+
+
+def _guided(run: Callable[[bytes], object], corpus: Path, seconds: int, seed: int, failed: str) -> None:
+    pool = [path.read_bytes() for path in sorted(corpus.iterdir())]
+
+    def changed(content: bytes, largest: int, number: int) -> bytes:
+        if number % 3 == 0:
+            return bytes(atheris.Mutate(content, largest))
+        return mutate(content, number, random.Random(number).choice(pool), largest=largest)
+
+    options = {
+        "max_total_time": seconds,
+        "seed": seed + 1,  # 0: any
+        "artifact_prefix": failed,
+        "max_len": LARGEST,
+        "timeout": SECONDS,
+        "rss_limit_mb": 0,  # the limit of the address space is ours
+        "print_final_stats": 1,
+    }
+    words = [f"-{name}={value}" for name, value in options.items()]
+    atheris.Setup([sys.argv[0], *words, str(corpus)], Watch(run, failed).one, custom_mutator=changed)
+    atheris.Fuzz()
+
+
+def _at_random(run: Callable[[bytes], object], corpus: Path, seconds: int, seed: int, failed: str) -> None:
+    pool, watch = [path.read_bytes() for path in sorted(corpus.iterdir())], Watch(run, failed)
+    rng, end, count = random.Random(seed), time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        content = mutate(rng.choice(pool), rng.getrandbits(64), rng.choice(pool), largest=LARGEST)
+        count += 1
+        watch.one(content)
+    os.write(1, b"Done %d runs\n" % count)
+
+
+def reduced(run: Callable[[bytes], object], content: bytes, seconds: float = 20) -> bytes:
+    """A smaller input with the same fault, or zeros in place of what does not matter."""
+    fault, end = failure_of(run, content), time.monotonic() + seconds
+    size = len(content)
+    while size >= 1 and time.monotonic() < end:
+        start = 0
+        while start < len(content) and time.monotonic() < end:
+            zeros = bytes(min(size, len(content) - start))
+            for instead in (b"", zeros):
+                smaller = content[:start] + instead + content[start + size :]
+                if smaller != content and failure_of(run, smaller) == fault:
+                    content = smaller
+                    break
+            else:
+                instead = zeros
+            start += len(instead)  # what moved up is tried next
+        size //= 2
+    return content

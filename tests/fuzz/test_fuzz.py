@@ -1,0 +1,94 @@
+"""What fuzzing found stays found, and the fuzzer itself finds what it must."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fuzz import engine, mutate, seeds
+from fuzz.__main__ import main
+from fuzz.targets import TARGETS, Target
+
+from stubgen.errors import StubgenError
+
+PAST = sorted(seeds.FINDINGS.glob("*/*"))
+
+
+@pytest.mark.parametrize("path", PAST, ids=[f"{path.parent.name}/{path.name}" for path in PAST])
+def test_past_findings(path: Path) -> None:
+    """Each was a traceback, or took more memory or time than its size allows."""
+    assert not engine.failure_of(TARGETS[path.parent.name].run, path.read_bytes())
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_seeds_are_read(name: str) -> None:
+    """A target that refuses every seed fuzzes its first refusal and nothing behind it."""
+    target = TARGETS[name]
+    accepted = 0
+    for content in seeds.of_target(name):
+        assert not engine.failure_of(target.run, content)
+        accepted += not _refused(target, content)
+    assert accepted
+
+
+def _refused(target: Target, content: bytes) -> bool:
+    try:
+        target.run(content)
+    except StubgenError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_few_changed_inputs(name: str) -> None:
+    """The same few hundred on every machine; `make fuzz` tries millions."""
+    pool = seeds.of_target(name)
+    for number in range(60):
+        content = mutate.mutate(pool[number % len(pool)], number, pool[-1])
+        assert not engine.failure_of(TARGETS[name].run, content), number
+
+
+def broken(content: bytes) -> None:
+    """Fails where a field that counts has become very large."""
+    if b"\xff\xff\xff\x7f" in content:
+        raise IndexError
+
+
+def hungry(content: bytes) -> None:
+    """Takes a gigabyte for a few bytes."""
+    if content:
+        bytearray(1 << 30)
+
+
+@pytest.mark.parametrize("run", [broken, hungry])
+def test_the_fuzzer_finds(run: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that finds nothing in broken code would find nothing anywhere."""
+    monkeypatch.setattr(engine, "atheris", None)  # the one that instruments must be alone in its process
+    found = engine.fuzz(run, seeds.of_kind("elf"), tmp_path, 5, 0)  # type: ignore[arg-type]  # either of the two
+    assert found.inputs
+    assert len(found.failures) == 1
+
+
+def test_findings_get_small() -> None:
+    """A reader of a finding has to see what matters in it."""
+    content = seeds.of_kind("elf")[0] + b"\xff\xff\xff\x7f" + bytes(100)
+    assert engine.reduced(broken, content) == b"\xff\xff\xff\x7f"
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its figures are what the evidence is written from."""
+    monkeypatch.setattr(engine, "atheris", None)
+    assert main(["--time", "1", "--target", "depfile", "--keep", str(tmp_path), "--json", str(tmp_path / "f")]) == 0
+    assert "0 findings" in capsys.readouterr().out
+    monkeypatch.setitem(TARGETS, "depfile", Target(lambda content: 1 // 0, ("depfile",)))
+    assert main(["--time", "1", "--target", "depfile", "--keep", str(tmp_path)]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().out
+    assert list(tmp_path.glob("findings/depfile/*"))
+
+
+def test_changes_are_repeatable() -> None:
+    """The same number makes the same input."""
+    for content in (seeds.of_kind("elf")[0], seeds.of_kind("map")[0]):
+        changed = {mutate.mutate(content, number) for number in range(50)}
+        assert changed == {mutate.mutate(content, number) for number in range(50)}
+        assert len(changed) > 40
