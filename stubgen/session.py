@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from stubgen.common.arguments import StrPath, a_raw_name, flag, limit, listed, optional, path_list
 from stubgen.common.arguments import path as checked_path
 from stubgen.common.files import read_input
+from stubgen.common.kept_copy import let_go_of_pages
 from stubgen.common.row import Row
 from stubgen.host import Host, check_build_id, open_host
 from stubgen.host.index import Identity
@@ -327,6 +328,7 @@ class Session:
                 if moved is not None:
                     return moved
         resolution = resolve(needed, host, slide, answers, supplied=supplied)
+        let_go_of_pages()
         if needed in self._needed and host in self._hosts:
             cached = [r for r in self._resolutions if r.needed in self._needed and r.host in self._hosts]
             self._resolutions = [*cached[1 - SETS :], _KnownResolution(needed, host, answers, supplied, resolution)]

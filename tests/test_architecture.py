@@ -15,7 +15,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"errors": ""},
     {
         "common": (
-            "text arguments cache aarch64 row fields view record columns layout object_copy strings files "
+            "text arguments cache aarch64 row fields view record columns layout object_copy strings kept_copy files "
             "placeholders cancellation phases code_digest"
         )
     },

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+from stubgen.common.kept_copy import LARGE, copy_on_disk
 from stubgen.errors import OutputFailure, StubgenError, SystemFailure, UnreadableInput, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def read_input(path: str | os.PathLike[str], *, copied: bool = False) -> Buffer:
 
     Args:
         path: the file.
-        copied: read them into memory instead, so that they stay what they are whatever happens to the file.
+        copied: copy them instead, large files on disk, so that they stay what they are whatever happens to the file.
 
     Raises:
         UnreadableInput: the file is missing, is none (a directory, a device, a named pipe), may not be read, or
@@ -121,10 +122,14 @@ _KINDS = {
 }
 
 
-def _copy(file: BinaryIO, path: str | os.PathLike[str]) -> bytes:
+def _copy(file: BinaryIO, path: str | os.PathLike[str]) -> Buffer:
     """What is in *file*, if it was the same from the first byte to the last."""
     before = os.fstat(file.fileno())
-    content = file.read()
+    content: Buffer | None = None
+    if before.st_size >= LARGE and stat.S_ISREG(before.st_mode):
+        content = copy_on_disk(file.fileno(), before.st_size)
+    if content is None:
+        content = file.read()
     after = os.fstat(file.fileno())
     changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     if changed and stat.S_ISREG(after.st_mode):
