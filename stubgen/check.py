@@ -228,6 +228,7 @@ class _Question(_Asked):
         wanted.update(item.name for item in self.patch.imports())
         wanted.update(split_pin(parse_symbol(symbol)[0])[0] for symbol, _ in slots_of(self.patch))
         wanted |= names_in(self.patch)
+        self.previous.learn(wanted)
         return self.host.find(wanted)
 
     @cached_property

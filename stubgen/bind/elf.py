@@ -382,16 +382,22 @@ class ElfRun(Run[ObjectEditor, Table]):
             return INDIRECT
         return ADVICE.get(site.kind, "no rule binds this relocation")
 
+    @cached_property
+    def _kept(self) -> dict[int, dict[bytes, None]]:
+        """Section -> the variables that are kept of it."""
+        kept: dict[int, dict[bytes, None]] = {}
+        for symbol, (name, target, _) in self.bindable.items():
+            if target.kept and not self.is_undefined(symbol) and not name.startswith(TYPE_NAME):
+                kept.setdefault(self.editor.symbols.st_shndx[symbol], {})[name] = None
+        return kept
+
     def refuse_unproven(self, table: Table) -> None:
         """Refuse what reaches a kept variable by way of a section that it shares with others.
 
         Compilers name local variables by section and offset. GCC's section anchors and LLVM's merged globals
         then reach several variables from one address, and which one an access means cannot be proven.
         """
-        kept: dict[int, dict[bytes, None]] = {}
-        for symbol, (name, target, _) in self.bindable.items():
-            if target.kept and not self.is_undefined(symbol) and not name.startswith(TYPE_NAME):
-                kept.setdefault(self.editor.symbols.st_shndx[symbol], {})[name] = None
+        kept = self._kept
         if not kept or not self.is_loaded(table):
             return
         unproven: dict[int, list[int]] = {}  # section -> the relocations that count from it

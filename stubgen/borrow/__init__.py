@@ -195,6 +195,7 @@ class _Borrowing(ABC):
         meanings = self.needed.meanings
         new = [meanings.get(n, n) for n, weak in member.undefined.items() if not weak and n not in member.located]
         new = [n for n in new if not (n in asked or n in self.defined or is_linkers_own(self.needed.format, n))]
+        self.needed.previous.learn(new)
         new = [n for n in new if not self.needed.previous.has(n)]
         self.symbols.learn(new)
         lacking = [n for n in new if n not in self.supplied and not self.symbols.has(n)]
@@ -213,6 +214,7 @@ class _Borrowing(ABC):
         """
         weak = {function.name for function in member.image.functions() if function.weak}
         own = sorted(set(member.image.definitions()) - weak) if self.needed.previous else []
+        self.needed.previous.learn(own)
         names = [as_text(name) for name in own if self.needed.previous.has(name)]
         if names and any(variable.writable for variable in image.variables()):
             wanted = ", ".join(map(as_text, member.wanted))

@@ -35,6 +35,7 @@ def unanswered(needed: Needed, host: Host, supplied: Collection[bytes] = ()) -> 
     *supplied* are names that shared libraries have, as for the resolve phase.
     """
     found = host.find({reference.name for reference in needed.references} | {v.name for v in needed.variables})
+    needed.previous.learn({reference.name for reference in needed.references})
     lacking, local = [], []
     for reference in needed.references:
         name = reference.name
