@@ -90,9 +90,10 @@ class Example:
         """Patch the running program with what *changed*, its source files; *host* is its file."""
         loaded = ("--loaded", running.patched) if running.patched else ()
         running.generation += 1
+        anchor, pid = running.runtime.process()
         self.run(
             *("hotpatch-stubgen", "patch", "--captured", self.captured, "--host", host, "--keep-state"),
-            *("--session", "session", "--aslr-reference", running.runtime.anchor(), *loaded),
+            *("--session", "session", "--aslr-reference", anchor, "--pid", pid, *loaded),
             *("--jump-table", "table-{generation}.json", "--table-format", table_format),
             *(word for file in changed for word in ("--changed", file)),
             *("-o", str(self.folder / "patch-{generation}.so")),
@@ -163,12 +164,16 @@ class Runtime:
 
     def anchor(self) -> str:
         """The anchor's runtime address."""
-        with self._connected() as (_, address):
-            return address
+        return self.process()[0]
+
+    def process(self) -> tuple[str, str]:
+        """The anchor's runtime address, and the process's number."""
+        with self._connected() as (_, anchor, pid):
+            return anchor, pid
 
     def take(self, table: bytes) -> str:
         """Where the patch of a jump table was loaded: its anchor's runtime address."""
-        with self._connected() as (connection, _):
+        with self._connected() as (connection, _, _):
             connection.sendall(table)
             connection.shutdown(socket.SHUT_WR)
             with connection.makefile() as lines:
@@ -178,16 +183,16 @@ class Runtime:
         return rest
 
     @contextmanager
-    def _connected(self) -> Iterator[tuple[socket.socket, str]]:
-        """A connection, and the anchor's address, which is said first."""
+    def _connected(self) -> Iterator[tuple[socket.socket, str, str]]:
+        """A connection, and what is said first: the anchor's address, and the process's number."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(PATIENCE)
             connection.connect(self.path)
             with connection.makefile() as lines:
                 words = lines.readline().split()
-            if words[:1] != ["anchor"] or not words[1].startswith("0x"):
+            if words[:1] != ["anchor"] or words[2:3] != ["pid"] or not words[1].startswith("0x"):
                 raise SystemExit("the program does not export main, the anchor")
-            yield connection, words[1]
+            yield connection, words[1], words[3]
 
 
 def say(text: str) -> None:

@@ -31,7 +31,7 @@ LEVELS: tuple[dict[str, str], ...] = (
             "macho opening text_stub identity"
         )
     },
-    {"host": "symbols index . slide previous"},
+    {"host": "symbols index . slide mappings previous"},
     {
         "resolve": (
             "previous needed rulings verdicts candidates convention linker_names unanswered storage initialisers "

@@ -104,6 +104,8 @@ static const char *mismatch(const char *library, uint64_t slide) {
     return "was linked for another build of the program";
   if (memcmp(session, none, sizeof none) && memcmp(session, patch.session, sizeof session))
     return "is of another session than the one before";
+  if (!memcmp(session, none, sizeof none) && patch.generation > 1)
+    return "builds on earlier ones, and this process has taken none of its session: begin one with --new-session";
   memcpy(session, patch.session, sizeof session);
   return NULL;
 }

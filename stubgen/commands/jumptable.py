@@ -44,7 +44,12 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="jump table: refuse where nobody can tell which of the host's functions one replaces",
     )
-    parser.add_argument("--pid", type=address, metavar="N", help="the process: jump table for devserver, session")
+    parser.add_argument(
+        "--pid",
+        type=address,
+        metavar="N",
+        help="the process: jump table for devserver, session; where it is here, the anchor is held against it",
+    )
 
 
 def table_options(arguments: argparse.Namespace) -> TableOptions:

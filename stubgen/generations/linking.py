@@ -18,6 +18,7 @@ from stubgen.generations.opening import Begun, SessionOptions, begin, now, stage
 from stubgen.generations.redirections import Target, Targets, keys, register, runtime_address, targets_after, targets_of
 from stubgen.generations.relinking import KeptObject
 from stubgen.generations.state import Fate, Forwarder, Generation, PatchSession, Place, Unit
+from stubgen.host.mappings import refuse_misplaced
 from stubgen.host.slide import slide_from_anchor
 from stubgen.image.opening import open_image
 from stubgen.jumptable import Entry, JumpTable, TableOptions
@@ -68,6 +69,7 @@ def begin_generation(
     slide = slide_from_anchor(builder.host, number("aslr_reference", aslr_reference), read.anchor)
     given = path_list("objects", objects)
     pid = optional(number, "pid", wanted.pid)
+    refuse_misplaced(builder.host, slide, pid)
     checked = wanted._replace(loaded=optional(number, "loaded", wanted.loaded), pid=pid)
     return begin(outputs, checked, builder.host, slide, given, kept=kept or {}, keep_state=read.keep_state)
 

@@ -104,12 +104,15 @@ def begin(
     outputs.until_done(lock_session(path))
     running = _told_by(host)
     anchor = SessionAnchor(slide.anchor, slide.static_address, slide.runtime_address)
-    if wanted.new or not os.path.exists(path):
+    found = None if wanted.new or not os.path.exists(path) else read_session(path)
+    if found is not None and _took_nothing(found, wanted) and _is_another(found, running, anchor, wanted.pid):
+        found = None
+    if found is None:
         if wanted.loaded is not None:
             raise UsageError("--loaded says where the newest patch of the session is, and a new session has none")
         session = PatchSession(os.urandom(16).hex(), running, anchor, wanted.pid, wanted.relink_earlier, keep_state)
     else:
-        session = read_session(path)
+        session = found
         _refuse_another(path, session, running, anchor, wanted.pid)
         session = session._replace(
             pid=session.pid if wanted.pid is None else wanted.pid,
@@ -141,6 +144,18 @@ def _told_by(host: Host) -> SessionHost:
     return SessionHost(os.path.abspath(host.path), f"{identity.kind_name or 'unknown build'} {identity.value.hex()}")
 
 
+def _took_nothing(session: PatchSession, wanted: SessionOptions) -> bool:
+    """Whether nobody has said that the process has a patch of *session*."""
+    return wanted.loaded is None and all(each.fate is not Fate.LOADED for each in session.generations)
+
+
+def _is_another(session: PatchSession, host: SessionHost, anchor: SessionAnchor, pid: int | None) -> bool:
+    """Whether the process of *session* is another one, or was told by a wrong anchor; of the same build."""
+    if host.identity != session.host.identity:
+        return False
+    return anchor != session.anchor or (None not in (pid, session.pid) and pid != session.pid)
+
+
 def _refuse_another(
     path: str, session: PatchSession, host: SessionHost, anchor: SessionAnchor, pid: int | None
 ) -> None:
@@ -169,7 +184,8 @@ def _refuse_unknown(path: str, session: PatchSession) -> None:
         raise PatchRefusal(
             f"{path}: nobody has said what became of generation {last.number}: say where the process has its "
             f"{session.anchor.name}, with --loaded ADDRESS or session {path} loaded ADDRESS, or that it is not there, "
-            f"with session {path} not-loaded, or link earlier objects again with --relink-earlier"
+            f"with session {path} not-loaded, or link earlier objects again with --relink-earlier; if the process was "
+            f"started again, {NEW}"
         )
 
 

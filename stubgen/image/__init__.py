@@ -576,6 +576,10 @@ class Image(ABC):
         """Virtual address, in a linked image, of the page with the file's first byte: what ``dladdr`` tells of it."""
 
     @abstractmethod
+    def file_offset(self, address: int) -> int | None:
+        """Byte offset in the file of virtual *address* of a linked image; None where it is not in the file."""
+
+    @abstractmethod
     def executable_ranges(self) -> list[tuple[int, int]]:
         """First and one-past-last virtual address of each executable segment."""
 

@@ -931,6 +931,9 @@ class ElfImage(Image):
     def first_address(self) -> int:
         return min((start for start, _ in self._loaded), default=0) & -self.page_size
 
+    def file_offset(self, address: int) -> int | None:
+        return self.file.offset_of(address)
+
     def executable_ranges(self) -> list[tuple[int, int]]:
         return self.file.executable_ranges()
 

@@ -677,6 +677,9 @@ class MachOImage(Image):
     def first_address(self) -> int:
         return next((s.vmaddr for s in self.file.segments if not s.fileoff and s.filesize), 0)
 
+    def file_offset(self, address: int) -> int | None:
+        return self.file.offset_of(address)
+
     def executable_ranges(self) -> list[tuple[int, int]]:
         return self.file.executable_ranges()
 

@@ -96,6 +96,29 @@ def test_another_process(again: Again) -> None:
     assert (document["status"], document["generation"]) == (0, 1)
 
 
+def test_a_first_patch_that_nobody_has_does_not_hold_the_session(again: Again) -> None:
+    """A wrong anchor began a session, the process refused its patch, and the right anchor was refused for ever."""
+    document = again.link(anchor=again.anchor + 0x10000)
+    assert (document["status"], document["generation"]) == (0, 1)
+    assert "--new-session" in again.refused(anchor=again.anchor + 0x10000)
+    assert stubgen("session", again.session, "not-loaded").returncode == 0
+    assert again.link("--pid", "78")["generation"] == 1
+    assert again.link("--pid", "79")["generation"] == 1
+    assert "--new-session" in again.refused("--pid", "79")
+
+
+def test_an_anchor_that_the_process_has_elsewhere(again: Again) -> None:
+    """Off by whole pages, it gives a good slide, and each call of the patch lands pages beside its function."""
+    with LiveHost(again.program.host) as live:
+        words = ["--new-session", "--pid", live.pid]
+        for wrong in (live.anchor + 0x10000, live.anchor - 0x1000):
+            message = again.refused(*words, anchor=wrong)
+            assert f"process {live.pid} has main at {live.anchor:#x}, not at {wrong:#x}" in message
+        assert again.link(*words, anchor=live.anchor)["status"] == 0
+        live.end()
+    assert again.link("--new-session", "--pid", 1 << 30, anchor=live.anchor + 0x10000)["status"] == 0
+
+
 def test_a_host_that_was_rebuilt(again: Again, tmp_path: Path) -> None:
     """Its functions lie elsewhere: the patch calls whatever is there now."""
     objects = [again.program.folder / f"{name}.o" for name in ("table_runtime", "b")]

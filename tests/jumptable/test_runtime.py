@@ -117,6 +117,7 @@ def test_whose_a_patch_is(
 ) -> None:
     """A patch for another process, build or session calls into the middle of functions.
 
+    A later one of a session leads to earlier ones, which a process that was started again does not have.
     The build is the one that was started, whatever has its name since: a build that goes on beside it links it anew.
     """
     host = program.host if form is pairs else request.getfixturevalue("rust_host")
@@ -129,9 +130,17 @@ def test_whose_a_patch_is(
     image = open_host(host, cache=False).image
     host_anchor, build = image.find({b"main"})[b"main"][0].address, image.build_id or b""
 
-    def send(number: int, *, slide: int, build: bytes = build, session: bytes = bytes(16), layout: int = 1) -> str:
+    def send(
+        number: int,
+        *,
+        slide: int,
+        build: bytes = build,
+        session: bytes = bytes(16),
+        layout: int = 1,
+        generation: int = 0,
+    ) -> str:
         library = tmp_path / f"patch-{number}.so"
-        fixed = struct.pack("<IIQ16s16sII", layout, 0, slide, session, b"", 1, len(build))
+        fixed = struct.pack("<IIQ16s16sII", layout, generation, slide, session, b"", 1, len(build))
         library.write_bytes(patch[:note] + fixed + build + patch[note + len(fixed + build) :])
         return runtime.take(json.dumps(form(table, host_anchor, library)).encode())
 
@@ -146,11 +155,12 @@ def test_whose_a_patch_is(
             ({"slide": slide + 0x1000}, "for another process"),
             ({"slide": slide, "build": build[::-1]}, "for another build"),
             ({"slide": slide, "layout": 2}, "in a newer way"),
+            ({"slide": slide, "session": b"1" * 16, "generation": 3}, "has taken none of its session: .*--new-session"),
         ):
             with pytest.raises(SystemExit, match=f"the program refused the patch .*{reason}"):
                 send(2, **what)  # type: ignore[arg-type]
-        send(3, slide=slide, session=b"1" * 16)
-        send(4, slide=slide, session=b"1" * 16)
+        send(3, slide=slide, session=b"1" * 16, generation=1)
+        send(4, slide=slide, session=b"1" * 16, generation=2)
         with pytest.raises(SystemExit, match="of another session"):
             send(5, slide=slide, session=b"2" * 16)
         (tmp_path / "none.so").write_bytes(patch.replace(b"stubgen\0", b"another\0"))

@@ -62,6 +62,11 @@ class LiveHost:
     ) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """The process's number: an emulator's, whose program has the same one for itself."""
+        return self._process.pid
+
     def tell(self, order: str) -> str:
         """The process's answer to *order*; the test fails if it dies or stays silent."""
         assert self._process.stdin is not None

@@ -51,7 +51,7 @@ def answers(text: str) -> list[tuple[str, str]]:
 
 def without_numbers(text: str) -> str:
     """A transcript without what differs from one compiler and linker to the next."""
-    return re.sub(r"0x[0-9a-f]+|\d+ bytes|\d+ stubs?", "#", text)
+    return re.sub(r"0x[0-9a-f]+|\d+ bytes|\d+ stubs?|(?<=--pid )\d+", "#", text)
 
 
 def test_make(tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ pub fn mismatch(library: &str, slide: u64) -> Result<(), String> {
     if *session != [0; 16] && *session != patch[16..32] {
         return Err("the patch is of another session than the one before".into());
     }
+    if *session == [0; 16] && number(patch, 4, 4) > Some(1) {
+        let advice = "this process has taken none of its session: begin one with --new-session";
+        return Err(format!("the patch builds on earlier ones, and {advice}"));
+    }
     session.copy_from_slice(&patch[16..32]);
     Ok(())
 }
