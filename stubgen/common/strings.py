@@ -259,14 +259,14 @@ def name_table(groups: Sequence[Sequence[bytes]], where: str) -> tuple[Pieces, l
     columns, end = [], 1
     for names in groups:
         starts, end = _offsets(names, end, where)
-        if not all(names):  # unnamed: offset 0
-            starts = array("I", [start if name else 0 for start, name in zip(starts, names, strict=True)])
         columns.append(starts)
     return Pieces(end, partial(_table, groups, where)), columns
 
 
 def _offsets(names: Sequence[bytes], first: int, where: str) -> tuple[array[int], int]:
     """The byte offset of each of *names*, the first at *first*, one NUL behind each; and that behind the last one.
+
+    What has no name has offset 0.
 
     Raises:
         FieldOverflow: that does not fit 32 bits.
@@ -276,6 +276,8 @@ def _offsets(names: Sequence[bytes], first: int, where: str) -> tuple[array[int]
         chunk = names[begin : begin + NAMES_AT_ONCE]
         run = _close(chunk, first, where)
         first = run.pop()
+        if not all(chunk):
+            run = array("I", [start if name else 0 for start, name in zip(run, chunk, strict=True)])
         starts += run
     return starts, first
 
