@@ -22,7 +22,19 @@ from benches.interpreter import bare_python
 from benches.progress import Progress
 from benches.summary import summaries
 from benches.tables import table
-from benches.workloads import capturing, commands, emission, planning, reading, serving, statics, wheels, whole_path
+from benches.workloads import (
+    capturing,
+    commands,
+    emission,
+    large_files,
+    planning,
+    reading,
+    scaling,
+    serving,
+    statics,
+    wheels,
+    whole_path,
+)
 
 WORKLOADS: dict[str, tuple[str, Callable[[Bench], Iterator[Case]]]] = {
     "emission": ("objects of 1,000 to 1M stubs; beside the object crate, clang and GNU as", emission.cases),
@@ -31,11 +43,18 @@ WORKLOADS: dict[str, tuple[str, Callable[[Bench], Iterator[Case]]]] = {
     "commands": ("each command from start to end", commands.cases),
     "planning": ("link commands of 100 to 20,000 tokens", planning.cases),
     "reading": ("a host's symbols; beside other readers", reading.cases),
+    "files": (
+        "inspect and check of libraries, and of an object with 20,000 statics; beside llvm-nm",
+        large_files.cases,
+    ),
     "statics": ("a static in each of 5,000 to 20,000 functions", statics.cases),
     "capturing": ("a build of 300 links, captured; beside the links alone", capturing.cases),
     "serve": ("requests to a process that stays", serving.cases),
+    "scale": ("hosts of up to 10M symbols, many processes, builders side by side (with --large)", scaling.cases),
 }
 """Name -> (what it measures, its cases)."""
+_LARGE = ("scale",)
+"""What runs with ``--large``, ``--quick`` or by name alone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,7 +86,7 @@ def _suite(arguments: argparse.Namespace, words: Sequence[str], about: dict[str,
         bench.absent.extend(machine.absent())
         if bench.python == sys.executable and not arguments.quick:
             bench.absent.append("a Python of its own: starts are measured in this one, whose import hooks flatter us")
-        for name in arguments.only or WORKLOADS:
+        for name in _chosen(arguments):
             for case in WORKLOADS[name][1](bench):
                 try:
                     measured = measure(bench, case)
@@ -111,7 +130,7 @@ def _against(arguments: argparse.Namespace, commit: str, tree: Path) -> int:
         _bench(arguments, rounds, tree, against.scratch_of(tree, scratch)) as there,
     ):
         print(f"here: this tree; there: {commit}")
-        for name in arguments.only or WORKLOADS:
+        for name in _chosen(arguments):
             try:
                 for case, compared in against.compare(WORKLOADS[name][1], here, there):
                     here.progress.clear()
@@ -146,6 +165,12 @@ def _bench(arguments: argparse.Namespace, rounds: int, tree: Path, scratch: Path
         )
 
 
+def _chosen(arguments: argparse.Namespace) -> list[str]:
+    if arguments.only:
+        return list(arguments.only)
+    return [name for name in WORKLOADS if name not in _LARGE or arguments.large or arguments.quick]
+
+
 def _parser() -> argparse.ArgumentParser:
     listed = "\n".join(f"  {name:<11} {what}" for name, (what, _) in WORKLOADS.items())
     parser = argparse.ArgumentParser(
@@ -156,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", nargs="+", choices=list(WORKLOADS), metavar="WORKLOAD", help="these alone")
     parser.add_argument("--quick", action="store_true", help="tiny counts, to see that everything runs")
-    parser.add_argument("--large", action="store_true", help="also 4M stubs, beside 1M (needs 4 GiB)")
+    parser.add_argument("--large", action="store_true", help="also 4M stubs and a host of 10M symbols (needs 10 GiB)")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each case (default 5; fewer where slow)")
     parser.add_argument(
         "--against", metavar="REV", help="this tree beside that revision of it, in turn; nothing else, and no files"

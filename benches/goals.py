@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benches.harness import OURS, Row, Step, ratio
 from benches.peers import rust
-from benches.workloads import capturing, emission, planning, serving, whole_path
+from benches.workloads import capturing, emission, large_files, planning, serving, wheels, whole_path
 
 Rows = Sequence[Row]
 Fields = Mapping[str, object]
@@ -145,4 +145,19 @@ def _start_goals() -> Iterator[Goal]:
     yield Goal(f"{capturing.LINKS} captured links, what each takes longer", start, 1.5, _captured)
 
 
-GOALS = [*_stub_goals(), *_command_goals(), *_start_goals()]
+def _file_goals() -> Iterator[Goal]:
+    """What reads large real files."""
+    unit = large_files.UNIT
+    for step in (large_files.INSPECT, large_files.NEEDED):
+        fields = {"symbols": large_files.STATICS}
+        what = f"an object of {large_files.STATICS:,} statics, {step}"
+        yield Goal(what, unit.tool, 2, _beside("large files", step, unit, fields))
+    for wheel in wheels.WHEELS:
+        for step in (large_files.INSPECT, large_files.CHECK):
+            if step == large_files.INSPECT or wheel.format == "elf":
+                yield Goal(
+                    f"{wheel.name}, {step}", unit.tool, 2, _beside("large files", step, unit, {"case": str(wheel)})
+                )
+
+
+GOALS = [*_stub_goals(), *_command_goals(), *_start_goals(), *_file_goals()]

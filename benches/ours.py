@@ -6,12 +6,14 @@
     python -m benches.ours known FORMAT COUNT TIMES OUT   the same, all words known to a cache that is read each time
     python -m benches.ours import                         what that imports, and nothing else
     python -m benches.ours find HOST NAMES                the addresses of the names in file NAMES
+    python -m benches.ours needed OBJECT                  what the object needs
     python -m benches.ours plan TOKENS TIMES              the plan for a command of TOKENS arguments
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import resource
 import sys
 import time
@@ -35,6 +37,7 @@ def main(arguments: list[str]) -> None:
         "known": _known,
         "import": _import,
         "find": _find,
+        "needed": _needed,
         "plan": _plan,
     }
     run[command](*operands)
@@ -65,6 +68,7 @@ def _emit(format_name: str, count: str, times: str, out: str) -> None:
     from stubgen.stub.disassembler import forget_words
     from stubgen.stub.verify import verify
 
+    os.environ["STUBGEN_CACHE_DIR"] = ""  # where words might be known
     emit = _emitter(format_name, int(count))
     _say("peak_input", _peak())
     for _ in range(int(times)):
@@ -126,6 +130,15 @@ def _find(host: str, names: str) -> None:
     found = open_host(host).image.find(wanted)
     _say("find", time.perf_counter() - started)
     assert len(found) == len(wanted), f"{len(wanted) - len(found)} names are not found"
+
+
+def _needed(path: str) -> None:
+    from stubgen.resolve.needed import read_needed
+
+    started = time.perf_counter()
+    needed = read_needed([path])
+    _say("needed", time.perf_counter() - started)
+    assert needed
 
 
 def _plan(tokens: str, times: str) -> None:

@@ -260,3 +260,15 @@ def test_the_tree_names_no_machine() -> None:
             text = path.read_text()
             assert "/ro" + "ot/" not in text, path
             assert "/wo" + "rk/" not in text, path
+
+
+CLOCKS = {"perf_counter", "perf_counter_ns", "process_time", "process_time_ns", "thread_time", "timeit", "getrusage"}
+
+
+def test_no_test_measures_time() -> None:
+    """On a busy machine such a test fails for nobody's fault, and on a fast one it lets anything through."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        used = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        used |= {alias.name for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}
+        assert not used & CLOCKS, f"{path.name}: count calls or steps instead (counting.py)"

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from counting import count_calls
@@ -25,7 +26,7 @@ from stubgen.elf import constants as e
 from stubgen.errors import AnchorRefusal, BuildIdRefusal, Cancelled, UnreadableInput
 from stubgen.host.index import Identity
 from stubgen.resolve.resolution import Resolution
-from stubgen.session import is_settled
+from stubgen.session import COARSE_TICK, is_settled
 
 HOST = [
     Sym("main", BASE + 0x100),
@@ -161,11 +162,15 @@ def test_a_change_is_noticed(files: Path, change: Callable[[Path], object]) -> N
     assert session.host(files / "host") is not before
 
 
-def test_what_was_just_written_is_not_kept(tmp_path: Path) -> None:
+def test_what_was_just_written_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two writes in one tick of the file system's clock bear one time: the second would go unnoticed."""
     session, path = Session(), tmp_path / "host"
     put(tmp_path, "host", elf_host(HOST))
+    later = 0
+    monkeypatch.setattr(module, "time", SimpleNamespace(time_ns=lambda: path.stat().st_ctime_ns + later))
     assert session.host(path) is not session.host(path)
+    later = COARSE_TICK + 1
+    assert session.host(path) is session.host(path)
     coarse = time.time_ns() // 1_000_000_000 * 1_000_000_000
     stamped = Identity.of(path.stat())._replace(modified=coarse, changed=coarse)
     assert not is_settled(stamped, coarse + 1_900_000_000)

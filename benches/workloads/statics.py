@@ -31,6 +31,16 @@ def cases(bench: Bench) -> Iterator[Case]:
             yield _case(bench, format_name, count)
 
 
+def object_file(bench: Bench, format_name: str, count: int) -> Path | None:
+    """The object with *count* statics; None where it cannot be compiled."""
+    if not shutil.which(_COMPILER) or not shutil.which(_LINKED[format_name][0]):
+        return None
+    folder = bench.scratch / "statics" / f"{format_name}-{count}"
+    if not (folder / "host").exists():
+        _make(folder, format_name, count)
+    return folder / "a.o"
+
+
 def _case(bench: Bench, format_name: str, count: int) -> Case:
     folder = bench.scratch / "statics" / f"{format_name}-{count}"
     if not (folder / "host").exists():

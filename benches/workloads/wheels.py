@@ -29,6 +29,11 @@ class Wheel(NamedTuple):
     python: str
     suffix: str  # of the library in it
 
+    @property
+    def format(self) -> str:
+        """The library's."""
+        return "macho" if self.platform.startswith("macosx") else "elf"
+
     def __str__(self) -> str:
         return f"{self.name}=={self.version} ({self.platform})"
 
@@ -49,7 +54,7 @@ def cases(bench: Bench) -> Iterator[Case]:
         if library is None:
             bench.absent.append(f"real host {wheel}: the package index does not give it")
             continue
-        given = _host(bench, library)
+        given = host_of(bench, library)
         yield whole_path.case(bench, "real hosts", given, f"{given.needed:,} needed, {wheel}")
 
 
@@ -77,7 +82,7 @@ def fetch(bench: Bench, wheel: Wheel) -> Path | None:
     return kept
 
 
-def _host(bench: Bench, library: Path) -> Host:
+def host_of(bench: Bench, library: Path) -> Host:
     """The library, and a patch that calls functions of it that were picked with a fixed seed."""
     bench.progress.say(f"real hosts: choosing functions of {library.parent.name}")
     image = open_image(library.read_bytes(), library.parent.name)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,8 +128,18 @@ def test_short_output_is_whole() -> None:
     assert done == (0, b"out\n")
 
 
-def test_a_program_gets_no_longer_than_it_is_given(tmp_path: Path) -> None:
+def test_a_program_gets_no_longer_than_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver that is asked for its folders and says nothing would hold up the link."""
+    started = []
+
+    class Known(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self.pid)
+
+    monkeypatch.setattr(subprocess, "Popen", Known)
     with pytest.raises(TimeoutError):
-        run(["sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 300"], None, os.environ, timeout=0.3)
-    assert ends(int((tmp_path / "pid").read_text()))
+        run(["sleep", "300"], None, os.environ, timeout=0.3)
+    monkeypatch.undo()
+    assert len(started) == 1
+    assert ends(started[0])
