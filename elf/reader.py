@@ -9,7 +9,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from typing import Any
 
 from stubgen.common.columns import column, field_column, octet_column
 from stubgen.common.fields import align_up
@@ -44,6 +43,10 @@ from stubgen.elf.relocations import (
     read_relr,
 )
 from stubgen.errors import MalformedInput, UnsupportedInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _OUT_OF_BAND = 1 << 32  # above every section's index
 

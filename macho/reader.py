@@ -9,10 +9,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
 
 from stubgen.common.columns import column, field_column, octet_column
 from stubgen.common.record import Record, RowT
+from stubgen.common.row import Row
 from stubgen.common.strings import StringTable, string_at
 from stubgen.common.text import as_text
 from stubgen.common.view import View, uleb128
@@ -52,8 +52,12 @@ from stubgen.macho.records import (
 )
 from stubgen.macho.relocations import Relocations, read_relocations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-class Section(NamedTuple):
+
+class Section(Row):
     """A section: its names and its header."""
 
     name: str  # "__TEXT,__text"
@@ -61,7 +65,7 @@ class Section(NamedTuple):
     header: Section64
 
 
-class Command(NamedTuple):
+class Command(Row):
     """A load command."""
 
     cmd: int  # LC_*
@@ -69,7 +73,7 @@ class Command(NamedTuple):
     size: int  # bytes
 
 
-class BuildVersion(NamedTuple):
+class BuildVersion(Row):
     """What LC_BUILD_VERSION or LC_VERSION_MIN_* says."""
 
     platform: int  # PLATFORM_*
@@ -77,14 +81,14 @@ class BuildVersion(NamedTuple):
     sdk: int  # xxxx.yy.zz in nibbles
 
 
-class Dylib(NamedTuple):
+class Dylib(Row):
     """A library that the file loads."""
 
     cmd: int  # LC_LOAD_DYLIB and its kin
     name: str
 
 
-class CodeDirectory(NamedTuple):
+class CodeDirectory(Row):
     """The part of a code signature that has the hashes of the file's pages (CS_CodeDirectory)."""
 
     hash_type: int  # CS_HASHTYPE_*

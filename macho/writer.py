@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from stubgen.common.columns import Column, Content, Pieces, joined, records, symbol_labels
 from stubgen.common.fields import align_up
 from stubgen.common.layout import Layout, LayoutWriter, Span
+from stubgen.common.row import Row
 from stubgen.common.strings import name_table
 from stubgen.macho import constants as c
 from stubgen.macho.reader import BuildVersion
@@ -30,7 +30,7 @@ from stubgen.macho.records import (
 from stubgen.macho.relocations import Relocations, write_relocations
 
 
-class Section(NamedTuple):
+class Section(Row):
     """A section to write, in the object's one unnamed segment."""
 
     segname: str  # at most 16 bytes
@@ -70,7 +70,7 @@ class SymbolColumns:
         return len(self.names)
 
 
-class Object(NamedTuple):
+class Object(Row):
     """A relocatable object: section *n* of ``sections`` has ordinal *n* + 1."""
 
     sections: Sequence[Section]

@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from stubgen.image.opening import open_image
     from stubgen.jumptable import JumpTable, TableOptions
     from stubgen.jumptable.formats import encode_jump_table
+    from stubgen.keywords import Options
     from stubgen.link import Linked, link_patch
     from stubgen.linkplan import (
         Action,
@@ -88,7 +89,7 @@ if TYPE_CHECKING:
         linker_os_for_host,
         plan_link,
     )
-    from stubgen.options import BtiPolicy, Options
+    from stubgen.options import BtiPolicy
     from stubgen.origin.account import Account, Definition
     from stubgen.origin.sources import Origin, Source
     from stubgen.patching import Patched, patch
@@ -157,7 +158,8 @@ _HOMES = {
         "plan_link",
     ),
     "explain": ("Explanation", "explain_symbols"),
-    "options": ("BtiPolicy", "Options"),
+    "keywords": ("Options",),
+    "options": ("BtiPolicy",),
     "origin.account": ("Account", "Definition"),
     "origin.sources": ("Origin", "Source"),
     "patching": ("Patched", "patch"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Unpack
 
 from stubgen.common.arguments import StrPath, choice, flag, instance, number, optional, path_list
 from stubgen.common.phases import phase
@@ -13,17 +12,21 @@ from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import SymbolRefusal, UsageError
 from stubgen.host import Host
 from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
-from stubgen.options import BtiPolicy, BuildOptions, Options, read_options
+from stubgen.options import BtiPolicy, BuildOptions, read_options
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.verdicts import Answers, BoundAnswers, Decision, Verdict
 from stubgen.session import Session
 from stubgen.stub.emit import Anchor, StubObject, emit
 from stubgen.stub.verify import Verified, verify
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from stubgen.bind import Bound
     from stubgen.borrow.homes import LinkFiles
     from stubgen.image.identity import PatchIdentity
+    from stubgen.keywords import Options
     from stubgen.policies import Policy
     from stubgen.resolve.needed import Needed
 

@@ -30,7 +30,7 @@ from stubgen.linker import LinkFolder, link_folder
 from stubgen.linkplan import (
     LinkPlan,
 )
-from stubgen.options import BtiPolicy, Options
+from stubgen.options import BtiPolicy
 from stubgen.policies import FinishedPatch, tell_finished
 from stubgen.replaced import Replaced
 from stubgen.resolve.resolution import Resolution
@@ -39,6 +39,7 @@ from stubgen.resolve.verdicts import Decision
 
 if TYPE_CHECKING:
     from stubgen.jumptable import JumpTable, TableOptions
+    from stubgen.keywords import Options
 
 
 class Linked(Row):

@@ -26,7 +26,7 @@ from stubgen.linkplan import LinkPlan, PatchRequest, captured_objects, linker_os
 from stubgen.linkplan.link_files import link_files
 from stubgen.linkplan.own_folders import own_folders
 from stubgen.linkplan.request import CapturedCommand
-from stubgen.options import BtiPolicy, Options, read_options
+from stubgen.options import BtiPolicy, read_options
 from stubgen.origin.account import Inputs, LinkInput
 from stubgen.origin.exports import read_exports
 from stubgen.origin.sources import Source
@@ -36,6 +36,10 @@ from stubgen.resolve.needed import open_objects
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.rulings import PolicyChange
 from stubgen.resolve.verdicts import Verdict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stubgen.keywords import Options
 
 
 class PatchLink:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
-from typing import Any, TypedDict
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, WORD
 from stubgen.common.arguments import (
-    StrPath,
     a_name,
     check_keywords,
     choice,
@@ -24,9 +22,14 @@ from stubgen.common.arguments import (
 )
 from stubgen.common.row import Row
 from stubgen.errors import UsageError
-from stubgen.host.previous import PreviousPatch
-from stubgen.policies import Policy, read_policies
 from stubgen.resolve.verdicts import DataPolicy, TlsPolicy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from stubgen.host.previous import PreviousPatch
+    from stubgen.policies import Policy
 
 
 class BtiPolicy(Enum):
@@ -40,46 +43,8 @@ class BtiPolicy(Enum):
     """In none."""
 
 
-class Options(TypedDict, total=False):
-    """How a patch's symbols are answered; every one may be left out."""
-
-    anchor: str | None
-    """The anchor's name; by default ``whisker_aslr_anchor``, else ``main``."""
-    slide: int | None
-    """The slide in bytes, instead of an anchor's address."""
-    data: DataPolicy | str
-    """How references to the host's data are answered without bound copies."""
-    libraries: Sequence[StrPath]
-    """Shared libraries that the patch links; what they export is left to the loader."""
-    bind: bool
-    """Make bound copies of the objects, which reach the host's data and thread-locals; link those instead."""
-    tls: TlsPolicy | str
-    """How thread-locals of a host that is a shared library are answered."""
-    keep_state: bool
-    """Bound copies use the host's writable variables where patch and host both define them; needs ``bind``."""
-    allow_static: bool
-    """Call static functions of a host that LLVM compiled although nothing shows that they kept their arguments."""
-    overrides: Mapping[str, int] | None
-    """Name -> runtime address of the function that replaced the host's, from earlier patches."""
-    previous: Sequence[PreviousPatch | tuple[StrPath, int] | tuple[StrPath, int, str]]
-    """The patches that the process loaded before, in that order: hosts too, for functions, variables and state."""
-    whole_archive: bool
-    """Take every member of archives, not only those that something refers to."""
-    archives: Sequence[StrPath]
-    """Archives of the host's link, from which bound copies take what the host lacks; needs ``bind``. A shared library
-    among them keeps what it exports to itself."""
-    exports: Sequence[str]
-    """Names that the patch must export; archives are searched for them."""
-    wrapped: Sequence[str]
-    """Operands of ``--wrap`` in the patch's link: ``f`` means ``__wrap_f``, and ``__real_f`` means ``f``."""
-    policies: Sequence[Policy]
-    """The builder's own rules, in order."""
-    linked: Sequence[StrPath]
-    """Objects that the host's link named: the patch's object of one of these paths is that one, recompiled."""
-
-
 class BuildOptions(Row):
-    """:class:`Options`, every one there and of its type."""
+    """:class:`~stubgen.keywords.Options`, every one there and of its type."""
 
     anchor: str | None = None
     slide: int | None = None
@@ -104,7 +69,7 @@ def read_options(caller: str, options: Mapping[str, object]) -> BuildOptions:
 
     Args:
         caller: the function that was called, for the complaint about a keyword that it does not have.
-        options: its keywords, as :class:`Options` has them.
+        options: its keywords, as :class:`~stubgen.keywords.Options` has them.
 
     Raises:
         UsageError: one is unknown, of another type or out of its range, or lacks what it works by.
@@ -138,8 +103,19 @@ def previous_patches(name: str, value: object) -> tuple[PreviousPatch, ...]:
 def _previous_patch(name: str, value: object) -> PreviousPatch:
     if not isinstance(value, tuple) or not 2 <= len(value) <= 3:
         raise UsageError(f"{name}: {value!r} is no earlier patch; give PreviousPatch(path, address)")
+    from stubgen.host.previous import PreviousPatch
+
     symbol = value[2] if len(value) == 3 else None
     return PreviousPatch(path(name, value[0]), number(name, value[1]), optional(a_name, name, symbol))
+
+
+def _policies(name: str, value: object) -> tuple[Policy, ...]:
+    """The builder's own rules."""
+    if isinstance(value, list | tuple) and not value:
+        return ()
+    from stubgen.policies import read_policies
+
+    return read_policies(name, value)
 
 
 READERS: dict[str, Callable[[str, object], Any]] = {
@@ -157,7 +133,7 @@ READERS: dict[str, Callable[[str, object], Any]] = {
     "archives": path_list,
     "exports": name_list,
     "wrapped": name_list,
-    "policies": read_policies,
+    "policies": _policies,
     "linked": path_list,
 }
 """Option -> what reads its value."""

@@ -13,10 +13,11 @@ from stubgen.common.arguments import StrPath, instance, optional, path
 from stubgen.common.files import Outputs
 from stubgen.compileplan.recompile import Recompiled, recompiled, refuse_old_members, stage_objects
 from stubgen.link import Linked, stage_patch
-from stubgen.options import BtiPolicy, Options
+from stubgen.options import BtiPolicy
 
 if TYPE_CHECKING:
     from stubgen.jumptable import TableOptions
+    from stubgen.keywords import Options
 
 
 class Patched(NamedTuple):

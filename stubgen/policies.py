@@ -7,7 +7,6 @@ change is told with their names.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, WORD
 from stubgen.common.arguments import listed
@@ -19,13 +18,17 @@ from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.rulings import PolicyChange, RefuseSymbol, Ruled, Ruling, UseAddress, UseLoader, UseName
 from stubgen.resolve.verdicts import Decision
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
+
 PROTOCOL = 1
 """Version of what a policy is asked and may answer; a method that changes its meaning raises it."""
 
 GROUP = "hotpatch_stubgen.policies"
 """The group of entry points in which an installed distribution names its policies."""
-
-T = TypeVar("T")
 
 
 class FinishedPatch(Row):

@@ -11,11 +11,11 @@ import os
 import time
 from _thread import allocate_lock
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
 
 from stubgen.common.arguments import StrPath, a_raw_name, flag, limit, listed, optional, path_list
 from stubgen.common.arguments import path as checked_path
 from stubgen.common.files import read_input
+from stubgen.common.generic import Generic
 from stubgen.common.kept_copy import let_go_of_pages
 from stubgen.common.row import Row
 from stubgen.host import Host, check_build_id, open_host
@@ -29,10 +29,17 @@ from stubgen.resolve.resolver import resolve
 from stubgen.resolve.verdicts import Answers, BoundAnswers
 from stubgen.stub.facts import LibraryFacts
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from stubgen.borrow.homes import LinkFiles
     from stubgen.host.previous import EarlierPatch, OpenedPatch, PreviousPatch
     from stubgen.resolve.rulings import Ruled
+
+    Value = TypeVar("Value")
+else:
+    Value = object
 
 TICK = 20_000_000  # nanoseconds
 """File systems stamp files by a clock that ticks, at most this slowly; two writes in one tick look like one."""
@@ -52,9 +59,6 @@ def is_settled(identity: Identity, now: int) -> bool:
     """Whether a write after *now* (nanoseconds since 1970) is sure to change *identity*."""
     last = max(identity.modified, identity.changed)
     return now - last > (TICK if identity.modified % 1_000_000_000 else COARSE_TICK)
-
-
-Value = TypeVar("Value")
 
 
 class FileCache(Generic[Value]):

@@ -15,8 +15,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"errors": ""},
     {
         "common": (
-            "text arguments cache aarch64 row fields view record columns layout object_copy strings kept_copy files "
-            "placeholders cancellation phases code_digest"
+            "text arguments row generic cache aarch64 fields view record columns layout object_copy strings kept_copy "
+            "files placeholders cancellation phases code_digest"
         )
     },
     {"terminal": "screen names sheet", "finding": ""},
@@ -48,7 +48,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {"bind": "held run local_exec elf macho ."},
     {"policies": ""},
-    {"options": ""},
+    {"keywords": "", "options": ""},
     {"session": ""},
     {"build": ""},
     {

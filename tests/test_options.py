@@ -12,7 +12,8 @@ import pytest
 from synthetic import BASE, DATA, SIZE, Sym, elf_host, elf_object, put, undefined
 
 import stubgen
-from stubgen.options import READERS, BuildOptions, Options
+from stubgen.keywords import Options
+from stubgen.options import READERS, BuildOptions
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ A command parses, calls the library and returns an :class:`Outcome`; only ``stub
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from stubgen.common.row import Row
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.common.files import Outputs
     from stubgen.terminal.sheet import Sheet

@@ -54,14 +54,15 @@ from stubgen.link import Linked, stage_patch
 from stubgen.link_steps import PatchLink
 from stubgen.reach import Reach, find_reach
 from stubgen.session import Session
-from stubgen.terminal.sheet import Block, Sheet, Text
+from stubgen.terminal.sheet import Sheet, Text
 
 if TYPE_CHECKING:
     import argparse
 
     from stubgen.generations.linking import LinkedGeneration
     from stubgen.generations.opening import Begun, SessionOptions
-    from stubgen.options import Options
+    from stubgen.keywords import Options
+    from stubgen.terminal.sheet import Block
 
 
 def configure_parser(parser: argparse.ArgumentParser, *, objects: bool = True) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stubgen.host.previous import PreviousPatch
     from stubgen.host.slide import Slide
     from stubgen.image.identity import HostIdentity, PatchIdentity
-    from stubgen.options import Options
+    from stubgen.keywords import Options
     from stubgen.policies import Policy
     from stubgen.replaced import Replaced, Replacement
     from stubgen.resolve.needed import Borrowed, Needed
@@ -238,6 +238,8 @@ def previous_patches(arguments: Iterable[str]) -> list[PreviousPatch]:
     Raises:
         UsageError: an argument has no address.
     """
+    if not arguments:
+        return []
     from stubgen.host.previous import PreviousPatch
 
     found = []

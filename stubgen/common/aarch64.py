@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from stubgen.common.row import Row
 
 WORD = 4  # bytes an instruction
 ADDRESS_LIMIT = 1 << 48  # user space ends below it (TASK_SIZE with 48-bit virtual addresses)
@@ -33,7 +33,7 @@ SCALED = 1 << 24  # a load or store without this bit is ldur, stur or their kin:
 UNSCALED_AT, UNSCALED_LIMIT = 12, 1 << 8
 
 
-class Access(NamedTuple):
+class Access(Row):
     """An instruction that adds a page offset: which words are meant."""
 
     mask: int  # the bits that tell it

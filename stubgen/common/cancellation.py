@@ -10,14 +10,16 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stubgen.common.arguments import StrPath
+from stubgen.common.row import Row
 from stubgen.errors import Cancelled
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
     from types import FrameType, TracebackType
+    from typing import Any
 
 GRACE = 1.0  # seconds between asking a program to end and ending it
 LOOK = 0.05  # seconds between two looks whether a program that prints nothing has ended
@@ -26,7 +28,7 @@ MOST_OUTPUT = 1 << 19
 """Bytes of a program's output that are kept from its beginning, and as many from its end."""
 
 
-class Finished(NamedTuple):
+class Finished(Row):
     """A program that ended."""
 
     returncode: int

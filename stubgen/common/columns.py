@@ -10,12 +10,15 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, Literal
 
 from stubgen.common.fields import narrow
 from stubgen.common.record import Field, Record
 from stubgen.common.text import as_text
 from stubgen.common.view import BytesLike
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
 
 Column = int | Sequence[int]
 """One value an entry, or one value for all of them."""

@@ -8,13 +8,14 @@ import mmap
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, BinaryIO, Self
 
 from stubgen.common.kept_copy import LARGE, copy_on_disk
 from stubgen.errors import OutputFailure, StubgenError, SystemFailure, UnreadableInput, UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import BinaryIO, Self
 
 Buffer = bytes | mmap.mmap
 

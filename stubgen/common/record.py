@@ -13,15 +13,23 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
 
 from stubgen.common.fields import narrow
+from stubgen.common.generic import Generic
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.common.view import BytesLike, View
 from stubgen.errors import FieldOverflow
 
-__all__ = ["I32", "I64", "U8", "U16", "U32", "U64", "Bytes16", "Field", "Record", "RowT"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    RowT = TypeVar("RowT", bound=tuple[Any, ...])
+else:
+    RowT = tuple
+
+__all__ = ["I32", "I64", "U8", "U16", "U32", "U64", "Bytes16", "Field", "Record"]
 
 U8 = int
 U16 = int
@@ -34,8 +42,6 @@ Bytes16 = bytes
 
 _CODES = {"U8": "B", "U16": "H", "U32": "I", "U64": "Q", "I32": "i", "I64": "q", "Bytes16": "16s"}
 """Annotation -> its code in :mod:`struct`."""
-
-RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 
 class Field(Row):

@@ -12,12 +12,15 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import accumulate, compress, count
 from operator import add, itemgetter
-from typing import Protocol
 
 from stubgen.common.columns import NAMES_AT_ONCE, TABLE_AT_ONCE, Pieces
 from stubgen.common.fields import narrow
 from stubgen.common.view import BytesLike
 from stubgen.errors import FieldOverflow, MalformedInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
 
 MANY = 10_000
 """Names looked at one by one from which a copy of the table pays."""
@@ -341,20 +344,22 @@ def has_nul(names: Sequence[bytes]) -> bool:
     return b"\0" in b"".join(names)
 
 
-class NameTable(Protocol):
-    """A symbol table, as a column of names."""
+if TYPE_CHECKING:
 
-    raw: memoryview
-    """The table's records."""
-    strings: StringTable
+    class NameTable(Protocol):
+        """A symbol table, as a column of names."""
 
-    def __len__(self) -> int: ...
+        raw: memoryview
+        """The table's records."""
+        strings: StringTable
 
-    def name(self, index: int) -> bytes:
-        """The name of symbol *index*."""
+        def __len__(self) -> int: ...
 
-    def names(self) -> Iterator[bytes]:
-        """All names, in the table's order."""
+        def name(self, index: int) -> bytes:
+            """The name of symbol *index*."""
 
-    def find_indexes(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
-        """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""
+        def names(self) -> Iterator[bytes]:
+            """All names, in the table's order."""
+
+        def find_indexes(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
+            """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from stubgen.errors import MalformedInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 BytesLike = bytes | bytearray | memoryview
 

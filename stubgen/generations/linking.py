@@ -23,7 +23,11 @@ from stubgen.host.slide import slide_from_anchor
 from stubgen.image.opening import open_image
 from stubgen.jumptable import Entry, JumpTable, TableOptions
 from stubgen.link import Linked, stage_patch
-from stubgen.options import BtiPolicy, Options, read_options
+from stubgen.options import BtiPolicy, read_options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stubgen.keywords import Options
 
 
 class LinkedGeneration(Row):

@@ -27,7 +27,6 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from struct import Struct
-from typing import TYPE_CHECKING
 from zlib import crc32
 
 from stubgen.common.arguments import StrPath
@@ -37,6 +36,7 @@ from stubgen.errors import StubgenError
 from stubgen.host.symbols import OpenedHost
 from stubgen.symbols.versions import base_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.common.strings import NameTable
     from stubgen.image import Image
@@ -280,10 +280,17 @@ def _is_index(name: str) -> bool:
 
 def _is_own(name: str) -> bool:
     """Whether *name* is one that this module gives to a file."""
-    import re
+    stem, _, kind = finished_name(name).rpartition(".")
+    first, _, second = stem.partition("-")
+    if kind == "index":
+        return (
+            len(second) == 2 * DIGEST and _is_hex(second) and (first == "none" or (len(first) <= 40 and _is_hex(first)))
+        )
+    return kind in ("host", "lock") and _is_hex(first) and _is_hex(second)
 
-    own = r"(?:none|[0-9a-f]{1,40})-[0-9a-f]{40}\.index|[0-9a-f]+-[0-9a-f]+\.(?:host|lock)"
-    return re.fullmatch(own, finished_name(name)) is not None
+
+def _is_hex(text: str) -> bool:
+    return text != "" and not text.strip("0123456789abcdef")
 
 
 def build_missing() -> None:

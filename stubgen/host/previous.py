@@ -14,7 +14,6 @@ from stubgen.host import Host
 from stubgen.image import Candidate, FileType, Image, Kind
 from stubgen.image.identity import PatchIdentity
 from stubgen.symbols.forwarded import forwarded_address
-from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import base_name, split_pin
 
 
@@ -61,6 +60,8 @@ class EarlierPatch:
 
     def learn(self, names: Collection[bytes]) -> None:
         """Look *names* up in one pass over its symbols."""
+        from stubgen.symbols.rust import is_rust_name
+
         new = {name for name in names if name not in self._found}
         found = self.image.find(new) if new else {}
         stubs = self._opened.stubs

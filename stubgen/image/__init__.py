@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from stubgen.common.row import Row
 from stubgen.symbols.versions import base_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from stubgen.common.strings import NameTable
     from stubgen.image.dwarf import DebugInfo
     from stubgen.macho.reader import BuildVersion
@@ -37,7 +39,7 @@ class FileType(Enum):
     BUNDLE = "bundle"
 
 
-class Candidate(NamedTuple):
+class Candidate(Row):
     """One symbol that may be what a name means."""
 
     name: bytes  # without its version, with its ThinLTO suffix
@@ -97,7 +99,7 @@ class DefiningObject:
         return frozenset(name.removeprefix(self.prefix) for name in self.symbols.names())
 
 
-class Variable(NamedTuple):
+class Variable(Row):
     """A variable that an object defines."""
 
     name: bytes
@@ -149,7 +151,7 @@ class Reach(ABC):
         """The piece that is called *name* by other objects, if it is here."""
 
 
-class Pointer(NamedTuple):
+class Pointer(Row):
     """A word of an object's constant that the linker makes an address."""
 
     name: bytes  # the symbol whose address it is; empty: of a place that no variable covers
@@ -157,7 +159,7 @@ class Pointer(NamedTuple):
     own: bool  # the object defines that symbol
 
 
-class Content(NamedTuple):
+class Content(Row):
     """What is in a constant that an object defines."""
 
     name: bytes
@@ -166,21 +168,21 @@ class Content(NamedTuple):
     opaque: bool  # it has more that the linker fills in, or no bytes in the file
 
 
-class Word(NamedTuple):
+class Word(Row):
     """What the loader makes of an 8-byte word of a linked image."""
 
     name: bytes  # the symbol that it looks up; empty: the image's own address, or a plain value
     value: int  # bytes added to that symbol's address; without one a static virtual address, or the value
 
 
-class Found(NamedTuple):
+class Found(Row):
     """What the loader found for a name that a library defines and looks up all the same."""
 
     word: int | None  # virtual address of the word that holds its address since the library was loaded; None: none does
     entry: int | None  # virtual address of the library's PLT entry, or Mach-O stub, for it
 
 
-class Entry(NamedTuple):
+class Entry(Row):
     """A variable in a section of an object that programs walk as a table."""
 
     name: bytes  # empty: bytes that no symbol names
@@ -190,7 +192,7 @@ class Entry(NamedTuple):
     content: Sequence[int | None]  # its bytes; None where a relocation changes one
 
 
-class Reference(NamedTuple):
+class Reference(Row):
     """One name that an object uses and does not define."""
 
     spelling: bytes  # as the object has it; the stub must be spelled the same
@@ -218,11 +220,13 @@ def alignment_at(offset: int, size: int, section: int) -> int:
     return bits & -bits
 
 
-class NameIndex(Protocol):
-    """Knows where names are without a pass over the table."""
+if TYPE_CHECKING:
 
-    def find_indexes(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
-        """Index, in symbol table *number*, of each symbol whose base name may be that of one of *wanted*, ascending."""
+    class NameIndex(Protocol):
+        """Knows where names are without a pass over the table."""
+
+        def find_indexes(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
+            """Index, in symbol table *number*, of each symbol whose base name may be one of *wanted*'s, ascending."""
 
 
 class Image(ABC):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
 
 from stubgen.common.files import read_input
+from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.common.view import View
 from stubgen.errors import MalformedInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MAGIC = b"!<arch>\n"
 THIN_MAGIC = b"!<thin>\n"
@@ -18,7 +22,7 @@ _END_MARK = b"`\n"
 _INDEXES = frozenset({"/", "/SYM64/", "__.SYMDEF", "__.SYMDEF SORTED", "__.SYMDEF_64", "__.SYMDEF_64 SORTED"})
 
 
-class Member(NamedTuple):
+class Member(Row):
     """One file in an archive."""
 
     name: str
@@ -46,7 +50,7 @@ def members(data: Any, name: str) -> Iterator[Member]:
     return (_read(view, entry) for entry in _entries(view))
 
 
-class _Entry(NamedTuple):
+class _Entry(Row):
     """Where a member is."""
 
     position: int  # of its header, in bytes

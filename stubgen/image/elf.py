@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
 from operator import itemgetter
-from typing import Any
 
 from stubgen.common.aarch64 import UNTAGGED
 from stubgen.common.code_digest import code_digest
@@ -56,6 +55,10 @@ from stubgen.image import (
     names_llvm,
 )
 from stubgen.symbols.versions import split_version
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _DEBUG_SECTIONS = {"debug_str_offs": ".debug_str_offsets"}
 """What Mach-O's 16 bytes cut off."""

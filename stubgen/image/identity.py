@@ -6,14 +6,13 @@ languages.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stubgen.common.fields import align_up
 from stubgen.common.record import U32, U64, Bytes16, Record
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.errors import MalformedInput, UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.common.arguments import StrPath
     from stubgen.image import Image

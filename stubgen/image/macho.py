@@ -6,7 +6,6 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 from stubgen.common.code_digest import code_digest
 from stubgen.errors import InputError, UnsupportedInput
@@ -34,7 +33,10 @@ from stubgen.macho.reader import MachOFile, Section, Symbols
 from stubgen.macho.records import Nlist64
 from stubgen.macho.relocations import ARM64_RELOC_UNSIGNED, r_word
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from stubgen.macho.fixups import Fixups
 
 _VARIABLE_TYPES = frozenset({c.S_REGULAR, c.S_ZEROFILL, c.S_GB_ZEROFILL, c.S_THREAD_LOCAL_VARIABLES})

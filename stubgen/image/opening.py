@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from stubgen.common.arguments import path
 from stubgen.common.files import read_input
 from stubgen.common.view import View
 from stubgen.errors import MalformedInput, UnsupportedInput, UsageError
 from stubgen.image import Image
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _MACHO_MAGICS = frozenset(
     bytes.fromhex(magic) for magic in ["cffaedfe", "feedfacf", "cefaedfe", "feedface", "cafebabe", "cafebabf"]

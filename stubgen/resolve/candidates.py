@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Kind, Reference, Variable
 
 
-class Meaning(NamedTuple):
+class Meaning(Row):
     """What a reference can mean."""
 
     candidates: list[Candidate]

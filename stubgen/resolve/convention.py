@@ -7,8 +7,6 @@ hidden functions included, keeps its convention; GCC gives what it changes anoth
 
 from __future__ import annotations
 
-import re
-
 from stubgen.image import Candidate, Image, names_llvm
 
 MARKING = ((rb"clang version (\d+)", 16), (rb"rustc version 1\.(\d+)", 70))
@@ -44,5 +42,7 @@ def reason_not_to_call(candidate: Candidate, host: Image, *, allow_static: bool)
 
 def _marks(producer: bytes) -> bool:
     """Whether *producer* would have marked a function of which it dropped something."""
+    import re
+
     found = ((re.search(pattern, producer), first) for pattern, first in MARKING)
     return any(match is not None and int(match[1]) >= first for match, first in found)

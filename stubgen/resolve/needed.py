@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from stubgen.common.files import read_input
 from stubgen.common.row import Row
@@ -15,6 +14,7 @@ from stubgen.image.opening import arm64_slice, has_object_magic, open_image
 from stubgen.resolve.previous import NO_PATCHES, Previous
 from stubgen.symbols.wrapped import wrapped_meanings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.macho.reader import BuildVersion
 

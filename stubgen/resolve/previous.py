@@ -12,11 +12,11 @@ others, holds the state from then on.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from stubgen.common.row import Row
 from stubgen.image import Candidate, Image, Kind
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.host.previous import EarlierPatch
 

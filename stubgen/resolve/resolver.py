@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic, TypeVar
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, LANDING_PADS, WORD
 from stubgen.common.text import as_bytes, as_text
@@ -40,6 +39,7 @@ from stubgen.resolve.verdicts import (
 )
 from stubgen.symbols.versions import base_name, plain_name, split_pin
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.host.previous import EarlierPatch
     from stubgen.resolve.constants import Constants
@@ -112,10 +112,7 @@ def _check_same_target(needed: Needed, host: Host) -> None:
             )
 
 
-AnswersT = TypeVar("AnswersT", Answers, BoundAnswers)
-
-
-class _Resolver(ABC, Generic[AnswersT]):
+class _Resolver(ABC):
     """One run of the phase: walks the references once and sorts them into columns."""
 
     def __init__(
@@ -126,9 +123,9 @@ class _Resolver(ABC, Generic[AnswersT]):
         supplied: Mapping[bytes, str],
         overrides: Mapping[bytes, int],
         rulings: Mapping[bytes, Ruled],
-        answers: AnswersT,
+        answers: Answers | BoundAnswers,
     ) -> None:
-        self.answers: AnswersT = answers
+        self.answers = answers
         self.rulings = rulings
         self.supplied = supplied
         self.overrides = overrides
@@ -338,12 +335,12 @@ class _Resolver(ABC, Generic[AnswersT]):
             self.patch = None
         return answers[-1]
 
-    def _compare_constants(
+    def _compare_constants(  # noqa: B027  # a stub object alone reaches none
         self, variables: Mapping[bytes, Sequence[Variable]], found: Mapping[bytes, Sequence[Candidate]]
     ) -> None:
         """Find the constants that are the host's, if they can be reached."""
 
-    def _tell_statics(self, found: Mapping[bytes, Sequence[Candidate]]) -> None:
+    def _tell_statics(self, found: Mapping[bytes, Sequence[Candidate]]) -> None:  # noqa: B027  # likewise
         """Find out which static variables are which, where their names do not tell, if they are to be kept."""
 
     def _start_afresh(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
@@ -715,7 +712,7 @@ class _Resolver(ABC, Generic[AnswersT]):
             self.others[position] = self.others[position]._replace(candidates=close)
 
 
-class _StubResolver(_Resolver[Answers]):
+class _StubResolver(_Resolver):
     """The patch is linked from its objects as they are: only symbols of the stub object can answer."""
 
     _way_refusal = "bound copies (link, --bound-dir) leave it out"
@@ -748,8 +745,10 @@ class _StubResolver(_Resolver[Answers]):
         return self._start_afresh(variables, candidates)
 
 
-class _BoundResolver(_Resolver[BoundAnswers]):
+class _BoundResolver(_Resolver):
     """The patch is linked from bound copies, which read addresses from slots and use the host's variables."""
+
+    answers: BoundAnswers
 
     @cached_property
     def constants(self) -> dict[EarlierPatch | None, Constants]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
 
 from stubgen.common.row import Row
 from stubgen.image import Kind
@@ -118,7 +117,7 @@ class SlotKind(Enum):
     HOST_DESCRIPTOR = "host descriptor"  # 24 bytes: {resolver, distance, address of a TLS descriptor of the host's}
 
 
-class Target(NamedTuple):
+class Target(Row):
     """What a reference in a bound copy means."""
 
     kind: Kind  # FUNCTION, DATA or THREAD_LOCAL
@@ -212,7 +211,7 @@ class BoundAnswers(Row):
     linked: tuple[str, ...] = ()  # paths of the objects that the host's link named
 
 
-class SharedVariable(NamedTuple):
+class SharedVariable(Row):
     """A variable that the patch defines and the host has too; the patch's starts afresh, which surprises people."""
 
     name: str
@@ -225,7 +224,7 @@ class SharedVariable(NamedTuple):
     initial_value_changed: bool = False  # the patch's object begins with another value than that file
 
 
-class Decision(NamedTuple):
+class Decision(Row):
     """What one needed symbol becomes, for a person or a report."""
 
     name: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 from _thread import allocate_lock
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING
 
 from stubgen.common.aarch64 import WORD
 from stubgen.common.columns import column
@@ -13,6 +12,7 @@ from stubgen.errors import BrokenLibrary
 from stubgen.stub.libraries import KEYSTONE, broken, is_installed, load
 from stubgen.stub.trampoline import INSTRUCTIONS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.stub.facts import LibraryFacts
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING
 
 from stubgen.common.aarch64 import WORD
 from stubgen.common.columns import column, column_bytes
@@ -24,6 +23,7 @@ from stubgen.stub.trampoline import (
     template,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.stub.facts import LibraryFacts
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from stubgen.common.columns import column_bytes, progression
 from stubgen.common.row import Row
@@ -20,6 +19,7 @@ from stubgen.stub.assembler import confirm_encoding
 from stubgen.stub.trampoline import encode, template
 from stubgen.symbols.forwarded import forwarder_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.macho.reader import BuildVersion
     from stubgen.resolve.needed import Needed

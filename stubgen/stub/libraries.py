@@ -13,10 +13,13 @@ import sys
 from _thread import allocate_lock
 from collections.abc import Iterator
 from struct import Struct
-from typing import Any
 
 from stubgen.common.row import Row
 from stubgen.errors import BrokenLibrary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Library(Row):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
+from stubgen.common import row
 from stubgen.common.columns import Content
 from stubgen.elf import constants as c
 from stubgen.elf.relocations import Relocations
@@ -14,7 +14,7 @@ from stubgen.image.identity import ELF_SECTION
 from stubgen.stub.trampoline import descriptor_resolver, host_descriptor_resolver, host_resolver_frame
 
 
-class Row(NamedTuple):
+class Row(row.Row):
     """What a section's header says."""
 
     sh_type: int
@@ -44,7 +44,7 @@ SECTIONS = {
 """Section -> its header. The writer's own, the symbol table and the like, are not among them."""
 
 
-class Resolver(NamedTuple):
+class Resolver(row.Row):
     """The code that TLS descriptors call, in a section of its own."""
 
     section: str

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from stubgen.common import row
 from stubgen.common.columns import Content
 from stubgen.image.identity import MACHO_SECTION
 from stubgen.macho import constants as c
@@ -11,7 +10,7 @@ from stubgen.macho.relocations import Relocations
 from stubgen.macho.writer import Section
 
 
-class Row(NamedTuple):
+class Row(row.Row):
     """What a section's header says."""
 
     flags: int

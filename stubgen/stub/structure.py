@@ -7,9 +7,13 @@ from collections.abc import Sequence
 
 from stubgen.common.columns import RECORDS_AT_ONCE, column
 from stubgen.common.row import Row
-from stubgen.common.strings import NameTable, StringTable
+from stubgen.common.strings import StringTable
 from stubgen.common.text import as_text
 from stubgen.image.identity import PatchIdentity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stubgen.common.strings import NameTable
 
 
 class Structure(Row):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, WORD
 from stubgen.common.columns import column_bytes, progression
@@ -19,7 +18,10 @@ from stubgen.stub.facts import LibraryFacts, known_facts
 from stubgen.stub.structure import Structure
 from stubgen.stub.trampoline import CHUNK, template
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from stubgen.stub.emit import StubObject
 
 

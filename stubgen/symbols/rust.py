@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+
+from stubgen.common.row import Row
 
 _DECIMAL = rb"0|[1-9][0-9]{0,8}"
 _BASE_62 = rb"[0-9A-Za-z]{0,11}_"
@@ -24,7 +25,7 @@ _THREAD_LOCAL = b"__RUST_STD_INTERNAL_VAL"
 """What the standard library's ``thread_local!`` calls its variable, in one of two closures for all variables."""
 
 
-class RustName(NamedTuple):
+class RustName(Row):
     """What a name of the v0 mangling says."""
 
     shape: bytes
@@ -73,7 +74,7 @@ class _NotMangled(Exception):
     """The grammar does not hold."""
 
 
-class _Step(NamedTuple):
+class _Step(Row):
     """``N``: a namespace and an identifier, within a path."""
 
     namespace: int  # v: value, t: type, C: closure, S: shim, K: constant, ...

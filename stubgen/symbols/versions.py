@@ -6,8 +6,6 @@ A pinned version is ``foo@V1``, as ``.symver`` spells it. None of GNU ld, lld an
 
 from __future__ import annotations
 
-import re
-
 from stubgen.common.text import as_text
 
 THINLTO_SUFFIX = rb"(?:\.llvm\.\d+)?\Z"
@@ -51,7 +49,11 @@ def split_version(name: bytes) -> tuple[bytes, str, bool]:
 
 def base_name(name: bytes) -> bytes:
     """*name* without LLVM's ThinLTO suffix ``.llvm.<digits>``."""
-    return re.sub(THINLTO_SUFFIX, b"", name, count=1) if b".llvm." in name else name
+    if b".llvm." not in name:
+        return name
+    import re
+
+    return re.sub(THINLTO_SUFFIX, b"", name, count=1)
 
 
 def is_part(name: bytes) -> bool:
@@ -60,4 +62,6 @@ def is_part(name: bytes) -> bool:
     ``f.cold`` and ``f.unlikely`` are GCC's for what is seldom executed, ``f.cold.1`` is LLVM's. Its outliner takes
     out what several functions have in common, and numbers that anew in each build.
     """
+    import re
+
     return re.search(_PART, name) is not None

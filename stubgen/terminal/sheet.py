@@ -5,13 +5,16 @@ On a terminal lines are wrapped, or cut where a list has one line an entry; anyw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple, Protocol
 
+from stubgen.common.row import Row
 from stubgen.common.text import harmless
-from stubgen.terminal.names import demangled_in, replaced
 from stubgen.terminal.screen import Screen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
 
 DIM, BOLD, RED, GREEN, YELLOW, CYAN = "2", "1", "31", "32", "33", "36"
 """SGR parameters (ECMA-48)."""
@@ -28,21 +31,31 @@ class Names:
     """How the names in an answer are shown."""
 
     def __init__(self, text: str, *, mangled: bool) -> None:
-        self._known = {} if mangled else demangled_in(text)
+        self._known: Mapping[str, str] = {}
+        if not mangled and ("_Z" in text or "_R" in text):
+            from stubgen.terminal.names import demangled_in
+
+            self._known = demangled_in(text)
 
     def shown(self, text: str) -> str:
         """*text* as people read it, without what a terminal would obey."""
+        if not self._known:
+            return harmless(text)
+        from stubgen.terminal.names import replaced
+
         return harmless(replaced(text, self._known))
 
 
-class Block(Protocol):
-    """A part of an answer."""
+if TYPE_CHECKING:
 
-    def raw(self, screen: Screen) -> Iterable[str]:
-        """Its text before it is laid out: whatever may hold names."""
+    class Block(Protocol):
+        """A part of an answer."""
 
-    def lines(self, screen: Screen, names: Names) -> Iterator[str]:
-        """Its lines; one may hold several, with line ends between them."""
+        def raw(self, screen: Screen) -> Iterable[str]:
+            """Its text before it is laid out: whatever may hold names."""
+
+        def lines(self, screen: Screen, names: Names) -> Iterator[str]:
+            """Its lines; one may hold several, with line ends between them."""
 
 
 class Text:
@@ -146,7 +159,7 @@ class Table:
             yield from wrapped(below + row[-1], screen.width, hanging=0)
 
 
-class Entry(NamedTuple):
+class Entry(Row):
     """A line of :class:`Entries`."""
 
     before: str  # aligned by who makes it
@@ -210,7 +223,7 @@ class Entries:
             yield start + (shown if room is None else cut(shown, max(room, _LEAST)))
 
 
-Sheet = Sequence[Block]
+Sheet = Sequence["Block"]
 
 
 def render(content: str | Sheet, screen: Screen, *, mangled: bool = False) -> str:
