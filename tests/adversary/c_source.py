@@ -64,7 +64,8 @@ LINKAGE = {
     "hidden": '__attribute__((visibility("hidden"))) ',
     "weak": "__attribute__((weak)) ",
 }
-RUNTIME = 'extern "C" void *hot(void *); extern "C" unsigned long computed(unsigned long);'
+RUNTIME = "void *hot(void *); unsigned long length(const char *);"
+CXX_RUNTIME = f'extern "C" {{ {RUNTIME} unsigned long computed(unsigned long); }}'
 LOOKED_UP = "hot((void *){})"
 
 
@@ -87,7 +88,7 @@ class Source:
         """All of it."""
         header = self._used_header()
         code = [*header, *self.file.functions]
-        begin = [RUNTIME if self.cxx else "void *hot(void *);"]
+        begin = [CXX_RUNTIME if self.cxx else RUNTIME]
         begin += [self._structure(variable) for variable in self._visible_variables(code) if variable.fields[0][0]]
         own_names = {variable.name for variable in self.file.variables if not variable.function}
         prototypes = [f"{self._head(function)};" for function in self._visible_functions(code)]
@@ -327,7 +328,7 @@ class Source:
 
     @staticmethod
     def _letter(pointer: str, index: int) -> str:
-        return f"({U64})(unsigned char){pointer}[{index} % __builtin_strlen({pointer})]"
+        return f"({U64})(unsigned char){pointer}[{index} % length({pointer})]"
 
     @staticmethod
     def _caught(value: str, more: int) -> str:

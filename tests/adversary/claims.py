@@ -119,8 +119,12 @@ class Claims:
         for file, variable in self.variables:
             if file == HEADER or self._name(variable) not in before or variable.name in told:
                 continue
-            if f"{variable.name}." in self._whole_symbols("host") and not variable.function:
+            names = self._whole_symbols("host") + self._whole_symbols(f"{file}.o")
+            if not variable.function and re.search(rf"\b_?{variable.name}\.\d", names):
                 raise Split(variable.name)
+            if variable.function and self.plan.build.compiler == "gcc" and not self._mangles:
+                yield "numbered: GCC gave a static of a function another number, and nothing tells which it is"
+                continue
             if variable.name in self._symbols("host") and variable.name in self._symbols(f"{file}.o"):
                 raise Untold(f"host and patch have {variable.name}, and no word is said of it")
             yield "absent: the compiler left none of it in host or patch"

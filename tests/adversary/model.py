@@ -243,12 +243,14 @@ NODES = {
 
 
 def parts(node: Any) -> Iterator[Any]:
-    """*node* and all that is in it, nodes alone."""
-    if isinstance(node, tuple):
-        if type(node) is not tuple:
-            yield node
-        for part in node:
-            yield from parts(part)
+    """*node* and all that is in it, nodes alone, in no order."""
+    waiting = [node]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, tuple):
+            if type(found) is not tuple:
+                yield found
+            waiting.extend(found)
 
 
 def variables_in(node: Any) -> set[str]:

@@ -22,6 +22,8 @@ void *hot(void *called) {
   return called;
 }
 
+unsigned long length(const char *text) { return strlen(text); }
+
 static const char *apply(const char *path, const char *library) {
   static char answer[64];
   unsigned long host, patch, old, new;

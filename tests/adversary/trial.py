@@ -50,14 +50,17 @@ class Outcome(NamedTuple):
 FINDINGS = ("differs", "died", "internal", "failed", "untold")
 
 
-def attempt(plan: Plan, folder: Path | None = None) -> Outcome:
-    """Build, run, patch and compare; everything is in *folder*, or gone afterwards."""
+def attempt(plan: Plan, folder: Path | None = None, *, whole: bool = True) -> Outcome:
+    """Build, run, patch and compare; everything is in *folder*, or gone afterwards.
+
+    *whole*: and see that the edited program, built as a whole and started anew, says what the oracle says of it.
+    """
     made = Path(tempfile.mkdtemp(prefix="adversary-")) if folder is None else folder
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     try:
-        return Trial(plan, made).run()
+        return Trial(plan, made).run(whole=whole)
     finally:
         if folder is None:
             shutil.rmtree(made, ignore_errors=True)
@@ -93,10 +96,11 @@ class Trial:
         self.loaded: int | None = None
         self.patches = 0
 
-    def run(self) -> Outcome:
+    def run(self, *, whole: bool) -> Outcome:
         """All of it."""
         try:
-            self._whole_programs()
+            if whole:
+                self._whole_programs()
             captured = self._host()
             with self._started("host", self.plan.versions[0]) as live:
                 self._compare(live, "before any patch", "unusable")
