@@ -54,11 +54,12 @@ def _target(name: str, run: Callable[[bytes], object], until: float, arguments: 
         inputs, seed = inputs + done.inputs, seed + 1
         if not done.inputs:
             raise RuntimeError(f"{name}: the fuzzer did not run: {done.said}")
-        for content in done.failures:
-            fault = engine.failure_of(run, content) or f"only in the fuzzer: {done.said[-600:]}"
-            if fault not in faults:
-                faults.add(fault)
-                _keep(arguments.keep / "findings" / name, engine.reduced(run, content))
+        for seen, content in done.failures.items():
+            fault = engine.failure_of(run, content)
+            told = fault or f"{seen}, in the fuzzer's process alone"
+            if told not in faults:
+                faults.add(told)
+                _keep(arguments.keep / "findings" / name, engine.reduced(run, content) if fault else content)
     return {"inputs": inputs, "findings": sorted(faults)}
 
 

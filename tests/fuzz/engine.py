@@ -18,6 +18,7 @@ from contextlib import nullcontext, redirect_stderr, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 from fuzz.limits import LARGEST, SECONDS, bounded
 from fuzz.mutate import mutate
@@ -38,8 +39,8 @@ class Round(NamedTuple):
     """One run of a target."""
 
     inputs: int
-    failures: list[bytes]
-    """An input for each fault."""
+    failures: dict[str, bytes]
+    """Fault, as :func:`fault_of` says it -> an input that has it."""
     said: str
     """The end of what the process wrote."""
 
@@ -110,7 +111,8 @@ def fuzz(run: Callable[[bytes], object], seeds: Sequence[bytes], corpus: Path, s
         os.waitpid(child, 0)
         said = log.read_text(errors="replace")
         inputs = max(map(int, re.findall(r"^(?:#|Done )(\d+)", said, re.MULTILINE)), default=0)
-        failures = [path.read_bytes() for path in sorted(Path(folder).glob("failed-*"))]
+        found = sorted(Path(folder).glob("failed-*"))
+        failures = {unquote(path.name.removeprefix("failed-")): path.read_bytes() for path in found}
         return Round(inputs, failures, said[-2000:])
 
 
@@ -131,7 +133,7 @@ class Watch:
             fault = fault_of(error)
             if fault not in self._faults and len(self._faults) < MOST_FAULTS:
                 self._faults.add(fault)
-                Path(f"{self._failed}{len(self._faults)}").write_bytes(content)
+                Path(self._failed + quote(fault, safe="")).write_bytes(content)
 
 
 def _guided(run: Callable[[bytes], object], corpus: Path, seconds: int, seed: int, failed: str) -> None:
