@@ -64,11 +64,25 @@ def _found(name: str) -> str | None:
     return shutil.which(name)
 
 
+PROXIES = ("rustc", "cargo")
+"""What rustup puts on PATH, and what ends with an error where there is no toolchain behind it."""
+
+
+@cache
+def broken(path: str) -> str:
+    """What the tool at *path* says where it does not run; empty if it does."""
+    done = subprocess.run([path, "--version"], check=False, capture_output=True, text=True)
+    said = (done.stderr or done.stdout).strip().splitlines()
+    return "" if done.returncode == 0 else said[0] if said else f"it ends with status {done.returncode}"
+
+
 def need(*names: str) -> str | tuple[str, ...]:
     """The paths of the tools called *names* (one: its path); skips the test where one is missing."""
     for name in names:
         if _found(name) is None:
             _missing(f"{name} is not installed (Debian: apt-get install {PACKAGES.get(name, name)})")
+        if name in PROXIES and broken(str(_found(name))):
+            _missing(f"{_found(name)} does not run: {broken(str(_found(name)))}")
     paths = tuple(str(_found(name)) for name in names)
     return paths[0] if len(paths) == 1 else paths
 
@@ -123,6 +137,10 @@ def rustc() -> list[str]:
         found = _rust_sysroot(compiler, sysroot)
         if found is not None:
             return [compiler, "--sysroot", str(found), "--target", RUST_TARGET]
+    named = os.environ.get("STUBGEN_RUSTC", "rustc")
+    path = shutil.which(named)
+    if path is not None and broken(path):
+        _missing(f"{path} does not run: {broken(path)}")
     _missing(f"Rust has no standard library for {RUST_TARGET} (rustup target add {RUST_TARGET}, or see .ci/run)")
     raise AssertionError("not reached")
 
@@ -130,7 +148,8 @@ def rustc() -> list[str]:
 @cache
 def _rust_sysroot(compiler: str, sysroot: str | None) -> Path | None:
     """The sysroot of *compiler*, or *sysroot* instead, if the target's standard library is in it."""
-    if shutil.which(compiler) is None:
+    path = shutil.which(compiler)
+    if path is None or broken(path):
         return None
     folder = Path(sysroot or run([compiler, "--print", "sysroot"]).strip())
     return folder if any(folder.glob(f"lib/rustlib/{RUST_TARGET}/lib/libstd-*.rlib")) else None

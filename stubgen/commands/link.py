@@ -305,7 +305,7 @@ def _table_options(arguments: argparse.Namespace) -> TableOptions | None:
 def captured_link(arguments: argparse.Namespace, identity: HostIdentity | None = None) -> Capture:
     """The record of the host's link, of this very build if there is one of it."""
     path = Path(arguments.captured)
-    if path.is_dir():
+    if path.is_dir() or not (path.exists() or path.suffix == ".json"):
         identity = identity or host_identity_of_file(arguments.host)
         return newest_capture(path, arguments.output_name or Path(arguments.host).name, identity)
     return Capture.load(path)

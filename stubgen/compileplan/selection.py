@@ -126,7 +126,8 @@ class Selection:
             listed = ", ".join(sorted({_shown(unit) for unit in found}))
             raise UsageError(
                 f"{what}: is compiled into {listed}, which the link of {self._link.output} does not name: what that "
-                "makes reaches the host by another way; build and start the host anew"
+                "makes reaches the host by another way; build and start the host anew, or, where it is new, add its "
+                "object with --extra"
             )
         own = [unit for unit in named if path in unit.sources]
         taken = own or self._in_host(named)
