@@ -16,7 +16,6 @@ from stubgen.common.arguments import StrPath, a_raw_name, flag, limit, listed, o
 from stubgen.common.arguments import path as checked_path
 from stubgen.common.files import read_input
 from stubgen.common.generic import Generic
-from stubgen.common.kept_copy import let_go_of_pages
 from stubgen.common.row import Row
 from stubgen.host import Host, check_build_id, open_host
 from stubgen.host.index import Identity
@@ -332,7 +331,10 @@ class Session:
                 if moved is not None:
                     return moved
         resolution = resolve(needed, host, slide, answers, supplied=supplied)
-        let_go_of_pages()
+        if self._copied:
+            from stubgen.common.kept_copy import let_go_of_pages
+
+            let_go_of_pages()
         if needed in self._needed and host in self._hosts:
             cached = [r for r in self._resolutions if r.needed in self._needed and r.host in self._hosts]
             self._resolutions = [*cached[1 - SETS :], _KnownResolution(needed, host, answers, supplied, resolution)]

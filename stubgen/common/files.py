@@ -9,7 +9,6 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
 
-from stubgen.common.kept_copy import LARGE, copy_on_disk
 from stubgen.errors import OutputFailure, StubgenError, SystemFailure, UnreadableInput, UsageError
 
 TYPE_CHECKING = False
@@ -35,6 +34,7 @@ def stop_mapping() -> None:
 _leasing = False
 
 SMALL = 1 << 18  # bytes up to which a file is copied in no more time than it is mapped
+LARGE = 1 << 24  # bytes from which a copy is made on disk, where one is wanted
 
 
 def lease_mapped() -> None:
@@ -128,6 +128,8 @@ def _copy(file: BinaryIO, path: str | os.PathLike[str]) -> Buffer:
     before = os.fstat(file.fileno())
     content: Buffer | None = None
     if before.st_size >= LARGE and stat.S_ISREG(before.st_mode):
+        from stubgen.common.kept_copy import copy_on_disk
+
         content = copy_on_disk(file.fileno(), before.st_size)
     if content is None:
         content = file.read()

@@ -17,8 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from weakref import WeakSet
 
-LARGE = 1 << 24  # bytes from which a copy on disk is made
-
 _mapped: list[WeakSet[mmap.mmap]] = []  # of one, made when there is anything to be in it
 
 
