@@ -19,8 +19,8 @@ PACKAGES = ("stubgen", "elf", "macho")
 _FEW = 5  # rounds at most where a case has fewer than the suite's
 _NOISE = 0.02  # of a ratio: what no number of rounds makes a difference
 _ODD_ONE = 9  # rounds, of which one may say the opposite of the others
-_INPUTS = ("hosts", "wheels", "statics")
-"""Folders of files that both trees read and none writes."""
+_INPUTS = ("hosts", "wheels", "statics", "packages", "linking")
+"""Folders of files that both trees read."""
 _THERE = " there"
 HEADER = ("what", "here", "there", "here / there", "rounds", "memory", "")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benches.harness import OURS, Row, Step, ratio
 from benches.peers import rust
-from benches.workloads import capturing, emission, large_files, planning, serving, wheels, whole_path
+from benches.workloads import capturing, emission, large_files, linking, planning, serving, statics_files, whole_path
 
 Rows = Sequence[Row]
 Fields = Mapping[str, object]
@@ -147,17 +147,47 @@ def _start_goals() -> Iterator[Goal]:
 
 def _file_goals() -> Iterator[Goal]:
     """What reads large real files."""
-    unit = large_files.UNIT
-    for step in (large_files.INSPECT, large_files.NEEDED):
-        fields = {"symbols": large_files.STATICS}
-        what = f"an object of {large_files.STATICS:,} statics, {step}"
-        yield Goal(what, unit.tool, 2, _beside("large files", step, unit, fields))
-    for wheel in wheels.WHEELS:
-        for step in (large_files.INSPECT, large_files.CHECK):
-            if step == large_files.INSPECT or wheel.format == "elf":
-                yield Goal(
-                    f"{wheel.name}, {step}", unit.tool, 2, _beside("large files", step, unit, {"case": str(wheel)})
-                )
+    unit, fields = statics_files.UNIT, {"symbols": statics_files.STATICS}
+    for step in (statics_files.INSPECT, statics_files.NEEDED):
+        what = f"an object of {statics_files.STATICS:,} statics, {step}"
+        yield Goal(what, unit.tool, 2, _beside("files", step, unit, fields))
+    checked, step = str(statics_files.CHECKED), statics_files.CHECK
+    yield Goal(f"{checked}, {step}", unit.tool, 2, _beside("files", step, unit, {"case": checked}))
+    for listed in large_files.LISTED:
+        yield Goal(
+            f"the slowest of the large files, {listed.step}", listed.tool, 2, _slowest("large files", listed.step)
+        )
 
 
-GOALS = [*_stub_goals(), *_command_goals(), *_start_goals(), *_file_goals()]
+def _slowest(workload: str, step: str) -> Measure:
+    """The largest ratio of our *step* over the cases."""
+
+    def measure(rows: Rows) -> float | None:
+        ratios = [row.ratio for row in rows if (row.workload, row.tool, row.step) == (workload, OURS, step)]
+        return max((each for each in ratios if each is not None), default=None)
+
+    return measure
+
+
+def _link_goals() -> Iterator[Goal]:
+    """All of ``link`` but the linker's own time."""
+    linker = Step(linking.LINKER, linking.LINK)
+    sizes = {f"{linking.OBJECTS} objects of C": linking.OBJECTS, "a large object of Rust": linking.MODULES}
+    for title, size in sizes.items():
+        for unit, beside, limit in ((linking.COPY, linking.COPY.tool, 1.5), (linker, "the linker itself", 1)):
+            what = f"link of {title}, all but the linker"
+            yield Goal(what, beside, limit, _linked(unit, linker, {"symbols": size}))
+
+
+def _linked(unit: Step, linker: Step, fields: Fields) -> Measure:
+    def measure(rows: Rows) -> float | None:
+        ours, alone, other = (_find(rows, "linking", step, fields) for step in (Step(OURS, linking.LINK), linker, unit))
+        if ours is None or alone is None or other is None:
+            return None
+        shared = ours.times.keys() & alone.times.keys()
+        return ratio({number: ours.times[number] - alone.times[number] for number in shared}, other.times)
+
+    return measure
+
+
+GOALS = [*_stub_goals(), *_command_goals(), *_start_goals(), *_file_goals(), *_link_goals()]

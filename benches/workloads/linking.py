@@ -87,7 +87,7 @@ def cases(bench: Bench) -> Iterator[Case]:
             bench.absent.append(f"links of a Rust object: no rustc for {_TARGET} (STUBGEN_RUSTC, STUBGEN_RUST_SYSROOT)")
             return
     size = (folder / "a.o").stat().st_size >> 20
-    yield _case(bench, folder, f"one object of Rust, {size} MB", 1, [folder / "a.o"])
+    yield _case(bench, folder, f"one object of Rust, {size} MB", modules, [folder / "a.o"])
 
 
 def _case(bench: Bench, folder: Path, title: str, count: int, objects: Sequence[Path]) -> Case:

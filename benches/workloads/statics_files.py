@@ -25,7 +25,7 @@ def cases(bench: Bench) -> Iterator[Case]:
     path = statics.object_file(bench, "elf", count)
     if path is not None:
         title = f"an object of {count:,} functions with a static each"
-        needed = [bench.python, "-m", "benches.ours", "needed", path]
+        needed: Command = [bench.python, "-m", "benches.ours", "needed", path]
         contenders = [_whole(bench, LLVM_NM.name, WHOLE, [LLVM_NM.program, path]), _needed(bench, needed)]
         contenders.append(_whole(bench, OURS, INSPECT, [bench.python, "-m", "stubgen", "inspect", path]))
         yield Case("files", title, "elf", count, UNIT, contenders)
