@@ -7,7 +7,7 @@ from pathlib import Path
 from stubgen.commands import Outcome
 from stubgen.commands.jumptable import add_table_options, table_document, table_options
 from stubgen.commands.options import add_cache_option, address
-from stubgen.commands.sessions import generation_document, with_names
+from stubgen.commands.sessions import generation_document, generation_lines, with_names
 from stubgen.common.cancellation import tidy_at_signals
 from stubgen.common.files import Outputs, keep_apart
 from stubgen.common.placeholders import DIGITS
@@ -131,7 +131,8 @@ def _undo(arguments: argparse.Namespace, session: Session | None) -> Outcome:
         outputs.add(arguments.jump_table, content)
     document = {"output": str(linked.output), **generation_document(generation), **table_document(linked.jump_table)}
     title = f"{linked.output}: {linked.size} bytes, leads back to {_title(arguments.to or 0)}"
-    return Outcome(document, [Text(title), check_table(linked.checked)], outputs=outputs)
+    text = "\n".join([title, *generation_lines(generation)])
+    return Outcome(document, [Text(text), check_table(linked.checked)], outputs=outputs)
 
 
 def _captured(arguments: argparse.Namespace, known: PatchSession) -> Capture:

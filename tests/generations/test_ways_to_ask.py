@@ -12,6 +12,7 @@ from live.test_elf import LINKERS
 from serve.serving import serving
 
 import stubgen
+from stubgen.cli import main
 from stubgen.errors import UsageError
 
 
@@ -98,6 +99,20 @@ def test_by_serve(patched: tuple[Program, int, int], session: Path) -> None:
     assert names["price"]["redirected"]
     assert shown["generations"][0]["anchor"] == place
     assert not list(session.parent.glob(".*"))
+
+
+def test_undo_says_which_generation_it_is(
+    patched: tuple[Program, int, int], session: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A driver that reports the patch as loaded has to know its number."""
+    _, _, place = patched
+    output, table = session.parent / "back-{generation}.so", session.parent / "back.json"
+    assert main(["session", str(session), "loaded", f"{place:#x}"]) == 0
+    capsys.readouterr()
+    assert main(["session", str(session), "undo", "--jump-table", str(table), "-o", str(output)]) == 0
+    said = capsys.readouterr().out
+    assert "leads back to the host" in said
+    assert "\n  generation 2: its table has " in said
 
 
 def test_every_form_has_the_whole_table(patched: tuple[Program, int, int], session: Path) -> None:
