@@ -31,7 +31,7 @@ every save.
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 TYPE_CHECKING = False  # as typing has it, without importing typing at each captured link
 if TYPE_CHECKING:

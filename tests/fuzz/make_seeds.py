@@ -191,7 +191,7 @@ def texts(maker: Maker) -> None:
     request = (
         b'{"jsonrpc": "2.0", "id": 1, "method": "build", "params": {"host": "shop", "objects": ["a.o"], "slide": 0}}'
     )
-    maker.text("message", "build", request)
+    maker.text("message", "one.json", request)
     maker.text("frames", "two", b"\x09" + b"Content-Length: %d\r\n\r\n%b" % (len(request), request) * 2)
     maker.text("rust-name", "v0", "_RNvMs_NtCs1234_4core3stri5parse\n_RINvNtC3std3mem8align_ofjdE\n_RNvC6_123foo3bar\n")
     maker.text("rust-name", "legacy", "_ZN4core3fmt9Formatter3pad17h0123456789abcdefE\n_ZN3foo3barE\n")
