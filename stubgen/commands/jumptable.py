@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from stubgen.compare.changes import FunctionChange
 
 
+MOST_NAMES = 6
+"""Functions that changed are named up to so many; ``--json`` has all."""
+
+
 def add_table_options(parser: argparse.ArgumentParser) -> None:
     """The options that say which table is wanted and how it is written."""
     parser.add_argument(
@@ -140,10 +144,15 @@ def _change_document(row: FunctionChange) -> dict[str, object]:
 
 def table_lines(table: JumpTable) -> list[str]:
     """The same for a person."""
-    counts = Counter(row.change.value for row in table.changes)
-    lines = [f"  functions: {', '.join(f'{count} {change}' for change, count in sorted(counts.items()))}"]
     from stubgen.compare.changes import Change
 
+    counts = Counter(row.change.value for row in table.changes)
+    told = {change: f"{count} {change}" for change, count in sorted(counts.items())}
+    if Change.CHANGED.value in told:
+        names = [row.names[0] for row in table.changed(Change.CHANGED)]
+        more = f" and {len(names) - MOST_NAMES} more" if names[MOST_NAMES:] else ""
+        told[Change.CHANGED.value] += f" ({', '.join(names[:MOST_NAMES])}{more})"
+    lines = [f"  functions: {', '.join(told.values())}"]
     gone = [f"{', '.join(row.names)} ({row.object})" for row in table.changes if row.change is Change.REMOVED]
     lines += [f"  removed: {', '.join(gone)}"] if gone else []
     lines += [
