@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from stubgen.compileplan.host_link import HostLink, content_digest
 from stubgen.compileplan.units import Unit, modified
+from stubgen.errors import CompilerFailed
 
 START_UP = re.compile(r"\w*crt[\w.-]*\.o|rs(?:begin|end)\.o|swift\w*\.o")
 """Objects of compilers and C libraries, which a link without a driver names: ``crt1.o``, ``crtbeginS.o``."""
@@ -49,20 +50,55 @@ def unrecorded_note(units: Sequence[Unit], link: HostLink) -> list[str]:
     ]
 
 
-def left_behind(chosen: Sequence[Unit], others: Iterable[Unit], taken: Callable[[Unit], bool]) -> list[str]:
-    """That files which *chosen* read changed since those of *others* that are *taken* were compiled from them too."""
+def left_behind(chosen: Sequence[Unit], others: Sequence[Unit], taken: Callable[[Unit], bool]) -> list[str]:
+    """That files which *chosen* read changed since those of *others* that are *taken* were compiled from them too.
+
+    A compiler is asked where the build left no list of what it read: for *chosen*, and for others only where a header
+    of *chosen* is newer than they are, which costs a run of the preprocessor each.
+    """
+    shared = {path: modified(path) for path in {path for unit in chosen for path in _asked(unit) or unit.sources}}
+    headers = shared.keys() - {path for unit in chosen for path in unit.sources}
+    newest = max((shared[path] for path in headers), default=0.0)
     readers: dict[str, list[Unit]] = {}
-    shared = {path: modified(path) for path in {path for unit in chosen for path in unit.reads(ask=False)}}
+    silent: list[Unit] = []
     for unit in others:
-        newer = [path for path in unit.reads(ask=False) & shared.keys() if shared[path] > unit.built]
+        old = newest > unit.built
+        read = _asked(unit) if old else unit.reads(ask=False)
+        if read is None and taken(unit):
+            silent.append(unit)
+        newer = [path for path in (read or frozenset()) & shared.keys() if shared[path] > unit.built]
         for path in newer if newer and taken(unit) else ():
             readers.setdefault(path, []).append(unit)
     return [
-        f"{os.path.basename(path)}: changed since {listed(sorted(map(shown, units)))} "
-        f"{'was' if len(units) == 1 else 'were'} compiled, and not in this patch: unless an earlier one has that, "
-        f"name {os.path.basename(path)} with --changed, or leave --changed out"
-        for path, units in sorted(readers.items())
+        *(
+            f"{os.path.basename(path)}: changed since {_were(units)} compiled, and not in this patch: unless an "
+            f"earlier one has that, name {os.path.basename(path)} with --changed, or leave --changed out"
+            for path, units in sorted(readers.items())
+        ),
+        *_unknown(silent, [path for path in sorted(headers) if shared[path] == newest]),
     ]
+
+
+def _asked(unit: Unit) -> frozenset[str] | None:
+    """What *unit* reads; None where neither the build nor the compiler says it."""
+    try:
+        return unit.reads(ask=True)
+    except CompilerFailed:  # a compile of it says it better
+        return None
+
+
+def _unknown(silent: Sequence[Unit], newest: Sequence[str]) -> list[str]:
+    if not silent:
+        return []
+    return [
+        f"{os.path.basename(newest[0])}: changed since {_were(silent)} compiled, and the compiler does not say whether "
+        f"{'that reads' if len(silent) == 1 else 'those read'} it, because of an error: mend that, or leave --changed "
+        "out"
+    ]
+
+
+def _were(units: Sequence[Unit]) -> str:
+    return f"{listed(sorted(map(shown, units)))} {'was' if len(units) == 1 else 'were'}"
 
 
 def not_taken(left_out: Sequence[Unit]) -> list[str]:

@@ -15,6 +15,7 @@ from serve.serving import serving
 from tools import PROGRAMS, SYSROOT, need, run
 
 import stubgen as stubgen_library
+from stubgen.compileplan.units import Unit
 
 GCC, GXX = "aarch64-linux-gnu-gcc", "aarch64-linux-gnu-g++"
 
@@ -239,9 +240,10 @@ def test_objects_whose_compile_nobody_recorded_are_named(tmp_path: Path) -> None
         live.end()
 
 
-def test_a_header_that_others_read_as_it_was_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [FLAGS, FLAGS.replace(" -MMD", "")], ids=["-MMD", "no dependency files"])
+def test_a_header_that_others_read_as_it_was_is_named(flags: str, tmp_path: Path) -> None:
     """An editor names the file that is saved: a parameter was added in the header too, and the caller passes none."""
-    project = with_make(tmp_path)
+    project = with_make(tmp_path, flags)
     with LiveHost(project.host) as live:
         header = project.edit("rates.h", "int price(int n);", "int price(int n, const int *more);")
         source = project.edit(
@@ -254,6 +256,30 @@ def test_a_header_that_others_read_as_it_was_is_named(tmp_path: Path) -> None:
         for changed in ((), (header, source)):
             assert project.patch(live.anchor, "two", *changed)["notes"] == []
         live.end()
+
+
+def test_only_a_newer_header_makes_the_compiler_be_asked_about_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A save of one file would else run the preprocessor over the whole program."""
+    project = with_make(tmp_path, FLAGS.replace(" -MMD", ""))
+    asked: list[str] = []
+    present = Unit.present_dependencies
+    monkeypatch.setattr(Unit, "present_dependencies", lambda unit: (asked.append(unit.name), present(unit))[1])
+
+    def notes(edited: Path) -> tuple[str, ...]:
+        asked.clear()
+        return stubgen_library.recompile(project.captured, tmp_path / "objects", [edited], output_name="host").notes
+
+    source = project.edit("price.c", "+ 100", "+ 200")
+    assert (notes(source), asked) == ((), ["price.c"])
+    project.edit("rates.h", "? 2 : 3", "? 20 : 3")
+    (note,) = notes(source)
+    assert note.startswith("rates.h: changed since step.o was compiled, and not in this patch")
+    assert sorted(asked) == ["price.c", "step.c", "table_runtime.c"]
+    project.edit("step.c", '#include "rates.h"', "#error unfinished")
+    (note,) = notes(source)
+    assert note.startswith("rates.h: changed since step.o was compiled, and the compiler does not say whether that")
 
 
 def test_a_file_that_the_build_did_not_know(tmp_path: Path) -> None:
