@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Unpack
@@ -84,6 +85,7 @@ def patch(
             compile_commands=compile_commands,
             keep_state=state,
             host=lambda: builder.host,
+            earlier=lambda: [os.fspath(each[0]) for each in options.get("previous", ())],
         ) as made,
     ):
         linked = stage_patch(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stubgen.commands import Outcome, link
+from stubgen.commands.options import previous_patches
 from stubgen.commands.recompile import add_compile_options, note_lines, recompiled_documents, recompiled_lines
-from stubgen.commands.sessions import with_names
+from stubgen.commands.sessions import session_options, with_names
 from stubgen.common.cancellation import tidy_at_signals
 from stubgen.errors import StubgenError
 from stubgen.terminal.sheet import Retold, Sheet, Text, blocks_of
@@ -49,6 +51,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             compile_commands=arguments.compile_commands,
             keep_state=arguments.keep_state,
             host=partial(session.host, arguments.host, symbols=arguments.symbols, cache=arguments.cache),
+            earlier=partial(_earlier_patches, arguments),
         ) as made,
     ):
         arguments.objects = made.objects
@@ -73,6 +76,17 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     said = (kept.messages.strip(), *note_lines(kept), outcome.complaint)
     complaint = made.told("\n".join(part for part in said if part))
     return outcome._replace(document=document, text=text, complaint=complaint)
+
+
+def _earlier_patches(arguments: argparse.Namespace) -> list[str]:
+    """The files of the patches that the process has, by the options or by the session."""
+    wanted = session_options(arguments)
+    given = [os.fspath(each.path) for each in previous_patches(arguments.previous)]
+    if wanted is None:
+        return given
+    from stubgen.generations.opening import patches_in_process
+
+    return patches_in_process(wanted)
 
 
 def _kept_objects(made: Recompiled, folder: str | None) -> dict[str, KeptObject]:

@@ -1,10 +1,12 @@
-"""Which members of the archives of the host's link became part of the host."""
+"""Which members of the archives of the host's link became part of the host, or of an earlier patch."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
+from stubgen.common.files import read_input
 from stubgen.compileplan.host_link import HostLink, archive_members, content_digest, digest_of
 from stubgen.compileplan.units import Unit
 from stubgen.errors import InputError, StubgenError
@@ -20,14 +22,43 @@ class TakenMembers:
     Args:
         link: the host's link; None: every unit may be the host's.
         host: opens the host; None: nothing is known of it.
+        earlier: the files of the patches that the process has.
     """
 
-    def __init__(self, link: HostLink | None, host: Callable[[], Host] | None) -> None:
+    def __init__(
+        self, link: HostLink | None, host: Callable[[], Host] | None, earlier: Callable[[], Sequence[str]] = tuple
+    ) -> None:
         self._link = link
         self._host = host
+        self._earlier = earlier
         self._known: dict[str, bool] = {}
 
     def has(self, unit: Unit) -> bool:
+        """Whether the process has something of *unit*, or nothing tells: a patch may have borrowed what the host lacks.
+
+        Raises:
+            StubgenError: what knows the earlier patches does.
+        """
+        return self.host_has(unit) or self.earlier_has(unit)
+
+    def earlier_has(self, unit: Unit) -> bool:
+        """Whether an earlier patch has something of *unit*, a member of an archive."""
+        if self._link is None or not self._patches:
+            return False
+        names = _definitions(unit, self._link)
+        return any(_is_defined(image, names) for image in self._patches)
+
+    @cached_property
+    def _patches(self) -> list[Image]:
+        found = []
+        for path in self._earlier():
+            try:
+                found.append(open_image(read_input(path), path))
+            except InputError:  # the link says it better, where it needs that
+                continue
+        return found
+
+    def host_has(self, unit: Unit) -> bool:
         """Whether the host has something of *unit*, or nothing tells."""
         if self._link is None or self._host is None or unit.rust or unit.output in self._link.files:
             return True
@@ -45,7 +76,11 @@ class TakenMembers:
             return True
         if opened.image.lost_local_symbols:
             return True
-        return any(each.kind is not Kind.IMPORT for found in opened.find(names).values() for each in found)
+        return _is_defined(opened, names)
+
+
+def _is_defined(image: Host | Image, names: set[bytes]) -> bool:
+    return any(each.kind is not Kind.IMPORT for found in image.find(names).values() for each in found)
 
 
 def _definitions(unit: Unit, link: HostLink) -> set[bytes]:

@@ -111,6 +111,17 @@ def not_taken(left_out: Sequence[Unit]) -> list[str]:
     ]
 
 
+def not_of_host(chosen: Sequence[Unit]) -> list[str]:
+    """That calls of *chosen*, of which the host has nothing, come from patches alone."""
+    if not chosen:
+        return []
+    return [
+        f"{listed([unit.name for unit in chosen])}: the host has nothing of {listed(list(map(shown, chosen)))}, only "
+        "patches call it: direct calls in an earlier one go on as they were, so name the files of its callers too, or "
+        "leave --changed out"
+    ]
+
+
 def shown(unit: Unit) -> str:
     """The object, or the crate, for people."""
     return unit.name if unit.rust else os.path.basename(unit.output)

@@ -137,11 +137,15 @@ def recompiled(
     compile_commands: Sequence[StrPath] = (),
     keep_state: bool = False,
     host: Callable[[], Host] | None = None,
+    earlier: Callable[[], Sequence[str]] = tuple,
 ) -> Iterator[Recompiled]:
-    """As :func:`recompile`, into a folder that is there as long as this is entered; *host* opens the host."""
+    """As :func:`recompile`, into a folder that is there as long as this is entered.
+
+    *host* opens the host, *earlier* tells the files of the patches that the process has.
+    """
     names, databases = path_list("changed", changed), path_list("compile_commands", compile_commands)
     phase("looks up how the host was compiled")
-    selection = Selection(read_units(captured, databases), None if link is None else host_link(link), host)
+    selection = Selection(read_units(captured, databases), None if link is None else host_link(link), host, earlier)
     chosen = selection.changed(names, crates) if names or crates else selection.edited()
     with tempfile.TemporaryDirectory(prefix="stubgen-objects.") as folder:
         run = _Run(os.path.realpath(folder), _incremental(captured), keep_state=keep_state)

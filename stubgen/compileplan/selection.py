@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from stubgen.compileplan.host_link import HostLink, content_digest, units_of_host
 from stubgen.compileplan.members import TakenMembers
-from stubgen.compileplan.notes import left_behind, not_taken, unrecorded_note
+from stubgen.compileplan.notes import left_behind, not_of_host, not_taken, unrecorded_note
 from stubgen.compileplan.units import Unit
 from stubgen.errors import UsageError
 from stubgen.host import Host
@@ -20,6 +20,7 @@ class Selection:
         units: all that was compiled.
         link: the host's link; None: every unit may be the host's.
         host: opens the host, which tells what its link took from archives; None: all of them.
+        earlier: the files of the patches that the process has, which may have taken others.
     """
 
     left_out: list[Unit]
@@ -27,10 +28,16 @@ class Selection:
     notes: list[str]
     """What a person should know of the choice, in sentences."""
 
-    def __init__(self, units: Sequence[Unit], link: HostLink | None, host: Callable[[], Host] | None = None) -> None:
+    def __init__(
+        self,
+        units: Sequence[Unit],
+        link: HostLink | None,
+        host: Callable[[], Host] | None = None,
+        earlier: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._units = units
         self._link = link
-        self._taken = TakenMembers(link, host)
+        self._taken = TakenMembers(link, host, earlier)
         self.left_out = []
         self.notes = []
         self._host = list(units) if link is None else units_of_host(units, link)
@@ -51,6 +58,7 @@ class Selection:
             kept = {id(unit) for unit in (*chosen, *self.left_out)}
             others = [unit for unit in self._host if id(unit) not in kept]
             self.notes += left_behind(chosen, others, self._taken.has)
+            self.notes += not_of_host([unit for unit in chosen if not self._taken.host_has(unit)])
             sources = {path for unit in self._units for path in unit.sources}
             if any(os.path.realpath(name) not in sources for name in files):
                 self.notes += unrecorded_note(self._units, self._link)
@@ -62,7 +70,7 @@ class Selection:
         return chosen
 
     def _in_host(self, found: list[Unit]) -> list[Unit]:
-        """Those of *found* of which the host has something."""
+        """Those of *found* of which the process has something."""
         self.left_out += [unit for unit in found if unit not in self.left_out and not self._taken.has(unit)]
         return [unit for unit in found if unit not in self.left_out]
 

@@ -12,7 +12,7 @@ from stubgen.common.files import Outputs, read_input
 from stubgen.common.row import Row
 from stubgen.errors import AnchorRefusal, BuildIdRefusal, InputError, PatchRefusal, UsageError
 from stubgen.generations.lock import lock_session
-from stubgen.generations.redirections import Targets, holding, runtime_address, targets_after
+from stubgen.generations.redirections import Targets, holding, in_process, runtime_address, targets_after
 from stubgen.generations.relinking import KeptObject, digest_of, relinked_units, units_of
 from stubgen.generations.state import (
     Fate,
@@ -132,6 +132,22 @@ def begin(
         refuse_changed(generation)
     previous = [PreviousPatch(each.patch, each.first_address + (each.slide or 0)) for each in earlier]
     return Begun(path, session, number, targets, earlier, tuple(previous), units_of(objects, kept, number), ())
+
+
+def patches_in_process(wanted: SessionOptions) -> list[str]:
+    """The files of the patches that the process of the session *wanted* has; none of a session that is about to begin.
+
+    Raises:
+        StubgenError: as :func:`begin` does, of the session file and of ``loaded``.
+    """
+    path = os.fspath(wanted.path)
+    if wanted.new or not os.path.exists(path):
+        return []
+    session = read_session(path)
+    if wanted.loaded is not None:
+        session = mark_loaded(path, session, wanted.loaded)
+    session = session._replace(relink_earlier=session.relink_earlier or wanted.relink_earlier)
+    return [generation.patch for generation in in_process(session)]
 
 
 def stage_session(outputs: Outputs, path: str, session: PatchSession) -> None:

@@ -41,8 +41,17 @@ def counted(session: PatchSession) -> list[Generation]:
 
 def holding(session: PatchSession) -> list[Generation]:
     """Those of them that count as earlier patches: what was undone is no host of new code."""
+    return _not_undone(loaded(session))
+
+
+def in_process(session: PatchSession) -> list[Generation]:
+    """Those that are taken for loaded, and were not undone."""
+    return _not_undone(counted(session))
+
+
+def _not_undone(generations: Iterable[Generation]) -> list[Generation]:
     found: list[Generation] = []
-    for generation in loaded(session):
+    for generation in generations:
         undone = generation.undo_to
         if undone is None:
             found.append(generation)

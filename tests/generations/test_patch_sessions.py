@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 from live.live import LiveHost
-from live.test_patch_c import Project, with_make
+from live.test_patch_c import Project, make, with_make
+from tools import need
+
+import stubgen as stubgen_library
+from stubgen.generations.state import read_session
 
 
 class Process:
@@ -15,10 +19,10 @@ class Process:
     def __init__(self, project: Project, live: LiveHost) -> None:
         self.project, self.live = project, live
 
-    def patch(self, changed: Path, *options: object) -> dict[str, object]:
-        """Compile and link the next patch."""
+    def patch(self, changed: Path | None, *options: object) -> dict[str, object]:
+        """Compile and link the next patch: of what *changed*, or of whatever did."""
         words = [*("--session", self.project.folder / "session"), *options]
-        return self.project.patch(self.live.anchor, "p{generation}", changed, options=words)
+        return self.project.patch(self.live.anchor, "p{generation}", *([changed] if changed else []), options=words)
 
     def apply(self, document: dict[str, object]) -> int:
         """Load it; where its anchor is."""
@@ -44,6 +48,75 @@ def test_a_file_at_a_time(relinked: bool, tmp_path: Path) -> None:
         again = more or ["--loaded", hex(place)]
         process.apply(process.patch(project.edit("price.c", "+ 200", "+ 300"), *again))
         assert live.tell("call 1") == "20302"
+        live.end()
+
+
+def with_a_spare_member(folder: Path) -> Project:
+    """A program whose link has an archive with a member that nothing calls."""
+    need("make")
+    project = Project(folder, "patched_c")
+    (folder / "spare.c").write_text("int spare(int n) { return n + 10; }\n")
+    make(project, "libprice.a", "spare.o")
+    project.run(need("aarch64-linux-gnu-ar"), "rc", "libprice.a", "spare.o")
+    make(project)
+    return project
+
+
+def borrow(process: Process, *options: object) -> int:
+    """Let a patch call the member, through the table; where that patch has its anchor."""
+    process.project.edit("price.c", "int price(", "int spare(int);\nvoid *hot(void *);\nint price(")
+    process.project.edit("price.c", "+ 100", "+ ((int (*)(int))hot((void *)spare))(n)")
+    document = process.patch(None, *options)
+    assert "spare.o" in str(document["borrowed"])
+    return process.apply(document)
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "found"])
+@pytest.mark.parametrize("relinked", [False, True], ids=["loaded", "relinked"])
+def test_a_member_that_an_earlier_patch_borrowed(relinked: bool, named: bool, tmp_path: Path) -> None:
+    """The host never took it, and the process has it nevertheless: an edit of its source was skipped, or did less."""
+    project = with_a_spare_member(tmp_path)
+    with LiveHost(project.host) as live:
+        process = Process(project, live)
+        more = ["--relink-earlier", "--objects", tmp_path / "objects-{generation}"] if relinked else []
+        assert live.tell("call 1") == "1102"
+        place = borrow(process, *more)
+        assert live.tell("call 1") == "2013"
+        source = project.edit("spare.c", "+ 10", "+ 20")
+        document = process.patch(source if named else None, *(more or ["--loaded", hex(place)]))
+        process.apply(document)
+        assert live.tell("call 1") == "3023"
+        notes: list[str] = document["notes"]  # type: ignore[assignment]
+        assert len([note for note in notes if "spare.c: the host has nothing of spare.o" in note]) == named
+        assert not [note for note in notes if "not compiled again" in note]
+        live.end()
+
+
+def test_a_member_that_a_patch_given_with_previous_borrowed(tmp_path: Path) -> None:
+    """Whoever keeps no session says by ``--previous`` what the process has: it was skipped just the same."""
+    project = with_a_spare_member(tmp_path)
+    with LiveHost(project.host) as live:
+        process = Process(project, live)
+        place = borrow(process)
+        project.edit("spare.c", "+ 10", "+ 20")
+        (first,) = read_session(str(tmp_path / "session")).generations
+        base = place - first.anchor + first.first_address
+        document = project.patch(live.anchor, "two", options=["--previous", f"{first.patch}@{base:#x}"])
+        assert document["status"] == 0, document
+        assert {unit["name"] for unit in document["recompiled"]} == {"price.c", "spare.c"}, document  # type: ignore[attr-defined]
+        patched = stubgen_library.patch(
+            stubgen_library.StubBuilder(project.host),
+            project.captured,
+            [],
+            tmp_path / "three.so",
+            live.anchor,
+            previous=[(first.patch, base)],
+            bind=True,
+        )
+        assert {unit.name for unit in patched.recompiled.units} == {"price.c", "spare.c"}
+        (tmp_path / "session").unlink()
+        document = process.patch(None)
+        assert "and spare.c too" in str(document["error"]), "nobody said that the process has it"
         live.end()
 
 
