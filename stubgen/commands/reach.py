@@ -25,7 +25,7 @@ _NAMED = 6  # of many, how many a line names; --json has all
 def configure_parser(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument(
-        "functions", nargs="*", metavar="NAME", help="a function of the host, as its symbol table has it"
+        "functions", nargs="*", metavar="NAME", help="a function of the host, as its symbol table has it or demangled"
     )
     parser.add_argument("--host", required=True, metavar="FILE", help="the program")
     add_symbols_option(parser)

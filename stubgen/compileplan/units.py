@@ -214,13 +214,15 @@ def read_units(captured: str | os.PathLike[str], databases: Iterable[str | os.Pa
     """What was compiled, by the records in the folder *captured*, and by compilation databases for what has none.
 
     Raises:
-        UnreadableInput: nothing is recorded there.
+        UnreadableInput: there is no such folder, or nothing is recorded there.
         InputError: a database cannot be read.
     """
     from stubgen.compileplan.compile_commands import read_compile_commands
 
     forget_paths()
     folder = os.fspath(captured)
+    if not os.path.exists(folder):
+        raise UnreadableInput(f"{folder}: no such folder; nothing was captured there")
     folder = folder if os.path.isdir(folder) else os.path.dirname(folder) or "."
     compiles = read_compiles(folder)
     listed = [each for database in databases for each in read_compile_commands(database)]

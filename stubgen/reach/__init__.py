@@ -6,6 +6,7 @@ copy that the compiler inlined lead to the old code as before.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
@@ -96,13 +97,33 @@ def find_reach(host: Host, functions: Replaced | Iterable[str]) -> Reach:
     if isinstance(functions, Replaced):
         sought = [_Sought(as_bytes(f.name), tuple(c.static_address for c in f.copies)) for f in functions.functions]
     else:
-        sought = [_by_name(host, name) for name in dict.fromkeys(functions)]
+        names = [name for text in functions for name in _spelled(host, text)]
+        sought = [_by_name(host, name) for name in dict.fromkeys(names)]
     image = host.image
     inlined = _inlined(image, sought)
-    for one in sought:
-        if not one.addresses and not inlined.get(one.name):
-            raise SymbolRefusal(f"{host.path}: has no function called {as_text(one.name)}, and no inlined copy of one")
+    unknown = [as_text(one.name) for one in sought if not one.addresses and not inlined.get(one.name)]
+    if unknown:
+        raise SymbolRefusal(f"{host.path}: has no function called {', '.join(unknown)}, and no inlined copy of one")
     return Reach(tuple(_Scan(image, sought, inlined).rows()), bool(image.debug_info.units))
+
+
+def _spelled(host: Host, text: str) -> list[str]:
+    """The symbols that demangle to *text*, also without the parameters that it lacks; itself where there is none.
+
+    Constructors have several symbols of one name.
+    """
+    if "::" not in text and "(" not in text:
+        return [text]
+    from stubgen.terminal.names import demangled
+
+    parts = {as_bytes(part) for part in re.findall(r"\w+", text)}
+    known = demangled({as_text(name) for name in host.image.names_with(parts)})
+    found = [
+        name
+        for name, shown in known.items()
+        if shown == text or (shown.startswith(f"{text}(") and "." not in name)  # clones have one behind the name
+    ]
+    return sorted(found) or [text]
 
 
 def _by_name(host: Host, text: str) -> _Sought:

@@ -429,6 +429,14 @@ def test_the_trials_of_a_build_system_leave_no_record(cmake_project: Project) ->
     assert names == {"cmake_pch", "price", "step", "table_runtime", "unused"}
 
 
+def test_a_folder_of_records_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """A misspelt folder was answered with what is to be done where nothing was recorded, of another folder."""
+    for more in ((), ("--output-name", "host")):
+        done = stubgen("recompile", "--captured", tmp_path / "absent", *more, "-o", tmp_path / "objects", "price.c")
+        assert done.returncode == 3
+        assert f"{tmp_path / 'absent'}: no such folder; nothing was captured there" in done.stderr
+
+
 def test_the_launcher_is_the_compiler(tmp_path: Path) -> None:
     """A build must not notice: same output, same status, same messages, whatever becomes of the record."""
     (tmp_path / "x.c").write_text("int x = y;\n")

@@ -393,12 +393,23 @@ def test_link_and_the_command_say_the_same(tmp_path: Path) -> None:
     assert max(map(len, text.splitlines()[1:])) <= 100
 
 
+@pytest.mark.parametrize("spelling", ["Square::area(int) const", "Square::area"])
+def test_names_are_taken_as_they_are_shown(spelling: str, tmp_path: Path) -> None:
+    """The answer shows them demangled, and the next question was refused with what it had shown."""
+    host = link(tmp_path, "gcc", "pie", "bfd")
+    shown = [stubgen("reach", "--host", host, name).stdout for name in (spelling, "_ZNK6Square4areaEi")]
+    assert shown[0] == shown[1]
+    assert "Square::area(int) const (0x" in shown[0]
+
+
 def test_a_name_that_the_host_has_not_is_refused(tmp_path: Path) -> None:
     """An empty list would say that nobody calls it."""
     host = link(tmp_path, "gcc", "pie", "bfd")
     done = stubgen("reach", "--host", host, "prize")
     assert done.returncode == 1
-    assert "has no function called prize" in done.stderr
+    assert "has no function called prize, and no inlined copy" in done.stderr
+    done = stubgen("reach", "--host", host, "prize", "price", "Shape::prize(int)")
+    assert "has no function called prize, Shape::prize(int), and no inlined copy" in done.stderr
     assert stubgen("reach", "--host", host).returncode == 2
 
 
