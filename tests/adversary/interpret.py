@@ -51,6 +51,10 @@ class TooLong(Exception):
     """A call takes more than :data:`STEPS`."""
 
 
+class WrongCallError(Exception):
+    """A function was given another number of arguments than it has parameters."""
+
+
 class Thrown(Exception):
     """An exception of the program's."""
 
@@ -126,6 +130,8 @@ class Machine:
 
     def _run(self, instance: Instance, arguments: Sequence[int]) -> int:
         function = self._body(instance)
+        if len(function.parameters) != len(arguments):
+            raise WrongCallError(instance)
         values = [leaf.stored(value) for leaf, value in zip(function.parameters, arguments, strict=True)]
         frame = _Frame(self, instance, values)
         frame.execute(function.body)
