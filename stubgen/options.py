@@ -101,12 +101,14 @@ def previous_patches(name: str, value: object) -> tuple[PreviousPatch, ...]:
 
 
 def _previous_patch(name: str, value: object) -> PreviousPatch:
-    if not isinstance(value, tuple) or not 2 <= len(value) <= 3:
+    if not isinstance(value, tuple) or not 2 <= len(value) <= 4:
         raise UsageError(f"{name}: {value!r} is no earlier patch; give PreviousPatch(path, address)")
     from stubgen.host.previous import PreviousPatch
 
-    symbol = value[2] if len(value) == 3 else None
-    return PreviousPatch(path(name, value[0]), number(name, value[1]), optional(a_name, name, symbol))
+    symbol = value[2] if len(value) > 2 else None
+    variables = value[3] if len(value) > 3 else None
+    checked = None if variables is None else name_list(name, variables)
+    return PreviousPatch(path(name, value[0]), number(name, value[1]), optional(a_name, name, symbol), checked)
 
 
 def _policies(name: str, value: object) -> tuple[Policy, ...]:

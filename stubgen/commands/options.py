@@ -377,6 +377,7 @@ def shared_variable_documents(variables: Iterable[SharedVariable]) -> list[dict[
             "writable": variable.writable,
             "forwarded": variable.forwarded,
             "obstacle": variable.reason_not_kept,
+            "lost": variable.lost or None,
             "patch": variable.patch or None,
             "initial_value_changed": variable.initial_value_changed,
         }
@@ -387,7 +388,11 @@ def shared_variable_documents(variables: Iterable[SharedVariable]) -> list[dict[
 def shared_variable_notes(variables: Iterable[SharedVariable]) -> list[str]:
     """A line about each writable variable that starts afresh in the patch; many for one reason are one line."""
     causes: dict[str, list[SharedVariable]] = {}
+    older = []
     for variable in variables:
+        if variable.lost:
+            whose = variable.patch or "the host"
+            older.append(f"note: {variable.name}: goes on as {whose} has it, as it was before: {variable.lost}")
         if variable.writable and not variable.forwarded:
             causes.setdefault(variable.reason_not_kept or "--keep-state may use the host's", []).append(variable)
     notes = []
@@ -399,7 +404,7 @@ def shared_variable_notes(variables: Iterable[SharedVariable]) -> list[str]:
         for variable in alike:
             size = f" of {counted(variable.size, 'byte')}" if variable.size else ""
             notes.append(f"note: {variable.name}: the patch has its own copy{size}, which starts afresh: {cause}")
-    return notes
+    return notes + older
 
 
 KEPT_VALUE = (

@@ -130,7 +130,9 @@ def begin(
     earlier = tuple(holding(session))
     for generation in earlier:
         refuse_changed(generation)
-    previous = [PreviousPatch(each.patch, each.first_address + (each.slide or 0)) for each in earlier]
+    previous = [
+        PreviousPatch(each.patch, each.first_address + (each.slide or 0), variables=each.variables) for each in earlier
+    ]
     return Begun(path, session, number, targets, earlier, tuple(previous), units_of(objects, kept, number), ())
 
 

@@ -26,6 +26,8 @@ class PreviousPatch(Row):
     """Where in the process: of :attr:`symbol`, or of the file's first byte."""
     symbol: str | None = None
     """What is at that address; None: the file's first byte (``dladdr``'s ``dli_fbase``, Mach-O's ``mach_header``)."""
+    variables: Sequence[str] | None = None
+    """The variables that it began itself; None: its code tells."""
 
 
 class OpenedPatch(Row):
@@ -48,15 +50,18 @@ class EarlierPatch:
         path: its file.
         opened: what is in it.
         slide: runtime address less address in the file, in bytes.
+        own: the variables that it began itself, if anybody wrote that down.
     """
 
-    def __init__(self, path: str, opened: OpenedPatch, slide: int) -> None:
+    def __init__(self, path: str, opened: OpenedPatch, slide: int, own: Collection[str] | None = None) -> None:
         self.path = path
         self.image = opened.image
         self.slide = slide
         self.identity = opened.identity
         self._opened = opened
         self._found: dict[bytes, list[Candidate]] = {}
+        self.knows_own = own is not None
+        self._own = None if own is None else frozenset(base_name(as_bytes(name)) for name in own)
 
     def learn(self, names: Collection[bytes]) -> None:
         """Look *names* up in one pass over its symbols."""
@@ -79,6 +84,17 @@ class EarlierPatch:
     def uses_anothers(self, name: bytes) -> bool:
         """Whether its code uses another's variable called *name*, whatever it defines itself."""
         return base_name(name) in self._opened.slots
+
+    def may_have_begun(self, name: bytes) -> bool:
+        """Whether nothing says that its code uses another's variable called *name*.
+
+        A global one that it keeps and does not refer to leaves no trace in its code, and is the other's all the same.
+        """
+        return not self.uses_anothers(name) and (self._own is None or base_name(name) in self._own)
+
+    def surely_began(self, name: bytes) -> bool:
+        """Whether it began a variable of its own called *name*, by what was written down or by what else it has."""
+        return self.may_have_begun(name) and (self._own is not None or not self.keeps_state)
 
     @cached_property
     def keeps_state(self) -> bool:
@@ -115,7 +131,7 @@ def open_earlier(
             f"{path}: its symbol table is stripped, so that nothing tells its own functions from its stubs: give the "
             f"patch as it was linked"
         )
-    earlier = EarlierPatch(path, opened, _slide(patch, image, opened))
+    earlier = EarlierPatch(path, opened, _slide(patch, image, opened), patch.variables)
     if any(other.slide == earlier.slide for other in before):
         raise AnchorRefusal(f"{path}: another earlier patch is said to be at the same address, {patch.address:#x}")
     _refuse_another_hosts(earlier, opened, host, slide, before)

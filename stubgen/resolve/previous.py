@@ -3,10 +3,11 @@
 Of functions the newest definition counts: new code calls what the program's text now says. So it is with constants,
 but for C++ type information, which is told by its address and must stay one.
 
-Of variables the oldest counts that has the size and, where debug information says it, the type of the newest: there the
-state is that all code before went on with. A patch that was linked without ``--keep-state`` started a copy of its own,
-which it shares with nobody; one that changed the size or the type of a variable, or could not keep it although it keeps
-others, holds the state from then on.
+Of global variables the oldest counts that has the size and, where debug information says it, the type of the newest:
+there the state is that all code before went on with. A patch that was linked without ``--keep-state`` started a copy of
+its own, which it shares with nobody; one that changed the size or the type of a variable, or could not keep it although
+it keeps others, holds the state from then on, also where a later patch has the host's form again. Of static ones the
+newest counts that a patch began: nobody but their file, which that patch replaced, went on with any other.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from stubgen.common.row import Row
-from stubgen.image import Candidate, Image, Kind
+from stubgen.image import Candidate, Image, Kind, Variable
+from stubgen.symbols.rust import is_rust_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class Previous:
             return newest
         if not (writable or kind is Kind.THREAD_LOCAL or name.startswith(_TYPE_INFORMATION)):
             return next((each for each in reversed(found) if not each.patch.uses_anothers(name)), None)
-        if newest.patch.keeps_state and not newest.patch.uses_anothers(name) and kind in _STATE and writable:
+        if newest.patch.keeps_state and newest.patch.may_have_begun(name) and kind in _STATE and writable:
             return newest
         if any(_holds_state_of(newest, candidate, host) for candidate in pool):
             return None
@@ -72,6 +74,50 @@ class Previous:
         )
         return next(holders, newest)
 
+    def began(self, variable: Variable, pool: Sequence[Candidate], host: Image) -> Iterator[Earlier]:
+        """Those that began a variable of their own that is the patch's *variable*, the newest first.
+
+        Of a static one that is each that does not use another's. A global one is what the *host*'s code, or an earlier
+        patch's, goes on with where that has it in the same form: in *pool* is what the host has.
+
+        Args:
+            variable: the patch's, which it can write.
+            pool: the host's variables that it may be.
+            host: the program.
+        """
+        held = [(candidate, host) for candidate in pool]
+        found: list[Earlier] = []
+        for patch in self.patches:
+            for candidate in patch.find(variable.name) if patch.may_have_begun(variable.name) else ():
+                if not _is_state(candidate) or not _may_be(variable, candidate):
+                    continue
+                earlier = Earlier(patch, candidate)
+                no_form = patch.knows_own and not candidate.size  # Mach-O: its form tells nothing
+                if no_form or (candidate.local and not candidate.hidden):
+                    found.append(earlier)
+                elif not any(_holds_state_of(earlier, other, image) for other, image in held):
+                    found.append(earlier)
+                    held = [(candidate, patch.image)]
+        return reversed(found)
+
+    def left_behind(self, variable: Variable) -> EarlierPatch | None:
+        """The newest that began a variable of its own that is the patch's *variable*, whoever else goes on with it."""
+        for patch in reversed(self.patches):
+            if patch.surely_began(variable.name) and any(
+                _is_state(each) and _may_be(variable, each) for each in patch.find(variable.name)
+            ):
+                return patch
+        return None
+
+    def without(self, variable: Variable) -> EarlierPatch | None:
+        """The newest that has the file of *variable*, if that one does not have the variable."""
+        for patch in reversed(self.patches):
+            if any(_is_state(each) and _may_be(variable, each) for each in patch.find(variable.name)):
+                return None
+            if variable.file and patch.image.files_called(variable.file):
+                return patch
+        return None
+
     def _visible(self, name: bytes) -> Iterator[Earlier]:
         """The definitions that other files see, the oldest first."""
         for patch in self.patches:
@@ -80,12 +126,25 @@ class Previous:
                     yield Earlier(patch, candidate)
 
 
+def _is_state(candidate: Candidate) -> bool:
+    return candidate.kind is Kind.THREAD_LOCAL or (candidate.kind is Kind.DATA and candidate.writable)
+
+
+def _may_be(variable: Variable, candidate: Candidate) -> bool:
+    """Whether nothing says that an earlier patch's *candidate* is another file's than *variable*."""
+    if is_rust_name(variable.name):
+        return True
+    if not candidate.local or candidate.hidden:
+        return not variable.local
+    return candidate.file == variable.file or not candidate.file
+
+
 def _holds_state_of(newest: Earlier, candidate: Candidate, image: Image) -> bool:
     """Whether code that was compiled for *newest* can use *image*'s *candidate*; Mach-O says no sizes."""
     own = newest.candidate
     same = candidate.kind is own.kind and candidate.writable is own.writable
     same = same and (candidate.size == own.size or not candidate.size or not own.size)
-    if not same or candidate == own or not own.writable or own.kind is not Kind.DATA:
+    if not same or image is newest.patch.image or not own.writable or own.kind is not Kind.DATA:
         return same
     from stubgen.image.dwarf_types import difference, type_of_variable
 

@@ -111,16 +111,33 @@ def reasons_afresh(host: Image, new: Sequence[Variable], known: Collection[bytes
             yield variable, reason
 
 
+def called_otherwise(image: Image, variable: Variable, known: Collection[bytes]) -> list[bytes]:
+    """What *image*, an earlier patch that has the file of *variable* and not the variable, may call it.
+
+    Args:
+        image: the earlier patch.
+        variable: the patch's, which the host has under its name.
+        known: the names that the patch's objects define or use.
+    """
+    if is_rust_name(variable.name):
+        return _with_another_hash(image, variable)
+    path = variable.defined_in.image.debug_info.source_file
+    return [each.name for each in image.variables_of(variable.file, path) if _is_gone(each, known)]
+
+
 def _hashed_otherwise(host: Image, variable: Variable) -> str:
+    if _with_another_hash(host, variable):
+        return "the host's has another hash at the end of its name, as where its type was another one"
+    return ""
+
+
+def _with_another_hash(image: Image, variable: Variable) -> list[bytes]:
     digest = legacy_hash(variable.name)
     if digest is None:
-        return ""
+        return []
     head, rest = variable.name[: digest[0]], variable.name[digest[1] :]
-    for name in host.names_with([head]):
-        other = legacy_hash(name)
-        if name.startswith(head) and other == digest and name[other[1] :] == rest:
-            return "the host's has another hash at the end of its name, as where its type was another one"
-    return ""
+    alike = (name for name in image.names_with([head]) if name.startswith(head) and legacy_hash(name) == digest)
+    return [name for name in alike if name[digest[1] :] == rest and name != variable.name]
 
 
 def _is_gone(candidate: Candidate, known: Collection[bytes]) -> bool:

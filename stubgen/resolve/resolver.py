@@ -275,7 +275,7 @@ class _Resolver(ABC):
                 pool = [self.files.statics[name]]
             if name in self.files.renamed:
                 pool = [self.files.renamed[name]]
-            earlier = self._earlier_variables(name, kind) if self.needed.previous else []
+            earlier = self._earlier_variables(variables[0], kind, pool) if self.needed.previous else []
             if pool or earlier:
                 yield self._share_first(variables, pool, earlier)
             elif variables[0].writable and self._may_be_nameless(variables[0]):
@@ -309,14 +309,24 @@ class _Resolver(ABC):
     def _host_lost_names(self) -> bool:
         return self.host.image.lost_local_symbols
 
-    def _earlier_variables(self, name: bytes, kind: Kind) -> list[tuple[EarlierPatch, list[Candidate]]]:
-        """The earlier patches whose code uses a variable of theirs of that name, and what may be it."""
-        found = []
+    def _earlier_variables(
+        self, variable: Variable, kind: Kind, pool: Sequence[Candidate]
+    ) -> list[tuple[EarlierPatch, list[Candidate]]]:
+        """The earlier patches that have a variable of theirs that is the patch's *variable*, and what may be it.
+
+        Of constants those whose code uses it, the oldest first; of others those that began it, the newest first.
+        """
+        found: dict[EarlierPatch, list[Candidate]] = {}
+        if _is_state(variable):
+            counterparts = counterparts_of(variable, pool) if pool else ()
+            for patch, candidate in self.needed.previous.began(variable, counterparts, self.host.image):
+                found.setdefault(patch, []).append(candidate)
+            return list(found.items())
         for patch in self.needed.previous.patches:
-            pool = [candidate for candidate in patch.find(name) if candidate.kind is kind]
-            if pool and not patch.uses_anothers(name):
-                found.append((patch, pool))
-        return found
+            same = [candidate for candidate in patch.find(variable.name) if candidate.kind is kind]
+            if same and not patch.uses_anothers(variable.name):
+                found[patch] = same
+        return list(found.items())
 
     def _share_first(
         self,
@@ -324,16 +334,59 @@ class _Resolver(ABC):
         pool: Sequence[Candidate],
         earlier: Sequence[tuple[EarlierPatch, Sequence[Candidate]]],
     ) -> SharedVariable:
-        """The oldest variable that surely is the patch's: the host's, else that of an earlier patch."""
-        answers = [self._share(variables, counterparts_of(variables[0], pool))] if pool else []
+        """The variable that holds the patch's state; of a constant the oldest that surely is the patch's.
+
+        State that an earlier patch began is there and nowhere else: what is older in the host is not the patch's.
+        """
+        if _is_state(variables[0]):
+            shared = self._share_with(*earlier[0], variables) if earlier else self._share_counterparts(variables, pool)
+            return self._with_loss(shared, variables[0]) if self.needed.previous else shared
+        answers = [self._share_counterparts(variables, pool)] if pool else []
         for patch, candidates in earlier:
             if answers and answers[-1].forwarded:
                 break
-            self.patch = patch
-            theirs = counterparts_of(variables[0], candidates)
-            answers.append(self._share(variables, theirs)._replace(patch=patch.path))
-            self.patch = None
+            answers.append(self._share_with(patch, candidates, variables))
         return answers[-1]
+
+    def _share_counterparts(self, variables: Sequence[Variable], pool: Sequence[Candidate]) -> SharedVariable:
+        return self._share(variables, counterparts_of(variables[0], pool))
+
+    def _share_with(
+        self, patch: EarlierPatch, candidates: Sequence[Candidate], variables: Sequence[Variable]
+    ) -> SharedVariable:
+        """What becomes of a variable that an earlier patch has of its own."""
+        first = variables[0]
+        if (candidates[0].kind is Kind.THREAD_LOCAL) is not first.thread_local:
+            reason = f"{patch.path} has one that is {'not ' if first.thread_local else ''}thread-local"
+            return SharedVariable(as_text(first.name), first.size, True, False, reason, patch.path)
+        self.patch = patch
+        shared = self._share_counterparts(variables, candidates)._replace(patch=patch.path)
+        self.patch = None
+        if shared.forwarded or not shared.reason_not_kept or not first.writable:
+            return shared
+        return shared._replace(reason_not_kept=f"{patch.path} has one of its own, and {shared.reason_not_kept}")
+
+    def _with_loss(self, shared: SharedVariable, variable: Variable) -> SharedVariable:
+        """*shared*, and which earlier patch's state is given up where an older one goes on."""
+        if not shared.forwarded:
+            return shared
+        began = None if shared.patch else self.needed.previous.left_behind(variable)
+        if began is not None:
+            return shared._replace(lost=f"what {began.path} has in its own is lost")
+        without = self.needed.previous.without(variable)
+        if without is None:
+            return shared
+        from stubgen.resolve.renamed import called_otherwise
+
+        known = {each.name for each in self.needed.variables}
+        known.update(each.name for each in self.needed.references)
+        names = [name for name in called_otherwise(without.image, variable, known) if without.may_have_begun(name)]
+        found = self.host.find(set(names)) if names else {}
+        names = [name for name in names if not found.get(name)]
+        if not names:
+            return shared
+        listed = " or ".join(map(as_text, names))
+        return shared._replace(lost=f"if it was called {listed} in {without.path}, what that has is lost")
 
     def _compare_constants(  # noqa: B027  # a stub object alone reaches none
         self, variables: Mapping[bytes, Sequence[Variable]], found: Mapping[bytes, Sequence[Candidate]]
@@ -933,6 +986,10 @@ class _BoundResolver(_Resolver):
         address = self._runtime(candidates[0])
         self.targets[name] = Target(Kind.DATA, SlotKind.ADDRESS, address, kept=True, constant=True)
         return SharedVariable(as_text(name), variables[0].size, writable=False, forwarded=True)
+
+
+def _is_state(variable: Variable) -> bool:
+    return variable.writable or variable.thread_local
 
 
 def _describe(candidate: Candidate) -> str:

@@ -221,6 +221,7 @@ class SharedVariable(Row):
     reason_not_kept: str = ""  # why it is not forwarded although that was wanted, or why it would not be
     patch: str = ""  # the earlier patch whose variable it is
     static_address: int | None = None  # in the host's file, or that patch's
+    lost: str = ""  # whose state is not used any more, although the patch goes on with an older one
     initial_value_changed: bool = False  # the patch's object begins with another value than that file
 
 

@@ -134,3 +134,21 @@ def test_who_calls_what_an_earlier_patch_replaced(name: str, tmp_path: Path) -> 
     assert process.call(other, 1) == (10 + 1001) * 10, "the host's, which calls the host's price directly"
     process.patch(process.object("b", Q=0))
     assert process.call(other, 1) == (11 + 2001) * 10
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_a_form_that_returns(name: str, tmp_path: Path) -> None:
+    """The host's count from before the first patch came back, and what that patch counted was gone, unsaid."""
+    need_module("unicorn", "unicorn")
+    process = Process(tmp_path, toolchain(name))
+    price = process.address(None, "_price")
+    assert process.call(price, 1) == 10 + 1001
+    edited = process.object("a", P=1)
+    (tmp_path / "a.c").write_text(A.replace("long count", "__int128 count"))
+    run([*process.tools.compile, "-O1", "-g", "-DP=1", "-c", "a.c", "-o", edited.name], cwd=tmp_path)
+    process.patch(edited)
+    assert [process.call(price, 1), process.call(price, 1)] == [11 + 1001, 11 + 2001]
+    made = process.patch(process.object("a", P=2))
+    (count,) = [each for each in made.linked.built.resolution.shared_variables if each.name == "_count"]
+    assert (count.forwarded, Path(count.patch).name) == (True, "p1.dylib"), "symbols have no sizes here"
+    assert process.call(price, 1) == 12 + 3001
