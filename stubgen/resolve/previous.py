@@ -16,7 +16,6 @@ from collections.abc import Collection, Iterator, Sequence
 
 from stubgen.common.row import Row
 from stubgen.image import Candidate, Image, Kind, Variable
-from stubgen.symbols.rust import is_rust_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,6 +131,8 @@ def _is_state(candidate: Candidate) -> bool:
 
 def _may_be(variable: Variable, candidate: Candidate) -> bool:
     """Whether nothing says that an earlier patch's *candidate* is another file's than *variable*."""
+    from stubgen.symbols.rust import is_rust_name
+
     if is_rust_name(variable.name):
         return True
     if not candidate.local or candidate.hidden:
