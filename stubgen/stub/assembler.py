@@ -14,10 +14,18 @@ from stubgen.stub.trampoline import INSTRUCTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from stubgen.stub.facts import LibraryFacts
 
 _KEYSTONE = allocate_lock()
 """Keystone 0.9.2 registers LLVM's targets whenever it is opened: two threads at once end the process with SIGSEGV."""
+
+TRIES = 3
+"""Keystone 0.9.2 fails now and then, with error 560, for which it has no words; in other memory it assembles that text.
+
+What it assembles is never asked for twice: only an error is.
+"""
 
 
 def confirm_encoding(facts: LibraryFacts | None = None) -> None:
@@ -58,6 +66,21 @@ def _agrees() -> bool:
     return True
 
 
+def _encoded(keystone: Any, text: str) -> list[int]:
+    """The bytes of *text*; an engine that fails is kept meanwhile, so that the next one has other memory."""
+    failed = []
+    while True:
+        assembler = keystone.Ks(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)
+        try:
+            encoded: list[int] = assembler.asm(text)[0]
+        except keystone.KsError:
+            failed.append(assembler)
+            if len(failed) == TRIES:
+                raise
+        else:
+            return encoded
+
+
 def assemble(lines: Iterable[str]) -> list[int]:
     """The word of each instruction, one a line, as Keystone encodes it.
 
@@ -67,10 +90,7 @@ def assemble(lines: Iterable[str]) -> list[int]:
     wanted = list(lines)
     keystone = load(KEYSTONE)
     with broken(KEYSTONE, "does not assemble"), _KEYSTONE:
-        assembler = keystone.Ks(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)
-        encoded, _ = assembler.asm("\n".join(wanted))
-        del assembler
-        words = list(column("I", bytes(encoded)))
+        words = list(column("I", bytes(_encoded(keystone, "\n".join(wanted)))))
         if len(words) != len(wanted):
             raise BrokenLibrary(
                 f"Keystone makes {len(words) * WORD} bytes of {len(wanted)} instructions: {KEYSTONE.advice}"

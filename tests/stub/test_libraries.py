@@ -260,6 +260,29 @@ def test_a_library_that_answers_wrongly_is_named(there: Installation, how: str) 
     assert not (there.folder / "stub.o").exists()
 
 
+FAILING_KEYSTONE = """
+from stubgen.stub.trampoline import INSTRUCTIONS
+KS_ARCH_ARM64 = KS_MODE_LITTLE_ENDIAN = 0
+class KsError(Exception): pass
+class Ks:
+    made = 0
+    def __init__(self, arch, mode): Ks.made += 1
+    def asm(self, text):
+        if Ks.made <= {failures}: raise KsError('Unknown error')
+        return [byte for each in INSTRUCTIONS for byte in each.word.to_bytes(4, 'little')], 0
+"""
+
+
+@pytest.mark.parametrize(("failures", "status"), [(2, 0), (3, 5)])
+def test_keystone_may_fail_for_once(there: Installation, failures: int, status: int) -> None:
+    """One patch of some thousands was refused because Keystone gave an error that it never gave again."""
+    there.install("capstone")
+    there.fake("keystone", FAILING_KEYSTONE.format(failures=failures))
+    done, said, _ = there.run(*BUILD)
+    assert done == status
+    assert ("does not assemble (KsError: Unknown error)" in said) == (status == 5)
+
+
 def test_another_library_is_not_believed(there: Installation) -> None:
     """After an update, or in another environment, what the old library did says nothing about the new one."""
     there.install("keystone", "capstone")
