@@ -38,7 +38,7 @@ class _Argument:
         choices: Collection[str] | None = None,
         default: Any = None,
         required: bool = False,
-        help: str = "",  # noqa: A002
+        help: str = "",  # noqa: A002  # likewise
         metavar: str = "",
     ) -> None:
         long = next((name for name in names if name.startswith("--")), names[0])
@@ -56,7 +56,7 @@ class _Argument:
         """What *word* says."""
         try:
             value = self._type(word)
-        except Exception as error:
+        except Exception as error:  # a type may raise anything; argparse says it in its own words
             raise _UnreadError from error
         if self._choices is not None and value not in self._choices:
             raise _UnreadError

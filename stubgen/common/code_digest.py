@@ -45,7 +45,7 @@ def _sha256(size: int) -> Hash:
         elif sys.version_info >= (3, 12):
             from _sha2 import sha256
         else:
-            from _sha256 import sha256  # type: ignore[import-not-found,no-redef]
+            from _sha256 import sha256  # type: ignore[import-not-found,no-redef]  # as types know 3.12
     except ImportError:  # a Python that was built without its own
         from hashlib import sha256
     return sha256()

@@ -76,7 +76,7 @@ def failure_of(run: Callable[[bytes], object], content: bytes) -> str:
         run(content)
     except StubgenError:
         return ""
-    except Exception as error:
+    except Exception as error:  # likewise
         return fault_of(error)
     finally:
         signal.alarm(0)
@@ -129,7 +129,7 @@ class Watch:
         try:
             with suppress(StubgenError):
                 self._run(content)
-        except Exception as error:
+        except Exception as error:  # whatever it is, it is the finding
             fault = fault_of(error)
             if fault not in self._faults and len(self._faults) < MOST_FAULTS:
                 self._faults.add(fault)
