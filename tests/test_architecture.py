@@ -35,7 +35,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "resolve": (
             "previous needed rulings verdicts candidates convention linker_names unanswered storage initialisers "
-            "same_file statics renamed keep_state constants resolution resolver"
+            "same_file statics renamed keep_state constants resolution answering by_kind linker_places "
+            "shared_variables judging for_objects for_copies resolver"
         )
     },
     {"borrow": "object unwind places elf_places elf atoms presence macho_object macho_unwind macho homes defaults ."},

@@ -13,7 +13,7 @@ from stubgen.capture import Capture
 from stubgen.errors import PatchRefusal
 from stubgen.jumptable import TableOptions
 from stubgen.link import link_patch
-from stubgen.resolve.resolver import NAMELESS
+from stubgen.resolve.shared_variables import NAMELESS
 
 SOURCE = """
 static int count; int total, told;

@@ -12,7 +12,7 @@ from synthetic import BASE, DATA, SIZE, THREAD, Sym, elf_host, elf_object, macho
 from stubgen.build import StubBuilder, refuse_problems
 from stubgen.elf import constants as e
 from stubgen.errors import AnchorRefusal, InputError, SymbolRefusal
-from stubgen.resolve import resolver as module
+from stubgen.resolve import judging as module
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.verdicts import Decision, Verdict
 
