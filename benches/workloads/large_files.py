@@ -43,8 +43,7 @@ def cases(bench: Bench) -> Iterator[Case]:
 
 
 def _case(bench: Bench, path: Path, title: str) -> Case:
-    image = open_image(path.read_bytes(), path.name)
-    dynamic = ["-D"] if image.format == "elf" and not image.has_full_symbols else []  # stripped
+    dynamic = table_options(path)
     contenders = []
     for step, (words, options) in LISTED.items():
         theirs: Command = [LLVM_NM.program, *options, *dynamic, path]
@@ -57,6 +56,12 @@ def _case(bench: Bench, path: Path, title: str) -> Case:
         contenders.append(contender)
     size = path.stat().st_size >> 20
     return Case("large files", f"{title}, {size} MB", "", path.stat().st_size, RAW, contenders, rounds=3)
+
+
+def table_options(path: Path) -> list[str]:
+    """Options with which ``llvm-nm`` lists the symbols that *path* has: a stripped ELF file has dynamic ones."""
+    image = open_image(path.read_bytes(), path.name)
+    return ["-D"] if image.format == "elf" and not image.has_full_symbols else []
 
 
 def _unpacked(bench: Bench, package: str) -> Path | None:

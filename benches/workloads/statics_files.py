@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from benches.harness import OURS, Bench, Case, Command, Contender, Sample, Step, shown, whole_process
 from benches.hosts import SLIDE
 from benches.peers import LLVM_NM
-from benches.workloads import statics, wheels, whole_path
+from benches.workloads import large_files, statics, wheels, whole_path
 from benches.workloads.emission import WHOLE, phases
 
 INSPECT, CHECK, NEEDED = "inspect", "check of a patch for it", "what it needs"
@@ -43,7 +43,7 @@ def _checked(bench: Bench) -> Iterator[Case]:
     bench.children.run(["ld.lld-19", "-shared", "-o", patch, given.patch, stub])
     check: Command = ["check", patch, "--host", library, "--slide", hex(SLIDE)]
     contenders = [
-        _whole(bench, LLVM_NM.name, WHOLE, [LLVM_NM.program, library]),
+        _whole(bench, LLVM_NM.name, WHOLE, [LLVM_NM.program, *large_files.table_options(library), library]),
         _whole(bench, OURS, CHECK, [bench.python, "-m", "stubgen", *check]),
     ]
     yield Case("files", str(CHECKED), given.format, given.symbols, UNIT, contenders)

@@ -12,7 +12,7 @@ from stubgen.errors import Refusal
 from stubgen.image.identity import identity_in
 from stubgen.listing.files import Archive, Opened, open_any
 from stubgen.listing.selection import CHOICES, Selection
-from stubgen.listing.symbols import ORDERS, Listed, Wanted
+from stubgen.listing.symbols import ORDERS, Listed, Traits, Wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -278,25 +278,29 @@ def _symbol_rows(found: Sequence[Listed], title: str) -> tuple[Entry, list[Entry
     highest = max((symbol.address or 0 for symbol in found), default=0)
     largest = max((symbol.size or 0 for symbol in found), default=0)
     wide, size_wide = max(len(f"{highest:#x}"), len("ADDRESS")), max(len(str(largest)), len("SIZE"))
-    whats = {(symbol.traits, symbol.exported): _what(symbol) for symbol in found}
+    whats = {
+        (traits, exported): _what(traits, exported) for traits, exported in {(s.traits, s.exported) for s in found}
+    }
     what_wide = max(map(len, whats.values()))
+    whats = {key: what.ljust(what_wide) for key, what in whats.items()}
     anywhere = any(symbol.address is not None for symbol in found)
     sized = any(symbol.size is not None for symbol in found)
     rows = []
     for symbol in found:
-        place = "" if symbol.address is None else f"{symbol.address:#x}"
-        size = "" if symbol.size is None else str(symbol.size)
-        sizes = f"{size:>{size_wide}}  " if sized else ""
-        before = f"  {place:>{wide}}  {sizes}" if anywhere else "  "
-        note = f"  [{as_text(symbol.file)}]" if symbol.file else f"  ({symbol.library})" if symbol.library else ""
-        what = whats[symbol.traits, symbol.exported]
-        rows.append(Entry(f"{before}{what:<{what_wide}}", symbol.traits.section, as_text(symbol.versioned), note))
+        name, address, size, traits, version, _, exported, file, library = symbol
+        before = "  "
+        if anywhere:
+            before += (f"{address:#x}" if address is not None else "").rjust(wide) + "  "
+        if anywhere and sized:
+            before += (str(size) if size is not None else "").rjust(size_wide) + "  "
+        note = f"  [{as_text(file)}]" if file else f"  ({library})" if library else ""
+        shown = as_text(symbol.versioned if version else name)
+        rows.append(Entry(before + whats[traits, exported], traits.section, shown, note))
     places = f"{'ADDRESS':>{wide}}  " + (f"{'SIZE':>{size_wide}}  " if sized else "") if anywhere else ""
     return Entry(f"  {places}{title}", "SECTION", "SYMBOL"), rows
 
 
-def _what(symbol: Listed) -> str:
-    traits = symbol.traits
+def _what(traits: Traits, exported: bool) -> str:
     seen = "" if traits.visibility == "default" else f" {traits.visibility}"
-    binding = traits.binding if not symbol.exported else "exported" if traits.binding == "global" else "weak exported"
+    binding = traits.binding if not exported else "exported" if traits.binding == "global" else "weak exported"
     return f"{traits.kind} {binding}{seen}"

@@ -115,9 +115,12 @@ class StringTable:
             yield from map(self.at, starts)
             return
         find = table.find
-        for start in starts:
-            end = find(b"\0", start)
-            yield table[start:end] if end >= 0 else table[start:]
+        for first in range(0, len(starts), NAMES_AT_ONCE):
+            chunk = starts[first : first + NAMES_AT_ONCE]
+            ends = [find(b"\0", start) for start in chunk]
+            if -1 in ends:
+                ends = [end if end >= 0 else len(table) for end in ends]
+            yield from [table[start:end] for start, end in zip(chunk, ends, strict=True)]
 
     def read(self, starts: array[int]) -> list[bytes]:
         """:meth:`names` as a list; by chunks where the strings lie one after another."""

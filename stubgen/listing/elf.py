@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from stubgen.elf import constants as c
 from stubgen.elf.reader import Symbols
-from stubgen.image.elf import ElfImage, names_nothing
+from stubgen.image.elf import ElfImage, is_mapping_symbol, names_nothing
 from stubgen.listing.symbols import Listed, Traits
 from stubgen.symbols.versions import split_version
 
@@ -20,6 +20,9 @@ _VISIBILITIES = {
 }
 _UNDEFINED = {c.STT_FUNC: "function", c.STT_OBJECT: "data", c.STT_TLS: "thread-local", c.STT_GNU_IFUNC: "ifunc"}
 """What a reference says of what it means; most say nothing."""
+_VISIBILITY = bytes(other & 3 for other in range(256))
+"""``st_other`` -> the visibility in it."""
+_DOLLAR = ord("$")
 _NOWHERE = -1
 """In the place of an address, for what is not defined."""
 
@@ -68,12 +71,17 @@ class _Dynamic:
 
     def version(self, index: int) -> tuple[str, bool]:
         """Version of symbol *index*, which is defined, and whether it is the default one."""
-        versions = () if self.table is None else self.table.versions
+        return self._defined[index] if index < len(self._defined) else ("", True)
+
+    @cached_property
+    def _defined(self) -> Sequence[tuple[str, bool]]:
+        numbers: Sequence[int] = () if self.table is None else self.table.versions
         dynamic = self.image.file.dynamic
-        if index >= len(versions) or dynamic is None:
-            return "", True
-        number = versions[index]
-        return dynamic.version_definitions.get(number & ~c.VERSYM_HIDDEN, ""), not number & c.VERSYM_HIDDEN
+        if dynamic is None:
+            return ()
+        definitions = dynamic.version_definitions
+        told = {n: (definitions.get(n & ~c.VERSYM_HIDDEN, ""), not n & c.VERSYM_HIDDEN) for n in set(numbers)}
+        return [told[number] for number in numbers]
 
     def need(self, index: int) -> tuple[str, str]:
         """Version of symbol *index*, which is not defined, and the library that has it."""
@@ -87,40 +95,43 @@ class _Dynamic:
 
 def _listed(image: ElfImage, table: Symbols, dynamic: _Dynamic, *, known: bool = False) -> Iterator[Listed]:
     """The symbols of *table*; where the full one has been *known* before, those that it did not have."""
-    traits: dict[tuple[int, int, int], Traits | None] = {}
-    file, seen, versions, needs = b"", dynamic.seen, dynamic.versions, dynamic.needs
+    traits: dict[tuple[int, int, int], Traits] = {}
+    file, seen = b"", dynamic.seen
     own = table is dynamic.table  # where each symbol has its own version
-    columns = (table.names(), table.st_info, table.st_other, table.st_shndx, table.st_value, table.st_size)
-    for index, (spelling, info, other, shndx, value, size) in enumerate(zip(*columns, strict=True)):
-        st_type = info & 0xF
-        if st_type == c.STT_FILE:
-            file = spelling
-        if not index or not spelling or names_nothing(st_type, spelling):
-            continue
-        key = info, other & 3, shndx
+    keys = zip(table.st_info, table.st_other.translate(_VISIBILITY), table.st_shndx, strict=True)
+    columns = (table.names(), keys, table.st_value, table.st_size)
+    for index, (spelling, key, value, size) in enumerate(zip(*columns, strict=True)):
         common = traits.get(key)
-        if common is None or shndx == table.absolute:
-            common = traits[key] = _traits(image, table, index)
+        if common is None:
+            st_type = key[0] & 0xF
+            if st_type == c.STT_FILE:
+                file = spelling
+            if not index or not spelling or names_nothing(st_type, spelling):
+                continue
+            common = _traits(image, table, index)
+            if key[2] != table.absolute:
+                traits[key] = common
+        elif not spelling or (spelling[0] == _DOLLAR and is_mapping_symbol(spelling)):
+            continue
+        local = key[0] >> 4 == c.STB_LOCAL
         name, version, default = split_version(spelling) if b"@" in spelling else (spelling, "", True)
-        place = name, value
         if not common.defined:
             if known and (name, _NOWHERE) in seen:
                 continue
             seen.add((name, _NOWHERE))
-            needed, library = dynamic.need(index) if own else needs.get(name, ("", ""))
+            needed, library = dynamic.need(index) if own else dynamic.needs.get(name, ("", ""))
             yield Listed(name, None, size or None, common, version or needed, True, False, b"", library)
             continue
-        exported = info >> 4 != c.STB_LOCAL and place in versions
+        exported = not local and ((own and name is spelling) or (name, value) in dynamic.versions)
         if exported:
-            if known and place in seen:
+            if known and (name, value) in seen:
                 continue
-            if not known:
-                seen.add(place)
+            if not own:
+                seen.add((name, value))
             if not version:
-                version, default = dynamic.version(index) if own else versions[place]
+                version, default = dynamic.version(index) if own else dynamic.versions[name, value]
         nowhere = common.kind == "common"
-        source = file if info >> 4 == c.STB_LOCAL else b""
-        yield Listed(name, None if nowhere else value, size, common, version, default, exported, source)
+        yield Listed(name, None if nowhere else value, size, common, version, default, exported, file if local else b"")
 
 
 def _traits(image: ElfImage, table: Symbols, index: int) -> Traits:

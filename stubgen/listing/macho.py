@@ -11,30 +11,35 @@ from stubgen.macho import constants as c
 
 def symbols(image: MachOImage) -> Iterator[Listed]:
     """Every symbol that is no debugger's entry."""
-    table, dylibs = image.file.symbols, image.file.dylibs
+    table = image.file.symbols
     if table is None:
         return
-    traits: dict[tuple[int, int, int], Traits] = {}
+    shared: dict[tuple[int, int, int], tuple[Traits, bool, str]] = {}
     linked = image.file.header.filetype != c.MH_OBJECT
-    columns = (table.names(), table.n_type, table.n_sect, table.n_desc, table.n_value)
-    for name, n_type, n_sect, n_desc, value in zip(*columns, strict=True):
-        if n_type & c.N_STAB:
+    keys = zip(table.n_type, table.n_sect, table.n_desc, strict=True)
+    for name, key, value in zip(table.names(), keys, table.n_value, strict=True):
+        if key[0] & c.N_STAB:
             continue
-        undefined = n_type & c.N_TYPE in (c.N_UNDF, c.N_PBUD)
-        common = undefined and bool(value) and not linked
-        key = n_type, n_sect, (n_desc & _WEAK[undefined]) | common
-        shared = traits.get(key)
-        if shared is None:
-            shared = traits[key] = _traits(image, n_type, n_sect, weak=bool(n_desc & _WEAK[undefined]), common=common)
-        if common:
-            yield Listed(name, None, value, shared)
-        elif undefined:
-            ordinal = n_desc >> 8 if linked else 0  # two-level namespace: 1 for the first dylib
-            library = dylibs[ordinal - 1].name if 0 < ordinal <= len(dylibs) else ""
-            yield Listed(name, None, None, shared, library=library)
+        known = shared.get(key)
+        if known is None:
+            known = shared[key] = _shared(image, *key, linked=linked)
+        traits, exported, library = known
+        if traits.defined:
+            yield Listed(name, value, None, traits, "", True, exported)
+        elif value and not linked:
+            yield Listed(name, None, value, _traits(image, key[0], key[1], weak=traits.binding == "weak", common=True))
         else:
-            exported = linked and bool(n_type & c.N_EXT) and not n_type & c.N_PEXT
-            yield Listed(name, value, None, shared, exported=exported)
+            yield Listed(name, None, None, traits, "", True, False, b"", library)
+
+
+def _shared(image: MachOImage, n_type: int, n_sect: int, n_desc: int, *, linked: bool) -> tuple[Traits, bool, str]:
+    """What symbols of these fields have in common, whether they are exported, and the library that has them."""
+    undefined = n_type & c.N_TYPE in (c.N_UNDF, c.N_PBUD)
+    traits = _traits(image, n_type, n_sect, weak=bool(n_desc & _WEAK[undefined]), common=False)
+    if not undefined:
+        return traits, linked and bool(n_type & c.N_EXT) and not n_type & c.N_PEXT, ""
+    dylibs, ordinal = image.file.dylibs, n_desc >> 8 if linked else 0  # two-level namespace: 1 for the first dylib
+    return traits, False, dylibs[ordinal - 1].name if 0 < ordinal <= len(dylibs) else ""
 
 
 _WEAK = {True: c.N_WEAK_REF, False: c.N_WEAK_DEF}

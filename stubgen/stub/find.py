@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from stubgen.common.aarch64 import WORD
 from stubgen.common.arguments import instance
-from stubgen.common.columns import column
+from stubgen.common.columns import TABLE_AT_ONCE, column
 from stubgen.image import Code, Image
 from stubgen.stub.decoding import decode
 from stubgen.stub.facts import LibraryFacts, known_facts
@@ -83,19 +83,22 @@ def _decoded(code: Code, facts: LibraryFacts | None) -> list[tuple[int, bool, in
 
 
 def _matches(code: Code) -> Iterator[tuple[int, bool]]:
-    """Byte offset of each trampoline in *code*, and whether a landing pad begins it."""
+    """Byte offset of each trampoline in *code*, and whether a landing pad begins it.
+
+    The code is searched in pieces, each as long as the processor's cache likes it, for the branch that ends one.
+    """
     shape = template(bti=True)
     words = [int.from_bytes(shape.code[at : at + WORD], "little") for at in range(0, len(shape.code), WORD)]
     pad, moves, branch = words[0], words[1:5], shape.code[-WORD:]
     fixed = ~(0xFFFF << IMMEDIATE_SHIFT)
-    raw = bytes(code.content)
-    held = column("I", raw[: len(raw) // WORD * WORD])
-    position = raw.find(branch)
-    while position >= 0:
-        index = position // WORD
-        if position % WORD == 0 and index >= 4:
-            before = held[index - 4 : index]
-            if all(word & fixed == move for word, move in zip(before, moves, strict=True)):
-                padded = index >= 5 and held[index - 5] == pad
-                yield (index - (5 if padded else 4)) * WORD, padded
-        position = raw.find(branch, position + 1)
+    for first in range(0, len(code.content), TABLE_AT_ONCE):
+        piece = bytes(code.content[first : first + TABLE_AT_ONCE])
+        position = piece.find(branch)
+        while position >= 0:
+            index = (first + position) // WORD
+            if position % WORD == 0 and index >= 4:
+                held = column("I", code.content[WORD * max(index - 5, 0) : WORD * index])
+                if all(word & fixed == move for word, move in zip(held[-4:], moves, strict=True)):
+                    padded = index >= 5 and held[0] == pad
+                    yield (index - (5 if padded else 4)) * WORD, padded
+            position = piece.find(branch, position + 1)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 _MANGLED = re.compile(r"(?<![\w.$@])__?(?:Z[\dA-Zd-zLNST]|R[A-Z])[\w$]*(?:\.[\w$]+)*", re.ASCII)
 """Itanium C++ ABI 5.1 and Rust's RFC 2603, in Mach-O with one more underscore; with what LLVM and GCC append."""
 _HASH = re.compile(r"::h[0-9a-f]{16}\b")
 """What ends each of Rust's legacy names."""
-_CRATE = re.compile(r"(?<=\w)\[[0-9a-f]+\](?=::|\b|$)")
+_CRATE = re.compile(r"(?<=\w)\[[0-9a-f]+\](?=::|\b|$)", re.MULTILINE)
 """GNU's ``c++filt`` writes the disambiguator of a crate behind its name."""
 
 _TOOLS = ("c++filt", "llvm-cxxfilt", "rustfilt")
@@ -24,23 +24,29 @@ _PATIENCE = 60.0  # seconds; a million names take three
 
 def demangled(names: Collection[str]) -> dict[str, str]:
     """Mangled name -> how people write it, for those of *names* of which the demangler knows it."""
-    asked = [name for name in names if _MANGLED.fullmatch(name)]
-    if not asked:
-        return {}
-    answers = _answers("".join([f"{_without_prefix(name)}\n" for name in asked]))
-    if len(answers) != len(asked):
-        return {}
-    found = {}
-    for name, answer in zip(asked, answers, strict=True):
-        spelling = _without_prefix(name)
-        if answer not in ("", spelling):
-            found[name] = _HASH.sub("", _CRATE.sub("", answer) if spelling.startswith("_R") else answer)
-    return found
+    return _demangled([name for name in names if _MANGLED.fullmatch(name)])
 
 
 def demangled_in(text: str) -> dict[str, str]:
     """The same for the names that are in *text*."""
-    return demangled(set(_MANGLED.findall(text))) if "_Z" in text or "_R" in text else {}
+    return _demangled(set(_MANGLED.findall(text))) if "_Z" in text or "_R" in text else {}
+
+
+def _demangled(names: Iterable[str]) -> dict[str, str]:
+    """The same for *names* that are mangled; what is to be left out of all answers is looked for in one text."""
+    spellings = {name: _without_prefix(name) for name in names}
+    crates = {name: spelling for name, spelling in spellings.items() if spelling.startswith("_R")}
+    asked = {**crates, **spellings}  # those with crates first
+    if not asked:
+        return {}
+    answers = _answers("".join([f"{spelling}\n" for spelling in asked.values()]))
+    if len(answers) != len(asked):
+        return {}
+    with_crates = _CRATE.sub("", "\n".join(answers[: len(crates)]))
+    others = "\n".join(answers[len(crates) :])
+    told = _HASH.sub("", f"{with_crates}\n{others}" if crates else others).split("\n")
+    rows = zip(asked.items(), answers, told, strict=False)  # one line too many where all have crates
+    return {name: text for (name, spelling), answer, text in rows if answer not in ("", spelling)}
 
 
 def replaced(text: str, known: Mapping[str, str]) -> str:

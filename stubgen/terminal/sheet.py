@@ -41,9 +41,15 @@ class Names:
         """*text* as people read it, without what a terminal would obey."""
         if not self._known:
             return harmless(text)
+        return harmless(self.replaced(text))
+
+    def replaced(self, text: str) -> str:
+        """*text* with its names as people write them, whatever a terminal makes of it."""
+        if "_Z" not in text and "_R" not in text:
+            return text
         from stubgen.terminal.names import replaced
 
-        return harmless(replaced(text, self._known))
+        return self._known.get(text) or replaced(text, self._known)
 
 
 if TYPE_CHECKING:
@@ -204,23 +210,27 @@ class Entries:
             yield from wrapped(f"  {self.count:,} {self.what}: {self.hint}", screen.width)
             return
         (before, section, name, _), rows = self.made
-        width = min(max((len(row.section) for row in rows), default=0), _SECTION)
+        sections = {row.section for row in rows}
+        width = min(max(map(len, sections), default=0), _SECTION)
         first = max((len(row.before) for row in rows), default=0)
         yield coloured(
             f"{before:<{first}}  {section:<{width}}  {name}" if width else f"{before:<{first}}  {name}", BOLD, screen
         )
         gap = "  " if width else ""
         if screen.width is None and not screen.coloured:
-            lines = [f"{before}  {part:<{width}}{gap}{name}{note}" for before, part, name, note in rows]
-            yield names.shown("\n".join(lines))
+            shown = names.replaced
+            between = {section: shown(f"  {section:<{width}}{gap}") for section in sections}
+            notes = {note: shown(note) for note in {row.note for row in rows}}
+            lines = [f"{before}{between[part]}{shown(name)}{notes[note]}" for before, part, name, note in rows]
+            yield harmless("\n".join(lines))
             return
         for before, part, name, note in rows:
             room = None if screen.width is None else screen.width - first - width - 4
             section = part if room is None else cut(part, width)
-            shown, more = names.shown(name), harmless(note)
-            shown += more if room is None or len(shown) + len(more) <= room else ""
+            told, more = names.shown(name), harmless(note)
+            told += more if room is None or len(told) + len(more) <= room else ""
             start = f"{before}  {harmless(section):<{width}}{gap}"
-            yield start + (shown if room is None else cut(shown, max(room, _LEAST)))
+            yield start + (told if room is None else cut(told, max(room, _LEAST)))
 
 
 Sheet = Sequence["Block"]
@@ -235,7 +245,8 @@ def render(content: str | Sheet, screen: Screen, *, mangled: bool = False) -> st
         mangled: names stay as the files have them.
     """
     blocks = blocks_of(content)
-    names = Names("\n".join([text for block in blocks for text in block.raw(screen)]), mangled=mangled)
+    raw = "" if mangled else "\n".join([text for block in blocks for text in block.raw(screen)])
+    names = Names(raw, mangled=mangled)
     return "\n".join([line for block in blocks for line in block.lines(screen, names)])
 
 
