@@ -15,7 +15,7 @@ from stubgen.common.object_copy import ObjectCopy
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile, Section, Symbols
 from stubgen.elf.records import EHDR, SHDR, SYM, Sym
-from stubgen.elf.relocations import Relocations, read_relocations, write_relocations
+from stubgen.elf.relocations import Relocations, write_relocations
 from stubgen.errors import MalformedInput, UnsupportedInput
 
 
@@ -99,6 +99,7 @@ class ObjectEditor(ObjectCopy[Section]):
                 raise MalformedInput(f"{self.file.name}: {section.name} overlaps the file's headers")
 
     def _tables(self) -> Iterator[Table]:
+        tables = {section.number: table for section, table in self.file.relocations()}
         for section in self.file.sections:
             if section.header.sh_type in (c.SHT_REL, c.SHT_CREL):
                 if self._is_profile(section):
@@ -108,7 +109,7 @@ class ObjectEditor(ObjectCopy[Section]):
                 continue
             if not 0 < section.header.sh_info < len(self.file.sections):
                 raise MalformedInput(f"{self.file.name}: {section.name} belongs to no section")
-            read = read_relocations(self.file.content(section))
+            read = tables[section.number]
             if read.symbol and max(read.symbol) >= len(self.symbols):
                 raise MalformedInput(f"{self.file.name}: {section.name} names a symbol that does not exist")
             yield Table(section, self.file.sections[section.header.sh_info], read)

@@ -194,7 +194,10 @@ class Symbols:
 
     def name(self, index: int) -> bytes:
         """The name of symbol *index*."""
-        return self.strings.at(self.entry(index).st_name)
+        starts = self.__dict__.get("st_name")  # the column, if somebody made it
+        if starts is None or not 0 <= index < len(starts):
+            return self.strings.at(self.entry(index).st_name)
+        return self.strings.at(starts[index])
 
     def names(self) -> Iterator[bytes]:
         """All names, in the table's order."""
@@ -360,9 +363,25 @@ class ElfFile:
 
     def relocations(self) -> Iterator[tuple[Section, Relocations]]:
         """Every relocation section with its table."""
+        return iter(self._relocation_tables) if self.header.e_type == c.ET_REL else self._read_relocations()
+
+    def _read_relocations(self) -> Iterator[tuple[Section, Relocations]]:
         for section in self.sections:
             if section.header.sh_type == c.SHT_RELA:
                 yield section, read_relocations(self.content(section))
+
+    @cached_property
+    def _relocation_tables(self) -> tuple[tuple[Section, Relocations], ...]:
+        """Of an object, whose tables several phases ask for; a linked file's are the loader's, and large."""
+        return tuple(self._read_relocations())
+
+    @cached_property
+    def relocated(self) -> dict[int, list[Relocations]]:
+        """Section of an object -> the tables that change it."""
+        found: dict[int, list[Relocations]] = {}
+        for section, table in self._relocation_tables:
+            found.setdefault(section.header.sh_info, []).append(table)
+        return found
 
     def relocations_of(self, target: Section) -> Iterator[tuple[Section, Relocations]]:
         """Every relocation section of an object that changes section *target*, with its table."""

@@ -225,6 +225,14 @@ class MachOFile:
 
     def relocations(self) -> Iterator[tuple[Section, Relocations]]:
         """Every section that has relocations with its table."""
+        return iter(self._relocation_tables)
+
+    @cached_property
+    def _relocation_tables(self) -> tuple[tuple[Section, Relocations], ...]:
+        """Read once: several phases ask for them, and a linked file has none in its sections."""
+        return tuple(self._read_relocations())
+
+    def _read_relocations(self) -> Iterator[tuple[Section, Relocations]]:
         for section in self.sections:
             if section.header.nreloc:
                 size = section.header.nreloc * RELOCATION_INFO.size

@@ -26,11 +26,12 @@ from stubgen.image.identity import identity_in
 from stubgen.image.opening import open_image
 from stubgen.loading import loading_findings
 from stubgen.options import addresses, previous_patches
-from stubgen.origin.account import Account, Inputs, LinkInput, make_account, names_in
+from stubgen.origin.account import Account, Inputs, LinkInput, make_account, names_of, symbols_of
 from stubgen.origin.content import content_findings
 from stubgen.origin.exports import as_spelled, why_not_exported
 from stubgen.origin.findings import constructor_findings, origin_findings
 from stubgen.origin.sources import Source
+from stubgen.origin.symbols import Symbol
 from stubgen.resolve.previous import NO_PATCHES, Previous
 from stubgen.session import Session
 from stubgen.stub.facts import LibraryFacts
@@ -227,7 +228,7 @@ class _Question(_Asked):
         wanted = {split_pin(stub.name)[0] for stub in self.stubs}
         wanted.update(item.name for item in self.patch.imports())
         wanted.update(split_pin(parse_symbol(symbol)[0])[0] for symbol, _ in slots_of(self.patch))
-        wanted |= names_in(self.patch)
+        wanted |= names_of(self._symbols)
         self.previous.learn(wanted)
         return self.host.find(wanted)
 
@@ -272,7 +273,13 @@ class _Question(_Asked):
 
     @cached_property
     def account(self) -> Account:
-        return make_account(self.patch, self.inputs, self.in_host, [stub.address for stub in self.stubs])
+        stubs = [stub.address for stub in self.stubs]
+        return make_account(self.patch, self.inputs, self.in_host, stubs, self._symbols)
+
+    @cached_property
+    def _symbols(self) -> Sequence[Symbol]:
+        """What the patch defines."""
+        return tuple(symbols_of(self.patch))
 
     def library(self, name: str) -> Image | None:
         """The library that something needs as *name*, if it was given or can be found."""
@@ -604,19 +611,17 @@ def _place(value: int) -> str:
 
 def _misreads_slots(question: _Question) -> bool:
     """Whether gold, which leaves its note, linked an object that reads a slot by a literal load."""
-    from stubgen.elf import constants as c
-    from stubgen.elf.relocations import R_AARCH64_LD_PREL_LO19, read_relocations
+    from stubgen.elf.relocations import R_AARCH64_LD_PREL_LO19
     from stubgen.image.elf import ElfImage
 
     patch = question.patch
     if not isinstance(patch, ElfImage) or patch.file.section(".note.gnu.gold-version") is None:
         return False
     return any(
-        R_AARCH64_LD_PREL_LO19 in read_relocations(item.image.file.content(section)).kind
+        R_AARCH64_LD_PREL_LO19 in table.kind
         for item in question.inputs.files
         if isinstance(item.image, ElfImage)
-        for section in item.image.file.sections
-        if section.header.sh_type == c.SHT_RELA
+        for _, table in item.image.file.relocations()
     )
 
 

@@ -16,7 +16,7 @@ from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.host import Host
 from stubgen.host.previous import EarlierPatch
 from stubgen.image import Candidate, Kind
-from stubgen.origin.account import Account, LinkInput, symbols_of
+from stubgen.origin.account import Account, LinkInput
 from stubgen.origin.sources import Origin, Source
 from stubgen.origin.symbols import Symbol
 from stubgen.resolve.same_file import Files
@@ -205,7 +205,7 @@ def _own_functions(account: Account, files: Files, find: Callable[[bytes], Seque
 def _function_symbols(item: LinkInput) -> dict[bytes, Symbol]:
     """The functions that an object defines, by name."""
     found: dict[bytes, Symbol] = {}
-    for symbol in symbols_of(item.image):
+    for symbol in item.symbols:
         label = item.image.format == "elf" and symbol.static and not symbol.size  # of assembly
         part = is_part(symbol.name) or symbol.name.startswith(LITERAL_PREFIX)
         if symbol.kind in _FUNCTIONS and not label and not part:

@@ -240,9 +240,9 @@ def _protect_own(editor: ObjectEditor) -> None:
     elsewhere.
     """
     symbols = editor.symbols
-    for index, shndx in enumerate(symbols.st_shndx):
-        scope = symbols.st_info[index] >> 4
-        if shndx != c.SHN_UNDEF and scope in _SEEN and not symbols.st_other[index] & 3:
+    columns = zip(symbols.st_shndx, symbols.st_info, symbols.st_other, strict=True)
+    for index, (shndx, info, other) in enumerate(columns):
+        if info >> 4 in _SEEN and shndx != c.SHN_UNDEF and not other & 3:
             editor.protect(index)
 
 
@@ -418,7 +418,8 @@ class ElfRun(Run[ObjectEditor, Table]):
         self._refuse_folded_names(table)
         for number, known in self._type_names(table):
             self.write_address(Site(table, number, table.r_offset[number], 0, *known[:2], table.kind[number], 0), 0)
-        super().walk(table)
+        if not self.bindable.keys().isdisjoint(table.symbol):
+            super().walk(table)
 
     @cached_property
     def _names_of_types(self) -> dict[tuple[int, int], Bindable]:
@@ -556,6 +557,8 @@ class ElfRun(Run[ObjectEditor, Table]):
         pages: dict[bytes, set[int]] = {}
         additions: dict[bytes, set[int]] = {}
         for table in tables:
+            if self.bindable.keys().isdisjoint(table.symbol):
+                continue
             for index, symbol in enumerate(table.symbol):
                 if symbol not in self.bindable:
                     continue
@@ -573,6 +576,8 @@ class ElfRun(Run[ObjectEditor, Table]):
 
     def find_offsets(self, tables: Iterable[Table]) -> Iterator[tuple[bytes, tuple[int, int]]]:
         for table in tables:
+            if NEAR_OFFSETS.keys().isdisjoint(table.kind):
+                continue
             for index, symbol in enumerate(table.symbol):
                 if symbol in self.bindable and table.kind[index] in NEAR_OFFSETS:
                     name, _, base = self.bindable[symbol]

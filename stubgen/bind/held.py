@@ -6,7 +6,7 @@ original, data has other bytes where a relocation was and nowhere else, and relo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from stubgen.elf.constants import SHF_COMPRESSED
@@ -24,30 +24,45 @@ def hold_against(original: Image, content: bytes) -> None:
         MalformedInput: its structure is broken, or it has other data; the message says where.
     """
     copy = open_image(content, original.name)
-    before, after = list(_sections(original)), list(_sections(copy))
-    if [name for name, *_ in before] != [name for name, *_ in after]:
+    before, after = _file(original), _file(copy)
+    if [section.name for section in before.sections] != [section.name for section in after.sections]:
         raise MalformedInput(f"{original.name}: its bound copy has other sections: the object cannot be edited")
-    for (name, data, old, relocated), (_, _, new, _) in zip(before, after, strict=True):
-        if data and not _is_same(old, new, relocated):
+    relocated = _relocated(original)
+    _relocated(copy)
+    for one, other in zip(before.sections, after.sections, strict=True):
+        old, new = before.content(one), after.content(other)
+        if _is_data(original, one.header) and not _is_same(old, new, relocated.get(_number(original, one), ())):
             raise MalformedInput(
-                f"{original.name}: its bound copy has other bytes in {name}: the object cannot be edited"
+                f"{original.name}: its bound copy has other bytes in {one.name}: the object cannot be edited"
             )
 
 
-def _sections(image: Image) -> Iterator[tuple[str, bool, memoryview, Sequence[int]]]:
-    """Of each section its name, whether it is data in memory, its content, and where relocations change it."""
-    file: Any = image.file  # type: ignore[attr-defined]  # of either format
-    elf = image.format == "elf"
+def _file(image: Image) -> Any:
+    """The reader of *image*, of either format."""
+    return image.file  # type: ignore[attr-defined]
+
+
+def _number(image: Image, section: Any) -> int:
+    """What relocations and symbols call *section* by."""
+    return int(section.number if image.format == "elf" else section.ordinal)
+
+
+def _relocated(image: Image) -> dict[int, list[int]]:
+    """Where relocations change each section of data in memory, in any order; none of any section lies outside of it."""
+    file, elf = _file(image), image.format == "elf"
+    by_number = {_number(image, section): section for section in file.sections}
     relocated: dict[int, list[int]] = {}
-    for section, rows in file.relocations():
-        number = section.header.sh_info if elf else section.ordinal
-        relocated.setdefault(number, []).extend(rows.r_offset if elf else rows.r_address)
-    for section in file.sections:
-        number, header = (section.number, section.header) if elf else (section.ordinal, section.header)
-        places = sorted(relocated.get(number, ()))
-        if places and not _is_compressed(image, header) and places[-1] >= (header.sh_size if elf else header.size):
-            raise MalformedInput(f"{image.name}: a relocation at {places[-1]:#x} lies outside {section.name}")
-        yield section.name, _is_data(image, header), file.content(section), places
+    for holder, rows in file.relocations():
+        section = by_number.get(holder.header.sh_info) if elf else holder
+        places = rows.r_offset if elf else rows.r_address
+        if section is None or not len(places):
+            continue
+        header, last = section.header, max(places)
+        if last >= (header.sh_size if elf else header.size) and not _is_compressed(image, header):
+            raise MalformedInput(f"{image.name}: a relocation at {last:#x} lies outside {section.name}")
+        if _is_data(image, header):
+            relocated.setdefault(_number(image, section), []).extend(places)
+    return relocated
 
 
 def _is_compressed(image: Image, header: Any) -> bool:
@@ -72,7 +87,9 @@ def _is_same(old: memoryview, new: memoryview, relocated: Sequence[int]) -> bool
     if len(new) < len(old):
         return False
     at = 0
-    for place in (*relocated, len(old)):
+    if not relocated:
+        return bytes(old) == bytes(new[: len(old)])
+    for place in (*sorted(relocated), len(old)):
         if at < place and bytes(old[at:place]) != bytes(new[at:place]):
             return False
         at = max(at, place + WIDTH)

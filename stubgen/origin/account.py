@@ -23,14 +23,21 @@ from stubgen.stub.slots import SLOT_PREFIX
 from stubgen.symbols.versions import known_name
 
 
-class LinkInput(Row):
-    """One file that our own command gave to the linker."""
-
+class _File(Row):
     name: str  # what people call it: checkout.o, where the linker read its bound copy
     path: str  # what the linker read
     source: Source  # OBJECT, BORROWED or STUB
     image: Image
     original: Image | None = None  # of a bound copy, where it is known
+
+
+class LinkInput(_File):
+    """One file that our own command gave to the linker."""
+
+    @cached_property
+    def symbols(self) -> Sequence[Symbol]:
+        """What it defines."""
+        return tuple(symbols_of(self.image))
 
     @property
     def origin(self) -> Origin:
@@ -116,13 +123,17 @@ def symbols_of(image: Image) -> Iterator[Symbol]:
     yield from _reader(image).symbols(image)
 
 
-def names_in(image: Image) -> set[bytes]:
-    """The names that the account of *image* asks the host for."""
-    return {known_name(symbol.name).partition(b"@")[0] for symbol in symbols_of(image)}
+def names_of(symbols: Iterable[Symbol]) -> set[bytes]:
+    """The names that the account of a patch with *symbols* asks the host for."""
+    return {known_name(symbol.name).partition(b"@")[0] for symbol in symbols}
 
 
 def make_account(
-    image: Image, inputs: Inputs, in_host: Mapping[bytes, Sequence[Candidate]], stubs: Collection[int]
+    image: Image,
+    inputs: Inputs,
+    in_host: Mapping[bytes, Sequence[Candidate]],
+    stubs: Collection[int],
+    symbols: Sequence[Symbol] | None = None,
 ) -> Account:
     """The account of a linked patch.
 
@@ -131,8 +142,9 @@ def make_account(
         inputs: what is known of its link.
         in_host: name -> what the host has of it.
         stubs: the virtual addresses at which a trampoline was decoded.
+        symbols: what *image* defines, where somebody has read it.
     """
-    found = list(_reader(image).symbols(image))
+    found = tuple(symbols_of(image)) if symbols is None else symbols
     sections = list(_reader(image).sections(image))
     pieces = [] if inputs.link_map is None else read_link_map(inputs.link_map, {section[0] for section in sections})
     names, merged = {name for name, *_ in sections}, {section[0] for section in sections if section[3]}
@@ -232,7 +244,7 @@ class _Ledger(_Opened):
         """Name -> the definitions of it in the inputs."""
         found: dict[bytes, list[_Known]] = {}
         for item in self.inputs.files:
-            for symbol in _reader(item.image).symbols(item.image):
+            for symbol in item.symbols:
                 found.setdefault(symbol.name, []).append(_Known(item, symbol))
         return found
 

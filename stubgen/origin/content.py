@@ -28,10 +28,11 @@ def content_findings(account: Account, patch: Image) -> Iterator[Finding]:
         if item.source not in OWN:
             continue
         held, original = _by_name(item.image), _by_name(item.original) if item.original else {}
+        origin = item.origin
         differing = [
             as_text(definition.name)
             for definition in account.definitions
-            if definition.origin == item.origin
+            if definition.origin == origin
             and definition.symbol.name not in untold
             and _differs(definition, held, original, patch, account)
         ]
@@ -64,8 +65,11 @@ def _differs(
     known = held.get(symbol.name)
     if known is None or known.static != symbol.static or (symbol.weak and not account.mapped):
         return False
-    linked = bytes(patch.read_at(symbol.address, len(known.content), as_text(symbol.name)))
+    there = patch.read_at(symbol.address, len(known.content), as_text(symbol.name))
     before = original.get(symbol.name) if known.code else None
+    if known.code and (before is None or before.content == known.content):
+        return False  # the bind phase wrote no instruction of it
+    linked = bytes(there)
     for start, end in known.fixed:
         if not known.code and linked[start:end] != known.content[start:end]:
             return True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache, partial
+from itertools import chain
 
 from stubgen.common.aarch64 import UNTAGGED
 from stubgen.elf import constants as c
@@ -10,7 +12,7 @@ from stubgen.elf.reader import ElfFile
 from stubgen.elf.relocations import R_AARCH64_ABS64, R_AARCH64_PREL64, R_AARCH64_RELATIVE
 from stubgen.image import Kind
 from stubgen.image.elf import ElfImage
-from stubgen.origin.symbols import Constructor, Content, Symbol, Target, fixed_ranges
+from stubgen.origin.symbols import Constructor, Content, Symbol, Target
 
 _KINDS = {c.STT_FUNC: Kind.FUNCTION, c.STT_GNU_IFUNC: Kind.IFUNC, c.STT_TLS: Kind.THREAD_LOCAL}
 _DOUBLEWORDS = (R_AARCH64_ABS64, R_AARCH64_PREL64)
@@ -25,27 +27,27 @@ def symbols(image: ElfImage) -> Iterator[Symbol]:
         return
     tls = next((s.p_vaddr for s in file.segments if s.p_type == c.PT_TLS), 0)
     source, forced = b"", False
-    for index, info in enumerate(table.st_info):
-        kind, bind, shndx = info & 0xF, info >> 4, table.st_shndx[index]
+    rows = zip(table.names(), table.st_info, table.st_other, table.st_shndx, table.st_value, table.st_size, strict=True)
+    for spelling, info, other, shndx, value, size in rows:
+        kind, bind = info & 0xF, info >> 4
         if kind == c.STT_FILE:
-            source = table.name(index)
+            source = spelling
             # GNU ld takes the visibility from hidden symbols that it makes local, and puts a nameless file before them
             forced = not source
         if shndx == c.SHN_UNDEF or kind in _NO_DEFINITIONS:
             continue
-        name = table.name(index).partition(b"@")[0] or table.name(index)
+        name = spelling.partition(b"@")[0] or spelling
         if not name or (name.startswith((b"$x", b"$d")) and name[2:3] in (b"", b".")):
             continue
         section = file.sections[shndx] if shndx < len(file.sections) else None
         flags = section.header.sh_flags if section else 0
         plain = Kind.FUNCTION if flags & c.SHF_EXECINSTR else Kind.ABSOLUTE if shndx == table.absolute else Kind.DATA
-        hidden = table.st_other[index] & 3 in (c.STV_INTERNAL, c.STV_HIDDEN)  # GCC's TLS wrappers are internal
+        hidden = other & 3 in (c.STV_INTERNAL, c.STV_HIDDEN)  # GCC's TLS wrappers are internal
         yield Symbol(
             name=name,
             section=section.name if section else "",
-            address=(table.st_value[index] & UNTAGGED if section else table.st_value[index])
-            + (tls if kind == c.STT_TLS else 0),
-            size=table.st_size[index],
+            address=(value & UNTAGGED if section else value) + (tls if kind == c.STT_TLS else 0),
+            size=size,
             kind=_KINDS.get(kind, plain),
             static=bind == c.STB_LOCAL and not hidden and not forced,
             weak=bind == c.STB_WEAK,
@@ -74,13 +76,10 @@ def contents(image: ElfImage) -> Iterator[Content]:
     file, table = image.file, image.file.symbols
     if table is None:
         return
-    relocated: dict[int, list[int]] = {}
-    for section, relocations in file.relocations():
-        relocated.setdefault(section.header.sh_info, []).extend(relocations.r_offset)
-    for offsets in relocated.values():
-        offsets.sort()
-    for index, (info, number) in enumerate(zip(table.st_info, table.st_shndx, strict=True)):
-        kind, start, size = info & 0xF, table.st_value[index], table.st_size[index]
+    places = cache(lambda number: sorted(chain.from_iterable(t.r_offset for t in file.relocated.get(number, ()))))
+    rows = zip(table.st_info, table.st_shndx, table.st_value, table.st_size, strict=True)
+    for index, (info, number, start, size) in enumerate(rows):
+        kind = info & 0xF
         if kind not in (c.STT_OBJECT, c.STT_FUNC) or not 0 < number < len(file.sections) or not size:
             continue
         section = file.sections[number]
@@ -91,7 +90,8 @@ def contents(image: ElfImage) -> Iterator[Content]:
                 static=info >> 4 == c.STB_LOCAL,
                 code=bool(section.header.sh_flags & c.SHF_EXECINSTR),
                 content=bytes(raw),
-                fixed=tuple(fixed_ranges(start, size, relocated.get(number, ()))),
+                start=start,
+                relocated=partial(places, number),
             )
 
 
@@ -141,11 +141,10 @@ def target(image: ElfImage, symbol: Symbol) -> Target | None:
         if section.name == symbol.section and symbol.size and code:
             content = file.content(section)[symbol.address : symbol.address + symbol.size]
             changed = set[int]()
-            for table, relocations in file.relocations():
-                if table.header.sh_info == section.number:
-                    for offset, kind in zip(relocations.r_offset, relocations.kind, strict=True):
-                        at = offset - symbol.address
-                        changed.update((at & ~3, at + 4 & ~3) if at & 3 or kind in _DOUBLEWORDS else (at,))
+            for relocations in file.relocated.get(section.number, ()):
+                for offset, kind in zip(relocations.r_offset, relocations.kind, strict=True):
+                    at = offset - symbol.address
+                    changed.update((at & ~3, at + 4 & ~3) if at & 3 or kind in _DOUBLEWORDS else (at,))
             if len(content) == symbol.size:
                 return Target(bytes(content), frozenset(changed))
     return None

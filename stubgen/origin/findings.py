@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from stubgen.common.text import as_text, counted
 from stubgen.finding import Finding
 from stubgen.image import Candidate, Kind
-from stubgen.origin.account import Account, Definition, symbols_of
+from stubgen.origin.account import Account, Definition
 from stubgen.origin.sources import Origin, Source
 from stubgen.stub.find import Stub
 
@@ -96,7 +96,7 @@ def _stub_names(account: Account) -> set[bytes]:
         symbol.name
         for item in account.inputs.files
         if item.source is Source.STUB
-        for symbol in symbols_of(item.image)
+        for symbol in item.symbols
         if symbol.kind is Kind.FUNCTION and not symbol.static
     }
 
@@ -189,7 +189,7 @@ def _without_code(account: Account) -> Iterator[Finding]:
         item.name
         for item in objects
         if item.origin not in present
-        and any(s.kind is Kind.FUNCTION and s.exported and not s.weak for s in symbols_of(item.image))
+        and any(s.kind is Kind.FUNCTION and s.exported and not s.weak for s in item.symbols)
     ]
     if absent and len(absent) == len(objects):
         yield Finding("origin", False, f"nothing of {_listed(absent)} is in the patch: it has no code of its own")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache, partial
 
 from stubgen.common.view import uleb128
 from stubgen.image import Kind
 from stubgen.image.macho import MachOImage
 from stubgen.macho import constants as c
-from stubgen.origin.symbols import Constructor, Content, Symbol, Target, fixed_ranges
+from stubgen.origin.symbols import Constructor, Content, Symbol, Target
 
 _CHAINED_TARGET = (1 << 36) - 1
 """DYLD_CHAINED_PTR_64 and _64_OFFSET: the low 36 bits of a pointer are what it points to."""
@@ -70,7 +71,8 @@ def contents(image: MachOImage) -> Iterator[Content]:
     table, held = image.file.symbols, image.file.sections
     if table is None:
         return
-    relocated = {section.ordinal: sorted(rows.r_address) for section, rows in image.file.relocations()}
+    tables = {section.ordinal: rows.r_address for section, rows in image.file.relocations()}
+    places = cache(lambda ordinal: sorted(tables.get(ordinal, ())))
     for index, n_type in enumerate(table.n_type):
         ordinal, address = table.n_sect[index], table.n_value[index]
         if n_type & c.N_STAB or n_type & c.N_TYPE != c.N_SECT or not 0 < ordinal <= len(held):
@@ -88,7 +90,8 @@ def contents(image: MachOImage) -> Iterator[Content]:
                 static=not n_type & (c.N_EXT | c.N_PEXT),
                 code=bool(header.flags & c.S_ATTR_PURE_INSTRUCTIONS),
                 content=bytes(raw),
-                fixed=tuple(fixed_ranges(start, len(raw), relocated.get(ordinal, ()))),
+                start=start,
+                relocated=partial(places, ordinal),
             )
 
 

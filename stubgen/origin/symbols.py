@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from stubgen.common.row import Row
@@ -40,15 +40,20 @@ class Content(NamedTuple):
     static: bool
     code: bool
     content: bytes
-    fixed: tuple[tuple[int, int], ...]
-    """Byte offsets, from and up to, between which no relocation names a byte."""
+    start: int  # byte offset in its section
+    relocated: Callable[[], Sequence[int]]  # byte offsets in the section that relocations change, ascending
+
+    @property
+    def fixed(self) -> Iterator[tuple[int, int]]:
+        """Byte offsets, from and up to, between which no relocation names a byte."""
+        return fixed_ranges(self.start, len(self.content), self.relocated())
 
 
 WIDTH = 8  # bytes that a relocation changes at most
 
 
 def fixed_ranges(start: int, size: int, relocated: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """:attr:`Content.fixed` of *size* bytes at byte *start* of a section; *relocated*: offsets, ascending."""
+    """What no relocation names of *size* bytes at byte *start* of a section; *relocated*: offsets, ascending."""
     at = 0
     for place in relocated[bisect_left(relocated, start - WIDTH + 1) :]:
         if place >= start + size:

@@ -180,6 +180,9 @@ class _Shapes:
         self._markers: set[bytes] = set()
         self._length = re.compile(rb"(?=([1-9]\d{0,8}))").finditer
 
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
     def add(self, name: bytes) -> None:
         """Look for the others of the shape of *name*, which is one of that mangling."""
         rust = v0_name(name)
@@ -221,8 +224,11 @@ def with_siblings(names: Iterable[bytes], tables: Iterable[NameTable]) -> set[by
         elif _V0_CLOSURE in name:
             shaped.add(name)
     found: set[bytes] = set()
-    for table in tables if spelled else ():
-        for name in map(base_name, table.names()):
+    seen: set[bytes] = set()  # the patch's tables and the host's have most names in common
+    for table in tables if hashed or shaped else ():
+        names_here = set(table.names()) - seen
+        seen |= names_here
+        for name in map(base_name, names_here):
             if hashed and b"17h" in name and (before := _before_hash(name)) is not None:
                 found |= hashed.get(before, set()) - {name}
             if _V0_CLOSURE in name:
