@@ -27,15 +27,15 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {
         "image": (
-            "dwarf_entries dwarf dwarf_types dwarf_places inlined unit_ranges . archive reach_elf reach_macho elf "
-            "macho opening text_stub identity"
+            "dwarf_entries dwarf dwarf_types dwarf_declarations dwarf_places inlined unit_ranges . archive "
+            "reach_elf reach_macho elf macho opening text_stub identity"
         )
     },
     {"host": "symbols index . slide mappings previous"},
     {
         "resolve": (
-            "previous needed rulings verdicts candidates convention linker_names unanswered storage initialisers "
-            "same_file statics renamed keep_state constants resolution answering by_kind linker_places "
+            "previous needed declared rulings verdicts candidates convention linker_names unanswered storage "
+            "initialisers same_file statics renamed keep_state constants resolution answering by_kind linker_places "
             "shared_variables judging for_objects for_copies resolver"
         )
     },

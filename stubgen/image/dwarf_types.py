@@ -223,26 +223,27 @@ def entries_of(debug: DebugInfo, unit: Unit) -> TypeEntries | None:
     return read[unit.start]
 
 
-def signature_difference(mine: VariableType, theirs: VariableType) -> str:
+def signature_difference(mine: VariableType, theirs: VariableType, whose: str = "the host") -> str:
     """How a function of the patch's takes or returns something else than the host's, in words; likewise."""
     try:
-        return _Comparison(mine[0], theirs[0]).signatures(mine[1], theirs[1], 0)
+        return _Comparison(mine[0], theirs[0], whose).signatures(mine[1], theirs[1], 0)
     except (Unknown, IndexError, RecursionError, ValueError):
         return ""
 
 
-def difference(mine: VariableType, theirs: VariableType) -> str:
+def difference(mine: VariableType, theirs: VariableType, whose: str = "the host") -> str:
     """How a type of the patch's lies otherwise in memory than the host's, in words; empty where nothing says so."""
     try:
-        return _Comparison(mine[0], theirs[0]).types(mine[1], theirs[1], 0)
+        return _Comparison(mine[0], theirs[0], whose).types(mine[1], theirs[1], 0)
     except (Unknown, IndexError, RecursionError, ValueError):
         return ""
 
 
 class _Comparison:
-    def __init__(self, mine: TypeEntries, theirs: TypeEntries) -> None:
+    def __init__(self, mine: TypeEntries, theirs: TypeEntries, whose: str) -> None:
         self.mine = mine
         self.theirs = theirs
+        self.whose = whose  # which file *theirs* is, in words
         self._met: set[tuple[int, int]] = set()
 
     def types(self, first: int, second: int, depth: int) -> str:
@@ -273,7 +274,7 @@ class _Comparison:
     def _otherwise(self, own: Entry, other: Entry) -> str:
         if not self._is_known(own) or not self._is_known(other):
             return ""
-        return f"{self._title(self.mine, own)} where the host has {self._title(self.theirs, other)}"
+        return f"{self._title(self.mine, own)} where {self.whose} has {self._title(self.theirs, other)}"
 
     @staticmethod
     def _is_known(entry: Entry) -> bool:
@@ -291,11 +292,11 @@ class _Comparison:
         titles = [self._title(self.mine, own), self._title(self.theirs, other)]
         if None not in sizes and sizes[0] != sizes[1]:
             named = titles[0] != titles[1]
-            return (
-                f"{titles[0]} {f'where the host has {titles[1]}' if named else f'of {sizes[0]} bytes, not {sizes[1]}'}"
+            return f"{titles[0]} " + (
+                f"where {self.whose} has {titles[1]}" if named else f"of {sizes[0]} bytes, not {sizes[1]}"
             )
         if own.tag == other.tag == BASE and is_float(own) != is_float(other):
-            return f"{titles[0]} where the host has {titles[1]}"
+            return f"{titles[0]} where {self.whose} has {titles[1]}"
         return ""
 
     def _enumerators(self, first: int, second: int) -> str:
@@ -304,7 +305,7 @@ class _Comparison:
             for entries, offset in ((self.mine, first), (self.theirs, second))
         )
         moved = next((name for name in own if name in other and own[name] != other[name]), None)
-        return "" if moved is None else f"{moved} is {own[moved]}, and in the host {other[moved]}"
+        return "" if moved is None else f"{moved} is {own[moved]}, and in {self.whose} {other[moved]}"
 
     def _arrays(self, first: int, second: int, depth: int) -> str:
         lengths = [
@@ -313,7 +314,7 @@ class _Comparison:
         ]
         if lengths[0] != lengths[1] and 0 not in (*lengths[0], *lengths[1]):
             shown = [" by ".join(map(str, each)) for each in lengths]
-            return f"an array of {shown[0]} elements, in the host of {shown[1]}"
+            return f"an array of {shown[0]} elements, in {self.whose} of {shown[1]}"
         own, other = self.mine.entries[first], self.theirs.entries[second]
         return self.types(self.mine.target(own), self.theirs.target(other), depth + 1)
 
@@ -321,7 +322,7 @@ class _Comparison:
         """How the function at *first* differs from the host's at *second*."""
         own, other = self.mine.parts(first, [PARAMETER]), self.theirs.parts(second, [PARAMETER])
         if len(own) != len(other):
-            return f"a function of {len(own)} arguments, in the host of {len(other)}"
+            return f"a function of {len(own)} arguments, in {self.whose} of {len(other)}"
         pairs = [(self.mine.entries[first], self.theirs.entries[second]), *zip(own, other, strict=True)]
         told = (self.types(self.mine.target(a), self.theirs.target(b), depth + 1) for a, b in pairs)
         return next((text for text in told if text), "")
@@ -331,17 +332,17 @@ class _Comparison:
         title = self.mine.text(own) or self.theirs.text(other) or f"a {_RECORDS[own.tag]}"
         sizes = [_number(entry, BYTE_SIZE) for entry in (own, other)]
         if None not in sizes and sizes[0] != sizes[1]:
-            return f"{title} has {sizes[0]} bytes, and in the host {sizes[1]}"
+            return f"{title} has {sizes[0]} bytes, and in {self.whose} {sizes[1]}"
         own_table, other_table = _virtual_functions(self.mine, first), _virtual_functions(self.theirs, second)
         if own_table != other_table:
-            return f"{title} has other virtual functions than in the host"
+            return f"{title} has other virtual functions than in {self.whose}"
         mine, theirs = _members(self.mine, first), _members(self.theirs, second)
         named = {name: (place, part) for name, place, part in theirs if name}
         own_names = {name for name, _, _ in mine if name}
         for name, place, part in mine:
             if name in named:
                 if named[name][0] != place:
-                    return f"{title}.{name} is {_at(place)}, and in the host {_at(named[name][0])}"
+                    return f"{title}.{name} is {_at(place)}, and in {self.whose} {_at(named[name][0])}"
                 counterparts = [named[name][1]]
             else:  # a base class, something without a name, or with another one
                 others = [row for row in theirs if row[0] not in own_names]

@@ -146,8 +146,13 @@ class Judging(LinkerPlaces, SharedVariables, ABC):
         self.fixed.add(reference.spelling)
         self.elsewhere.add(reference.spelling)
         self.earlier[reference.spelling] = earlier
+        from stubgen.resolve.declared import why_declared_otherwise
+
+        doubt = why_declared_otherwise(self.needed, reference, earlier)
         if candidate.kind is Kind.IFUNC:
-            self._refuse(reference, candidate, "it is an ifunc, and nothing there is the function itself")
+            doubt = "it is an ifunc, and nothing there is the function itself"
+        if doubt:
+            self._refuse(reference, candidate, doubt)
         else:  # a library that was loaded with RTLD_LOCAL: the loader finds nothing in it
             self.rules[candidate.kind](reference, candidate._replace(exported=False))
         self.patch = None
