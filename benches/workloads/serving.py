@@ -29,6 +29,8 @@ from benches.peers import rust
 from benches.workloads import capturing, whole_path
 
 FIRST, SAME, MOVED = "start and first request", "the same request again", "the same with another slide"
+FORMS = {", no verdict listed": "none", "": "all"}
+"""How a step's name ends -> which verdicts its requests have the answer list; without more it is the default answer."""
 HELD = "with the host kept"
 REPEATS = 10
 
@@ -147,14 +149,14 @@ def _ours(bench: Bench, given: Host, out: Path) -> Contender:
         with Client(bench) as client:
             client.ask("build", {**params, "slide": moved[0]})
             first = time.perf_counter() - started
-            same = [client.ask("build", {**params, "slide": moved[0]}) for _ in range(REPEATS)]
-            other = [client.ask("build", {**params, "slide": slide}) for slide in moved[1:]]
+            forms: dict[str, list[float]] = {}
+            for ending, listed in FORMS.items():
+                asked = {**params, "decisions": listed}
+                forms[SAME + ending] = [client.ask("build", {**asked, "slide": moved[0]}) for _ in range(REPEATS)]
+                forms[MOVED + ending] = [client.ask("build", {**asked, "slide": slide}) for slide in moved[1:]]
             peak = client.peak()
-        return {
-            FIRST: Sample(first),
-            SAME: Sample(statistics.median(same)),
-            MOVED: Sample(statistics.median(other), peak),
-        }
+        medians = {step: statistics.median(times) for step, times in forms.items()}
+        return {FIRST: Sample(first), **{step: Sample(seconds, peak) for step, seconds in medians.items()}}
 
     return Contender(OURS, run, work=partial(_work, out), command="python -m stubgen serve")
 

@@ -9,18 +9,20 @@ from stubgen.build import Built, StubBuilder, describe, refuse_problems
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.options import (
     add_build_options,
+    add_decisions_option,
     add_explain_option,
     borrowed_documents,
     changed_value_notes,
-    decision_documents,
     is_page,
     judge_options,
     keep_outputs_apart,
+    listed_decisions,
     policy_documents,
     policy_lines,
     shared_variable_documents,
     shared_variable_notes,
     slide_document,
+    verdict_counts,
     write_report,
 )
 from stubgen.common.cancellation import checkpoint
@@ -39,6 +41,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     add_build_options(parser)
     add_explain_option(parser)
+    add_decisions_option(parser)
     parser.add_argument(
         "--bound-dir", metavar="DIR", help="write bound copies of the objects there; link those, and data is right"
     )
@@ -59,9 +62,9 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         arguments.host, symbols=arguments.symbols, build_id=arguments.build_id, cache=arguments.cache, session=session
     )
     judged = builder.judge(arguments.objects, arguments.aslr_reference, **options)
-    decisions = decision_documents(judged.decisions()) if arguments.json or arguments.report else []
-    verdicts = {
-        "decisions": decisions,
+    listed = "all" if arguments.report else arguments.decisions if arguments.json else "none"
+    verdicts: dict[str, object] = {
+        "decisions": listed_decisions(judged, listed),
         "duplicates": shared_variable_documents(judged.shared_variables),
         "policies": policy_documents(judged.changes),
     }
@@ -75,6 +78,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             from stubgen.commands.explained import problems_sheet
 
             sheet = problems_sheet(judged, builder.host, [decision.name for decision in error.decisions])
+        if arguments.json and listed != "all":
+            verdicts["decisions"] = listed_decisions(judged, "all")
         return Outcome({**told, **verdicts}, sheet, error.exit_status, f"error: {error}", type(error).__name__)
     outputs = Outputs()
     with outputs:
@@ -89,6 +94,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             outputs.add(arguments.report, make_page({**document, "command": "build"}, mangled=arguments.mangled))
         else:
             write_report(arguments.report, {"schema": SCHEMA, "command": "build", **verdicts}, outputs)
+    if arguments.report and arguments.decisions != "all":
+        document["decisions"] = listed_decisions(judged, arguments.decisions)
     shared = built.resolution.shared_variables
     left = [f"note: {describe(d)}" for d in judged.problems] + shared_variable_notes(shared)
     left += changed_value_notes(shared)
@@ -125,6 +132,7 @@ def _document(
         **slide_document(built.resolution.slide),
         "bound": [{"input": name, "copy": copy} for name, copy in copies],
         "borrowed": borrowed_documents(built.resolution.needed),
+        "verdicts": verdict_counts(built.resolution),
         **verdicts,
     }
 

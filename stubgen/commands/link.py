@@ -14,6 +14,7 @@ from stubgen.commands.check import account_document, check_document, check_table
 from stubgen.commands.jumptable import add_table_options, table_document, table_lines, table_options
 from stubgen.commands.options import (
     add_build_options,
+    add_decisions_option,
     add_explain_option,
     borrowed_documents,
     borrowed_lines,
@@ -23,12 +24,14 @@ from stubgen.commands.options import (
     is_page,
     judge_options,
     keep_outputs_apart,
+    listed_decisions,
     policy_documents,
     policy_lines,
     replaced_documents,
     shared_variable_documents,
     shared_variable_notes,
     slide_document,
+    verdict_counts,
     write_report,
 )
 from stubgen.commands.reach import reach_document, reach_lines
@@ -69,6 +72,7 @@ def configure_parser(parser: argparse.ArgumentParser, *, objects: bool = True) -
     """The command's options; ``patch`` makes the *objects* itself."""
     add_build_options(parser, objects=objects)
     add_explain_option(parser)
+    add_decisions_option(parser)
     parser.add_argument(
         "--captured", required=True, metavar="PATH", help="the record of the host's link, or the folder of records"
     )
@@ -145,6 +149,8 @@ def execute(
         result.stage(arguments, document, outputs, told)
     words = [f"linker: {word}" for word in (*linked.plan.warnings, *linked.messages.splitlines())]
     notes = generation_notes(generation) if generation else []
+    if arguments.decisions != "all":
+        document["decisions"] = listed_decisions(linked.built.resolution, arguments.decisions)
     shared = linked.built.resolution.shared_variables
     complaint = "\n".join([*words, *shared_variable_notes(shared), *changed_value_notes(shared), *notes])
     return Outcome(document, result.text(explained=arguments.explain), complaint=complaint, outputs=outputs)
@@ -175,6 +181,7 @@ class _Result(NamedTuple):
             "stubs": len(linked.built.stub.names),
             **slide_document(linked.built.resolution.slide),
             "identity": identity_document(identity) if identity else None,
+            "verdicts": verdict_counts(linked.built.resolution),
             **self.verdicts(),
             "borrowed": borrowed_documents(linked.built.resolution.needed),
             "replaces": linked.replaces,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
 from stubgen.common.arguments import StrPath
@@ -22,8 +22,17 @@ if TYPE_CHECKING:
     from stubgen.policies import Policy
     from stubgen.replaced import Replaced, Replacement
     from stubgen.resolve.needed import Borrowed, Needed
+    from stubgen.resolve.resolution import Resolution
     from stubgen.resolve.rulings import PolicyChange
     from stubgen.resolve.verdicts import Decision, SharedVariable
+
+
+LISTED: dict[str, Callable[[Resolution], Iterable[Decision]]] = {
+    "all": lambda resolution: resolution.decisions(),
+    "others": lambda resolution: resolution.others,
+    "none": lambda resolution: (),
+}
+"""What ``--decisions`` takes -> the verdicts that are listed."""
 
 
 def address(text: str) -> int:
@@ -125,6 +134,16 @@ def add_build_options(parser: argparse.ArgumentParser, *, objects: bool = True) 
     )
     if objects:
         parser.add_argument("objects", nargs="+", metavar="OBJ", help="the patch's objects and archives (.o .a .rlib)")
+
+
+def add_decisions_option(parser: argparse.ArgumentParser) -> None:
+    """``--decisions``, for the commands whose answer lists what became of each symbol."""
+    parser.add_argument(
+        "--decisions",
+        choices=tuple(LISTED),
+        default="all",
+        help="which verdicts a sound patch's JSON answer lists: all, those other than trampoline, or none",
+    )
 
 
 def add_explain_option(parser: argparse.ArgumentParser) -> None:
@@ -474,6 +493,21 @@ def decision_documents(decisions: Iterable[Decision]) -> list[dict[str, object]]
         }
         for decision in decisions
     ]
+
+
+def listed_decisions(resolution: Resolution, listed: str) -> list[dict[str, object]]:
+    """The verdicts of *resolution* that ``--decisions`` asks for, a key of :data:`LISTED`."""
+    return decision_documents(LISTED[listed](resolution))
+
+
+def verdict_counts(resolution: Resolution) -> dict[str, int]:
+    """How many needed symbols have each verdict, whichever of them are listed."""
+    trampolines = len(resolution.stubs.spellings)
+    counts = {"trampoline": trampolines} if trampolines else {}
+    for decision in resolution.others:
+        verdict = decision.verdict.value
+        counts[verdict] = counts.get(verdict, 0) + 1
+    return counts
 
 
 def is_page(path: str | None) -> bool:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,19 @@ def linked(project: Path, *words: str, ending: str = "") -> tuple[int, str]:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("listed", ["all", "others", "none"])
+def test_an_answer_lists_the_verdicts_that_are_wanted(project: Path, listed: str) -> None:
+    """A short answer that lost the count of what it leaves out would look like a patch that needs nothing."""
+    command = link("captured", "patch.so", "--json", "--decisions", listed, "--report", "report")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    document, report = json.loads(done.stdout), json.loads((project / "report").read_text())
+    wanted = {"all": lambda row: True, "others": lambda row: row["verdict"] != "trampoline", "none": lambda row: False}
+    assert document["decisions"] == [row for row in report["decisions"] if wanted[listed](row)]
+    assert document["verdicts"] == dict(Counter(row["verdict"] for row in report["decisions"]))
+    assert report["decisions"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")

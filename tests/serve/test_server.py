@@ -257,6 +257,35 @@ def test_an_answer_is_the_commands_document(
             assert error["data"]["kind"] == expected.get("error", {}).get("kind", error["data"]["kind"]) != ""
 
 
+@pytest.mark.parametrize(
+    ("listed", "verdicts"), [("all", ["trampoline", "weak-null"]), ("others", ["weak-null"]), ("none", [])]
+)
+def test_an_answer_lists_the_verdicts_that_are_wanted(files: Path, listed: str, verdicts: list[str]) -> None:
+    """A client that only loads patches would read 330 KB a request; the count of what it did not want is there."""
+    put(files, "weak.o", elf_object([undefined("f"), undefined("nobody", weak=True)]))
+    params = {"host": "host", "slide": SLIDE, "objects": ["weak.o"], "output": "stub.o", "report": "report.json"}
+    with serving(cwd=files) as talk:
+        told = talk.ask(1, "build", decisions=listed, **params)["result"]
+        plain = talk.ask(2, "build", **{**params, "report": None, "decisions": listed})["result"]
+        default = talk.ask(3, "build", **params)["result"]
+    assert [row["verdict"] for row in told["decisions"]] == verdicts
+    assert told["verdicts"] == default["verdicts"] == {"trampoline": 1, "weak-null": 1}
+    assert plain == told
+    assert {**told, "decisions": None} == {**default, "decisions": None}
+    report = json.loads((files / "report.json").read_text())
+    assert report["decisions"] == default["decisions"], "a report has every verdict"
+
+
+def test_a_refusal_lists_every_verdict_whatever_was_wanted(files: Path) -> None:
+    """Who asked for a short answer, and is refused, has to see which symbols it is about."""
+    put(files, "both.o", elf_object([undefined("f"), undefined("gone")]))
+    with serving(cwd=files) as talk:
+        wanted = {"host": "host", "slide": SLIDE, "objects": ["both.o"], "output": "stub.o", "decisions": "none"}
+        error = talk.ask(1, "build", **wanted)["error"]
+    rows = error["data"]["document"]["decisions"]
+    assert [(row["name"], row["verdict"]) for row in rows] == [("f", "trampoline"), ("gone", "missing")]
+
+
 def test_every_method_is_compared() -> None:
     """A method that is in no row above could answer anything."""
     assert (
