@@ -146,7 +146,10 @@ class Symbols:
 
     def name(self, index: int) -> bytes:
         """The name of symbol *index*."""
-        return self.strings.at(self.entry(index).n_strx)
+        starts = self.__dict__.get("n_strx")  # the column, if somebody made it
+        if starts is None or not 0 <= index < len(starts):
+            return self.strings.at(self.entry(index).n_strx)
+        return self.strings.at(starts[index])
 
     def names(self) -> Iterator[bytes]:
         """All names, in the table's order."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import partial
 
 from stubgen.common.fields import narrow
 from stubgen.common.generic import Generic
@@ -23,6 +24,7 @@ from stubgen.errors import FieldOverflow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, TypeVar
 
     RowT = TypeVar("RowT", bound=tuple[Any, ...])
@@ -61,11 +63,12 @@ class Record(Generic[RowT]):
         byte_order: ``<`` little-endian, ``>`` big-endian.
     """
 
-    __slots__ = ("_texts", "fields", "row", "size", "struct")
+    __slots__ = ("_row", "_texts", "fields", "row", "size", "struct")
 
     def __init__(self, row: type[RowT], byte_order: str = "<") -> None:
         codes = {name: _CODES[annotation] for name, annotation in row.__annotations__.items()}
         self.row = row
+        self._row: Callable[[tuple[Any, ...]], RowT] = partial(tuple.__new__, row)
         self.struct = struct.Struct(byte_order + "".join(codes.values()))
         """For loops over millions."""
         self.size = self.struct.size
@@ -123,6 +126,3 @@ class Record(Generic[RowT]):
             FieldOverflow: a value does not fit its field; nothing is written.
         """
         content[offset : offset + self.size] = self.pack(row, where)
-
-    def _row(self, values: tuple[Any, ...]) -> RowT:
-        return tuple.__new__(self.row, values)

@@ -275,7 +275,10 @@ class ElfImage(Image):
                     found.setdefault(symbol, []).append((place, kind == R_AARCH64_GLOB_DAT))
         if table is None:
             return {}
-        return {(table.name(symbol), table.entry(symbol).st_value): words for symbol, words in found.items()}
+        if max(found, default=0) >= len(table):
+            table.entry(max(found))  # raises
+        _ = table.st_name  # most of the dynamic symbols are looked up
+        return {(table.name(symbol), table.st_value[symbol]): words for symbol, words in found.items()}
 
     @cached_property
     def _plt_entries(self) -> dict[int, int]:
