@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check docs bench adversary fuzz man clean
+.PHONY: help demo test check docs bench adversary fuzz mutants man clean
 
 help:
 	@echo "make demo    patch a small program while it runs, in an emulator"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench   measure; BENCH=--quick sees that all of it runs, BENCH='--against REV' compares"
 	@echo "make adversary   patch programs that nobody wrote; TIME=seconds, SEED=first"
 	@echo "make fuzz    give each reader broken files, guided by coverage; TIME=seconds"
+	@echo "make mutants  break the code in small ways and see a test fail; MUTANTS='part …'"
 	@echo "make man     write the man page, build/man/hotpatch-stubgen.1"
 	@echo "make clean   remove what these made"
 
@@ -40,6 +41,9 @@ adversary: $(VENV)/.test
 
 fuzz: $(VENV)/.fuzz
 	PYTHONPATH=tests $(BIN)/python -m fuzz --time $(or $(TIME),60) $(FUZZ)
+
+mutants: $(VENV)/.test
+	PYTHONPATH=tests $(BIN)/python -m mutants $(MUTANTS)
 
 man: $(VENV)/.test
 	@mkdir -p build/man

@@ -1,0 +1,59 @@
+"""The parts whose bytes and judgements must be right, and the tests beside each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Part(NamedTuple):
+    """Modules that are changed, and the tests that shall see it."""
+
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]  # files, none of which needs a linker or qemu for what it tells
+
+
+PARTS = {
+    "trampoline": Part(
+        ("stubgen/stub/trampoline.py", "stubgen/stub/decoding.py", "stubgen/stub/disassembler.py"),
+        ("tests/stub",),
+    ),
+    "slide": Part(("stubgen/host/slide.py",), ("tests/host/test_slide.py",)),
+    "writers": Part(
+        (
+            "elf/writer.py",
+            "macho/writer.py",
+            "stubgen/stub/contents_elf.py",
+            "stubgen/stub/sections_elf.py",
+            "stubgen/stub/sections_macho.py",
+            "stubgen/stub/emit.py",
+        ),
+        ("tests/formats/test_writers.py", "tests/stub"),
+    ),
+    "index": Part(("stubgen/host/index.py",), ("tests/host/test_index.py",)),
+    "linkplan": Part(("stubgen/linkplan/decisions.py",), ("tests/linkplan",)),
+    "bind": Part(
+        (
+            "stubgen/bind/__init__.py",
+            "stubgen/bind/elf.py",
+            "stubgen/bind/macho.py",
+            "stubgen/bind/run.py",
+            "stubgen/bind/held.py",
+            "stubgen/bind/local_exec.py",
+            "stubgen/common/aarch64.py",
+        ),
+        ("tests/bind",),
+    ),
+    "check": Part(("stubgen/check.py",), ("tests/test_check.py",)),
+    "resolve": Part(
+        (
+            "stubgen/resolve/resolver.py",
+            "stubgen/resolve/candidates.py",
+            "stubgen/resolve/keep_state.py",
+            "stubgen/resolve/storage.py",
+            "stubgen/resolve/statics.py",
+            "stubgen/resolve/verdicts.py",
+        ),
+        ("tests/resolve",),
+    ),
+}
+"""Part -> what it is made of."""
