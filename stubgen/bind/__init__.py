@@ -63,9 +63,11 @@ def bind(resolution: Resolution) -> Bound:
     if binder.refusals:
         lines = [f"{counted(len(binder.refusals), 'reference')} cannot be bound"]
         raise SymbolRefusal("\n".join([*lines, *(f"  {refusal}" for refusal in binder.refusals)]))
-    for image, item in zip(resolution.needed.images, objects, strict=True):
-        if item.changed:
-            hold_against(image, item.content)
+    read = (
+        hold_against(image, item.content) if item.changed else image
+        for image, item in zip(resolution.needed.images, objects, strict=True)
+    )
+    objects = tuple(item._replace(image=image) for item, image in zip(objects, read, strict=True))
     return Bound(objects, tuple(binder.slots.values()), frozenset(own))
 
 

@@ -17,8 +17,8 @@ from stubgen.image.opening import open_image
 WIDTH = 8  # bytes that a relocation changes at most
 
 
-def hold_against(original: Image, content: bytes) -> None:
-    """Refuse *content*, a bound copy of *original*, where it is not one.
+def hold_against(original: Image, content: bytes) -> Image:
+    """*content*, a bound copy of *original*, as it was read back.
 
     Raises:
         MalformedInput: its structure is broken, or it has other data; the message says where.
@@ -35,6 +35,7 @@ def hold_against(original: Image, content: bytes) -> None:
             raise MalformedInput(
                 f"{original.name}: its bound copy has other bytes in {one.name}: the object cannot be edited"
             )
+    return copy
 
 
 def _file(image: Image) -> Any:

@@ -521,9 +521,9 @@ class ElfImage(Image):
         table = self.file.symbols
         if table is None:
             return
-        for index, shndx in enumerate(table.st_shndx):
-            if shndx != c.SHN_UNDEF and table.st_info[index] >> 4 != c.STB_LOCAL:
-                yield split_version(table.name(index))[0]
+        for name, shndx, info in zip(table.names(), table.st_shndx, table.st_info, strict=True):
+            if shndx != c.SHN_UNDEF and info >> 4 != c.STB_LOCAL:
+                yield split_version(name)[0]
 
     @property
     def source_file(self) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from stubgen.common.text import as_text
@@ -90,6 +90,10 @@ _LINKER_SECTIONS = (
 """Sections that no input has, or whose content the linker makes whatever the inputs have under that name."""
 
 
+SECTIONS = 1 << 8
+"""Names of which the answer is kept: a patch has few, and each definition lies in one."""
+
+
 @cache
 def _pattern(which: str) -> re.Pattern[str]:
     rows = {
@@ -118,6 +122,7 @@ def is_runtime_name(name: bytes) -> bool:
     return pattern.fullmatch(text) is not None or (text[:1] == "_" and pattern.fullmatch(text[1:]) is not None)
 
 
+@lru_cache(SECTIONS)
 def is_linker_section(name: str) -> bool:
     """Whether linkers make the section called *name*; Mach-O: ``segment,section``."""
     return _pattern("sections").fullmatch(name) is not None

@@ -55,6 +55,7 @@ class BoundObject(Row):
     name: str  # the file, an archive's member as archive(member)
     content: bytes
     changed: bool  # whether it differs from the original
+    image: Image | None = None  # the content, once it was read back
 
 
 class Binder:
