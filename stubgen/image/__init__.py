@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from stubgen.common.strings import NameTable
     from stubgen.image.dwarf import DebugInfo
+    from stubgen.image.sole import SoleFunctions
     from stubgen.macho.reader import BuildVersion
 
 
@@ -316,6 +317,8 @@ class Image(ABC):
         """
         found: dict[bytes, list[Candidate]] = {}
         wanted = frozenset(names)
+        if not wanted:
+            return found
         for candidate in self._search(wanted, (b"@",), wanted.__contains__):
             found.setdefault(candidate.name, []).append(candidate)
         bases: dict[bytes, list[bytes]] = {}
@@ -335,6 +338,13 @@ class Image(ABC):
             index = self.index if len(names) * INDEX_PAYS < len(table) else None
             indexes = table.find_indexes(names, markers) if index is None else index.find_indexes(number, names)
             yield from self.candidates(number, indexes, keep)
+
+    @abstractmethod
+    def sole_functions(self, wanted: Collection[bytes]) -> SoleFunctions:
+        """The functions of a linked image called one of *wanted* that lie in a section and that no loader looks up.
+
+        Only those of whose name there is no other symbol in any table, whatever it is.
+        """
 
     @abstractmethod
     def names(self) -> Iterator[bytes]:

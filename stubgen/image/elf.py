@@ -6,11 +6,12 @@ What a symbol's type means for a call (function, datum, thread-local, resolver, 
 from __future__ import annotations
 
 import os
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
-from operator import itemgetter
+from operator import and_, itemgetter
 
 from stubgen.common.aarch64 import UNTAGGED
 from stubgen.common.code_digest import code_digest
@@ -60,8 +61,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from stubgen.image.sole import SoleFunctions
+
 _DEBUG_SECTIONS = {"debug_str_offs": ".debug_str_offsets"}
 """What Mach-O's 16 bytes cut off."""
+_GLOBAL_FUNCTIONS, _LOCAL_FUNCTIONS = (
+    bytes(info in [bind << 4 | c.STT_FUNC for bind in binds] for info in range(256))
+    for binds in ((c.STB_GLOBAL, c.STB_WEAK), (c.STB_LOCAL,))
+)
+"""st_info -> whether it is such a symbol's."""
 _ZLIB, _CHDR_SIZE = 1, 24  # gABI, "Compressed sections": ELFCOMPRESS_ZLIB, the size of Elf64_Chdr
 
 
@@ -482,6 +490,24 @@ class ElfImage(Image):
                     raw[offset : offset + 8] = (place % (1 << 64)).to_bytes(8, "little")
         return bytes(raw)
 
+    def sole_functions(self, wanted: Collection[bytes]) -> SoleFunctions:
+        from stubgen.image.sole import NONE, sole_functions
+
+        table, seen = self.file.symbols, self.file.dynamic_symbols
+        if table is None or len(table.versions):
+            return NONE
+        names = table.strings.read(table.st_name)
+        elsewhere = set() if seen is None else {split_version(name)[0] for name in seen.names()}
+        if b"@" in table.strings.content:
+            elsewhere.update(split_version(name)[0] for name in names if b"@" in name)
+        held = range(1, len(self.file.sections))
+        in_section = bytes([shndx in held for shndx in table.st_shndx])
+        functions = (table.st_info.translate(_GLOBAL_FUNCTIONS), table.st_info.translate(_LOCAL_FUNCTIONS))
+        seen_by_all, local = (bytes(map(and_, kinds, in_section)) for kinds in functions)
+        every = b"\1" * len(names)
+        plain = {name for name in wanted if not name.startswith((b"$x", b"$d"))}  # mapping symbols, and a few besides
+        return sole_functions(names, plain - elsewhere, table.st_value, every, seen_by_all, local)
+
     def _version(self, versym: int) -> tuple[str, bool]:
         """Name of the version that entry *versym* of .gnu.version means, and whether it is the default one."""
         dynamic = self.file.dynamic
@@ -498,13 +524,13 @@ class ElfImage(Image):
         table = self.file.symbols
         if table is None:
             return
-        _ = table.strings.content  # names are cut out of a copy
-        for index, shndx in enumerate(table.st_shndx):
-            if shndx == c.SHN_UNDEF and index:
-                spelling = table.name(index)
-                name, version, _ = split_version(spelling)
-                if name:
-                    yield Reference(spelling, name, version, table.st_info[index] >> 4 == c.STB_WEAK)
+        indexes = [index for index, shndx in enumerate(table.st_shndx) if shndx == c.SHN_UNDEF and index]
+        starts, infos = table.st_name, table.st_info
+        spellings = table.strings.read(array("I", [starts[index] for index in indexes]))
+        for index, spelling in zip(indexes, spellings, strict=True):
+            name, version, _ = split_version(spelling) if b"@" in spelling else (spelling, "", True)
+            if name:
+                yield Reference(spelling, name, version, infos[index] >> 4 == c.STB_WEAK)
 
     def branches_to(self, spelling: bytes) -> bool:
         table = self.file.symbols

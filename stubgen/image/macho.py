@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
+from operator import and_
 
 from stubgen.common.code_digest import code_digest
 from stubgen.errors import InputError, UnsupportedInput
@@ -37,8 +39,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from stubgen.image.sole import SoleFunctions
     from stubgen.macho.fixups import Fixups
 
+_SYMBOLS = bytes(not n_type & c.N_STAB for n_type in range(256))
+"""n_type -> whether it is a symbol's, and not a debugger's entry's."""
+_SEEN, _LOCAL = (
+    bytes(n_type & c.N_TYPE == c.N_SECT and bool(n_type & (c.N_EXT | c.N_PEXT)) is seen for n_type in range(256))
+    for seen in (True, False)
+)
+"""n_type -> whether it is of something in a section that all files see; and that one file alone does."""
 _VARIABLE_TYPES = frozenset({c.S_REGULAR, c.S_ZEROFILL, c.S_GB_ZEROFILL, c.S_THREAD_LOCAL_VARIABLES})
 """Types of sections that hold variables; the others hold pointers to functions, literals and the like."""
 _CONSTANTS = frozenset({"__DATA,__const", "__TEXT,__const"})
@@ -361,10 +371,33 @@ class MachOImage(Image):
         table = self.file.symbols
         if table is None:
             return
-        for index, n_type in enumerate(table.n_type):
-            if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_UNDF and not table.n_value[index]:
-                name = table.name(index)
-                yield Reference(name, name, "", bool(table.n_desc[index] & c.N_WEAK_REF))
+        values, starts, descriptions = table.n_value, table.n_strx, table.n_desc
+        indexes = [
+            index
+            for index, n_type in enumerate(table.n_type)
+            if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_UNDF and not values[index]
+        ]
+        names = table.strings.read(array("I", [starts[index] for index in indexes]))
+        for index, name in zip(indexes, names, strict=True):
+            yield Reference(name, name, "", bool(descriptions[index] & c.N_WEAK_REF))
+
+    def sole_functions(self, wanted: Collection[bytes]) -> SoleFunctions:
+        """What a debugger's entries are called counts for nothing; what dyld may replace is left out."""
+        from stubgen.image.sole import NONE, sole_functions
+
+        if len(self.symbol_tables) != 1:
+            return NONE
+        (table,) = self.symbol_tables
+        names = table.strings.read(table.n_strx)
+        count = len(self.file.sections)
+        code = bytes(0 < n_sect <= count and self.kind_in(n_sect) is Kind.FUNCTION for n_sect in range(256))
+        weak = c.N_WEAK_DEF
+        plain = [
+            here and not n_desc & weak for here, n_desc in zip(table.n_sect.translate(code), table.n_desc, strict=True)
+        ]
+        symbols, seen, local = (table.n_type.translate(kinds) for kinds in (_SYMBOLS, _SEEN, _LOCAL))
+        seen_by_all, by_one = (bytes(map(and_, kind, plain)) for kind in (seen, local))
+        return sole_functions(names, wanted, table.n_value, symbols, seen_by_all, by_one)
 
     def definitions(self) -> Iterator[bytes]:
         table = self.file.symbols

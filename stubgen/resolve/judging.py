@@ -18,6 +18,7 @@ from stubgen.resolve.verdicts import Verdict
 
 GAVE_WAY = "the patch's own is a weak default, which gives way to the host's definition"
 CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought
+FEW_NEEDED = 20_000  # below, an object for each symbol of a name costs less than columns of the host's whole table
 FEW_MISSING = 4  # up to which each has the host's names gone through; beyond, one search finds what is like any of them
 
 
@@ -25,12 +26,18 @@ class Judging(LinkerPlaces, SharedVariables, ABC):
     """One run of the phase: walks the references once and sorts them into columns."""
 
     def run(self) -> Resolution:
-        names = {reference.name for reference in self.needed.references}
+        plainly = self._plain()
+        names = {reference.name for reference in self.needed.references if reference.spelling not in plainly}
         names.update(variable.name for variable in self.needed.variables)
         names.update(as_bytes(r.ruling.name) for r in self.rulings.values() if isinstance(r.ruling, UseName))
         found = self.host.find(names)
         self.needed.previous.learn(names)
         for reference in self.needed.references:
+            address = plainly.get(reference.spelling)
+            if address is not None:
+                self.spellings.append(reference.spelling)
+                self.addresses.append(address)
+                continue
             located = self.needed.located.get(reference.name)
             if reference.spelling in self.rulings:
                 self._rule(reference, self.rulings[reference.spelling], found)
@@ -60,6 +67,15 @@ class Judging(LinkerPlaces, SharedVariables, ABC):
             earlier=self.earlier,
             policies={spelling: ruled.policy for spelling, ruled in self.rulings.items()},
         )
+
+    def _plain(self) -> Mapping[bytes, int]:
+        """Spelling -> runtime address, of what no rule has anything to say about; nothing where few are needed."""
+        if len(self.needed.references) < FEW_NEEDED or (self._targets() is not None and self.needed.variables):
+            return {}  # what constants point to is held against the host's symbols
+        from stubgen.resolve.plain import plain_functions
+
+        ruled = {*self.rulings, *self.overrides, *(variable.name for variable in self.needed.variables)}
+        return plain_functions(self.needed, self.host, self.slide, ruled)
 
     def _rule(self, reference: Reference, ruled: Ruled, found: Mapping[bytes, Sequence[Candidate]]) -> None:
         """Answer *reference* as a policy says."""

@@ -7,7 +7,7 @@ host's: a patch's own section of that name is not the table that the code walks,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Kind
@@ -45,6 +45,13 @@ def is_place(format_: str, name: bytes) -> bool:
         or name in PROVIDED_NAMES[format_]
         or (format_ == "macho" and (name in _HEADERS or name.startswith(tuple(_SEGMENT_BOUNDS))))
     )
+
+
+def may_be_linkers(format_: str, names: Collection[bytes]) -> set[bytes]:
+    """Those of *names* that linkers may define, and some more: told by how they begin."""
+    prefixes = (*IMAGE_PREFIXES[format_], *_BOUNDS[format_], *_SEGMENT_BOUNDS)
+    exact = IMAGE_NAMES[format_] | PROVIDED_NAMES[format_] | _HEADERS
+    return {name for name in names if name.startswith(prefixes) or name in exact}
 
 
 def section_of(format_: str, name: bytes) -> str:

@@ -192,10 +192,14 @@ def needed_of(images: Iterable[Image], meanings: Mapping[bytes, bytes] | None = 
             platforms[image.build_version] = None
         defined.update(image.definitions())
         for reference in _references(image, meanings):
-            known = first.get(reference.spelling)
+            spelling = reference.spelling
+            known = first.get(spelling)
             if known is None or (known.weak and not reference.weak):
-                first[reference.spelling] = reference
-            users.setdefault(reference.spelling, []).append(number)
+                first[spelling] = reference
+            if known is None:
+                users[spelling] = [number]
+            else:
+                users[spelling].append(number)
     if not held:
         raise InputError("the archives hold no object")
     if len(formats) > 1:

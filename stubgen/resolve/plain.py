@@ -1,0 +1,50 @@
+"""The verdicts of the overwhelmingly common case, as a column: one function of the host's has the name, and that is it.
+
+What speaks for anything else (another symbol of the name, a version, the loader, a linker, an earlier patch, a policy,
+a static function that may have lost arguments, an address where no function can be) leaves the name to the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from stubgen.common.aarch64 import ADDRESS_LIMIT, WORD
+from stubgen.host import Host
+from stubgen.host.slide import Slide
+from stubgen.resolve.linker_names import may_be_linkers
+from stubgen.resolve.needed import Needed
+from stubgen.resolve.unanswered import MANGLED
+
+
+def plain_functions(needed: Needed, host: Host, slide: Slide, ruled: Collection[bytes]) -> Mapping[bytes, int]:
+    """Spelling -> runtime address, of the references that are a call of the host's one function of that name.
+
+    *ruled* are names of which something else than the host's symbols decides.
+    """
+    image = host.image
+    if needed.previous or image.branch_targets_guarded:
+        return {}
+    wanted = {each.name for each in needed.references if each.name == each.spelling and not each.version}
+    wanted.difference_update(ruled, needed.located, needed.suppliers, needed.doubts, needed.gave_way)
+    wanted -= may_be_linkers(needed.format, wanted)
+    found = image.sole_functions(wanted)
+    distance, ranges = slide.value, image.executable_ranges()
+    plain = _placed(found.seen, distance, ranges)
+    if found.local and not image.compiled_by_llvm:
+        mangled = MANGLED[needed.format]
+        local = {name: address for name, address in found.local.items() if name.startswith(mangled)}
+        plain.update(_placed(local, distance, ranges))
+    return plain
+
+
+def _placed(found: Mapping[bytes, int], distance: int, ranges: list[tuple[int, int]]) -> dict[bytes, int]:
+    """Runtime addresses of those that lie where a function can be."""
+    placed: dict[bytes, int] = {}
+    for start, end in ranges:
+        last = min(end, ADDRESS_LIMIT - distance)
+        placed.update(
+            (name, address + distance)
+            for name, address in found.items()
+            if start <= address < last and not address % WORD and address
+        )
+    return placed
