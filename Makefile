@@ -22,7 +22,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python -m examples.demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n auto --dist loadscope $(PYTEST)
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .

@@ -22,6 +22,9 @@ INSTALL = {
 }
 """Command -> how a skip's reason names its operands (see tools.py)."""
 
+UNPROVEN = "unproven"
+"""The property of a skipped test's report that says what its module would have proven."""
+
 FORBIDDEN = "STUBGEN_REQUIRE_TOOLS=1 forbids to skip"
 
 
@@ -46,9 +49,16 @@ class Unproven:
             else:
                 module = getattr(item, "module", None)
                 proof = (getattr(module, "__doc__", None) or "").partition("\n")[0]
-                self.proofs[f"{item.path.name}: {proof}"] += 1
-                self.reasons.add(reason.removeprefix("Skipped: "))
+                report.user_properties.append((UNPROVEN, f"{item.path.name}: {proof}"))
         return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a skip, in the process that tells the user; the test may have run in another."""
+        for name, proof in report.user_properties:
+            if name == UNPROVEN:
+                self.proofs[str(proof)] += 1
+                reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+                self.reasons.add(reason.removeprefix("Skipped: "))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
