@@ -154,8 +154,10 @@ def _unfolded(argv: Sequence[str], directory: str, *, rust: bool) -> list[str]:
     for word in argv:
         path = os.path.join(directory, word[1:])
         if word.startswith("@") and os.path.isfile(path):
+            from stubgen.common.text import text_lines
+
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                words += file.read().splitlines()
+                words += text_lines(file.read())
         else:
             words.append(word)
     return words

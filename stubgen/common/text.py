@@ -13,6 +13,16 @@ def as_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+BLANK = " \t\n\v\f\r"
+"""White space in the C locale, by which compilers and linkers split text; Python's has no-break spaces and more."""
+
+
+def text_lines(text: str) -> list[str]:
+    """The lines of *text*, which end with LF or CR LF; ``str.splitlines`` would also end one within some file names."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
 def counted(number: int, noun: str) -> str:
     """*number* and *noun*, in the plural where that is due."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

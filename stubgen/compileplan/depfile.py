@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from functools import cache
 
+from stubgen.common.text import BLANK, text_lines
 from stubgen.errors import MalformedInput
 
 ENVIRONMENT_LINE = "# env-dep:"
@@ -41,7 +42,7 @@ def rule(target: str, files: list[str]) -> str:
 def variables(text: str) -> dict[str, str | None]:
     r"""Variable -> its value, None where it was not set; rustc writes ``\n``, ``\r`` and ``\\`` for what they are."""
     found: dict[str, str | None] = {}
-    for line in text.splitlines():
+    for line in text_lines(text):
         if line.startswith(ENVIRONMENT_LINE):
             name, equals, value = line[len(ENVIRONMENT_LINE) :].partition("=")
             found[_unescaped(name)] = _unescaped(value) if equals else None
@@ -62,7 +63,7 @@ def forget_paths() -> None:
 
 
 def _logical_lines(text: str) -> Iterator[str]:
-    yield from text.replace("\\\r\n", " ").replace("\\\n", " ").splitlines()
+    yield from text_lines(text.replace("\\\r\n", " ").replace("\\\n", " "))
 
 
 def _split_rule(line: str) -> tuple[str, str, str]:
@@ -72,7 +73,7 @@ def _split_rule(line: str) -> tuple[str, str, str]:
         position = line.find(":", position + 1)
         if position < 0:
             return line, "", ""
-        if position + 1 == len(line) or line[position + 1].isspace():
+        if position + 1 == len(line) or line[position + 1] in BLANK:
             return line[:position], ":", line[position + 1 :]
 
 
@@ -83,8 +84,8 @@ def _names(text: str) -> Iterator[str]:
     for character in characters:
         if character == "\\":
             following = next(characters, "")
-            name += following if following in (" ", "#", ":") else "\\" + following
-        elif character.isspace():
+            name += following if following in (" ", "\t", "#", ":") else "\\" + following
+        elif character in BLANK:
             if name:
                 yield name.replace("$$", "$")
             name = ""

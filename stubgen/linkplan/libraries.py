@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from stubgen.common.row import Row
+from stubgen.common.text import BLANK
 from stubgen.linkplan.every_image import of_every_image
 from stubgen.linkplan.library_file import FileKind, LibraryFile, file_kind
 from stubgen.linkplan.options import Role
@@ -127,7 +128,7 @@ def listed(operand: str) -> list[str]:
     name, _, folder = operand.partition(",")
     try:
         with open(name, encoding="utf-8", errors="surrogateescape") as file:
-            return [os.path.join(folder, line.strip()) for line in file if line.strip()]
+            return [os.path.join(folder, line.strip(BLANK)) for line in file if line.strip(BLANK)]
     except OSError:
         return []
 
@@ -291,7 +292,7 @@ def script_words(path: str) -> list[str]:
             depth += {"(": 1, ")": -1}.get(text[position], 0)
             position += 1
         inside = text[match.end() : position - 1].replace("AS_NEEDED", " ")
-        words += [word.strip('"') for word in re.split(r"[\s,()]+", inside) if word]
+        words += [word.strip('"') for word in re.split(r"(?a:[\s,()]+)", inside) if word]
     return words
 
 

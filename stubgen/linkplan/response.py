@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from stubgen.common.row import Row
-from stubgen.common.text import as_bytes, as_text
+from stubgen.common.text import BLANK, as_bytes, as_text
 from stubgen.errors import MalformedInput, UnreadableInput
 
 Splitter = Callable[[str], list[str]]
@@ -63,7 +63,7 @@ def split_gnu(text: str) -> list[str]:
         elif character in "'\"":
             quote = character
             started = True
-        elif character in _BLANK:
+        elif character in BLANK:
             if started:
                 words.append("".join(word))
                 word.clear()
@@ -76,16 +76,9 @@ def split_gnu(text: str) -> list[str]:
     return words
 
 
-_BLANK = " \t\n\r\v\f"
-
-
 def _split_blank(text: str) -> list[str]:
-    """Split at C's white space; ``str.split`` would also split at a no-break space in a file name."""
-    if text.isascii():
-        return text.split()
-    for blank in _BLANK[1:]:
-        text = text.replace(blank, " ")
-    return [word for word in text.split(" ") if word]
+    """Split at C's white space, as the ``split`` of bytes does."""
+    return [as_text(word) for word in as_bytes(text).split()]
 
 
 def split_windows(text: str) -> list[str]:
@@ -142,12 +135,12 @@ def quote_gnu(argument: str) -> str:
         return '""'
     if argument.isalnum():
         return argument
-    return "".join("\\" + c if c in _BLANK or c in "\\'\"" else c for c in argument)
+    return "".join("\\" + c if c in BLANK or c in "\\'\"" else c for c in argument)
 
 
 def quote_windows(argument: str) -> str:
     """*argument* as a Windows response file spells it: :func:`split_windows` gives it back."""
-    if argument and not any(c in _BLANK or c == '"' for c in argument):
+    if argument and not any(c in BLANK or c == '"' for c in argument):
         return argument
     quoted: list[str] = []
     backslashes = 0

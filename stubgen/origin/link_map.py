@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from stubgen.common.row import Row
+from stubgen.common.text import text_lines
 
 
 class Piece(Row):
@@ -78,7 +79,7 @@ def _read_gnu(text: str, allocated: Collection[str]) -> Iterator[Piece]:
 def _read_columns(text: str, pattern: str, base: int, allocated: Collection[str]) -> Iterator[Piece]:
     """Lld and mold: output section, input and symbol are indented by 0, 8 and 16."""
     section, row = "", re.compile(pattern)
-    for line in text.splitlines():
+    for line in text_lines(text):
         match = row.match(line)
         if match is None:
             continue
@@ -94,7 +95,7 @@ def _read_ld64(text: str) -> Iterator[Piece]:
     """Apple's ld and ld64.lld: files by number, then symbols."""
     files: dict[str, str] = {}
     file_row, symbol_row = re.compile(_LD64_FILE), re.compile(_LD64_SYMBOL)
-    for line in text.splitlines():
+    for line in text_lines(text):
         if line.startswith("# Dead Stripped"):
             return
         file = file_row.match(line)

@@ -10,6 +10,8 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 
+from stubgen.common.text import text_lines
+
 _MANGLED = re.compile(r"(?<![\w.$@])__?(?:Z[\dA-Zd-zLNST]|R[A-Z])[\w$]*(?:\.[\w$]+)*", re.ASCII)
 """Itanium C++ ABI 5.1 and Rust's RFC 2603, in Mach-O with one more underscore; with what LLVM and GCC append."""
 _HASH = re.compile(r"::h[0-9a-f]{16}\b")
@@ -78,5 +80,5 @@ def _answers(lines: str) -> list[str]:
             continue
         except (OSError, subprocess.SubprocessError):
             return []
-        return done.stdout.decode("utf-8", "replace").splitlines() if not done.returncode else []
+        return text_lines(done.stdout.decode("utf-8", "replace")) if not done.returncode else []
     return []

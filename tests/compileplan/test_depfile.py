@@ -29,7 +29,21 @@ def test_what_rustc_notes() -> None:
     assert variables(RUSTC) == {"FLAVOUR": "a=b\nc\\d", "UNSET": None, "EMPTY": ""}
 
 
-@pytest.mark.parametrize("name", ["plain.h", "a b.h", "a#b.h", "a$b.h", "a:b.h", "\u00e4.h", "a'b.h"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plain.h",
+        "a b.h",
+        "a#b.h",
+        "a$b.h",
+        "a:b.h",
+        "\u00e4.h",
+        "a'b.h",
+        "a\u00a0b.h",
+        "a\u2028b.h",
+        "a\x1fb.h",
+    ],
+)
 @pytest.mark.parametrize("compiler", ["gcc", "clang-19"])
 def test_names_come_back_as_compilers_escape_them(tmp_path: Path, name: str, compiler: str) -> None:
     """The compilers themselves say how: a header with a blank in its name would be two that nobody edits."""
@@ -41,6 +55,11 @@ def test_names_come_back_as_compilers_escape_them(tmp_path: Path, name: str, com
     found = prerequisites(text)
     assert found[:2] == ["x.c", name]
     assert len(found) == 11
+
+
+def test_a_tab_in_a_name() -> None:
+    """GCC escapes it; clang does not, and nobody can read what it writes."""
+    assert prerequisites("x.o: x.c a\\\tb.h\n") == ["x.c", "a\tb.h"]
 
 
 def test_a_list_that_a_crash_filled_with_zeros() -> None:

@@ -39,6 +39,7 @@ def test_windows_quoting_round_trips(words: list[str]) -> None:
         ("'a'\"b\"c", ["abc"]),
         ("'' \"\"", ["", ""]),
         ("a\u00a0b", ["a\u00a0b"]),
+        ("a\x1fb \u2028", ["a\x1fb", "\u2028"]),
         ("a\r\n\tb\f", ["a", "b"]),
         ("a\\\n", ["a\n"]),
         ("'open", ["open"]),
