@@ -120,7 +120,7 @@ class Claims:
             if file == HEADER or self._name(variable) not in before or variable.name in told:
                 continue
             names = self._whole_symbols("host") + self._whole_symbols(f"{file}.o")
-            if not variable.function and re.search(rf"\b_?{variable.name}\.\d", names):
+            if not variable.function and re.search(rf"\b_?(?:ZL\d+)?{variable.name}\.\d", names):
                 raise Split(variable.name)
             if variable.function and self.plan.build.compiler == "gcc" and not self._mangles:
                 yield "numbered: GCC gave a static of a function another number, and nothing tells which it is"

@@ -40,6 +40,14 @@ def test_seeds(kind: str, seed: int) -> None:
     assert outcome.kind in ("same", "refused", "excused"), outcome
 
 
+@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("kind", ["c lto", "c++ lto"])
+def test_hosts_that_the_linker_optimised(kind: str, seed: int) -> None:
+    """A linker that saw the whole program gave its functions and variables other names, files and forms."""
+    outcome = attempt(plan_of_seed(seed, kind))
+    assert outcome.kind in ("same", "refused", "excused"), outcome
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_seed_is_one_program(kind: str) -> None:
     """A finding that cannot be tried again is none."""

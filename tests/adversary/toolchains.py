@@ -78,7 +78,23 @@ MACHO_LINKERS = ("ld64.lld", "zig")
 
 def choose(random: Random, language: str, file_format: str) -> Build:
     """A build by chance; what ends in refusals is rare."""
-    return _macho(random, language) if file_format == "macho" else _elf(random, language)
+    if file_format == "macho":
+        return _macho(random, language)
+    build = _elf(random, language)
+    return _optimised_at_link(random, build) if file_format == "lto" else build
+
+
+def _optimised_at_link(random: Random, build: Build) -> Build:
+    """*build* with a host that the linker optimises as a whole; the patch's files are compiled as before."""
+    if build.compiler == "clang":
+        how = random.choice(("-flto", "-flto=thin"))
+        return build._replace(linker="lld", host_options=(*build.host_options, how))
+    level = build.options[0]
+    link = (*build.link_options, "-flto", level, *(["-g"] if build.debug else []))
+    linker = "mold" if build.linker == "mold" else "bfd"  # lld cannot read GCC's intermediate code
+    how = ("-flto", "-ffat-lto-objects")  # llvm-ar finds the names in an archive's members
+    kept = tuple(option for option in link if "--icf" not in option or linker == "mold")
+    return build._replace(linker=linker, host_options=(*build.host_options, *how), link_options=kept)
 
 
 def _macho(random: Random, language: str) -> Build:

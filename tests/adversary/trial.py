@@ -22,7 +22,7 @@ from tools import need, run
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
-from stubgen.errors import StubgenError
+from stubgen.errors import StubgenError, UnsupportedInput
 from stubgen.generations.linking import link_generation
 from stubgen.generations.opening import SessionOptions
 from stubgen.jumptable import TableOptions
@@ -236,7 +236,8 @@ class Trial:
                 session = session._replace(loaded=self.loaded)
             made = link_generation(session, builder, captured, objects, output, live.anchor, keep_state=True)
         except StubgenError as error:
-            kind = "refused" if error.exit_status == 1 else "failed"
+            refused = error.exit_status == 1 or isinstance(error, UnsupportedInput)  # a member that is bitcode
+            kind = "refused" if refused else "failed"
             raise _Stop(kind, f"patch {number}: {type(error).__name__}: {error}") from error
         except Exception as error:
             raise _Stop("internal", f"patch {number}: {traceback.format_exc()}") from error
