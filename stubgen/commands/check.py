@@ -153,6 +153,14 @@ def check_document(checked: Checked) -> dict[str, object]:
 
 def account_document(account: Account) -> dict[str, object]:
     """Where everything in the patch comes from, for ``--json`` and ``--map``."""
+    in_host = {item.name: item.host for item in account.definitions}  # 200 objects may each have one of a name
+    hosts = {
+        name: [
+            {"kind": c.kind.value, "address": c.address, "size": c.size, "section": c.section, "local": c.local}
+            for c in host
+        ]
+        for name, host in in_host.items()
+    }
     return {
         "from_link_map": account.mapped,
         "definitions": [
@@ -164,10 +172,7 @@ def account_document(account: Account) -> dict[str, object]:
                 "kind": item.symbol.kind.value,
                 "local": item.symbol.static,
                 "origin": _origin_document(item.origin),
-                "host": [
-                    {"kind": c.kind.value, "address": c.address, "size": c.size, "section": c.section, "local": c.local}
-                    for c in item.host
-                ],
+                "host": hosts[item.name],
             }
             for item in account.definitions
         ],
