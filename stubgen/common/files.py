@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import mmap
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
@@ -13,10 +11,11 @@ from stubgen.errors import OutputFailure, StubgenError, SystemFailure, Unreadabl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from mmap import mmap
     from types import TracebackType
     from typing import BinaryIO, Self
 
-Buffer = bytes | mmap.mmap
+    Buffer = bytes | mmap
 
 _DESCRIPTORS = ("/dev/std", "/dev/fd/", "/proc/")
 """Paths that stand for an open file: written to, never replaced."""
@@ -72,8 +71,11 @@ def open_input(path: str | os.PathLike[str], *, copied: bool = False) -> tuple[B
             status = os.fstat(file.fileno())
             if copied or not _mapping or status.st_size <= SMALL or (_leasing and _is_written(file)):
                 return _copy(file, path), status
+            from mmap import ACCESS_READ
+            from mmap import mmap as mapped
+
             try:
-                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), status
+                return mapped(file.fileno(), 0, access=ACCESS_READ), status
             except ValueError:  # an empty file cannot be mapped
                 return b"", status
             except OSError:  # a pipe, or a file system without mmap
@@ -228,6 +230,14 @@ def cannot_be_written(path: str | os.PathLike[str], error: OSError) -> StubgenEr
     return kind(f"{os.fspath(path)}: cannot be written: {error.strerror}")
 
 
+def _remove(remove: Callable[[str], None], path: str) -> None:
+    """Remove what is at *path*, if that can be."""
+    try:
+        remove(path)
+    except OSError:
+        return
+
+
 class Outputs:
     """Files that appear together once everything is known to be right, or not at all.
 
@@ -331,12 +341,10 @@ class Outputs:
     def discard(self) -> None:
         """Remove what is staged."""
         while self._staged:
-            with contextlib.suppress(OSError):
-                os.unlink(self._staged[0][0])
+            _remove(os.unlink, self._staged[0][0])
             del self._staged[0]
         while self._folders:
-            with contextlib.suppress(OSError):  # somebody put something there
-                os.rmdir(self._folders[-1])
+            _remove(os.rmdir, self._folders[-1])  # it stays where somebody put something there
             del self._folders[-1]
         self._release()
 
