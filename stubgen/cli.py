@@ -44,6 +44,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     form = _Form("--json" in own, "--mangled" in own)
     command = next((word for word in arguments if word in COMMANDS), "")
     try:
+        if command not in _WRITING:
+            return _answered(command, arguments, form)
+        from stubgen.common.cancellation import tidy_at_signals
+
+        with tidy_at_signals():
+            return _answered(command, arguments, form)
+    except KeyboardInterrupt as error:
+        if "stubgen.common.files" in sys.modules:
+            from stubgen.common.files import discard_outputs
+
+            discard_outputs()
+        return 128 + int(getattr(error, "number", 2))  # as the shell has it: 2 is Ctrl-C
+
+
+_WRITING = frozenset({"build", "link", "patch", "recompile", "jumptable", "check", "session"})
+"""The commands that a signal may find with files beside their places."""
+
+
+def _answered(command: str, arguments: Sequence[str], form: _Form) -> int:
+    """Run *command* and deliver what it answers; the exit status."""
+    try:
         namespace = _parsed(arguments)
         command = namespace.command
         outcome = _executed(command, namespace)
@@ -62,8 +83,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         told = {"kind": type(failure).__name__, "message": str(failure)}
         outcome = Outcome({"error": told}, "", failure.exit_status, f"error: {failure}")
-    except KeyboardInterrupt as error:
-        return 128 + int(getattr(error, "number", 2))  # as the shell has it: 2 is Ctrl-C
     except SystemExit as end:  # --help and --version have printed
         return _put("", int(end.code or 0))
     status = _deliver(command, outcome, form)

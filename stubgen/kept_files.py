@@ -11,6 +11,7 @@ from stubgen.bind import bound_paths, stage_bound
 from stubgen.build import Built
 from stubgen.common.arguments import StrPath
 from stubgen.common.files import Outputs, keep_apart
+from stubgen.errors import LinkerFailed
 from stubgen.linker import LinkFolder
 from stubgen.resolve.resolution import Resolution
 
@@ -55,4 +56,7 @@ class KeptFiles(NamedTuple):
             outputs.add(self.stub, built.stub.content)
         if self.copies is not None:
             assert built.bound is not None  # noqa: S101  # judged for it
+            gone = next((name for name, copy in copies if not os.path.isfile(copy)), None)
+            if gone is not None:
+                raise LinkerFailed(f"{gone}: the linker removed its copy, which --bound-dir is to keep")
             stage_bound(built.bound, self.copies, outputs, like=[copy for _, copy in copies])

@@ -16,7 +16,7 @@ from stubgen.check import Checked, check_linked
 from stubgen.common.arguments import StrPath
 from stubgen.common.files import read_input, write_output
 from stubgen.common.text import as_bytes
-from stubgen.errors import InputError, UsageError
+from stubgen.errors import InputError, LinkerFailed, UsageError
 from stubgen.image import Image
 from stubgen.image.identity import PatchIdentity
 from stubgen.image.opening import open_image
@@ -157,24 +157,34 @@ class PatchLink:
         self.ran = run_linker(self.command, self.plan, self.captured, folder, linked, named=named)
 
     def check(self, folder: LinkFolder, linked: Path) -> Checked:
-        """What there is to say of *linked*."""
+        """What there is to say of *linked*.
+
+        Raises:
+            LinkerFailed: the linker wrote something else than a patch, and said nothing.
+        """
         judged, wanted = self.judged, self.wanted
         files = tuple(_link_inputs(self.built, self._stub, self.copies, self.further))
         ours = Inputs(files, self.ran.link_map, self.plan.directory or os.getcwd(), self.ran.archives)
-        return check_linked(
-            linked,
-            self.builder.host,
-            lambda: ours,
-            library_finder(self.plan, self.captured, folder),
-            slide=judged.slide,
-            exports=self.exports,
-            libraries=wanted.libraries,
-            overrides={**wanted.overrides, **_ruled_addresses(judged)},
-            previous=judged.needed.previous,
-            pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
-            facts=self.builder.facts,
-            linked=True,
-        )
+        try:
+            return check_linked(
+                linked,
+                self.builder.host,
+                lambda: ours,
+                library_finder(self.plan, self.captured, folder),
+                slide=judged.slide,
+                exports=self.exports,
+                libraries=wanted.libraries,
+                overrides={**wanted.overrides, **_ruled_addresses(judged)},
+                previous=judged.needed.previous,
+                pinned=[d.name for d in judged.others if d.verdict is Verdict.LOADER and "@" in d.name],
+                facts=self.builder.facts,
+                linked=True,
+            )
+        except InputError as error:
+            if not str(error).startswith(str(linked)):
+                raise
+            told = folder.told(f"{self.command[0]}: said nothing was wrong, but wrote no patch: {error}")
+            raise LinkerFailed(told, command=self.command, status=0, output=self.ran.messages) from error
 
     def replaced(self, checked: Checked) -> tuple[Replaced, tuple[tuple[str, Replaced], ...]]:
         """What the patch replaces in the host, and in each earlier patch."""

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from stubgen.capture import Capture
 from stubgen.common.cancellation import run
 from stubgen.common.files import cannot_be_written, fitting, is_special, system_failure
 from stubgen.common.phases import phase
+from stubgen.common.scratch import scratch_folder
 from stubgen.errors import LinkerFailed, UsageError
 from stubgen.linkplan import LinkPlan
 from stubgen.linkplan.map_option import (
@@ -67,16 +67,15 @@ def link_folder(target: Path, *, keep: bool = False) -> Iterator[LinkFolder]:
         OutputFailure: it cannot be made.
         UsageError: there is something else of that name.
     """
-    try:
-        kept = _kept_folder(target) if keep else ""
-        prefix, beside = f".{fitting(target.name, 10)}.", None if is_special(str(target)) else target.parent
-        scratch = None if keep else tempfile.TemporaryDirectory(prefix=prefix, dir=beside)
-    except OSError as error:
-        raise cannot_be_written(target, error) from error
-    if scratch is None:
+    if keep:
+        try:
+            kept = _kept_folder(target)
+        except OSError as error:
+            raise cannot_be_written(target, error) from error
         yield LinkFolder(kept, kept=True)
         return
-    with scratch as folder:
+    beside = None if is_special(str(target)) else target.parent
+    with scratch_folder(f".{fitting(target.name, 10)}.", beside) as folder:
         yield LinkFolder(os.path.realpath(folder), kept=False)
 
 

@@ -16,7 +16,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "common": (
             "text arguments row generic cache aarch64 fields view record columns layout object_copy strings kept_copy "
-            "files placeholders cancellation phases code_digest"
+            "cancellation files scratch placeholders phases code_digest"
         )
     },
     {"terminal": "screen names sheet", "finding": ""},

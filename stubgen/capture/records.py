@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     T = TypeVar("T")
+    import signal
+else:
+    import _signal as signal  # as in stubgen.capture.process
 
 MAX_TIME = 253_370_764_800  # seconds since 1970
 """The year 9999 begins: no record is from later."""
@@ -194,6 +197,18 @@ def add_record(
     Raises:
         OSError: the folder cannot be written.
     """
+    with _signals_blocked():
+        return _added(folder, kind, output, document, kept, copy)
+
+
+def _added(
+    folder: str,
+    kind: Kind,
+    output: str,
+    document: dict[str, object],
+    kept: int,
+    copy: Callable[[str], Mapping[str, object]] | None,
+) -> Recorded:
     import time
     from binascii import crc32
 
@@ -215,11 +230,34 @@ def add_record(
 
 
 def write_record(path: str, document: dict[str, object]) -> None:
-    """Write *document* at *path*, whole."""
+    """Write *document* at *path*, whole.
+
+    Raises:
+        OSError: it cannot be written; nothing of it is left.
+    """
     temporary = f"{path}.tmp"
-    with open(temporary, "wb") as file:
-        file.write(json_text(document).encode())
-    os.replace(temporary, path)
+    with _signals_blocked():
+        try:
+            with open(temporary, "wb") as file:
+                file.write(json_text(document).encode())
+            os.replace(temporary, path)
+        except BaseException:
+            _remove_files("", [temporary])
+            raise
+
+
+class _signals_blocked:  # noqa: N801  # contextlib is a tenth of this program's start
+    """While it is entered, signals that end a build wait: each would leave half a record behind."""
+
+    def __enter__(self) -> None:
+        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING) if _ENDING else None
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+
+_ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} if os.name == "posix" else set()
 
 
 def _prune(folder: str, kind: Kind, series: str, kept: int) -> None:

@@ -107,7 +107,7 @@ class Cancellation:
     ) -> subprocess.Popen[bytes]:
         import subprocess
 
-        with _signals_held(), self._lock:
+        with signals_held(), self._lock:
             if not self._wanted:
                 raise Cancelled("it was cancelled")
             # A group of its own: a compiler driver's linker does not end with the driver.
@@ -182,7 +182,7 @@ class _HeldSignals:
         self._held = True
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self._held:
+        if self._held or number not in self._before:
             self._came.append((number, frame))
         else:
             self._before[number](number, frame)
@@ -194,8 +194,8 @@ class _HeldSignals:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             handler = signal.getsignal(number)
             if callable(handler):
-                self._before[number] = handler
                 signal.signal(number, self)
+                self._before[number] = handler
 
     def release(self) -> None:
         """Give them back, and act upon those that came; whatever a handler raises comes from here."""
@@ -209,16 +209,12 @@ class _HeldSignals:
 
 
 @contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
+def signals_held() -> Iterator[None]:
     """In the main thread: signals act when this is left, and not in the middle of it."""
-    import threading
-
-    if threading.current_thread() is not threading.main_thread():  # Python calls handlers in no other
-        yield
-        return
     signals = _HeldSignals()
     try:
-        signals.hold()
+        with contextlib.suppress(ValueError):  # another thread, and Python calls handlers in none but the main one
+            signals.hold()
         yield
     finally:
         signals.release()
@@ -273,7 +269,7 @@ def attend(command: Sequence[str], stdout: int | None) -> int:
 
     program = None
     try:
-        with _signals_held():
+        with signals_held():
             program = subprocess.Popen(command, stdout=stdout)
         return program.wait()
     except BaseException:

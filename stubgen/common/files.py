@@ -238,6 +238,16 @@ def _remove(remove: Callable[[str], None], path: str) -> None:
         return
 
 
+_open: list[Outputs] = []
+"""Those with something staged, for :func:`discard_outputs`."""
+
+
+def discard_outputs() -> None:
+    """Remove what is staged anywhere in this process, which is about to end."""
+    while _open:
+        _open[-1].discard()
+
+
 class Outputs:
     """Files that appear together once everything is known to be right, or not at all.
 
@@ -315,6 +325,8 @@ class Outputs:
 
     def _beside(self, target: str) -> str:
         """Where *target* is staged."""
+        if self not in _open:
+            _open.append(self)
         final = os.path.realpath(target)
         folder, name = os.path.split(final)
         temporary = os.path.join(folder, f".{fitting(name, 9 + 1)}.{os.urandom(4).hex()}")
@@ -322,33 +334,41 @@ class Outputs:
         return temporary
 
     def commit(self) -> None:
-        """Put all in their places.
+        """Put all in their places; no signal comes between two of them.
 
         Raises:
             UsageError, OutputFailure: as for :meth:`add`; what could not be put there is gone.
         """
-        while self._staged:
-            temporary, final = self._staged[-1]
-            try:
-                os.replace(temporary, final)
-            except OSError as error:
-                self.discard()
-                raise cannot_be_written(final, error) from error
-            del self._staged[-1]
-        self._folders.clear()
-        self._release()
+        from stubgen.common.cancellation import signals_held  # which only what writes loads
+
+        with signals_held():
+            while self._staged:
+                temporary, final = self._staged[-1]
+                try:
+                    os.replace(temporary, final)
+                except OSError as error:
+                    self.discard()
+                    raise cannot_be_written(final, error) from error
+                del self._staged[-1]
+            self._folders.clear()
+            self._release()
 
     def discard(self) -> None:
         """Remove what is staged."""
-        while self._staged:
-            _remove(os.unlink, self._staged[0][0])
-            del self._staged[0]
-        while self._folders:
-            _remove(os.rmdir, self._folders[-1])  # it stays where somebody put something there
-            del self._folders[-1]
-        self._release()
+        from stubgen.common.cancellation import signals_held  # which only what writes loads
+
+        with signals_held():
+            while self._staged:
+                _remove(os.unlink, self._staged[0][0])
+                del self._staged[0]
+            while self._folders:
+                _remove(os.rmdir, self._folders[-1])  # it stays where somebody put something there
+                del self._folders[-1]
+            self._release()
 
     def _release(self) -> None:
+        if self in _open:
+            _open.remove(self)
         while self._held:
             self._held.pop()()
 

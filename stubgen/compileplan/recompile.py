@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +14,7 @@ from stubgen.capture.outputs import host_identity_of_file
 from stubgen.common.arguments import StrPath, path, path_list
 from stubgen.common.files import Outputs, cannot_be_written, read_input
 from stubgen.common.phases import phase
+from stubgen.common.scratch import scratch_folder
 from stubgen.compileplan import c_command, rust_command
 from stubgen.compileplan.host_link import host_link
 from stubgen.compileplan.selection import Selection
@@ -147,7 +147,7 @@ def recompiled(
     phase("looks up how the host was compiled")
     selection = Selection(read_units(captured, databases), None if link is None else host_link(link), host, earlier)
     chosen = selection.changed(names, crates) if names or crates else selection.edited()
-    with tempfile.TemporaryDirectory(prefix="stubgen-objects.") as folder:
+    with scratch_folder("stubgen-objects.") as folder:
         run = _Run(os.path.realpath(folder), _incremental(captured), keep_state=keep_state)
         left_out = tuple((os.path.basename(unit.output), unit.name) for unit in selection.left_out)
         yield Recompiled(tuple([run.compile(unit, chosen) for unit in chosen]), tuple(selection.notes), left_out)

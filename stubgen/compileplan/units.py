@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ from stubgen.capture.compile_words import is_rustc
 from stubgen.capture.compiles import Compile, keeps, read_compiles
 from stubgen.common.cancellation import run
 from stubgen.common.files import system_failure
+from stubgen.common.scratch import scratch_folder
 from stubgen.common.text import as_text
 from stubgen.compileplan import c_command, rust_command
 from stubgen.compileplan.depfile import forget_paths, prerequisites, real_paths, rule, variables
@@ -131,7 +131,7 @@ class Unit:
         Raises:
             CompilerFailed: it does not say.
         """
-        with tempfile.TemporaryDirectory() as folder:
+        with scratch_folder() as folder:
             if not self.rust:
                 first = self.first_header(folder)
                 return self.run(c_command.dependency_command(self.argv, self.directory, first), errors=False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Callable
 
 from stubgen.common.files import cannot_be_written, fitting
-from stubgen.errors import PatchRefusal
+from stubgen.errors import OutputFailure, PatchRefusal
 
 
 def lock_session(path: str) -> Callable[[], None]:
@@ -32,6 +33,8 @@ def lock_session(path: str) -> Callable[[], None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(handle)
+            if error.errno not in (errno.EAGAIN, errno.EACCES):  # what POSIX has for a lock that somebody holds
+                raise OutputFailure(f"{path}: cannot be locked: {error.strerror}") from error
             raise PatchRefusal(
                 f"{path}: another command is linking a patch of this session: link again when it is done"
             ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from array import array
 
 from stubgen.build import StubBuilder
@@ -11,6 +10,7 @@ from stubgen.capture import Capture
 from stubgen.common.arguments import StrPath, instance, number
 from stubgen.common.files import Outputs, write_output
 from stubgen.common.placeholders import GENERATION
+from stubgen.common.scratch import scratch_folder
 from stubgen.errors import InputError, UsageError
 from stubgen.generations.linking import (
     LinkedGeneration,
@@ -60,7 +60,7 @@ def stage_undo(
         )
     targets = undone(known, begun.targets, to)
     addresses = {runtime_address(known, target) for _, _, target in keys(known, targets, back=True)}
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         empty = os.path.join(folder, "undo.o")
         write_output(empty, _empty_object(builder.host))
         linked = stage_patch(

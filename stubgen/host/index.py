@@ -341,4 +341,10 @@ def _main(paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1:])
+    from stubgen.common.cancellation import tidy_at_signals
+
+    try:
+        with tidy_at_signals():
+            _main(sys.argv[1:])
+    except KeyboardInterrupt as ended:
+        os._exit(128 + int(getattr(ended, "number", 2)))

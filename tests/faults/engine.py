@@ -1,0 +1,288 @@
+"""One trial: a command in a fresh copy of its folder, disturbed once, and what must hold afterwards."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+from faults import scenarios
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
+TIME = 60.0
+"""Seconds that a command gets."""
+ERRORS = ("ENOSPC", "ENOSPC+", "EIO", "EACCES", "EROFS+", "short")
+"""What an operation may end with; with a plus it stays so for the rest of the command."""
+SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT")
+STATUSES = {"ENOSPC": {5}, "ENOSPC+": {5}, "EIO": {5}, "EACCES": {2, 3, 5}, "EROFS+": {2, 3, 5}, "short": {0}}
+"""The exit statuses of ``docs/reference/errors.md`` that a fault may lead to; 0 where it touched the cache alone."""
+
+State = dict[str, tuple[str, ...]]
+"""A file's name, as :func:`plain_name` has it -> digests of the contents of those that are called so."""
+
+
+class Trial(NamedTuple):
+    """What is done to a command."""
+
+    scenario: str
+    fault: str  # one of ERRORS or SIGNALS
+    at: int  # the operation's number from 0; of calls from 1
+    calls: bool = False  # *at* counts calls of functions
+
+    def __str__(self) -> str:
+        return f"{self.scenario}:{self.fault}:{'call' if self.calls else 'op'}:{self.at}"
+
+
+def parse(text: str) -> Trial:
+    """The trial that :meth:`Trial.__str__` wrote."""
+    scenario, fault, unit, number = text.split(":")
+    return Trial(scenario, fault, int(number), unit == "call")
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    errors: str
+    operations: list[str]
+    calls: int
+
+
+class Undisturbed(NamedTuple):
+    """What a command does when nothing happens."""
+
+    before: State
+    after: State
+    operations: list[str]
+    calls: int
+
+
+class Bench:
+    """Folders for trials, all of one kind at one path, so that outputs that hold paths are the same."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.work = folder / "work"
+        self._templates: dict[str, Path] = {}
+        self.undisturbed = cache(self._undisturbed)
+
+    def fresh(self, name: str) -> Path:
+        """The folder as it is before the scenario."""
+        kind = scenarios.SCENARIOS[name].needs if name in scenarios.SCENARIOS else "small"
+        if kind not in self._templates:
+            shutil.rmtree(self.work, ignore_errors=True)
+            self.work.mkdir(parents=True)
+            scenarios.prepare(self.work, kind)
+            self._templates[kind] = self._folder / kind
+            shutil.copytree(self.work, self._templates[kind], symlinks=True)
+        shutil.rmtree(self.work, ignore_errors=True)
+        shutil.copytree(self._templates[kind], self.work, symlinks=True)
+        if kind == "many" and name != "cache clear":
+            shutil.rmtree(self.work / "cache")
+        return self.work
+
+    def execute(self, name: str, **plan: object) -> Done:
+        """Run the command once, in the folder as it is."""
+        log = self._folder / "log"
+        log.unlink(missing_ok=True)
+        words = json.dumps({**plan, "log": str(log)})
+        scenario = scenarios.SCENARIOS.get(name)
+        given = (self.work / scenario.input).read_bytes() if scenario and scenario.input else b""
+        command = scenarios.command(name, self.work)
+        if command[0] == "stubgen.host.index":
+            command[-1] = ""
+        done = subprocess.run(
+            [sys.executable, str(LAUNCHER), words, *command],
+            cwd=self.work,
+            env=scenarios.environment(self.work),
+            input=given,
+            capture_output=True,
+            timeout=TIME,
+            check=False,
+        )
+        report = json.loads(log.read_text()) if log.exists() else {"operations": [], "calls": 0}
+        return Done(done.returncode, done.stderr.decode("utf-8", "replace"), report["operations"], report["calls"])
+
+    def _undisturbed(self, name: str) -> Undisturbed:
+        before = state_of(self.fresh(name))
+        done = self.execute(name, calls=True)
+        assert done.status == 0, f"{name}: {done.errors}"
+        after = state_of(self.work)
+        self.fresh(name)
+        assert self.execute(name).status == 0
+        assert state_of(self.work) == after, f"{name}: {differing(after, state_of(self.work))}"
+        return Undisturbed(before, after, done.operations, done.calls)
+
+    def failures(self, trial: Trial) -> list[str]:
+        """What is wrong after *trial*; nothing where all is as it must be."""
+        expected = self.undisturbed(trial.scenario)
+        self.fresh(trial.scenario)
+        done = self.execute(trial.scenario, at=trial.at, fault=trial.fault, calls=trial.calls)
+        found = self._after_fault(trial, done, expected, state_of(self.work))
+        if (
+            trial.scenario.startswith(("link session", "session"))
+            and state_of(self.work)["session"] != expected.before["session"]
+        ):
+            return found  # it is done, and the next run would be another patch's
+        again = self.execute(trial.scenario)
+        end = state_of(self.work)
+        if again.status:
+            found.append(f"the next run ends with {again.status}: {again.errors.strip()}")
+        else:
+            wrong = [
+                name
+                for name, contents in expected.after.items()
+                if contents != end.get(name) and not (_is_record(name) and set(contents) <= set(end.get(name, ())))
+            ]
+            found += [f"the next run writes another {name}" for name in wrong]
+        return found
+
+    def _after_fault(self, trial: Trial, done: Done, expected: Undisturbed, state: State) -> list[str]:
+        found = _words(trial, done, expected)
+        scenario = scenarios.SCENARIOS[trial.scenario]
+        for name, contents in state.items():
+            right = {*expected.before.get(name, ()), *expected.after.get(name, ())}
+            if name in expected.before or name in expected.after:
+                sound = self._sound_facts(name) or (scenario.records and self._sound_records(name))
+                if (
+                    not set(contents) <= right
+                    and not sound
+                    and not (_may_leave(trial, expected) and is_temporary(name))
+                ):
+                    found.append(f"{name} is neither the old one nor the new one")
+            elif not (name.endswith(".lock") or (_may_leave(trial, expected) and is_temporary(name))):
+                found.append(f"{name} is left behind")
+        gone = [name for name in expected.before if name not in state and name in expected.after]
+        found += [f"{name} is gone" for name in gone]
+        new = {name for name, contents in expected.after.items() if expected.before.get(name) != contents}
+        there = {name for name in new if state.get(name) == expected.after[name]}
+        needed = {name for name in new if not name.startswith("cache")}
+        if (
+            scenario.records
+            and done.status != 4
+            and not needed <= there
+            and trial.fault in ERRORS
+            and "not recorded" not in done.errors
+        ):
+            found.append("nobody was told that the link is not recorded")
+        optional = scenario.records or trial.scenario == "serve"
+        if (done.status == 0 or scenario.first in there) and not needed <= there and not optional:
+            found.append(f"status {done.status}, and these are not there: {', '.join(sorted(needed - there))}")
+        return found
+
+    def _sound_facts(self, name: str) -> bool:
+        """Whether it is the file of facts, whole: a command that knows two of them writes it twice."""
+        if name != "cache/hotpatch-stubgen/libraries.facts":
+            return False
+        content = (self.work / name).read_bytes()
+        return int.from_bytes(content[-4:], "little") == crc32(content[:-4])
+
+    def _sound_records(self, name: str) -> bool:
+        """Whether what is called *name* is a record, whole; of its link nobody knows yet how it ended."""
+        files = [path for path in self.work.rglob("*") if plain_name(str(path.relative_to(self.work))) == name]
+        try:
+            return _is_record(name) and all("argv" in json.loads(path.read_bytes()) for path in files)
+        except ValueError:
+            return False
+
+
+def _is_record(name: str) -> bool:
+    return name.startswith(("records/", "captured/"))
+
+
+def _may_leave(trial: Trial, expected: Undisturbed) -> bool:
+    """Whether temporary files may stay: nobody can remove any after SIGKILL, or where nothing may be removed."""
+    removing = not trial.calls and expected.operations[trial.at].startswith(("unlink", "rmdir"))
+    return trial.fault in ("SIGKILL", "EROFS+") or (removing and trial.fault in ERRORS)
+
+
+def _words(trial: Trial, done: Done, expected: Undisturbed) -> list[str]:
+    """What is wrong with how the command ended, and with what it said."""
+    found = []
+    swallowed = trial.fault in SIGNALS and done.errors.startswith("Exception ignored in:")  # a finaliser was running
+    if "Traceback" in done.errors and not swallowed:
+        found.append(f"a traceback: {done.errors.strip().splitlines()[-1]}")
+    if trial.fault in SIGNALS:
+        number = int(getattr(signal, trial.fault))
+        if done.status not in (0, -number, 128 + number):
+            found.append(f"status {done.status} after {trial.fault}: {done.errors.strip()}")
+        return found
+    allowed = STATUSES[trial.fault] | ({0, 1} if trial.scenario == "capture" else {0})  # 1: linked, but not recorded
+    if not trial.calls and expected.operations[trial.at].startswith("spawn"):
+        allowed |= {4, 5}  # what is to be run cannot be
+    if done.status not in allowed:
+        found.append(f"status {done.status} after {trial.fault}: {done.errors.strip()}")
+    complaints = [line for line in done.errors.splitlines() if "error:" in line]
+    if trial.scenario not in ("serve", "index") and done.status and len(complaints) != 1:
+        found.append(f"{len(complaints)} sentences with status {done.status}: {done.errors.strip()}")
+    return found
+
+
+def plain_name(name: str) -> str:
+    """*name* less what differs from run to run: a record's time and process, the number of a host's file."""
+    name = re.sub(r"(/)[0-9a-f]+-[0-9a-f]+(\.host|\.lock)$", r"\1host\2", name)
+    return re.sub(r"(\.[0-9a-f]{8})\.[0-9a-f]{12,18}\.[0-9a-f]+\.", r"\1.", name)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of that *name* is one that a later run takes for nothing."""
+    return bool(
+        re.search(
+            r"(^|/)\.[^/]*\.[0-9a-f]{8}$|(^|/)\.[^/]+\.[a-z0-9_]{8}(/|$)|^tmp/|\.lock$|\.tmp$|\.rsp$|\.temps/", name
+        )
+    )
+
+
+def state_of(folder: Path) -> State:
+    """What is in *folder*, less what is the time's or the process's."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(folder.rglob("*")):
+        name = plain_name(str(path.relative_to(folder)))
+        if path.is_file():
+            if name != "linked" and name != ".l":
+                found.setdefault(name, []).append(sha256(_plain(path, path.read_bytes())).hexdigest()[:16])
+        elif not name.startswith("cache"):
+            found.setdefault(name, []).append("folder")
+    return {name: tuple(sorted(contents)) for name, contents in found.items()}
+
+
+def _plain(path: Path, content: bytes) -> bytes:
+    """*content* with nothing of the time and of chance in it."""
+    if path.suffix in (".json", ".host", "") or path.name == "session":
+        content = re.sub(rb'("time": ?)[0-9.]+', rb"\1 0", content)
+        content = re.sub(rb'("[^"]+\.[0-9a-f]{8})\.[0-9a-f]{12,18}\.[0-9a-f]+\.', rb"\1.", content)
+    if path.suffix == ".host":
+        return b""
+    return content
+
+
+def differing(one: State, other: State) -> str:
+    """The names that the two have not alike."""
+    return ", ".join(sorted(name for name in {*one, *other} if one.get(name) != other.get(name)))
+
+
+def _can_be(fault: str, operation: str) -> bool:
+    """Whether a system may answer so to that *operation*: a full disk removes whatever it is told to."""
+    if fault == "short":
+        return operation.startswith("write")
+    return not (fault.startswith("ENOSPC") and operation.startswith(("unlink", "rmdir")))
+
+
+def trials(bench: Bench, names: Iterable[str]) -> list[Trial]:
+    """Each error and each signal at each operation of the scenarios *names*."""
+    found = []
+    for name in names:
+        operations = bench.undisturbed(name).operations
+        for number, operation in enumerate(operations):
+            faults = [each for each in ERRORS if _can_be(each, operation)]
+            found += [Trial(name, fault, number) for fault in (*faults, *SIGNALS)]
+    return found

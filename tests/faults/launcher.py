@@ -1,0 +1,183 @@
+"""Runs one of stubgen's programs and lets one of its operations fail, or ends it there by a signal.
+
+    python launcher.py '{"at": 7, "fault": "ENOSPC"}' stubgen link ...
+
+Python's audit events come before the system is asked, so an event that raises is a system that refuses; writes have no
+event, and go through files of a class of our own. Nothing is preloaded and no environment variable is read, so this
+works wherever Python does. What runs in programs that are started is their own.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import io
+import json
+import os
+import signal
+import stat
+import sys
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+EVENTS = {
+    "os.rename": "rename",
+    "os.mkdir": "mkdir",
+    "os.remove": "unlink",
+    "os.rmdir": "rmdir",
+    "os.utime": "utime",
+    "os.truncate": "truncate",
+    "os.link": "link",
+    "os.symlink": "symlink",
+    "os.chmod": "chmod",
+    "fcntl.flock": "flock",
+    "subprocess.Popen": "spawn",
+    "os.posix_spawn": "spawn",
+}
+"""Audit event -> what the operation is called here."""
+ROOM = frozenset({"open", "mkdir", "write", "link", "symlink"})
+"""What a full disk refuses; it goes on to rename and to remove."""
+NO_FILE = frozenset({"spawn", "flock"})
+"""What a file system has nothing to say about."""
+
+
+class Injector:
+    """Counts operations, and acts at one of them."""
+
+    def __init__(self, plan: dict[str, object]) -> None:
+        self.at = int(str(plan.get("at", -1)))
+        self.fault = str(plan.get("fault", ""))
+        self.calls = bool(plan.get("calls"))  # *at* counts calls of functions, not operations
+        self.log = str(plan.get("log", ""))
+        self.seen: list[str] = []
+        self.called = 0
+        self.failing = False  # it has begun, and goes on
+        self.on = False
+
+    def operation(self, name: str) -> bool:
+        """One more; whether the write is to be short."""
+        if not self.on:
+            return False
+        number = len(self.seen)
+        self.seen.append(name)
+        kind = name.partition(" ")[0]
+        fault = self.fault
+        if self.calls or not fault:
+            return False
+        if fault.startswith("SIG"):
+            if number == self.at:
+                os.kill(os.getpid(), getattr(signal, fault))
+            return False
+        if fault == "short":
+            return kind == "write" and number >= self.at
+        if number == self.at:
+            self.failing = True
+        lasting = fault in ("ENOSPC+", "EROFS+")
+        if number == self.at or (lasting and self.failing and (kind in ROOM or fault == "EROFS+")):
+            code = "EAGAIN" if kind == "spawn" else "ENOLCK" if kind == "flock" else fault.rstrip("+")
+            if number == self.at or kind not in NO_FILE:
+                raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+        return False
+
+    def audited(self, event: str, arguments: tuple[object, ...]) -> None:
+        """An audit event."""
+        if not self.on:
+            return
+        if event == "os.exec":
+            self.report()
+        elif event == "open":
+            path, _, flags = arguments
+            if isinstance(flags, int) and flags & WRITING and isinstance(path, str | bytes):
+                text = os.fsdecode(path)
+                if not text.startswith(("/dev/", "/proc/")):
+                    self.operation(f"open {os.path.basename(text)}")
+        elif event in EVENTS:
+            what = os.path.basename(os.fsdecode(arguments[0])) if isinstance(arguments[0], str | bytes) else ""
+            self.operation(f"{EVENTS[event]} {what}".rstrip())
+
+    def call(self, frame: object, event: str, argument: object) -> None:
+        """A call or a return of a function."""
+        if event == "call":
+            self.called += 1
+            if self.called == self.at and self.on:
+                os.kill(os.getpid(), getattr(signal, self.fault))
+
+    def report(self) -> None:
+        """Write what was seen."""
+        if self.log and self.on:
+            self.on = False
+            with io.FileIO(self.log, "w") as file:
+                file.write(json.dumps({"operations": self.seen, "calls": self.called}).encode())
+
+
+def install(injector: Injector) -> None:
+    """Stand between Python and the system."""
+    plain_open, plain_exit, plain_write = io.open, os._exit, os.write
+    plain_send = os.sendfile
+
+    class File(io.FileIO):
+        """A file whose writes are counted."""
+
+        def write(self, content):  # type: ignore[no-untyped-def]
+            if stat.S_ISREG(os.fstat(self.fileno()).st_mode) and injector.operation(f"write {self.name}"):
+                content = memoryview(content).cast("B")
+                content = content[: max(len(content) // 2, 1)]
+            return super().write(content)
+
+    def opened(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):  # type: ignore[no-untyped-def]
+        if not any(letter in mode for letter in "wxa+"):
+            return plain_open(file, mode, buffering, encoding, errors, newline, closefd, opener)
+        raw = File(file, mode.replace("b", "").replace("t", ""), closefd, opener)
+        if buffering == 0:
+            return raw
+        buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
+        return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding or "utf-8", errors, newline)
+
+    def written(descriptor: int, content: bytes) -> int:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode) and injector.operation("write"):
+            content = content[: max(len(content) // 2, 1)]
+        return plain_write(descriptor, content)
+
+    def sent(target: int, source: int, offset: int | None, count: int) -> int:
+        if injector.operation("write"):
+            count = 1
+        return plain_send(target, source, offset, count)
+
+    def ended(status: int) -> None:
+        injector.report()
+        plain_exit(status)
+
+    import builtins
+
+    builtins.open = io.open = opened
+    os.write, os._exit, os.sendfile = written, ended, sent
+    sys.addaudithook(injector.audited)
+    if injector.calls:
+        sys.setprofile(injector.call)
+
+
+def main() -> None:
+    """The program."""
+    injector = Injector(json.loads(sys.argv[1]))
+    name, sys.argv = sys.argv[2], [sys.argv[2], *sys.argv[3:]]
+    for number in (signal.SIGINT, signal.SIGTERM):  # whoever started the tests may have them ignored
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    install(injector)
+    module, _, function = name.partition(":")
+    if module == "stubgen":
+        module, function = "stubgen.__main__", "run"
+    try:
+        if function:
+            run = getattr(importlib.import_module(module), function)
+            injector.on = True
+            run()
+        else:
+            import runpy
+
+            injector.on = True
+            runpy.run_module(module, run_name="__main__")
+    finally:
+        injector.report()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""What a fault leaves behind: nothing half written, one sentence, and a next run that does not know of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from faults import engine, scenarios
+from faults.__main__ import main
+from faults.engine import Bench, parse
+from faults.linkers import LINKERS, misbehave
+from tools import need
+
+from stubgen.cli import full_parser
+from stubgen.commands import COMMANDS
+
+PAST = (
+    "session loaded:EROFS+:op:1",  # "another command is linking", where the file system has no locks
+    "link:SIGTERM:op:27",  # between two files that are put in their places
+    "recompile:EIO:op:9",  # a temporary folder with a file that cannot be removed: the rest stayed too
+    "recompile:EACCES:op:3",  # a traceback, where no temporary folder can be made
+    "build:SIGTERM:op:12",  # a file beside its place stayed
+    "check:SIGTERM:op:6",
+    "jumptable:SIGTERM:op:6",
+    "capture:ENOSPC:op:7",  # a temporary record stayed
+    "linker:SIGTERM:op:2",
+    "compiler:SIGTERM:op:2",
+    "index:SIGTERM:op:9",
+)
+"""Faults that were findings once, as ``make faults`` names them."""
+
+QUICK = ("build:ENOSPC+:op:11", "build:SIGKILL:op:18", "link:short:op:12", "link:EIO:op:19")
+
+WRITES = re.compile(r"\bwrite\b(?!s nothing)|\bkeep the\b|\bkeep what\b|\bfolder for\b|what was patched before")
+"""How the help of an option begins to speak of a file that it writes."""
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Folders for trials."""
+    need("aarch64-linux-gnu-gcc", "aarch64-linux-gnu-nm")
+    return Bench(tmp_path_factory.mktemp("faults"))
+
+
+def test_every_command_is_known() -> None:
+    """A new command that writes would be tried by nobody."""
+    tried = {name.split()[0] for name in scenarios.SCENARIOS} - {"index", "linker", "compiler"}
+    assert tried | set(scenarios.READERS) == set(COMMANDS)
+    assert not tried & set(scenarios.READERS)
+
+
+def test_every_option_that_writes_is_tried() -> None:
+    """So would a new option."""
+    (commands,) = [action for action in full_parser()._actions if hasattr(action, "choices") and action.choices]
+    forgotten = []
+    for name, parser in commands.choices.items():
+        given = " ".join(each.words for key, each in scenarios.SCENARIOS.items() if key.split()[0] == name)
+        if name == "patch":  # which is link's other half, with the same code for the same options
+            given += " ".join(each.words for key, each in scenarios.SCENARIOS.items() if key.startswith("link"))
+        for action in parser._actions:
+            writes = action.option_strings and action.help and WRITES.search(action.help)
+            if writes and not set(action.option_strings) & set(given.split()):
+                forgotten.append((name, action.option_strings[0], action.help))
+    assert [each for each in forgotten if each[:2] not in (("plan", "-o"), ("explain", "--report"))] == []
+
+
+@pytest.mark.parametrize("name", scenarios.READERS)
+def test_a_command_that_writes_nothing(name: str, bench: Bench) -> None:
+    """One that has begun to write belongs among the others."""
+    before = engine.state_of(bench.fresh(name))
+    done = bench.execute(name)
+    assert done.status == 0, done.errors
+    after = engine.state_of(bench.work)
+    assert {each for each in after if not each.startswith("cache")} == set(before)
+
+
+@pytest.mark.parametrize("trial", [*PAST, *QUICK])
+def test_faults(trial: str, bench: Bench) -> None:
+    """Each left half a file, a temporary one, a traceback or the wrong sentence, or might."""
+    assert not bench.failures(parse(trial))
+
+
+def test_a_fault_that_is_not_seen_is_a_finding(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Invariants that hold whatever happens would find nothing."""
+    monkeypatch.setattr(engine, "is_temporary", lambda name: False)
+    assert any("is left behind" in each for each in bench.failures(parse("build:SIGKILL:op:18")))
+    monkeypatch.setitem(engine.STATUSES, "ENOSPC", {0})
+    assert any("status 5 after ENOSPC" in each for each in bench.failures(parse("build:ENOSPC:op:11")))
+
+
+@pytest.mark.parametrize("name", LINKERS)
+def test_misbehaving_linkers(name: str, bench: Bench) -> None:
+    """A linker that fails without saying so would leave a patch that crashes the program that loads it."""
+    script, status = LINKERS[name]
+    expected = bench.undisturbed("link").after["patch.so"]
+    folder = bench.fresh("link")
+    misbehave(folder, script)
+    done = bench.execute("link")
+    assert done.status == status, done.errors
+    assert "Traceback" not in done.errors
+    assert len(done.errors) < 1_500_000
+    left = engine.state_of(folder)
+    assert left.get("patch.so", expected) == expected
+    assert ("patch.so" in left) == (status == 0)
+    assert not [each for each in left if engine.is_temporary(each)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_linker_that_hangs(number: int, bench: Bench) -> None:
+    """An editor ends the command, not the linker that it waits for."""
+    folder = bench.fresh("link")
+    misbehave(folder, 'echo half > "$out"; touch started; sleep 300')
+    before = set(engine.state_of(folder))
+    words = scenarios.command("link", folder)
+    command = [sys.executable, str(engine.LAUNCHER), "{}", *words]
+    with subprocess.Popen(
+        command, cwd=folder, env=scenarios.environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        while not (folder / "started").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert not errors
+    after = {each for each in engine.state_of(folder) if not each.startswith("cache")}
+    assert after == before | {"started"}
+
+
+@pytest.mark.parametrize("name", ["build", "link", "link session", "capture", "cache build", "recompile"])
+def test_two_at_once(name: str, bench: Bench) -> None:
+    """Editors and build systems start a second one while the first still runs."""
+    expected = bench.undisturbed(name)
+    folder = bench.fresh(name)
+    command = [sys.executable, str(engine.LAUNCHER), "{}", *scenarios.command(name, folder)]
+    processes = [
+        subprocess.Popen(command, cwd=folder, env=scenarios.environment(folder), stdout=-3, stderr=-1) for _ in range(2)
+    ]
+    ended = [(process.communicate(timeout=60)[1].decode(), process.returncode) for process in processes]
+    assert any(status == 0 for _, status in ended)
+    for errors, status in ended:
+        assert "Traceback" not in errors
+        assert status == 0 or (status == 1 and "another command is linking" in errors), errors
+    left = engine.state_of(folder)
+    if name == "link session" and all(status == 0 for _, status in ended):
+        return  # one after the other: two generations
+    for each, contents in expected.after.items():
+        assert set(contents) == set(left[each]) or bench._sound_facts(each), each
+    assert {each for each in left if not each.startswith("cache")} <= set(expected.after)
+
+
+@pytest.mark.parametrize(
+    "rude",
+    [b"Content-Length: 100\r\n\r\n{", b"Content-Length: 99999999999999\r\n\r\n", os.urandom(5000), b"Content-Le"],
+    ids=["half a request", "a huge request", "garbage", "half a header"],
+)
+def test_rude_clients(rude: bytes, bench: Bench) -> None:
+    """What a client sent before it went wrong is done, whole, and the server ends by itself."""
+    folder = bench.fresh("serve")
+    sound = (folder / "requests").read_bytes()
+    (folder / "requests").write_bytes(sound[: sound.rindex(b"Content-Length")] + rude)
+    done = bench.execute("serve")
+    assert "Traceback" not in done.errors
+    assert done.status in (0, 1, 2, 3)
+    left = engine.state_of(folder)
+    after = bench.undisturbed("serve").after
+    assert not [each for each in left if engine.is_temporary(each)]
+    assert all(left[each] == after[each] for each in ("served.o", "served.so", "served.map") if each in left)
+
+
+def test_a_disk_that_is_really_full(bench: Bench, tmp_path: Path) -> None:
+    """Injected errors are what we think that a full disk says."""
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=16k", "none", tmp_path], check=False, capture_output=True
+        ).returncode
+    ):
+        pytest.skip("only root can mount a small disk")
+    try:
+        folder = bench.fresh("build")
+        words = [str(tmp_path / "stub.o") if word == "stub.o" else word for word in scenarios.command("build", folder)]
+        (tmp_path / "filling").write_bytes(bytes(16_000))
+        done = subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=folder,
+            env=scenarios.environment(folder),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 5, done.stderr
+        assert done.stderr.count("\n") == 1
+        assert "No space left on device" in done.stderr
+        assert os.listdir(tmp_path) == ["filling"]
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Its figures are what the evidence is written from."""
+    assert main(["--only", "check:EIO:op:6", "--json", str(tmp_path / "figures")]) == 0
+    assert "1 faults, 0 findings" in capsys.readouterr().out
