@@ -258,3 +258,18 @@ def test_headers_are_checked() -> None:
         elf_writer.property_note(1 << 32)
     with pytest.raises(FieldOverflow, match="the length of a function is 0x100000000"):
         leaf_frames(array("Q", [0]), 1 << 32, text_ordinal=1)
+
+
+def test_the_headers_of_elf_tables_say_what_they_are_to_linkers() -> None:
+    """Without SHF_INFO_LINK or its alignment a table is dropped, or read askew, by some linker and not by another."""
+    table = Relocations([0], [1], [R_AARCH64_CALL26], [0])
+    section = elf_writer.Section(".text", e.SHT_PROGBITS, e.SHF_ALLOC, bytes(5), 4, table)
+    file = elf_of([section], global_symbols=[elf_writer.SymbolColumns([b"f"], st_info=e.STB_GLOBAL << 4)])
+    headers = {one.name: one.header for one in file.sections}
+    number = {one.name: one.number for one in file.sections}
+    rela, symtab = headers[".rela.text"], headers[".symtab"]
+    assert (rela.sh_flags, rela.sh_link, rela.sh_info) == (0x40, number[".symtab"], number[".text"])
+    assert (rela.sh_addralign, rela.sh_entsize, rela.sh_offset % 8) == (8, 24, 0)
+    assert (symtab.sh_flags, symtab.sh_link, symtab.sh_info) == (0, number[".strtab"], 1)
+    assert (symtab.sh_addralign, symtab.sh_entsize, symtab.sh_offset % 8) == (8, 24, 0)
+    assert headers[".strtab"].sh_addralign == headers[".shstrtab"].sh_addralign == 1

@@ -10,7 +10,7 @@ from synthetic import BASE, Sym, elf_host, macho_host, put
 from stubgen.elf import constants as e
 from stubgen.errors import AnchorRefusal, UsageError
 from stubgen.host import Host, open_host
-from stubgen.host.slide import slide_from_anchor, slide_from_value
+from stubgen.host.slide import anchor_name, slide_from_anchor, slide_from_value
 
 MAIN = BASE + 0x100
 
@@ -132,3 +132,35 @@ def test_given_slide_is_held_to_the_same_rules(host: Host) -> None:
         slide_from_value(host, 0x3004)
     with pytest.raises(UsageError, match="only move programs up"):
         slide_from_value(host, -0x1000)
+
+
+@pytest.mark.parametrize(("value", "fits"), [((1 << 48) - 0x1000, True), (1 << 48, False), ((1 << 48) + 0x1000, False)])
+def test_user_space_ends_at_2_to_the_48(host: Host, value: int, fits: bool) -> None:
+    """The first address beyond has a bit that the stub's moves and the kernel do not."""
+    if fits:
+        assert slide_from_value(host, value) == (value, None, 0, value)
+        return
+    with pytest.raises(AnchorRefusal, match="beyond user space"):
+        slide_from_value(host, value)
+
+
+def test_no_slide_is_a_slide(host: Host) -> None:
+    """A program that the loader left where it was linked."""
+    assert slide_from_value(host, 0).value == 0
+    assert slide_from_anchor(host, MAIN).value == 0
+
+
+@pytest.mark.parametrize("anchor", [None, "main"])
+def test_the_anchors_name_is_told(host: Host, anchor: str | None) -> None:
+    """The link exports it, so that the next patch's slide is known."""
+    assert anchor_name(host, anchor) == "main"
+    with pytest.raises(AnchorRefusal, match=r"no anchor called mains; close names: main"):
+        anchor_name(host, "mains")
+
+
+def test_only_a_wrong_anchor_is_blamed_on_the_anchor(host: Host) -> None:
+    """Who gives the slide has no anchor that could be wrong."""
+    with pytest.raises(AnchorRefusal, match=r"page size \(0x1000\): the address belongs to another symbol"):
+        slide_from_anchor(host, 0x1004 + MAIN)
+    with pytest.raises(AnchorRefusal, match=r"page size \(0x1000\)$"):
+        slide_from_value(host, 0x1004)

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stubgen.errors import Refusal, VerificationRefusal
+from stubgen.stub import decoding
 from stubgen.stub.decoding import decode
-from stubgen.stub.trampoline import CHUNK, encode, template
+from stubgen.stub.trampoline import BRANCH_NUMBER, CHUNK, encode, template
 
 GOLDEN = {
     0x0: "d2800010 f2a00010 f2c00010 f2e00010 d61f0200",
@@ -130,3 +131,27 @@ go.set()
 """
     for _ in range(10):
         subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize("bit", [*range(48, 64)])
+@pytest.mark.parametrize("others", [0, 0x5500_0000_1000])
+def test_each_bit_above_user_space_is_refused(bit: int, others: int) -> None:
+    """An address with one of them is another address once four moves have made it."""
+    with pytest.raises(Refusal, match="at or above 2"):
+        encode(array("Q", [others, others | 1 << bit, 0x1000]))
+    with pytest.raises(Refusal, match="at or above 2"):
+        encode(array("Q", [0x78 << 48]))
+    encode(array("Q", [(1 << 48) - 1]))
+
+
+@pytest.mark.parametrize("count", [1, 5, 4096, 10000])
+@pytest.mark.parametrize("step", [0, 4, 0x104, 0x1_0001_0004])
+def test_capstone_is_given_every_word(count: int, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word that it does not read is vouched for by nobody but its author; nor may it read all that could be."""
+    asked: list[int] = []
+    monkeypatch.setattr(decoding, "confirm_words", lambda numbers, facts: asked.extend(numbers))
+    addresses = [(0x5500_1234_5678 + step * (index % 60)) % (1 << 48) for index in range(count)]
+    assert list(decoding.decode(bytes(encode(array("Q", addresses))), bti=False)) == addresses
+    moves = {part << 16 | address >> 16 * part & 0xFFFF for address in addresses for part in range(4)}
+    assert moves | {BRANCH_NUMBER} <= set(asked)
+    assert len(asked) <= 1 + max(len(moves), 4 * (count // 32))
