@@ -511,8 +511,9 @@ def _stubs(question: _Question) -> Iterator[Finding]:
 def _identity(question: _Question) -> Iterator[Finding]:
     """What the note of the patch says, and whether the linker kept that of the stub object."""
     identity, host = identity_in(question.patch), question.host.identity
+    stubs = [identity_in(item.image) for item in question.inputs.files if item.source is Source.STUB]
     if identity is None:
-        if any(item.source is Source.STUB and identity_in(item.image) for item in question.inputs.files):
+        if any(stubs):
             message = "the linker dropped its identity note: a runtime that looks for one will refuse the patch"
             yield Finding("identity", True, message, note=True)
         return
@@ -520,6 +521,9 @@ def _identity(question: _Question) -> Iterator[Finding]:
     contradiction = identity.contradiction(host, slide)
     if contradiction is not None:
         yield Finding("identity", False, f"it {contradiction}")
+    elif any(stub is not None and stub != identity for stub in stubs):
+        message = "its identity note is not the stub object's: the linker handed over another link's output"
+        yield Finding("identity", False, message)
     elif not host.kind:
         yield Finding(
             "identity", True, "nothing tells this build of the host from others: link it with --build-id", note=True

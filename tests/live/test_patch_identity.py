@@ -274,6 +274,19 @@ def test_a_linker_that_drops_it_is_told_of(tmp_path: Path) -> None:
     assert not [finding for finding in alone.findings if finding.check == "identity"]
 
 
+@pytest.mark.parametrize(("session", "generation"), [(b"\x09" * 16, 1), (SESSION, 2)])
+def test_another_links_output_is_refused(session: bytes, generation: int, tmp_path: Path) -> None:
+    """A cache in front of the linker may hand over an earlier library: a runtime takes it for that patch or refuses."""
+    elf_program(tmp_path, "bfd")
+    elf_patch(tmp_path, "old.so", session_id=SESSION, generation=1)
+    elf_patch(tmp_path, session_id=session, generation=generation, stub=tmp_path / "stub.o")
+    checked = check_patch(
+        tmp_path / "old.so", tmp_path / "host", stub=tmp_path / "stub.o", objects=[tmp_path / "patch.o"]
+    )
+    wrong = [finding.message for finding in checked.findings if not finding.ok]
+    assert wrong == ["its identity note is not the stub object's: the linker handed over another link's output"]
+
+
 @pytest.mark.parametrize(
     ("at", "value", "message"),
     [
