@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import json
 import os
 import sys
 import time
 from collections import Counter
 from hashlib import sha256
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 from mutants import changes, engine, survivors
 from mutants.parts import PARTS, Part
@@ -65,8 +66,6 @@ def _part(name: str, part: Part, arguments: argparse.Namespace) -> int:
         engine.try_all(
             works, mutants, trees, part.tests, trace, lambda work, fate: results[work.module].put(work.number, fate)
         )
-        for one in results.values():
-            one.write()
     return _told(name, mutants, results, time.monotonic() - started, arguments.show)
 
 
@@ -84,34 +83,46 @@ def _tests(mutant: changes.Mutant, module: str, trace: engine.Trace, killer: str
     if not found and (not mutant.function or any(line in trace.at_import.get(module, ()) for line in within)):
         found = {test for tests in lines.values() for test in tests} or set(trace.seconds)
     quick = [test for test in found if trace.seconds[test] <= engine.SLOWEST]
-    return sorted(quick, key=lambda test: (test != killer, trace.seconds[test], test))
+    ordered = sorted(quick, key=lambda test: (test != killer, trace.seconds[test], test))
+    starts = accumulate((trace.seconds[test] for test in ordered), initial=0.0)
+    return [test for test, start in zip(ordered, starts, strict=False) if start < engine.LONGEST]
 
 
 class _Results:
-    """What is known of one module's mutants, in a file of its own."""
+    """What is known of one module's mutants, in a file of its own: the source's digest, then a line for each.
+
+    A run that is cut off has said what it knows, but for a last line that may be half there.
+    """
 
     def __init__(self, folder: Path, module: str, fresh: bool) -> None:
-        self._path = folder / f"{module.replace('/', '.')}.json"
-        self._digest = engine.digest([engine.path_of(module)])
-        kept: dict[str, Any] = json.loads(self._path.read_text()) if self._path.exists() and not fresh else {}
-        self._fates = dict(kept["mutants"]) if kept.get("digest") == self._digest else {}
+        self._path = folder / f"{module.replace('/', '.')}.jsonl"
+        digest = json.dumps(engine.digest([engine.path_of(module)]))
+        kept = self._path.read_text().splitlines() if self._path.exists() and not fresh else []
+        self._fates: dict[int, list[str]] = {}
+        for line in kept[1:] if kept[:1] == [digest] else ():
+            with contextlib.suppress(ValueError):
+                number, *fate = json.loads(line)
+                self._fates[number] = fate
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = [digest, *(json.dumps([number, *fate]) for number, fate in self._fates.items())]
+        whole = self._path.with_suffix(".new")
+        whole.write_text("\n".join([*lines, ""]))
+        whole.replace(self._path)
 
     def open(self, number: int) -> bool:
         """Whether the mutant is to be tried."""
         return self.fate(number) not in ("killed", "too slow")
 
     def fate(self, number: int) -> str:
-        return str(self._fates.get(str(number), [""])[0])
+        return self._fates.get(number, [""])[0]
 
     def killer(self, number: int) -> str:
-        return str(self._fates.get(str(number), ["", ""])[1])
+        return self._fates.get(number, ["", ""])[1]
 
     def put(self, number: int, fate: engine.Fate) -> None:
-        self._fates[str(number)] = [*fate]
-
-    def write(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(json.dumps({"digest": self._digest, "mutants": self._fates}, indent=0) + "\n")
+        self._fates[number] = [*fate]
+        with self._path.open("a") as file:
+            file.write(json.dumps([number, *fate]) + "\n")
 
 
 def _told(

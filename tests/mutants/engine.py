@@ -34,6 +34,8 @@ ROOT = Path(__file__).parents[2]
 OPTIONS = ["-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--capture=fd"]
 SLOWEST = 2.5
 """Seconds from which a test is left out."""
+LONGEST = 20.0
+"""Seconds of tests, on the sound code, after which a mutant is given no other; it counts as surviving then."""
 GRACE, TIMES = 3.0, 10
 """A test may take so many seconds more, and times as long, as it takes on the sound code."""
 MEMORY = 6 << 30
@@ -67,8 +69,12 @@ def path_of(module: str) -> Path:
     return (ROOT / module).resolve()
 
 
-def in_fork(run: Callable[[], object]) -> Any:
-    """What *run* returns, as JSON has it, from a process of its own."""
+def in_fork(run: Callable[[Callable[[object], None]], object]) -> Iterator[Any]:
+    """What *run*, in a process of its own, hands to its argument, as JSON has it and as soon as it does.
+
+    Raises:
+        RuntimeError: that process failed; what it had handed over is here.
+    """
     receiver, sender = os.pipe()
     child = os.fork()
     if not child:
@@ -76,18 +82,18 @@ def in_fork(run: Callable[[], object]) -> Any:
         status = 1
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what pytest prints
-            with os.fdopen(sender, "w") as pipe:
-                json.dump(run(), pipe)
+            with os.fdopen(sender, "w", buffering=1) as pipe:
+                run(lambda said: print(json.dumps(said), file=pipe))
             status = 0
         finally:
             os._exit(status)
     os.close(sender)
     with os.fdopen(receiver) as pipe:
-        content = pipe.read()
+        for line in pipe:
+            yield json.loads(line)
     _, status = os.waitpid(child, 0)
     if status:
-        raise RuntimeError(f"the tests' process ended with status {status}")
-    return json.loads(content)
+        raise RuntimeError(f"the tests' process ended with status {os.waitstatus_to_exitcode(status)}")
 
 
 def traced(modules: Sequence[str], tests: Sequence[str]) -> Trace:
@@ -96,7 +102,7 @@ def traced(modules: Sequence[str], tests: Sequence[str]) -> Trace:
     Raises:
         RuntimeError: one of them fails.
     """
-    said = in_fork(lambda: _Tracer(modules).run(tests))
+    (said,) = in_fork(lambda tell: tell(_Tracer(modules).run(tests)))
     if said["failed"]:
         raise RuntimeError(f"the tests fail on the sound code: {', '.join(said['failed'])}")
     numbered = {name: {int(line): names for line, names in of.items()} for name, of in said["tests"].items()}
@@ -201,9 +207,8 @@ class _Runner:
 
     def within_functions(self, works: Sequence[Work], tests: Sequence[str]) -> Iterator[Work]:
         """Those that need their module imported again are left."""
-        left = in_fork(lambda: _Server(self, works).run(tests))
         told = {(work.module, work.number): work for work in works}
-        for module, number, outcome, test in left:
+        for module, number, outcome, test in in_fork(lambda tell: _Server(self, works, tell).run(tests)):
             if outcome == "again":
                 yield told[module, number]
             else:
@@ -213,11 +218,12 @@ class _Runner:
         if not works:
             return
 
-        def run() -> list[tuple[str, int, str, str]]:
+        def run(tell: Callable[[object], None]) -> None:
             for name in self._trace.libraries:
                 with contextlib.suppress(Exception):
                     __import__(name)
-            return [self._imported(work) for work in works]
+            for work in works:
+                tell(self._imported(work))
 
         told = {(work.module, work.number): work for work in works}
         for module, number, outcome, test in in_fork(run):
@@ -268,13 +274,11 @@ def _last_line(code: CodeType) -> int:
 class _Server:
     """A plugin that, with all tests collected, forks for each mutant."""
 
-    def __init__(self, runner: _Runner, works: Sequence[Work]) -> None:
-        self._runner, self._works = runner, works
-        self.said: list[tuple[str, int, str, str]] = []
+    def __init__(self, runner: _Runner, works: Sequence[Work], tell: Callable[[object], None]) -> None:
+        self._runner, self._works, self._tell = runner, works, tell
 
-    def run(self, tests: Sequence[str]) -> object:
+    def run(self, tests: Sequence[str]) -> None:
         pytest.main([*OPTIONS, *(str(ROOT / test) for test in tests)], plugins=[self])
-        return self.said
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
@@ -285,7 +289,7 @@ class _Server:
             held = functions.get((str(path_of(work.module)), name, code.co_firstlineno), [])
             held = [one for one in held if one.__code__.co_freevars == code.co_freevars]
             if not held:
-                self.said.append((work.module, work.number, "again", ""))
+                self._tell((work.module, work.number, "again", ""))
                 continue
 
             def run(work: Work = work, held: list[FunctionType] = held, code: CodeType = code) -> int:
@@ -296,7 +300,7 @@ class _Server:
                 return _run_items(chosen, session.config, self._runner.seconds)
 
             outcome, test = _tried(run, work.tests, self._runner.seconds, extra=5)
-            self.said.append((work.module, work.number, outcome, test))
+            self._tell((work.module, work.number, outcome, test))
         return True
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mutants import changes, engine, survivors
-from mutants.__main__ import main
+from mutants.__main__ import _tests, main
 from mutants.parts import PARTS, Part
 
 SAMPLE = Part(("tests/mutants/sample/price.py",), ("tests/mutants/sample/price_cases.py",))
@@ -34,6 +37,49 @@ def test_the_runner_finds_what_no_test_sees(
     assert row.split()[:3] == ["sample", "36", "30"]
     assert main(["sample", "--keep", str(tmp_path)], {"sample": SAMPLE}) == 1
     assert capsys.readouterr().out.splitlines()[1].split()[:3] == row.split()[:3]
+
+
+def test_a_run_that_is_cut_off_loses_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part takes an hour; killed after half of it, the next run begins where that one was."""
+    monkeypatch.setattr(engine, "GRACE", 0.3)
+    tried = engine._tried
+    calls = 0
+
+    def cut_off(*arguments: Any, **options: Any) -> tuple[str, str]:
+        nonlocal calls
+        calls += 1
+        if calls > 5:
+            os._exit(1)
+        return tried(*arguments, **options)
+
+    monkeypatch.setattr(engine, "_tried", cut_off)
+    with pytest.raises(RuntimeError, match="ended with status 1"):
+        main(["sample", "--keep", str(tmp_path)], {"sample": SAMPLE})
+    (kept,) = tmp_path.iterdir()
+    known = kept.read_text().splitlines()
+    assert len([line for line in known[1:] if "never run" not in line]) == 5
+    kept.write_text("\n".join([*known, known[-1][:7]]))  # the write was cut off as well
+    asked = []
+    monkeypatch.setattr(engine, "_tried", tried)
+    monkeypatch.setattr(engine, "try_all", lambda works, *_: asked.extend(work.number for work in works))
+    main(["sample", "--keep", str(tmp_path)], {"sample": SAMPLE})
+    assert not {json.loads(line)[0] for line in known[1:] if "killed" in line or "slow" in line} & set(asked)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_a_mutant_that_survives_does_not_take_all_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that every test runs would have all of them run for each of its survivors."""
+    monkeypatch.setattr(engine, "LONGEST", 2.0)
+    source = engine.path_of(SAMPLE.modules[0]).read_text()
+    mutant = next(one for one in changes.mutants_of(ast.parse(source), source) if one.function)
+    seconds = {"slow": 1.95, "quick": 0.1, "quicker": 0.05, "last": 2.4, "left out": 2.6}
+    trace = engine.Trace(seconds, {"m": {mutant.line: [*seconds]}}, {}, [])
+    assert _tests(mutant, "m", trace, "") == ["quicker", "quick", "slow"]
+    monkeypatch.setattr(engine, "LONGEST", 0.1)
+    assert _tests(mutant, "m", trace, "") == ["quicker", "quick"]
+    assert _tests(mutant, "m", trace, "last") == ["last"]
 
 
 def sources() -> list[str]:
