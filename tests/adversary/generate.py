@@ -1,138 +1,24 @@
-"""Random programs; the same seed makes the same one.
-
-A call in an expression stands alone beside the accumulator, so that no compiler's order of evaluation decides what is
-printed.
-"""
+"""Random programs; the same seed makes the same one."""
 
 from __future__ import annotations
 
-from random import Random
 from typing import Any
 
+from adversary.changes import changed, replaced, with_digests
 from adversary.interpret import HEADER
 from adversary.model import (
-    Accumulator,
-    Argument,
-    Binary,
-    Call,
-    CallThrough,
-    Catch,
-    Constant,
-    Expression,
     File,
     Function,
-    If,
-    LeadsTo,
     Leaf,
-    Letter,
-    Load,
-    Place,
-    Point,
     Program,
-    Repeat,
-    Set,
-    Statement,
-    Store,
-    StoreThrough,
-    Switch,
-    Through,
-    Throw,
     Variable,
 )
-
-U64 = Leaf("number")
-NUMBERS = tuple(Leaf("number", bits, signed) for bits in (8, 16, 32, 64) for signed in (False, True))
-SCALARS = (*NUMBERS, Leaf("bool"), Leaf("double"))
-WORDS = ("nut", "bolt", "a longer text", "x", "screw")
-PURE = (Constant, Accumulator, Argument, Load, Through, Letter, LeadsTo)
+from adversary.scope import NUMBERS, U64, WORDS, callbacks, rank, targets
+from adversary.statements import Statements
 
 
-class Features:
-    """What a language and a format allow."""
-
-    def __init__(self, *, cxx: bool = False, thread_locals: bool = True) -> None:
-        self.cxx = cxx
-        """Exceptions, templates, variables of headers, values that are computed at first use or at the start."""
-        self.thread_locals = thread_locals
-
-
-class Scope:
-    """What a function of a file can use.
-
-    Args:
-        program: the program so far.
-        file: the function's file.
-        function: its name; it calls functions that come before it in rank alone.
-    """
-
-    def __init__(self, program: Program, file: str, function: str) -> None:
-        seen: dict[str, Variable] = {}
-        for each in (program.file(file), *program.files):
-            for variable in each.variables:
-                is_own = each.name == file and variable.function in ("", function)
-                if is_own or (variable.linkage != "static" and not variable.function):
-                    seen.setdefault(variable.name, variable)
-        own = [v for v in program.file(file).variables if v.function == function]
-        seen.update({variable.name: variable for variable in own})
-        self.variables = list(seen.values())
-        called: dict[str, Function] = {}
-        for each in (program.file(file), *program.files):
-            for other in each.functions:
-                visible = each.name == file or other.linkage != "static"
-                if visible and rank(other.name) < rank(function):
-                    called.setdefault(other.name, other)
-        self.functions = list(called.values())
-
-    def holding(self, *kinds: str, writable: bool = False) -> list[tuple[Variable, int]]:
-        """Variable and field of every place of these kinds."""
-        return [
-            (variable, number)
-            for variable in self.variables
-            for number, (_, leaf) in enumerate(variable.fields)
-            if leaf.kind in kinds and not (writable and variable.constant)
-        ]
-
-    def targets(self) -> list[str]:
-        """The variables that a pointer may lead to."""
-        return [v.name for v in self.variables if can_be_target(v)]
-
-    def callbacks(self) -> list[str]:
-        """The functions that a pointer to one may lead to."""
-        return [function.name for function in self.functions if function.takes_one and function.linkage != "inline"]
-
-
-def can_be_target(variable: Variable) -> bool:
-    """Whether a pointer to a number may lead to it for as long as the program runs."""
-    plain = not (variable.constant or variable.thread_local or variable.volatile)
-    return plain and variable.fields[0][1] == U64 and not variable.function
-
-
-def rank(function: str) -> int:
-    """A function calls those of lower rank alone, so that no program runs forever: the number in its name.
-
-    What an edit adds (``g...``) calls nobody, and everybody may call it.
-    """
-    if function.lstrip("r_").startswith("g"):
-        return -1
-    digits = "".join(filter(str.isdigit, function))
-    return int(digits) if digits else 1 << 30
-
-
-class Generator:
-    """Makes parts of a program.
-
-    Args:
-        random: decides.
-        features: what may be in it.
-    """
-
-    def __init__(self, random: Random, features: Features) -> None:
-        self.random = random
-        self.features = features
-
-    def chance(self, percent: int) -> bool:
-        """True in *percent* of all cases."""
-        return self.random.randrange(100) < percent
+class Generator(Statements):
+    """Makes programs and their parts."""
 
     def program(self) -> Program:
         """A whole program."""
@@ -198,15 +84,15 @@ class Generator:
             case "string":
                 return self.random.choice(WORDS)
             case "pointer":
-                return self.random.choice(_targets(program, file))
+                return self.random.choice(targets(program, file))
             case "function":
-                return self.random.choice(_callbacks(program, file))
+                return self.random.choice(callbacks(program, file))
         return leaf.stored(self.random.choice((0, 1, 1, 2, 3, 7, 100, 255, self.random.getrandbits(62))))
 
     def _leaf(self, program: Program, file: str) -> Leaf:
         kinds = ["number"] * 6 + ["u64", "u64", "bool", "double", "string"]
-        kinds += ["pointer", "pointer"] if _targets(program, file) else []
-        kinds += ["function", "function"] if _callbacks(program, file) else []
+        kinds += ["pointer", "pointer"] if targets(program, file) else []
+        kinds += ["function", "function"] if callbacks(program, file) else []
         kind = self.random.choice(kinds)
         if kind == "number":
             return self.random.choice(NUMBERS)
@@ -237,179 +123,3 @@ class Generator:
         entry = Function(f"step_{file}", (U64,), (), "global", "never", entry=True)
         program = changed(program, file, functions=(*program.file(file).functions, entry))
         return replaced(program, file, entry._replace(body=self.body(program, file, entry, self.random.randint(3, 6))))
-
-    def body(self, program: Program, file: str, function: Function, count: int) -> tuple[Statement, ...]:
-        """Statements for *function*."""
-        scope = Scope(program, file, function.name)
-        begin = [Set(Argument(number)) for number in range(min(len(function.parameters), 1))]
-        more = [Set(Binary("^", Accumulator(), Argument(number))) for number in range(1, len(function.parameters))]
-        return (*begin, *more, *(self.statement(scope, function, 0) for _ in range(count)))
-
-    def statement(self, scope: Scope, function: Function, depth: int) -> Statement:
-        """One statement, which uses something."""
-        choices = ["set", "store", "store", "store", "load", "load", "load", "call", "call", "call", "through", "point"]
-        choices += ["if", "repeat", "switch"] if depth < 2 else []
-        choices += ["throw"] if self.features.cxx else []
-        made = getattr(self, f"_{self.random.choice(choices)}")(scope, function, depth)
-        return made or self._set(scope, function, depth)
-
-    def _set(self, scope: Scope, function: Function, _depth: int) -> Statement:
-        operator = self.random.choice("+-*^|")
-        return Set(Binary(operator, Accumulator(), self.pure(scope, function)))
-
-    def _load(self, scope: Scope, function: Function, _depth: int) -> Statement | None:
-        places = scope.holding("number", "bool", "double", "string")
-        if not places:
-            return None
-        variable, field = self.random.choice(places)
-        place = self._place(variable, field)
-        if variable.fields[field][1].kind == "string":
-            return Set(Binary("+", Accumulator(), Letter(place, self.random.randrange(9))))
-        return Set(Binary(self.random.choice("+-^"), Accumulator(), Load(place)))
-
-    def _store(self, scope: Scope, function: Function, _depth: int) -> Statement | None:
-        places = scope.holding("number", "bool", "double", writable=True)
-        if not places:
-            return None
-        variable, field = self.random.choice(places)
-        place = self._place(variable, field)
-        more = self.pure(scope, function)
-        return Store(place, Binary(self.random.choice("+-^"), Load(place), more) if self.chance(75) else more)
-
-    def _through(self, scope: Scope, function: Function, _depth: int) -> Statement | None:
-        places = scope.holding("pointer", "function")
-        if not places:
-            return None
-        variable, field = self.random.choice(places)
-        place = self._place(variable, field)
-        if variable.fields[field][1].kind == "function":
-            if not _may_call_through(scope, function):
-                return None
-            argument = self.pure(scope, function)
-            return Set(Binary("+", Accumulator(), CallThrough(place, argument, self.chance(50))))
-        match self.random.randrange(4):
-            case 0:
-                return Set(Binary("+", Accumulator(), Through(place)))
-            case 1 if scope.targets():
-                return Set(Binary("+", Accumulator(), LeadsTo(place, self.random.choice(scope.targets()))))
-        return StoreThrough(place, Binary("+", Through(place), self.pure(scope, function)))
-
-    def _point(self, scope: Scope, function: Function, _depth: int) -> Statement | None:
-        places = scope.holding("pointer", "function", "string", writable=True)
-        if not places:
-            return None
-        variable, field = self.random.choice(places)
-        match variable.fields[field][1].kind:
-            case "pointer":
-                choices = scope.targets()
-            case "function":
-                choices = [name for name in scope.callbacks() if rank(name) < _LEAST_POINTED]
-            case _:
-                choices = list(WORDS)
-        if not choices:
-            return None
-        point = Point(self._place(variable, field), self.random.choice(choices))
-        return If(Accumulator(), self.random.randrange(4), (point,)) if self.chance(60) else point
-
-    def _call(self, scope: Scope, function: Function, _depth: int) -> Statement | None:
-        if not scope.functions:
-            return None
-        called = self.random.choice(scope.functions)
-        arguments = tuple(self.pure(scope, function) for _ in called.parameters)
-        looked_up = called.linkage != "inline" and called.inlining != "always" and self.chance(30)
-        call: Expression = Call(called.name, arguments, looked_up)
-        if self.features.cxx and self.chance(30):
-            call = Catch(call, self.random.randrange(99))
-        return Set(Binary(self.random.choice("+^"), Accumulator(), call))
-
-    def _if(self, scope: Scope, function: Function, depth: int) -> Statement:
-        then = tuple(self.statement(scope, function, depth + 1) for _ in range(self.random.randint(1, 2)))
-        otherwise = (self.statement(scope, function, depth + 1),) if self.chance(40) else ()
-        return If(self.pure(scope, function), self.random.randrange(5), then, otherwise)
-
-    def _repeat(self, scope: Scope, function: Function, depth: int) -> Statement:
-        return Repeat(self.random.randint(2, 4), (self.statement(scope, function, depth + 1),))
-
-    def _switch(self, scope: Scope, function: Function, _depth: int) -> Statement:
-        cases = tuple(self.random.randrange(1000) for _ in range(self.random.choice((2, 3, 6, 9))))
-        return Switch(self.pure(scope, function), cases)
-
-    def _throw(self, scope: Scope, function: Function, _depth: int) -> Statement:
-        return Throw(self.random.randrange(2, 6), self.pure(scope, function))
-
-    def pure(self, scope: Scope, function: Function) -> Expression:
-        """An expression without a call."""
-        places = [pair for pair in scope.holding("number", "bool", "double") if not pair[0].count or self.chance(50)]
-        choices: list[Expression] = [Constant(self.random.randrange(1, 1000)), Accumulator()]
-        choices += [Argument(number) for number in range(len(function.parameters))]
-        if places:
-            choices.append(Load(self._place(*self.random.choice(places))))
-        return self.random.choice(choices)
-
-    def _place(self, variable: Variable, field: int) -> Place:
-        if not variable.count:
-            return Place(variable.name, field)
-        return Place(variable.name, field, self.random.choice((Accumulator(), Constant(self.random.randrange(9)))))
-
-
-_LEAST_POINTED = 6
-"""Only functions of a rank below this are pointed to; only those of this rank or more call by a pointer: no circles."""
-
-
-def _may_call_through(_scope: Scope, function: Function) -> bool:
-    return rank(function.name) >= _LEAST_POINTED
-
-
-def _targets(program: Program, file: str) -> list[str]:
-    own = {variable.name for variable in program.file(file).variables}
-    visible = [v for v in program.file(file).variables if can_be_target(v)]
-    others = (v for each in program.files for v in each.variables if each.name != file and v.linkage != "static")
-    return [v.name for v in (*visible, *others) if can_be_target(v) and (v in visible or v.name not in own)]
-
-
-def _callbacks(program: Program, file: str) -> list[str]:
-    found = []
-    for each in program.files:
-        for function in each.functions:
-            visible = each.name == file or function.linkage != "static"
-            allowed = function.takes_one and function.linkage != "inline" and function.inlining != "always"
-            if visible and allowed and rank(function.name) < _LEAST_POINTED:
-                found.append(function.name)
-    return found
-
-
-def changed(program: Program, file: str, **parts: Any) -> Program:
-    """*program* with other variables or functions of a file."""
-    files = tuple(each._replace(**parts) if each.name == file else each for each in program.files)
-    return program._replace(files=files)
-
-
-def replaced(program: Program, file: str, function: Function) -> Program:
-    """*program* with another form of a function of that name."""
-    functions = tuple(function if each.name == function.name else each for each in program.file(file).functions)
-    return changed(program, file, functions=functions)
-
-
-def with_digests(program: Program) -> Program:
-    """*program* with a function in each file that reads all of its numbers, as they are now."""
-    for file in program.files:
-        if file.name == HEADER:
-            continue
-        functions = tuple(function for function in file.functions if function.name != f"digest_{file.name}")
-        program = changed(program, file.name, functions=(*functions, _digest(file)))
-    return program
-
-
-def _digest(file: File) -> Function:
-    body: list[Statement] = [Set(Constant(0))]
-    for variable in file.variables:
-        if variable.function:
-            continue
-        for field, (_, leaf) in enumerate(variable.fields):
-            for element in range(max(variable.count, 1)):
-                place = Place(variable.name, field, Constant(element) if variable.count else None)
-                values: dict[str, Expression] = {"string": Letter(place, 1), "pointer": Through(place)}
-                if leaf.kind != "function":
-                    read = values.get(leaf.kind, Load(place))
-                    body.append(Set(Binary("+", Binary("*", Accumulator(), Constant(31)), read)))
-    return Function(f"digest_{file.name}", (U64,), tuple(body), "global", "never", entry=True)

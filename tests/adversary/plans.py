@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from adversary.c_source import PRINTERS
 from adversary.edits import Editor
-from adversary.generate import Features, Generator
+from adversary.generate import Generator
 from adversary.interpret import HEADER, Machine, TooLong
 from adversary.model import Function, Program, decode, encode
+from adversary.statements import Features
 from adversary.toolchains import Build, choose
 
 ARGUMENTS = (3, 10, 4, 7)

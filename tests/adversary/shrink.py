@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from adversary.edits import rewritten
-from adversary.generate import changed, with_digests
+from adversary.changes import changed, rewritten, with_digests
 from adversary.interpret import HEADER
 from adversary.model import Call, Constant, Program, functions_in, parts, variables_in
 from adversary.plans import Plan, changed_files, is_usable

@@ -1,0 +1,181 @@
+"""Random statements and expressions.
+
+A call in an expression stands alone beside the accumulator, so that no compiler's order of evaluation decides what is
+printed.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from adversary.model import (
+    Accumulator,
+    Argument,
+    Binary,
+    Call,
+    CallThrough,
+    Catch,
+    Constant,
+    Expression,
+    Function,
+    If,
+    LeadsTo,
+    Letter,
+    Load,
+    Place,
+    Point,
+    Program,
+    Repeat,
+    Set,
+    Statement,
+    Store,
+    StoreThrough,
+    Switch,
+    Through,
+    Throw,
+    Variable,
+)
+from adversary.scope import LEAST_POINTED, WORDS, Scope, rank
+
+
+class Features:
+    """What a language and a format allow."""
+
+    def __init__(self, *, cxx: bool = False, thread_locals: bool = True) -> None:
+        self.cxx = cxx
+        """Exceptions, templates, variables of headers, values that are computed at first use or at the start."""
+        self.thread_locals = thread_locals
+
+
+class Statements:
+    """Makes the bodies of functions.
+
+    Args:
+        random: decides.
+        features: what may be in it.
+    """
+
+    def __init__(self, random: Random, features: Features) -> None:
+        self.random = random
+        self.features = features
+
+    def chance(self, percent: int) -> bool:
+        """True in *percent* of all cases."""
+        return self.random.randrange(100) < percent
+
+    def body(self, program: Program, file: str, function: Function, count: int) -> tuple[Statement, ...]:
+        """Statements for *function*."""
+        scope = Scope(program, file, function.name)
+        begin = [Set(Argument(number)) for number in range(min(len(function.parameters), 1))]
+        more = [Set(Binary("^", Accumulator(), Argument(number))) for number in range(1, len(function.parameters))]
+        return (*begin, *more, *(self.statement(scope, function, 0) for _ in range(count)))
+
+    def statement(self, scope: Scope, function: Function, depth: int) -> Statement:
+        """One statement, which uses something."""
+        choices = ["set", "store", "store", "store", "load", "load", "load", "call", "call", "call", "through", "point"]
+        choices += ["if", "repeat", "switch"] if depth < 2 else []
+        choices += ["throw"] if self.features.cxx else []
+        made = getattr(self, f"_{self.random.choice(choices)}")(scope, function, depth)
+        return made or self._set(scope, function, depth)
+
+    def _set(self, scope: Scope, function: Function, _depth: int) -> Statement:
+        operator = self.random.choice("+-*^|")
+        return Set(Binary(operator, Accumulator(), self.pure(scope, function)))
+
+    def _load(self, scope: Scope, function: Function, _depth: int) -> Statement | None:
+        places = scope.holding("number", "bool", "double", "string")
+        if not places:
+            return None
+        variable, field = self.random.choice(places)
+        place = self._place(variable, field)
+        if variable.fields[field][1].kind == "string":
+            return Set(Binary("+", Accumulator(), Letter(place, self.random.randrange(9))))
+        return Set(Binary(self.random.choice("+-^"), Accumulator(), Load(place)))
+
+    def _store(self, scope: Scope, function: Function, _depth: int) -> Statement | None:
+        places = scope.holding("number", "bool", "double", writable=True)
+        if not places:
+            return None
+        variable, field = self.random.choice(places)
+        place = self._place(variable, field)
+        more = self.pure(scope, function)
+        return Store(place, Binary(self.random.choice("+-^"), Load(place), more) if self.chance(75) else more)
+
+    def _through(self, scope: Scope, function: Function, _depth: int) -> Statement | None:
+        places = scope.holding("pointer", "function")
+        if not places:
+            return None
+        variable, field = self.random.choice(places)
+        place = self._place(variable, field)
+        if variable.fields[field][1].kind == "function":
+            if not _may_call_through(scope, function):
+                return None
+            argument = self.pure(scope, function)
+            return Set(Binary("+", Accumulator(), CallThrough(place, argument, self.chance(50))))
+        match self.random.randrange(4):
+            case 0:
+                return Set(Binary("+", Accumulator(), Through(place)))
+            case 1 if scope.targets():
+                return Set(Binary("+", Accumulator(), LeadsTo(place, self.random.choice(scope.targets()))))
+        return StoreThrough(place, Binary("+", Through(place), self.pure(scope, function)))
+
+    def _point(self, scope: Scope, function: Function, _depth: int) -> Statement | None:
+        places = scope.holding("pointer", "function", "string", writable=True)
+        if not places:
+            return None
+        variable, field = self.random.choice(places)
+        match variable.fields[field][1].kind:
+            case "pointer":
+                choices = scope.targets()
+            case "function":
+                choices = [name for name in scope.callbacks() if rank(name) < LEAST_POINTED]
+            case _:
+                choices = list(WORDS)
+        if not choices:
+            return None
+        point = Point(self._place(variable, field), self.random.choice(choices))
+        return If(Accumulator(), self.random.randrange(4), (point,)) if self.chance(60) else point
+
+    def _call(self, scope: Scope, function: Function, _depth: int) -> Statement | None:
+        if not scope.functions:
+            return None
+        called = self.random.choice(scope.functions)
+        arguments = tuple(self.pure(scope, function) for _ in called.parameters)
+        looked_up = called.linkage != "inline" and called.inlining != "always" and self.chance(30)
+        call: Expression = Call(called.name, arguments, looked_up)
+        if self.features.cxx and self.chance(30):
+            call = Catch(call, self.random.randrange(99))
+        return Set(Binary(self.random.choice("+^"), Accumulator(), call))
+
+    def _if(self, scope: Scope, function: Function, depth: int) -> Statement:
+        then = tuple(self.statement(scope, function, depth + 1) for _ in range(self.random.randint(1, 2)))
+        otherwise = (self.statement(scope, function, depth + 1),) if self.chance(40) else ()
+        return If(self.pure(scope, function), self.random.randrange(5), then, otherwise)
+
+    def _repeat(self, scope: Scope, function: Function, depth: int) -> Statement:
+        return Repeat(self.random.randint(2, 4), (self.statement(scope, function, depth + 1),))
+
+    def _switch(self, scope: Scope, function: Function, _depth: int) -> Statement:
+        cases = tuple(self.random.randrange(1000) for _ in range(self.random.choice((2, 3, 6, 9))))
+        return Switch(self.pure(scope, function), cases)
+
+    def _throw(self, scope: Scope, function: Function, _depth: int) -> Statement:
+        return Throw(self.random.randrange(2, 6), self.pure(scope, function))
+
+    def pure(self, scope: Scope, function: Function) -> Expression:
+        """An expression without a call."""
+        places = [pair for pair in scope.holding("number", "bool", "double") if not pair[0].count or self.chance(50)]
+        choices: list[Expression] = [Constant(self.random.randrange(1, 1000)), Accumulator()]
+        choices += [Argument(number) for number in range(len(function.parameters))]
+        if places:
+            choices.append(Load(self._place(*self.random.choice(places))))
+        return self.random.choice(choices)
+
+    def _place(self, variable: Variable, field: int) -> Place:
+        if not variable.count:
+            return Place(variable.name, field)
+        return Place(variable.name, field, self.random.choice((Accumulator(), Constant(self.random.randrange(9)))))
+
+
+def _may_call_through(_scope: Scope, function: Function) -> bool:
+    return rank(function.name) >= LEAST_POINTED
