@@ -104,6 +104,8 @@ HASH_PAYS = 20
 
 _AT_ONCE = 4096
 """Symbols looked through at a time, where one of them may be enough."""
+_FILE_NEAR = 64
+"""Symbols in front of a local one that are looked through first for its file's, and then twice as many."""
 
 
 class Symbols:
@@ -232,12 +234,14 @@ class Symbols:
         Who asks in ascending order has the table looked through once.
         """
         file, seen = self._file if self._file[0] < index else (-1, 0)
-        for stop in range(index, seen, -_AT_ONCE):  # backwards
-            start = max(stop - _AT_ONCE, seen)
+        stop, step = index, _FILE_NEAR
+        while stop > seen:  # backwards
+            start = max(stop - step, seen)
             found = self._infos(start, stop).rfind(c.STB_LOCAL << 4 | c.STT_FILE)
             if found >= 0:
                 file = start + found
                 break
+            stop, step = start, min(2 * step, _AT_ONCE)
         self._file = file, max(index, seen)
         return file
 

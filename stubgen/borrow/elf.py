@@ -95,7 +95,6 @@ class HostSymbols:
         if not wanted or table is None:
             return
         found: dict[bytes, list[HostSymbol]] = {name: [] for name in wanted}
-        index = self.image.index
         number = 0
         for name, candidates in self.image.find(wanted).items():
             pool = meaning(Reference(name, name, "", weak=False), candidates).candidates
@@ -105,8 +104,8 @@ class HostSymbols:
                 self._local.add(name)
             if any(candidate.kind is Kind.IMPORT for candidate in candidates):
                 self._imports.add(name)
-        places = table.find_indexes(wanted, ()) if index is None else index.find_indexes(number, wanted)
-        for place in places:
+        places = self.image.indexed(number, wanted)
+        for place in table.find_indexes(wanted, ()) if places is None else places:
             symbol = table.entry(place)
             kind = symbol.st_info & 0xF
             if symbol.st_shndx == c.SHN_UNDEF or kind in (c.STT_SECTION, c.STT_FILE):

@@ -92,22 +92,37 @@ def make_folder(folder: StrPath) -> None:
         os.mkdir(folder, 0o700)
 
 
-def read_private(path: StrPath, most: int) -> bytes | None:
-    """What is in the file at *path*; None unless it is this user's alone and has no more than *most* bytes.
+def open_private(path: StrPath) -> tuple[int, int] | None:
+    """Descriptor and size, in bytes, of the file at *path*, open for reading; None unless it is this user's alone.
 
     A symbolic link, a folder, a named pipe, another user's file and one that others may write are none: whoever may
     write a file decides what is believed.
     """
     try:
-        with open(os.open(path, os.O_RDONLY | _NOBODY_WAITS), "rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
-            foreign = status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE
-            if not stat.S_ISREG(status.st_mode) or foreign or status.st_size > most:
-                return None
-            content = file.read(status.st_size + 1)
+        file = os.open(path, os.O_RDONLY | _NOBODY_WAITS)
     except (OSError, ValueError):
         return None
-    return content if content is not None and len(content) == status.st_size else None
+    try:
+        status = os.fstat(file)
+        if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & _OTHERS_WRITE:
+            return file, status.st_size
+    except OSError:
+        pass
+    os.close(file)
+    return None
+
+
+def read_private(path: StrPath, most: int) -> bytes | None:
+    """What is in the file at *path*, as :func:`open_private` opens it; None if it has more than *most* bytes."""
+    opened = open_private(path)
+    if opened is None:
+        return None
+    try:
+        with open(opened[0], "rb", buffering=0) as file:
+            content = file.read(opened[1] + 1) if opened[1] <= most else None
+    except OSError:
+        return None
+    return content if content is not None and len(content) == opened[1] else None
 
 
 def write_private(path: StrPath, content: bytes) -> None:

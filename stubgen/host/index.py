@@ -4,17 +4,20 @@ A host of a million symbols takes a quarter of a second to search, on every save
 names are hashed and the hashes sorted, into a file in the user's cache folder that later commands read::
 
     <device>-<inode>.host              size, times and content digest of a host that was looked at
-    <build id>-<digest>.index          per symbol table: crc32(base name) << 32 | symbol index, ascending
+    <build id>-<digest>.index          per symbol table: crc32(base name) << 32 | symbol index, ascending, in blocks;
+                                       in front of all, the first CRC-32 and the checksum of each block
 
 An index is named for the content that it is about, and holds the same digest: BLAKE2 of the symbol tables and their
 strings. The build id alone would not do, because ``strip`` and ``objcopy`` keep it. That a file still has that content
 is taken from device, inode, size and times, as make and git do, and from a sample of the tables: to hash all of them
 takes longer than the index saves. Where any of these differs the content is hashed again.
 An index only says where to look; the host's own tables say what is there. That a name is nowhere else is believed
-because the index was written by this user, and its entries have the checksum that was written with them.
+because the index was written by this user, and each block that is read has the checksum that was written with it:
+to check them all takes as long as a small patch. Where one has not, the tables are searched, and the index is made
+anew.
 
-Every file is this user's alone (``common/cache.py``), is read to memory, because a mapped one that is cut short ends
-the process, and is written beside its place and moved there: several processes may read, write and clear at will.
+Every file is this user's alone (``common/cache.py``), is read and not mapped, because a mapped one that is cut short
+ends the process, and is written beside its place and moved there: several processes may read, write and clear at will.
 """
 
 from __future__ import annotations
@@ -24,13 +27,22 @@ import os
 import sys
 import time
 from array import array
-from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from struct import Struct
 from zlib import crc32
 
 from stubgen.common.arguments import StrPath
-from stubgen.common.cache import cache_folder, finished_name, make_folder, own_files, read_private, write_private
+from stubgen.common.cache import (
+    cache_folder,
+    finished_name,
+    make_folder,
+    open_private,
+    own_files,
+    read_private,
+    write_private,
+)
 from stubgen.common.row import Row
 from stubgen.errors import StubgenError
 from stubgen.host.symbols import OpenedHost
@@ -41,12 +53,15 @@ if TYPE_CHECKING:
     from stubgen.common.strings import NameTable
     from stubgen.image import Image
 
-VERSION = 2
+VERSION = 3
 """Of both files' form; another version's are not read, and age out."""
 MAGIC = b"STUBGENi" if sys.byteorder == "little" else b"STUBGENI"
 DIGEST = 20  # bytes
 HEADER = Struct(f"=8sII{DIGEST}s4x")  # magic, version, tables, digest of the host's tables
-TABLE = Struct("=QQII")  # symbols in the host's table, entries in the index, the entries' CRC-32, the sample's
+TABLE = Struct("=QQII")  # symbols in the host's table, entries in the index, the blocks' heads' CRC-32, the sample's
+ENTRY = 8  # bytes: CRC-32 of the base name << 32 | symbol index
+BLOCK = 64
+"""Entries that are read and checked together."""
 RECORD = 512  # bytes that a record has at most
 SAMPLES = 128
 """Pieces of each table that a sample has."""
@@ -74,23 +89,76 @@ class Identity(Row):
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
+class _Table(Row):
+    """The index of one symbol table, but for its entries."""
+
+    symbols: int  # in the host's table
+    entries: int
+    keys: memoryview  # the first CRC-32 of each block
+    checksums: memoryview  # each block's
+    start: int  # byte offset of the first block in the file
+
+
+class _DamageError(Exception):
+    """A block is not as it was written."""
+
+
 class Index:
-    """An index, in memory."""
+    """An open index. Its blocks are read when they are asked for."""
 
-    def __init__(self, tables: list[tuple[memoryview, int]]) -> None:
-        self._tables = tables  # entries, symbols in the host's table
+    def __init__(self, file: int, tables: list[_Table]) -> None:
+        self._file = file  # descriptor
+        self._tables = tables
+        self.when_damaged: Callable[[], None] = lambda: None
+        """Called when a block turns out not to be as it was written."""
 
-    def find_indexes(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
-        """Index, in symbol table *number*, of each symbol whose base name may be that of one of *wanted*, ascending."""
-        entries, symbols = self._tables[number]
-        total, found = len(entries), set()
-        for key in {_key(name) for name in wanted}:
-            position = bisect_left(entries, key << 32)
-            end = (key + 1) << 32
-            while position < total and entries[position] < end:
-                found.add(entries[position] & 0xFFFFFFFF)
-                position += 1
-        return iter(sorted(index for index in found if index < symbols))
+    def __del__(self) -> None:
+        os.close(self._file)
+
+    def find_indexes(self, number: int, wanted: Collection[bytes]) -> Iterator[int] | None:
+        """Index, in symbol table *number*, of each symbol whose base name may be that of one of *wanted*, ascending.
+
+        None where the index is damaged.
+        """
+        table, found = self._tables[number], set()
+        position, block = -1, memoryview(b"").cast("Q")
+        try:
+            for key in sorted({_key(name) for name in wanted}):
+                first = max(bisect_left(table.keys, key) - 1, 0)
+                for at in range(first, bisect_right(table.keys, key, first)):
+                    if at != position:
+                        position, block = at, self._block(table, at)
+                    start = bisect_left(block, key << 32)
+                    while start < len(block) and block[start] >> 32 == key:
+                        found.add(block[start] & 0xFFFFFFFF)
+                        start += 1
+        except (_DamageError, OSError):
+            self.when_damaged()
+            return None
+        return iter(sorted(index for index in found if index < table.symbols))
+
+    def is_whole(self) -> bool:
+        """Whether every block is as it was written."""
+        try:
+            for table in self._tables:
+                for number in range(len(table.keys)):
+                    self._block(table, number)
+        except (_DamageError, OSError):
+            return False
+        return True
+
+    def _block(self, table: _Table, number: int) -> memoryview:
+        """The entries of block *number*.
+
+        Raises:
+            _DamageError: they are not as they were written.
+            OSError: they cannot be read.
+        """
+        first = BLOCK * number
+        raw = os.pread(self._file, ENTRY * min(BLOCK, table.entries - first), table.start + ENTRY * first)
+        if crc32(raw) != table.checksums[number]:
+            raise _DamageError
+        return memoryview(raw).cast("Q")
 
 
 def _key(name: bytes) -> int:
@@ -113,9 +181,16 @@ def use_index(image: Image, path: str, symbols: str | None, identity: Identity) 
         return
     name = _recorded(_record_path(folder, identity), identity)
     if name is not None and name.startswith(_build(image)):
-        image.index = _opened(os.path.join(folder, name), image)
+        index = image.index = _opened(os.path.join(folder, name), image)
+        if index is not None:
+            index.when_damaged = partial(_miss, path, symbols)
     if image.index is None:
-        _missing[os.path.abspath(path)] = os.path.abspath(symbols) if symbols else ""
+        _miss(path, symbols)
+
+
+def _miss(path: str, symbols: str | None) -> None:
+    """Remember that the host at *path* has no sound index."""
+    _missing[os.path.abspath(path)] = os.path.abspath(symbols) if symbols else ""
 
 
 def _record_path(folder: StrPath, identity: Identity) -> str:
@@ -132,28 +207,48 @@ def _recorded(path: StrPath, identity: Identity) -> str | None:
 
 def _opened(path: StrPath, image: Image) -> Index | None:
     """The index at *path*, if its structure is sound, it holds the digest that it is named for, and fits *image*."""
-    sizes = [len(table) for table in image.symbol_tables]
-    position = HEADER.size + len(sizes) * TABLE.size
-    content = memoryview(read_private(path, position + 8 * sum(sizes)) or b"")
-    if len(content) < position:
+    opened = open_private(path)
+    if opened is None:
         return None
-    magic, version, count, digest = HEADER.unpack_from(content, 0)
-    named = os.path.basename(path).partition("-")[2].removesuffix(".index")
-    if magic != MAGIC or version != VERSION or count != len(sizes) or digest.hex() != named:
-        return None
-    tables = []
-    for number, table in enumerate(image.symbol_tables):
-        symbols, entries, checksum, sample = TABLE.unpack_from(content, HEADER.size + number * TABLE.size)
-        raw = content[position : position + 8 * entries]
-        if symbols != len(table) or len(raw) != 8 * entries or crc32(raw) != checksum or sample != _sample(table):
-            return None
-        tables.append((raw.cast("Q"), symbols))
-        position += len(raw)
-    if position != len(content):
+    file, size = opened
+    tables = None
+    with contextlib.suppress(OSError):
+        tables = _read_tables(file, size, os.path.basename(path), image)
+    if tables is None:
+        os.close(file)
         return None
     with contextlib.suppress(OSError):
         os.utime(path, follow_symlinks=False)  # used just now: the last to go
-    return Index(tables)
+    return Index(file, tables)
+
+
+def _read_tables(file: int, size: int, name: str, image: Image) -> list[_Table] | None:
+    """What is in front of the entries of the index called *name*, which has *size* bytes; None where it is not sound.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    count = len(image.symbol_tables)
+    head = os.pread(file, HEADER.size + count * TABLE.size, 0)
+    if len(head) < HEADER.size + count * TABLE.size:
+        return None
+    magic, version, tables, digest = HEADER.unpack_from(head, 0)
+    named = name.partition("-")[2].removesuffix(".index")
+    if magic != MAGIC or version != VERSION or tables != count or digest.hex() != named:
+        return None
+    read, position = [], len(head)
+    for number, table in enumerate(image.symbol_tables):
+        symbols, entries, checksum, sample = TABLE.unpack_from(head, HEADER.size + number * TABLE.size)
+        if symbols != len(table) or entries > symbols or sample != _sample(table):
+            return None
+        blocks = -(-entries // BLOCK)
+        raw = memoryview(os.pread(file, 8 * blocks, position))
+        if len(raw) != 8 * blocks or crc32(raw) != checksum:
+            return None
+        words = raw.cast("I")
+        read.append(_Table(symbols, entries, words[:blocks], words[blocks:], position + len(raw)))
+        position += len(raw) + ENTRY * entries
+    return read if position == size else None
 
 
 def _sample(table: NameTable) -> int:
@@ -188,7 +283,8 @@ def build_index(path: StrPath, symbols: StrPath | None = None) -> str | None:
     digest = _digest(image)
     name = f"{_build(image)}{digest.hex()}.index"
     target = os.path.join(folder, name)
-    if _opened(target, image) is None:
+    known = _opened(target, image)
+    if known is None or not known.is_whole():
         write_private(target, _index_content(image, digest))
     identity = Identity.of(opened.status)
     time.sleep(max(0.0, min(SETTLED, identity.changed / 1e9 + SETTLED - time.time())))
@@ -223,9 +319,12 @@ def _index_content(image: Image, digest: bytes) -> bytes:
         plain = b"@" not in table.strings.content and b".llvm." not in table.strings.content
         keys = map(crc32 if plain else _key, names)
         pairs = [key << 32 | index for index, (key, name) in enumerate(zip(keys, names, strict=True)) if name]
-        column = array("Q", sorted(pairs)).tobytes()
-        head.append(TABLE.pack(len(table), len(pairs), crc32(column), _sample(table)))
-        entries.append(column)
+        pairs.sort()
+        column = array("Q", pairs).tobytes()
+        checksums = [crc32(column[at : at + ENTRY * BLOCK]) for at in range(0, len(column), ENTRY * BLOCK)]
+        blocks = array("I", [*(pair >> 32 for pair in pairs[::BLOCK]), *checksums]).tobytes()
+        head.append(TABLE.pack(len(table), len(pairs), crc32(blocks), _sample(table)))
+        entries += [blocks, column]
     return b"".join([HEADER.pack(MAGIC, VERSION, len(head), digest), *head, *entries])
 
 

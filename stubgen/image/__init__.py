@@ -226,8 +226,11 @@ if TYPE_CHECKING:
     class NameIndex(Protocol):
         """Knows where names are without a pass over the table."""
 
-        def find_indexes(self, number: int, wanted: Collection[bytes]) -> Iterator[int]:
-            """Index, in symbol table *number*, of each symbol whose base name may be one of *wanted*'s, ascending."""
+        def find_indexes(self, number: int, wanted: Collection[bytes]) -> Iterator[int] | None:
+            """Index, in symbol table *number*, of each symbol whose base name may be one of *wanted*'s, ascending.
+
+            None where it knows no more, because its file is damaged.
+            """
 
 
 class Image(ABC):
@@ -335,9 +338,16 @@ class Image(ABC):
     ) -> Iterator[Candidate]:
         """The symbols with one of *names* that *keep* wants, and likewise those with a marker in their name."""
         for number, table in enumerate(self.symbol_tables):
-            index = self.index if len(names) * INDEX_PAYS < len(table) else None
-            indexes = table.find_indexes(names, markers) if index is None else index.find_indexes(number, names)
-            yield from self.candidates(number, indexes, keep)
+            indexes = self.indexed(number, names) if len(names) * INDEX_PAYS < len(table) else None
+            yield from self.candidates(number, table.find_indexes(names, markers) if indexes is None else indexes, keep)
+
+    def indexed(self, number: int, names: Collection[bytes]) -> Iterator[int] | None:
+        """What the index says of *names*; None where there is none, or it is damaged and no longer used."""
+        index = self.index
+        indexes = None if index is None else index.find_indexes(number, names)
+        if indexes is None:
+            self.index = None
+        return indexes
 
     @abstractmethod
     def sole_functions(self, wanted: Collection[bytes]) -> SoleFunctions:

@@ -282,6 +282,47 @@ def test_a_broken_index_heals(cache: Path, tmp_path: Path) -> None:
     assert is_used(program)
 
 
+@pytest.mark.parametrize("way", ["a bit of the wanted block", "cut while it is open"])
+def test_a_block_that_is_damaged_is_told_when_it_is_read(cache: Path, tmp_path: Path, way: str) -> None:
+    """One flipped bit hid a function from the search, or one of two of a name: the patch then called the other."""
+    names = [f"function_{number}" for number in range(1_000)]
+    program = put(tmp_path, "host", host(*names, "function_7"))
+    path = built(program)
+    content = bytearray(path.read_bytes())
+    wanted = [name.encode() for name in names[:60]]
+    if way == "a bit of the wanted block":
+        column = len(content) - index.ENTRY * (len(names) + 1)
+        keys = [word >> 32 for (word,) in struct.iter_unpack("=Q", content[column:])]
+        content[column + index.ENTRY * keys.index(index._key(b"function_7")) + 7] ^= 1
+        path.write_bytes(content)
+        opened = open_host(program)
+        assert opened.image.index is not None
+    else:
+        opened = open_host(program)
+        path.write_bytes(content[:-9_000])
+    assert not index._missing
+    searched = open_host(program, cache=False)
+    assert opened.find(wanted) == searched.find(wanted)
+    assert len(opened.find([b"function_7"])[b"function_7"]) == 2
+    assert opened.image.index is None
+    assert index._missing == {program: ""}
+    index.build_index(program)
+    assert path.read_bytes() != content or way == "cut while it is open"
+    healed = open_host(program)
+    assert healed.find(wanted) == searched.find(wanted)
+    assert healed.image.index is not None
+
+
+def test_a_name_whose_symbols_go_on_in_the_next_block_has_them_all(cache: Path, tmp_path: Path) -> None:
+    """A static function that two hundred files have was called as if there were one of it."""
+    names = ["a", *["many"] * 200, *(f"f{number}" for number in range(50)), *["many"] * 100]
+    program = put(tmp_path, "host", host(*names))
+    built(program)
+    opened = open_host(program)
+    assert len(opened.find([b"many"])[b"many"]) == 300
+    assert opened.image.index is not None
+
+
 @pytest.mark.parametrize("record", [b"", b"\0\xff", b"1", b"1 2 3 4 5 6 ../../etc/passwd\n", b"x" * 10_000])
 def test_a_broken_record_is_as_good_as_none(cache: Path, tmp_path: Path, record: bytes) -> None:
     """The same for the small file that leads to the index."""
