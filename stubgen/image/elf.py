@@ -70,6 +70,9 @@ _GLOBAL_FUNCTIONS, _LOCAL_FUNCTIONS = (
     for binds in ((c.STB_GLOBAL, c.STB_WEAK), (c.STB_LOCAL,))
 )
 """st_info -> whether it is such a symbol's."""
+_OF_LTO = (b"", b"<artificial>", b"ld-temp.o")
+"""What GNU ld, GCC and LLVM call the file that link-time optimisation makes of several: static there is also what was
+global before, and none of them is a symbol's source file."""
 _ZLIB, _CHDR_SIZE = 1, 24  # gABI, "Compressed sections": ELFCOMPRESS_ZLIB, the size of Elf64_Chdr
 
 
@@ -366,22 +369,34 @@ class ElfImage(Image):
 
     def _source_file(self, table: Symbols, index: int) -> bytes:
         """The file of a local symbol; only the full table has file symbols."""
-        return table.file_of(index) if table is self.file.symbols else b""
+        file = table.file_of(index) if table is self.file.symbols else b""
+        return b"" if file in _OF_LTO else file
 
     def was_global(self, table: Symbols, index: int, symbol: Sym) -> bool:
         """Whether a local symbol of a linked image was one that all its objects could see.
 
-        lld, mold and gold keep the visibility of what they make local; GNU ld lists it behind a file symbol that has
-        no name. No static variable is either.
+        lld, mold and gold keep the visibility of what they make local; GNU ld lists it at the end, behind a file symbol
+        that has no name. No static variable is either. GNU ld takes the name of each object's file that link-time
+        optimisation made, too: of a variable there nothing tells whether it was static, a function counts as global.
         """
         if symbol.st_other & 3:
             return True
         file = table.file_symbol_of(index) if table is self.file.symbols else -1
-        return file >= 0 and not table.name(file)
+        is_nameless = file >= 0 and not table.name(file)
+        return is_nameless and (symbol.st_info & 0xF == c.STT_FUNC or file == self._last_file)
+
+    @cached_property
+    def _last_file(self) -> int:
+        """The index of the full table's last file symbol, -1 for none."""
+        table = self.file.symbols
+        return -1 if table is None else table.file_symbol_of(len(table))
 
     def is_static(self, table: Symbols, index: int, symbol: Sym) -> bool:
         """Whether a local symbol is surely one of its object's own; not where the linker may have made it local."""
-        return not self.hides_globals and not self.was_global(table, index, symbol)
+        if self.hides_globals or self.was_global(table, index, symbol):
+            return False
+        file = table.file_symbol_of(index) if table is self.file.symbols else -1
+        return file < 0 or table.name(file) not in _OF_LTO
 
     @cached_property
     def hides_globals(self) -> bool:

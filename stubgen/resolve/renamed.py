@@ -67,11 +67,11 @@ def told_by_debug_info(
 
 
 def _may_be_renamed(variable: Variable, pool: Sequence[Candidate]) -> bool:
-    """Whether it is a file's own, and the symbols name none of the host's as that."""
-    if not variable.local or not variable.writable or variable.thread_local or b"." in variable.name:
+    """Whether it is a file's own, or was made that in the host, and the symbols name none of the host's as that."""
+    if not variable.writable or variable.thread_local or b"." in variable.name or is_rust_name(variable.name):
         return False
-    if is_rust_name(variable.name):
-        return False
+    if not variable.local:
+        return bool(pool) and all(each.local and not each.hidden and not each.file for each in pool)
     return not any(each.local and not each.hidden and each.file == variable.file for each in pool)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ long a_next(long);
 long host_entry(long by) { return a_next(by) * 1000 + b_next(by); }
 """
 EDITED = A_FILE + "long patch_main(void) { return a_next(100) * 1000 + last; }"
+TWO_FILES = {"a.c": A_FILE, "b.c": B_FILE}
 OPTIMISED = {
     "gcc": ("gcc", "-flto", "bfd"),
     "clang-thin": ("clang", "-flto=thin", "lld"),
@@ -61,13 +63,19 @@ PLAIN = ("gcc", "-fno-lto", "bfd")
 
 
 def make(
-    folder: Path, way: tuple[str, str, str], debug: str = "-g", *, attribute: str = NOINLINE, twice: bool = False
+    folder: Path,
+    way: tuple[str, str, str],
+    debug: str = "-g",
+    *,
+    attribute: str = NOINLINE,
+    twice: bool = False,
+    files: Mapping[str, str] = TWO_FILES,
 ) -> Program:
-    """The host of two files with static variables of the same names."""
+    """The host of two files, with static variables of the same names unless others are given."""
     compiler, option, linker = way
     driver, *target = COMPILERS[compiler]
     compiling = (str(need(driver)), *target, *debug.split(), "-O2", "-fPIC", "-c")
-    for name, text in {"runner.c": RUNNER, "a.c": A_FILE, "b.c": B_FILE}.items():
+    for name, text in {"runner.c": RUNNER, **files}.items():
         (folder / name).write_text(text.replace(NOINLINE, attribute))
         run([*compiling, option, name], cwd=folder)
     run([*compiling, option, "-Da_next=other_next", "a.c", "-o", "c.o"], cwd=folder)
@@ -114,7 +122,7 @@ REASONS = {
         "link-time optimisation renamed the host's, calls.lto_priv.0 or calls.lto_priv.1; "
         "compile host and patch with -g"
     ),
-    "clang-full": "the host's is from another file, ld-temp.o",
+    "clang-full": "the host's is from a file that its symbol table does not name",
 }
 
 

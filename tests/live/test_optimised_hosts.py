@@ -1,0 +1,92 @@
+"""Hosts that the linker optimised as a whole: one file made of several says nothing of whose a variable is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from live.live import LiveHost
+from live.test_renamed_variables import NOINLINE, make, shared
+from tools import need, run
+
+from stubgen import StubBuilder, link_patch
+from stubgen.jumptable import TableOptions
+
+OPTIMISED = {
+    "gcc bfd": ("gcc", "-flto", "bfd"),
+    "gcc gold": ("gcc", "-flto", "gold"),
+    "gcc mold": ("gcc", "-flto", "mold"),
+    "clang full": ("clang", "-flto", "lld"),
+    "clang thin": ("clang", "-flto=thin", "lld"),
+}
+"""Compiler, how it leaves the code to the link, linker."""
+
+OWN = f"""
+static volatile int calls = 5;
+{NOINLINE} static long add(long by) {{ return calls += by; }}
+long (*volatile shown)(long) = add;
+long a_next(long by) {{ return shown(by) + add(by); }}
+"""
+OTHER = "long a_next(long); long host_entry(long by) { return a_next(by); }"
+
+
+@pytest.mark.parametrize("debug", ["-g", "-g0"])
+@pytest.mark.parametrize("way", OPTIMISED)
+def test_an_edited_static_function_is_replaced_or_named(tmp_path: Path, way: str, debug: str) -> None:
+    """Its file was taken for another one, ``<artificial>`` or ``ld-temp.o``: the edit did nothing, without a word."""
+    program = make(tmp_path, OPTIMISED[way], debug, files={"a.c": OWN, "b.c": OTHER})
+    assert " add" in run([str(need("llvm-nm-19")), tmp_path / "host"])
+    patch = program.recompiled("a.c", OWN.replace("+= by", "+= 2 * by") + "long patch_main(void) { return add(1); }")
+    with LiveHost(tmp_path / "host") as live:
+        table = link_patch(
+            StubBuilder(tmp_path / "host", cache=False),
+            program.captured,
+            [patch],
+            tmp_path / "patch.so",
+            live.anchor,
+            jump_table=TableOptions(),
+        ).jump_table
+    assert table is not None
+    assert "add" in {each.name for each in (*table.entries, *table.undecided)}
+
+
+FOLDED = """
+int rate = 3;
+long a_next(long by) { return by * 3; }
+"""
+STRANGER = f"""
+static int rate = 50;
+{NOINLINE} long b_next(long by) {{ return rate += by; }}
+long a_next(long);
+long host_entry(long by) {{ return a_next(by) * 1000 + b_next(by); }}
+"""
+COUNTING = "int rate = 3; long a_next(long by) { return by * rate; } long patch_main(void) { return ++rate; }"
+
+
+@pytest.mark.parametrize("debug", ["-g", "-g0"])
+@pytest.mark.parametrize("way", OPTIMISED)
+def test_another_files_static_is_not_taken_for_a_global(tmp_path: Path, way: str, debug: str) -> None:
+    """Nobody uses ``rate`` of a.c, so it is gone: the patch counted in the ``static int rate`` of b.c, 51 for 4."""
+    program = make(tmp_path, OPTIMISED[way], debug, files={"a.c": FOLDED, "b.c": STRANGER})
+    with LiveHost(tmp_path / "host") as live:
+        assert live.tell("call") == f"{9 * 1000 + 53}"
+        linked = program.link(live, program.recompiled("a.c", COUNTING))
+        assert live.patch(linked.output) == "4"
+        assert live.tell("call") == f"{9 * 1000 + 56}"
+        assert not any(kept for kept, _ in shared(linked).values())
+
+
+WRITTEN = "int rate = 3; long a_next(long by) { rate++; return by * rate; }"
+ALONE = "long a_next(long); long host_entry(long by) { return a_next(by); }"
+
+
+@pytest.mark.parametrize("way", OPTIMISED)
+def test_a_global_that_became_static_is_kept_by_debug_information(tmp_path: Path, way: str) -> None:
+    """Its name alone does not tell it from another file's: with ``-g`` on both sides it goes on counting."""
+    program = make(tmp_path, OPTIMISED[way], files={"a.c": WRITTEN, "b.c": ALONE})
+    with LiveHost(tmp_path / "host") as live:
+        assert live.tell("call") == "12"
+        linked = program.link(live, program.recompiled("a.c", WRITTEN + "long patch_main(void) { return ++rate; }"))
+        assert shared(linked) == {"rate": (True, "")}
+        assert live.patch(linked.output) == "5"
+        assert live.tell("call") == "18"
