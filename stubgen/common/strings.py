@@ -84,6 +84,10 @@ class StringTable:
             self._count_long(start, len(name))
         return name
 
+    def is_at(self, start: int, name: bytes) -> bool:
+        """Whether the name at byte *start* is *name*; False too where no NUL ends it."""
+        return bytes(self.view[start : start + len(name) + 1]) == name + b"\0"
+
     def _count_long(self, start: int, size: int) -> None:
         """Note a long name; thousands that begin inside one string would take its length each.
 

@@ -30,6 +30,10 @@ class Host:
         """What tells this build of it from others."""
         return identity_of(self.image)
 
+    def knows(self, bases: Collection[bytes]) -> bool:
+        """Whether :meth:`find` has an answer for just these names already."""
+        return frozenset(bases) in self._found
+
     def find(self, bases: Collection[bytes]) -> Mapping[bytes, list[Candidate]]:
         """What :meth:`Image.find` finds; the same question is asked again for every further process."""
         question = frozenset(bases)

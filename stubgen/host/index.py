@@ -120,22 +120,56 @@ class Index:
 
         None where the index is damaged.
         """
-        table, found = self._tables[number], set()
-        position, block = -1, memoryview(b"").cast("Q")
+        found = self._find(number, {_key(name) for name in wanted})
+        return None if found is None else iter(sorted(index for indexes in found.values() for index in indexes))
+
+    def find_sole(self, wanted: Collection[bytes]) -> dict[bytes, int] | None:
+        """Name -> index, in the first table, of the one symbol in all tables that may have it as its base name.
+
+        None where the index is damaged. *wanted* are base names.
+        """
+        keys = dict(zip(wanted, map(crc32, wanted), strict=True))
+        found = [self._find(number, set(keys.values())) for number in range(len(self._tables))]
+        if None in found:
+            return None
+        first, *others = [each for each in found if each is not None]
+        sole = {key: indexes[0] for key, indexes in first.items() if len(indexes) == 1}
+        for other in others:
+            for key in sole.keys() & other.keys():
+                del sole[key]
+        return {name: sole[key] for name, key in keys.items() if key in sole}
+
+    def _find(self, number: int, keys: Collection[int]) -> dict[int, list[int]] | None:
+        """CRC-32 -> index, in symbol table *number*, of each symbol that has it; None where the index is damaged."""
         try:
-            for key in sorted({_key(name) for name in wanted}):
-                first = max(bisect_left(table.keys, key) - 1, 0)
-                for at in range(first, bisect_right(table.keys, key, first)):
-                    if at != position:
-                        position, block = at, self._block(table, at)
-                    start = bisect_left(block, key << 32)
-                    while start < len(block) and block[start] >> 32 == key:
-                        found.add(block[start] & 0xFFFFFFFF)
-                        start += 1
+            return self._read(self._tables[number], keys)
         except (_DamageError, OSError):
             self.when_damaged()
             return None
-        return iter(sorted(index for index in found if index < table.symbols))
+
+    def _read(self, table: _Table, keys: Collection[int]) -> dict[int, list[int]]:
+        """:meth:`_find`.
+
+        Raises:
+            _DamageError: a block is not as it was written, or leads beyond the host's table.
+            OSError: one cannot be read.
+        """
+        found: dict[int, list[int]] = {}
+        position, block, size = -1, memoryview(b"").cast("Q"), 0
+        for key in sorted(keys):
+            first = max(bisect_left(table.keys, key) - 1, 0)
+            for at in range(first, bisect_right(table.keys, key, first)):
+                if at != position:
+                    position, block = at, self._block(table, at)
+                    size = len(block)
+                start = bisect_left(block, key << 32)
+                while start < size and block[start] >> 32 == key:
+                    index = block[start] & 0xFFFFFFFF
+                    if index >= table.symbols:
+                        raise _DamageError
+                    found.setdefault(key, []).append(index)
+                    start += 1
+        return found
 
     def is_whole(self) -> bool:
         """Whether every block is as it was written."""

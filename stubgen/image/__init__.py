@@ -232,6 +232,12 @@ if TYPE_CHECKING:
             None where it knows no more, because its file is damaged.
             """
 
+        def find_sole(self, wanted: Collection[bytes]) -> dict[bytes, int] | None:
+            """Name -> index, in the first table, of the one symbol in all tables that may have it as its base name.
+
+            None likewise. *wanted* are base names.
+            """
+
 
 class Image(ABC):
     """A parsed file of either format."""
@@ -349,11 +355,29 @@ class Image(ABC):
             self.index = None
         return indexes
 
-    @abstractmethod
     def sole_functions(self, wanted: Collection[bytes]) -> SoleFunctions:
         """The functions of a linked image called one of *wanted* that lie in a section and that no loader looks up.
 
-        Only those of whose name there is no other symbol in any table, whatever it is.
+        Only those of whose name there is no other symbol in any table, whatever it is; by the index less those of
+        whose base name there is another.
+        """
+        index, tables = self.index, self.symbol_tables
+        if index is not None and len(wanted) * INDEX_PAYS < len(tables[0]):
+            places = index.find_sole([name for name in wanted if b"@" not in name and b".llvm." not in name])
+            if places is not None:
+                return self.functions_among(places)
+            self.index = None
+        return self.sole_functions_by_columns(wanted)
+
+    @abstractmethod
+    def sole_functions_by_columns(self, wanted: Collection[bytes]) -> SoleFunctions:
+        """:meth:`sole_functions`, from the columns of the whole table."""
+
+    @abstractmethod
+    def functions_among(self, places: Mapping[bytes, int]) -> SoleFunctions:
+        """:meth:`sole_functions`, of symbols of the first table: name -> index.
+
+        Those that have another name are left out.
         """
 
     @abstractmethod

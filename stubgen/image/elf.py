@@ -9,7 +9,7 @@ import os
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from operator import and_, itemgetter
 
@@ -73,6 +73,8 @@ _GLOBAL_FUNCTIONS, _LOCAL_FUNCTIONS = (
 _OF_LTO = (b"", b"<artificial>", b"ld-temp.o")
 """What GNU ld, GCC and LLVM call the file that link-time optimisation makes of several: static there is also what was
 global before, and none of them is a symbol's source file."""
+_MAPPING = (b"$x", b"$d")
+"""How mapping symbols begin, and a few besides."""
 _ZLIB, _CHDR_SIZE = 1, 24  # gABI, "Compressed sections": ELFCOMPRESS_ZLIB, the size of Elf64_Chdr
 
 
@@ -505,7 +507,24 @@ class ElfImage(Image):
                     raw[offset : offset + 8] = (place % (1 << 64)).to_bytes(8, "little")
         return bytes(raw)
 
-    def sole_functions(self, wanted: Collection[bytes]) -> SoleFunctions:
+    def functions_among(self, places: Mapping[bytes, int]) -> SoleFunctions:
+        from stubgen.image.sole import NONE, SoleFunctions
+
+        table, sections = self.file.symbols, len(self.file.sections)
+        if table is None or len(table.versions):
+            return NONE
+        found = SoleFunctions({}, {})
+        for name, index in places.items():
+            symbol = table.entry(index)
+            named = table.strings.is_at(symbol.st_name, name) and not name.startswith(_MAPPING)
+            if named and 0 < symbol.st_shndx < sections:
+                if _GLOBAL_FUNCTIONS[symbol.st_info]:
+                    found.seen[name] = symbol.st_value
+                elif _LOCAL_FUNCTIONS[symbol.st_info]:
+                    found.local[name] = symbol.st_value
+        return found
+
+    def sole_functions_by_columns(self, wanted: Collection[bytes]) -> SoleFunctions:
         from stubgen.image.sole import NONE, sole_functions
 
         table, seen = self.file.symbols, self.file.dynamic_symbols
@@ -520,7 +539,7 @@ class ElfImage(Image):
         functions = (table.st_info.translate(_GLOBAL_FUNCTIONS), table.st_info.translate(_LOCAL_FUNCTIONS))
         seen_by_all, local = (bytes(map(and_, kinds, in_section)) for kinds in functions)
         every = b"\1" * len(names)
-        plain = {name for name in wanted if not name.startswith((b"$x", b"$d"))}  # mapping symbols, and a few besides
+        plain = {name for name in wanted if not name.startswith(_MAPPING)}
         return sole_functions(names, plain - elsewhere, table.st_value, every, seen_by_all, local)
 
     def _version(self, versym: int) -> tuple[str, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import and_
 
@@ -381,7 +381,30 @@ class MachOImage(Image):
         for index, name in zip(indexes, names, strict=True):
             yield Reference(name, name, "", bool(descriptions[index] & c.N_WEAK_REF))
 
-    def sole_functions(self, wanted: Collection[bytes]) -> SoleFunctions:
+    def functions_among(self, places: Mapping[bytes, int]) -> SoleFunctions:
+        """What dyld may replace is left out."""
+        from stubgen.image.sole import NONE, SoleFunctions
+
+        if len(self.symbol_tables) != 1:
+            return NONE
+        (table,), code = self.symbol_tables, self._code_sections
+        found = SoleFunctions({}, {})
+        for name, index in places.items():
+            symbol = table.entry(index)
+            if table.strings.is_at(symbol.n_strx, name) and code[symbol.n_sect] and not symbol.n_desc & c.N_WEAK_DEF:
+                if _SEEN[symbol.n_type]:
+                    found.seen[name] = symbol.n_value
+                elif _LOCAL[symbol.n_type]:
+                    found.local[name] = symbol.n_value
+        return found
+
+    @property
+    def _code_sections(self) -> bytes:
+        """n_sect -> whether functions are there."""
+        count = len(self.file.sections)
+        return bytes(0 < n_sect <= count and self.kind_in(n_sect) is Kind.FUNCTION for n_sect in range(256))
+
+    def sole_functions_by_columns(self, wanted: Collection[bytes]) -> SoleFunctions:
         """What a debugger's entries are called counts for nothing; what dyld may replace is left out."""
         from stubgen.image.sole import NONE, sole_functions
 
@@ -389,12 +412,8 @@ class MachOImage(Image):
             return NONE
         (table,) = self.symbol_tables
         names = table.strings.read(table.n_strx)
-        count = len(self.file.sections)
-        code = bytes(0 < n_sect <= count and self.kind_in(n_sect) is Kind.FUNCTION for n_sect in range(256))
-        weak = c.N_WEAK_DEF
-        plain = [
-            here and not n_desc & weak for here, n_desc in zip(table.n_sect.translate(code), table.n_desc, strict=True)
-        ]
+        weak, here = c.N_WEAK_DEF, table.n_sect.translate(self._code_sections)
+        plain = [in_code and not n_desc & weak for in_code, n_desc in zip(here, table.n_desc, strict=True)]
         symbols, seen, local = (table.n_type.translate(kinds) for kinds in (_SYMBOLS, _SEEN, _LOCAL))
         seen_by_all, by_one = (bytes(map(and_, kind, plain)) for kind in (seen, local))
         return sole_functions(names, wanted, table.n_value, symbols, seen_by_all, by_one)

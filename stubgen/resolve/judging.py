@@ -18,7 +18,8 @@ from stubgen.resolve.verdicts import Verdict
 
 GAVE_WAY = "the patch's own is a weak default, which gives way to the host's definition"
 CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought
-FEW_NEEDED = 20_000  # below, an object for each symbol of a name costs less than columns of the host's whole table
+FEW_NEEDED = 20_000
+"""Names below which, without an index, an object for each symbol of a name costs less than columns of all of them."""
 FEW_MISSING = 4  # up to which each has the host's names gone through; beyond, one search finds what is like any of them
 
 
@@ -69,13 +70,21 @@ class Judging(LinkerPlaces, SharedVariables, ABC):
         )
 
     def _plain(self) -> Mapping[bytes, int]:
-        """Spelling -> runtime address, of what no rule has anything to say about; nothing where few are needed."""
-        if len(self.needed.references) < FEW_NEEDED or (self._targets() is not None and self.needed.variables):
+        """Spelling -> runtime address, of what no rule has anything to say about; nothing where that saves nothing."""
+        if self._targets() is not None and self.needed.variables:
             return {}  # what constants point to is held against the host's symbols
+        if len(self.needed.references) < FEW_NEEDED and (self.host.image.index is None or self._is_found):
+            return {}
         from stubgen.resolve.plain import plain_functions
 
         ruled = {*self.rulings, *self.overrides, *(variable.name for variable in self.needed.variables)}
         return plain_functions(self.needed, self.host, self.slide, ruled)
+
+    @property
+    def _is_found(self) -> bool:
+        """Whether somebody had the host's symbols of all those names looked up already."""
+        names = {reference.name for reference in self.needed.references}
+        return self.host.knows(names.union(variable.name for variable in self.needed.variables))
 
     def _rule(self, reference: Reference, ruled: Ruled, found: Mapping[bytes, Sequence[Candidate]]) -> None:
         """Answer *reference* as a policy says."""

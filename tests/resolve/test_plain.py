@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 from synthetic import BASE, DATA, SIZE, THREAD, Sym, elf_host, elf_object, macho_host, macho_object, put, undefined
+from tools import need, run
 
+from stubgen import image
 from stubgen.build import StubBuilder
 from stubgen.elf import constants as e
 from stubgen.errors import AnchorRefusal
+from stubgen.host import index
+from stubgen.image import Image
 from stubgen.image.elf import ElfImage
 from stubgen.macho import constants as m
 from stubgen.resolve import judging, plain
@@ -48,19 +52,38 @@ NAMES = ("f", "_ZN1a1fEv", "_RNvC1a1f", "__start_f", "__stop_f", "_end", "_init"
 """A name of C, those that say whose they are, and those that linkers define."""
 
 
+@pytest.fixture(params=["columns", "index"])
+def way(request: pytest.FixtureRequest) -> str:
+    """What judges before the rules do."""
+    return str(request.param)
+
+
 @pytest.fixture
-def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Resolution, Resolution]]:
-    """Judge by rules alone, and by columns first."""
+def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> Callable[..., tuple[Resolution, Resolution]]:
+    """Judge by rules alone, and by the columns or the index first."""
 
     def run(host: bytes, patch: bytes, **options: object) -> tuple[Resolution, Resolution]:
         paths = put(tmp_path, "host", host), put(tmp_path, "patch.o", patch)
         judged = []
-        for few in (1 << 40, 0):
+        for few, indexed in ((1 << 40, False), (0, False) if way == "columns" else (1 << 40, True)):
             monkeypatch.setattr(judging, "FEW_NEEDED", few)
-            judged.append(StubBuilder(paths[0], cache=False).judge([paths[1]], slide=SLIDE, **options))  # type: ignore[arg-type]
+            builder = StubBuilder(paths[0], cache=False)
+            if indexed:
+                use_index(builder.host.image, tmp_path)
+                monkeypatch.setattr(image, "INDEX_PAYS", 0)
+            judged.append(builder.judge([paths[1]], slide=SLIDE, **options))  # type: ignore[arg-type]
+            assert (builder.host.image.index is not None) == indexed
         return judged[0], judged[1]
 
     return run
+
+
+def use_index(host: Image, folder: Path) -> None:
+    """Give *host* an index, however small it is."""
+    digest = index._digest(host)
+    path = folder / f"none-{digest.hex()}.index"
+    path.write_bytes(index._index_content(host, digest))
+    host.index = index._opened(path, host)
 
 
 def outcome(resolution: Resolution) -> tuple[object, ...]:
@@ -108,14 +131,15 @@ def test_elf_verdicts_do_not_depend_on_how_many_there_are(
 
 
 def test_the_columns_answer_what_is_plain(
-    both: Callable[..., tuple[Resolution, Resolution]], answered: set[bytes]
+    both: Callable[..., tuple[Resolution, Resolution]], answered: set[bytes], way: str
 ) -> None:
     """A comparison of two ways says nothing if both are one."""
     host = [form(f"_Z1f{number}", F) for number, form in enumerate(FORMS.values())]
     both(elf_host(host), elf_object([undefined(symbol.name) for symbol in host]))
     titles = list(FORMS)
     exactly = {titles[int(name[4:].partition(b".")[0])] for name in answered}
-    assert exactly == {"global", "weak", "hidden", "local", "hidden local", "ThinLTO"}
+    suffixed = {"ThinLTO"} if way == "columns" else set()  # the index knows names without LLVM's suffix
+    assert exactly == {"global", "weak", "hidden", "local", "hidden local", *suffixed}
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -173,6 +197,23 @@ def test_a_function_without_a_landing_pad_is_refused_both_ways(
     assert (answered, len(other.others)) == (set(), 1)
 
 
+def test_what_a_library_exports_is_left_to_the_rules(
+    both: Callable[..., tuple[Resolution, Resolution]], answered: set[bytes], tmp_path: Path
+) -> None:
+    """The library calls what the loader found for a name that it exports, and the patch would call its own."""
+    source, library = tmp_path / "host.c", tmp_path / "host.so"
+    source.write_text("""
+        int shown(void) { return 1; }
+        __attribute__((visibility("hidden"))) int kept(void) __asm__("_Z4keptv");
+        int kept(void) { return 2; }
+        int user(void) { return shown() + kept(); }
+    """)
+    run([need("aarch64-linux-gnu-gcc"), "-shared", "-fPIC", "-O0", source, "-o", library])
+    one, other = both(library.read_bytes(), elf_object([undefined("shown"), undefined("_Z4keptv")]))
+    assert outcome(one) == outcome(other)
+    assert answered == {b"_Z4keptv"}
+
+
 LINKERS_NAMES = (
     "__start_f",
     "__stop_f",
@@ -226,8 +267,8 @@ def test_macho_verdicts_do_not_depend_on_how_many_there_are(
     content = bytearray(macho_host(names, filetype=filetype))
     command = content.index(struct.pack("<II", m.LC_SYMTAB, 24))
     symoff, nsyms, stroff, _ = struct.unpack_from("<4I", content, command + 8)
-    for index in range(nsyms):
-        at = symoff + 16 * index
+    for number in range(nsyms):
+        at = symoff + 16 * number
         start = stroff + struct.unpack_from("<I", content, at)[0]
         name = bytes(content[start : content.index(0, start)]).decode()
         forms = list(dict.fromkeys(kinds[int(name.removeprefix(prefix)[:3])]))
