@@ -350,7 +350,8 @@ class ElfRun(Run[ObjectEditor, Table]):
         return Detours(self.editor)
 
     def symbols_of(self, table: Table) -> Sequence[int]:
-        return table.symbol
+        """Likewise, without those that are added meanwhile: the relocations of a detour mean a slot already."""
+        return table.symbol[:]
 
     def site(self, table: Table, index: int, symbol: int, known: Bindable) -> Site[Table]:
         name, target, base = known

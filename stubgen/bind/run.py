@@ -149,7 +149,8 @@ class Run(ABC, Generic[EditorT, TableT]):
         """Rename the undefined symbols that are bound.
 
         An undefined symbol that no relocation names is still looked for in archives and still listed in
-        the patch's dynamic symbols; under the name of its slot it is found in the stub object.
+        the patch's dynamic symbols; under the name of its slot it is found in the stub object. Nothing reads that slot
+        where each use adds bytes and so has a slot of its own: the stub object has 8 bytes too many then.
         """
         for symbol, (name, target, _) in self.bindable.items():
             if self.owns_slot(symbol, target):

@@ -164,3 +164,19 @@ def test_only_a_wrong_anchor_is_blamed_on_the_anchor(host: Host) -> None:
         slide_from_anchor(host, 0x1004 + MAIN)
     with pytest.raises(AnchorRefusal, match=r"page size \(0x1000\)$"):
         slide_from_value(host, 0x1004)
+
+
+def test_an_absolute_anchor_is_refused(tmp_path: Path) -> None:
+    """A constant of the link is where it was after the host has moved: the slide would be off by all of it."""
+    host = open_host(put(tmp_path, "host", elf_host([Sym("size", MAIN, e.STT_NOTYPE, section=e.SHN_ABS)])))
+    with pytest.raises(AnchorRefusal, match="anchor size is absolute.*: it does not slide"):
+        slide_from_anchor(host, 0x1000 + MAIN, "size")
+
+
+def test_an_anchor_is_called_what_it_is_called(tmp_path: Path) -> None:
+    """ThinLTO's ``f.llvm.17`` may be any file's ``f``; the process reports the address of what is called ``f``."""
+    host = open_host(put(tmp_path, "host", elf_host([Sym("main.llvm.17", MAIN), Sym("f", MAIN + 0x40)])))
+    assert {candidate.name for candidate in host.find([b"main"])[b"main"]} == {b"main.llvm.17"}
+    with pytest.raises(AnchorRefusal, match="no anchor called whisker_aslr_anchor or main"):
+        slide_from_anchor(host, 0x1000 + MAIN)
+    assert slide_from_anchor(host, 0x1000 + MAIN, "main.llvm.17").value == 0x1000
