@@ -169,7 +169,7 @@ def test_only_a_wrong_anchor_is_blamed_on_the_anchor(host: Host) -> None:
 def test_an_absolute_anchor_is_refused(tmp_path: Path) -> None:
     """A constant of the link is where it was after the host has moved: the slide would be off by all of it."""
     host = open_host(put(tmp_path, "host", elf_host([Sym("size", MAIN, e.STT_NOTYPE, section=e.SHN_ABS)])))
-    with pytest.raises(AnchorRefusal, match="anchor size is absolute.*: it does not slide"):
+    with pytest.raises(AnchorRefusal, match=r"anchor size is absolute.*: it does not slide"):
         slide_from_anchor(host, 0x1000 + MAIN, "size")
 
 
