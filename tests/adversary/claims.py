@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adversary.interpret import HEADER
+from adversary.interpret import HEADER, chosen
 from adversary.model import Program, Variable
 from adversary.plans import Plan, mangled
 from tools import need, run
@@ -119,6 +119,8 @@ class Claims:
         for file, variable in self.variables:
             if file == HEADER or self._name(variable) not in before or variable.name in told:
                 continue
+            if self._steps_back(file, variable):
+                continue
             names = self._whole_symbols("host") + self._whole_symbols(f"{file}.o")
             if not variable.function and re.search(rf"\b_?(?:ZL\d+)?{variable.name}\.\d", names):
                 raise Split(variable.name)
@@ -128,6 +130,11 @@ class Claims:
             if variable.name in self._symbols("host") and variable.name in self._symbols(f"{file}.o"):
                 raise Untold(f"host and patch have {variable.name}, and no word is said of it")
             yield "absent: the compiler left none of it in host or patch"
+
+    def _steps_back(self, file: str, variable: Variable) -> bool:
+        """Whether it is weak, and what it means is another file's."""
+        rivals = [(f, v) for f in self.program.files for v in f.variables if v.name == variable.name]
+        return variable.linkage == "weak" and chosen(self.program, rivals)[0].name != file
 
     @property
     def _mangles(self) -> bool:

@@ -69,6 +69,10 @@ class Edits:
             for part in named
         )
 
+    def _is_alone(self, program: Program, name: str) -> bool:
+        """Whether nothing points to the name, and one file alone defines it."""
+        return not (self._is_pointed_to(program, name) or self._is_ambiguous(program, name))
+
     def _is_used_elsewhere(self, program: Program, file: str, name: str) -> bool:
         for each in program.files:
             uses = functions_in(each.functions) | variables_in(each.functions)

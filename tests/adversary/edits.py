@@ -7,9 +7,7 @@ from typing import NamedTuple
 from adversary.changes import with_digests
 from adversary.function_edits import FunctionEdits
 from adversary.generate import Generator
-from adversary.model import (
-    Program,
-)
+from adversary.model import Program
 from adversary.variable_edits import VariableEdits
 
 
@@ -32,14 +30,15 @@ class Editor(FunctionEdits, VariableEdits):
 
     def __init__(self, generator: Generator, *, types: bool) -> None:
         super().__init__(generator)
-        self.types = types
+        edits = EDITS if types else tuple(each for each in EDITS if each not in TYPES)
+        self._edits = (*edits, *(RIVALS if generator.features.rivals else ()))
 
     def edit(self, program: Program, generation: int) -> Edited:
         """One to three edits of *program*."""
         told = []
         for number in range(self.random.choice((1, 1, 1, 2, 3))):
             while True:
-                name = self.random.choice(EDITS if self.types else [each for each in EDITS if each not in TYPES])
+                name = self.random.choice(self._edits)
                 self._number = 1000 * generation + 10 * number
                 made: Program | None = getattr(self, f"_{name}")(program)
                 if made is not None and with_digests(made) != program:
@@ -58,6 +57,9 @@ EDITS = (
     "new_file",
 )
 """The edits, the likelier ones several times."""
+
+RIVALS = ("add_default", "add_override") * 4
+"""Those of programs in which several files define a name."""
 
 TYPES = frozenset(("retype", "reorder_fields", "signature"))
 """Those that only debug information tells."""

@@ -103,6 +103,14 @@ class FunctionEdits(Edits):
 
         return self._each_function(program, uncalled)
 
+    def _add_default(self, program: Program) -> Program | None:
+        """A second definition, a weak one, of what another file defines."""
+        return self.generator.with_rival(program, "weak")
+
+    def _add_override(self, program: Program) -> Program | None:
+        """A definition of what another file defines as weak."""
+        return self.generator.with_rival(program, "global")
+
     def _rename_function(self, program: Program) -> Program | None:
         """A function is called otherwise; its number stays, so that no circle of calls begins."""
         found = self._function(program, entries=False)
@@ -138,7 +146,9 @@ class FunctionEdits(Edits):
             return None
         file, function = found
         home = self._file(program).name
-        if home == file or any(v.function == function.name for v in program.file(file).variables):
+        if home == file or self._is_ambiguous(program, function.name):
+            return None
+        if any(v.function == function.name for v in program.file(file).variables):
             return None
         scope = Scope(program, home, function.name)
         reachable = {v.name for v in scope.variables} | {f.name for f in scope.functions} | set(WORDS)

@@ -6,13 +6,7 @@ from typing import Any
 
 from adversary.changes import changed, replaced, with_digests
 from adversary.interpret import HEADER
-from adversary.model import (
-    File,
-    Function,
-    Leaf,
-    Program,
-    Variable,
-)
+from adversary.model import File, Function, Leaf, Program, Variable
 from adversary.scope import NUMBERS, U64, WORDS, callbacks, rank, targets
 from adversary.statements import Statements
 
@@ -40,6 +34,9 @@ class Generator(Statements):
             program = program._replace(
                 archived=tuple(self.random.sample(names, self.random.randint(1, len(names) - 1)))
             )
+        if self.features.rivals:
+            for _ in range(self.random.randint(1, 4)):
+                program = self.with_rival(program, "weak") or program
         return with_digests(program)
 
     def _with_header_variable(self, program: Program, name: str) -> Program:
@@ -47,6 +44,29 @@ class Generator(Statements):
         leaf = self.random.choice(NUMBERS)
         made = Variable(name, (("", leaf),), 0, (leaf.stored(self.random.randrange(300)),), "inline")
         return changed(program, HEADER, variables=(*program.file(HEADER).variables, made))
+
+    def with_rival(self, program: Program, linkage: str) -> Program | None:
+        """*program* with one more definition of a name, in another file: weak, or global where there is a weak one."""
+        known = [(file.name, each) for file in program.files for each in (*file.functions, *file.variables)]
+        allowed = ("global", "weak") if linkage == "weak" else ("weak",)
+        found = [(file, each) for file, each in known if each.linkage in allowed and _may_have_rivals(each)]
+        if not found:
+            return None
+        file, original = self.random.choice(found)
+        rivals = [each for _, each in known if each.name == original.name]
+        homes = [each.name for each in program.files if each.name not in (HEADER, file)]
+        homes = [home for home in homes if (home, original.name) not in {(name, each.name) for name, each in known}]
+        is_decided = linkage != "weak" or any(each.linkage == "global" for each in rivals)
+        if not homes or (program.archived and not is_decided) or (linkage != "weak" and len(rivals) > 1):
+            return None  # which member of an archive a linker meets first is its own affair
+        home = self.random.choice(homes)
+        if isinstance(original, Variable):
+            values = tuple(self.initial(program, home, original.leaf(n)) for n in range(original.cells))
+            made = original._replace(linkage=linkage, initial=values, dynamic=False)
+            return changed(program, home, variables=(made, *program.file(home).variables))
+        function = original._replace(linkage=linkage, body=())
+        program = changed(program, home, functions=(*program.file(home).functions, function))
+        return replaced(program, home, function._replace(body=self.body(program, home, function, 2)))
 
     def with_variable(self, program: Program, file: str, name: str, function: str = "") -> Program:
         """*program* with one more variable."""
@@ -123,3 +143,11 @@ class Generator(Statements):
         entry = Function(f"step_{file}", (U64,), (), "global", "never", entry=True)
         program = changed(program, file, functions=(*program.file(file).functions, entry))
         return replaced(program, file, entry._replace(body=self.body(program, file, entry, self.random.randint(3, 6))))
+
+
+def _may_have_rivals(definition: Function | Variable) -> bool:
+    if isinstance(definition, Function):
+        return not definition.entry and definition.inlining in ("never", "free")
+    plain = not (definition.function or definition.thread_local or definition.dynamic)
+    plain = plain and not definition.constant  # C++ reads a constant that it sees as it compiles, a weak one too
+    return plain and all(leaf.kind in ("number", "bool", "double", "string") for _, leaf in definition.fields)

@@ -8,7 +8,7 @@ the newest of all. A variable is its generation's own unless stubgen said that t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from adversary.model import (
     MASK,
@@ -167,8 +167,7 @@ class Machine:
             if each.name == file and function.linkage == "static":
                 return Instance(file, name, generation)
         visible = [(each, function) for each, function in defining if function.linkage != "static"]
-        strong = [(each, function) for each, function in visible if function.linkage != "weak"]
-        owner = (strong or visible)[0][0].name
+        owner = chosen(program, visible)[0].name
         return Instance(owner, name, self._latest(owner, generation))
 
     def _newest(self, instance: Instance) -> Instance:
@@ -196,6 +195,8 @@ class Machine:
                 alike = original.parameters == function.parameters
                 if self.mangled and not (alike and _is_static(original) == _is_static(function)):
                     continue  # another name
+                if function.linkage != "static" and file.name != self._find_function("", function.name, number).file:
+                    continue  # a weak one, and another file's counts
                 both_static = original.linkage == function.linkage == "static"
                 if file.name == instance.file or not both_static:
                     return Instance(file.name, function.name, number)
@@ -216,8 +217,7 @@ class Machine:
         own = [pair for pair in every if pair[0].name == file and pair[1].function == function and function]
         own = own or [pair for pair in every if pair[0].name == file and not pair[1].function]
         owners = own if own and own[0][1].linkage == "static" else [p for p in every if p[1].linkage != "static"]
-        strong = [pair for pair in owners if pair[1].linkage != "weak"]
-        owner, variable = (strong or owners)[0]
+        owner, variable = chosen(program, owners)
         number = generation if owner.name == HEADER else self._latest(owner.name, generation)
         kept = (
             self.generations[number].kept.get((owner.name, variable.function, name))
@@ -364,6 +364,14 @@ class _Frame:
     def _held(self, place: Place) -> Any:
         cells, cell, _ = self._cell(place)
         return cells[cell]
+
+
+Definition = TypeVar("Definition", Function, Variable)
+
+
+def chosen(program: Program, rivals: list[tuple[File, Definition]]) -> tuple[File, Definition]:
+    """The definition that linkers take: the one that is not weak, else the first; archives stand last."""
+    return min(rivals, key=lambda pair: (pair[1].linkage == "weak", pair[0].name in program.archived))
 
 
 def _is_static(definition: Function | Variable) -> bool:

@@ -47,11 +47,11 @@ def load_plan(path: Path) -> Plan:
 
 
 def plan_of_seed(seed: int, kind: str) -> Plan:
-    """The program, its edits and its build that a seed means; *kind* is a language, or one and "macho"."""
+    """The program, its edits and its build that a seed means; *kind* is one that ``__main__.py`` lists."""
     random = Random(f"{kind} {seed}")
     language, file_format = (*kind.split(), "elf")[:2]
     macho = file_format == "macho"
-    features = Features(cxx=language == "c++", thread_locals=not macho)
+    features = Features(cxx=language == "c++", thread_locals=not macho, rivals=file_format == "weak")
     while True:
         generator = Generator(random, features)
         build = choose(random, language, file_format)

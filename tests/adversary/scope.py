@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from adversary.model import (
-    Function,
-    Leaf,
-    Program,
-    Variable,
-)
+from adversary.model import Function, Leaf, Program, Variable
 
 U64 = Leaf("number")
 

@@ -41,10 +41,12 @@ from adversary.scope import LEAST_POINTED, WORDS, Scope, rank
 class Features:
     """What a language and a format allow."""
 
-    def __init__(self, *, cxx: bool = False, thread_locals: bool = True) -> None:
+    def __init__(self, *, cxx: bool = False, thread_locals: bool = True, rivals: bool = False) -> None:
         self.cxx = cxx
         """Exceptions, templates, variables of headers, values that are computed at first use or at the start."""
         self.thread_locals = thread_locals
+        self.rivals = rivals
+        """Names that several files define, all but one of them weak."""
 
 
 class Statements:

@@ -48,6 +48,14 @@ def test_hosts_that_the_linker_optimised(kind: str, seed: int) -> None:
     assert outcome.kind in ("same", "refused", "excused"), outcome
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["c weak", "c++ weak"])
+def test_names_that_several_files_define(kind: str, seed: int) -> None:
+    """A patch that has a file's weak definition alone must go on with the one that the linker took for the host."""
+    outcome = attempt(plan_of_seed(seed, kind))
+    assert outcome.kind in ("same", "refused", "excused"), outcome
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_seed_is_one_program(kind: str) -> None:
     """A finding that cannot be tried again is none."""

@@ -7,12 +7,7 @@ from typing import Any
 from adversary.changes import changed
 from adversary.edit_steps import Edits
 from adversary.interpret import HEADER
-from adversary.model import (
-    Place,
-    Program,
-    Variable,
-    variables_in,
-)
+from adversary.model import Place, Program, Variable, variables_in
 from adversary.scope import NUMBERS, WORDS, can_be_target
 
 
@@ -69,7 +64,7 @@ class VariableEdits(Edits):
         file, variable = found
         at = self.random.randrange(len(variable.fields))
         label, leaf = variable.fields[at]
-        if leaf.kind != "number" or self._is_pointed_to(program, variable.name):
+        if leaf.kind != "number" or not self._is_alone(program, variable.name):
             return None
         other = self.random.choice([each for each in NUMBERS if each != leaf])
         fields = (*variable.fields[:at], (label, other), *variable.fields[at + 1 :])
@@ -85,7 +80,7 @@ class VariableEdits(Edits):
     def _resize(self, program: Program) -> Program | None:
         """An array has more elements, or fewer."""
         found = self._variable(program)
-        if found is None or not found[1].count:
+        if found is None or not found[1].count or self._is_ambiguous(program, found[1].name):
             return None
         file, variable = found
         count = self.random.choice([n for n in range(2, 10) if n != variable.count])
@@ -100,7 +95,7 @@ class VariableEdits(Edits):
         if found is None or len(found[1].fields) < 2:
             return None
         file, variable = found
-        if self._is_pointed_to(program, variable.name):
+        if not self._is_alone(program, variable.name):
             return None
         order = list(range(len(variable.fields)))
         self.random.shuffle(order)
@@ -141,7 +136,7 @@ class VariableEdits(Edits):
         found = self._variable(program)
         if found is None or found[1].constant or found[1].thread_local or can_be_target(found[1]):
             return None
-        if self._is_pointed_to(program, found[1].name):
+        if not self._is_alone(program, found[1].name):
             return None
         file, variable = found
         if any(leaf.kind not in ("number", "bool", "double") for _, leaf in variable.fields):
