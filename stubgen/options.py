@@ -100,15 +100,22 @@ def previous_patches(name: str, value: object) -> tuple[PreviousPatch, ...]:
     return () if value is None else listed(name, value, "PreviousPatch", _previous_patch)
 
 
+def _object(name: str, value: object) -> tuple[str, str]:
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise UsageError(f"{name}: {value!r} is no object of an earlier patch; give its path and its SHA-256")
+    return path(name, value[0]), a_name(name, value[1])
+
+
 def _previous_patch(name: str, value: object) -> PreviousPatch:
-    if not isinstance(value, tuple) or not 2 <= len(value) <= 4:
+    if not isinstance(value, tuple) or not 2 <= len(value) <= 5:
         raise UsageError(f"{name}: {value!r} is no earlier patch; give PreviousPatch(path, address)")
     from stubgen.host.previous import PreviousPatch
 
     symbol = value[2] if len(value) > 2 else None
     variables = value[3] if len(value) > 3 else None
     checked = None if variables is None else name_list(name, variables)
-    return PreviousPatch(path(name, value[0]), number(name, value[1]), optional(a_name, name, symbol), checked)
+    objects = listed(name, value[4], "path and digest", _object) if len(value) > 4 else ()
+    return PreviousPatch(path(name, value[0]), number(name, value[1]), optional(a_name, name, symbol), checked, objects)
 
 
 def _policies(name: str, value: object) -> tuple[Policy, ...]:

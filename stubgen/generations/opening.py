@@ -131,7 +131,13 @@ def begin(
     for generation in earlier:
         refuse_changed(generation)
     previous = [
-        PreviousPatch(each.patch, each.first_address + (each.slide or 0), variables=each.variables) for each in earlier
+        PreviousPatch(
+            each.patch,
+            each.first_address + (each.slide or 0),
+            variables=each.variables,
+            objects=[(unit.path, unit.digest) for unit in each.units if unit.path],
+        )
+        for each in earlier
     ]
     return Begun(path, session, number, targets, earlier, tuple(previous), units_of(objects, kept, number), ())
 

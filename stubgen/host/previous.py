@@ -28,6 +28,8 @@ class PreviousPatch(Row):
     """What is at that address; None: the file's first byte (``dladdr``'s ``dli_fbase``, Mach-O's ``mach_header``)."""
     variables: Sequence[str] | None = None
     """The variables that it began itself; None: its code tells."""
+    objects: Sequence[tuple[str, str]] = ()
+    """Path and SHA-256, hexadecimal, of what it was linked from: a Mach-O linker leaves debug information there."""
 
 
 class OpenedPatch(Row):
@@ -51,10 +53,19 @@ class EarlierPatch:
         opened: what is in it.
         slide: runtime address less address in the file, in bytes.
         own: the variables that it began itself, if anybody wrote that down.
+        objects: path and SHA-256 of each file that it was linked from, if anybody wrote that down.
     """
 
-    def __init__(self, path: str, opened: OpenedPatch, slide: int, own: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        opened: OpenedPatch,
+        slide: int,
+        own: Collection[str] | None = None,
+        objects: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self.path = path
+        self.objects = objects
         self.image = opened.image
         self.slide = slide
         self.identity = opened.identity
@@ -131,7 +142,7 @@ def open_earlier(
             f"{path}: its symbol table is stripped, so that nothing tells its own functions from its stubs: give the "
             f"patch as it was linked"
         )
-    earlier = EarlierPatch(path, opened, _slide(patch, image, opened), patch.variables)
+    earlier = EarlierPatch(path, opened, _slide(patch, image, opened), patch.variables, patch.objects)
     if any(other.slide == earlier.slide for other in before):
         raise AnchorRefusal(f"{path}: another earlier patch is said to be at the same address, {patch.address:#x}")
     _refuse_another_hosts(earlier, opened, host, slide, before)
