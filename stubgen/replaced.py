@@ -91,11 +91,12 @@ class _Own:
         """Where it is in the patch; several places where its object has several of that name."""
         self.has_siblings = False
         """Whether patch or host have another one of its family."""
+        placed = [files.host.in_its_file(c) if c.local and not c.hidden else c for c in candidates]
         # LLVM's ThinLTO makes a static function hidden, and gives it another name
-        shown = {c.address: c for c in candidates if (not c.local or c.hidden) and c.name == symbol.name}
+        shown = {c.address: c for c in placed if (not c.local or c.hidden) and c.name == symbol.name}
         self.visible = list(shown.values())
         """The host's that other files see, or could before the link."""
-        self.local = [files.host.in_its_file(c) for c in candidates if c.address not in shown]
+        self.local = [c for c in placed if c.address not in shown]
         """The host's that are one file's own."""
 
     @property

@@ -1,8 +1,8 @@
-"""Where the variables of a source file lie in a linked image, by its debug information.
+"""Where the variables of a source file lie in a linked image, and of which a function is, by its debug information.
 
 Link-time optimisation renames what several files call alike (GCC ``calls.lto_priv.0``, LLVM ``calls.1`` and
 ``calls.llvm.1234``); debug information goes on calling it what people wrote. GCC says in a unit of its own where a
-variable lies, and refers to the unit of the source file for the rest.
+variable or function lies, and refers to the unit of the source file for the rest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from stubgen.image.dwarf_entries import FAULTS, Entry
 from stubgen.image.dwarf_types import TypeEntries, VariableType, entries_of
 
 _OF_ANY_UNIT = 0x10  # DWARF 5, 7.5.6, DW_FORM_ref_addr: a byte offset into .debug_info
+_EXTERNAL = 0x3F  # DWARF 5, 7.5.4, DW_AT_external
 _ARTIFICIAL = b"<artificial>"
 """What GCC calls the file of a unit that link-time optimisation made of several."""
 
@@ -44,6 +45,25 @@ def type_of_optimised(debug: DebugInfo, address: int) -> VariableType | None:
         if entries is not None:
             place = entries.target(entries.entries[offset])
             return None if place < 0 else (entries, place)
+    return None
+
+
+def function_of_optimised(debug: DebugInfo, address: int) -> tuple[Unit, bool] | None:
+    """The source file's unit of the function at *address*, where GCC's link-time optimisation placed it.
+
+    Returns:
+        It, and whether other files saw the function; None where nothing says.
+    """
+    for unit in _artificial(debug):
+        entries = entries_of(debug, unit)
+        try:
+            offset = -1 if entries is None else entries.functions_at.get(address, -1)
+            named = None if entries is None or offset < 0 else _named(debug, entries, offset)
+        except FAULTS:
+            continue
+        if named is not None and named[0].unit != unit:
+            home, place = named
+            return home.unit, _EXTERNAL in home.entries[place].values
     return None
 
 

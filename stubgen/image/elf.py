@@ -384,8 +384,7 @@ class ElfImage(Image):
         if symbol.st_other & 3:
             return True
         file = table.file_symbol_of(index) if table is self.file.symbols else -1
-        is_nameless = file >= 0 and not table.name(file)
-        return is_nameless and (symbol.st_info & 0xF == c.STT_FUNC or file == self._last_file)
+        return file >= 0 and file == self._last_file and not table.name(file)
 
     @cached_property
     def _last_file(self) -> int:
@@ -955,6 +954,17 @@ class ElfImage(Image):
         near = [index for index, at in enumerate(self.symbol_tables[0].st_value) if low <= at < high]
         found = self.candidates(0, near, lambda _: True)
         return [each for each in found if each.address < runs[max(bisect_right(starts, each.address) - 1, 0)][1]]
+
+    def in_its_file(self, candidate: Candidate) -> Candidate:
+        if candidate.file or not candidate.local or candidate.hidden or candidate.kind is not Kind.FUNCTION:
+            return candidate
+        from stubgen.image.dwarf_places import function_of_optimised
+
+        said = function_of_optimised(self.debug_info, candidate.address)
+        if said is None:
+            return candidate
+        unit, was_global = said
+        return candidate._replace(file=b"" if was_global else os.path.basename(unit.path), hidden=was_global)
 
     def variables_of(self, file: bytes, path: bytes) -> list[Candidate]:
         from stubgen.image.dwarf_places import places_of

@@ -135,6 +135,11 @@ class Files:
         debug_info = self.host.debug_info
         places = debug_info.functions if candidate.kind is Kind.FUNCTION else debug_info.variables
         paths = {unit.path for unit in units if candidate.address in places(unit)}
+        if not paths and candidate.kind is Kind.FUNCTION:
+            from stubgen.image.dwarf_places import function_of_optimised
+
+            said = function_of_optimised(debug_info, candidate.address)
+            return b"" if said is None else said[0].path
         return paths.pop() if len(paths) == 1 else b""
 
     def _units_of(self, path: bytes) -> int:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from live.live import LiveHost
-from live.test_renamed_variables import NOINLINE, make, shared
+from live.test_renamed_variables import NOINLINE, Program, make, shared
 from tools import need, run
 
 from stubgen import StubBuilder, link_patch
-from stubgen.jumptable import TableOptions
+from stubgen.jumptable import JumpTable, TableOptions
 
 OPTIMISED = {
     "gcc bfd": ("gcc", "-flto", "bfd"),
@@ -36,18 +36,19 @@ def test_an_edited_static_function_is_replaced_or_named(tmp_path: Path, way: str
     """Its file was taken for another one, ``<artificial>`` or ``ld-temp.o``: the edit did nothing, without a word."""
     program = make(tmp_path, OPTIMISED[way], debug, files={"a.c": OWN, "b.c": OTHER})
     assert " add" in run([str(need("llvm-nm-19")), tmp_path / "host"])
-    patch = program.recompiled("a.c", OWN.replace("+= by", "+= 2 * by") + "long patch_main(void) { return add(1); }")
-    with LiveHost(tmp_path / "host") as live:
-        table = link_patch(
-            StubBuilder(tmp_path / "host", cache=False),
-            program.captured,
-            [patch],
-            tmp_path / "patch.so",
-            live.anchor,
-            jump_table=TableOptions(),
-        ).jump_table
-    assert table is not None
+    table = table_of(program, OWN.replace("+= by", "+= 2 * by"))
     assert "add" in {each.name for each in (*table.entries, *table.undecided)}
+
+
+def table_of(program: Program, edited: str) -> JumpTable:
+    """The table of a patch whose a.c is *edited*."""
+    folder, patch = program.folder, program.recompiled("a.c", edited)
+    builder, options = StubBuilder(folder / "host", cache=False), TableOptions()
+    with LiveHost(folder / "host") as live:
+        output = folder / "patch.so"
+        table = link_patch(builder, program.captured, [patch], output, live.anchor, jump_table=options).jump_table
+    assert table is not None
+    return table
 
 
 FOLDED = """
@@ -90,3 +91,33 @@ def test_a_global_that_became_static_is_kept_by_debug_information(tmp_path: Path
         assert shared(linked) == {"rate": (True, "")}
         assert live.patch(linked.output) == "5"
         assert live.tell("call") == "18"
+
+
+INLINED = "long price(long by) { return by; }\nlong a_next(long by) { return by * 3; }\n"
+HOMONYM = f"""
+{NOINLINE} static long price(long by) {{ return 50 + by; }}
+long (*volatile shown)(long) = price;
+long a_next(long);
+long host_entry(long by) {{ return a_next(by) * 1000 + shown(by); }}
+"""
+
+
+@pytest.mark.parametrize("debug", ["-g", "-g0"])
+@pytest.mark.parametrize("way", [way for way in OPTIMISED if way.startswith("gcc")])
+def test_another_files_static_function_is_not_replaced(tmp_path: Path, way: str, debug: str) -> None:
+    """``price`` of a.c is gone: a table led callers of the ``static`` one of b.c to the new ``price`` of a.c."""
+    program = make(tmp_path, OPTIMISED[way], debug, files={"a.c": INLINED, "b.c": HOMONYM})
+    table = table_of(program, INLINED.replace("return by;", "return by + 1;"))
+    assert "price" not in {each.name for each in table.entries}
+
+
+@pytest.mark.parametrize("way", [way for way in OPTIMISED if way.startswith("gcc")])
+def test_debug_information_tells_whose_functions_are(tmp_path: Path, way: str) -> None:
+    """What was global became local at link, and a patch replaced nothing but what the program exports."""
+    program = make(
+        tmp_path,
+        OPTIMISED[way],
+        files={"a.c": OWN.replace("long a_next", "__attribute__((noipa)) long a_next"), "b.c": OTHER},
+    )
+    table = table_of(program, OWN.replace("+= by", "+= 2 * by").replace("+ add", "- add"))
+    assert {"add", "a_next"} <= {each.name for each in table.entries}
