@@ -180,3 +180,26 @@ def test_an_anchor_is_called_what_it_is_called(tmp_path: Path) -> None:
     with pytest.raises(AnchorRefusal, match="no anchor called whisker_aslr_anchor or main"):
         slide_from_anchor(host, 0x1000 + MAIN)
     assert slide_from_anchor(host, 0x1000 + MAIN, "main.llvm.17").value == 0x1000
+
+
+def test_a_missing_anchor_is_blamed_on_nothing_else(tmp_path: Path) -> None:
+    """A host with all its symbols is not stripped, and a name that has its underscore needs no other."""
+    elf = open_host(put(tmp_path, "elf", elf_host([Sym("other", MAIN)])))
+    macho = open_host(put(tmp_path, "macho", macho_host({"_start": 0x100})))
+    with pytest.raises(AnchorRefusal, match=r"no anchor called whisker_aslr_anchor or main$"):
+        anchor_name(elf)
+    with pytest.raises(AnchorRefusal, match=r"no anchor called _whisker_aslr_anchor or _main$"):
+        anchor_name(macho)
+    with pytest.raises(AnchorRefusal, match=r"no anchor called qqqqqqqq$"):
+        anchor_name(elf, "qqqqqqqq")
+    with pytest.raises(AnchorRefusal, match=r"no anchor called _starts; close names: _start$"):
+        anchor_name(macho, "_starts")
+
+
+def test_what_is_no_host_is_said(host: Host) -> None:
+    """A path in place of an opened host would end in an AttributeError somewhere below."""
+    for wrong in (host.path, None):
+        with pytest.raises(UsageError, match="host"):
+            slide_from_anchor(wrong, MAIN)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="host"):
+            slide_from_value(wrong, 0)  # type: ignore[arg-type]
