@@ -56,6 +56,7 @@ _STRP, _STRX, _LINE_STRP = 0x0E, 0x1A, 0x1F
 _INDEXED = frozenset({_STRX, 0x25, 0x26, 0x27, 0x28})
 IN_UNIT = frozenset({0x11, 0x12, 0x13, 0x14, 0x15})
 """Forms that name another entry of the unit."""
+_REF_ADDR = 0x10  # DWARF 5, 7.5.6, DW_FORM_ref_addr: a byte offset into .debug_info
 _LONGEST_CHAIN = 32  # types of types that are followed
 
 Sections = Callable[[str], bytes]
@@ -339,11 +340,17 @@ class Entries:
             entry = found
         return -1
 
-    @staticmethod
-    def _target(entry: Entry, attribute: int) -> int:
-        """Which entry of this unit *attribute* names; -1 for none."""
+    def _target(self, entry: Entry, attribute: int) -> int:
+        """Which entry of this unit *attribute* names; -1 for none.
+
+        dsymutil gives all references of C++ the form for other units, those within one too.
+        """
         form, raw = entry.values.get(attribute, (0, b""))
-        return int.from_bytes(raw, "little") if form in IN_UNIT else -1
+        if form in IN_UNIT:
+            return int.from_bytes(raw, "little")
+        unit = self.unit
+        offset = int.from_bytes(raw, "little") - unit.start if form == _REF_ADDR else -1
+        return offset if 0 <= offset < unit.end - unit.start else -1
 
 
 def is_float(entry: Entry) -> bool:

@@ -23,9 +23,9 @@ from adversary.trial import Outcome, attempt
 
 KINDS = ("c", "c++", "c macho")
 """A language, and the format unless it is ELF."""
-MORE_KINDS = ("c weak", "c++ weak", "c lto", "c++ lto")
-"""Tried where they are asked for: names that several files define, all but one of them weak; ELF hosts that the linker
-optimises as a whole, of which one finding is open."""
+MORE_KINDS = ("c++ macho", "c weak", "c++ weak", "c lto", "c++ lto")
+"""Tried where they are asked for: C++ without its library; names that several files define, all but one of them weak;
+ELF hosts that the linker optimises as a whole, of which one finding is open."""
 
 
 WHOLE = 4
@@ -79,7 +79,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first; each program takes the next one")
     parser.add_argument("--count", type=int, default=1 << 30, help="at most so many programs of each language")
     parser.add_argument(
-        "--kind", choices=KINDS + MORE_KINDS, action="append", dest="kinds", help="by default without weak and lto"
+        "--kind", choices=KINDS + MORE_KINDS, action="append", dest="kinds", help="by default the first three"
     )
     parser.add_argument("--keep", type=Path, default=Path("build/adversary"), help="folder for what went wrong")
     parser.add_argument("--shrink", type=int, default=150, metavar="TRIES", help="for a finding, to make it small")

@@ -122,7 +122,7 @@ class Claims:
             if self._steps_back(file, variable):
                 continue
             names = self._whole_symbols("host") + self._whole_symbols(f"{file}.o")
-            if not variable.function and re.search(rf"\b_?(?:ZL\d+)?{variable.name}\.\d", names):
+            if not variable.function and re.search(rf"\b_{{0,2}}(?:ZL\d+)?{variable.name}\.\d", names):
                 raise Split(variable.name)
             if variable.function and self.plan.build.compiler == "gcc" and not self._mangles:
                 yield "numbered: GCC gave a static of a function another number, and nothing tells which it is"
@@ -171,7 +171,7 @@ def _may_be_same(file: str, other: str, variable: Variable) -> bool:
 
 def _is_part(symbol: str, name: str) -> bool:
     """Whether clang made it of a part of the variable *name*."""
-    return re.fullmatch(rf"_?{name}\.\d+", symbol) is not None
+    return re.fullmatch(rf"_{{0,2}}(?:ZL\d+)?{name}\.\d+", symbol) is not None
 
 
 def source_name(symbol: str) -> tuple[str, str]:

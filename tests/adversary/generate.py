@@ -94,7 +94,7 @@ class Generator(Statements):
         if constant or needs or self.chance(60):
             made = made._replace(initial=tuple(self.initial(program, file, made.leaf(n)) for n in range(made.cells)))
         is_number = made.cells == 1 and made.fields[0][1].kind == "number" and not (constant or thread)
-        if self.features.cxx and is_number and linkage != "weak" and made.initial:
+        if self.features.cxx_runtime and is_number and linkage != "weak" and made.initial:
             made = made._replace(dynamic=self.chance(50 if function else 8))
         return made
 

@@ -51,7 +51,9 @@ def plan_of_seed(seed: int, kind: str) -> Plan:
     random = Random(f"{kind} {seed}")
     language, file_format = (*kind.split(), "elf")[:2]
     macho = file_format == "macho"
-    features = Features(cxx=language == "c++", thread_locals=not macho, rivals=file_format == "weak")
+    features = Features(
+        cxx=language == "c++", cxx_runtime=not macho, thread_locals=not macho, rivals=file_format == "weak"
+    )
     while True:
         generator = Generator(random, features)
         build = choose(random, language, file_format)

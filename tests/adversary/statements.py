@@ -41,9 +41,13 @@ from adversary.scope import LEAST_POINTED, WORDS, Scope, rank
 class Features:
     """What a language and a format allow."""
 
-    def __init__(self, *, cxx: bool = False, thread_locals: bool = True, rivals: bool = False) -> None:
+    def __init__(
+        self, *, cxx: bool = False, cxx_runtime: bool = True, thread_locals: bool = True, rivals: bool = False
+    ) -> None:
         self.cxx = cxx
-        """Exceptions, templates, variables of headers, values that are computed at first use or at the start."""
+        """Templates and variables of headers."""
+        self.cxx_runtime = cxx and cxx_runtime
+        """Exceptions, and values that are computed at first use or at the start."""
         self.thread_locals = thread_locals
         self.rivals = rivals
         """Names that several files define, all but one of them weak."""
@@ -76,7 +80,7 @@ class Statements:
         """One statement, which uses something."""
         choices = ["set", "store", "store", "store", "load", "load", "load", "call", "call", "call", "through", "point"]
         choices += ["if", "repeat", "switch"] if depth < 2 else []
-        choices += ["throw"] if self.features.cxx else []
+        choices += ["throw"] if self.features.cxx_runtime else []
         made = getattr(self, f"_{self.random.choice(choices)}")(scope, function, depth)
         return made or self._set(scope, function, depth)
 
@@ -145,7 +149,7 @@ class Statements:
         arguments = tuple(self.pure(scope, function) for _ in called.parameters)
         looked_up = called.linkage != "inline" and called.inlining != "always" and self.chance(30)
         call: Expression = Call(called.name, arguments, looked_up)
-        if self.features.cxx and self.chance(30):
+        if self.features.cxx_runtime and self.chance(30):
             call = Catch(call, self.random.randrange(99))
         return Set(Binary(self.random.choice("+^"), Accumulator(), call))
 

@@ -56,6 +56,13 @@ def test_names_that_several_files_define(kind: str, seed: int) -> None:
     assert outcome.kind in ("same", "refused", "excused"), outcome
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_cxx_on_macho(seed: int) -> None:
+    """Templates and variables of headers are weak definitions in Mach-O, and names have another underscore."""
+    outcome = attempt(plan_of_seed(seed, "c++ macho"))
+    assert outcome.kind in ("same", "refused", "excused"), outcome
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_seed_is_one_program(kind: str) -> None:
     """A finding that cannot be tried again is none."""

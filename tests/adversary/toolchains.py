@@ -21,6 +21,10 @@ COMPILERS = {
     ("gcc", "c"): ("aarch64-linux-gnu-gcc",),
     ("gcc", "c++"): ("aarch64-linux-gnu-g++",),
     ("apple clang", "c"): ("clang-19", f"--target={MACHO_TARGET}", "-fno-stack-protector"),
+    ("apple clang", "c++"): (
+        *("clang-19", f"--target={MACHO_TARGET}", "-fno-stack-protector", "-xc++"),
+        *("-fno-exceptions", "-fno-rtti"),  # the emulated processor has no C++ library
+    ),
     ("clang", "c"): ("clang-19", "--target=aarch64-linux-gnu"),
     ("clang", "c++"): ("clang-19", "--target=aarch64-linux-gnu", "-xc++"),
 }
