@@ -6,6 +6,7 @@ Nothing more of it is read. Where anything is not as expected, nothing is known.
 from __future__ import annotations
 
 import posixpath
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import NamedTuple
@@ -26,14 +27,7 @@ from stubgen.image.dwarf_entries import (
     read_value,
 )
 
-ENUMERATION, BASE, ARRAY, _POINTER, SUBRANGE, VARIABLE = (
-    0x04,
-    0x24,
-    0x01,
-    0x0F,
-    0x21,
-    0x34,
-)  # DWARF 5, 7.5.3, DW_TAG_*
+ENUMERATION, BASE, ARRAY, _POINTER, SUBRANGE, VARIABLE = 0x04, 0x24, 0x01, 0x0F, 0x21, 0x34  # DWARF 5, 7.5.3, DW_TAG_*
 REFERENCES = frozenset({_POINTER, 0x10, 0x42})  # pointer, reference and rvalue reference types: an address
 TRANSPARENT = frozenset({0x16, 0x26, 0x35, 0x37, 0x47, 0x4B})  # typedef, const, volatile, restrict, atomic, immutable
 LOCATION, NAME, BYTE_SIZE, _FOLDER, _ENCODING, _TYPE = 0x02, 0x03, 0x0B, 0x1B, 0x3E, 0x49  # 7.5.4, DW_AT_*
@@ -103,6 +97,7 @@ class DebugInfo:
         self._variables: dict[int, dict[int, Stored]] = {}
         self._functions: dict[int, frozenset[int]] = {}
         self._subprograms: dict[int, dict[int, Subprogram]] = {}
+        self._referred: dict[int, EntryTable | None] = {}
 
     def section(self, name: str) -> bytes:
         """The bytes of the section that DWARF calls *name*."""
@@ -140,7 +135,7 @@ class DebugInfo:
         if known is None:
             known = self._variables[unit.start] = {}
             try:
-                known.update(Entries(self.section, unit).variables())
+                known.update(Entries(self, unit).variables())
             except FAULTS:
                 known.clear()
         return known
@@ -150,7 +145,7 @@ class DebugInfo:
         known = self._functions.get(unit.start)
         if known is None:
             try:
-                known = frozenset(Entries(self.section, unit).functions())
+                known = frozenset(Entries(self, unit).functions())
             except FAULTS:
                 known = frozenset()
             self._functions[unit.start] = known
@@ -173,7 +168,7 @@ class DebugInfo:
         if known is None:
             known = self._subprograms[unit.start] = {}
             try:
-                known.update(Entries(self.section, unit).subprograms())
+                known.update(Entries(self, unit).subprograms())
             except FAULTS:
                 known.clear()
         return known
@@ -187,6 +182,19 @@ class DebugInfo:
             after = next((base for base in bases if base > unit.addresses), len(self.section("debug_addr")))
             if any(unit.start <= at < unit.end for at in here) or any(unit.addresses <= at < after for at in apart):
                 yield unit
+
+    def entries_around(self, offset: int) -> EntryTable | None:
+        """The entries of the unit that has byte *offset* of ``.debug_info``; None where it cannot be read."""
+        number = bisect_right(self.units, offset, key=lambda unit: unit.start) - 1
+        unit = self.units[number] if number >= 0 else None
+        if unit is None or offset >= unit.end:
+            return None
+        if unit.start not in self._referred:
+            try:
+                self._referred[unit.start] = read_entries(self.section, unit)
+            except FAULTS:
+                self._referred[unit.start] = None
+        return self._referred[unit.start]
 
     def _read_units(self) -> Iterator[Unit]:
         info, start = self.section("debug_info"), 0
@@ -229,14 +237,21 @@ def full_path(folder: bytes, name: bytes) -> bytes:
     return posixpath.normpath(posixpath.join(folder, name))
 
 
+def read_entries(
+    section: Sections, unit: Unit, others: Callable[[int], EntryTable | None] = lambda _: None
+) -> EntryTable:
+    """Where the entries of *unit* are; those of *others* that they refer to are read when they are asked for."""
+    abbreviations = dict(abbreviations_at(section("debug_abbrev"), unit.abbreviations))
+    return EntryTable(section("debug_info"), unit.start, unit.entries, unit.end, abbreviations, unit.strings, others)
+
+
 class Entries:
     """All entries of one unit, and what they say of variables, functions and types."""
 
-    def __init__(self, section: Sections, unit: Unit) -> None:
-        self.section = section
+    def __init__(self, debug: DebugInfo, unit: Unit) -> None:
+        self.section = debug.section
         self.unit = unit
-        abbreviations = dict(abbreviations_at(section("debug_abbrev"), unit.abbreviations))
-        self.entries = EntryTable(section("debug_info"), unit.start, unit.entries, unit.end, abbreviations)
+        self.entries = read_entries(debug.section, unit, debug.entries_around)
 
     def placed(self) -> Iterator[tuple[int, int, bytes]]:
         """Offset of each variable that has an address, that address, and what its expression has behind it."""
@@ -341,16 +356,11 @@ class Entries:
         return -1
 
     def _target(self, entry: Entry, attribute: int) -> int:
-        """Which entry of this unit *attribute* names; -1 for none.
-
-        dsymutil gives all references of C++ the form for other units, those within one too.
-        """
+        """Which entry *attribute* names; -1 for none."""
         form, raw = entry.values.get(attribute, (0, b""))
         if form in IN_UNIT:
-            return int.from_bytes(raw, "little")
-        unit = self.unit
-        offset = int.from_bytes(raw, "little") - unit.start if form == _REF_ADDR else -1
-        return offset if 0 <= offset < unit.end - unit.start else -1
+            return entry.base + int.from_bytes(raw, "little")
+        return self.entries.reference(int.from_bytes(raw, "little")) if form == _REF_ADDR else -1
 
 
 def is_float(entry: Entry) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from stubgen.common.view import sleb128, uleb128
@@ -55,10 +55,16 @@ class Entry(NamedTuple):
     tag: int
     values: dict[int, tuple[int, bytes]]
     is_element: bool = False  # the type of an array's elements
+    base: int = 0  # what its references within its unit count from
+    strings: int = 0  # DW_AT_str_offsets_base of its unit
 
 
 Abbreviation = tuple[int, bool, list[tuple[int, int, int]]]
 """Tag, whether it has children, and (attribute, form, implicit value) of each of its values."""
+
+
+ELSEWHERE = 1 << 40
+"""From here on an offset is one of ``.debug_info``, of what another unit has."""
 
 
 class EntryTable:
@@ -70,15 +76,30 @@ class EntryTable:
         first: of its first entry.
         end: of what follows the unit.
         abbreviations: the unit's.
+        strings: its DW_AT_str_offsets_base.
+        others: byte offset in ``.debug_info`` -> the table of the unit that has it, if that can be read. What another
+            unit has counts from :data:`ELSEWHERE` here: linkers that optimise, and dsymutil for C++, write a type once.
 
     Raises:
         Unknown: an entry is of no abbreviation or has a value in an unknown form.
         MalformedInput, IndexError, ValueError: it is cut off.
     """
 
-    def __init__(self, info: bytes, start: int, first: int, end: int, abbreviations: dict[int, Abbreviation]) -> None:
+    def __init__(
+        self,
+        info: bytes,
+        start: int,
+        first: int,
+        end: int,
+        abbreviations: dict[int, Abbreviation],
+        strings: int = 0,
+        others: Callable[[int], EntryTable | None] = lambda _: None,
+    ) -> None:
         self.info = info
         self.start = start
+        self.end = end
+        self.strings = strings
+        self._others = others
         self.abbreviations = abbreviations
         self.offsets = array("Q")
         """Of each, bytes from the unit's start."""
@@ -118,7 +139,13 @@ class EntryTable:
 
     def __contains__(self, offset: int) -> bool:
         """Whether an entry begins at byte *offset* of the unit."""
+        if offset >= ELSEWHERE:
+            return self.get(offset) is not None
         return self._number(offset) is not None
+
+    def reference(self, offset: int) -> int:
+        """What byte *offset* of ``.debug_info`` is in this table's terms."""
+        return offset - self.start if self.start <= offset < self.end else ELSEWHERE + offset
 
     def __getitem__(self, offset: int) -> Entry:
         entry = self.get(offset)
@@ -129,6 +156,12 @@ class EntryTable:
     def get(self, offset: int) -> Entry | None:
         """What the entry at byte *offset* of the unit says; None where none begins."""
         known = self._read.get(offset)
+        if known is None and offset >= ELSEWHERE:
+            other = self._others(offset - ELSEWHERE)
+            entry = None if other is None else other.get(offset - ELSEWHERE - other.start)
+            if other is None or entry is None:
+                return None
+            known = self._read[offset] = entry._replace(base=ELSEWHERE + other.start, strings=other.strings)
         if known is None:
             number = self._number(offset)
             if number is None:
@@ -139,7 +172,7 @@ class EntryTable:
             for attribute, form, implicit in attributes:
                 raw, position = read_value(self.info, position, form, implicit)
                 values[attribute] = form, raw
-            known = self._read[offset] = Entry(tag, values)
+            known = self._read[offset] = Entry(tag, values, strings=self.strings)
         return known
 
     def _number(self, offset: int) -> int | None:
@@ -175,6 +208,13 @@ class EntryTable:
 
     def children(self, offset: int, tags: Sequence[int]) -> Iterator[int]:
         """Offset of each entry with one of *tags* that is directly in the one at *offset*."""
+        if offset >= ELSEWHERE:
+            other = self._others(offset - ELSEWHERE)
+            if other is not None:
+                yield from (
+                    other.start + ELSEWHERE + each for each in other.children(offset - ELSEWHERE - other.start, tags)
+                )
+            return
         parent = self._number(offset)
         if parent is None or not self.opens[self.codes[parent]]:
             return

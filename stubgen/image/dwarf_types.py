@@ -149,7 +149,7 @@ class TypeEntries(Entries):
         if attribute not in entry.values:
             return ""
         form, raw = entry.values[attribute]
-        return as_text(read_text(self.section, form, raw, self.unit.strings))
+        return as_text(read_text(self.section, form, raw, entry.strings))
 
     def stripped(self, offset: int) -> int:
         """The type at *offset* without typedefs and qualifiers; -1 for ``void`` and what is not known."""
@@ -217,7 +217,7 @@ def entries_of(debug: DebugInfo, unit: Unit) -> TypeEntries | None:
     read = _READ.setdefault(debug, {})
     if unit.start not in read:
         try:
-            read[unit.start] = TypeEntries(debug.section, unit)
+            read[unit.start] = TypeEntries(debug, unit)
         except FAULTS:
             read[unit.start] = None
     return read[unit.start]

@@ -99,4 +99,4 @@ def _entries(compiler: str, options: list[str], folder: Path, source: str) -> En
     (folder / "a.cc").write_text(source)
     run([str(need(compiler)), *COMPILERS[compiler], *options, "-c", "a.cc", "-o", "a.o"], cwd=folder)
     debug = open_image((folder / "a.o").read_bytes(), "a.o").debug_info
-    return Entries(debug.section, debug.units[0])
+    return Entries(debug, debug.units[0])

@@ -27,22 +27,22 @@ class Project:
 
     def __init__(self, folder: Path, compiler: list[str], options: tuple[str, ...] = ("-g", "-O1")) -> None:
         self.folder = folder
-        self._compile = [*compiler[: -1 if compiler[-1].startswith("-Wl") else None], *options, "-fPIC", "-c"]
+        self.compiling = [*compiler[: -1 if compiler[-1].startswith("-Wl") else None], *options, "-fPIC", "-c"]
         self._link = [*compiler, "main.o", "unit.o", "-o", "app"]
         (folder / "main.c").write_text(MAIN)
-        run([*self._compile, "main.c"], cwd=folder)
+        run([*self.compiling, "main.c"], cwd=folder)
 
     def build(self, text: str) -> None:
         """Compile and link the program with *text* in unit.c."""
         (self.folder / "unit.c").write_text(text)
-        run([*self._compile, "unit.c"], cwd=self.folder)
+        run([*self.compiling, "unit.c"], cwd=self.folder)
         run(self._link, cwd=self.folder)
         record(self._link, self.folder / "captured", directory=str(self.folder))
 
     def patch(self, text: str, capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
         """The document of a patch with *text* in unit.c."""
         (self.folder / "unit.c").write_text(text)
-        run([*self._compile, "unit.c", "-o", "new.o"], cwd=self.folder)
+        run([*self.compiling, "unit.c", "-o", "new.o"], cwd=self.folder)
         host = stubgen.open_image(self.folder / "app")
         name = b"_main" if host.format == "macho" else b"main"
         anchor = host.find({name})[name][0]
@@ -187,6 +187,41 @@ def test_a_kept_thread_local_has_the_type_that_the_host_wrote(
     (row,) = project.patch(after + THREAD[use], capsys, "--keep-state", *symbols)["duplicates"]
     assert not row["forwarded"]
     assert "its type is another one: s.b is at byte 0, and in the host at byte 4" in row["obstacle"]
+
+
+SHARED = '#include "s.h"\nstruct s {0}; struct s *look_{0}() {{ return &{0}; }}\n'
+
+OPTIMISED = {
+    "dSYM": lambda: [*zig(), "c++", "-target", "aarch64-macos"],
+    "gcc -flto": lambda: [str(need("aarch64-linux-gnu-g++")), "-flto", "-rdynamic"],
+    "clang -flto": lambda: [
+        *(str(need("clang-19")), "--target=aarch64-linux-gnu", "--driver-mode=g++"),
+        *(f"--ld-path={need('ld.lld-19')}", "-flto", "-rdynamic"),
+    ],
+}
+
+
+@pytest.mark.parametrize("way", OPTIMISED)
+def test_a_type_that_is_written_once_for_several_files(
+    way: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second file's entries refer to the first one's unit: with the type unknown, fields were read as others."""
+    project = Project(tmp_path, OPTIMISED[way](), ("-x", "c++", "-g", "-O1", "-fdata-sections"))
+    header, text = tmp_path / "s.h", SHARED.format("value")
+    header.write_text("struct s { long a; double b; };\n")
+    (tmp_path / "main.c").write_text(SHARED.format("first") + "int main() { return look_first()->a; }\n")
+    run([*project.compiling, "main.c"], cwd=tmp_path)
+    project.build(text)
+    project.compiling = [word for word in project.compiling if word != "-flto"]
+    symbols = ["--symbols", str(tmp_path / "app.dSYM")] if way == "dSYM" else []
+    if symbols:
+        run([str(need("dsymutil-19")), "app"], cwd=tmp_path)
+    (row,) = project.patch(text, capsys, "--keep-state", *symbols)["duplicates"]
+    assert row["forwarded"]
+    header.write_text("struct s { double b; long a; };\n")
+    (row,) = project.patch(text, capsys, "--keep-state", *symbols)["duplicates"]
+    assert not row["forwarded"]
+    assert "its type is another one: s." in row["obstacle"]
 
 
 CXX = """
