@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from generations.program import Program, started
+from generations.program import Program
 from live.live import LiveHost
 from tools import need, run
 
@@ -40,20 +38,6 @@ CASES = {
         "s.x is at byte 0, and in the earlier patch at byte 8",
     ),
 }
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Program:
-    """The program, linked."""
-    return started(tmp_path, "gnu")
-
-
-@pytest.fixture
-def live(program: Program) -> Iterator[LiveHost]:
-    """Its process, which has to end soundly."""
-    with LiveHost(program.host) as process:
-        yield process
-        process.end()
 
 
 @pytest.mark.parametrize("case", list(CASES))

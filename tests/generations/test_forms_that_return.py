@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from generations.program import SOURCES, Program, started
+from generations.program import SOURCES, Program
 from live.live import LiveHost, stubgen
 from tools import need, run
 
 PRICE = 10
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Program:
-    """The program, linked."""
-    return started(tmp_path, "gnu")
-
-
-@pytest.fixture
-def live(program: Program) -> Iterator[LiveHost]:
-    """Its process, which has to end soundly."""
-    with LiveHost(program.host) as process:
-        yield process
-        process.end()
 
 
 def object_of(program: Program, *edits: tuple[str, str], more: str = "") -> Path:
