@@ -40,7 +40,7 @@ def hold_against(original: Image, content: bytes) -> Image:
 
 def _file(image: Image) -> Any:
     """The reader of *image*, of either format."""
-    return image.file  # type: ignore[attr-defined]
+    return image.file  # type: ignore[attr-defined]  # which Image does not promise
 
 
 def _number(image: Image, section: Any) -> int:

@@ -18,6 +18,7 @@ from stubgen.image.dwarf_entries import (
     BLOCKS,
     EXPRESSION,
     FAULTS,
+    REF_ADDR,
     STRING,
     Entry,
     EntryTable,
@@ -50,7 +51,6 @@ _STRP, _STRX, _LINE_STRP = 0x0E, 0x1A, 0x1F
 _INDEXED = frozenset({_STRX, 0x25, 0x26, 0x27, 0x28})
 IN_UNIT = frozenset({0x11, 0x12, 0x13, 0x14, 0x15})
 """Forms that name another entry of the unit."""
-_REF_ADDR = 0x10  # DWARF 5, 7.5.6, DW_FORM_ref_addr: a byte offset into .debug_info
 _LONGEST_CHAIN = 32  # types of types that are followed
 
 Sections = Callable[[str], bytes]
@@ -360,7 +360,7 @@ class Entries:
         form, raw = entry.values.get(attribute, (0, b""))
         if form in IN_UNIT:
             return entry.base + int.from_bytes(raw, "little")
-        return self.entries.reference(int.from_bytes(raw, "little")) if form == _REF_ADDR else -1
+        return self.entries.reference(int.from_bytes(raw, "little")) if form == REF_ADDR else -1
 
 
 def is_float(entry: Entry) -> bool:

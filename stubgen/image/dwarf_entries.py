@@ -15,6 +15,7 @@ from stubgen.common.view import sleb128, uleb128
 from stubgen.errors import MalformedInput
 
 UNIT = 0x11  # DW_TAG_compile_unit
+REF_ADDR = 0x10  # DWARF 5, 7.5.6, DW_FORM_ref_addr: a byte offset into .debug_info
 
 _FIXED = {0x01: 8, 0x05: 2, 0x06: 4, 0x07: 8, 0x0B: 1, 0x0C: 1, 0x10: 4, 0x11: 1, 0x12: 2, 0x13: 4, 0x14: 8} | {
     0x0E: 4,

@@ -11,10 +11,9 @@ import posixpath
 
 from stubgen.common.text import as_bytes
 from stubgen.image.dwarf import ORIGIN, DebugInfo, Unit
-from stubgen.image.dwarf_entries import FAULTS, Entry
-from stubgen.image.dwarf_types import TypeEntries, VariableType, entries_of
+from stubgen.image.dwarf_entries import FAULTS, REF_ADDR, Entry
+from stubgen.image.dwarf_types import TypeEntries, entries_of
 
-_OF_ANY_UNIT = 0x10  # DWARF 5, 7.5.6, DW_FORM_ref_addr: a byte offset into .debug_info
 _EXTERNAL = 0x3F  # DWARF 5, 7.5.4, DW_AT_external
 _ARTIFICIAL = b"<artificial>"
 """What GCC calls the file of a unit that link-time optimisation made of several."""
@@ -36,16 +35,6 @@ def places_of(debug: DebugInfo, path: bytes) -> dict[bytes, set[int]]:
                 name = entries.text(entries.entries[offset])
                 found.setdefault(as_bytes(name), set()).add(address)
     return found
-
-
-def type_of_optimised(debug: DebugInfo, address: int) -> VariableType | None:
-    """The type of the variable at *address*, where GCC's link-time optimisation placed it; None where nothing says."""
-    for unit in _artificial(debug):
-        entries, offset = _placed(debug, unit).get(address, (None, -1))
-        if entries is not None:
-            place = entries.target(entries.entries[offset])
-            return None if place < 0 else (entries, place)
-    return None
 
 
 def function_of_optimised(debug: DebugInfo, address: int) -> tuple[Unit, bool] | None:
@@ -86,7 +75,7 @@ def _named(debug: DebugInfo, entries: TypeEntries, offset: int) -> tuple[TypeEnt
     """Where the name of the variable at *offset* is: there, or in another unit."""
     entry: Entry = entries.entries[offset]
     form, raw = entry.values.get(ORIGIN, (0, b""))
-    if form != _OF_ANY_UNIT:
+    if form != REF_ADDR:
         return entries, offset
     at = int.from_bytes(raw, "little")
     home = next((unit for unit in debug.units if unit.start <= at < unit.end), None)

@@ -11,16 +11,16 @@ from functools import cached_property
 
 from stubgen.common.row import Row
 from stubgen.image.dwarf import Sections, Unit, occurrences, read_text
-from stubgen.image.dwarf_entries import FAULTS, EntryTable, abbreviations_at
+from stubgen.image.dwarf_entries import FAULTS, REF_ADDR, EntryTable, abbreviations_at
 
 _INLINED, _SUBPROGRAM = 0x1D, 0x2E  # DWARF 5, 7.5.3, DW_TAG_inlined_subroutine, DW_TAG_subprogram
 _NAME, _LOW_PC, _ORIGIN, _EXTERNAL, _SPECIFICATION, _RANGES, _LINKAGE = 0x03, 0x11, 0x31, 0x3F, 0x47, 0x55, 0x6E
 _DECLARATION = 0x3C
 _OLD_LINKAGE = 0x2007  # DW_AT_MIPS_linkage_name, of compilers before DWARF 4
-_ADDRESS, _REF_ADDR = 0x01, 0x10  # DW_FORM_addr, DW_FORM_ref_addr
+_ADDRESS = 0x01  # DW_FORM_addr
 _REFERENCES = frozenset({0x11, 0x12, 0x13, 0x14, 0x15})  # DW_FORM_ref*: counted from the unit
 _ADDRESS_INDEXES = frozenset({0x1B, 0x29, 0x2A, 0x2B, 0x2C})  # DW_FORM_addrx*
-_ORIGIN_ELSEWHERE = bytes([_ORIGIN, _REF_ADDR])  # in .debug_abbrev: an origin that may be in another unit
+_ORIGIN_ELSEWHERE = bytes([_ORIGIN, REF_ADDR])  # in .debug_abbrev: an origin that may be in another unit
 _LONGEST_CHAIN = 32  # declarations of declarations that are followed
 
 
@@ -244,6 +244,6 @@ def _reference(unit: Unit, said: tuple[int, bytes] | None) -> int:
     if said is None:
         return -1
     form, value = said[0], int.from_bytes(said[1], "little")
-    if form == _REF_ADDR:
+    if form == REF_ADDR:
         return value
     return unit.start + value if form in _REFERENCES else -1

@@ -109,14 +109,12 @@ class Pair:
 
     def _types(self) -> tuple[VariableType | None, VariableType | None]:
         """The patch's type and the host's, where debug information has both."""
-        from stubgen.image.dwarf_places import type_of_optimised
         from stubgen.image.dwarf_types import type_of_thread_local, type_of_variable
 
         debug, host = self.variable.defined_in.image.debug_info, self.host.debug_info
         own = type_of_variable(debug, self.variable.place)
         if own is not None or not self.variable.thread_local:
-            address = self.candidate.address
-            return own, None if own is None else type_of_variable(host, address) or type_of_optimised(host, address)
+            return own, None if own is None else type_of_variable(host, self.candidate.address)
         path = debug.source_file
         own = type_of_thread_local(debug, self.compiler_name, path)
         return own, None if own is None else type_of_thread_local(host, self.compiler_name, path)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stubgen.stub.slots import Slot, parse_symbol
+from stubgen.bind.elf import bind_object
+from stubgen.elf import constants as e
+from stubgen.elf.writer import Object, Section, SymbolColumns, write
+from stubgen.image import Kind
+from stubgen.image.elf import ElfImage
+from stubgen.resolve.verdicts import Target
+from stubgen.stub.slots import Binder, Slot, parse_symbol
 
 CODE, SLOTS, RESOLVER, STACK = 0x40_0000, 0x48_0FF8, 0x4C_0000, 0x7000_0000
 """Where things lie; the first slot ends a page, so that the next ones have another."""
@@ -14,6 +20,15 @@ _ANSWER = (
     0xF9400400,  # ldr x0, [x0, #8]: the word behind a descriptor's first
     0xD65F03C0,  # ret
 )
+
+
+def elf_copy(section: Section, target: Target) -> tuple[ElfImage, Binder]:
+    """The bound copy of an object that has *section*, whose relocations name the undefined ``v``."""
+    kind = e.STT_TLS if target.kind is Kind.THREAD_LOCAL else e.STT_NOTYPE
+    symbol = SymbolColumns([b"v"], st_info=e.STB_GLOBAL << 4 | kind)
+    binder = Binder({b"v": target})
+    content = bind_object(ElfImage(write(Object([section], global_symbols=[symbol])), "patch.o"), binder).content
+    return ElfImage(content, "bound.o"), binder
 
 
 def words_to_bytes(words: Sequence[int]) -> bytes:

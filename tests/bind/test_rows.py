@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from bind import executed
 from tools import need_module
 
 from stubgen.bind import elf
-from stubgen.bind.elf import bind_object
 from stubgen.elf import constants as e
 from stubgen.elf import relocations as r
 from stubgen.elf.relocations import Relocations
-from stubgen.elf.writer import Object, Section, SymbolColumns, write
+from stubgen.elf.writer import Section
 from stubgen.image import Kind
 from stubgen.image.elf import ElfImage
 from stubgen.resolve.verdicts import SlotKind, Target
@@ -35,15 +35,11 @@ def access_of(kind: int) -> tuple[int, int]:
 
 def bound(words: list[int], kinds: list[int], addend: int, target: Target) -> tuple[ElfImage, Binder]:
     """The bound copy of an object whose instructions each have a relocation to ``v``."""
-    text = b"".join(word.to_bytes(4, "little") for word in words)
+    text = executed.words_to_bytes(words)
     count = len(words)
     table = Relocations([4 * n for n in range(count)], [1] * count, kinds, [addend] * count)
     section = Section(".text", e.SHT_PROGBITS, e.SHF_ALLOC | e.SHF_EXECINSTR, text, 4, table)
-    kind = e.STT_TLS if target.kind is Kind.THREAD_LOCAL else e.STT_NOTYPE
-    symbol = SymbolColumns([b"v"], st_info=e.STB_GLOBAL << 4 | kind)
-    binder = Binder({b"v": target})
-    content = bind_object(ElfImage(write(Object([section], global_symbols=[symbol])), "patch.o"), binder).content
-    return ElfImage(content, "bound.o"), binder
+    return executed.elf_copy(section, target)
 
 
 def words_of(image: ElfImage) -> list[int]:

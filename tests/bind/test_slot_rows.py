@@ -100,11 +100,7 @@ def bound(case: Case, target: Target, addend: int = 0) -> tuple[ElfImage, Binder
     table = Relocations([at for at, _ in found], [1] * count, [kind for _, kind in found], [addend] * count)
     text = executed.words_to_bytes([*case.words, NOP])
     section = Section(".text", e.SHT_PROGBITS, e.SHF_ALLOC | e.SHF_EXECINSTR, text, 4, table)
-    kind = e.STT_TLS if target.kind is Kind.THREAD_LOCAL else e.STT_NOTYPE
-    symbol = SymbolColumns([b"v"], st_info=e.STB_GLOBAL << 4 | kind)
-    binder = Binder({b"v": target})
-    content = bind_object(ElfImage(write(Object([section], global_symbols=[symbol])), "patch.o"), binder).content
-    return ElfImage(content, "bound.o"), binder
+    return executed.elf_copy(section, target)
 
 
 def linked(image: ElfImage, binder: Binder) -> bytes:

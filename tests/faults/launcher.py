@@ -117,13 +117,13 @@ def install(injector: Injector) -> None:
     class File(io.FileIO):
         """A file whose writes are counted."""
 
-        def write(self, content):  # type: ignore[no-untyped-def]
+        def write(self, content):  # type: ignore[no-untyped-def]  # as io has it
             if stat.S_ISREG(os.fstat(self.fileno()).st_mode) and injector.operation(f"write {self.name}"):
                 content = memoryview(content).cast("B")
                 content = content[: max(len(content) // 2, 1)]
             return super().write(content)
 
-    def opened(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):  # type: ignore[no-untyped-def]
+    def opened(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):  # type: ignore[no-untyped-def]  # as io has it
         if not any(letter in mode for letter in "wxa+"):
             return plain_open(file, mode, buffering, encoding, errors, newline, closefd, opener)
         raw = File(file, mode.replace("b", "").replace("t", ""), closefd, opener)

@@ -200,6 +200,6 @@ def test_what_is_no_host_is_said(host: Host) -> None:
     """A path in place of an opened host would end in an AttributeError somewhere below."""
     for wrong in (host.path, None):
         with pytest.raises(UsageError, match="host"):
-            slide_from_anchor(wrong, MAIN)  # type: ignore[arg-type]
+            slide_from_anchor(wrong, MAIN)  # type: ignore[arg-type]  # which is what is tested
         with pytest.raises(UsageError, match="host"):
-            slide_from_value(wrong, 0)  # type: ignore[arg-type]
+            slide_from_value(wrong, 0)  # type: ignore[arg-type]  # which is what is tested

@@ -79,7 +79,7 @@ def mutants_of(tree: ast.Module, source: str) -> list[Mutant]:
             node = place.node
             change = f"{_text(node)} -> {_text(new)}"
             found.append(
-                Mutant(function, node.lineno, node.end_lineno or 0, lines[node.lineno - 1].strip(), change, place, new)  # type: ignore[attr-defined]
+                Mutant(function, node.lineno, node.end_lineno or 0, lines[node.lineno - 1].strip(), change, place, new)  # type: ignore[attr-defined]  # statements and expressions have lines
             )
     return found
 
@@ -227,7 +227,7 @@ def _constant(node: ast.Constant) -> Iterator[Any]:
     elif isinstance(value, str | bytes) and len(value) <= LONGEST:
         said = value if isinstance(value, bytes) else value.encode()
         if b" " not in said.strip():
-            yield ast.Constant(value + (b"x" if isinstance(value, bytes) else "x"))  # type: ignore[operator]
+            yield ast.Constant(value + (b"x" if isinstance(value, bytes) else "x"))  # type: ignore[operator]  # both are of one type
 
 
 def _call(node: ast.Call) -> Iterator[Any]:

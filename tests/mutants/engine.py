@@ -418,7 +418,7 @@ def _put_under_import(path: Path, code: CodeType) -> None:
     def get_code(self: Any, fullname: str) -> CodeType | None:
         return code if os.path.realpath(self.path) == str(path) else usual(self, fullname)
 
-    loader.get_code = get_code  # type: ignore[method-assign]
+    loader.get_code = get_code  # type: ignore[method-assign]  # for the one process
 
 
 def digest(paths: Iterable[Path]) -> str:
