@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from faults import engine, scenarios
 from faults.__main__ import main
-from faults.engine import Bench, parse
+from faults.engine import Bench, Trial, parse
 from faults.linkers import LINKERS, misbehave
 from tools import need
 
@@ -22,19 +22,19 @@ from stubgen.cli import full_parser
 from stubgen.commands import COMMANDS
 
 PAST = (
-    "session loaded:EROFS+:op:1",  # "another command is linking", where the file system has no locks
-    "link:SIGTERM:op:27",  # between two files that are put in their places
-    "recompile:EIO:op:9",  # a temporary folder with a file that cannot be removed: the rest stayed too
-    "recompile:EACCES:op:3",  # a traceback, where no temporary folder can be made
-    "build:SIGTERM:op:12",  # a file beside its place stayed
-    "check:SIGTERM:op:6",
-    "jumptable:SIGTERM:op:6",
-    "capture:ENOSPC:op:7",  # a temporary record stayed
-    "linker:SIGTERM:op:2",
-    "compiler:SIGTERM:op:2",
-    "index:SIGTERM:op:9",
+    ("session loaded", "EROFS+", "flock", 0),  # "another command is linking", where the file system has no locks
+    ("link", "SIGTERM", "rename", -1),
+    ("recompile", "EIO", "unlink patch.o", 0),  # a temporary folder with a file that cannot be removed: the rest stayed
+    ("recompile", "EACCES", "mkdir stubgen-objects", 0),  # a traceback, where no temporary folder can be made
+    ("build", "SIGTERM", "mkdir bound", 0),  # a file beside its place stayed
+    ("check", "SIGTERM", "write", -1),
+    ("jumptable", "SIGTERM", "write", -1),
+    ("capture", "ENOSPC", "write", -1),  # a temporary record stayed
+    ("linker", "SIGTERM", "write", 0),
+    ("compiler", "SIGTERM", "write", 0),
+    ("index", "SIGTERM", "write", -1),
 )
-"""Faults that were findings once, as ``make faults`` names them."""
+"""Scenario and fault of what were findings once; how the operation begins that it came at, and which of those it is."""
 
 QUICK = ("build:ENOSPC+:op:11", "build:SIGKILL:op:18", "link:short:op:12", "link:EIO:op:19")
 
@@ -81,9 +81,17 @@ def test_a_command_that_writes_nothing(name: str, bench: Bench) -> None:
     assert {each for each in after if not each.startswith("cache")} == set(before)
 
 
-@pytest.mark.parametrize("trial", [*PAST, *QUICK])
+@pytest.mark.parametrize(("scenario", "fault", "operation", "which"), PAST)
+def test_past_faults(scenario: str, fault: str, operation: str, which: int, bench: Bench) -> None:
+    """Each left half a file, a temporary one, a traceback or the wrong sentence."""
+    operations = enumerate(bench.undisturbed(scenario).operations)
+    at = [number for number, name in operations if name.startswith(operation)][which]
+    assert not bench.failures(Trial(scenario, fault, at))
+
+
+@pytest.mark.parametrize("trial", QUICK)
 def test_faults(trial: str, bench: Bench) -> None:
-    """Each left half a file, a temporary one, a traceback or the wrong sentence, or might."""
+    """Some of each kind, with commands that write much."""
     assert not bench.failures(parse(trial))
 
 
