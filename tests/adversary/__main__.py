@@ -17,9 +17,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from adversary.plans import Plan, plan_of_seed
+from adversary.plans import Plan, plans_of_seed
 from adversary.shrink import shrink
-from adversary.trial import Outcome, attempt
+from adversary.trial import Outcome, attempt, attempt_each
 
 KINDS = ("c", "c++", "c macho")
 """A language, and the format unless it is ELF."""
@@ -29,7 +29,7 @@ ELF hosts that the linker optimises as a whole, of which one finding is open."""
 
 
 WHOLE = 4
-"""Of so many programs the edited one of one is also built as a whole: that holds the oracle, not stubgen."""
+"""One of so many programs is also built as a whole with its first series of edits: that holds the oracle."""
 
 
 class Figures:
@@ -42,10 +42,11 @@ class Figures:
         self.excuses: Counter[str] = Counter()
         self.edits: Counter[str] = Counter()
         self.findings: list[str] = []
+        self.programs = 0
         self.patches = 0
 
-    def add(self, seed: int, kind: str, plan: Plan, outcome: Outcome) -> None:
-        """One more program."""
+    def add(self, name: str, plan: Plan, outcome: Outcome) -> None:
+        """One more series of edits, called *name*."""
         build = plan.build
         self.kinds[outcome.kind] += 1
         self.patches += outcome.patches
@@ -55,13 +56,14 @@ class Figures:
         if outcome.kind == "refused":
             self.refusals[without_names(outcome.detail.strip().splitlines()[-1])] += 1
         elif outcome.kind not in ("same", "excused"):
-            self.findings.append(f"{kind} {seed}: {outcome.kind}: {outcome.detail}")
+            self.findings.append(f"{name}: {outcome.kind}: {outcome.detail}")
 
     def document(self) -> dict[str, object]:
         """All of it, for JSON."""
         counters = ("kinds", "builds", "refusals", "excuses", "edits")
         counted = {name: dict(getattr(self, name).most_common()) for name in counters}
-        return {"programs": self.kinds.total(), "patches": self.patches, **counted, "findings": self.findings}
+        numbers = {"programs": self.programs, "series": self.kinds.total(), "patches": self.patches}
+        return {**numbers, **counted, "findings": self.findings}
 
 
 def without_names(sentence: str) -> str:
@@ -78,6 +80,7 @@ def main() -> int:
     parser.add_argument("--time", type=float, default=60, help="seconds")
     parser.add_argument("--seed", type=int, default=0, help="the first; each program takes the next one")
     parser.add_argument("--count", type=int, default=1 << 30, help="at most so many programs of each language")
+    parser.add_argument("--series", type=int, default=3, help="of edits for each program, each in a process of its own")
     parser.add_argument(
         "--kind", choices=KINDS + MORE_KINDS, action="append", dest="kinds", help="by default the first three"
     )
@@ -90,20 +93,25 @@ def main() -> int:
     for seed, kind in _seeds(arguments):
         if time.monotonic() > ends:
             break
-        plan = plan_of_seed(seed, kind)
-        outcome = attempt(plan, whole=seed % WHOLE == 0)
-        if outcome.is_finding:
-            outcome = attempt(plan)  # not the oracle's fault
-        figures.add(seed, kind, plan, outcome)
+        _try(arguments, figures, seed, kind)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(figures.document(), indent=1) + "\n")
+    print(json.dumps(figures.document(), indent=1))
+    return int(bool(figures.findings))
+
+
+def _try(arguments: argparse.Namespace, figures: Figures, seed: int, kind: str) -> None:
+    """One program, with each series of edits."""
+    plans = plans_of_seed(seed, kind, arguments.series)
+    figures.programs += 1
+    for number, (plan, tried) in enumerate(zip(plans, attempt_each(plans, whole=seed % WHOLE == 0), strict=True)):
+        name = f"{kind} {seed}" + (f" series {number}" if number else "")
+        outcome = attempt(plan) if tried.is_finding else tried  # with the oracle held against the program as a whole
+        figures.add(name, plan, outcome)
         if outcome.kind not in ("same", "refused", "excused"):
             print(figures.findings[-1], flush=True)
         if outcome.is_finding:
-            _keep(arguments, plan, outcome, f"{kind.replace(' ', '-')}-{seed}")
-    document = figures.document()
-    print(json.dumps(document, indent=1))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
-    return int(bool(figures.findings))
+            _keep(arguments, plan, outcome, name.replace(" ", "-"))
 
 
 def _seeds(arguments: argparse.Namespace) -> Iterator[tuple[int, str]]:

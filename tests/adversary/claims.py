@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +122,14 @@ class Claims:
                 continue
             if self._steps_back(file, variable):
                 continue
-            names = self._whole_symbols("host") + self._whole_symbols(f"{file}.o")
-            if not variable.function and re.search(rf"\b_{{0,2}}(?:ZL\d+)?{variable.name}\.\d", names):
+            host, patch = self._symbols["host"], self._symbols[f"{file}.o"]
+            part = re.compile(rf"_{{0,2}}(?:ZL\d+)?{variable.name}\.\d")
+            if not variable.function and any(part.match(symbol) for symbol in (*host, *patch)):
                 raise Split(variable.name)
             if variable.function and self.plan.build.compiler == "gcc" and not self._mangles:
                 yield "numbered: GCC gave a static of a function another number, and nothing tells which it is"
                 continue
-            if variable.name in self._symbols("host") and variable.name in self._symbols(f"{file}.o"):
+            if all(variable.name in _names_of_variables(symbols) for symbols in (host, patch)):
                 raise Untold(f"host and patch have {variable.name}, and no word is said of it")
             yield "absent: the compiler left none of it in host or patch"
 
@@ -144,13 +146,17 @@ class Claims:
         """What tells a variable from others, its file aside."""
         return variable.function, variable.name, self._mangles and variable.linkage == "static"
 
-    def _whole_symbols(self, path: str) -> str:
-        return run([str(need("llvm-nm-19")), "--defined-only", "--just-symbol-name", path], cwd=self.folder)
-
-    def _symbols(self, path: str) -> set[str]:
-        """The names of the variables in a file's symbol table, by ``nm``."""
-        lines = run([str(need("llvm-nm-19")), "--defined-only", path], cwd=self.folder).splitlines()
-        return {source_name(words[2])[1] for words in map(str.split, lines) if words[1] in "bBdDvVcC"}
+    @cached_property
+    def _symbols(self) -> dict[str, dict[str, str]]:
+        """File -> symbol that it defines -> the letter of ``nm`` for it: of the host and of the patch's objects."""
+        objects = sorted({f"{file}.o" for file, _ in self.variables if file != HEADER})
+        words = [str(need("llvm-nm-19")), "--defined-only", "-A", "host", *objects]
+        files: dict[str, dict[str, str]] = {path: {} for path in ("host", *objects)}
+        for line in run(words, cwd=self.folder).splitlines():
+            path, _, rest = line.partition(": ")
+            *_, letter, name = rest.split()
+            files[path][name] = letter
+        return files
 
 
 def _beginning(program: Program, key: Key) -> tuple[Any, tuple[Any, ...]] | None:
@@ -163,6 +169,10 @@ def _beginning(program: Program, key: Key) -> tuple[Any, tuple[Any, ...]] | None
         if (variable.name, variable.function) == (name, function) and _may_be_same(each.name, file, variable)
     ]
     return (found[0].fields, found[0].initial or (0,) * found[0].cells) if len(found) == 1 else None
+
+
+def _names_of_variables(symbols: Mapping[str, str]) -> set[str]:
+    return {source_name(symbol)[1] for symbol, letter in symbols.items() if letter in "bBdDvVcC"}
 
 
 def _may_be_same(file: str, other: str, variable: Variable) -> bool:

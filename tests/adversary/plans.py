@@ -13,7 +13,7 @@ from adversary.generate import Generator
 from adversary.interpret import HEADER, Machine, TooLong
 from adversary.model import Function, Program, decode, encode
 from adversary.statements import Features
-from adversary.toolchains import Build, choose
+from adversary.toolchains import SESSIONS, Build, choose
 
 ARGUMENTS = (3, 10, 4, 7)
 """What the entries are called with before the first patch and after each."""
@@ -48,6 +48,11 @@ def load_plan(path: Path) -> Plan:
 
 def plan_of_seed(seed: int, kind: str) -> Plan:
     """The program, its edits and its build that a seed means; *kind* is one that ``__main__.py`` lists."""
+    return plans_of_seed(seed, kind, 1)[0]
+
+
+def plans_of_seed(seed: int, kind: str, count: int) -> list[Plan]:
+    """The seed's plan, and others that edit the same program, which is built alike, in other ways."""
     random = Random(f"{kind} {seed}")
     language, file_format = (*kind.split(), "elf")[:2]
     macho = file_format == "macho"
@@ -60,20 +65,28 @@ def plan_of_seed(seed: int, kind: str) -> Plan:
         program = generator.program()
         if not is_usable(program, language):
             continue
-        versions, told = [program], []
         editor = Editor(generator, types=build.debug)
-        for generation in range(1, random.choice((1, 1, 2, 3)) + 1):
-            for _ in range(20):
-                edited = editor.edit(versions[-1], generation)
-                usable = is_usable(edited.program, language)
-                if usable and changed_files(versions[-1], edited.program, language):
-                    break
-            else:
-                continue
-            versions.append(edited.program)
-            told.append(edited.what)
-        if len(versions) > 1:
-            return Plan(build, tuple(versions), tuple(told))
+        first = _edited(Plan(build, (program,)), editor)
+        if len(first.versions) > 1:
+            break
+    plans = [first]
+    while len(plans) < count:
+        how = build._replace(session=random.choice(SESSIONS))
+        plans.append(_edited(Plan(how, (program,)), editor))
+    return [plan for plan in plans if len(plan.versions) > 1]
+
+
+def _edited(plan: Plan, editor: Editor) -> Plan:
+    """*plan* with one to three more versions, or none where no edit fits."""
+    language = plan.build.language
+    for generation in range(1, editor.random.choice((1, 1, 2, 3)) + 1):
+        for _ in range(20):
+            edited = editor.edit(plan.versions[-1], generation)
+            usable = is_usable(edited.program, language)
+            if usable and changed_files(plan.versions[-1], edited.program, language):
+                plan = plan._replace(versions=(*plan.versions, edited.program), edits=(*plan.edits, edited.what))
+                break
+    return plan
 
 
 def is_usable(program: Program, language: str) -> bool:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from adversary.interpret import Machine
 from adversary.model import Call, decode, encode, parts
-from adversary.plans import Plan, load_plan, plan_of_seed
+from adversary.plans import Plan, load_plan, plan_of_seed, plans_of_seed
 from adversary.shrink import shrink, size
-from adversary.trial import attempt
+from adversary.trial import attempt, attempt_each
 from tools import need
 
 FOUND = Path(__file__).parent / "found"
@@ -70,6 +70,15 @@ def test_a_seed_is_one_program(kind: str) -> None:
     assert plan == plan_of_seed(3, kind)
     assert plan != plan_of_seed(4, kind)
     assert decode(encode(plan.versions)) == plan.versions
+
+
+def test_a_program_is_built_once_for_several_edits() -> None:
+    """A patch's objects take the place of the host's: what the next process is patched with must be its own."""
+    plans = plans_of_seed(6, "c", 3)
+    assert plans[0] == plan_of_seed(6, "c")
+    assert len({plan.versions for plan in plans}) == 3
+    assert len({plan.versions[0] for plan in plans}) == 1
+    assert attempt_each(plans) == [attempt(plan, whole=False) for plan in plans]
 
 
 def test_a_wrong_claim_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,9 @@ HERE = Path(__file__).parent
 LINKERS = {"bfd": "bfd", "gold": "gold", "lld": "lld", "mold": "mold"}
 """What tables call an ELF linker -> what ``-fuse-ld`` does."""
 
+SESSIONS = ("none", "loaded", "loaded", "relink")
+"""What :attr:`Build.session` is chosen from."""
+
 MACHO_TARGET = "arm64-apple-macos13.0"
 MACHO_LINK = ("-arch", "arm64", "-platform_version", "macos", "13.0", "13.0", "-execute")
 
@@ -108,7 +111,7 @@ def _macho(random: Random, language: str) -> Build:
     linker = random.choice((*("ld64.lld",) * 4, "zig"))
     choices = {"ld64.lld": ["-dead_strip", "-no_fixup_chains", "--icf=safe"], "zig": ["-Wl,-dead_strip"]}[linker]
     link = [option for option in choices if random.randrange(4) == 0]
-    session = random.choice(("none", "loaded", "loaded", "relink"))
+    session = random.choice(SESSIONS)
     debugging = ["-g"] if debug else []
     return Build(language, "apple clang", (*options, *debugging), (), linker, tuple(link), session, debug)
 
@@ -138,7 +141,7 @@ def _elf(random: Random, language: str) -> Build:
         link.append("-rdynamic")
     if random.randrange(10) == 0:
         link.append("-Wl,-O1,--sort-common")
-    session = random.choice(("none", "loaded", "loaded", "relink"))
+    session = random.choice(SESSIONS)
     return Build(language, compiler, tuple(options), position, linker, tuple(link), session, debug)
 
 
@@ -170,13 +173,17 @@ def runtime_objects(language: str, *, macho: bool) -> tuple[Path, ...]:
     return tuple(objects)
 
 
-def entries_object(folder: Path, symbols: list[str], output: str, *, macho: bool) -> None:
-    """The table of functions that the runtime calls."""
+@cache
+def entries_object(symbols: tuple[str, ...], *, macho: bool) -> Path:
+    """The table of functions that the runtime calls, assembled once: few programs have other entries than others."""
+    output = _scratch() / f"entries-{len(list(_scratch().glob('entries-*.o')))}.o"
     prefix = "_" if macho else ""
     section = "__DATA,__const" if macho else '.data.rel.ro,"aw"'
     lines = [f".section {section}", f".globl {prefix}entries", ".p2align 3", f"{prefix}entries:"]
     lines += [*(f"  .quad {prefix}{symbol}" for symbol in symbols), "  .quad 0"]
     lines.append(".subsections_via_symbols" if macho else '.section .note.GNU-stack,"",%progbits')
-    (folder / "entries.s").write_text("\n".join([*lines, ""]))
+    source = output.with_suffix(".s")
+    source.write_text("\n".join([*lines, ""]))
     clang = [str(need("clang-19")), f"--target={MACHO_TARGET}", "-c"]
-    run([*(clang if macho else [str(need("aarch64-linux-gnu-as"))]), "entries.s", "-o", output], cwd=folder)
+    run([*(clang if macho else [str(need("aarch64-linux-gnu-as"))]), str(source), "-o", str(output)])
+    return output

@@ -7,6 +7,7 @@ import itertools
 import shutil
 import tempfile
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,12 +56,21 @@ def attempt(plan: Plan, folder: Path | None = None, *, whole: bool = True) -> Ou
 
     *whole*: and see that the edited program, built as a whole and started anew, says what the oracle says of it.
     """
+    return attempt_each([plan], folder, whole=whole)[0]
+
+
+def attempt_each(plans: Sequence[Plan], folder: Path | None = None, *, whole: bool = True) -> list[Outcome]:
+    """Likewise several plans that begin with the same program, which is built once and started for each.
+
+    *whole* holds for the first of them.
+    """
     made = Path(tempfile.mkdtemp(prefix="adversary-")) if folder is None else folder
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+    host = BuiltHost(made)
     try:
-        return Trial(plan, made).run(whole=whole)
+        return [Trial(plan, host).run(whole=whole and not number) for number, plan in enumerate(plans)]
     finally:
         if folder is None:
             shutil.rmtree(made, ignore_errors=True)
@@ -74,17 +84,45 @@ class _Stop(Exception):
         self.kind = kind
 
 
+class BuiltHost:
+    """A folder with a program that was built once, for the plans that begin with it.
+
+    Args:
+        folder: where it is built, empty.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.captured: Capture | None = None
+        self._as_built = folder / "as-built"
+
+    def keep(self, captured: Capture) -> None:
+        """It is built: remember the folder's files."""
+        self.captured = captured
+        shutil.copytree(self.folder, self._as_built)
+
+    def restore(self) -> None:
+        """Make the folder what it was when the program had been built: a patch's objects replace the host's."""
+        for path in self.folder.iterdir():
+            if path.is_dir() and path != self._as_built:
+                shutil.rmtree(path)
+            elif not path.is_dir():
+                path.unlink()
+        shutil.copytree(self._as_built, self.folder, dirs_exist_ok=True)
+
+
 class Trial:
     """One plan on its way.
 
     Args:
         plan: what is tried.
-        folder: where.
+        host: where, and the program as far as it was built.
     """
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(self, plan: Plan, host: BuiltHost) -> None:
         self.plan = plan
-        self.folder = folder
+        self.host = host
+        self.folder = host.folder
         self.build = plan.build
         self.excuses: list[str] = []
         self.machines = [
@@ -104,7 +142,7 @@ class Trial:
             captured = self._host()
             with self._started("host", self.plan.versions[0]) as live:
                 self._compare(live, "before any patch", "unusable")
-                builder = StubBuilder(self.folder / "host", symbols=self._symbols(), cache=False)
+                builder = StubBuilder(self.folder / "host", symbols=self._symbols, cache=False)
                 for number in range(1, len(self.plan.versions)):
                     self._patch(live, builder, captured, number)
                     self._compare(live, f"after patch {number}", "differs")
@@ -120,12 +158,10 @@ class Trial:
             return LiveHost(self.folder / name)
         return EmulatedHost(self.folder / name, [mangled(each, self.build.language) for each in entries(program)])
 
+    @property
     def _symbols(self) -> Path | None:
         """The dSYM of a Mach-O host with debug information."""
-        if not (self.build.is_macho and self.build.debug):
-            return None
-        run([str(need("dsymutil-19")), "host"], cwd=self.folder)
-        return self.folder / "host.dSYM"
+        return self.folder / "host.dSYM" if self.build.is_macho and self.build.debug else None
 
     @property
     def _archive_format(self) -> list[str]:
@@ -143,12 +179,12 @@ class Trial:
         return [f"{file}.o" for file in files]
 
     def _link(self, program: Program, output: str, objects: list[str]) -> list[str]:
-        symbols = [mangled(function, self.build.language) for function in entries(program)]
-        entries_object(self.folder, symbols, "entries.o", macho=self.build.is_macho)
+        symbols = tuple(mangled(function, self.build.language) for function in entries(program))
+        table = entries_object(symbols, macho=self.build.is_macho)
         runtime = [str(path) for path in runtime_objects(self.build.language, macho=self.build.is_macho)]
         archived = [f"{file}.o" for file in program.archived]
         direct = [path for path in objects if path not in archived]
-        inputs = [*runtime, "entries.o", *direct]
+        inputs = [*runtime, str(table), *direct]
         if archived:
             (self.folder / "libparts.a").unlink(missing_ok=True)
             run([str(need("llvm-ar-19")), *self._archive_format, "rcs", "libparts.a", *archived], cwd=self.folder)
@@ -175,10 +211,17 @@ class Trial:
             (self.folder / f"{file}.o").unlink()
 
     def _host(self) -> Capture:
+        if self.host.captured is not None:
+            self.host.restore()
+            return self.host.captured
         program = self.plan.versions[0]
         files = [file.name for file in program.files if file.name != HEADER]
         command = self._link(program, "host", self._write(program, files, patch=False))
-        return Capture(command, self.folder, {}, output="host")
+        if self._symbols:
+            run([str(need("dsymutil-19")), "host"], cwd=self.folder)
+        captured = Capture(command, self.folder, {}, output="host")
+        self.host.keep(captured)
+        return captured
 
     def _compare(self, live: LiveHost | EmulatedHost, when: str, kind: str) -> None:
         for argument in ARGUMENTS:
