@@ -43,7 +43,8 @@ def undefined(name: str, *, weak: bool = False) -> Sym:
     return Sym(name, 0, e.STT_NOTYPE, e.STB_WEAK if weak else e.STB_GLOBAL, e.SHN_UNDEF)
 
 
-def _columns(symbols: Sequence[Sym]) -> elf_writer.SymbolColumns:
+def elf_columns(symbols: Sequence[Sym]) -> elf_writer.SymbolColumns:
+    """*symbols* as the writer takes them."""
     return elf_writer.SymbolColumns(
         names=[symbol.name.encode() for symbol in symbols],
         st_info=[symbol.bind << 4 | symbol.kind for symbol in symbols],
@@ -66,7 +67,7 @@ def elf_object(symbols: Sequence[Sym], *, features: int = 0) -> bytes:
         sections.append(elf_writer.Section(".note.gnu.property", e.SHT_NOTE, e.SHF_ALLOC, note, 8))
     local = [symbol for symbol in symbols if symbol.bind == e.STB_LOCAL]
     others = [symbol for symbol in symbols if symbol.bind != e.STB_LOCAL]
-    return bytes(elf_writer.write(elf_writer.Object(sections, _columns(local), [_columns(others)])))
+    return bytes(elf_writer.write(elf_writer.Object(sections, elf_columns(local), [elf_columns(others)])))
 
 
 def elf_host(

@@ -552,7 +552,10 @@ class ElfRun(Run[ObjectEditor, Table]):
         return True
 
     def find_pairs(self, tables: Iterable[Table]) -> set[bytes]:
-        """Nor may one ``adrp`` go with the page of another part of the same symbol, whose slot may lie elsewhere."""
+        """Nor may one ``adrp`` go with the page of another part of the same symbol, whose slot may lie elsewhere.
+
+        A page that nothing is added to is meant itself, as assembly has it of what begins a page.
+        """
         paired: set[bytes] = set()
         others: set[bytes] = set()
         pages: dict[bytes, set[int]] = {}
@@ -563,16 +566,16 @@ class ElfRun(Run[ObjectEditor, Table]):
             for index, symbol in enumerate(table.symbol):
                 if symbol not in self.bindable:
                     continue
-                name, kind = self.bindable[symbol].name, table.kind[index]
+                (name, _, base), kind = self.bindable[symbol], table.kind[index]
                 if kind == self.addition and not self.is_addition(table, table.r_offset[index]):
                     others.add(name)
                 elif kind in PAIRS:
                     paired.add(name)
                     addends = additions if kind == self.addition else pages
-                    addends.setdefault(name, set()).add(table.r_addend[index])
+                    addends.setdefault(name, set()).add(table.r_addend[index] + base)
                 elif kind in NEAR_OFFSETS or kind == r.R_AARCH64_MOVW_PREL_G3:
                     others.add(name)
-        others.update(name for name, addends in pages.items() if additions.get(name, set()) - addends)
+        others.update(name for name in paired if not set() < additions.get(name, set()) <= pages.get(name, set()))
         return paired - others
 
     def find_offsets(self, tables: Iterable[Table]) -> Iterator[tuple[bytes, tuple[int, int]]]:

@@ -335,16 +335,18 @@ class MachORun(Run[ObjectEditor, Table]):
         return self.literals[section.ordinal, site.name]
 
     def find_pairs(self, tables: Iterable[Table]) -> set[bytes]:
-        paired: set[bytes] = set()
+        """Nor is a page that nothing is added to: it is meant itself."""
+        pages: set[bytes] = set()
+        additions: set[bytes] = set()
         others: set[bytes] = set()
         for table in tables:
             for index, symbol in enumerate(self.symbols_of(table)):
                 kind = table.kind(index)
                 if symbol in self.bindable and kind in PAIRS:
                     plain = kind == r.ARM64_RELOC_PAGE21 or self.is_addition(table, table.r_address[index])
-                    kinds = paired if plain and _modifier(table, index) < 0 else others
-                    kinds.add(self.bindable[symbol].name)
-        return paired - others
+                    found = additions if kind == self.addition else pages
+                    (found if plain and _modifier(table, index) < 0 else others).add(self.bindable[symbol].name)
+        return (pages & additions) - others
 
     def find_offsets(self, tables: Iterable[Table]) -> Iterator[tuple[bytes, tuple[int, int]]]:
         for table in tables:

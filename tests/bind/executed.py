@@ -37,11 +37,11 @@ def words_to_bytes(words: Sequence[int]) -> bytes:
 
 
 def placed(slots: Mapping[bytes, Slot]) -> dict[bytes, int]:
-    """Slot's symbol -> an address for it."""
+    """Symbol -> an address for its slot."""
     places, at = {}, SLOTS
-    for symbol in slots:
+    for symbol, slot in slots.items():
         places[symbol] = at
-        at += parse_symbol(symbol)[2]
+        at += parse_symbol(slot.symbol)[2]
     return places
 
 
@@ -80,7 +80,7 @@ def x0_after(code: bytes, count: int, slots: Mapping[bytes, Slot], host: bytes =
     cpu.mem_write(RESOLVER, words_to_bytes(_ANSWER))
     cpu.mem_write(HOST, host)
     for symbol, place in placed(slots).items():
-        size, value = parse_symbol(symbol)[2], slots[symbol].value
+        size, value = parse_symbol(slots[symbol].symbol)[2], slots[symbol].value
         content = value.to_bytes(8, "little") if size == 8 else RESOLVER.to_bytes(8, "little")
         cpu.mem_write(place, content + value.to_bytes(16, "little")[: size - 8] if size > 8 else content)
     cpu.reg_write(reg.UC_ARM64_REG_SP, STACK - 0x1000)

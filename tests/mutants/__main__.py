@@ -72,7 +72,10 @@ def _part(name: str, part: Part, arguments: argparse.Namespace) -> int:
 def _is_chosen(module: str, mutant: changes.Mutant, arguments: argparse.Namespace) -> bool:
     if arguments.module and not any(word in module for word in arguments.module):
         return False
-    return not arguments.sample or sha256(repr((module, mutant.key)).encode()).digest()[0] % arguments.sample == 0
+    if not arguments.sample:
+        return True
+    chance = sha256(repr((arguments.seed, module, mutant.key)).encode()).digest()
+    return int.from_bytes(chance[:4], "little") % arguments.sample == 0
 
 
 def _tests(mutant: changes.Mutant, module: str, trace: engine.Trace, killer: str) -> list[str]:
@@ -156,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("part", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument("--module", action="append", metavar="WORD", help="only modules with this in their path")
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="one mutant in N, always the same ones")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="other ones of a sample")
     parser.add_argument("--fresh", action="store_true", help="forget what is known")
     parser.add_argument("--show", action="store_true", help="list what survives without an explanation")
     parser.add_argument("--keep", type=Path, default=BUILD, metavar="DIR", help="for what is known of each module")

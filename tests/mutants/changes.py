@@ -161,8 +161,10 @@ def _in_function(node: ast.FunctionDef, name: str) -> Iterator[tuple[Place, str]
 def _stays(child: ast.AST, parent: ast.AST) -> bool:
     if isinstance(child, ast.Import | ast.ImportFrom | ast.expr_context | ast.Assert):
         return True
-    if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant) and isinstance(child.value.value, str):
-        return True  # what a docstring says
+    if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+        return True  # what a docstring says, and the body of what is only declared
+    if isinstance(child, ast.keyword) and child.arg == "strict":
+        return True  # an assertion of zip's
     if isinstance(child, ast.Constant) and isinstance(parent, ast.Call) and _name(parent.func) in CHECKS:
         return isinstance(child.value, str)
     if isinstance(child, ast.If) and _name(child.test) == "TYPE_CHECKING":
@@ -238,7 +240,7 @@ def _call(node: ast.Call) -> Iterator[Any]:
         if not starred and ast.dump(first) != ast.dump(second):
             yield [("args", [*args[:position], second, first, *args[position + 2 :]])]
     for position, keyword in enumerate(node.keywords):
-        if keyword.arg is not None:
+        if keyword.arg not in (None, "strict"):  # zip's is an assertion
             yield [("keywords", node.keywords[:position] + node.keywords[position + 1 :])]
 
 
