@@ -92,14 +92,16 @@ def _tests(mutant: changes.Mutant, module: str, trace: engine.Trace, killer: str
 
 
 class _Results:
-    """What is known of one module's mutants, in a file of its own: the source's digest, then a line for each.
+    """What is known of one module's mutants, in a file of its own: a digest, then a line for each.
+
+    The digest is of the module and of what changes it.
 
     A run that is cut off has said what it knows, but for a last line that may be half there.
     """
 
     def __init__(self, folder: Path, module: str, fresh: bool) -> None:
         self._path = folder / f"{module.replace('/', '.')}.jsonl"
-        digest = json.dumps(engine.digest([engine.path_of(module)]))
+        digest = json.dumps(engine.digest([engine.path_of(module), Path(changes.__file__)]))
         kept = self._path.read_text().splitlines() if self._path.exists() and not fresh else []
         self._fates: dict[int, list[str]] = {}
         for line in kept[1:] if kept[:1] == [digest] else ():
