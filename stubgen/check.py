@@ -325,10 +325,13 @@ class _Question(_Asked):
         return found if place is None else [place]
 
     def addresses(self, spelling: bytes) -> list[int]:
-        """Static addresses of the host's own definitions of *spelling*, and of its PLT entry for another image's."""
+        """Static addresses of the host's own definitions of *spelling*, and of its PLT entry for another image's.
+
+        Each once, and with it one vote for a slide: what the loader can find is in both of the host's symbol tables.
+        """
         own = [c for c in self.candidates(spelling) if c.kind is not Kind.IMPORT]
         entries = [self.host.image.found_by_loader(c).entry for c in own if c.replaceable]
-        return [entry for entry in entries if entry is not None] + [c.address for c in own]
+        return list(dict.fromkeys([entry for entry in entries if entry is not None] + [c.address for c in own]))
 
     def override(self, spelling: bytes) -> int | None:
         """Where an earlier patch put the function that *spelling* means; None if none replaced it."""
@@ -479,10 +482,10 @@ def _only_for_the_host(question: _Question, name: bytes) -> str | None:
 
 def _stubs(question: _Question) -> Iterator[Finding]:
     expected = question.slide.value if question.slide else question.slide_of_stubs
+    slide = expected or 0  # a stub that the host has a function for tells one
     sound = True
     for stub in question.stubs:
-        name = as_text(stub.name) or f"the stub at {stub.address:#x}"
-        addresses = question.addresses(stub.name)
+        name, addresses = as_text(stub.name), question.addresses(stub.name)
         if not stub.name or forwarded_address(stub.name) == stub.target or _is_anchor(question.slide, stub):
             continue  # the symbol table is stripped, so that nothing says where it should go; or it says so itself
         override = question.override(stub.name)
@@ -494,9 +497,9 @@ def _stubs(question: _Question) -> Iterator[Finding]:
         elif not addresses:
             sound = False
             yield Finding("stubs", False, f"{name} is a stub, but the host has no symbol of that name", (name,))
-        elif expected is None or stub.target - expected not in addresses:
+        elif stub.target - slide not in addresses:
             sound = False
-            wanted = ", ".join(f"{address + (expected or 0):#x}" for address in addresses)
+            wanted = ", ".join(f"{address + slide:#x}" for address in addresses)
             message = f"{name} branches to {stub.target:#x}, but the host's is at {wanted}"
             yield Finding("stubs", False, message, (name,))
     if expected is not None and expected % question.host.image.page_size:

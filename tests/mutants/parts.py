@@ -55,7 +55,7 @@ PARTS = {
             )
         ),
     ),
-    "check": Part(("stubgen/check.py",), ("tests/test_check.py",)),
+    "check": Part(("stubgen/check.py",), ("tests/check",)),
     "resolve": Part(
         (
             "stubgen/resolve/resolver.py",
