@@ -12,11 +12,24 @@ from collections.abc import Iterator
 from stubgen.common.aarch64 import WORD
 from stubgen.common.fields import align_up, narrow
 from stubgen.common.object_copy import ObjectCopy
+from stubgen.common.row import Row
 from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile, Section, Symbols
 from stubgen.elf.records import EHDR, SHDR, SYM, Sym
 from stubgen.elf.relocations import Relocations, write_relocations
 from stubgen.errors import MalformedInput, UnsupportedInput
+
+
+class _Columns(Row):
+    """The columns of a table of relocations, to be written to."""
+
+    r_offset: array[int]
+    symbol: array[int]
+    kind: array[int]
+    r_addend: array[int]
+
+
+_INFO, _OTHER = SYM.offset("st_info"), SYM.offset("st_other")  # of thousands of symbols
 
 
 class Table:
@@ -26,12 +39,10 @@ class Table:
         self.source = source
         self.target = target
         """The section that the relocations change."""
-        self.r_offset = array("Q", read.r_offset)
-        self.symbol = array("I", read.symbol)
-        self.kind = array("I", read.kind)
-        self.r_addend = array("q", read.r_addend)
+        self.r_offset, self.symbol, self.kind, self.r_addend = read.r_offset, read.symbol, read.kind, read.r_addend
         self.dropped: set[int] = set()
         self.changed = False
+        self._edited: _Columns | None = None  # the same four once one is written to: thousands of tables never are
 
     def __len__(self) -> int:
         return len(self.r_offset)
@@ -39,17 +50,28 @@ class Table:
     def change(self, index: int, *, kind: int, symbol: int, addend: int = 0) -> None:
         """Make relocation *index* another one at the same offset."""
         where = f"{self.source.name}: relocation {index}"
-        self.kind[index] = narrow(kind, 32, "the type of r_info", where)
-        self.symbol[index] = narrow(symbol, 32, "the symbol of r_info", where)
-        self.r_addend[index] = narrow(addend, 64, "r_addend", where, signed=True)
+        columns = self._own_columns()
+        columns.kind[index] = narrow(kind, 32, "the type of r_info", where)
+        columns.symbol[index] = narrow(symbol, 32, "the symbol of r_info", where)
+        columns.r_addend[index] = narrow(addend, 64, "r_addend", where, signed=True)
         self.changed = True
+
+    def _own_columns(self) -> _Columns:
+        """Columns that nobody else has."""
+        if self._edited is None:
+            columns = self._edited = _Columns(
+                array("Q", self.r_offset), array("I", self.symbol), array("I", self.kind), array("q", self.r_addend)
+            )
+            self.r_offset, self.symbol, self.kind, self.r_addend = columns
+        return self._edited
 
     def add(self, offset: int, *, kind: int, symbol: int, addend: int = 0) -> None:
         """A new relocation, of byte *offset* of the section."""
-        self.r_offset.append(offset)
-        self.kind.append(0)
-        self.symbol.append(0)
-        self.r_addend.append(0)
+        columns = self._own_columns()
+        columns.r_offset.append(offset)
+        columns.kind.append(0)
+        columns.symbol.append(0)
+        columns.r_addend.append(0)
         self.change(len(self) - 1, kind=kind, symbol=symbol, addend=addend)
 
     def drop(self, index: int) -> None:
@@ -94,7 +116,7 @@ class ObjectEditor(ObjectCopy[Section]):
         start = self.file.header.e_shoff
         end = start + SHDR.size * len(self.file.sections)
         for section in self.file.sections:
-            first, size = section.header.sh_offset, len(self.file.content(section))
+            first, size = section.header.sh_offset, self.file.stored_size(section)
             if size and (first < EHDR.size or (first < end and start < first + size)):
                 raise MalformedInput(f"{self.file.name}: {section.name} overlaps the file's headers")
 
@@ -132,8 +154,7 @@ class ObjectEditor(ObjectCopy[Section]):
 
         One that is unique in the process (STB_GNU_UNIQUE) becomes weak: of several in an image there is one then.
         """
-        info = SYM.size * symbol + SYM.offset("st_info")
-        other = SYM.size * symbol + SYM.offset("st_other")
+        info, other = SYM.size * symbol + _INFO, SYM.size * symbol + _OTHER
         if self._entries[info] >> 4 == c.STB_GNU_UNIQUE:
             self._set(info, c.STB_WEAK << 4 | self._entries[info] & 0xF)
         self._set(other, self._entries[other] & ~3 | c.STV_PROTECTED)

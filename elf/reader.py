@@ -134,6 +134,7 @@ class Symbols:
         self.common = c.SHN_COMMON + beyond
         """Likewise for SHN_COMMON."""
         self._file = (-1, 0)  # index of a file symbol, -1 for none, and one up to which no other follows it
+        self._file_name = (-1, b"")  # of the one that was asked for last, with its index
         self.versions = versions
         """.gnu.version: one VER_NDX_* | VERSYM_HIDDEN a symbol; empty where the file has none."""
         self.gnu_hash = gnu_hash
@@ -226,7 +227,9 @@ class Symbols:
     def file_of(self, index: int) -> bytes:
         """The name of the file symbol before symbol *index*: gABI, "Symbol Table", its file if it is local."""
         file = self.file_symbol_of(index)
-        return self.name(file) if file >= 0 else b""
+        if file != self._file_name[0]:
+            self._file_name = file, self.name(file) if file >= 0 else b""
+        return self._file_name[1]
 
     def file_symbol_of(self, index: int) -> int:
         """The index of that file symbol, -1 for none.
@@ -234,6 +237,11 @@ class Symbols:
         Who asks in ascending order has the table looked through once.
         """
         file, seen = self._file if self._file[0] < index else (-1, 0)
+        infos = self.__dict__.get("st_info")  # the column, if somebody made it
+        if infos is not None:
+            found = infos.rfind(c.STB_LOCAL << 4 | c.STT_FILE, seen, index) if seen < index else -1
+            self._file = found if found >= 0 else file, max(index, seen)
+            return self._file[0]
         stop, step = index, _FILE_NEAR
         while stop > seen:  # backwards
             start = max(stop - step, seen)
@@ -346,7 +354,8 @@ class ElfFile:
             strings = headers[names_index]
             names = self.view.bytes(strings.sh_offset, strings.sh_size, "the section name table")
         table_of_names = StringTable(names, f"{self.name}: sections")
-        found = [table_of_names.at(shdr.sh_name) if shdr.sh_name < len(names) else b"" for shdr in headers]
+        size = len(table_of_names.content)  # cut out of a copy: objects have a section for each function
+        found = [table_of_names.at(shdr.sh_name) if shdr.sh_name < size else b"" for shdr in headers]
         return tuple(Section(as_text(name), index, headers[index]) for index, name in enumerate(found))
 
     # sections
@@ -365,6 +374,17 @@ class ElfFile:
             return memoryview(b"")
         return self.view.bytes(section.header.sh_offset, section.header.sh_size, f"section {section.name}")
 
+    def stored_size(self, section: Section) -> int:
+        """The bytes that *section* has in the file, which has them all.
+
+        Raises:
+            MalformedInput: the file is shorter.
+        """
+        header = section.header
+        if header.sh_type == c.SHT_NOBITS:
+            return 0
+        return header.sh_size if header.sh_offset + header.sh_size <= len(self.view) else len(self.content(section))
+
     def relocations(self) -> Iterator[tuple[Section, Relocations]]:
         """Every relocation section with its table."""
         return iter(self._relocation_tables) if self.header.e_type == c.ET_REL else self._read_relocations()
@@ -378,6 +398,15 @@ class ElfFile:
     def _relocation_tables(self) -> tuple[tuple[Section, Relocations], ...]:
         """Of an object, whose tables several phases ask for; a linked file's are the loader's, and large."""
         return tuple(self._read_relocations())
+
+    def share_relocations(self, other: ElfFile, alike: Collection[int]) -> None:
+        """Take the tables that *other*, an object, has read: of the sections *alike*, whose bytes are the same here."""
+        known = {section.number: table for section, table in other.relocations() if section.number in alike}
+        self._relocation_tables = tuple(
+            (section, known.get(section.number) or read_relocations(self.content(section)))
+            for section in self.sections
+            if section.header.sh_type == c.SHT_RELA
+        )
 
     @cached_property
     def relocated(self) -> dict[int, list[Relocations]]:

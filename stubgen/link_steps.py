@@ -241,7 +241,8 @@ def _link_inputs(
     own = len(bound) - len(needed.borrowed)  # which stand behind the patch's own
     for number, (item, (name, copy), original) in enumerate(zip(bound, copies, needed.images, strict=True)):
         source = Source.OBJECT if number < own else Source.BORROWED
-        yield LinkInput(name, copy, source, item.image or open_image(item.content, name), original)
+        before = original if item.wrote_code else None
+        yield LinkInput(name, copy, source, item.image or open_image(item.content, name), before)
     for extra in further:
         for image in _objects_in(extra):
             yield LinkInput(image.name, os.path.abspath(extra), Source.OBJECT, image)

@@ -99,12 +99,12 @@ class _Own:
         self.local = [c for c in placed if c.address not in shown]
         """The host's that are one file's own."""
 
-    @property
+    @cached_property
     def candidates(self) -> list[Candidate]:
         """All of the host's."""
         return [*self.visible, *self.local]
 
-    @property
+    @cached_property
     def is_ifunc(self) -> bool:
         """Whether it is one, here or in the host."""
         return Kind.IFUNC in (self.symbol.kind, *(c.kind for c in self.candidates))
@@ -124,7 +124,7 @@ class _Own:
         """The host's that are one file's own, where that file is this one's."""
         return [c for c in self.local if not self.files.why_not(self.input.image, self.file, c)]
 
-    @property
+    @cached_property
     def meant(self) -> list[Candidate]:
         """Those that it is, if nothing speaks against it."""
         if self.is_one_by_name:

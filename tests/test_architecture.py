@@ -15,8 +15,8 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"errors": ""},
     {
         "common": (
-            "text arguments row generic cache aarch64 fields view record columns layout object_copy strings kept_copy "
-            "cancellation files scratch placeholders phases code_digest"
+            "text arguments row generic cache aarch64 fields view differences record columns layout object_copy "
+            "strings kept_copy cancellation files scratch placeholders phases code_digest"
         )
     },
     {"terminal": "screen names sheet", "finding": ""},

@@ -17,7 +17,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
-from stubgen.bind.held import hold_against
+from stubgen.bind.held import Held, hold_against
 from stubgen.common.files import Outputs, fitting
 from stubgen.common.row import Row
 from stubgen.common.text import counted
@@ -64,10 +64,10 @@ def bind(resolution: Resolution) -> Bound:
         lines = [f"{counted(len(binder.refusals), 'reference')} cannot be bound"]
         raise SymbolRefusal("\n".join([*lines, *(f"  {refusal}" for refusal in binder.refusals)]))
     read = (
-        hold_against(image, item.content) if item.changed else image
+        hold_against(image, item.content) if item.changed else Held(image, wrote_code=False)
         for image, item in zip(resolution.needed.images, objects, strict=True)
     )
-    objects = tuple(item._replace(image=image) for item, image in zip(objects, read, strict=True))
+    objects = tuple(item._replace(**held._asdict()) for item, held in zip(objects, read, strict=True))
     return Bound(objects, tuple(binder.slots.values()), frozenset(own))
 
 

@@ -268,12 +268,14 @@ def _undefined(symbols: Symbols, binder: Binder) -> dict[int, Bindable]:
 
 def _kept(symbols: Symbols, targets: Mapping[bytes, Target]) -> dict[int, Bindable]:
     """The object's own variables that are the host's."""
-    found = {}
-    for index, shndx in enumerate(symbols.st_shndx):
-        if shndx != c.SHN_UNDEF and _is_variable(symbols, index):
-            name = symbols.name(index)
+    found: dict[int, Bindable] = {}
+    kept = {name for name, target in targets.items() if target.kept}
+    if not kept:
+        return found
+    for index, (name, shndx) in enumerate(zip(symbols.names(), symbols.st_shndx, strict=True)):
+        if name in kept and shndx != c.SHN_UNDEF and _is_variable(symbols, index):
             target = targets.get(name)
-            if target is not None and target.kept:
+            if target is not None:
                 found[index] = Bindable(name, target)
     return found
 

@@ -145,11 +145,11 @@ def execute(
         _keep_apart(arguments, captured.files())
         reach = find_reach(linked.built.host, linked.replaced) if arguments.reach else None
         result = _Result(linked, generation, reach)
-        document = result.document()
+        document = result.document() if arguments.json or is_page(arguments.report) else result.summary()
         result.stage(arguments, document, outputs, told)
     words = [f"linker: {word}" for word in (*linked.plan.warnings, *linked.messages.splitlines())]
     notes = generation_notes(generation) if generation else []
-    if arguments.decisions != "all":
+    if arguments.decisions != "all" and arguments.json:
         document["decisions"] = listed_decisions(linked.built.resolution, arguments.decisions)
     shared = linked.built.resolution.shared_variables
     complaint = "\n".join([*words, *shared_variable_notes(shared), *changed_value_notes(shared), *notes])
@@ -171,6 +171,12 @@ class _Result(NamedTuple):
             "duplicates": shared_variable_documents(resolution.shared_variables),
             "policies": policy_documents(self.linked.policy_changes),
         }
+
+    def summary(self) -> dict[str, object]:
+        """What of the ``--json`` document ``patch`` asks for; of a large object the whole takes as long as a link."""
+        linked, generation, _ = self
+        told = generation_document(generation) if generation else {}
+        return {"borrowed": borrowed_documents(linked.built.resolution.needed), **told}
 
     def document(self) -> dict[str, object]:
         """The ``--json`` document."""
@@ -206,12 +212,13 @@ class _Result(NamedTuple):
         linked = self.linked
         if is_page(arguments.report):
             outputs.add(arguments.report, self.page(told, document, mangled=arguments.mangled))
-        else:
+        elif arguments.report is not None:
             verdicts = told(self.verdicts())
             write_report(arguments.report, {"schema": SCHEMA, "command": "link", **verdicts}, outputs)
         write_map(arguments.map, linked.checked, "link", str(linked.output), outputs, linked.policy_changes, told)
-        replaced = told(replaced_documents(linked.replaced, linked.replaced_in_previous))
-        write_report(arguments.override_map, {"schema": SCHEMA, "functions": linked.replaces, **replaced}, outputs)
+        if arguments.override_map is not None:
+            replaced = told(replaced_documents(linked.replaced, linked.replaced_in_previous))
+            write_report(arguments.override_map, {"schema": SCHEMA, "functions": linked.replaces, **replaced}, outputs)
         if linked.jump_table is not None and arguments.jump_table is not None:
             pid = arguments.pid if self.generation is None else self.generation.session.pid
             entries = tuple(entry._replace(object=told(entry.object)) for entry in linked.jump_table.entries)

@@ -79,7 +79,12 @@ class StringTable:
         """
         if start >= len(self.view) and start:
             raise MalformedInput(f"{self.where}: a symbol's name lies beyond the end of the string table")
-        name = string_at(self.__dict__.get("content", self.view), start)  # the copy, if somebody made one
+        table = self.__dict__.get("content")  # the copy, if somebody made one
+        if table is None:
+            name = string_at(self.view, start)
+        else:
+            end = table.find(b"\0", start)
+            name = table[start:] if end < 0 else table[start:end]
         if len(name) > LONG:
             self._count_long(start, len(name))
         return name

@@ -9,7 +9,7 @@ import os
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import and_, itemgetter
 
@@ -89,6 +89,7 @@ class ElfImage(Image):
 
         self.file: ElfFile = ElfFile(data, name)
         self._debug_file: ElfImage | None = None
+        self._sorted: dict[int, list[int]] = {}
         self.features = self.file.features
         self.intermediate_code = any(section.name.startswith(".gnu.lto_") for section in self.file.sections)
         self._kinds = {
@@ -582,7 +583,7 @@ class ElfImage(Image):
             return
         for name, shndx, info in zip(table.names(), table.st_shndx, table.st_info, strict=True):
             if shndx != c.SHN_UNDEF and info >> 4 != c.STB_LOCAL:
-                yield split_version(name)[0]
+                yield split_version(name)[0] if b"@" in name else name
 
     @property
     def source_file(self) -> bytes:
@@ -678,7 +679,7 @@ class ElfImage(Image):
         relocations = self._relocations.get(symbol.st_shndx)
         if relocations is not None:
             places = relocations.r_offset
-            ascending = self._ascending[symbol.st_shndx]
+            ascending = self._ascending(symbol.st_shndx, places)
             for at in range(bisect_left(ascending, start, key=places.__getitem__), len(ascending)):
                 number = ascending[at]
                 if places[number] >= end:
@@ -693,7 +694,8 @@ class ElfImage(Image):
         relocations = self._relocations.get(shndx)
         if table is None or relocations is None:
             return False
-        places, ascending = relocations.r_offset, self._ascending[shndx]
+        places = relocations.r_offset
+        ascending = self._ascending(shndx, places)
         first = bisect_left(ascending, start, key=places.__getitem__)
         last = bisect_left(ascending, start + variable.size, key=places.__getitem__)
         return any(
@@ -719,13 +721,11 @@ class ElfImage(Image):
         """Section of an object -> its relocations."""
         return {section.header.sh_info: table for section, table in self.file.relocations()}
 
-    @cached_property
-    def _ascending(self) -> dict[int, list[int]]:
-        """Section of an object -> the numbers of its relocations, ascending by where they are."""
-        return {
-            number: sorted(range(len(table.r_offset)), key=table.r_offset.__getitem__)
-            for number, table in self._relocations.items()
-        }
+    def _ascending(self, section: int, places: Sequence[int]) -> list[int]:
+        """The numbers of the relocations of *section* of an object, which are at *places*, ascending by those."""
+        if section not in self._sorted:
+            self._sorted[section] = sorted(range(len(places)), key=places.__getitem__)
+        return self._sorted[section]
 
     def _pointer(self, table: Symbols, index: int, addend: int) -> Pointer:
         """What a relocation to symbol *index* plus *addend* bytes points to."""

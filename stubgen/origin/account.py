@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import ModuleType
@@ -28,7 +28,7 @@ class _File(Row):
     path: str  # what the linker read
     source: Source  # OBJECT, BORROWED or STUB
     image: Image
-    original: Image | None = None  # of a bound copy, where it is known
+    original: Image | None = None  # of a bound copy, where it is known and has other code
 
 
 class LinkInput(_File):
@@ -154,18 +154,16 @@ def make_account(
         name = known_name(symbol.name).partition(b"@")[0]
         definitions.append(Definition(symbol, ledger.origin(symbol), tuple(in_host.get(name, ()))))
     initializers = tuple(ledger.initializers(definitions))
-    by_section: dict[str, Counter[Origin]] = {}
+    by_section: defaultdict[str, Counter[Origin]] = defaultdict(Counter)
     seen = set[int]()
     for definition in definitions:
         symbol = definition.symbol
-        by_section.setdefault(symbol.section, Counter())[definition.origin] += symbol.size * (
-            symbol.address not in seen
-        )
+        by_section[symbol.section][definition.origin] += symbol.size * (symbol.address not in seen)
         seen.add(symbol.address)
     for item in initializers:  # an array of pointers has no symbols
         for name, address, size, _ in sections:
             if address <= item.constructor.place < address + size:
-                by_section.setdefault(name, Counter())[item.origin] += 0
+                by_section[name][item.origin] += 0
     accounts = tuple(
         SectionAccount(name, address, size, ledger.shares(name, size, by_section.get(name, Counter())))
         for name, address, size, _ in sections
@@ -270,12 +268,12 @@ class _Ledger(_Opened):
 
         A function called ``end`` or a variable called ``__start_time`` has a size, or no section of its name.
         """
-        if symbol.static or symbol.name in self.by_name or not sources.is_linker_name(symbol.name):
+        if symbol.size or symbol.static or symbol.name in self.by_name or not sources.is_linker_name(symbol.name):
             return False
         encapsulated = symbol.name.startswith((b"__start_", b"__stop_"))
         if encapsulated and as_text(symbol.name).split("_", 3)[3] not in self.sections:
             return False
-        return not symbol.size and (symbol.kind is not Kind.FUNCTION or self.image.format != "elf")
+        return symbol.kind is not Kind.FUNCTION or self.image.format != "elf"
 
     def _at(self, symbol: Symbol, source: Source) -> Origin | None:
         """The origin of what lies where *symbol* does, if it is of that kind."""

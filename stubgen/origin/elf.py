@@ -16,6 +16,7 @@ from stubgen.origin.symbols import Constructor, Content, Symbol, Target
 
 _KINDS = {c.STT_FUNC: Kind.FUNCTION, c.STT_GNU_IFUNC: Kind.IFUNC, c.STT_TLS: Kind.THREAD_LOCAL}
 _DOUBLEWORDS = (R_AARCH64_ABS64, R_AARCH64_PREL64)
+_WITH_BYTES = (c.STT_OBJECT, c.STT_FUNC)
 _NO_DEFINITIONS = (c.STT_SECTION, c.STT_FILE)
 
 
@@ -73,22 +74,21 @@ def object_sections(image: ElfImage) -> Iterator[str]:
 
 def contents(image: ElfImage) -> Iterator[Content]:
     """The bytes of what an object defines, where its symbol says how many there are."""
-    file, table = image.file, image.file.symbols
+    file, table, held = image.file, image.file.symbols, image.file.sections
     if table is None:
         return
     places = cache(lambda number: sorted(chain.from_iterable(t.r_offset for t in file.relocated.get(number, ()))))
-    rows = zip(table.st_info, table.st_shndx, table.st_value, table.st_size, strict=True)
-    for index, (info, number, start, size) in enumerate(rows):
-        kind = info & 0xF
-        if kind not in (c.STT_OBJECT, c.STT_FUNC) or not 0 < number < len(file.sections) or not size:
+    rows = zip(table.names(), table.st_info, table.st_shndx, table.st_value, table.st_size, strict=True)
+    for name, info, number, start, size in rows:
+        if info & 0xF not in _WITH_BYTES or not 0 < number < len(held) or not size:
             continue
-        section = file.sections[number]
-        raw = file.content(section)[start : start + size]
-        if section.header.sh_flags & c.SHF_ALLOC and len(raw) == size:
+        flags = held[number].header.sh_flags
+        raw = file.content(held[number])[start : start + size]
+        if flags & c.SHF_ALLOC and len(raw) == size:
             yield Content(
-                name=table.name(index),
+                name=name,
                 static=info >> 4 == c.STB_LOCAL,
-                code=bool(section.header.sh_flags & c.SHF_EXECINSTR),
+                code=bool(flags & c.SHF_EXECINSTR),
                 content=bytes(raw),
                 start=start,
                 relocated=partial(places, number),

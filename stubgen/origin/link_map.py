@@ -107,7 +107,7 @@ def _read_ld64(text: str) -> Iterator[Piece]:
 
 
 def _piece(section: str, address: int, size: int, name: str) -> Piece:
-    member = re.fullmatch(_MEMBER, name)
+    member = re.fullmatch(_MEMBER, name) if name.endswith(")") else None
     if member is None:
         return Piece(section, address, size, name, "")
     return Piece(section, address, size, member["file"], member["member"])

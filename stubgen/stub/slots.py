@@ -56,6 +56,7 @@ class BoundObject(Row):
     content: bytes
     changed: bool  # whether it differs from the original
     image: Image | None = None  # the content, once it was read back
+    wrote_code: bool = False  # whether sections of code differ
 
 
 class Binder:

@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stubgen.common.row import Row
-from stubgen.symbols.rust import RustName, legacy_hash, v0_name
+from stubgen.symbols.rust import LEGACY_MARK, RustName, legacy_hash, legacy_parts, v0_name
 from stubgen.symbols.versions import THINLTO_SUFFIX, base_name
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ class _Parts(Row):
 def numbering(name: bytes) -> str:
     """Why *name* alone says that its variable is numbered anew in each build; empty if it does not."""
     name = _plain(base_name(name))
-    if re.search(_SUFFIX, name):
+    if name[-1:].isdigit() and re.search(_SUFFIX, name):
         return NUMBERED
-    if re.search(_BLOCK, name):
+    if b"_block_invoke" in name and re.search(_BLOCK, name):
         return LAMBDA
     rust = v0_name(name)
     if rust is not None:
@@ -127,6 +127,7 @@ class _Families:
         self.names: set[bytes] = set()
         """Those that have a family, without ThinLTO's suffix."""
         self._hashed: dict[bytes, set[bytes]] = {}  # a name of Rust's legacy mangling, less its hash -> names
+        self._heads: set[bytes] = set()  # of those names, what is in front of the hash
         self._shaped = _Shapes()
         for name in map(base_name, names):
             self._add(name)
@@ -140,6 +141,7 @@ class _Families:
             self._shaped.add(name)
         elif (hashless := _hashless(name)) is not None:
             self._hashed.setdefault(hashless, set()).add(name)
+            self._heads.add(hashless.partition(b"\0")[0])
 
     def with_others(self, table: Iterable[bytes]) -> set[bytes]:
         """The names of whose family *table* has another one."""
@@ -149,10 +151,20 @@ class _Families:
             numbered = match(name) if name[-1:] in _LAST_OF_A_NUMBER else None
             if numbered is not None and numbered[1] in self.names and _takes(numbered[1], suffix=bool(numbered[2])):
                 found.add(numbered[1])
-            if self._hashed and b"17h" in name and (hashless := _hashless(name)) is not None:
+            if self._may_be_hashed(name) and (hashless := _hashless(name)) is not None:
                 found |= self._hashed.get(hashless, set()) - {name}
-            found |= self._shaped.others(name)
+            if self._shaped:
+                found |= self._shaped.others(name)
         return found
+
+    def _may_be_hashed(self, name: bytes) -> bool:
+        """Whether one of the names looked for has what *name* has in front of something that begins like a hash."""
+        at = name.find(LEGACY_MARK) if self._heads else -1
+        while at >= 0:
+            if name[:at] in self._heads:
+                return True
+            at = name.find(LEGACY_MARK, at + 1)
+        return False
 
 
 def _takes(name: bytes, *, suffix: bool) -> bool:
@@ -229,7 +241,7 @@ def with_siblings(names: Iterable[bytes], tables: Iterable[NameTable]) -> set[by
         names_here = set(table.names()) - seen
         seen |= names_here
         for name in map(base_name, names_here):
-            if hashed and b"17h" in name and (before := _before_hash(name)) is not None:
+            if hashed and LEGACY_MARK in name and (before := _before_hash(name)) is not None:
                 found |= hashed.get(before, set()) - {name}
             if _V0_CLOSURE in name:
                 found |= shaped.others(name)
@@ -239,8 +251,8 @@ def with_siblings(names: Iterable[bytes], tables: Iterable[NameTable]) -> set[by
 def _before_hash(name: bytes) -> bytes | None:
     """What is in front of the hash of a function's name of Rust's legacy mangling; None for others."""
     plain = _plain(name)
-    at = plain.rfind(b"17h")
-    return plain[:at] if at > 0 and re.match(_LEGACY_HASH, plain[at:]) else None
+    at = plain.rfind(LEGACY_MARK)
+    return plain[:at] if at > 0 and legacy_parts()[1](plain, at) else None
 
 
 def _others(family: _Family, strings: bytes) -> Iterator[bytes]:

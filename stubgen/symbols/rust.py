@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache, lru_cache
 
 from stubgen.common.row import Row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    _Match = Callable[[bytes, int], re.Match[bytes] | None]
 
 _DECIMAL = rb"0|[1-9][0-9]{0,8}"
 _BASE_62 = rb"[0-9A-Za-z]{0,11}_"
@@ -21,6 +26,10 @@ _ENDS = (b"", b".", b"$")
 """What may follow a name: nothing, or a vendor's suffix."""
 _LEGACY_LENGTH = rb"[1-9][0-9]{0,8}"
 _LEGACY_HASH = rb"17h[0-9a-f]{16}E"
+LAST = 1 << 4
+"""Names of the legacy mangling of which the answer is kept: several rules in turn ask for one's."""
+LEGACY_MARK = b"17h"
+"""How the hash of a name of the legacy mangling begins, with its length."""
 _THREAD_LOCAL = b"__RUST_STD_INTERNAL_VAL"
 """What the standard library's ``thread_local!`` calls its variable, in one of two closures for all variables."""
 
@@ -43,18 +52,25 @@ def is_rust_name(name: bytes) -> bool:
     return legacy_hash(name) is not None or v0_name(name) is not None
 
 
+@lru_cache(LAST)
 def legacy_hash(name: bytes) -> tuple[int, int] | None:
     """Where the hash of a name of the legacy mangling begins, and where the ``E`` behind it ends; None for others."""
     start = 1 if name.startswith(b"__ZN") else 0  # Mach-O
-    if not name.startswith(b"_ZN", start):
+    if LEGACY_MARK not in name or not name.startswith(b"_ZN", start):
         return None
-    position, length, digest = start + 3, re.compile(_LEGACY_LENGTH), re.compile(_LEGACY_HASH)
-    while (size := length.match(name, position)) is not None:
-        found = digest.match(name, position)
+    position, (length, digest) = start + 3, legacy_parts()
+    while (size := length(name, position)) is not None:
+        found = digest(name, position) if name.startswith(LEGACY_MARK, position) else None
         if found is not None and name[found.end() : found.end() + 1] in _ENDS:
             return position, found.end()
         position = size.end() + int(size[0])
     return None
+
+
+@cache
+def legacy_parts() -> tuple[_Match, _Match]:
+    """What finds an identifier's length, and what finds the hash: a large object has thousands of such names."""
+    return re.compile(_LEGACY_LENGTH).match, re.compile(_LEGACY_HASH).match
 
 
 def v0_name(name: bytes, start: int = 0) -> RustName | None:

@@ -26,8 +26,10 @@ def plain_name(spelling: bytes) -> bytes:
 
 def known_name(symbol: bytes) -> bytes:
     """The inverse of :func:`plain_name`, with one ``@``."""
+    if not symbol.startswith(PREFIX):
+        return symbol
     digits, mark, rest = symbol.removeprefix(PREFIX).partition(b".")
-    if not symbol.startswith(PREFIX) or not mark or not digits.isdigit():
+    if not mark or not digits.isdigit():
         return symbol
     size = int(digits)
     return rest[:size] + b"@" + rest[size + 1 :]
@@ -62,6 +64,8 @@ def is_part(name: bytes) -> bool:
     ``f.cold`` and ``f.unlikely`` are GCC's for what is seldom executed, ``f.cold.1`` is LLVM's. Its outliner takes
     out what several functions have in common, and numbers that anew in each build.
     """
+    if b".cold" not in name and b".unlikely" not in name and b"OUTLINED_FUNCTION_" not in name:
+        return False
     import re
 
     return re.search(_PART, name) is not None

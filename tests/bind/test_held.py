@@ -58,3 +58,43 @@ def test_a_copy_that_is_broken_is_refused(judged: Resolution) -> None:
     held.hold_against(original, content)
     with pytest.raises(MalformedInput):
         held.hold_against(original, content[: len(content) // 2])
+
+
+def test_a_byte_that_is_written_anywhere_else_is_found(judged: Resolution) -> None:
+    """Sections that are as they were are not looked into; whether they are is told by their bytes, all of them."""
+    (original,) = judged.needed.images
+    content, file = bind(judged).objects[0].content, original.file  # type: ignore[attr-defined]
+    (section,) = (each for each in file.sections if each.name in (".data", "__DATA,__data"))
+    offset = section.header.sh_offset if original.format == "elf" else section.header.offset
+    for back in (1, 5, 16):  # of the constant, which has the section's end
+        broken = bytearray(content)
+        broken[offset + len(file.content(section)) - back] ^= 1
+        with pytest.raises(MalformedInput, match=r"other bytes in"):
+            held.hold_against(original, bytes(broken))
+
+
+def test_a_relocation_that_is_written_elsewhere_is_found(judged: Resolution) -> None:
+    """A table that was written is read again: a place outside of the section would be the linker's to find."""
+    (original,) = judged.needed.images
+    content, file = bytearray(bind(judged).objects[0].content), original.file  # type: ignore[attr-defined]
+    if original.format == "elf":
+        (section,) = (each for each in file.sections if each.name == ".rela.text")
+        at, field = section.header.sh_offset, 8
+    else:
+        (section,) = (each for each in file.sections if each.name == "__TEXT,__text")
+        at, field = section.header.reloff, 4
+    content[at : at + field] = (1 << 20).to_bytes(field, "little")
+    with pytest.raises(MalformedInput, match=r"lies outside"):
+        held.hold_against(original, bytes(content))
+
+
+def test_whether_code_was_written_is_told(judged: Resolution) -> None:
+    """Only code that the bind phase wrote is looked for in the linked patch: linkers change the rest of it."""
+    (original,) = judged.needed.images
+    content, file = bind(judged).objects[0].content, original.file  # type: ignore[attr-defined]
+    (section,) = (each for each in file.sections if each.name in (".text", "__TEXT,__text"))
+    offset = section.header.sh_offset if original.format == "elf" else section.header.offset
+    assert not held.hold_against(original, content).wrote_code
+    broken = bytearray(content)
+    broken[offset] ^= 1
+    assert held.hold_against(original, bytes(broken)).wrote_code

@@ -17,6 +17,7 @@ from stubgen.elf.reader import ElfFile
 from stubgen.elf.relocations import R_AARCH64_ABS64, R_AARCH64_CALL26, Relocations
 from stubgen.errors import FieldOverflow
 from stubgen.macho import constants as m
+from stubgen.macho import reader as macho_reader
 from stubgen.macho import writer as macho_writer
 from stubgen.macho.reader import BuildVersion, MachOFile
 from stubgen.macho.relocations import ARM64_RELOC_BRANCH26, ARM64_RELOC_UNSIGNED, r_word
@@ -287,3 +288,33 @@ def test_an_objects_relocations_are_read_once(monkeypatch: pytest.MonkeyPatch) -
         assert [list(each.rows()) for _, each in file.relocations()] == [[(0, 0, R_AARCH64_ABS64, 0)]]
         assert list(file.relocated) == [1]
     assert len(calls) == 1
+
+
+def test_a_mach_o_objects_relocations_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin: the code of a large object has hundreds of thousands, which each phase of a link asks for."""
+    calls, read = [], macho_reader.read_relocations
+    monkeypatch.setattr(macho_reader, "read_relocations", lambda raw: calls.append(0) or read(raw))
+    word = r_word(0, pcrel=False, length=3, extern=True, kind=ARM64_RELOC_UNSIGNED)
+    file = macho_of([macho_writer.Section("__DATA", "__data", 0, bytes(8), 3, MachORelocations([0], [word]))])
+    for _ in range(3):
+        assert [list(each.r_address) for _, each in file.relocations()] == [[0]]
+    assert len(calls) == 1
+
+
+def test_a_copys_unchanged_relocations_are_those_of_the_original(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound copy has thousands of tables that are as they were: to read them again takes as long as to bind it."""
+    table = Relocations([0], [0], [R_AARCH64_ABS64], [0])
+    sections = [
+        elf_writer.Section(f".data.{n}", e.SHT_PROGBITS, e.SHF_ALLOC | e.SHF_WRITE, bytes(8), 8, relocations=table)
+        for n in range(4)
+    ]
+    original, copy = elf_of(sections), elf_of(sections)
+    held = dict(original.relocations())
+    calls, read = [], elf_reader.read_relocations
+    monkeypatch.setattr(elf_reader, "read_relocations", lambda raw: calls.append(0) or read(raw))
+    alike = {section.number for section in list(held)[1:]}
+    copy.share_relocations(original, alike)
+    assert len(calls) == 1
+    assert [section for section, _ in copy.relocations()] == list(held)
+    assert [each is held[section] for section, each in copy.relocations()] == [False, True, True, True]
+    assert [list(each.rows()) for _, each in copy.relocations()] == [[(0, 0, R_AARCH64_ABS64, 0)]] * 4
