@@ -127,9 +127,9 @@ def _regions(obj: Object, symtab: Content, strtab: Content, name: str) -> list[_
         _Region(s.name, _shdr(sh_type=s.sh_type, sh_flags=s.sh_flags, sh_addralign=s.sh_addralign), s.content)
         for s in obj.sections
     ]
-    relocated = [(number, s) for number, s in enumerate(obj.sections, start=1) if s.relocations]
+    relocated = [(number, s.name, s.relocations) for number, s in enumerate(obj.sections, start=1) if s.relocations]
     symtab_number = len(obj.sections) + len(relocated) + 1
-    for number, section in relocated:
+    for number, title, relocations in relocated:
         header = _shdr(
             sh_type=c.SHT_RELA,
             sh_flags=c.SHF_INFO_LINK,
@@ -138,12 +138,11 @@ def _regions(obj: Object, symtab: Content, strtab: Content, name: str) -> list[_
             sh_addralign=8,
             sh_entsize=RELA.size,
         )
-        table = write_relocations(section.relocations, f"{name}: {section.name}") if section.relocations else b""
-        regions.append(_Region(f".rela{section.name}", header, table))
+        regions.append(_Region(f".rela{title}", header, write_relocations(relocations, f"{name}: {title}")))
     header = _shdr(
         sh_type=c.SHT_SYMTAB,
         sh_link=symtab_number + 1,
-        sh_info=narrow(1 + len(obj.local_symbols), 32, "sh_info of .symtab", name),
+        sh_info=1 + len(obj.local_symbols),
         sh_addralign=8,
         sh_entsize=SYM.size,
     )
@@ -172,7 +171,7 @@ def _shdr(
 
 def _header(layout: Layout, section_count: int, name: str) -> bytes:
     header = Ehdr(
-        e_ident=c.ELFMAG + bytes([c.ELFCLASS64, c.ELFDATA2LSB, c.EV_CURRENT]) + bytes(9),
+        e_ident=c.ELFMAG + bytes([c.ELFCLASS64, c.ELFDATA2LSB, c.EV_CURRENT]),
         e_type=c.ET_REL,
         e_machine=c.EM_AARCH64,
         e_version=c.EV_CURRENT,

@@ -198,7 +198,7 @@ def _section_headers(obj: Object, layout: Layout, name: str) -> Iterator[bytes]:
             segname=section.segname.encode(),
             addr=address,
             size=section.size,
-            offset=layout.offset(f"section {number}") if len(section.content) or not section.zeros else 0,
+            offset=0 if section.zeros else layout.offset(f"section {number}"),
             align=section.align,
             reloff=layout.offset(f"relocations {number}") if count else 0,
             nreloc=count,
@@ -237,7 +237,6 @@ def _symbol_tables(obj: Object, layout: Layout, name: str) -> tuple[bytes, bytes
     dysymtab = DysymtabCommand(*(0,) * len(DYSYMTAB_COMMAND.fields))._replace(
         cmd=c.LC_DYSYMTAB,
         cmdsize=DYSYMTAB_COMMAND.size,
-        ilocalsym=0,
         nlocalsym=local,
         iextdefsym=local,
         nextdefsym=defined,

@@ -6,9 +6,10 @@ import struct
 from array import array
 
 import pytest
-from decoded import elf_sections, elf_symbols, macho_commands, macho_symbols, rows
+from decoded import elf_sections, elf_symbols, macho_commands, macho_sections, macho_symbols, rows
 
 from stubgen.common.columns import Pieces
+from stubgen.elf import constants as c
 from stubgen.elf import writer as elf
 from stubgen.elf.relocations import Relocations as ElfRelocations
 from stubgen.errors import FieldOverflow
@@ -99,6 +100,7 @@ def test_an_elf_symbol_that_does_not_fit_is_named_by_its_index(wrong: elf.Symbol
 def test_elf_notes_are_padded_to_words() -> None:
     """A note's size counts what is said, and the next note begins at a multiple of four."""
     assert elf.note(b"Stub", 7, b"12345678", ".note") == struct.pack("<III8s", 5, 8, 7, b"Stub") + b"12345678"
+    assert elf.note(b"ABCDEFGH", 7, b"", ".note") == struct.pack("<III12s", 9, 0, 7, b"ABCDEFGH")
     assert elf.note(b"GNU", 5, b"", ".note") == struct.pack("<III4s", 4, 0, 5, b"GNU")
     with pytest.raises(FieldOverflow, match=r"^\.note\.x: n_type is 0x100000000"):
         elf.note(b"GNU", 1 << 32, b"", ".note.x")
@@ -220,3 +222,52 @@ def test_contents_may_come_in_pieces() -> None:
     pieces = Pieces(6, lambda: [b"abc", b"def"])
     assert elf_sections(elf.write(elf.Object([elf.Section(".s", 1, 2, pieces)])))[1][2] == b"abcdef"
     assert b"abcdef" in macho.write(macho.Object([macho.Section("__A", "__b", 0, pieces)], BuildVersion(1, 0, 0)))
+
+
+def aligned(value: int, alignment: int) -> int:
+    """The next multiple of *alignment* at or above *value*."""
+    return -(-value // alignment) * alignment
+
+
+@pytest.mark.parametrize("size", range(9))
+def test_tables_begin_at_a_multiple_of_eight(size: int) -> None:
+    """Readers that map the file and take records in place fault on others, or read them slowly."""
+    raw = elf.write(elf.Object([elf.Section(".s", 1, 2, bytes(size))], elf.SymbolColumns([b"x" * size])))
+    (table,) = struct.unpack_from("<Q", raw, 40)
+    _, row, content = elf_sections(raw)[-1]
+    assert table == aligned(row[4] + len(content), 8)
+    tables = MachORelocations([0], [0])
+    raw = macho.write(macho.Object([macho.Section("__A", "__b", 0, bytes(size), 0, tables)], BuildVersion(1, 0, 0)))
+    (fields, _), (symbols,) = macho_sections(raw)[0][1:], struct.unpack_from("<I", dict(macho_commands(raw))[2], 8)
+    assert fields[4] == aligned(fields[2] + size, 8)
+    assert symbols == fields[4] + 8
+
+
+@pytest.mark.parametrize("align", range(14))
+def test_the_first_section_of_a_macho_object_follows_the_commands(align: int) -> None:
+    """It is no further away than its alignment asks for: such a hole is in every patch."""
+    first = macho.Section("__A", "__b", 0, b"x", align)
+    raw = macho.write(macho.Object([first, macho.Section("__A", "__c", 0, b"y")], BuildVersion(1, 0, 0)))
+    (_, fields, _), (_, other, _) = macho_sections(raw)
+    assert fields[2] == aligned(32 + 72 + 2 * 80 + 24 + 24 + 80, 1 << align)
+    assert other[2] == fields[2] + 1
+
+
+def test_the_offsets_of_a_macho_object_have_32_bits() -> None:
+    """What lies behind 4 GB would be read from the file's start."""
+    for size, kind, said in (
+        (1 << 32, FieldOverflow, "offset of relocations 1"),
+        (1 << 31, RuntimeError, "section 1 has 0"),
+    ):
+        section = macho.Section("__A", "__b", 0, Pieces(size, list))
+        with pytest.raises(kind, match=said):
+            macho.write(macho.Object([section], BuildVersion(1, 0, 0)))
+
+
+def test_the_limit_of_elf_sections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The null section counts as well; a limit of 65,280 takes seconds to reach."""
+    monkeypatch.setattr(c, "SHN_LORESERVE", 10)
+    sections = [elf.Section(".s", 1, 2, b"")] * 5
+    assert len(elf_sections(elf.write(elf.Object(sections)))) == 9
+    with pytest.raises(FieldOverflow, match=r"^object: 10 sections reach SHN_LORESERVE \(0xa\)"):
+        elf.write(elf.Object([*sections, sections[0]]))

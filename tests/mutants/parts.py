@@ -36,7 +36,10 @@ PARTS = {
         ),
     ),
     "index": Part(("stubgen/host/index.py",), ("tests/host/test_index.py",)),
-    "linkplan": Part(("stubgen/linkplan/decisions.py",), ("tests/linkplan",)),
+    "linkplan": Part(
+        ("stubgen/linkplan/decisions.py",),
+        ("tests/linkplan/test_decisions.py", "tests/linkplan/test_plan.py", "tests/linkplan/test_relocatable.py"),
+    ),
     "bind": Part(
         (
             "stubgen/bind/__init__.py",

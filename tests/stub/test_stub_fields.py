@@ -13,7 +13,9 @@ from stubgen.macho.reader import BuildVersion
 from stubgen.resolve.needed import Needed
 from stubgen.resolve.resolution import StubColumns
 from stubgen.resolve.verdicts import SlotKind
+from stubgen.stub import emit as emit_module
 from stubgen.stub.emit import Anchor, StubObject, emit, emit_elf, emit_macho
+from stubgen.stub.facts import LibraryFacts
 from stubgen.stub.slots import Slot
 
 NAMES, ADDRESSES = [b"f", b"g"], array("Q", [0x1000, 0x7B4091FF2C00])
@@ -177,7 +179,10 @@ def test_an_elf_stub_object_says_what_it_holds() -> None:
     assert (plain.names, plain.addresses, plain.slots, plain.identity) == (NAMES, ADDRESSES, (), None)
 
 
-MACHO_SLOTS = (Slot(b"_c0", SlotKind.ADDRESS, 1 << 56 | 5, b"_c0"), Slot(b"_c1", SlotKind.ADDRESS, 7, b"_c1"))
+MACHO_SLOTS = tuple(
+    Slot(b"_c%d" % number, SlotKind.ADDRESS, value, b"_c%d" % number)
+    for number, value in enumerate((1 << 56 | 5, 7, 9))
+)
 VERSION = BuildVersion(7, 0x000D0100, 0x000E0200)
 
 
@@ -189,11 +194,11 @@ def test_every_section_of_a_macho_stub_object() -> None:
     assert [(name, *fields[:2], fields[3], fields[5], fields[6]) for name, (fields, _) in found.items()] == [
         (b"__TEXT,__text", 0, 60, 2, 0, 0x80000400),
         (b"__LD,__compact_unwind", 64, 96, 3, 3, 0x02000000),
-        (b"__TEXT,__const", 160, 16, 3, 0, 0),
-        (b"__TEXT,__stubgen_id", 176, len(note), 3, 0, 0x10000000),
+        (b"__TEXT,__const", 160, 24, 3, 0, 0),
+        (b"__TEXT,__stubgen_id", 184, len(note), 3, 0, 0x10000000),
     ]
     assert found[b"__TEXT,__text"][1] == b"".join(map(stub_to, (*ADDRESSES, ANCHOR.address)))
-    assert found[b"__TEXT,__const"][1] == struct.pack("<2Q", 1 << 56 | 5, 7)
+    assert found[b"__TEXT,__const"][1] == struct.pack("<3Q", 1 << 56 | 5, 7, 9)
     assert found[b"__TEXT,__stubgen_id"][1] == note
     fields, entries = found[b"__LD,__compact_unwind"]
     assert rows("<QIIQQ", entries) == [(start, 20, 0x02000000, 0, 0) for start in (0, 20, 40)]
@@ -212,6 +217,7 @@ def test_every_symbol_of_a_macho_stub_object() -> None:
         (b"main", 0x0F, 1, 0, 40),
         (b"_c0", 0x1F, 3, 0, 160),
         (b"_c1", 0x1F, 3, 0, 168),
+        (b"_c2", 0x1F, 3, 0, 176),
     ]
     content = emit_macho(NAMES, ADDRESSES, VERSION).content
     assert macho_symbols(content) == [(b"f", 0x1F, 1, 0x80, 0), (b"g", 0x1F, 1, 0x80, 20)]
@@ -222,7 +228,7 @@ def test_a_macho_stub_object_without_stubs() -> None:
     """ld64 refuses compact unwind without entries."""
     content = emit_macho([], array("Q"), VERSION, slots=MACHO_SLOTS).content
     assert [name for name, _, _ in macho_sections(content)] == [b"__TEXT,__text", b"__TEXT,__const"]
-    assert [row[2] for row in macho_symbols(content)] == [2, 2]
+    assert [row[2] for row in macho_symbols(content)] == [2, 2, 2]
     only_anchor = emit_macho([], array("Q"), VERSION, anchor=ANCHOR).content
     assert macho_symbols(only_anchor) == [(b"main", 0x0F, 1, 0, 0)]
 
@@ -286,6 +292,7 @@ PLATFORMS = {
     "the lowest of all": (BuildVersion(1, 5, 9), (BuildVersion(1, 3, 8), BuildVersion(1, 4, 7)), BuildVersion(1, 3, 8)),
     "the host's": (BuildVersion(1, 2, 9), (BuildVersion(1, 3, 8),), BuildVersion(1, 2, 9)),
     "the patch's": (None, (BuildVersion(1, 3, 8),), BuildVersion(1, 3, 8)),
+    "another platform's": (BuildVersion(1, 5, 9), (BuildVersion(7, 4, 8),), BuildVersion(7, 4, 8)),
     "the host's alone": (BuildVersion(1, 2, 9), (), BuildVersion(1, 2, 9)),
 }
 
@@ -297,3 +304,13 @@ def test_the_platform_is_the_oldest_around(
     """A newer one makes ld64 warn that the object was built for a newer system than is linked."""
     content = emit(columns(), needed("macho", platforms=patch), build_version=host).content
     assert struct.unpack_from("<3I", dict(macho_commands(content))[0x32], 8) == expected
+
+
+@pytest.mark.parametrize("kind", ["elf", "macho"])
+def test_keystone_is_asked_as_the_facts_have_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Keystone that assembles other words than are recorded says that the encoding is not what people think."""
+    asked: list[object] = []
+    monkeypatch.setattr(emit_module, "confirm_encoding", asked.append)
+    facts = LibraryFacts(None)
+    emit(columns(), needed(kind), build_version=VERSION, facts=facts)
+    assert asked == [facts]
