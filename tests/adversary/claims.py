@@ -116,7 +116,10 @@ class Claims:
 
     def _absent(self, told: set[str]) -> Iterator[str]:
         """A variable that stubgen says nothing of must be new, or a compiler took it away."""
-        before = {self._name(v) for file in self.plan.versions[self.number - 1].files for v in file.variables}
+        known = (
+            0 if self.plan.build.session == "none" else self.number - 1
+        )  # the version that the patch is held against
+        before = {self._name(v) for file in self.plan.versions[known].files for v in file.variables}
         for file, variable in self.variables:
             if file == HEADER or self._name(variable) not in before or variable.name in told:
                 continue
@@ -129,7 +132,7 @@ class Claims:
             if variable.function and self.plan.build.compiler == "gcc" and not self._mangles:
                 yield "numbered: GCC gave a static of a function another number, and nothing tells which it is"
                 continue
-            if all(variable.name in _names_of_variables(symbols) for symbols in (host, patch)):
+            if all(_has_variable(symbols, variable) for symbols in (host, patch)):
                 raise Untold(f"host and patch have {variable.name}, and no word is said of it")
             yield "absent: the compiler left none of it in host or patch"
 
@@ -171,8 +174,10 @@ def _beginning(program: Program, key: Key) -> tuple[Any, tuple[Any, ...]] | None
     return (found[0].fields, found[0].initial or (0,) * found[0].cells) if len(found) == 1 else None
 
 
-def _names_of_variables(symbols: Mapping[str, str]) -> set[str]:
-    return {source_name(symbol)[1] for symbol, letter in symbols.items() if letter in "bBdDvVcC"}
+def _has_variable(symbols: Mapping[str, str], variable: Variable) -> bool:
+    """Whether one of the symbols can be the variable's; GCC leaves a static's function out of its symbol."""
+    names = {source_name(symbol) for symbol, letter in symbols.items() if letter in "bBdDvVcC"}
+    return not names.isdisjoint({("", variable.name), (variable.function, variable.name)})
 
 
 def _may_be_same(file: str, other: str, variable: Variable) -> bool:

@@ -171,11 +171,11 @@ class Machine:
         return Instance(owner, name, self._latest(owner, generation))
 
     def _newest(self, instance: Instance) -> Instance:
-        """What the runtime's table says."""
+        """What the runtime's table says: a newer generation's, whose function may be left out; nothing leads back."""
         if instance.generation and not self.complete_tables:
             return instance
         last = len(self.generations) - 1
-        for number in range(last, 0, -1):
+        for number in range(last, instance.generation, -1):
             generation = self.generations[number]
             found = self._replacement(instance, number)
             if found is not None and (found.file, found.name) not in generation.left_out:
