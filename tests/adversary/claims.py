@@ -105,11 +105,10 @@ class Claims:
 
     def _check_value(self, row: SharedVariable, key: Key, kept: int) -> None:
         """See that a kept variable is told to begin with another value exactly where the source says so."""
-        new, old = (_beginning(self.plan.versions[version], key) for version in (self.number, kept))
+        language = self.plan.build.language
+        new, old = (_beginning(self.plan.versions[version], key, language) for version in (self.number, kept))
         if new is None or old is None or new[0] != old[0]:
             return
-        if self._mangles and any(leaf.kind == "function" for _, leaf in new[0]):
-            return  # the function's name may be another one
         if (new[1] != old[1]) != row.initial_value_changed:
             said = f"initial_value_changed is {row.initial_value_changed}"
             raise Untold(f"{row.name}: {said}, and it begins with {new[1]}, after {old[1]}")
@@ -162,8 +161,11 @@ class Claims:
         return files
 
 
-def _beginning(program: Program, key: Key) -> tuple[Any, tuple[Any, ...]] | None:
-    """The type and the first value of a variable in a version; None where that has none that is surely the same."""
+def _beginning(program: Program, key: Key, language: str) -> tuple[Any, tuple[Any, ...]] | None:
+    """The type and the first value of a variable in a version; None where that has none that is surely the same.
+
+    What leads somewhere has the symbol that it leads to, which in C++ an edit of its linkage or parameters changes.
+    """
     file, function, name = key
     found = [
         variable
@@ -171,7 +173,21 @@ def _beginning(program: Program, key: Key) -> tuple[Any, tuple[Any, ...]] | None
         for variable in each.variables
         if (variable.name, variable.function) == (name, function) and _may_be_same(each.name, file, variable)
     ]
-    return (found[0].fields, found[0].initial or (0,) * found[0].cells) if len(found) == 1 else None
+    if len(found) != 1:
+        return None
+    values = enumerate(found[0].initial or (0,) * found[0].cells)
+    return found[0].fields, tuple(_symbol(program, file, found[0].leaf(n).kind, value, language) for n, value in values)
+
+
+def _symbol(program: Program, file: str, kind: str, value: Any, language: str) -> Any:
+    """*value*, or the symbol of the variable or function that it names."""
+    files = sorted(program.files, key=lambda each: each.name != file)  # a file's own static first
+    if kind == "function":
+        return next(mangled(each, language) for f in files for each in f.functions if each.name == value)
+    if kind == "pointer":
+        found = next(each for f in files for each in f.variables if each.name == value and not each.function)
+        return value, language == "c++" and found.linkage == "static"
+    return value
 
 
 def _has_variable(symbols: Mapping[str, str], variable: Variable) -> bool:
