@@ -105,7 +105,8 @@ def reasons_afresh(host: Image, new: Sequence[Variable], known: Collection[bytes
         else:
             key = variable.file, variable.defined_in.image.debug_info.source_file
             if key not in gone:
-                gone[key] = [each.name for each in host.variables_of(*key) if _is_gone(each, known)]
+                there = (each.name for each in host.variables_of(*key) if _is_gone(each, known))
+                gone[key] = list(dict.fromkeys(there))  # a dSYM has the host's symbols once more
             reason = _renamed(host, variable, gone[key])
         if reason:
             yield variable, reason

@@ -169,10 +169,10 @@ def test_a_variable_that_the_source_calls_otherwise_now(tmp_path: Path, debug: s
     assert reason == "it is new in a.c, and gone from there is calls: if it was called so, what the process has is lost"
 
 
-@pytest.mark.parametrize("tools", ["lld -O1", "zig -O1"])
+@pytest.mark.parametrize("tools", ["lld -O1", "zig -O1", "lld -O1 dSYM"])
 def test_a_renamed_variable_in_macho_files(tools: str, tmp_path: Path) -> None:
-    """The debugger's entries say which file a static variable is from."""
-    name, level = tools.split()
+    """The debugger's entries say which file a static variable is from; a dSYM beside them said it a second time."""
+    name, level, *dsym = tools.split()
     using = toolchain(name)
     text = A_FILE + "int main(void) { return a_next(1) + last; }"
     (tmp_path / "a.c").write_text(text)
@@ -181,13 +181,15 @@ def test_a_renamed_variable_in_macho_files(tools: str, tmp_path: Path) -> None:
     run([*compiling, "host.o"], cwd=tmp_path)
     command = [*using.link, *undefined, "-o", "host", "host.o"]
     run(command, cwd=tmp_path)
+    if dsym:
+        run([need("dsymutil-19"), "host"], cwd=tmp_path)
     (tmp_path / "a.c").write_text(text.replace("calls", "used"))
     run([*compiling, "patch.o"], cwd=tmp_path)
-    builder = StubBuilder(tmp_path / "host", cache=False)
+    builder = StubBuilder(tmp_path / "host", symbols=tmp_path / "host.dSYM" if dsym else None, cache=False)
     judged = builder.judge([tmp_path / "patch.o"], slide=0x4000, bind=True, keep_state=True)
     told = {variable.name: variable.reason_not_kept for variable in judged.shared_variables}
     assert told["_last"] == ""
-    assert told["_used"].startswith("it is new in a.c, and gone from there is _calls: ")
+    assert told["_used"].startswith("it is new in a.c, and gone from there is _calls: if it was called so")
 
 
 def test_a_new_variable_is_no_renamed_one(tmp_path: Path) -> None:
