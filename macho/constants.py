@@ -143,6 +143,7 @@ THREAD_LOCAL_TYPES = frozenset({S_THREAD_LOCAL_REGULAR, S_THREAD_LOCAL_ZEROFILL,
 # <mach-o/nlist.h>
 N_STAB = 0xE0  # any of these bits: a debugger's entry
 N_FUN = 0x24  # <mach-o/stab.h>: a function, its name and address; without a name, its size
+N_GSYM = 0x20  # <mach-o/stab.h>: a variable that all files see, its name alone
 N_STSYM = 0x26  # <mach-o/stab.h>: a static variable, its name and address
 N_LCSYM = 0x28  # likewise
 N_SO = 0x64  # the source file of the entries that follow

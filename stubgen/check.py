@@ -581,13 +581,15 @@ def _slot_values(question: _Question, name: bytes, addend: int, slide: int | Non
 
 
 def _values_of_renamed(host: Image, slide: int, name: bytes, addend: int) -> set[int]:
-    """Likewise, of the host's static variables that compilers number or link-time optimisation renamed."""
+    """Likewise, of its variables that compilers number or link-time optimisation renamed, or of another linkage."""
     from stubgen.resolve.renamed import in_family, plain_of
+    from stubgen.symbols.cxx import other_linkages
 
     named = {other for other in host.names_with([plain_of(name) + b"."]) if in_family(other, name)}
-    pool = (candidate for found in host.find(named).values() for candidate in found) if named else ()
-    local = [candidate for candidate in pool if candidate.local and candidate.kind is Kind.DATA]
-    return {value for candidate in local for value in _values_for(host, slide, candidate, addend)}
+    others = other_linkages(name)
+    pool = [candidate for found in host.find({*named, *others}).values() for candidate in found]
+    own = [each for each in pool if each.kind is Kind.DATA and (each.local or each.name in others)]
+    return {value for candidate in own for value in _values_for(host, slide, candidate, addend)}
 
 
 def _values_for(image: Image, slide: int, candidate: Candidate, addend: int) -> Iterator[int]:

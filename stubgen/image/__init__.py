@@ -607,6 +607,13 @@ class Image(ABC):
         """
 
     @abstractmethod
+    def is_of_source(self, candidate: Candidate, path: bytes) -> bool | None:
+        """Whether a variable or function of a linked image that all its files see is from the source file at *path*.
+
+        None where its debug information does not know the file.
+        """
+
+    @abstractmethod
     def variables_at(self, addresses: Collection[int]) -> list[Candidate]:
         """The variables of a linked image that begin at one of *addresses*."""
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import posixpath
 
 from stubgen.common.text import as_bytes
-from stubgen.image.dwarf import ORIGIN, DebugInfo, Unit
+from stubgen.image.dwarf import LOCATION, NAME, ORIGIN, VARIABLE, DebugInfo, Unit
 from stubgen.image.dwarf_entries import FAULTS, REF_ADDR, Entry
-from stubgen.image.dwarf_types import TypeEntries, entries_of
+from stubgen.image.dwarf_types import DECLARATION, TypeEntries, entries_of
 
 _EXTERNAL = 0x3F  # DWARF 5, 7.5.4, DW_AT_external
 _ARTIFICIAL = b"<artificial>"
@@ -34,6 +34,35 @@ def places_of(debug: DebugInfo, path: bytes) -> dict[bytes, set[int]]:
             if entries.unit in units and entries.is_of_file(offset):
                 name = entries.text(entries.entries[offset])
                 found.setdefault(as_bytes(name), set()).add(address)
+    return found
+
+
+def is_of_source(debug: DebugInfo, address: int, path: bytes, *, function: bool) -> bool | None:
+    """Whether what lies at *address* is from the source file at *path*; None where nothing is known of that file."""
+    units = [unit for unit in debug.called(posixpath.basename(path)) if unit.path == path]
+    if not units:
+        return None
+    if function:
+        return any(address in debug.functions(unit) for unit in units)
+    return any(address in addresses for addresses in places_of(debug, path).values())
+
+
+def unplaced_in(debug: DebugInfo) -> set[bytes]:
+    """The variables outside functions and namespaces that an object defines and that are nowhere in it.
+
+    The compiler put the value of each in the place of its uses.
+    """
+    found: set[bytes] = set()
+    for unit in debug.units:
+        entries = entries_of(debug, unit)
+        if entries is None:
+            continue
+        try:
+            for offset in entries.entries.tagged(VARIABLE, having=NAME, lacking=LOCATION):
+                if DECLARATION not in entries.entries[offset].values and entries.is_of_file(offset):
+                    found.add(as_bytes(entries.text(entries.entries[offset])))
+        except FAULTS:
+            continue
     return found
 
 

@@ -48,7 +48,7 @@ _CLASS, _MEMBER, _STRUCTURE, _SUBROUTINE, _UNION, _INHERITANCE, _ENUMERATOR = (
     0x28,
 )  # DWARF 5, 7.5.3, DW_TAG_*
 _RECORDS = {_CLASS: "structure", _STRUCTURE: "structure", _UNION: "union"}
-_MEMBER_PLACE, _BIT_SIZE, _BIT_OFFSET, _OLD_BIT_OFFSET, _DECLARATION, _VALUE, _EXTERNAL, _LINKAGE, _VIRTUAL_PLACE = (
+_MEMBER_PLACE, _BIT_SIZE, _BIT_OFFSET, _OLD_BIT_OFFSET, DECLARATION, _VALUE, _EXTERNAL, _LINKAGE, _VIRTUAL_PLACE = (
     0x38,
     0x0D,
     0x6B,
@@ -106,7 +106,7 @@ class TypeEntries(Entries):
         return {
             self._type(entry)
             for offset, entry in found
-            if _DECLARATION not in entry.values and self._is_unplaced(entry)
+            if DECLARATION not in entry.values and self._is_unplaced(entry)
             if self._is_called(offset, entry, as_text(symbol), as_text(name))
         }
 
@@ -253,7 +253,7 @@ class _Comparison:
             return ""
         self._met.add((first, second))
         own, other = self.mine.entries[first], self.theirs.entries[second]
-        if _DECLARATION in own.values or _DECLARATION in other.values:
+        if DECLARATION in own.values or DECLARATION in other.values:
             return ""
         kinds = [_RECORDS.get(entry.tag) for entry in (own, other)]
         if any(kinds):
@@ -358,7 +358,7 @@ def _members(entries: TypeEntries, offset: int) -> list[tuple[str, tuple[int, in
     """Name, place (byte, bits from there, bits) and entry of each member that lies in a record."""
     found = []
     for part in entries.parts(offset, [_MEMBER, _INHERITANCE]):
-        if _EXTERNAL in part.values or (_DECLARATION in part.values):
+        if _EXTERNAL in part.values or (DECLARATION in part.values):
             continue  # a static one
         place = _number(part, _MEMBER_PLACE)
         bits = _number(part, _BIT_OFFSET)

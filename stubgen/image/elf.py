@@ -982,6 +982,11 @@ class ElfImage(Image):
         found = self.candidates(0, near, lambda _: True)
         return [each for each in found if each.file == file or (each.kind is Kind.DATA and each.address in placed)]
 
+    def is_of_source(self, candidate: Candidate, path: bytes) -> bool | None:
+        from stubgen.image.dwarf_places import is_of_source
+
+        return is_of_source(self.debug_info, candidate.address, path, function=candidate.kind is Kind.FUNCTION)
+
     def variables_at(self, addresses: Collection[int]) -> list[Candidate]:
         if not self.symbol_tables:
             return []

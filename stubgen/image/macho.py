@@ -222,7 +222,8 @@ class MachOImage(Image):
     def _source_files(self) -> dict[tuple[bytes, int], bytes]:
         """What a linked image names (name, address) -> its source file, as the debugger's entries have it.
 
-        N_SO, once with the whole path or first with the folder, stands in front of its file's entries.
+        N_SO, once with the whole path or first with the folder, stands in front of its file's entries. N_GSYM need not
+        have an address (<mach-o/stab.h>): 0.
         """
         return self._debugger_entries[0]
 
@@ -254,7 +255,7 @@ class MachOImage(Image):
         files: list[bytes] = []
         file, before = b"", -1
         for index, n_type in enumerate(table.n_type if table is not None else b""):
-            if n_type not in (c.N_SO, c.N_FUN, c.N_STSYM, c.N_LCSYM) or table is None:
+            if n_type not in (c.N_SO, c.N_FUN, c.N_GSYM, c.N_STSYM, c.N_LCSYM) or table is None:
                 continue
             name = table.name(index)
             if n_type == c.N_SO:
@@ -692,6 +693,11 @@ class MachOImage(Image):
 
     def variables_of(self, file: bytes, path: bytes) -> list[Candidate]:
         return [each for each in self.functions_of(file) if each.kind is not Kind.FUNCTION]
+
+    def is_of_source(self, candidate: Candidate, path: bytes) -> bool | None:
+        if not self.files_called(path):
+            return None
+        return path in {self._source_files.get((candidate.name, address)) for address in (candidate.address, 0)}
 
     def variables_at(self, addresses: Collection[int]) -> list[Candidate]:
         if not self.symbol_tables:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from stubgen.common.text import as_text
@@ -211,6 +211,13 @@ class BoundResolver(Judging):
 
             self.files.statics = counterparts(self.host.image, self.needed.variables)
             self.files.renamed = told_by_debug_info(self.host.image, self.needed.variables, found)
+
+    def _folded(self, known: Collection[bytes]) -> Iterator[SharedVariable]:
+        if self.answers.keep_state:
+            from stubgen.resolve.other_forms import FOLDED, names_folded
+
+            for name in names_folded(self.files, known):
+                yield SharedVariable(as_text(name), 0, writable=True, forwarded=False, reason_not_kept=FOLDED)
 
     def _share_constant(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
         """One that nothing but its address tells from the host's is the host's."""

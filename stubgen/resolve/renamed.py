@@ -1,9 +1,9 @@
 """Variables that the host has under another name than the patch's object.
 
 Link-time optimisation renames static variables that several files call alike, and debug information tells which is
-which: such a one is the host's for certain. rustc makes the hash at the end of a name of the static's type as well. A
-variable that was renamed in the source cannot be told from a new one beside a deleted one. These two are named, so that
-nobody loses what is in them without a word.
+which: such a one is the host's for certain, and so is one of C++ that is static on one side alone. rustc makes the hash
+at the end of a name of the static's type as well. A variable that was renamed in the source cannot be told from a new
+one beside a deleted one. These two are named, so that nobody loses what is in them without a word.
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from operator import ne
 
 from stubgen.common.text import as_text
-from stubgen.image import Candidate, Image, Variable
+from stubgen.image import Candidate, Image, Kind, Variable
 from stubgen.image.dwarf_places import places_of
-from stubgen.symbols.cxx import is_external_cxx_name
+from stubgen.symbols.cxx import cxx_name, is_external_cxx_name, other_linkages
 from stubgen.symbols.numbering import numbering
-from stubgen.symbols.rust import is_rust_name, legacy_hash
+from stubgen.symbols.rust import crate_of, is_rust_name, legacy_hash, rust_parts
 
-_STATIC_CXX = rb"_ZL(\d+)(.*)"  # Itanium C++ ABI 5.1.2: outside of namespaces
 _GCC_SUFFIX = b".lto_priv."
 """What GCC's link-time optimisation puts between a static's name and a number."""
 _NUMBER = rb"(?:\.lto_priv)?\.\d+\Z"
 """What that, GCC (``count.0``) and LLVM (``calls.1``) put behind the names of static variables."""
+THREAD_LOCAL_START = b"$tlv$init"
+"""What Mach-O compilers put behind a thread-local's name for the value with which it begins."""
+LOST = "what the process has is lost"
 _FEW = 3  # names that a reason lists
 
 
@@ -70,8 +73,10 @@ def _may_be_renamed(variable: Variable, pool: Sequence[Candidate]) -> bool:
     """Whether it is a file's own, or was made that in the host, and the symbols name none of the host's as that."""
     if not variable.writable or variable.thread_local or b"." in variable.name or is_rust_name(variable.name):
         return False
-    if not variable.local:
-        return bool(pool) and all(each.local and not each.hidden and not each.file for each in pool)
+    if not variable.defined_in.names.isdisjoint(other_linkages(variable.name)):
+        return False  # in an unnamed namespace, and the file has another one outside of that
+    if not variable.local:  # none of its name: it may have been static in C++
+        return all(each.local and not each.hidden and not each.file for each in pool)
     return not any(each.local and not each.hidden and each.file == variable.file for each in pool)
 
 
@@ -86,8 +91,8 @@ def _by_file(variables: Iterable[Variable]) -> dict[bytes, list[Variable]]:
 
 
 def _name_in_source(name: bytes) -> bytes:
-    simple = re.fullmatch(_STATIC_CXX, name)
-    return simple[2] if simple is not None and len(simple[2]) == int(simple[1]) else name
+    parts = cxx_name(name)
+    return name if parts is None or parts.scopes or parts.parameters else parts.identifier
 
 
 def reasons_afresh(host: Image, new: Sequence[Variable], known: Collection[bytes]) -> Iterator[tuple[Variable, str]]:
@@ -101,7 +106,7 @@ def reasons_afresh(host: Image, new: Sequence[Variable], known: Collection[bytes
     gone: dict[tuple[bytes, bytes], list[bytes]] = {}
     for variable in new:
         if is_rust_name(variable.name):
-            reason = _hashed_otherwise(host, variable)
+            reason = _hashed_otherwise(host, variable) or _renamed_item(host, variable, known)
         else:
             key = variable.file, variable.defined_in.image.debug_info.source_file
             if key not in gone:
@@ -132,6 +137,31 @@ def _hashed_otherwise(host: Image, variable: Variable) -> str:
     return ""
 
 
+def _renamed_item(host: Image, variable: Variable, known: Collection[bytes]) -> str:
+    """What the host has instead of a static of rustc's: items whose names differ in a single identifier."""
+    if numbering(variable.name):
+        return ""
+    parts = rust_parts(variable.name)
+    alike = {name for name in host.names_with([crate_of(parts)]) if _differs_once(parts, name)}
+    kind = Kind.THREAD_LOCAL if variable.thread_local else Kind.DATA
+    taken = {rust_parts(name) for name in known if is_rust_name(name)}
+    found = host.find({name for name in alike if rust_parts(name) not in taken})
+    gone = sorted(
+        name for name, pool in found.items() if any(each.kind is kind and _is_gone(each, known) for each in pool)
+    )
+    if not gone:
+        return ""
+    return f"it is new in its crate, and gone from there is {_listed(gone)}: if it was called so, {LOST}"
+
+
+def _differs_once(parts: Sequence[bytes], name: bytes) -> bool:
+    """Whether *name* is one of rustc's that differs from another one's *parts* in a single one."""
+    if sum(part not in name for part in parts) > 1:  # to take all names apart takes longer
+        return False
+    others = rust_parts(name)
+    return len(others) == len(parts) and sum(map(ne, others, parts)) == 1
+
+
 def _with_another_hash(image: Image, variable: Variable) -> list[bytes]:
     digest = legacy_hash(variable.name)
     if digest is None:
@@ -143,8 +173,9 @@ def _with_another_hash(image: Image, variable: Variable) -> list[bytes]:
 
 def _is_gone(candidate: Candidate, known: Collection[bytes]) -> bool:
     """Whether somebody wrote the host's variable, and the patch has none of that name."""
-    name = candidate.name
-    written = not name.startswith(b"$") and not numbering(name) and not is_external_cxx_name(name)
+    name = candidate.name.removesuffix(THREAD_LOCAL_START)
+    shared = is_external_cxx_name(name) and not is_rust_name(name)
+    written = not name.startswith(b"$") and not numbering(name) and not shared
     return candidate.writable and written and name.partition(_GCC_SUFFIX)[0] not in known
 
 
@@ -157,6 +188,9 @@ def _renamed(host: Image, variable: Variable, gone: Sequence[bytes]) -> str:
         return f"link-time optimisation renamed the host's, {listed}; compile host and patch with -g"
     if not gone or numbering(variable.name):
         return ""
-    listed = ", ".join(map(as_text, gone[:_FEW])) + (f" and {len(gone) - _FEW} more" if gone[_FEW:] else "")
     file = as_text(posixpath.basename(variable.file)) or "its file"
-    return f"it is new in {file}, and gone from there is {listed}: if it was called so, what the process has is lost"
+    return f"it is new in {file}, and gone from there is {_listed(gone)}: if it was called so, {LOST}"
+
+
+def _listed(names: Sequence[bytes]) -> str:
+    return ", ".join(map(as_text, names[:_FEW])) + (f" and {len(names) - _FEW} more" if names[_FEW:] else "")

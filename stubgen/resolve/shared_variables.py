@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from stubgen.common.text import as_text
@@ -46,19 +46,40 @@ class SharedVariables(Answering):
             earlier = self._earlier_variables(variables[0], kind, pool) if self.needed.previous else []
             if pool or earlier:
                 yield self._share_first(variables, pool, earlier)
+            elif reason := self._reason_of_another_kind(variables[0], found.get(name, ())):
+                yield SharedVariable(as_text(name), variables[0].size, True, forwarded=False, reason_not_kept=reason)
             elif variables[0].writable and self._may_be_nameless(variables[0]):
                 yield SharedVariable(as_text(name), variables[0].size, True, forwarded=False, reason_not_kept=NAMELESS)
-            elif variables[0].writable:
+            else:
                 new.append(variables[0])
-        yield from self._renamed(new, by_name) if new else ()
+        known = {*by_name, *(reference.name for reference in self.needed.references)}
+        yield from self._renamed(new, known) if new else ()
+        yield from self._folded(known)
 
-    def _renamed(self, new: Sequence[Variable], defined: Mapping[bytes, object]) -> Iterator[SharedVariable]:
+    def _reason_of_another_kind(self, variable: Variable, candidates: Sequence[Candidate]) -> str:
+        """Why the patch's *variable* starts afresh where of it and the host's of its name one is thread-local."""
+        if not any(each.kind in (Kind.DATA, Kind.THREAD_LOCAL) for each in candidates):
+            return ""
+        from stubgen.resolve.other_forms import reason_of_another_kind
+
+        return reason_of_another_kind(self.host.image, variable, candidates)
+
+    def _renamed(self, new: Sequence[Variable], known: Collection[bytes]) -> Iterator[SharedVariable]:
         """Those of *new*, which the host does not have, that it may have under another name."""
+        from stubgen.resolve.other_forms import reasons_of_another_linkage
         from stubgen.resolve.renamed import reasons_afresh
 
-        known = {*defined, *(reference.name for reference in self.needed.references)}
-        for variable, reason in reasons_afresh(self.host.image, new, known):
-            yield SharedVariable(as_text(variable.name), variable.size, True, forwarded=False, reason_not_kept=reason)
+        told = {variable.name: reason for variable, reason in reasons_of_another_linkage(self.files, new, known)}
+        others = [variable for variable in new if variable.writable and variable.name not in told]
+        told |= {variable.name: reason for variable, reason in reasons_afresh(self.host.image, others, known)}
+        for variable in new:
+            if variable.name in told:
+                name, size, reason = as_text(variable.name), variable.size, told[variable.name]
+                yield SharedVariable(name, size, variable.writable, forwarded=False, reason_not_kept=reason)
+
+    def _folded(self, known: Collection[bytes]) -> Iterator[SharedVariable]:  # bound copies alone keep variables
+        """The host's variables that are constants of the patch's code, and so are not kept."""
+        return iter(())
 
     def _may_be_nameless(self, variable: Variable) -> bool:
         """Whether the host may have that variable of the patch's without its name."""
@@ -159,7 +180,11 @@ class SharedVariables(Answering):
     def _start_afresh(self, variables: Sequence[Variable], candidates: Sequence[Candidate]) -> SharedVariable:
         """The patch keeps its own; what speaks against asking for the host's is said of what the patch can write."""
         first, reason = variables[0], ""
-        if first.writable:
+        if not first.writable and candidates[0].writable:
+            from stubgen.resolve.other_forms import reason_now_constant
+
+            reason = reason_now_constant(self._image, first, candidates)
+        elif first.writable:
             from stubgen.resolve.keep_state import Pair, reason_not_to_ask
 
             reason = reason_not_to_ask(Pair(variables, candidates, self.files))

@@ -3,11 +3,85 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+from stubgen.common.row import Row
 
 _INTERNAL = rb"_GLOBAL__N_|L_?Z|L\d|U[lt]|\$_"
 """Unnamed namespaces, what has internal linkage or is named by such (5.1.2, ``L``), lambdas and unnamed types."""
+_UNNAMED = b"_GLOBAL__N_1"
+"""What GCC and clang call an unnamed namespace."""
+_LENGTH = rb"[1-9]\d{0,8}"
+_IDENTIFIER = rb"[A-Za-z]\w*"
+_SUBSTITUTION = rb"S[0-9A-Z]*_"
+"""5.1.10: counts what stands in front of it, namespaces among that."""
+
+
+class CxxName(Row):
+    """The name of a variable or function that is a member of namespaces or classes, or of none."""
+
+    scopes: tuple[bytes, ...]
+    """Identifiers of what it is in, the outermost first, unnamed namespaces left out."""
+    identifier: bytes
+    parameters: bytes
+    """What stands behind the name: a function's parameters; nothing for a variable."""
 
 
 def is_external_cxx_name(name: bytes) -> bool:
     """Whether *name* has external linkage: a program has one such function (ODR), however often it was compiled."""
     return re.match(rb"__?Z", name) is not None and re.search(_INTERNAL, name[2:]) is None and b"_ZL" not in name
+
+
+def cxx_name(name: bytes) -> CxxName | None:
+    """*name* taken apart, whatever its linkage; None for templates, operators and what is in a function.
+
+    A variable outside of namespaces that all files see is not mangled (5.1.1): such a name may be C's as well.
+    """
+    nested = name.startswith(b"_ZN")
+    if not name.startswith(b"_Z"):
+        return CxxName((), name, b"") if re.fullmatch(_IDENTIFIER, name) else None
+    position, identifiers, length = 3 if nested else 2, [], re.compile(_LENGTH).match
+    while True:
+        static = name.startswith(b"L", position)
+        size = length(name, position + static)
+        if size is None:
+            break
+        position = size.end() + int(size[0])
+        identifiers.append(name[size.end() : position])
+        if static or not nested:
+            break
+    if not identifiers or position > len(name) or (nested and not name.startswith(b"E", position)):
+        return None
+    parameters = name[position + nested :]
+    if parameters.startswith((b"I", b"B")) or (not nested and not parameters and not name.startswith(b"_ZL")):
+        return None
+    scopes = tuple(scope for scope in identifiers[:-1] if scope != _UNNAMED)
+    return CxxName(scopes, identifiers[-1], parameters)
+
+
+def other_linkages(name: bytes) -> frozenset[bytes]:
+    """What the variable or function called *name* is called where its linkage is another one.
+
+    All files see it, or it is static, or in an unnamed namespace. Nothing for names that :func:`cxx_name` leaves out.
+    """
+    parts = cxx_name(name)
+    if parts is None:
+        return frozenset()
+    scopes, identifier, parameters = parts
+    spelled = {_spelled(scopes, identifier, parameters, static=static) for static in (False, True)}
+    if re.search(_SUBSTITUTION, parameters) is None:
+        unnamed = {(*scopes, _UNNAMED), (_UNNAMED, *scopes)}
+        spelled |= {
+            _spelled(each, identifier, parameters, static=static) for each in unnamed for static in (False, True)
+        }
+    return frozenset(spelled - {name})
+
+
+def _spelled(scopes: Sequence[bytes], identifier: bytes, parameters: bytes, *, static: bool) -> bytes:
+    mark = b"L" if static else b""
+    if scopes:
+        around = b"".join(b"%d%s" % (len(scope), scope) for scope in scopes)
+        return b"_ZN%s%s%d%sE%s" % (around, mark, len(identifier), identifier, parameters)
+    if not static and not parameters:
+        return identifier
+    return b"_Z%s%d%s%s" % (mark, len(identifier), identifier, parameters)

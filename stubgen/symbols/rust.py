@@ -7,7 +7,7 @@ last identifier is a hash. A name that obeys neither is somebody else's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 
 from stubgen.common.row import Row
@@ -22,6 +22,8 @@ _HEX = rb"[0-9a-f]*_"
 _BASIC_TYPES = frozenset(b"abcdefhijlmnopstuvxyz")
 _INTEGERS = {**dict.fromkeys(b"htmyojbce", False), **dict.fromkeys(b"aslxni", True)}
 """Types of constants that are hexadecimal numbers, and strings -> whether ``n`` may stand in front: it is signed."""
+_PATHS = tuple(bytes([letter]) for letter in b"CNMXYI")
+"""RFC 2603, <path>: the letters with which one begins."""
 _ENDS = (b"", b".", b"$")
 """What may follow a name: nothing, or a vendor's suffix."""
 _LEGACY_LENGTH = rb"[1-9][0-9]{0,8}"
@@ -84,6 +86,29 @@ def v0_name(name: bytes, start: int = 0) -> RustName | None:
         return parser.name()
     except _NotMangled:
         return None
+
+
+def rust_parts(name: bytes) -> tuple[bytes, ...]:
+    """What *name*, of either mangling, is made of, less what tells its crate from others of that name; else nothing.
+
+    Two names that differ in one of their parts are those of items of which one identifier differs.
+    """
+    start = 1 if name.startswith((b"__R", b"__ZN")) else 0
+    digest = legacy_hash(name)
+    if digest is None:
+        rust = v0_name(name)
+        return () if rust is None else tuple(rust.shape.split(b"\0"))
+    found, position, length = [], start + 3, re.compile(_LEGACY_LENGTH)
+    while position < digest[0] and (size := length.match(name, position)) is not None:
+        position = size.end() + int(size[0])
+        found.append(name[size.end() : position])
+    return (*found, name[digest[1] :])
+
+
+def crate_of(parts: Sequence[bytes]) -> bytes:
+    """The name of the crate whose item has these :func:`rust_parts`."""
+    root = parts.index(b"C") + 2 if b"C" in parts and parts[0] in _PATHS else 0
+    return parts[root] if root < len(parts) else b""
 
 
 class _NotMangled(Exception):
