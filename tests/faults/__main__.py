@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from faults import engine, scenarios
@@ -31,8 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     ends, kinds, findings = time.monotonic() + arguments.time, Counter[str](), []
     os.environ["STUBGEN_CACHE_DIR"] = ""
-    with tempfile.TemporaryDirectory(prefix="stubgen-faults.") as folder:
+    with tempfile.TemporaryDirectory(prefix="stubgen-faults.") as folder, ExitStack() as stack:
         bench = Bench(Path(folder))
+        stack.callback(bench.end)
         only = [parse(each) for each in arguments.only]
         for trial in only or _order(bench, arguments.scenario or list(scenarios.SCENARIOS), arguments.seed):
             if time.monotonic() > ends and not only:

@@ -2,6 +2,8 @@
 
     python launcher.py '{"at": 7, "fault": "ENOSPC"}' stubgen link ...
 
+Without words it loads all of stubgen once, and forks for each command that it reads from standard input.
+
 Python's audit events come before the system is asked, so an event that raises is a system that refuses; writes have no
 event, and go through files of a class of our own. Nothing is preloaded and no environment variable is read, so this
 works wherever Python does. What runs in programs that are started is their own.
@@ -155,10 +157,10 @@ def install(injector: Injector) -> None:
         sys.setprofile(injector.call)
 
 
-def main() -> None:
+def main(plan: dict[str, object], command: list[str]) -> None:
     """The program."""
-    injector = Injector(json.loads(sys.argv[1]))
-    name, sys.argv = sys.argv[2], [sys.argv[2], *sys.argv[3:]]
+    injector = Injector(plan)
+    name, sys.argv = command[0], command
     for number in (signal.SIGINT, signal.SIGTERM):  # whoever started the tests may have them ignored
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     install(injector)
@@ -179,5 +181,47 @@ def main() -> None:
         injector.report()
 
 
+def load() -> None:
+    """Import what takes a command half of its time."""
+    import pkgutil
+
+    import capstone  # noqa: F401  # as stubgen does
+
+    package = importlib.import_module("stubgen")
+    for module in pkgutil.walk_packages(package.__path__, "stubgen."):
+        if not module.name.endswith(("__main__", "host.index")):  # which runpy runs
+            importlib.import_module(module.name)
+
+
+def next_job() -> dict[str, object]:
+    """A process for each line of standard input; this returns in them, and tells how each ended."""
+    requests = os.fdopen(os.dup(0), "rb", 0)
+    while line := requests.readline():
+        child = os.fork()
+        if child == 0:
+            requests.close()
+            return json.loads(line)  # type: ignore[no-any-return]  # an object
+        os.write(1, b"%d\n" % child)
+        os.write(1, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    sys.exit(0)
+
+
+def enter(job: dict[str, object]) -> None:
+    """Be in the folder, with the variables and the files that the *job* names."""
+    os.chdir(str(job["folder"]))
+    os.environ.clear()
+    os.environ.update(job["variables"])  # type: ignore[call-overload]  # an object of strings
+    for number, name in enumerate(("input", "output", "errors")):
+        handle = os.open(str(job[name]), (os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if number else os.O_RDONLY, 0o600)
+        os.dup2(handle, number)
+        os.close(handle)
+
+
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:]:
+        main(json.loads(sys.argv[1]), sys.argv[2:])
+    else:
+        load()
+        job = next_job()
+        enter(job)
+        main(job["plan"], job["command"])  # type: ignore[arg-type]  # as engine.Launcher wrote it

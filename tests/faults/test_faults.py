@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,12 @@ WRITES = re.compile(r"\bwrite\b(?!s nothing)|\bkeep the\b|\bkeep what\b|\bfolder
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Folders for trials."""
     need("aarch64-linux-gnu-gcc", "aarch64-linux-gnu-nm")
-    return Bench(tmp_path_factory.mktemp("faults"))
+    made = Bench(tmp_path_factory.mktemp("faults"))
+    yield made
+    made.end()
 
 
 def test_every_command_is_known() -> None:
