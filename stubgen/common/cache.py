@@ -10,8 +10,16 @@ import contextlib
 import os
 import stat
 import sys
+import time
+from collections.abc import Callable, Iterator
 
 from stubgen.common.arguments import StrPath
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # which ``signal`` is, less its enumerations
 
 FOLDER_VARIABLE = "STUBGEN_CACHE_DIR"
 OWN_FOLDER = "hotpatch-stubgen"
@@ -136,14 +144,25 @@ def write_private(path: StrPath, content: bytes) -> None:
     folder, name = os.path.split(path)
     make_folder(folder)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}")
+    with _signals_blocked():  # not every command that learns something to keep tidies up at signals
+        try:
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOBODY_WAITS, 0o600), "wb") as file:
+                file.write(content)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Signals that end a command wait in this thread, also those that have no handler of Python's."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOBODY_WAITS, 0o600), "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def finished_name(name: str) -> str:
@@ -151,6 +170,19 @@ def finished_name(name: str) -> str:
     start, _, mark = name.rpartition(".")
     is_temporary = start.startswith(".") and len(mark) == 8 and not mark.strip("0123456789abcdef")
     return start[1:] if is_temporary else name
+
+
+ABANDONED = 3600
+"""Seconds after which a temporary file is one that a killed writer left behind: writing takes less than one."""
+
+
+def remove_abandoned(folder: StrPath, is_own: Callable[[str], bool]) -> None:
+    """Remove what killed writers left in *folder* of the files whose finished names *is_own* knows; never an error."""
+    for name, status in own_files(folder):
+        finished = finished_name(name)
+        if finished != name and is_own(finished) and status.st_mtime < time.time() - ABANDONED:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))
 
 
 def own_files(folder: StrPath) -> list[tuple[str, os.stat_result]]:

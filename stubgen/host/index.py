@@ -35,6 +35,7 @@ from zlib import crc32
 
 from stubgen.common.arguments import StrPath
 from stubgen.common.cache import (
+    ABANDONED,
     cache_folder,
     finished_name,
     make_folder,
@@ -387,7 +388,7 @@ def prune(folder: StrPath, keep: str = "") -> None:
             words = (read_private(os.path.join(folder, name), RECORD) or b"").split()
             stale = not words or os.fsdecode(words[-1]) not in left
         else:  # what a writer left behind that was killed
-            stale = status.st_mtime < time.time() - 3600
+            stale = status.st_mtime < time.time() - ABANDONED
         if stale:
             _remove(folder, name)
 

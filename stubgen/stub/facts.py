@@ -22,7 +22,7 @@ from binascii import crc32
 from struct import Struct
 
 from stubgen.common.arguments import StrPath, flag, instance, optional, path
-from stubgen.common.cache import cache_folder, finished_name, own_files, read_private, write_private
+from stubgen.common.cache import cache_folder, finished_name, own_files, read_private, remove_abandoned, write_private
 from stubgen.stub.libraries import CAPSTONE, IDENTITY, KEYSTONE, Library, identity
 from stubgen.stub.trampoline import RECORDED, WORD_NUMBERS
 
@@ -126,6 +126,7 @@ class LibraryFacts:
             content = HEADER.pack(MAGIC, VERSION, RECORDED, keystone, capstone) + bitmap
             with contextlib.suppress(OSError, ValueError):  # lost, and learned anew
                 write_private(self._path, content + CHECKSUM.pack(crc32(content)))
+                remove_abandoned(os.path.dirname(self._path), NAME.__eq__)
 
 
 def known_facts(facts: LibraryFacts | None) -> LibraryFacts:

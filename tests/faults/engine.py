@@ -121,7 +121,7 @@ class Bench:
 
     def fresh(self, name: str) -> Path:
         """The folder as it is before the scenario."""
-        kind = scenarios.SCENARIOS[name].needs if name in scenarios.SCENARIOS else "small"
+        kind = scenarios.named(name).needs
         if kind not in self._templates:
             shutil.rmtree(self.work, ignore_errors=True)
             self.work.mkdir(parents=True)
@@ -138,7 +138,7 @@ class Bench:
         """Run the command once, in the folder as it is."""
         log, errors = self._folder / "log", self._folder / "errors"
         log.unlink(missing_ok=True)
-        scenario = scenarios.SCENARIOS.get(name)
+        scenario = scenarios.named(name)
         command = scenarios.command(name, self.work)
         if command[0] == "stubgen.host.index":
             command[-1] = ""
@@ -147,7 +147,7 @@ class Bench:
             "command": command,
             "folder": str(self.work),
             "variables": scenarios.environment(self.work),
-            "input": str(self.work / scenario.input) if scenario and scenario.input else os.devnull,
+            "input": str(self.work / scenario.input) if scenario.input else os.devnull,
             "output": os.devnull,
             "errors": str(errors),
         }
@@ -210,7 +210,7 @@ class Bench:
 
     def _after_fault(self, trial: Trial, done: Done, expected: Undisturbed, state: State) -> list[str]:
         found = _words(trial, done, expected)
-        scenario = scenarios.SCENARIOS[trial.scenario]
+        scenario = scenarios.named(trial.scenario)
         for name, contents in state.items():
             right = {*expected.before.get(name, ()), *expected.after.get(name, ())}
             if name in expected.before or name in expected.after:
@@ -221,7 +221,7 @@ class Bench:
                     and not (_may_leave(trial, expected) and is_temporary(name))
                 ):
                     found.append(f"{name} is neither the old one nor the new one")
-            elif not (name.endswith(".lock") or (_may_leave(trial, expected) and is_temporary(name))):
+            elif not (_stays(name) or (_may_leave(trial, expected) and is_temporary(name))):
                 found.append(f"{name} is left behind")
         gone = [name for name in expected.before if name not in state and name in expected.after]
         found += [f"{name} is gone" for name in gone]
@@ -259,6 +259,11 @@ class Bench:
 
 def _is_record(name: str) -> bool:
     return name.startswith(("records/", "captured/"))
+
+
+def _stays(name: str) -> bool:
+    """Whether it is a lock, or what ``--keep-temps`` keeps: also the linker's output, where it went no further."""
+    return name.endswith((".lock", ".temps/patch.so"))
 
 
 def _may_leave(trial: Trial, expected: Undisturbed) -> bool:

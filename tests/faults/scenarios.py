@@ -181,7 +181,12 @@ def _stubgen(folder: Path, *words: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def named(name: str) -> Scenario:
+    """The scenario, or the reader, called *name*."""
+    return SCENARIOS.get(name) or Scenario(READERS[name])
+
+
 def command(name: str, folder: Path) -> list[str]:
-    """The program and the words of the scenario, or of the reader, called *name*."""
-    scenario = SCENARIOS.get(name) or Scenario(READERS[name])
+    """The program and the words of the scenario called *name*."""
+    scenario = named(name)
     return [scenario.program, *_words(scenario.words, folder)]

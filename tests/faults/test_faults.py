@@ -34,6 +34,8 @@ PAST = (
     ("linker", "SIGTERM", "write", 0),
     ("compiler", "SIGTERM", "write", 0),
     ("index", "SIGTERM", "write", -1),
+    ("cache build", "SIGTERM", "write", 0),  # a file as large as the index stayed in the cache
+    ("verify", "SIGTERM", "write", 0),
 )
 """Scenario and fault of what were findings once; how the operation begins that it came at, and which of those it is."""
 

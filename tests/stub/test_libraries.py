@@ -120,6 +120,17 @@ def test_the_second_program_loads_neither(there: Installation, call: str) -> Non
     assert there.run(program=program) == (0, "", [])
 
 
+def test_what_killed_writers_left_of_the_facts_goes(tmp_path: Path) -> None:
+    """Each command that is killed while it writes them leaves 33 KB, which nothing but `cache --clear` would remove."""
+    old, fresh, foreign = (tmp_path / name for name in (".libraries.facts.0123abcd", ".libraries.facts.4567abcd", ".x"))
+    for path in (old, fresh, foreign):
+        path.write_text("")
+    for path in (old, foreign):
+        os.utime(path, (1, 1))
+    LibraryFacts(tmp_path).words_were_read(bytes(facts.BITMAP_SIZE))
+    assert {path.name for path in tmp_path.iterdir()} == {facts.NAME, fresh.name, foreign.name}
+
+
 def test_a_new_word_is_read(there: Installation) -> None:
     """An instruction that nobody has read yet is read, and then known beside the others."""
     there.install("keystone", "capstone")
