@@ -7,6 +7,7 @@ the device, and a wrong slide becomes a jump into nowhere.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
@@ -34,7 +35,7 @@ from stubgen.origin.sources import Source
 from stubgen.origin.symbols import Symbol
 from stubgen.resolve.previous import NO_PATCHES, Previous
 from stubgen.session import Session
-from stubgen.stub.facts import LibraryFacts
+from stubgen.stub.facts import LibraryFacts, known_facts
 from stubgen.stub.find import Stub, find_stubs
 from stubgen.stub.slots import parse_symbol, slots_of
 from stubgen.symbols.forwarded import forwarded_address
@@ -104,7 +105,7 @@ def check_patch(
             raise UsageError("previous is about one process: give its slide as well")
         host = host if isinstance(host, Host) else open_host(host)
         session = Session(mapped=True)
-        opened = session.previous(earlier, host, slide, facts or session.facts())
+        opened = session.previous(earlier, host, slide, known_facts(facts))
     checked = check_linked(
         patch,
         host,
@@ -156,13 +157,13 @@ def check_linked(
     known = inputs()
     opened = host if isinstance(host, Host) else open_host(host)
     name = os.fspath(patch)
-    image = open_image(read_input(patch), name)
+    image = open_image(patch)
     if image.file_type in (FileType.OBJECT, FileType.EXECUTABLE):
         kind = "a relocatable object" if image.file_type is FileType.OBJECT else "an executable"
         raise InputError(f"{name}: is {kind}; check takes the linked patch, a shared library")
     if image.format != opened.image.format:
         raise InputError(f"{name}: is of another format ({image.format}) than the host ({opened.image.format})")
-    given = {at: open_image(read_input(at), at) for at in beside if not at.endswith(".tbd")}  # stubs: at link time
+    given = {at: open_image(at) for at in beside if not at.endswith(".tbd")}  # stubs: at link time
     by_name = {as_bytes(name): at for name, at in replaced.items()}
     question = _Question(
         opened, image, slide, wanted, given, by_name, previous, kept, known, find_library, facts, linked, {}
@@ -235,11 +236,9 @@ class _Question(_Asked):
     @cached_property
     def slide_of_stubs(self) -> int | None:
         """The slide that most stubs agree on."""
-        votes: dict[int, int] = {}
-        for stub in self.stubs:
-            for address in self.addresses(stub.name) if self.override(stub.name) is None else ():
-                votes[stub.target - address] = votes.get(stub.target - address, 0) + 1
-        return max(votes, key=lambda value: votes[value]) if votes else None
+        telling = [stub for stub in self.stubs if self.override(stub.name) is None]
+        votes = Counter(stub.target - address for stub in telling for address in self.addresses(stub.name))
+        return max(votes, key=votes.__getitem__, default=None)
 
     @cached_property
     def supplied(self) -> set[bytes]:
@@ -288,7 +287,7 @@ class _Question(_Asked):
         if name not in self.found:
             path = self.find_library(name)
             try:
-                self.found[name] = None if path is None else open_image(read_input(path), path)
+                self.found[name] = None if path is None else open_image(path)
             except InputError:  # a linker script, a library for another machine: it says nothing
                 self.found[name] = None
         return self.found[name]
@@ -365,12 +364,9 @@ class _Question(_Asked):
 
 
 def _back_edge(question: _Question) -> Iterator[Finding]:
-    image = question.host.image
-    names = {os.path.basename(question.host.path)}
-    if image.install_name:
-        names |= {image.install_name, os.path.basename(image.install_name)}
+    names = {os.path.basename(question.host.path), os.path.basename(question.host.image.install_name or "")} - {""}
     for library in question.patch.needed_libraries:
-        if library in names or os.path.basename(library) in names:
+        if os.path.basename(library) in names:
             yield Finding("back-edge", False, f"it loads the host itself: it needs {library}; drop that from the link")
             return
     libraries = ", ".join(question.patch.needed_libraries)

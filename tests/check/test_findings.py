@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from array import array
 from pathlib import Path
@@ -28,17 +29,20 @@ from check.bench import (
     stubs,
     words,
 )
-from linked import CODE, CONSTANTS, RODATA, VARIABLES, Relocation, Sym, imported, macho_linked
+from linked import CODE, CONSTANTS, RODATA, VARIABLES, Relocation, Sym, elf_linked, imported, macho_linked
 from synthetic import Sym as ObjectSym
 from synthetic import elf_host, elf_object, put
 
 from stubgen.check import CHECKS, refuse_findings
+from stubgen.common.phases import listen, unlisten
 from stubgen.elf import constants as e
 from stubgen.elf import writer as elf_writer
 from stubgen.elf.relocations import Relocations
 from stubgen.errors import InputError, MalformedInput, PatchRefusal, UsageError
+from stubgen.host.previous import PreviousPatch
 from stubgen.origin.sources import Source
 from stubgen.stub.emit import emit_elf
+from stubgen.stub.facts import LibraryFacts
 
 
 def test_a_sound_patch_is_asked_everything(case: Case) -> None:
@@ -265,3 +269,62 @@ def test_a_refusal_names_what_speaks_against_it(case: Case) -> None:
 def test_there_are_thirteen_checks() -> None:
     """The report has their order; one that is called twice says everything twice."""
     assert len(set(CHECKS)) == len(CHECKS) == 13
+
+
+WRONG: dict[str, object] = {
+    "previous": "p1.so",
+    "objects": "one.o",
+    "exports": "patch_main",
+    "libraries": "libx.so",
+    "overrides": [4],
+    "pinned": "f@V1",
+}
+
+
+@pytest.mark.parametrize("keyword", WRONG)
+def test_an_argument_that_is_wrong_is_named(case: Case, keyword: str) -> None:
+    """The single name ``"f"`` for a list of names asks for every letter of it."""
+    with pytest.raises(UsageError, match=f"^{keyword}\\b"):
+        case.check(**{keyword: WRONG[keyword]})
+
+
+def test_a_file_that_is_no_patch_is_named(case: Case) -> None:
+    """Its path is what the user can look at."""
+    put(case.folder, "patch.so", b"no patch")
+    with pytest.raises(MalformedInput, match=f"^{re.escape(case.patch)}: is neither"):
+        case.check()
+
+
+def test_what_is_known_of_capstone_is_used(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each further check of a session would have it loaded again, which takes longer than the rest."""
+    first = put(case.folder, "p1.so", elf_linked([Sym("f", CODE + 0x80)], soname="p1.so"))
+    monkeypatch.setattr(LibraryFacts, "of_user", lambda: pytest.fail("asked for others"))
+    earlier = [PreviousPatch(first, 0x7F00000000)]
+    assert case.check(previous=earlier, slide=GIVEN, facts=LibraryFacts(None)).ok
+
+
+def test_a_check_says_that_it_begins(case: Case) -> None:
+    """A client of serve shows it, and may cancel there."""
+    phases: list[str] = []
+    listen(phases.append)
+    try:
+        case.check()
+    finally:
+        unlisten(phases.append)
+    assert phases == ["checks the patch"]
+
+
+def test_a_map_of_the_link_is_believed(case: Case) -> None:
+    """It tells what comes from where, also where two inputs define one name."""
+    one = put(case.folder, "one.o", elf_object([ObjectSym("patch_main", 0)]))
+    link_map = case.folder / "link.map"
+    link_map.write_text(
+        "             VMA              LMA     Size Align Out     In      Symbol\n"
+        f"            {CODE:x}             {CODE:x}     1000     4 .text\n"
+        f"            {CODE:x}             {CODE:x}     1000     4         {one}:(.text)\n"
+    )
+    checked = case.check(objects=[one], link_map=link_map)
+    assert checked.account is not None
+    assert checked.account.mapped
+    (origin,) = (each.origin for each in checked.account.definitions if each.name == b"patch_main")
+    assert (origin.source, origin.file) == (Source.OBJECT, one)

@@ -141,6 +141,13 @@ SLOTS: dict[str, tuple[list[Sym], str, bytes, dict[str, Any], str]] = {
     "a thread-local's place": ([], "foo.o:level#tls0x20", words(16 + 0x20), {}, ""),
     "a section's start": ([], "__start_table", words(SLIDE + VARIABLES), {"table": True}, ""),
     "a section's end": ([], "__stop_table", words(SLIDE + VARIABLES + 0x1000), {"table": True}, ""),
+    "two symbols of a section's name": (
+        [counter("__start_table", 0x3100, bind=LOCAL), counter("__start_table", 0x3200, bind=LOCAL)],
+        "__start_table",
+        words(SLIDE + 0x3200),
+        {"table": True},
+        "",
+    ),
     "a symbol of a section's name": (
         [counter("__start_table")],
         "__start_table",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from check.bench import GIVEN, LOCAL, MAIN, SLIDE, Case, F, G, host, patch, stubs
-from linked import CODE, VARIABLES, Relocation, Sym
+from linked import CODE, VARIABLES, Relocation, Sym, imported
 from synthetic import put
 
 from stubgen.elf import constants as e
@@ -45,6 +45,12 @@ WHERE: dict[str, tuple[dict[str, int], dict[str, Any], str, bool]] = {
         False,
     ),
     "nobody's alone": ({"gone": SLIDE + G}, {}, "gone is a stub, but the host has no symbol of that name", False),
+    "what the host imports": (
+        {"f": SLIDE + F, "puts": SLIDE},
+        {},
+        "puts is a stub, but the host has no symbol of that name",
+        False,
+    ),
     "replaced": ({"f": 0x9000}, {"overrides": {"f": 0x9000}}, "1 stub found and decoded", True),
     "replaced, beside another": (
         {"f": 0x9000, "g": SLIDE + G},
@@ -79,7 +85,7 @@ def test_where_the_stubs_go(
     case: Case, targets: dict[str, int], options: dict[str, Any], message: str, ok: bool
 ) -> None:
     """A trampoline that is one instruction off, or of the process before, is a crash without a word."""
-    assert case.about("stubs", None, patch(**stubs(**targets)), **options) == [(ok, message)]
+    assert case.about("stubs", host(imported("puts")), patch(**stubs(**targets)), **options) == [(ok, message)]
 
 
 def test_most_stubs_tell_the_slide(case: Case) -> None:
@@ -149,20 +155,24 @@ def test_the_stub_of_what_a_library_lets_others_replace(case: Case) -> None:
     place, entry = VARIABLES + 0x80, CODE + 0x300
     page = 0x90000010 | ((place >> 12) - (entry >> 12) & 3) << 29 | ((place >> 12) - (entry >> 12)) >> 2 << 5
     plt = struct.pack("<4I", page, 0xF9400211 | (place & 0xFFF) // 8 << 10, 0x91000210, 0xD61F0220)
-    library = host(
-        program=False,
-        relocations=[Relocation(place, "f", 1026)],  # R_AARCH64_JUMP_SLOT
-        code=bytes(0x300) + plt,
-        sections={".text": ".plt"},
-    )
+    library: dict[str, Any] = {
+        "program": False,
+        "relocations": [Relocation(place, "f", 1026)],  # R_AARCH64_JUMP_SLOT
+        "code": bytes(0x300) + plt,
+        "sections": {".text": ".plt"},
+    }
     for target in (SLIDE + entry, SLIDE + F):
         own = patch(**stubs(f=target, g=SLIDE + G))
-        assert case.about("stubs", library, own) == [(True, "2 stubs found and decoded, all for slide 0x5500000000")], (
-            hex(target)
-        )
+        assert case.about("stubs", host(**library), own) == [
+            (True, "2 stubs found and decoded, all for slide 0x5500000000")
+        ], hex(target)
+    symbolic = host(tags=[(e.DT_SYMBOLIC, 0)], **library)
+    own = patch(**stubs(f=SLIDE + entry, g=SLIDE + G))
+    message = "f branches to 0x5500001300, but the host's is at 0x5500001040"
+    assert case.about("stubs", symbolic, own, slide=GIVEN) == [(False, message)]
     own = patch(**stubs(f=SLIDE + G, g=SLIDE + G))
     message = "f branches to 0x5500001080, but the host's is at 0x5500001300, 0x5500001040"
-    assert case.about("stubs", library, own, slide=GIVEN) == [(False, message)]
+    assert case.about("stubs", host(**library), own, slide=GIVEN) == [(False, message)]
 
 
 def test_each_stub_has_one_vote(case: Case) -> None:

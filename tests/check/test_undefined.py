@@ -115,6 +115,11 @@ UNDEFINED: dict[str, tuple[list[Sym], list[Sym], list[tuple[bool, str]]]] = {
         [imported("helper", library="libm.so.6")],
         [(True, SUPPLIED.format("1 symbol"))],
     ),
+    "a library's, of which the host has a thread-local": (
+        [Sym("level", 8, TLS, section=THREAD)],
+        [imported("level", library="libm.so.6")],
+        [(True, SUPPLIED.format("1 symbol"))],
+    ),
     "start-up code's": (
         [Sym("__gmon_start__", CODE + 0x200)],
         [imported("__gmon_start__", weak=True)],
@@ -207,6 +212,7 @@ LINKED = {
         {"liba.so": elf_linked(needed=["libb.so"]), "libb.so": elf_linked(needed=["liba.so", "libextra.so"])},
         True,
     ),
+    "needed by a library that was given": (["libgiven.so"], [], "", {}, True),
     "not needed": (["libm.so.6"], ["libc.so.6"], "", {}, False),
     "needed by a library that is not found": (["liba.so"], [], "", {}, False),
     "needed by what is no library": (["liba.so"], [], "", {"liba.so": b"GROUP ( libextra.so )"}, False),
@@ -218,11 +224,12 @@ def test_a_library_that_the_link_took(
     case: Case, own: list[str], hosts: list[str], soname: str, found: dict[str, bytes], ok: bool
 ) -> None:
     """One that stood on the line and that nobody needs is not loaded: --as-needed drops it."""
-    library = case.given("libextra.so", Sym("extra", CODE), soname=soname)
+    libraries = [case.given("libextra.so", Sym("extra", CODE), soname=soname)]
+    libraries.append(case.given("libgiven.so", needed=["libextra.so"]))
     put(case.folder, "host", host(needed=hosts))
     put(case.folder, "patch.so", patch(imported("extra"), needed=own))
     expected = (True, SUPPLIED.format("1 symbol")) if ok else (False, NOWHERE.format("extra"))
-    assert case.linked("undefined", found, libraries=[library], linked=True) == [expected]
+    assert case.linked("undefined", found, libraries=libraries, linked=True) == [expected]
 
 
 def test_a_library_that_is_found_where_the_linker_looks(case: Case) -> None:
@@ -271,7 +278,7 @@ def test_what_a_library_that_is_a_host_loads_for_itself(
 ) -> None:
     """RTLD_LOCAL keeps a plug-in's libraries from its patches: they do not load."""
     fine = [(True, SUPPLIED.format("1 symbol"))]
-    library = host(item, program=False, needed=hosts, soname="libhost.so")
+    library = host(imported("puts", library="libc.so.6"), item, program=False, needed=hosts, soname="libhost.so")
     assert case.about("undefined", library, patch(imported("inflate"), needed=own)) == (expected or fine)
     assert case.about("undefined", host(item, needed=hosts)) == fine
     assert case.about("undefined", library, patch(imported("inflate", weak=True), needed=own)) == (expected or fine)
@@ -285,6 +292,7 @@ def test_who_has_it_is_asked_of_the_libraries_themselves(case: Case) -> None:
     alone = [(False, ALONE.format("inflate", "libz.so"))]
     fine = [(True, SUPPLIED.format("1 symbol"))]
     assert case.linked("undefined", {"libz.so": library}) == alone
+    assert case.linked("undefined", {"liba.so": elf_linked([Sym("other", CODE)]), "libz.so": library}) == alone
     assert case.linked("undefined", {"libz.so": library, "libq.so": library}) == fine
     assert case.linked("undefined", {}) == fine
 
@@ -301,8 +309,8 @@ def test_what_every_program_loads_everybody_sees(case: Case, name: str) -> None:
 
 def test_a_library_that_is_needed_by_its_path(case: Case) -> None:
     """It was linked without a soname, and is looked for at that path on the device."""
-    message = "it needs ./lib/x.so by that path, for the library has no soname: it has to be there at run time too"
-    findings = case.about("undefined", None, patch(needed=["libc.so.6", "./lib/x.so"]))
+    message = "it needs ./lib/y.so by that path, for the library has no soname: it has to be there at run time too"
+    findings = case.about("undefined", None, patch(needed=["libc.so.6", "./lib/y.so"]))
     assert findings == [(True, message), (True, "nothing is left undefined")]
     assert [finding.note for finding in case.check().findings if finding.check == "undefined"] == [True, False]
 
