@@ -420,7 +420,7 @@ class ElfRun(Run[ObjectEditor, Table]):
         """Likewise, and let types have the host's names: what points to one is known by where it lies."""
         self._refuse_folded_names(table)
         for number, known in self._type_names(table):
-            self.write_address(Site(table, number, table.r_offset[number], 0, *known[:2], table.kind[number], 0), 0)
+            self.write_number(table, number, table.r_offset[number], known.target.value)
         if not self.bindable.keys().isdisjoint(table.symbol):
             super().walk(table)
 
@@ -507,8 +507,10 @@ class ElfRun(Run[ObjectEditor, Table]):
             self.write_word(site, LITERAL | self.word(site) & DESTINATION)
             self.to_slot(site, r.R_AARCH64_LD_PREL_LO19, addend=self.bases.get(site.name, 0))
             return True
+        if site.kind not in NEAR_OFFSETS or access_scale(self.word(site)) != NEAR_OFFSETS[site.kind]:
+            return False
         word = self.with_offset(site)
-        if site.kind not in NEAR_OFFSETS or word is None or access_scale(self.word(site)) != NEAR_OFFSETS[site.kind]:
+        if word is None:
             return False
         self.write_word(site, word)
         site.table.drop(site.number)

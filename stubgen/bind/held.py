@@ -141,7 +141,7 @@ def _is_same(old: memoryview, new: memoryview, relocated: Sequence[int]) -> bool
     if not relocated:
         return bytes(old) == bytes(new[: len(old)])
     for place in (*sorted(relocated), len(old)):
-        if at < place and bytes(old[at:place]) != bytes(new[at:place]):
+        if bytes(old[at:place]) != bytes(new[at:place]):
             return False
         at = max(at, place + WIDTH)
     return True

@@ -189,13 +189,11 @@ class Detours:
     def __init__(self, editor: ObjectEditor) -> None:
         self._editor = editor
         self._opened: set[tuple[int, int, int]] = set()
-        """(symbol, relocation, page of the addend) of each opening in the object."""
+        """(symbol, relocation, page of the addend) of each access in the object."""
         for table in editor.tables:
             if not r.LOCAL_EXEC.isdisjoint(table.kind):
                 self._opened.update(
-                    (table.symbol[index], kind, table.r_addend[index] >> PAGE)
-                    for index, kind in enumerate(table.kind)
-                    if kind in OPENINGS
+                    (table.symbol[index], kind, table.r_addend[index] >> PAGE) for index, kind in enumerate(table.kind)
                 )
 
     def rewrite(self, table: Table, index: int, descriptor: Descriptor) -> bool:

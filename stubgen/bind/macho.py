@@ -239,14 +239,14 @@ class MachORun(Run[ObjectEditor, Table]):
     def bind_address(self, site: Site[Table]) -> bool:
         if site.target.indirect:
             return self._bind_indirect(site)
-        if site.modifier >= 0:
+        if site.modifier:
             return not site.target.constant and self.bind_near(site)
         return super().bind_address(site)
 
     def _bind_indirect(self, site: Site[Table]) -> bool:
         """Make a load through the patch's GOT one through the host's, from a constant behind the code."""
         word = self.word(site)
-        if site.modifier >= 0 or self.why_not_grown:
+        if site.modifier or self.why_not_grown:
             return False
         if site.kind == r.ARM64_RELOC_GOT_LOAD_PAGE21 and word & PAGE_MASK == PAGE:
             distance = self._literal(site) - site.offset
@@ -260,7 +260,7 @@ class MachORun(Run[ObjectEditor, Table]):
         return True
 
     def bind_thread_local(self, site: Site[Table]) -> bool:
-        if site.kind not in THREAD_LOADS or site.modifier >= 0:
+        if site.kind not in THREAD_LOADS or site.modifier:
             return False
         self.to_slot(site, THREAD_LOADS[site.kind])
         return True
@@ -307,7 +307,7 @@ class MachORun(Run[ObjectEditor, Table]):
             return False
         self.write_word(site, word)
         site.table.drop(site.number)
-        if site.modifier >= 0:
+        if site.modifier:
             site.table.drop(site.number - 1)
         self.editor.forget_hints(site.table.target, site.offset)
         return True
@@ -336,17 +336,16 @@ class MachORun(Run[ObjectEditor, Table]):
 
     def find_pairs(self, tables: Iterable[Table]) -> set[bytes]:
         """Nor is a page that nothing is added to: it is meant itself."""
-        pages: set[bytes] = set()
-        additions: set[bytes] = set()
+        found: dict[int, set[bytes]] = {kind: set() for kind in PAIRS}
         others: set[bytes] = set()
         for table in tables:
             for index, symbol in enumerate(self.symbols_of(table)):
                 kind = table.kind(index)
                 if symbol in self.bindable and kind in PAIRS:
                     plain = kind == r.ARM64_RELOC_PAGE21 or self.is_addition(table, table.r_address[index])
-                    found = additions if kind == self.addition else pages
-                    (found if plain and _modifier(table, index) < 0 else others).add(self.bindable[symbol].name)
-        return (pages & additions) - others
+                    names = found[kind] if plain and not _modifier(table, index) else others
+                    names.add(self.bindable[symbol].name)
+        return set.intersection(*found.values()) - others
 
     def find_offsets(self, tables: Iterable[Table]) -> Iterator[tuple[bytes, tuple[int, int]]]:
         for table in tables:
@@ -357,7 +356,7 @@ class MachORun(Run[ObjectEditor, Table]):
 
 
 def _modifier(table: Table, index: int) -> int:
-    """The kind of the relocation in front when it belongs to this one (ADDEND, SUBTRACTOR), else -1."""
+    """The kind of the relocation in front when it belongs to this one (ADDEND, SUBTRACTOR), else 0."""
     if index and table.kind(index - 1) in (r.ARM64_RELOC_ADDEND, r.ARM64_RELOC_SUBTRACTOR):
         return table.kind(index - 1)
-    return -1
+    return 0

@@ -64,7 +64,7 @@ class Site(NamedTuple, Generic[TableT]):
     target: Target
     kind: int  # R_AARCH64_* or ARM64_RELOC_*
     addend: int  # bytes, from the target's start
-    modifier: int = -1  # Mach-O: the ADDEND or SUBTRACTOR in front of it; -1 without
+    modifier: int = 0  # Mach-O: the ADDEND or SUBTRACTOR in front of it; 0 without
 
 
 def _base(accesses: Sequence[tuple[int, int]]) -> int:
@@ -198,9 +198,12 @@ class Run(ABC, Generic[EditorT, TableT]):
 
     def write_address(self, site: Site[TableT], addend: int) -> None:
         """Write the target's address plus *addend* bytes in place of a pointer; the relocation goes."""
-        value = (site.target.value + addend) % (1 << 64)
-        self.editor.overwrite(site.table.target, site.offset, value.to_bytes(8, "little"))
-        site.table.drop(site.number)
+        self.write_number(site.table, site.number, site.offset, site.target.value + addend)
+
+    def write_number(self, table: TableT, number: int, offset: int, value: int) -> None:
+        """Write *value* at byte *offset*, where relocation *number* wants a pointer; that goes."""
+        self.editor.overwrite(table.target, offset, (value % (1 << 64)).to_bytes(8, "little"))
+        table.drop(number)
 
     def word(self, site: Site[TableT]) -> int:
         """The instruction there."""
@@ -216,7 +219,7 @@ class Run(ABC, Generic[EditorT, TableT]):
 
     def with_offset(self, site: Site[TableT]) -> int | None:
         """The instruction there with a plain offset from what its symbol's slot holds; None where there is none."""
-        return with_offset(self.word(site), site.addend - self.bases.get(site.name, 0))
+        return with_offset(self.word(site), site.addend - self.bases[site.name])
 
     def function_name(self, name: bytes) -> bytes:
         """What the stub object calls the trampoline of *name*."""

@@ -409,7 +409,7 @@ def _remove(folder: StrPath, name: str) -> None:
 
 def _is_index(name: str) -> bool:
     """Whether *name* is one that this module gives to an index."""
-    return name.endswith(".index") and finished_name(name) == name and _is_own(name)
+    return name.endswith(".index") and _is_own(name)
 
 
 def _is_own(name: str) -> bool:

@@ -46,6 +46,7 @@ KINDS = {
     "a variable": (e.STT_OBJECT, DATA, "v", True),
     "a common": (e.STT_COMMON, DATA, "v", True),
     "a thread-local": (e.STT_TLS, THREAD, "v", True),
+    "a variable that is called like a label": (e.STT_OBJECT, DATA, "$v", True),
     "a function": (e.STT_FUNC, CODE, "v", False),
     "a label": (e.STT_NOTYPE, DATA, "v", False),
     "a label of thread-locals": (e.STT_TLS, THREAD, ".LANCHOR0", False),

@@ -9,8 +9,10 @@ from bind.crafted import CODE, DATA, MachPart, MachSym, MachUse, Part, Use, unde
 from stubgen.bind.held import hold_against
 from stubgen.elf import constants as e
 from stubgen.elf import relocations as r
+from stubgen.elf.records import SHDR
 from stubgen.errors import MalformedInput
 from stubgen.image import Image
+from stubgen.image.elf import ElfImage
 from stubgen.macho import constants as m
 from stubgen.macho import relocations as mr
 
@@ -100,7 +102,7 @@ def test_only_data_in_memory_is_held_in_mach_objects(name: str) -> None:
 def test_a_section_may_grow_and_not_shrink() -> None:
     """What is put behind the code lies in a section; what is lost is lost."""
     short, long = (crafted.elf_object([Part(".data", DATA, PATTERN[:size])], []) for size in (32, 40))
-    copy = hold_against(short, bytes(long.file.view.data))
+    copy = hold_against(short, bytes(long.file.view.data)).image
     assert copy.name == "patch.o"
     for original, content in ((long, short), (short, crafted.elf_object([Part(".dato", DATA, PATTERN[:32])], []))):
         with pytest.raises(MalformedInput, match=r"patch\.o: its bound copy has other (bytes in \.data|sections)"):
@@ -131,6 +133,18 @@ def test_a_relocation_lies_in_its_section_of_a_mach_object(at: int) -> None:
             hold_against(image, content)
     else:
         hold_against(image, content)
+
+
+def test_relocations_of_no_section_change_nothing() -> None:
+    """Some tools leave tables behind whose section is gone."""
+    image = crafted.elf_object([Part(".data", DATA, PATTERN, (Use(8, "v", ABS64),))], [undefined("v")])
+    raw = bytearray(image.file.view.data)
+    table = image.file.section(".rela.data")
+    assert table is not None
+    at = image.file.header.e_shoff + SHDR.size * table.number + SHDR.offset("sh_info")
+    raw[at : at + 4] = (99).to_bytes(4, "little")
+    astray = ElfImage(bytes(raw), "patch.o")
+    assert accepted(astray, ".data") == set()
 
 
 def test_a_broken_copy_of_a_sound_object_is_refused() -> None:

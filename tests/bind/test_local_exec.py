@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from bind import crafted
+from bind.crafted import CODE as EXECUTABLE
+from bind.crafted import THREAD, Part, Use, local
 from tools import need, need_module, run
 
+from stubgen.bind import local_exec
 from stubgen.bind.elf import bind_object
 from stubgen.bind.local_exec import detour
+from stubgen.elf import constants as e
+from stubgen.elf import relocations as r
 from stubgen.image.elf import ElfImage
 from stubgen.stub.slots import Binder
 
@@ -110,6 +116,18 @@ def test_what_cannot_be_rewritten_is_refused(name: str, tmp_path: Path) -> None:
     (refusal,) = binder.refusals
     assert f"R_AARCH64_TLSLE_{relocation} against mine: a library's thread-locals lie at no constant" in refusal
     assert refusal.endswith("compile with -fPIC (rustc: -C relocation-model=pic)")
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_detour_is_within_reach_of_its_branch(more: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A branch holds 26 bits of words, with a sign (Arm ARM, B): the next bit is another instruction's."""
+    assert 4 * local_exec._BRANCH_LIMIT == 128 << 20
+    code = (0x91400000).to_bytes(4, "little").ljust(64, b"\0")
+    monkeypatch.setattr(local_exec, "_BRANCH_LIMIT", len(code) // 4 + len(detour(0, 0, 0)) + more)
+    uses = (Use(0, "v", r.R_AARCH64_TLSLE_ADD_TPREL_HI12),)
+    parts = [Part(".text", EXECUTABLE, code, uses), Part(".tdata", THREAD)]
+    copy = crafted.bound(parts, [local("v", 2, 0, e.STT_TLS)], {})
+    assert bool(copy.refusals) is not bool(more)
 
 
 def test_nothing_but_the_section_of_the_access_grows(tmp_path: Path) -> None:

@@ -109,15 +109,23 @@ def test_only_undefined_and_kept_symbols_are_the_hosts(name: str) -> None:
     assert copy.word(DATA, 8) == (HOST if bound else 0)
 
 
+def test_a_debuggers_entry_is_no_symbol() -> None:
+    """It has the variable's name, and nobody's relocation: renamed it would name what a debugger does not know."""
+    global_variable = 0x20  # N_GSYM of <mach-o/stab.h>
+    copy = crafted.macho_bound([MachPart(DATA)], [MachSym("_v", 0, 0, global_variable)], {"_v": data(kept=True)})
+    assert copy.symbols() == {"_v": (global_variable, 0)}
+    assert not copy.binder.slots
+
+
 @pytest.mark.parametrize("added", [0, 24, -8])
 def test_a_pointer_holds_the_hosts_address(added: int) -> None:
     """What is added to it stands in place: without that ``&array[3]`` is ``array``."""
-    content = bytes(8) + (added % (1 << 64)).to_bytes(8, "little")
-    uses = (MachUse(8, "_v", UNSIGNED, 3),)
+    content = bytes(16) + (added % (1 << 64)).to_bytes(8, "little")
+    uses = (MachUse(16, "_v", UNSIGNED, 3),)
     copy = crafted.macho_bound([MachPart(DATA, 0, content, uses)], [MachSym("_v")], {"_v": data()})
     assert not copy.refusals
     assert copy.uses(DATA) == []
-    assert [copy.word(DATA, at) for at in (0, 8)] == [0, HOST + added]
+    assert [copy.word(DATA, at) for at in (0, 8, 16)] == [0, 0, HOST + added]
 
 
 def test_a_short_pointer_is_refused() -> None:
@@ -206,7 +214,7 @@ OTHER_NAMES = {
     "what is in front of it": ([MachSym("_w", 2, 0)], "_w", ""),
     "the same address of another section": ([MachSym("_w", 3, 0)], "_w", ""),
     "another section": ([], 3, ""),
-    "an absolute symbol": ([MachSym("_w", 3, 8, m.N_ABS)], "_w", ""),
+    "an absolute symbol": ([MachSym("_w", 2, 8, m.N_ABS)], "_w", ""),
 }
 """Other symbols than ``_v``, which is at 8 of section 2 and kept; what is used; what is said of that."""
 
@@ -350,6 +358,14 @@ def test_a_refusal_says_what_helps() -> None:
         part = code((word,), (MachUse(0, "_v", kind, pcrel=kind != 11),))
         (refusal,) = crafted.macho_bound([part], [MachSym("_v")], {"_v": data()}).refusals
         assert f"+0x0: {r.NAMES.get(kind, f'relocation {kind}')} against _v: {said}" in refusal
+
+
+def test_a_relocation_that_belongs_to_none_is_not_the_first_ones() -> None:
+    """The table's last one is not in front of its first, whatever an object may end with."""
+    part = code((ADRP_X1, ADD_X0_X1), (*pair("_v"), MachUse(8, 24, ADDEND)))
+    copy = crafted.macho_bound([part], [MachSym("_v")], {"_v": data()})
+    assert not copy.refusals
+    assert [use[2] for use in copy.uses(TEXT)] == [HIGH, LOW, ADDEND]
 
 
 def test_a_page_alone_is_the_variables_own() -> None:

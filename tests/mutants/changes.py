@@ -36,6 +36,8 @@ SAID = ("Refusal", "Error", "Input", "Failure", "Overflow", "Library", "Finding"
 """How the names of classes end whose arguments are sentences for people: those stay as they are."""
 CHECKS = frozenset({"instance", "number", "optional", "counted", "narrow"})
 """Functions whose arguments that are strings are words of a sentence."""
+COMMUTATIVE = frozenset({"max", "min", "suppress"})
+"""Functions whose arguments may stand in any order."""
 LONGEST = 24
 """Characters of a string that code may look at; longer ones are sentences."""
 ANNOTATIONS = frozenset({"annotation", "returns", "decorator_list", "bases", "op", "ops", "ctx", "type_params"})
@@ -235,7 +237,7 @@ def _constant(node: ast.Constant) -> Iterator[Any]:
 
 
 def _call(node: ast.Call) -> Iterator[Any]:
-    args = node.args if _name(node.func) not in CHECKS else []
+    args = node.args if _name(node.func) not in {*CHECKS, *COMMUTATIVE} else []
     for position in range(len(args) - 1):
         first, second = args[position : position + 2]
         starred = isinstance(first, ast.Starred) or isinstance(second, ast.Starred)

@@ -35,7 +35,7 @@ PARTS = {
             "tests/stub/test_verify.py",
         ),
     ),
-    "index": Part(("stubgen/host/index.py",), ("tests/host/test_index.py",)),
+    "index": Part(("stubgen/host/index.py",), ("tests/host/test_index.py", "tests/host/test_index_form.py")),
     "linkplan": Part(
         ("stubgen/linkplan/decisions.py",),
         ("tests/linkplan/test_decisions.py", "tests/linkplan/test_plan.py", "tests/linkplan/test_relocatable.py"),
