@@ -23,9 +23,12 @@ from adversary.trial import Outcome, attempt, attempt_each
 
 KINDS = ("c", "c++", "c macho")
 """A language, and the format unless it is ELF."""
-MORE_KINDS = ("c++ macho", "c weak", "c++ weak", "c lto", "c++ lto")
+MORE_KINDS = (
+    *("c++ macho", "c weak", "c++ weak", "c lto", "c++ lto"),
+    *("c patch", "c++ patch", "c macho-patch", "c++ macho-patch"),
+)
 """Tried where they are asked for: C++ without its library; names that several files define, all but one of them weak;
-ELF hosts that the linker optimises as a whole, of which one finding is open."""
+ELF hosts that the linker optimises as a whole; recorded builds, whose patches the command ``patch`` makes."""
 
 
 WHOLE = 4

@@ -12,10 +12,9 @@ from typing import Any
 from adversary.interpret import HEADER, chosen
 from adversary.model import Program, Variable
 from adversary.plans import Plan, mangled
+from adversary.ways import Said
 from tools import need, run
 
-from stubgen.jumptable import JumpTable
-from stubgen.link import Linked
 from stubgen.resolve.verdicts import SharedVariable
 
 Key = tuple[str, str, str]
@@ -38,42 +37,40 @@ class Claims:
     Args:
         plan: what is tried.
         folder: where its files are.
-        linked: the patch.
+        said: what stubgen says of it.
         number: its generation.
-        files: whose objects are in it.
 
     Raises:
         Split: nobody can say what the patch has to do.
         Untold: a note is wrong, or is missing.
     """
 
-    def __init__(self, plan: Plan, folder: Path, linked: Linked, number: int, files: frozenset[str]) -> None:
+    def __init__(self, plan: Plan, folder: Path, said: Said, number: int) -> None:
         self.plan = plan
+        self.said = said
         self.folder = folder
         self.number = number
         self.program = plan.versions[number]
         self.excuses: list[str] = []
-        table = linked.jump_table
-        assert table is not None
-        self.left_out = self._left_out(table)
+        self.left_out = self._left_out()
         self.variables = [
             (file.name, variable)
             for file in self.program.files
             for variable in file.variables
-            if file.name in (*files, HEADER) and not variable.constant
+            if file.name in (*said.objects, HEADER) and not variable.constant
         ]
-        shared = linked.built.resolution.shared_variables
-        self._constants = {source_name(row.name)[1] for row in shared if not row.writable}
-        self.kept = self._kept([row for row in shared if row.writable])
+        self._constants = {source_name(row.name)[1] for row in said.shared if not row.writable}
+        self.kept = self._kept([row for row in said.shared if row.writable])
 
-    def _left_out(self, table: JumpTable) -> frozenset[tuple[str, str]]:
+    def _left_out(self) -> frozenset[tuple[str, str]]:
         """File and name of each function to which the host's callers are not led."""
         language = self.plan.build.language
         names = {mangled(f, language): f.name for file in self.program.files for f in file.functions}
         prefix = "_" if self.plan.build.is_macho else ""
-        left_out = [(item, names.get(item.name.removeprefix(prefix))) for item in table.undecided]
-        self.excuses += [f"left out: {item.reason}" for item, name in left_out if name]
-        return frozenset((Path(item.object).stem, name) for item, name in left_out if name)
+        told = self.said.undecided
+        left_out = [(path, names.get(symbol.removeprefix(prefix)), reason) for path, symbol, reason in told]
+        self.excuses += [f"left out: {reason}" for _, name, reason in left_out if name]
+        return frozenset((Path(path).stem, name) for path, name, _ in left_out if name)
 
     def _kept(self, rows: list[SharedVariable]) -> list[Kept]:
         """Whose variables the patch uses, in each way that the rows can be meant: they have names alone."""
@@ -124,7 +121,7 @@ class Claims:
                 continue
             if self._steps_back(file, variable):
                 continue
-            host, patch = self._symbols["host"], self._symbols[f"{file}.o"]
+            host, patch = self._symbols["host"], self._symbols[file]
             part = re.compile(rf"_{{0,2}}(?:ZL\d+)?{variable.name}\.\d")
             if not variable.function and any(part.match(symbol) for symbol in (*host, *patch)):
                 raise Split(variable.name)
@@ -151,14 +148,13 @@ class Claims:
     @cached_property
     def _symbols(self) -> dict[str, dict[str, str]]:
         """File -> symbol that it defines -> the letter of ``nm`` for it: of the host and of the patch's objects."""
-        objects = sorted({f"{file}.o" for file, _ in self.variables if file != HEADER})
-        words = [str(need("llvm-nm-19")), "--defined-only", "-A", "host", *objects]
-        files: dict[str, dict[str, str]] = {path: {} for path in ("host", *objects)}
-        for line in run(words, cwd=self.folder).splitlines():
+        paths = {"host": str(self.folder / "host"), **{file: str(path) for file, path in self.said.objects.items()}}
+        files: dict[str, dict[str, str]] = {path: {} for path in paths.values()}
+        for line in run([str(need("llvm-nm-19")), "--defined-only", "-A", *files]).splitlines():
             path, _, rest = line.partition(": ")
             *_, letter, name = rest.split()
             files[path][name] = letter
-        return files
+        return {file: files[path] for file, path in paths.items()}
 
 
 def _beginning(program: Program, key: Key, language: str) -> tuple[Any, tuple[Any, ...]] | None:

@@ -26,11 +26,13 @@ class Editor(FunctionEdits, VariableEdits):
         generator: makes new parts.
         types: whether a variable may get another type of the same size, and a function other parameters: only debug
             information tells that.
+        files: whether there may be new files: a recorded build does not know them.
     """
 
-    def __init__(self, generator: Generator, *, types: bool) -> None:
+    def __init__(self, generator: Generator, *, types: bool, files: bool = True) -> None:
         super().__init__(generator)
         edits = EDITS if types else tuple(each for each in EDITS if each not in TYPES)
+        edits = edits if files else tuple(each for each in edits if each != "new_file")
         self._edits = (*edits, *(RIVALS if generator.features.rivals else ()))
 
     def edit(self, program: Program, generation: int) -> Edited:

@@ -55,7 +55,7 @@ def plans_of_seed(seed: int, kind: str, count: int) -> list[Plan]:
     """The seed's plan, and others that edit the same program, which is built alike, in other ways."""
     random = Random(f"{kind} {seed}")
     language, file_format = (*kind.split(), "elf")[:2]
-    macho = file_format == "macho"
+    macho = file_format.startswith("macho")
     features = Features(
         cxx=language == "c++", cxx_runtime=not macho, thread_locals=not macho, rivals=file_format == "weak"
     )
@@ -65,7 +65,7 @@ def plans_of_seed(seed: int, kind: str, count: int) -> list[Plan]:
         program = generator.program()
         if not is_usable(program, language):
             continue
-        editor = Editor(generator, types=build.debug)
+        editor = Editor(generator, types=build.debug, files=build.way == "library")
         first = _edited(Plan(build, (program,)), editor)
         if len(first.versions) > 1:
             break

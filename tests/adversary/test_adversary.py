@@ -63,6 +63,16 @@ def test_cxx_on_macho(seed: int) -> None:
     assert outcome.kind in ("same", "refused", "excused"), outcome
 
 
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", ["c patch", "c++ patch", "c macho-patch", "c++ macho-patch"])
+def test_patches_that_the_command_makes(kind: str, seed: int) -> None:
+    """People save a file and type ``patch``: what it takes for changed, and its compiles, must be the right ones."""
+    plans = plans_of_seed(seed, kind, 2)
+    assert {plan.build.way for plan in plans} <= {"newer", "named"}
+    outcomes = attempt_each(plans)
+    assert {outcome.kind for outcome in outcomes} <= {"same", "refused", "excused"}, outcomes
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_seed_is_one_program(kind: str) -> None:
     """A finding that cannot be tried again is none."""

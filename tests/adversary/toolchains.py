@@ -55,17 +55,19 @@ class Build(NamedTuple):
     session: str
     """How later patches know of earlier ones: "none" (each has all that changed), "loaded", "relink"."""
     debug: bool
+    way: str = "library"
+    """How patches are made: a row of ``WAYS``."""
 
     @property
     def is_macho(self) -> bool:
         """Whether it makes Mach-O files."""
         return self.linker in MACHO_LINKERS
 
-    def compile(self, folder: Path, source: str, output: str, *, patch: bool) -> None:
-        """Compile a file of *folder*."""
+    def compile_command(self, source: str, output: str, *, patch: bool) -> list[str]:
+        """The command that compiles a file."""
         command, *target = COMPILERS[self.compiler, self.language]
         position = ("-fPIC",) if patch and not self.is_macho else self.host_options
-        run([str(need(command)), *target, *self.options, *position, "-c", source, "-o", output], cwd=folder)
+        return [str(need(command)), *target, *self.options, *position, "-c", source, "-o", output]
 
     def link_command(self, inputs: list[str], output: str) -> list[str]:
         """The command that links the host."""
@@ -85,10 +87,12 @@ MACHO_LINKERS = ("ld64.lld", "zig")
 
 def choose(random: Random, language: str, file_format: str) -> Build:
     """A build by chance; what ends in refusals is rare."""
-    if file_format == "macho":
-        return _macho(random, language)
-    build = _elf(random, language)
-    return _optimised_at_link(random, build) if file_format == "lto" else build
+    build = _macho(random, language) if file_format.startswith("macho") else _elf(random, language)
+    if file_format == "lto":
+        build = _optimised_at_link(random, build)
+    if file_format.endswith("patch"):
+        build = build._replace(way=random.choice(("newer", "named")))
+    return build
 
 
 def _optimised_at_link(random: Random, build: Build) -> Build:

@@ -9,7 +9,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from adversary.c_source import PRINTERS
 from adversary.claims import Claims, Split, Untold
@@ -18,16 +18,9 @@ from adversary.interpret import HEADER, Generation, Machine, WrongCallError
 from adversary.model import Program
 from adversary.plans import ARGUMENTS, Plan, changed_files, entries, mangled, text_of
 from adversary.toolchains import entries_object, runtime_objects
+from adversary.ways import WAYS, Commands, Failed, Library, Refused, Said, Wanted, compile_host, link_host
 from live.live import LiveHost
 from tools import need, run
-
-from stubgen.build import StubBuilder
-from stubgen.capture import Capture
-from stubgen.errors import StubgenError, UnsupportedInput
-from stubgen.generations.linking import link_generation
-from stubgen.generations.opening import SessionOptions
-from stubgen.jumptable import TableOptions
-from stubgen.link import Linked, link_patch
 
 
 class Outcome(NamedTuple):
@@ -47,6 +40,9 @@ class Outcome(NamedTuple):
         """Whether stubgen did something wrong."""
         return self.kind in FINDINGS
 
+
+INCLUDED = ("b", "c")
+"""The files that only include their text, where patches are made by commands: what is edited is a header then."""
 
 FINDINGS = ("differs", "died", "internal", "failed", "untold")
 
@@ -93,11 +89,11 @@ class BuiltHost:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.captured: Capture | None = None
+        self.captured: list[str] | None = None
         self._as_built = folder / "as-built"
 
-    def keep(self, captured: Capture) -> None:
-        """It is built: remember the folder's files."""
+    def keep(self, captured: list[str]) -> None:
+        """It is built, by the link *captured*: remember the folder's files."""
         self.captured = captured
         shutil.copytree(self.folder, self._as_built)
 
@@ -142,9 +138,9 @@ class Trial:
             captured = self._host()
             with self._started("host", self.plan.versions[0]) as live:
                 self._compare(live, "before any patch", "unusable")
-                builder = StubBuilder(self.folder / "host", symbols=self._symbols, cache=False)
+                way = WAYS[self.build.way](self.build, self.folder, self._symbols)
                 for number in range(1, len(self.plan.versions)):
-                    self._patch(live, builder, captured, number)
+                    self._patch(live, way, captured, number)
                     self._compare(live, f"after patch {number}", "differs")
                     self.patches += 1
                 self._end(live)
@@ -167,16 +163,36 @@ class Trial:
     def _archive_format(self) -> list[str]:
         return ["--format=darwin"] if self.build.is_macho else []
 
-    def _write(self, program: Program, files: list[str], *, patch: bool) -> list[str]:
-        """Write and compile files of a version; their objects."""
-        suffix = PRINTERS[self.build.language][0]
+    def _write(self, program: Program, file: str) -> str:
+        """Write a file of a version; what people edit of it."""
+        source = f"{file}{PRINTERS[self.build.language][0]}"
+        edited = source
+        if self.build.way != "library" and file in INCLUDED:
+            edited = f"{file}.inc"
+            if not (self.folder / edited).exists():
+                (self.folder / source).write_text(f'#include "{edited}"\n')
+        (self.folder / edited).write_text(text_of(program, file, self.build.language))
+        return edited
+
+    def _compiled(self, program: Program) -> list[str]:
+        """Write and compile all files of a version as the host's; their objects."""
+        files = [file.name for file in program.files if file.name != HEADER]
         for file in files:
-            (self.folder / f"{file}{suffix}").write_text(text_of(program, file, self.build.language))
+            self._write(program, file)
             try:
-                self.build.compile(self.folder, f"{file}{suffix}", f"{file}.o", patch=patch)
+                compile_host(self.build, self.folder, f"{file}{PRINTERS[self.build.language][0]}", f"{file}.o")
             except AssertionError as error:
                 raise _Stop("unusable", f"does not compile: {error}") from error
         return [f"{file}.o" for file in files]
+
+    def _recompiled(self, files: list[str]) -> None:
+        """Compile files for a patch, as whoever uses the library does for himself."""
+        for file in files:
+            words = self.build.compile_command(f"{file}{PRINTERS[self.build.language][0]}", f"{file}.o", patch=True)
+            try:
+                run(words, cwd=self.folder)
+            except AssertionError as error:
+                raise _Stop("unusable", f"does not compile: {error}") from error
 
     def _link(self, program: Program, output: str, objects: list[str]) -> list[str]:
         symbols = tuple(mangled(function, self.build.language) for function in entries(program))
@@ -191,7 +207,7 @@ class Trial:
             inputs += ["libparts.a"] if self.build.is_macho else ["-L.", "-lparts"]
         command = self.build.link_command(inputs, output)
         try:
-            run(command, cwd=self.folder)
+            link_host(self.build, self.folder, command)
         except AssertionError as error:
             raise _Stop("unusable", f"does not link: {error}") from error
         return command
@@ -199,27 +215,25 @@ class Trial:
     def _whole_programs(self) -> None:
         """The last version, built as a whole and started anew: the program run as a value must say the same."""
         program = self.plan.versions[-1]
-        files = [file.name for file in program.files if file.name != HEADER]
-        self._link(program, "whole", self._write(program, files, patch=False))
+        objects = self._compiled(program)
+        self._link(program, "whole", objects)
         machine = Machine(program, complete_tables=True)
         with self._started("whole", program) as live:
             for argument in ARGUMENTS:
                 wanted = [f"{machine.call(entry.name, argument):x}" for entry in entries(program)]
                 if live.tell(f"run {argument}").split() != wanted:
                     raise _Stop("unusable", "the edited program as a whole is not what the oracle says")
-        for file in files:
-            (self.folder / f"{file}.o").unlink()
+        for path in objects:
+            (self.folder / path).unlink()
 
-    def _host(self) -> Capture:
+    def _host(self) -> list[str]:
         if self.host.captured is not None:
             self.host.restore()
             return self.host.captured
         program = self.plan.versions[0]
-        files = [file.name for file in program.files if file.name != HEADER]
-        command = self._link(program, "host", self._write(program, files, patch=False))
+        captured = self._link(program, "host", self._compiled(program))
         if self._symbols:
             run([str(need("dsymutil-19")), "host"], cwd=self.folder)
-        captured = Capture(command, self.folder, {}, output="host")
         self.host.keep(captured)
         return captured
 
@@ -246,45 +260,35 @@ class Trial:
                 ]
                 raise _Stop(kind, f"{when}, run {argument}: {'; '.join(rows) or 'no one possibility holds for all'}")
 
-    def _patch(self, live: LiveHost | EmulatedHost, builder: StubBuilder, captured: Capture, number: int) -> None:
+    def _patch(self, live: LiveHost | EmulatedHost, way: Library | Commands, captured: list[str], number: int) -> None:
         """Link the next patch, load it, and tell the oracle."""
         language, versions = self.build.language, self.plan.versions
         since = 0 if self.build.session == "none" else number - 1
         files = changed_files(versions[since], versions[number], language)
         fresh = changed_files(versions[number - 1], versions[number], language)
-        self._write(versions[number], fresh, patch=True)
-        objects = [str(self.folder / f"{file}.o") for file in files]
-        linked, relinked = self._linked(live, builder, captured, number, objects)
-        in_patch = frozenset(files) | {Path(path).stem for path in relinked}
-        table = linked.jump_table
-        assert table is not None
-        lines = [f"{table.host_anchor:x} {table.patch_anchor:x}", *(f"{e.old:x} {e.new:x}" for e in table.entries)]
+        edited = {file: self._write(versions[number], file) for file in dict.fromkeys((*files, *fresh))}
+        if self.build.way == "library":
+            self._recompiled(fresh)
+        said = self._said(
+            way, Wanted(number, files, [edited[file] for file in files], live.anchor, self.loaded), captured
+        )
+        lines = [f"{a:x} {b:x}" for a, b in (said.anchors, *said.entries)]
         (self.folder / f"table{number}").write_text("\n".join(lines))
-        answer = self._told(live, f"apply {self.folder / f'table{number}'} {linked.output}")
+        answer = self._told(live, f"apply {self.folder / f'table{number}'} {self.folder / f'patch{number}.so'}")
         if not answer.startswith("loaded "):
             raise _Stop("differs", f"patch {number} does not load: {answer}")
         self.loaded = int(answer.split()[1], 16)
-        self._learn(linked, number, in_patch)
+        self._learn(said, number)
 
-    def _linked(
-        self, live: LiveHost | EmulatedHost, builder: StubBuilder, captured: Capture, number: int, objects: list[str]
-    ) -> tuple[Linked, tuple[str, ...]]:
-        output = self.folder / f"patch{number}.so"
+    def _said(self, way: Library | Commands, wanted: Wanted, captured: list[str]) -> Said:
         try:
-            if self.build.session == "none":
-                options: dict[str, Any] = {"jump_table": TableOptions(), "keep_state": True}
-                return link_patch(builder, captured, objects, output, live.anchor, **options), ()
-            session = SessionOptions(self.folder / "session", relink_earlier=self.build.session == "relink")
-            if self.build.session == "loaded":
-                session = session._replace(loaded=self.loaded)
-            made = link_generation(session, builder, captured, objects, output, live.anchor, keep_state=True)
-        except StubgenError as error:
-            refused = error.exit_status == 1 or isinstance(error, UnsupportedInput)  # a member that is bitcode
-            kind = "refused" if refused else "failed"
-            raise _Stop(kind, f"patch {number}: {type(error).__name__}: {error}") from error
+            return way.link(wanted, captured)
+        except Refused as error:
+            raise _Stop("refused", f"patch {wanted.number}: {error}") from error
+        except Failed as error:
+            raise _Stop("failed", f"patch {wanted.number}: {error}") from error
         except Exception as error:
-            raise _Stop("internal", f"patch {number}: {traceback.format_exc()}") from error
-        return made.linked, made.relinked
+            raise _Stop("internal", f"patch {wanted.number}: {traceback.format_exc()}") from error
 
     def _told(self, live: LiveHost | EmulatedHost, order: str) -> str:
         try:
@@ -298,10 +302,10 @@ class Trial:
         except AssertionError as error:
             raise _Stop("died", f"at its end: {error}") from error
 
-    def _learn(self, linked: Linked, number: int, files: frozenset[str]) -> None:
+    def _learn(self, said: Said, number: int) -> None:
         """Tell the oracle what stubgen said of this patch; where that has two meanings, there are two oracles."""
         try:
-            claims = Claims(self.plan, self.folder, linked, number, files)
+            claims = Claims(self.plan, self.folder, said, number)
         except Split as error:
             raise _Stop("excused", f"patch {number}: {error} was split") from error
         except Untold as error:
@@ -310,6 +314,6 @@ class Trial:
         machines = []
         for machine, kept in itertools.product(self.machines, claims.kept):
             twin = machine if len(claims.kept) == 1 else copy.deepcopy(machine)
-            twin.load(Generation(claims.program, files, kept, claims.left_out))
+            twin.load(Generation(claims.program, frozenset(said.objects), kept, claims.left_out))
             machines.append(twin)
         self.machines = machines
