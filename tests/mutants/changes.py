@@ -171,8 +171,6 @@ def _stays(child: ast.AST, parent: ast.AST) -> bool:
         return isinstance(child.value, str)
     if isinstance(child, ast.If) and _name(child.test) == "TYPE_CHECKING":
         return True
-    if isinstance(child, ast.keyword) and child.arg == "strict":
-        return True  # zip's: it says what holds, as assert does
     return isinstance(child, ast.Assign) and _name(child.targets[0]) in ("TYPE_CHECKING", "__all__", "__slots__")
 
 

@@ -59,6 +59,10 @@ PARTS = {
         ),
     ),
     "check": Part(("stubgen/check.py",), ("tests/check",)),
+    "origin": Part(
+        ("stubgen/origin/findings.py", "stubgen/origin/content.py"),
+        ("tests/origin/test_findings.py",),
+    ),
     "resolve": Part(
         (
             "stubgen/resolve/resolver.py",
