@@ -104,6 +104,7 @@ HASH_PAYS = 20
 
 _AT_ONCE = 4096
 """Symbols looked through at a time, where one of them may be enough."""
+_INFO = SYM.offset("st_info")
 _FILE_NEAR = 64
 """Symbols in front of a local one that are looked through first for its file's, and then twice as many."""
 
@@ -280,7 +281,7 @@ class Symbols:
 
     def _infos(self, start: int, stop: int) -> bytes:
         """The st_info of each symbol from *start* up to *stop*."""
-        return self.raw[SYM.size * start + SYM.offset("st_info") : SYM.size * stop : SYM.size].tobytes()
+        return self.raw[SYM.size * start + _INFO : SYM.size * stop : SYM.size].tobytes()
 
 
 class Dynamic(Row):

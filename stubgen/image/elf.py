@@ -361,7 +361,7 @@ class ElfImage(Image):
 
     def _is_writable(self, shndx: int, address: int) -> bool:
         """Whether the datum at *address* of a linked image, in section *shndx*, is no constant."""
-        if any(s.p_type == c.PT_GNU_RELRO and s.p_vaddr <= address < s.p_vaddr + s.p_memsz for s in self.file.segments):
+        if _within(address, self._read_only_later):
             return False
         if shndx < len(self.file.sections):
             return _holds_variables(self.file.sections[shndx])
@@ -369,6 +369,11 @@ class ElfImage(Image):
             s.p_type == c.PT_LOAD and s.p_flags & c.PF_W and s.p_vaddr <= address < s.p_vaddr + s.p_memsz
             for s in self.file.segments
         )
+
+    @cached_property
+    def _read_only_later(self) -> list[tuple[int, int]]:
+        """Where the loader lets nobody write once it has relocated it."""
+        return [(s.p_vaddr, s.p_vaddr + s.p_memsz) for s in self.file.segments if s.p_type == c.PT_GNU_RELRO]
 
     def _source_file(self, table: Symbols, index: int) -> bytes:
         """The file of a local symbol; only the full table has file symbols."""

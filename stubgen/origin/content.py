@@ -14,7 +14,7 @@ from stubgen.common.text import as_text
 from stubgen.finding import Finding
 from stubgen.image import Image
 from stubgen.origin.account import Account, Definition
-from stubgen.origin.sources import Source
+from stubgen.origin.sources import Origin, Source
 from stubgen.origin.symbols import Content
 
 OWN = frozenset({Source.OBJECT, Source.BORROWED})
@@ -24,17 +24,17 @@ SHOWN = 8  # names that are listed
 def content_findings(account: Account, patch: Image) -> Iterator[Finding]:
     """What differs, in one finding for each object."""
     untold = set() if account.mapped else _in_several(account)
+    by_origin: dict[Origin, list[Definition]] = {}
+    for definition in account.definitions:
+        by_origin.setdefault(definition.origin, []).append(definition)
     for item in account.inputs.files:
         if item.source not in OWN:
             continue
         held, original = _by_name(item.image), _by_name(item.original) if item.original else {}
-        origin = item.origin
         differing = [
             as_text(definition.name)
-            for definition in account.definitions
-            if definition.origin == origin
-            and definition.symbol.name not in untold
-            and _differs(definition, held, original, patch, account)
+            for definition in by_origin.get(item.origin, ())
+            if definition.symbol.name not in untold and _differs(definition, held, original, patch, account)
         ]
         if differing:
             names = ", ".join(differing[:SHOWN]) + (" and others" if len(differing) > SHOWN else "")

@@ -223,8 +223,7 @@ def _may_be_initialised_again(pair: Pair) -> bool:
 def _siblings(files: Files) -> Siblings:
     """Which of the patch's variables are numbered, by the others of their families; the same for all of them."""
     if files not in _SIBLINGS:
-        names = {variable.name for image in files.patch for variable in image.variables()}
-        _SIBLINGS[files] = Siblings(names)
+        _SIBLINGS[files] = Siblings({variable.name for variable in files.variables})
     return _SIBLINGS[files]
 
 

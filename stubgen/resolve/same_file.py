@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stubgen.common.text import as_text
-from stubgen.image import Candidate, Image, Kind
+from stubgen.image import Candidate, Image, Kind, Variable
 
 if TYPE_CHECKING:
     from stubgen.resolve.initialisers import Initialisers
@@ -64,7 +64,14 @@ class Files:
     @classmethod
     def of_needed(cls, host: Image, needed: Needed, linked: Sequence[str]) -> Files:
         """The files of *host*, for a patch that needs *needed*."""
-        return cls(host, linked, needed.images, {reference.name for reference in needed.references})
+        files = cls(host, linked, needed.images, {reference.name for reference in needed.references})
+        files.variables = needed.variables
+        return files
+
+    @cached_property
+    def variables(self) -> Sequence[Variable]:
+        """Those of the patch's objects."""
+        return tuple(variable for image in self.patch for variable in image.variables())
 
     @cached_property
     def storage(self) -> Storage:
@@ -84,7 +91,7 @@ class Files:
     def guards(self) -> Mapping[bytes, Sequence[Candidate]]:
         """What shows that the host initialises variables of the patch's at first use, as the compiler spells it."""
         spelled: dict[bytes, bytes] = {}
-        for variable in (each for image in self.patch for each in image.variables()):
+        for variable in self.variables:
             prefix, name = variable.defined_in.prefix, variable.name.removeprefix(variable.defined_in.prefix)
             if variable.writable and (name.startswith(b"_Z") or variable.thread_local):
                 spelled.update((prefix + guard, guard) for guard in (*guards_of(name), THREAD_GUARD))

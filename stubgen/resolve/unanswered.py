@@ -50,11 +50,12 @@ def unanswered(needed: Needed, host: Host, supplied: Collection[bytes] = ()) -> 
 
 def weak_defaults(needed: Needed) -> frozenset[bytes]:
     """The names that the patch's own objects define as defaults alone, which give way to another file's definition."""
-    weak = {name: None for image in needed.images for name in image.weak_definitions()}
-    if not weak:
-        return frozenset()
-    strong = (name for image in needed.images for name in set(image.definitions()).difference(image.weak_definitions()))
-    return frozenset(weak.keys() - set(strong))
+    weak = [frozenset(image.weak_definitions()) for image in needed.images]
+    names = frozenset[bytes]().union(*weak)
+    if not names:
+        return names
+    strong = (set(image.definitions()) - own for image, own in zip(needed.images, weak, strict=True))
+    return names.difference(*strong)
 
 
 def may_be_static(pool: Sequence[Candidate]) -> bool:
