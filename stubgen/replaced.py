@@ -15,12 +15,12 @@ from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.host import Host
 from stubgen.host.previous import EarlierPatch
-from stubgen.image import Candidate, Kind
+from stubgen.image import Candidate, Image, Kind
 from stubgen.origin.account import Account, LinkInput
 from stubgen.origin.sources import Origin, Source
 from stubgen.origin.symbols import Symbol
 from stubgen.resolve.same_file import Files
-from stubgen.symbols.cxx import is_external_cxx_name
+from stubgen.symbols.cxx import is_external_cxx_name, relinked_function
 from stubgen.symbols.numbering import function_numbering, with_siblings
 from stubgen.symbols.placed import LITERAL_PREFIX
 from stubgen.symbols.rust import is_rust_name
@@ -81,9 +81,13 @@ class _Own:
         symbol: as that has it.
         candidates: the host's.
         files: the host's files.
+        relinked: the host's are called otherwise, as C++ calls a function with another linkage.
     """
 
-    def __init__(self, item: LinkInput, symbol: Symbol, candidates: Iterable[Candidate], files: Files) -> None:
+    def __init__(
+        self, item: LinkInput, symbol: Symbol, candidates: Iterable[Candidate], files: Files, *, relinked: bool = False
+    ) -> None:
+        self.relinked = relinked
         self.input = item
         self.symbol = symbol
         self.files = files
@@ -122,11 +126,23 @@ class _Own:
     @cached_property
     def of_its_file(self) -> list[Candidate]:
         """The host's that are one file's own, where that file is this one's."""
-        return [c for c in self.local if not self.files.why_not(self.input.image, self.file, c)]
+        own = [c for c in self.local if c.local and not c.hidden] if self.relinked else self.local
+        return [c for c in own if not self.files.why_not(self.input.image, self.file, c)]
+
+    @cached_property
+    def seen_of_its_file(self) -> list[Candidate]:
+        """Of functions with another linkage, the host's that other files see, unless they are from another file."""
+        seen = [c for c in self.local if self.relinked and (not c.local or c.hidden)]
+        return [c for c in seen if self._is_of_source(c) is not False]
+
+    def _is_of_source(self, candidate: Candidate) -> bool | None:
+        return self.files.host.is_of_source(candidate, self.input.image.debug_info.source_file)
 
     @cached_property
     def meant(self) -> list[Candidate]:
         """Those that it is, if nothing speaks against it."""
+        if self.relinked:
+            return [*self.of_its_file, *(c for c in self.seen_of_its_file if self._is_of_source(c))]
         if self.is_one_by_name:
             return self.candidates
         return self.visible if self.visible and not self.symbol.static else self.of_its_file
@@ -139,6 +155,9 @@ class _Own:
     @property
     def has_strangers_alone(self) -> bool:
         """Whether it is its file's own, and all of the host's are those of files of other names."""
+        if self.relinked:
+            others = [c for c in self.local if c.local and not c.hidden and (not c.file or c.file == self.file)]
+            return not others and not self.seen_of_its_file
         own = self.symbol.static and not self.is_one_by_name and self.file and self.candidates
         return bool(own) and not self.visible and all(c.file and c.file != self.file for c in self.local)
 
@@ -169,7 +188,7 @@ def replaced_in(account: Account, patch: EarlierPatch) -> Replaced:
 
 def _replaced(account: Account, files: Files, slide: int, find: Callable[[bytes], Sequence[Candidate]]) -> Replaced:
     host = files.host
-    functions = _own_functions(account, files, find)
+    functions = list(_own_functions(account, files, find))
     tables = [table for item in account.inputs.files for table in item.image.symbol_tables]
     siblings = with_siblings({own.symbol.name for own in functions}, [*tables, *host.symbol_tables[:1]])
     names = host.names_at({c.address for own in functions for c in own.candidates})
@@ -183,24 +202,50 @@ def _replaced(account: Account, files: Files, slide: int, find: Callable[[bytes]
     return Replaced(tuple(sure), tuple(undecided))
 
 
-def _own_functions(account: Account, files: Files, find: Callable[[bytes], Sequence[Candidate]]) -> list[_Own]:
-    """The functions of the patch's objects whose name the host has too."""
+def _own_functions(account: Account, files: Files, find: Callable[[bytes], Sequence[Candidate]]) -> Iterator[_Own]:
+    """The functions of the patch's objects whose name the host has too, or may have had."""
+    host = files.host
     objects = {item.origin: item for item in account.inputs.files if item.source is Source.OBJECT}
     symbols = {origin: _function_symbols(item) for origin, item in objects.items()}
     found: dict[tuple[Origin, bytes], _Own] = {}
-    nameless = files.host.has_nameless_functions
-    globals_too = not files.host.has_full_symbols or files.host.hides_globals
+    new: dict[tuple[Origin, bytes], tuple[Symbol, set[int]]] = {}
+    nameless = host.has_nameless_functions
+    globals_too = not host.has_full_symbols or host.hides_globals
     for definition in account.definitions:
         origin, name = definition.origin, definition.symbol.name
         symbol = symbols.get(origin, {}).get(name)
         if symbol is None or definition.symbol.kind not in _FUNCTIONS:
             continue
         candidates = [c for c in find(name) if c.kind in _FUNCTIONS]
-        if candidates or (nameless and (globals_too or not symbol.exported)):
+        if candidates:
             own = found.get((origin, name)) or _Own(objects[origin], symbol, candidates, files)
             found[origin, name] = own
             own.addresses.add(definition.symbol.address)
-    return list(found.values())
+        else:
+            new.setdefault((origin, name), (symbol, set()))[1].add(definition.symbol.address)
+    yield from found.values()
+    relinked = _with_another_linkage({name for _, name in new}, objects.values(), host)
+    for (origin, name), (symbol, addresses) in new.items():
+        if name in relinked or (nameless and (globals_too or not symbol.exported)):
+            own = _Own(objects[origin], symbol, relinked.get(name, ()), files, relinked=name in relinked)
+            own.addresses |= addresses
+            yield own
+
+
+def _with_another_linkage(
+    new: Iterable[bytes], objects: Iterable[LinkInput], host: Image
+) -> dict[bytes, list[Candidate]]:
+    """Those of the *new* functions of *objects* that the host has under the name of another linkage, and these."""
+    names = {name: others for name in new if (others := relinked_function(name))}
+    if not names:
+        return {}
+    defined = {name for item in objects for name in item.image.definitions()}
+    found = host.find(frozenset().union(*names.values()) - defined)
+    pools = {
+        name: [c for other in others for c in found.get(other, ()) if c.name == other] for name, others in names.items()
+    }
+    kept = {name: [c for c in pool if c.kind in _FUNCTIONS] for name, pool in pools.items()}
+    return {name: pool for name, pool in kept.items() if pool}
 
 
 def _function_symbols(item: LinkInput) -> dict[bytes, Symbol]:
@@ -247,6 +292,13 @@ RULES = (
     _Rule(
         lambda own: not own.meant and own.symbol.static and bool(own.visible),
         _says("the host's is visible to other files, and this one is not"),
+    ),
+    _Rule(
+        lambda own: not own.meant and own.relinked,
+        lambda own: (
+            f"the host calls it {as_text(own.local[0].name)}, as one of another linkage, and nothing says that it is "
+            f"this file's; compile host and patch with -g"
+        ),
     ),
     _Rule(lambda own: not own.meant, _why_another_file),
 )
@@ -300,6 +352,11 @@ def _lasting_name(name: str) -> bytes:
     return base_name(spelling) if b".llvm." in spelling and is_rust_name(spelling) else spelling
 
 
+def _is_relinked(row: Replacement, copy: HostCopy, name: str) -> bool:
+    """Whether *name*, of *copy*, is the host's of the function of *row*, which has another linkage there."""
+    return row.name not in copy.names and as_bytes(name) in relinked_function(as_bytes(row.name))
+
+
 def _why_not_apart(row: Replacement, places: Mapping[tuple[bytes, int], set[int]]) -> str:
     """Why a call of an address of *row* need not mean it; *places*: what each name at an address is in the patch."""
     if any(len(places[_lasting_name(row.name), copy.static_address]) > 1 for copy in row.copies):
@@ -308,6 +365,6 @@ def _why_not_apart(row: Replacement, places: Mapping[tuple[bytes, int], set[int]
         name: None
         for copy in row.copies
         for name in copy.names
-        if places.get((_lasting_name(name), copy.static_address)) != {row.address}
+        if places.get((_lasting_name(name), copy.static_address)) != {row.address} and not _is_relinked(row, copy, name)
     }
     return f"the host has {', '.join(others)} at the same address" if others else ""

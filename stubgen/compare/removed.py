@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from stubgen.common.row import Row
 from stubgen.image import Candidate, Image, Kind
 from stubgen.image.inlined import InlinedCopies
-from stubgen.symbols.cxx import is_external_cxx_name
+from stubgen.symbols.cxx import is_external_cxx_name, relinked_function
 from stubgen.symbols.numbering import function_numbering
 from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import base_name
@@ -47,7 +47,8 @@ def find_removed(objects: Sequence[tuple[str, Image]], host: Image) -> list[Remo
             continue
         candidates = [each for each in host.functions_of(path) if _was_written(each)]
         if known is None and candidates:
-            known = {base_name(name) for _, other in objects for name in _names_in(other)}
+            names = {base_name(name) for _, other in objects for name in _names_in(other)}
+            known = names.union(*map(relinked_function, names))
         gone = [each for each in candidates if known is not None and base_name(each.name) not in known]
         if gone:
             told = _Told(image)

@@ -13,8 +13,8 @@ _UNNAMED = b"_GLOBAL__N_1"
 """What GCC and clang call an unnamed namespace."""
 _LENGTH = rb"[1-9]\d{0,8}"
 _IDENTIFIER = rb"[A-Za-z]\w*"
-_SUBSTITUTION = rb"S[0-9A-Z]*_"
-"""5.1.10: counts what stands in front of it, namespaces among that."""
+_SUBSTITUTION = rb"S([0-9A-Z]*)_"
+"""5.1.10: its number, to base 36 and one less, counts what stands in front of it, scopes first."""
 
 
 class CxxName(Row):
@@ -69,12 +69,19 @@ def other_linkages(name: bytes) -> frozenset[bytes]:
         return frozenset()
     scopes, identifier, parameters = parts
     spelled = {_spelled(scopes, identifier, parameters, static=static) for static in (False, True)}
-    if re.search(_SUBSTITUTION, parameters) is None:
-        unnamed = {(*scopes, _UNNAMED), (_UNNAMED, *scopes)}
-        spelled |= {
-            _spelled(each, identifier, parameters, static=static) for each in unnamed for static in (False, True)
-        }
-    return frozenset(spelled - {name})
+    numbers = [int(digits or b"0", 36) + bool(digits) for digits in re.findall(_SUBSTITUTION, parameters)]
+    places = [(*scopes, _UNNAMED)] if all(number < len(scopes) for number in numbers) else []
+    places += [] if numbers else [(_UNNAMED, *scopes)]
+    spelled |= {_spelled(each, identifier, parameters, static=static) for each in places for static in (False, True)}
+    return frozenset(spelled - {name} if name in spelled else ())
+
+
+def relinked_function(name: bytes) -> frozenset[bytes]:
+    """:func:`other_linkages` of a function, with Mach-O's underscore if *name* has it; nothing for C's, which stay."""
+    prefix = b"_" if name.startswith(b"__Z") else b""
+    if not name.startswith(prefix + b"_Z"):
+        return frozenset()
+    return frozenset(prefix + other for other in other_linkages(name.removeprefix(prefix)))
 
 
 def _spelled(scopes: Sequence[bytes], identifier: bytes, parameters: bytes, *, static: bool) -> bytes:

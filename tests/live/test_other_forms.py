@@ -8,12 +8,14 @@ from typing import NamedTuple
 import pytest
 from live.live import LiveHost
 from live.test_archives import every_linker, make
-from live.test_macho import toolchain
+from live.test_macho import PATCH_SLIDE, SLIDE, toolchain
+from live.test_replaced import EDIT, compiled, linked_host
 from live.test_state import COMPILERS
 from live.test_state_names import link, recompiled
-from tools import need, run, rustc
+from tools import need, need_module, run, rustc
 
-from stubgen import StubBuilder
+from stubgen import StubBuilder, link_patch
+from stubgen.capture import Capture
 from stubgen.commands.options import shared_variable_notes
 
 MAIN = "long a_next(long); int main(void) { return a_next(1); }"
@@ -206,3 +208,91 @@ def test_a_static_of_rust_that_the_source_calls_otherwise_now(
     run([*options, "--emit=obj", "a.rs", "-o", "patch.o"], cwd=tmp_path)
     judged = builder.judge([tmp_path / "patch.o"], slide=0x5500000000, bind=True, keep_state=True)
     assert shared_variable_notes(judged.shared_variables) == []
+
+
+RELINKED = """
+#ifdef __clang__
+#define KEPT __attribute__((noinline, used))
+#else
+#define KEPT __attribute__((noipa, used))
+#endif
+BEGIN KEPT LINKAGE long step(long x) { return x + 1 + EDIT; } END
+namespace n { struct T { long v; }; BEGIN KEPT LINKAGE long walk(const T *x) { return x ? x->v : EDIT; } END }
+KEPT LINKAGE long of_scopes(const n::T *x, const n::T *y) { return (x == y) + EDIT; }
+extern "C" long use(long x) { n::T t = {x}; return step(x) + n::walk(&t) + of_scopes(&t, 0); }
+"""
+LINKAGES = {
+    "seen": ["-DBEGIN=", "-DLINKAGE=", "-DEND="],
+    "static": ["-DBEGIN=", "-DLINKAGE=static", "-DEND="],
+    "unnamed": ["-DBEGIN=namespace {", "-DLINKAGE=", "-DEND=}"],
+}
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize(
+    ("before", "after"), [("seen", "static"), ("static", "seen"), ("unnamed", "seen"), ("seen", "unnamed")]
+)
+def test_the_hosts_callers_are_led_to_a_function_with_another_linkage(
+    tmp_path: Path, compiler: str, before: str, after: str
+) -> None:
+    """In C++ ``static`` makes another name: a loop of the host's went on calling the old function."""
+    (tmp_path / "a.cc").write_text(RELINKED)
+    way = COMPILERS[compiler]
+    driver = (way[0].replace("gcc", "g++"), *way[1:])
+    program = linked_host(tmp_path, {"a.cc": compiled(tmp_path, "a.cc", driver, "-g", *LINKAGES[before])}, "gnu")
+    with LiveHost(program.host) as live:
+        patch = compiled(tmp_path, "a.cc", driver, "-g", *LINKAGES[after], edit=EDIT)
+        document = program.link(live, [patch], "a.so")
+        base = int(live.tell(f"patch {tmp_path}/a.so"), 16)
+        rows = {row["name"]: row for row in document["replaced"]}  # type: ignore[attr-defined]
+        (step,) = [row for name, row in rows.items() if "4step" in name]
+        assert {int(live.tell(f"call {copy['runtime_address']:x} 1000")) for copy in step["host"]} == {1001}
+        assert live.tell(f"call {base + step['address']:x} 1000") == f"{1001 + EDIT}"
+    assert len(rows) == 4
+    assert document["undecided"] == []
+
+
+def test_a_static_function_is_not_another_files_visible_one(tmp_path: Path) -> None:
+    """Another file's ``step(long)`` is another function: its callers would be led into this file's."""
+    (tmp_path / "a.cc").write_text("long other(long x) { return x + 1 + EDIT; }")
+    (tmp_path / "b.cc").write_text("long step(long x) { return x + 2 + EDIT; }")
+    gxx = ("aarch64-linux-gnu-g++",)
+    objects = {name: compiled(tmp_path, name, gxx, "-g") for name in ("a.cc", "b.cc")}
+    program = linked_host(tmp_path, objects, "gnu")
+    new = "__attribute__((noipa)) static long step(long x) { return x + 3 + EDIT; }"
+    new += "long other(long x) { return step(x); }"
+    (tmp_path / "a.cc").write_text(new)
+    with LiveHost(program.host) as live:
+        for debug, left_out in (("-g", []), ("-g0", ["_ZL4stepl"])):
+            patch = compiled(tmp_path, "a.cc", gxx, debug, edit=EDIT)
+            document = program.link(live, [patch], f"a{debug}.so")
+            assert [row["name"] for row in document["replaced"]] == ["_Z5otherl"]  # type: ignore[attr-defined]
+            assert [row["name"] for row in document["undecided"]] == left_out  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+@pytest.mark.parametrize(("before", "after"), [("seen", "static"), ("static", "seen"), ("unnamed", "seen")])
+def test_the_same_in_macho_files(tmp_path: Path, name: str, before: str, after: str) -> None:
+    """Names have one underscore more there; the debugger's entries say which file each is from."""
+    need_module("unicorn", "unicorn")
+    from examples.demo.emulator import Emulator
+
+    tools = toolchain(name)
+    (tmp_path / "a.cc").write_text(RELINKED)
+    (tmp_path / "m.cc").write_text('extern "C" long use(long); int main() { return (int)use(1); }')
+    for output, edit, linkage in (("a.o", 0, before), ("patch.o", EDIT, after)):
+        words = [*tools.compile, "-O1", "-g", f"-DEDIT={edit}", *LINKAGES[linkage], "-c", "a.cc", "-o", output]
+        run(words, cwd=tmp_path)
+    run([*tools.compile, "-c", "m.cc", "-o", "m.o"], cwd=tmp_path)
+    command = [*tools.link, "-o", "host", "m.o", "a.o"]
+    run(command, cwd=tmp_path)
+    captured, output = Capture(command, tmp_path, {}, output="host"), tmp_path / "p.dylib"
+    patch, bound = tmp_path / "patch.o", tmp_path / "bound"
+    linked = link_patch(StubBuilder(tmp_path / "host"), captured, [patch], output, slide=SLIDE, bound_dir=bound)
+    emulator = Emulator()
+    emulator.load(tmp_path / "host", slide=SLIDE)
+    emulator.load(output, slide=PATCH_SLIDE)
+    (step,) = [row for row in linked.replaced.functions if "4step" in row.name]
+    assert [emulator.call(copy.runtime_address, 1000).signed for copy in step.copies] == [1001]
+    assert emulator.call(step.address + PATCH_SLIDE, 1000).signed == 1001 + EDIT
+    assert linked.replaced.undecided == ()
