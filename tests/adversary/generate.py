@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adversary.changes import changed, replaced, with_digests
+from adversary.changes import changed, replaced, rewritten, with_digests
 from adversary.interpret import HEADER
 from adversary.model import File, Function, Leaf, Program, Variable
 from adversary.scope import NUMBERS, U64, WORDS, callbacks, rank, targets
@@ -30,7 +30,10 @@ class Generator(Statements):
                 program = self.with_function(program, file, f"f{kinds[:number].count(kind)}")
         for file in names:
             program = self._with_entry(program, file)
-        if len(names) > 1 and self.chance(25):
+        if self.features.libraries and len(names) > 1:
+            shared = tuple(self.random.sample(names, self.random.randint(1, len(names) - 1)))
+            program = rewritten(program, _visible)._replace(shared=shared)
+        elif len(names) > 1 and self.chance(25):
             program = program._replace(
                 archived=tuple(self.random.sample(names, self.random.randint(1, len(names) - 1)))
             )
@@ -143,6 +146,11 @@ class Generator(Statements):
         entry = Function(f"step_{file}", (U64,), (), "global", "never", entry=True)
         program = changed(program, file, functions=(*program.file(file).functions, entry))
         return replaced(program, file, entry._replace(body=self.body(program, file, entry, self.random.randint(3, 6))))
+
+
+def _visible(node: Any) -> Any:
+    """A hidden definition made one that a shared library sees."""
+    return node._replace(linkage="global") if type(node) in (Function, Variable) and node.linkage == "hidden" else node
 
 
 def _may_have_rivals(definition: Function | Variable) -> bool:

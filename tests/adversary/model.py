@@ -227,6 +227,7 @@ class Program(NamedTuple):
 
     files: tuple[File, ...]
     archived: tuple[str, ...] = ()  # files that are in an archive
+    shared: tuple[str, ...] = ()  # files that are in a shared library, which no edit changes
 
     def file(self, name: str) -> File:
         """The file of that name."""

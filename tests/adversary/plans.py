@@ -57,13 +57,17 @@ def plans_of_seed(seed: int, kind: str, count: int) -> list[Plan]:
     language, file_format = (*kind.split(), "elf")[:2]
     macho = file_format.startswith("macho")
     features = Features(
-        cxx=language == "c++", cxx_runtime=not macho, thread_locals=not macho, rivals=file_format == "weak"
+        cxx=language == "c++",
+        cxx_runtime=not macho,
+        thread_locals=not macho,
+        rivals=file_format == "weak",
+        libraries=file_format == "shared",
     )
     while True:
         generator = Generator(random, features)
         build = choose(random, language, file_format)
         program = generator.program()
-        if not is_usable(program, language):
+        if not is_usable(program, language) or (features.libraries and not program.shared):
             continue
         editor = Editor(generator, types=build.debug, files=build.way == "library")
         first = _edited(Plan(build, (program,)), editor)
@@ -83,7 +87,8 @@ def _edited(plan: Plan, editor: Editor) -> Plan:
         for _ in range(20):
             edited = editor.edit(plan.versions[-1], generation)
             usable = is_usable(edited.program, language)
-            if usable and changed_files(plan.versions[-1], edited.program, language):
+            files = changed_files(plan.versions[-1], edited.program, language) if usable else []
+            if files and not set(files) & set(edited.program.shared):
                 plan = plan._replace(versions=(*plan.versions, edited.program), edits=(*plan.edits, edited.what))
                 break
     return plan

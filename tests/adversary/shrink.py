@@ -44,6 +44,8 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
         yield plan._replace(versions=plan.versions[:number] + plan.versions[number + 1 :])
     if plan.versions[0].archived:
         yield _each(plan, lambda program: program._replace(archived=()))
+    if plan.versions[0].shared:
+        yield _each(plan, lambda program: program._replace(shared=()))
     names = dict.fromkeys(f.name for version in plan.versions for file in version.files for f in file.functions)
     for name in reversed(names):
         if not name.startswith("digest_"):
@@ -101,7 +103,8 @@ def _without_file(program: Program, name: str) -> Program:
     for variable in found[0].variables if found else ():
         program = _without_variable(program, variable.name)
     files = tuple(file for file in program.files if file.name != name)
-    return program._replace(files=files, archived=tuple(each for each in program.archived if each != name))
+    archived, shared = (tuple(each for each in some if each != name) for some in (program.archived, program.shared))
+    return program._replace(files=files, archived=archived, shared=shared)
 
 
 def _without_variable(program: Program, name: str) -> Program:

@@ -42,7 +42,13 @@ class Features:
     """What a language and a format allow."""
 
     def __init__(
-        self, *, cxx: bool = False, cxx_runtime: bool = True, thread_locals: bool = True, rivals: bool = False
+        self,
+        *,
+        cxx: bool = False,
+        cxx_runtime: bool = True,
+        thread_locals: bool = True,
+        rivals: bool = False,
+        libraries: bool = False,
     ) -> None:
         self.cxx = cxx
         """Templates and variables of headers."""
@@ -51,6 +57,8 @@ class Features:
         self.thread_locals = thread_locals
         self.rivals = rivals
         """Names that several files define, all but one of them weak."""
+        self.libraries = libraries
+        """Files in a shared library, which the program is linked with."""
 
 
 class Statements:

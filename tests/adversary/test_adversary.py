@@ -73,6 +73,16 @@ def test_patches_that_the_command_makes(kind: str, seed: int) -> None:
     assert {outcome.kind for outcome in outcomes} <= {"same", "refused", "excused"}, outcomes
 
 
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", ["c shared", "c++ shared"])
+def test_hosts_with_a_shared_library(kind: str, seed: int) -> None:
+    """The program has copies of a library's variables, and the library calls the program's functions."""
+    plans = plans_of_seed(seed, kind, 2)
+    assert all(plan.versions[0].shared for plan in plans)
+    outcomes = attempt_each(plans)
+    assert {outcome.kind for outcome in outcomes} <= {"same", "refused", "excused"}, outcomes
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_seed_is_one_program(kind: str) -> None:
     """A finding that cannot be tried again is none."""

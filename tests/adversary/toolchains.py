@@ -82,6 +82,13 @@ class Build(NamedTuple):
         return [str(need(driver)), *position, *linker, export, *self.link_options, *inputs, "-o", output]
 
 
+def library_command(build: Build, inputs: list[str], output: str) -> list[str]:
+    """The command that links a shared library of an ELF host."""
+    host = build.link_command(inputs, output)
+    left_out = ("-pie", "-no-pie", "-Wl,--export-dynamic-symbol=main", "-Wl,--gc-sections")
+    return [host[0], "-shared", f"-Wl,-soname,{output}", *(word for word in host[1:] if word not in left_out)]
+
+
 MACHO_LINKERS = ("ld64.lld", "zig")
 
 
@@ -92,6 +99,8 @@ def choose(random: Random, language: str, file_format: str) -> Build:
         build = _optimised_at_link(random, build)
     if file_format.endswith("patch"):
         build = build._replace(way=random.choice(("newer", "named")))
+    if file_format == "shared":
+        build = build._replace(way=random.choice(("library", "newer")))
     return build
 
 

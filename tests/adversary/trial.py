@@ -17,7 +17,7 @@ from adversary.emulated import EmulatedHost
 from adversary.interpret import HEADER, Generation, Machine, WrongCallError
 from adversary.model import Program
 from adversary.plans import ARGUMENTS, Plan, changed_files, entries, mangled, text_of
-from adversary.toolchains import entries_object, runtime_objects
+from adversary.toolchains import entries_object, library_command, runtime_objects
 from adversary.ways import WAYS, Commands, Failed, Library, Refused, Said, Wanted, compile_host, link_host
 from live.live import LiveHost
 from tools import need, run
@@ -151,7 +151,7 @@ class Trial:
     def _started(self, name: str, program: Program) -> LiveHost | EmulatedHost:
         """A process of a linked program."""
         if not self.build.is_macho:
-            return LiveHost(self.folder / name)
+            return LiveHost(self.folder / name, libraries=[self.folder] if program.shared else ())
         return EmulatedHost(self.folder / name, [mangled(each, self.build.language) for each in entries(program)])
 
     @property
@@ -180,7 +180,8 @@ class Trial:
         for file in files:
             self._write(program, file)
             try:
-                compile_host(self.build, self.folder, f"{file}{PRINTERS[self.build.language][0]}", f"{file}.o")
+                source = f"{file}{PRINTERS[self.build.language][0]}"
+                compile_host(self.build, self.folder, source, f"{file}.o", shared=file in program.shared)
             except AssertionError as error:
                 raise _Stop("unusable", f"does not compile: {error}") from error
         return [f"{file}.o" for file in files]
@@ -199,14 +200,18 @@ class Trial:
         table = entries_object(symbols, macho=self.build.is_macho)
         runtime = [str(path) for path in runtime_objects(self.build.language, macho=self.build.is_macho)]
         archived = [f"{file}.o" for file in program.archived]
-        direct = [path for path in objects if path not in archived]
+        shared = [f"{file}.o" for file in program.shared]
+        direct = [path for path in objects if path not in (*archived, *shared)]
         inputs = [*runtime, str(table), *direct]
         if archived:
             (self.folder / "libparts.a").unlink(missing_ok=True)
             run([str(need("llvm-ar-19")), *self._archive_format, "rcs", "libparts.a", *archived], cwd=self.folder)
             inputs += ["libparts.a"] if self.build.is_macho else ["-L.", "-lparts"]
-        command = self.build.link_command(inputs, output)
         try:
+            if shared:
+                link_host(self.build, self.folder, library_command(self.build, shared, "libshared.so"))
+                inputs += ["-L.", "-lshared"]
+            command = self.build.link_command(inputs, output)
             link_host(self.build, self.folder, command)
         except AssertionError as error:
             raise _Stop("unusable", f"does not link: {error}") from error

@@ -186,9 +186,9 @@ WAYS: dict[str, type[Library | Commands]] = {"library": Library, "newer": Comman
 """How a patch is made: by the library; by ``patch``, which is told what changed or finds it by time."""
 
 
-def compile_host(build: Build, folder: Path, source: str, output: str) -> None:
-    """Compile a file of the host, as the launcher does that records it."""
-    command = build.compile_command(source, output, patch=False)
+def compile_host(build: Build, folder: Path, source: str, output: str, *, shared: bool) -> None:
+    """Compile a file of the host, or of its shared library, as the launcher does that records it."""
+    command = build.compile_command(source, output, patch=shared)
     if build.way != "library":
         record_compile(command, folder / "captured", directory=str(folder), environment={})
     run(command, cwd=folder)
