@@ -66,7 +66,6 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {"check": "", "replaced": "", "listing": "symbols elf macho uses_elf uses_macho patch files selection"},
     {
-        "jumptable": ". formats",
         "reach": "labels code .",
         "explain": "",
         "compileplan": (
@@ -74,6 +73,8 @@ LEVELS: tuple[dict[str, str], ...] = (
             "members notes selection recompile"
         ),
     },
+    {"registers": "access program changed live past signatures ."},
+    {"jumptable": ". formats"},
     {"linker": ""},
     {"kept_files": ""},
     {"link_steps": ""},

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from benches.harness import PYTHON, Bench, Case
 from benches.hosts import Host, patch_object
 from benches.workloads import whole_path
-from stubgen.image import Kind
+from stubgen.image import Candidate, Image, Kind
 from stubgen.image.opening import open_image
 
 NEEDED = 500
@@ -92,10 +92,17 @@ def host_of(bench: Bench, library: Path) -> Host:
     usable = [
         name
         for name in some
-        if all(candidate.kind is Kind.FUNCTION and candidate.section in _CODE for candidate in found.get(name, ()))
+        if all(_is_plain(image, candidate) for candidate in found.get(name, ()))
         and len({candidate.address for candidate in found.get(name, ())}) == 1
     ]
     chosen = usable[:NEEDED]
     patch = library.with_name("patch.o")
     patch.write_bytes(patch_object(image.format, chosen))
     return Host(image.format, len(names), len(chosen), library, patch, len(names))
+
+
+def _is_plain(image: Image, candidate: Candidate) -> bool:
+    """Whether it is a function whose symbol says where calls of it go: those that a library calls by its PLT go there."""
+    if candidate.kind is not Kind.FUNCTION or candidate.section not in _CODE:
+        return False
+    return not candidate.replaceable or image.found_by_loader(candidate).entry is None

@@ -12,7 +12,7 @@ from stubgen.common.text import counted
 from stubgen.errors import UsageError
 from stubgen.host.slide import anchor_name
 from stubgen.image.opening import open_image
-from stubgen.jumptable import JumpTable, TableOptions, make_jump_table
+from stubgen.jumptable import WHY_THEY_RELY, JumpTable, TableOptions, make_jump_table, reliance_text
 from stubgen.jumptable.formats import FORMATS, encode_jump_table
 from stubgen.origin.sources import Source
 from stubgen.replaced import replaced_by
@@ -49,6 +49,12 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
         help="jump table: refuse where nobody can tell which of the host's functions one replaces",
     )
     parser.add_argument(
+        "--direct-calls",
+        action="store_true",
+        help="jump table: the runtime leads direct calls to the new functions too, as it overwrites where the old ones "
+        "begin: leave out those whose callers GCC compiled for the registers of the old one",
+    )
+    parser.add_argument(
         "--pid",
         type=address,
         metavar="N",
@@ -65,7 +71,7 @@ def table_options(arguments: argparse.Namespace) -> TableOptions:
     of_session = getattr(arguments, "session", None) is not None  # which is one process's
     if arguments.pid is not None and arguments.table_format != "devserver" and not of_session:
         raise UsageError(f"--pid says nothing in the format {arguments.table_format}; devserver has it")
-    return TableOptions(arguments.lib, arguments.all, arguments.strict)
+    return TableOptions(arguments.lib, arguments.all, arguments.strict, direct_calls=arguments.direct_calls)
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
@@ -129,6 +135,7 @@ def table_document(table: JumpTable) -> dict[str, object]:
         ],
         "changes": [_change_document(row) for row in table.changes],
         "left_out": [{"name": item.name, "object": item.object, "reason": item.reason} for item in table.undecided],
+        "relying_callers": [{**one._asdict(), "registers": list(one.registers)} for one in table.relying],
     }
 
 
@@ -161,4 +168,16 @@ def table_lines(table: JumpTable) -> list[str]:
         if row.pointed_to_by
     ]
     lines += [f"  left out: {item.name} ({item.object}): {item.reason}" for item in table.undecided]
-    return lines
+    return lines + _relying_lines(table)
+
+
+def _relying_lines(table: JumpTable) -> list[str]:
+    names = {entry.old: entry.name for entry in table.entries}
+    told = [f"{names[one.old]} ({reliance_text(one)})" for one in table.relying if one.old in names]
+    if not told:
+        return []
+    more = f" and {len(told) - MOST_NAMES} more" if told[MOST_NAMES:] else ""
+    return [
+        f"  direct calls must not be led to {', '.join(told[:MOST_NAMES])}{more}: {WHY_THEY_RELY}, or, if your runtime "
+        f"leads them there, give --direct-calls"
+    ]

@@ -309,9 +309,11 @@ def _explained(builder: StubBuilder, captured: Capture, arguments: argparse.Name
 
 def _table_options(arguments: argparse.Namespace) -> TableOptions | None:
     if arguments.jump_table is None:
-        about_table = arguments.lib or arguments.all or arguments.strict
+        about_table = arguments.lib or arguments.all or arguments.strict or arguments.direct_calls
         if about_table or (arguments.pid is not None and arguments.session is None):
-            raise UsageError("--lib, --all, --strict and --pid are about a jump table: add --jump-table FILE")
+            raise UsageError(
+                "--lib, --all, --strict, --direct-calls and --pid are about a jump table: add --jump-table FILE"
+            )
         return None
     return table_options(arguments)
 

@@ -15,6 +15,11 @@ from stubgen.errors import PatchRefusal
 from stubgen.host import Host
 from stubgen.image import Image, Kind
 from stubgen.replaced import Replaced, Replacement
+from stubgen.symbols.rust import is_rust_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stubgen.registers import Reliance
 
 
 class TableOptions(Row):
@@ -28,6 +33,9 @@ class TableOptions(Row):
     """Refuse where it cannot be told which of the host's functions one takes the place of."""
     led: Collection[int] = ()
     """The host's addresses that an earlier table led elsewhere: what is there has to stay in."""
+    direct_calls: bool = False
+    """The runtime leads direct calls to the new functions as well, by overwriting where the old ones begin: leave out
+    those whose callers keep values in registers that only the old one leaves alone."""
     unchanged: Collection[tuple[str, int]] = ()
     """Path of an earlier patch and static address of each function there that is as in the host."""
 
@@ -58,6 +66,10 @@ class JumpTable(Row):
     """What became of each function of the patch's objects (``names``, ``object``, ``change``, ``reason``)."""
     undecided: tuple[Replacement, ...]
     """The functions that were left out, each with a reason: nobody can tell whose place they take."""
+    relying: tuple[Reliance, ...] = ()
+    """Callers of GCC's hosts that keep values in registers which the new function changes and the old one does not
+    (``caller``, ``address``, ``registers``, ``sure``; ``old`` says which function), one of each function: direct calls
+    must not be led to it."""
     content: bytes = b""
     """The patch's bytes, for a format that carries them."""
 
@@ -99,6 +111,16 @@ def make_jump_table(
     dropped = set() if wanted.everything else _dropped(changes) - _led(replaced, wanted.led)
     otherwise = _called_otherwise(replaced, changes, dict(objects), host)
     dropped |= {(item.object, item.name) for item in otherwise}
+    relying = _relying(
+        patch,
+        host.image,
+        [item for item in replaced.functions if (item.object, item.name) not in dropped],
+        dict(objects),
+    )
+    if wanted.direct_calls:
+        kept_apart = _left_to_the_old(replaced, relying)
+        otherwise += kept_apart
+        dropped |= {(item.object, item.name) for item in kept_apart}
     undecided = (*(item for item in replaced.undecided if (item.object, item.name) not in dropped), *otherwise)
     if wanted.strict and undecided:
         lines = [f"  {item.name} ({item.object}): {item.reason}" for item in undecided]
@@ -111,7 +133,7 @@ def make_jump_table(
     }
     in_order = tuple(entries[old] for old in sorted(entries))
     return JumpTable(
-        wanted.library or patch.name, anchor, host_anchor, patch_anchor, in_order, tuple(changes), undecided
+        wanted.library or patch.name, anchor, host_anchor, patch_anchor, in_order, tuple(changes), undecided, relying
     )
 
 
@@ -154,6 +176,44 @@ def _other_signature(item: Replacement, image: Image, host: Host) -> str:
     debug = host.image.debug_info
     told = (signature_of(debug, copy.static_address) for copy in item.copies) if own else ()
     return next(filter(None, (signature_difference(own, each) for each in told if own and each)), "")
+
+
+def _relying(
+    patch: Image, host: Image, functions: Sequence[Replacement], objects: Mapping[str, Image]
+) -> tuple[Reliance, ...]:
+    """The callers in the host that rely on registers which the new functions change."""
+    from stubgen.registers import Redirected, relying_callers
+
+    redirected = [
+        Redirected(copy.static_address, item.address, [objects[item.object]] if item.object in objects else [])
+        for item in functions
+        if not is_rust_name(as_bytes(item.name))
+        for copy in item.copies
+    ]
+    return tuple(relying_callers(host, patch, redirected))
+
+
+def _left_to_the_old(replaced: Replaced, relying: Sequence[Reliance]) -> list[Replacement]:
+    """The functions to which no direct call may be led."""
+    by_address = {one.old: one for one in relying}
+    found = []
+    for item in replaced.functions:
+        ones = [by_address[copy.static_address] for copy in item.copies if copy.static_address in by_address]
+        if ones:
+            told = f"{reliance_text(ones[0])} while it calls it: {WHY_THEY_RELY}"
+            found.append(item._replace(reason=f"the host's callers go on calling the old one: {told}"))
+    return found
+
+
+def reliance_text(one: Reliance) -> str:
+    """What a caller relies on."""
+    return f"{one.caller} {'keeps' if one.sure else 'may keep'} values in {', '.join(one.registers)}"
+
+
+WHY_THEY_RELY = (
+    "GCC compiled the caller for the registers that the old function changes (-fipa-ra), and the new one changes more; "
+    "compile the host with -fno-ipa-ra"
+)
 
 
 def _led(replaced: Replaced, addresses: Collection[int]) -> set[tuple[str, str]]:

@@ -1,0 +1,153 @@
+"""The registers phase: callers that keep values where the old function left them alone, and the new one does not.
+
+GCC compiles callers for the registers that a function of the same file really changes (``-fipa-ra``, on from ``-O1``;
+with ``-flto`` of any file), and keeps values in the others. A runtime that leads such a call to another function, by
+overwriting where the old one begins, destroys them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from stubgen.common.row import Row
+from stubgen.compare import host_places
+from stubgen.compare.parts import Imported
+from stubgen.image import Image, names_llvm
+from stubgen.image.dwarf_declarations import declared_function
+from stubgen.image.dwarf_types import VariableType, signature_of
+from stubgen.reach.code import Hit
+from stubgen.registers.access import names_of
+from stubgen.registers.changed import VENEER, Changes
+from stubgen.registers.live import RESULTS, Liveness, Signatures
+from stubgen.registers.past import Past
+from stubgen.registers.program import Program
+from stubgen.registers.signatures import arguments_of, results_of
+
+
+class Redirected(Row):
+    """A function of the host whose calls are led to another one."""
+
+    old: int  # static address in the host
+    new: int  # static address in the patch
+    objects: Sequence[Image]  # whose debug information declares what the callers of its file call
+
+
+class Reliance(Row):
+    """A caller that relies on what a function leaves alone."""
+
+    old: int
+    """Static address of the function in the host."""
+    caller: str
+    """The function that keeps values while it calls: its symbol, or the section's name."""
+    address: int
+    """Static address of the call."""
+    registers: tuple[str, ...]
+    """Where they are: ``x2``, ``v16``, ``flags``."""
+    sure: bool
+    """Whether it is certain; otherwise these may as well hold what nobody uses."""
+
+
+def relying_callers(host: Image, patch: Image, redirected: Iterable[Redirected]) -> list[Reliance]:
+    """One caller of each function that relies on registers which the new one changes: a sure one, if there is any.
+
+    Args:
+        host: the program.
+        patch: what is linked.
+        redirected: the functions; those that LLVM compiled have no such callers.
+
+    Raises:
+        MalformedInput: host or patch is broken.
+    """
+    program = Program(host)
+    left_alone = Changes(program, at_most=False)
+    stakes = list(_at_stake(host, redirected, left_alone, Changes(Program(patch), at_most=True)))
+    callers = [_Callers(host, program, left_alone, one) for one, _ in stakes]
+    waiting: _Waiting = {}
+    for number, (one, registers) in enumerate(stakes):
+        waiting.setdefault(one.old, {})[number] = registers
+    found: dict[int, Reliance] = {}
+    seen: dict[tuple[int, int], int] = {}
+    while waiting:
+        above: _Waiting = {}
+        for hit in program.branches_to(waiting):
+            caller = program.body(hit.address).start
+            for number, registers in waiting[hit.target].items():
+                for reliance in callers[number].kept(hit, registers):
+                    found[reliance.old] = max(found.get(reliance.old, reliance), reliance, key=_by_weight)
+                left = registers & ~left_alone.of(caller) & ~seen.get((number, caller), 0)
+                if left:
+                    seen[number, caller] = seen.get((number, caller), 0) | left
+                    each = above.setdefault(caller, {})
+                    each[number] = each.get(number, 0) | left
+        waiting = above
+    return [found[old] for old in sorted(found)]
+
+
+_Waiting = dict[int, dict[int, int]]
+"""Address of a function of which callers are sought -> number of a redirected function that it calls, or is -> the
+registers that its callers may rely on."""
+
+
+def _by_weight(reliance: Reliance) -> tuple[bool, int]:
+    return reliance.sure, -reliance.address
+
+
+def _at_stake(
+    host: Image, redirected: Iterable[Redirected], left_alone: Changes, changed: Changes
+) -> Iterator[tuple[Redirected, int]]:
+    """The functions that change more than the old ones did, and what: results do not count."""
+    debug = host.debug_info
+    for one in redirected:
+        said = debug.subprogram(one.old)
+        if said is not None and names_llvm(said.producer):
+            continue
+        results = results_of(signature_of(debug, one.old))
+        if results is None:
+            results = RESULTS if host.compiled_by_llvm else 0
+        registers = changed.of(one.new) & ~left_alone.of(one.old) & ~results & ~VENEER
+        if registers:
+            yield one, registers
+
+
+class _Callers:
+    """What callers of a function keep in registers."""
+
+    def __init__(self, host: Image, program: Program, left_alone: Changes, one: Redirected) -> None:
+        self.host = host
+        self.program = program
+        self.one = one
+        self.places = host_places(host)
+        self.liveness = Liveness(program, left_alone, Signatures(self._is_elsewhere, self._arguments, self._results))
+
+    def kept(self, hit: Hit, registers: int) -> Iterator[Reliance]:
+        """What of *registers* is used behind a call; behind a jump nothing of the caller's runs."""
+        if hit.instruction != "bl":
+            return
+        uses = self.liveness.behind(hit.address, registers)
+        past = Past(self.program, self.liveness, hit)
+        sure = uses.surely | past.defined(uses.forwarded) | past.unused(uses.perhaps)
+        perhaps = past.defined(uses.perhaps) | past.first_argument(uses.forwarded)
+        for mask, certain in ((sure, True), (perhaps & ~sure, False)):
+            if mask:
+                place = self.program.labels.at(hit.address)
+                yield Reliance(self.one.old, place.name, hit.address, names_of(mask), certain)
+
+    def _is_elsewhere(self, address: int) -> bool:
+        return isinstance(self.places.behind(address), Imported)
+
+    def _declared(self, address: int) -> VariableType | None:
+        """What an object of the patch declares of the function that the PLT's entry or stub at *address* leads to."""
+        behind = self.places.behind(address)
+        if not isinstance(behind, Imported):
+            return None
+        symbol = behind.name.removeprefix(b"_") if self.host.format == "macho" else behind.name
+        said = (declared_function(image.debug_info, symbol) for image in self.one.objects)
+        return next((function for function in said if function is not None), None)
+
+    def _arguments(self, address: int) -> int | None:
+        return arguments_of(self._declared(address))
+
+    def _results(self, address: int) -> int | None:
+        if self._is_elsewhere(address):
+            return results_of(self._declared(address))
+        return results_of(signature_of(self.host.debug_info, self.program.body(address).start))

@@ -1,0 +1,136 @@
+"""Which callers rely on registers: assembly of one caller at a time, in both formats, by real linkers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tools import need, run
+
+from stubgen.image import Image
+from stubgen.image.opening import open_image
+from stubgen.registers import Redirected, Reliance, relying_callers
+
+
+class Case(NamedTuple):
+    """A caller of ``old``, and the registers in which it relies on it."""
+
+    caller: str
+    sure: str = ""
+    perhaps: str = ""
+    old: str = ""  # before its ret
+    new: str = "bl elsewhere"
+    more: str = ""  # other functions
+
+
+CASES = {
+    "it reads one": Case("bl old; add x0, x9, x9", "x9"),
+    "it writes it first": Case("bl old; mov x9, 1; add x0, x9, x9"),
+    "on one way": Case("bl old; cbz x19, 1f; mov x10, 1; 1: add x0, x10, x10", "x10"),
+    "in a loop": Case("1: add x11, x11, 1; bl old; cmp x11, 9; b.ne 1b", "x11"),
+    "the old one changes it": Case("bl old; add x0, x9, x9", old="mov x9, 5"),
+    "the new one does not": Case("bl old; add x0, x9, x9", new="mov x8, 5"),
+    "the new one does by another": Case("bl old; add x0, x9, x9", "x9", new="bl helper", more="helper: mov x9, 1; ret"),
+    "the new one does by a jump": Case("bl old; add x0, x9, x9", "x9", new="b helper", more="helper: mov x9, 1; ret"),
+    "the new one calls a pointer": Case("bl old; add x0, x9, x9", "x9", new="blr x1"),
+    "the new one jumps by a pointer": Case("bl old; add x0, x9, x9", "x9", new="br x1"),
+    "the new one has a switch": Case(
+        "bl old; add x0, x9, x9; add x0, x0, x10", "x9", new="adr x1, 1f; add x1, x1, w0, sxtb 2; br x1; 1: mov x9, 1"
+    ),
+    "what a veneer uses": Case("bl old; add x0, x16, x17"),
+    "a vector": Case("bl old; fadd d0, d17, d17", "v17"),
+    "the lower half of v8": Case("bl old; fadd d0, d8, d8"),
+    "all of v8": Case("bl old; add v0.4s, v8.4s, v8.4s", "upper half of v8"),
+    "flags": Case("cmp x0, 1; bl old; cset x0, eq", "flags"),
+    "an argument, set for it": Case("mov x1, 5; bl old; mov x0, 1; bl elsewhere", "x1"),
+    "an argument, used before": Case("mov x1, 5; add x19, x1, x1; bl old; mov x0, 1; bl elsewhere", perhaps="x1"),
+    "an argument of the old one": Case("mov x1, 5; bl old; mov x0, 1; bl elsewhere", perhaps="x1", old="str x1, [x1]"),
+    "none, as it was before a call": Case("mov x1, 5; bl elsewhere; bl old; mov x0, 1; bl elsewhere"),
+    "none, as nobody set it": Case("bl old; mov x0, 1; bl elsewhere"),
+    "the first argument, passed on": Case("mov x0, 5; bl old; b elsewhere", "x0", old="str x0, [x0]"),
+    "its own, passed on": Case("bl old; b elsewhere", "x0", old="str x0, [x0]"),
+    "perhaps its own, passed on": Case("bl old; b elsewhere", perhaps="x0"),
+    "its own, passed on to a pointer": Case("bl old; br x19", "x0", old="str x0, [x0]"),
+    "an argument of a known one": Case("mov x3, 1; bl old; bl takes", "x3", more="takes: add x0, x3, x3; ret"),
+    "what a known one does not take": Case("mov x3, 1; bl old; bl takes", more="takes: mov x3, 1; ret"),
+    "behind one that leaves it alone": Case("bl old; bl idle; add x0, x9, x9", "x9", more="idle: mov x8, 1; ret"),
+    "behind one that does not": Case("bl old; bl busy; add x0, x9, x9", more="busy: mov x9, 1; ret"),
+    "behind one that nobody knows": Case("bl old; mov x0, 1; bl elsewhere; add x0, x9, x9"),
+    "its caller, through it": Case("bl middle; add x0, x9, x9", "x9", more="middle: b old"),
+    "its caller, through a call": Case("bl middle; add x0, x9, x9", "x9", more="middle: bl old; ret"),
+    "its caller, but it changes it": Case("bl middle; add x0, x9, x9", more="middle: bl old; mov x9, 1; ret"),
+    "what it returns": Case("mov x0, 5; bl old", "x0"),
+    "what it perhaps returns": Case("mov x0, 5; add x2, x0, x0; bl old", perhaps="x0"),
+    "in a switch": Case("bl old; adr x1, 1f; add x1, x1, w19, sxtb 2; br x1; 1: mov x0, 1; ret; add x0, x9, x9", "x9"),
+    "all arguments saved, as printf does": Case(
+        "mov x5, 1; add x6, x5, x5; bl old; bl saves", perhaps="x5", more="saves: stp x4, x5, [sp, 16]; ret"
+    ),
+}
+TARGETS = {"elf": "aarch64-linux-gnu", "macho": "arm64-apple-macos13.0"}
+LINKERS = {
+    "elf": ["ld.lld-19", "-shared"],
+    "macho": [
+        *["ld64.lld-19", "-arch", "arm64", "-platform_version", "macos", "13", "13"],
+        *["-dylib", "-undefined", "dynamic_lookup"],
+    ],
+}
+OWN = re.compile(r"\b(caller|old|new|helper|takes|idle|busy|middle|saves)\b")
+"""What each case has for itself; ``elsewhere`` is in another library."""
+
+
+def function(name: str, form: str, body: str) -> str:
+    """A function of that name, in whose place no other library has one."""
+    kind = f".type {name}, %function" if form == "elf" else ""
+    shown = ".hidden" if form == "elf" else ".private_extern"
+    lines = [".text", ".p2align 2", f".globl {name}", f"{shown} {name}", kind, f"{name}:"]
+    return "\n".join([*lines, *(part.strip() for part in body.split(";")), ""])
+
+
+def library(folder: Path, form: str, title: str, functions: list[str]) -> Image:
+    """What a real linker makes of them."""
+    text = "".join(functions).replace("elsewhere", "_elsewhere" if form == "macho" else "elsewhere")
+    (folder / f"{title}.s").write_text(text)
+    run([need("clang-19"), f"--target={TARGETS[form]}", "-c", f"{title}.s", "-o", f"{title}.o"], cwd=folder)
+    linker, *options = LINKERS[form]
+    run([need(linker), *options, f"{title}.o", "-o", title], cwd=folder)
+    return open_image((folder / title).read_bytes(), title)
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[Reliance]]:
+    """Case -> what is found of it, in one format."""
+    form, folder = str(request.param), tmp_path_factory.mktemp("callers")
+    host, patch = list[str](), list[str]()
+    for number, case in enumerate(CASES.values()):
+        functions = {"caller": case.caller + "; ret", "old": case.old + "; ret"}
+        others = {part.partition(":")[0]: part.partition(":")[2] for part in case.more.splitlines()}
+        for texts, bodies in ((host, {**functions, **others}), (patch, {"new": case.new + "; ret", **others})):
+            named = OWN.sub(
+                rf"{'_' * (form == 'macho')}\1_{number}", "\n".join(function(n, form, b) for n, b in bodies.items())
+            )
+            texts.append(named + "\n")
+    images = library(folder, form, "host", host), library(folder, form, "patch", patch)
+    pairs = [
+        Redirected(*(address(i, f"{n}_{k}") for i, n in zip(images, ("old", "new"), strict=True)), [])
+        for k in range(len(CASES))
+    ]
+    rows = relying_callers(*images, pairs)
+    return {name: [row for row in rows if row.old == pair.old] for name, pair in zip(CASES, pairs, strict=True)}
+
+
+def address(image: Image, name: str) -> int:
+    """Where the function is."""
+    symbol = (b"_" if image.format == "macho" else b"") + name.encode()
+    return image.find({symbol})[symbol][0].address
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_caller_relies_on(found: Mapping[str, list[Reliance]], name: str) -> None:
+    """What it finds in a register after the call, though any function may change that."""
+    case = CASES[name]
+    expected = [(bool(case.sure), case.sure or case.perhaps)] if case.sure or case.perhaps else []
+    assert [(one.sure, ", ".join(one.registers)) for one in found[name]] == expected
+    assert all(one.caller.lstrip("_").startswith(("caller", "middle")) for one in found[name])
