@@ -102,7 +102,7 @@ def host_of(bench: Bench, library: Path) -> Host:
 
 
 def _is_plain(image: Image, candidate: Candidate) -> bool:
-    """Whether it is a function whose symbol says where calls of it go: those that a library calls by its PLT go there."""
+    """Whether it is a function whose calls go where its symbol is, and not by the PLT, as a library's own may."""
     if candidate.kind is not Kind.FUNCTION or candidate.section not in _CODE:
         return False
     return not candidate.replaceable or image.found_by_loader(candidate).entry is None
