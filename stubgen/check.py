@@ -547,10 +547,12 @@ def _slots(question: _Question) -> Iterator[Finding]:
         name, addend, size = parse_symbol(symbol)
         raw = question.patch.read_at(address, size, "a slot")
         value = int.from_bytes(raw[8 if size > 8 else 0 :], "little")  # the first word of a descriptor is its resolver
+        if slide is None or question.override(name) is not None:
+            continue
         expected = _slot_values(question, name, addend, slide)
-        if slide is not None and question.override(name) is None and value not in expected:
+        if value not in expected:
             expected |= _values_of_renamed(question.host.image, slide, name, addend)
-        if slide is not None and question.override(name) is None and value not in expected:
+        if value not in expected:
             sound = False
             title = as_text(name)
             wanted = ", ".join(map(_place, sorted(expected))) or "nowhere: the host has no such symbol"
@@ -563,11 +565,10 @@ def _slots(question: _Question) -> Iterator[Finding]:
         yield Finding("slots", True, f"{counted(total, 'slot')} found, each with what the host has there")
 
 
-def _slot_values(question: _Question, name: bytes, addend: int, slide: int | None) -> set[int]:
+def _slot_values(question: _Question, name: bytes, addend: int, slide: int) -> set[int]:
     """What may stand in a slot for *addend* bytes behind what the host, or an earlier patch, has as *name*."""
     sources = [(patch.image, patch.slide, patch.find(name)) for patch in question.previous.patches]
-    if slide is not None:
-        sources.append((question.host.image, slide, question.candidates(name)))
+    sources.append((question.host.image, slide, question.candidates(name)))
     return {
         value
         for image, moved, candidates in sources

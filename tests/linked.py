@@ -232,11 +232,12 @@ def macho_linked(
     program: bool = False,
     code: bytes = b"",
     constants: bytes = b"",
+    constants_flags: int = m.S_REGULAR,
 ) -> bytes:
     """A dylib, or a program: code at 0 and constants at ``CODE``, without a name for their segment."""
     sections = [
         macho_writer.Section("__TEXT", "__text", m.S_ATTR_PURE_INSTRUCTIONS, code.ljust(_PAGE, b"\0"), 12),
-        macho_writer.Section("__TEXT", "__const", m.S_REGULAR, constants.ljust(_PAGE, b"\0"), 3),
+        macho_writer.Section("__TEXT", "__const", constants_flags, constants.ljust(_PAGE, b"\0"), 3),
     ]
     groups = [
         macho_writer.SymbolColumns(

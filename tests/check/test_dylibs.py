@@ -102,3 +102,20 @@ def test_only_an_elf_host_can_keep_its_libraries_to_itself(case: Case) -> None:
     assert case.about("undefined", hosts, macho_patch(macho_imported("_inflate"))) == [
         (True, SUPPLIED.format("1 symbol"))
     ]
+
+
+def test_the_thread_locals_of_a_macho_host(case: Case) -> None:
+    """Their slot holds the address of the descriptor that dyld fills in: no distance, as on ELF."""
+    hosts = macho_host(constants_flags=m.S_THREAD_LOCAL_VARIABLES)
+    slot = MachOSym("__stubgen_slot._counter", CODE, m.N_SECT | m.N_EXT | m.N_PEXT, 2)
+    own = macho_patch(slot, constants=words(SLIDE + CODE + 8))
+    assert case.about("slots", hosts, own, slide=GIVEN) == [(True, FOUND)]
+    own = macho_patch(slot, constants=words(8))
+    assert [ok for ok, _ in case.about("slots", None, own, slide=GIVEN)] == [False]
+
+
+def test_landing_pads_are_no_matter_of_a_dylib(case: Case) -> None:
+    """It has no property that a linker could lose."""
+    own = macho_patch(MachOSym("_f", 0, m.N_SECT | m.N_EXT | m.N_PEXT), code=code(SLIDE + MACHO_F, bti=True))
+    assert case.about("bti", macho_host(), own) == []
+    assert [stub.bti for stub in case.check().stubs] == [True]

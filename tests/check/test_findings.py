@@ -29,7 +29,7 @@ from check.bench import (
     stubs,
     words,
 )
-from linked import CODE, CONSTANTS, RODATA, VARIABLES, Relocation, Sym, elf_linked, imported, macho_linked
+from linked import CODE, CONSTANTS, DATA, RODATA, VARIABLES, Relocation, Sym, elf_linked, imported, macho_linked
 from synthetic import Sym as ObjectSym
 from synthetic import elf_host, elf_object, put
 
@@ -120,7 +120,8 @@ def test_a_stub_that_the_loader_looks_up(case: Case) -> None:
     own = patch(relocations=[Relocation(VARIABLES, "patch_main", 1026)], **known)
     assert case.about("lookups", None, own) == [(True, "the loader looks no stub up")]
     nameless = {**known, "symbols": [Sym("", CODE, bind=WEAK), *known["symbols"]]}
-    assert case.about("lookups", None, patch(**nameless)) == [(True, "the loader looks no stub up")]
+    own = patch(relocations=[Relocation(VARIABLES, "", 1026)], **nameless)
+    assert case.about("lookups", None, own) == [(True, "the loader looks no stub up")]
 
 
 def test_a_definition_that_the_hosts_old_one_takes_the_place_of(case: Case) -> None:
@@ -328,3 +329,21 @@ def test_a_map_of_the_link_is_believed(case: Case) -> None:
     assert checked.account.mapped
     (origin,) = (each.origin for each in checked.account.definitions if each.name == b"patch_main")
     assert (origin.source, origin.file) == (Source.OBJECT, one)
+
+
+def test_what_runs_when_the_patch_is_loaded_is_said(case: Case) -> None:
+    """A static initialiser runs again with each patch: its author wants to know."""
+    own = patch(tags=[(e.DT_INIT, CODE + 0x400)])
+    assert case.about("constructors", None, own) == [(True, "patch_main runs when the patch is loaded")]
+    assert case.about("constructors", None, patch()) == []
+
+
+def test_another_file_than_the_object_that_was_given(case: Case) -> None:
+    """A copy that was bound for another process has that one's addresses in its data."""
+    data = elf_writer.Section(".data", 1, 3, bytes(range(8)), 8)
+    symbols = elf_writer.SymbolColumns([b"value"], 1 << 4 | e.STT_OBJECT, 0, 1, 0, 8)
+    one = put(case.folder, "one.o", elf_writer.write(elf_writer.Object([data], global_symbols=[symbols])))
+    value = Sym("value", VARIABLES, e.STT_OBJECT, section=DATA)
+    assert case.about("content", None, patch(value, data=bytes(range(8))), objects=[one]) == []
+    message = f"the patch has other bytes than {one} for value: the linker read another file"
+    assert case.about("content", None, patch(value, data=bytes(8)), objects=[one]) == [(False, message)]

@@ -108,6 +108,13 @@ SLOTS: dict[str, tuple[list[Sym], str, bytes, dict[str, Any], str]] = {
         {},
         READ.format("count.1", f"{SLIDE + COUNTER:#x}", NO_SYMBOL),
     ),
+    "numbered, and another": (
+        [counter("count.other", bind=LOCAL)],
+        "count.1",
+        words(SLIDE + COUNTER),
+        {},
+        READ.format("count.1", f"{SLIDE + COUNTER:#x}", NO_SYMBOL),
+    ),
     "numbered, and a function": (
         [Sym("count.0", F, bind=LOCAL)],
         "count.1",
@@ -219,6 +226,8 @@ def test_the_slot_of_what_a_library_lets_others_replace(case: Case) -> None:
     for value in (place, COUNTER):
         assert case.about("slots", library, patch(**slots(("counter", words(SLIDE + value))))) == [(True, FOUND)]
     assert case.about("slots", library, patch(**slots(("counter+8", words(SLIDE + place + 8))))) == [(True, FOUND)]
+    symbolic = host(program=False, relocations=[Relocation(place, "counter", 1025)], tags=[(e.DT_SYMBOLIC, 0)])
+    assert [ok for ok, _ in case.about("slots", symbolic, patch(**slots(("counter", words(SLIDE + place)))))] == [False]
     hidden = host(counter("own", 0x3100, other=HIDDEN), program=False, relocations=[Relocation(place, "own", 1025)])
     assert [ok for ok, _ in case.about("slots", hidden, patch(**slots(("own", words(SLIDE + place)))))] == [False]
 
