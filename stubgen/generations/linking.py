@@ -15,7 +15,16 @@ from stubgen.common.placeholders import DIGEST, DIGITS, GENERATION, expand
 from stubgen.common.row import Row
 from stubgen.errors import PatchRefusal, UsageError
 from stubgen.generations.opening import Begun, SessionOptions, begin, now, stage_session
-from stubgen.generations.redirections import Target, Targets, keys, register, runtime_address, targets_after, targets_of
+from stubgen.generations.redirections import (
+    Target,
+    Targets,
+    in_process,
+    keys,
+    register,
+    runtime_address,
+    targets_after,
+    targets_of,
+)
 from stubgen.generations.relinking import KeptObject
 from stubgen.generations.state import Fate, Forwarder, Generation, PatchSession, Place, Unit
 from stubgen.host.mappings import refuse_misplaced
@@ -135,6 +144,8 @@ def stage_generation(
     table = linked.jump_table
     assert table is not None  # noqa: S101  # it was asked for
     refuse_known_path(begun, linked.output, table.library)
+    if session.relink_earlier:
+        linked = _with_losses(linked, session)
     in_table = {entry.old for entry in table.entries}
     is_redirected = {
         (item.object, item.name): any(copy.static_address in in_table for copy in item.copies)
@@ -347,6 +358,27 @@ def _own_variables(linked: Linked) -> list[str]:
         if variable.writable or variable.thread_local
     ]
     return [name for name in dict.fromkeys(names) if name not in kept]
+
+
+def _with_losses(linked: Linked, session: PatchSession) -> Linked:
+    """*linked*, and what earlier generations began of the variables that go on as the host has them.
+
+    With ``--relink-earlier`` no earlier patch is a host, and the host has what was there before the first.
+    """
+    owners: dict[str, str] = {}
+    for generation in reversed(in_process(session)):
+        for name in generation.variables:
+            owners.setdefault(name, generation.patch)
+        if generation.complete:
+            break
+    resolution = linked.built.resolution
+    shared = tuple(
+        variable._replace(lost=f"what {owners[variable.name]} has in its own is lost")
+        if variable.forwarded and variable.writable and variable.name in owners
+        else variable
+        for variable in resolution.shared_variables
+    )
+    return linked._replace(built=linked.built._replace(resolution=resolution._replace(shared_variables=shared)))
 
 
 def with_table(linked: Linked, table: JumpTable) -> Linked:

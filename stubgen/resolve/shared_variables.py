@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from stubgen.resolve.candidates import counterparts_of
 from stubgen.resolve.verdicts import (
     SharedVariable,
 )
+from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import base_name
 
 TYPE_CHECKING = False
@@ -164,10 +166,25 @@ class SharedVariables(Answering):
         names = [name for name in called_otherwise(without.image, variable, known) if without.may_have_begun(name)]
         found = self.host.find(set(names)) if names else {}
         names = [name for name in names if not found.get(name)]
+        if not names and self._was_deleted(without, variable):
+            return shared._replace(lost=f"{without.path} is without it")
         if not names:
             return shared
         listed = " or ".join(map(as_text, names))
         return shared._replace(lost=f"if it was called {listed} in {without.path}, what that has is lost")
+
+    def _was_deleted(self, without: EarlierPatch, variable: Variable) -> bool:
+        """Whether an earlier patch that has the file of *variable*, a static one of C, is certainly without that.
+
+        A global one that its file does not use may be kept and leave no trace.
+        """
+        if not variable.local or is_rust_name(variable.name) or without.uses_anothers(variable.name):
+            return False
+        path, base = variable.defined_in.image.debug_info.source_file, posixpath.basename(variable.file)
+        units = {unit.path for unit in without.image.debug_info.called(base)}
+        if path and units:
+            return units == {path}
+        return self.host.image.files_called(variable.file) == 1
 
     def _compare_constants(  # a stub object alone reaches none
         self, variables: Mapping[bytes, Sequence[Variable]], found: Mapping[bytes, Sequence[Candidate]]

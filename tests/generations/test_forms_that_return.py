@@ -12,14 +12,14 @@ from tools import need, run
 PRICE = 10
 
 
-def object_of(program: Program, *edits: tuple[str, str], more: str = "") -> Path:
+def object_of(program: Program, *edits: tuple[str, str], more: str = "", debug: str = "-g") -> Path:
     """The object of ``a.c``, edited."""
     source = SOURCES["a"] + more
     for old, new in edits:
         assert old in source
         source = source.replace(old, new)
     (program.folder / "a.c").write_text(source)
-    options = ["-O1", "-g", "-fPIC", "-ffunction-sections", "-fdata-sections", "-DP=0"]
+    options = ["-O1", debug, "-fPIC", "-ffunction-sections", "-fdata-sections", "-DP=0"]
     run([str(need("aarch64-linux-gnu-gcc")), "-c", *options, "a.c", "-o", "a.o"], cwd=program.folder)
     return program.folder / "a.o"
 
@@ -131,3 +131,58 @@ def test_a_static_one_of_another_file(program: Program, live: LiveHost) -> None:
     assert (row["forwarded"], row["patch"], row["lost"]) == (True, None, None)
     program.apply(live, 2)
     assert counts(live) == (3, 3, 3)
+
+
+WITHOUT = ("static long own = 1; ", ""), ("own++, ", ""), (" + own * 100", "")
+
+
+@pytest.mark.parametrize("debug", ["-g", "-g0"])
+def test_deleted_and_back(program: Program, live: LiveHost, debug: str) -> None:
+    """A variable that one patch had no more goes on with what the host counted before: that is to be known."""
+    assert counts(live) == (2, 2, 2)
+    program.link(live, object_of(program, *WITHOUT, debug=debug))
+    loaded = program.apply(live, 1)
+    assert counts(live) == (3, 0, 3)
+    document = program.link(live, "--loaded", hex(loaded), object_of(program, debug=debug))
+    row = told(document, "own")
+    assert (row["forwarded"], row["lost"]) == (True, f"{program.folder}/patch-1.so is without it")
+    loaded = program.apply(live, 2)
+    assert counts(live) == (4, 3, 4)
+    document = program.link(live, "--loaded", hex(loaded), object_of(program, debug=debug))
+    assert told(document, "own")["lost"] is None, "that was said, and the last patch has it"
+
+
+def test_a_patch_of_another_file_is_without_nothing(program: Program, live: LiveHost) -> None:
+    """Each patch but those of its file is without the variable, and so is one of a file that is called alike."""
+    (program.folder / "more").mkdir()
+    (program.folder / "more" / "a.c").write_text("int more(void) { return 1; }")
+    words = ["-c", "-g", "-fPIC", program.folder / "more" / "a.c", "-o", program.folder / "more.o"]
+    run([str(need("aarch64-linux-gnu-gcc")), *words])
+    document = program.link(live, program.object("b", Q=1), program.folder / "more.o")
+    assert document["status"] == 0, document
+    loaded = program.apply(live, 1)
+    row = told(program.link(live, "--loaded", hex(loaded), object_of(program)), "own")
+    assert (row["forwarded"], row["lost"]) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "old", "new"), [(1, "own", "long own", "short own"), (0, "count", "long count", "int count")]
+)
+def test_each_patch_has_all_earlier_ones(
+    program: Program, live: LiveHost, number: int, name: str, old: str, new: str
+) -> None:
+    """With ``--relink-earlier`` the host's older value came back, and nothing said so."""
+    expected = [2, 2, 2]
+    assert counts(live) == tuple(expected)
+    for generation, form in enumerate((new, old, old), start=1):
+        document = program.link(live, "--relink-earlier", object_of(program, (old, form)))
+        row = told(document, name)
+        lost = f"what {program.folder}/patch-1.so has in its own is lost" if generation == 2 else None
+        assert (row["forwarded"], row["lost"]) == (generation > 1, lost)
+        program.apply(live, generation)
+        if generation == 1:
+            before, expected[number] = expected[number], 1
+        elif generation == 2:
+            expected[number] = before
+        expected = [value + 1 for value in expected]
+        assert counts(live) == tuple(expected), generation

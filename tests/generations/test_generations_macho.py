@@ -25,6 +25,7 @@ long (*pointer(void))(long) {{ return price; }}
 B = f"""long price(long n); {KEPT} long other(long n) {{ return price(n) * 10 + Q; }}
 int main(void) {{ return (int)other(1); }}
 """
+SOURCES = {"a": A, "b": B}
 PATCH_SLIDES = [0x74B4_0000_0000 + number * 0x1000_0000 for number in range(7)]
 
 
@@ -48,7 +49,7 @@ class Process:
 
     def object(self, name: str, **numbers: int) -> Path:
         """The object of one of the files; in another file each time, as Mach-O patches name theirs."""
-        (self.folder / f"{name}.c").write_text({"a": A, "b": B}[name])
+        (self.folder / f"{name}.c").write_text(SOURCES[name])
         output = self.folder / f"{name}{'-'.join(map(str, numbers.values()))}.o"
         macros = [f"-D{macro}={value}" for macro, value in numbers.items()]
         run([*self.tools.compile, "-O1", "-g", *macros, "-c", f"{name}.c", "-o", output.name], cwd=self.folder)
@@ -152,3 +153,24 @@ def test_a_form_that_returns(name: str, tmp_path: Path) -> None:
     (count,) = [each for each in made.linked.built.resolution.shared_variables if each.name == "_count"]
     assert (count.forwarded, Path(count.patch).name) == (True, "p1.dylib"), "symbols have no sizes here"
     assert process.call(price, 1) == 12 + 3001
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+def test_deleted_and_back(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A static variable that one patch had no more goes on with what the host counted before: that is to be known."""
+    need_module("unicorn", "unicorn")
+    static = A.replace("long count", "static long count")
+    monkeypatch.setitem(SOURCES, "a", static)
+    process = Process(tmp_path, toolchain(name))
+    price = process.address(None, "_price")
+    assert process.call(price, 1) == 10 + 1001
+    monkeypatch.setitem(
+        SOURCES, "a", static.replace("static long count = 1;", "").replace("count += 1000;", "").replace(" + count", "")
+    )
+    process.patch(process.object("a", P=1))
+    assert process.call(price, 1) == 11
+    monkeypatch.setitem(SOURCES, "a", static)
+    made = process.patch(process.object("a", P=2))
+    (count,) = [each for each in made.linked.built.resolution.shared_variables if each.name == "_count"]
+    assert (count.forwarded, count.lost) == (True, f"{tmp_path / 'p1.dylib'} is without it")
+    assert process.call(price, 1) == 12 + 2001
