@@ -70,6 +70,8 @@ _GLOBAL_FUNCTIONS, _LOCAL_FUNCTIONS = (
     for binds in ((c.STB_GLOBAL, c.STB_WEAK), (c.STB_LOCAL,))
 )
 """st_info -> whether it is such a symbol's."""
+_VARIABLES = bytes(info & 0xF in (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS) for info in range(256))
+"""Likewise, of any binding."""
 _OF_LTO = (b"", b"<artificial>", b"ld-temp.o")
 """What GNU ld, GCC and LLVM call the file that link-time optimisation makes of several: static there is also what was
 global before, and none of them is a symbol's source file."""
@@ -92,7 +94,7 @@ class ElfImage(Image):
         self._sorted: dict[int, list[int]] = {}
         self.features = self.file.features
         self.intermediate_code = any(section.name.startswith(".gnu.lto_") for section in self.file.sections)
-        self._kinds = {
+        self.kinds = {
             c.STT_FUNC: Kind.FUNCTION,
             c.STT_OBJECT: Kind.DATA,
             c.STT_COMMON: Kind.DATA,
@@ -320,8 +322,8 @@ class ElfImage(Image):
             # GNU ld gives --defsym=here=table+4 the type of the table, and no section
             typed = st_type in (c.STT_FUNC, c.STT_OBJECT) and _within(symbol.st_value, self._loaded)
             number = Kind.DATA if self._slides_numbers(symbol) else Kind.ABSOLUTE
-            return self._kinds[st_type] if typed else number
-        return self._kind_by_section(symbol) if st_type == c.STT_NOTYPE else self._kinds.get(st_type)
+            return self.kinds[st_type] if typed else number
+        return self._kind_by_section(symbol) if st_type == c.STT_NOTYPE else self.kinds.get(st_type)
 
     def _slides_numbers(self, symbol: Sym) -> bool:
         """Whether the image's own code reads the value of absolute *symbol* with the slide added.
@@ -623,19 +625,19 @@ class ElfImage(Image):
         table = self.file.symbols
         if table is None:
             return
-        next(table.names(), None)  # raises where any name lies beyond the string table
-        defining = DefiningObject(self, table, b"")
-        indexes = list(self._variable_indexes(table))
-        symbols_at = Counter((table.st_shndx[index], table.st_value[index] & UNTAGGED) for index in indexes)
-        for index in indexes:
-            shndx, value, info = table.st_shndx[index], table.st_value[index] & UNTAGGED, table.st_info[index]
+        defining, sections = DefiningObject(self, table, b""), self.file.sections
+        found = list(self._variables_of(table))
+        st_shndx, st_value, st_size = table.st_shndx, table.st_value, table.st_size
+        symbols_at = Counter([(st_shndx[index], st_value[index] & UNTAGGED) for index, _ in found])
+        for index, name in found:
+            shndx, value, info = st_shndx[index], st_value[index] & UNTAGGED, table.st_info[index]
             local = info >> 4 == c.STB_LOCAL
             yield Variable(
-                name=table.name(index),
-                size=table.st_size[index],
+                name=name,
+                size=st_size[index],
                 minimum_size=0,
-                alignment=max(self._alignment(table, index), 1),
-                writable=shndx >= len(self.file.sections) or _holds_variables(self.file.sections[shndx]),
+                alignment=max(self._alignment(shndx, value, st_size[index]), 1),
+                writable=shndx >= len(sections) or _holds_variables(sections[shndx]),
                 thread_local=info & 0xF == c.STT_TLS,
                 local=local,
                 hidden=table.st_other[index] & 3 == c.STV_HIDDEN,
@@ -647,9 +649,8 @@ class ElfImage(Image):
                 place=value + (shndx << PLACE_SHIFT),
             )
 
-    def _alignment(self, table: Symbols, index: int) -> int:
+    def _alignment(self, shndx: int, offset: int, size: int) -> int:
         """What the code of an object may rely on: exact for a common and for what has its section to itself."""
-        offset, size, shndx = table.st_value[index] & UNTAGGED, table.st_size[index], table.st_shndx[index]
         if shndx >= len(self.file.sections):  # a common, whose value is its alignment
             return offset
         header = self.file.sections[shndx].header
@@ -657,22 +658,25 @@ class ElfImage(Image):
             return int(header.sh_addralign)
         return alignment_at(offset, size, header.sh_addralign)
 
-    def _variable_indexes(self, table: Symbols) -> Iterator[int]:
-        """Index of every symbol that is somebody's variable."""
-        kinds = (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS)
-        for index, info in enumerate(table.st_info):
-            if info & 0xF in kinds and table.st_shndx[index] not in (c.SHN_UNDEF, table.absolute):
-                name = table.name(index)
-                # the compiler's pointer for unwinding; labels and anchors
-                if not name.startswith((b"DW.ref.", b".L", b"$")):
-                    yield index
+    def _variables_of(self, table: Symbols) -> Iterator[tuple[int, bytes]]:
+        """Index and name of every symbol that is somebody's variable.
+
+        Raises:
+            MalformedInput: the name of any symbol lies beyond the string table.
+        """
+        nowhere = (c.SHN_UNDEF, table.absolute)
+        rows = zip(table.st_info.translate(_VARIABLES), table.st_shndx, table.names(), strict=True)
+        for index, (variable, shndx, name) in enumerate(rows):
+            # the compiler's pointer for unwinding; labels and anchors
+            if variable and shndx not in nowhere and not name.startswith((b"DW.ref.", b".L", b"$")):
+                yield index, name
 
     def contents(self, names: Collection[bytes]) -> Iterator[Content]:
         table = self.file.symbols
         if table is None:
             return
-        for index in self._variable_indexes(table):
-            name, shndx = table.name(index), table.st_shndx[index]
+        for index, name in self._variables_of(table):
+            shndx = table.st_shndx[index]
             if name in names and shndx < len(self.file.sections) and not _holds_variables(self.file.sections[shndx]):
                 yield self._content(table, name, table.entry(index))
 
@@ -751,9 +755,9 @@ class ElfImage(Image):
         table = self.file.symbols
         found: dict[int, list[tuple[int, int, bytes]]] = {}
         if table is not None:
-            for index in self._variable_indexes(table):
+            for index, name in self._variables_of(table):
                 symbol = table.entry(index)
-                found.setdefault(symbol.st_shndx, []).append((symbol.st_value, symbol.st_size, table.name(index)))
+                found.setdefault(symbol.st_shndx, []).append((symbol.st_value, symbol.st_size, name))
         return {number: sorted(variables) for number, variables in found.items()}
 
     def word_at(self, address: int) -> Word | None:

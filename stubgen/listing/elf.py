@@ -108,7 +108,7 @@ def _listed(image: ElfImage, table: Symbols, dynamic: _Dynamic, *, known: bool =
                 file = spelling
             if not index or not spelling or names_nothing(st_type, spelling):
                 continue
-            common = _traits(image, table, index)
+            common = _traits(image, table, index, key)
             if key[2] != table.absolute:
                 traits[key] = common
         elif not spelling or (spelling[0] == _DOLLAR and is_mapping_symbol(spelling)):
@@ -134,16 +134,16 @@ def _listed(image: ElfImage, table: Symbols, dynamic: _Dynamic, *, known: bool =
         yield Listed(name, None if nowhere else value, size, common, version, default, exported, file if local else b"")
 
 
-def _traits(image: ElfImage, table: Symbols, index: int) -> Traits:
-    """What symbol *index* has in common with others of its type, binding, visibility and section."""
-    symbol = table.entry(index)
-    binding = _BINDINGS.get(symbol.st_info >> 4, "other")
-    visibility, sections = _VISIBILITIES[symbol.st_other & 3], image.file.sections
-    if symbol.st_shndx == c.SHN_UNDEF:
-        return Traits(_UNDEFINED.get(symbol.st_info & 0xF, "undefined"), binding, visibility, "", 0, False)
-    if symbol.st_shndx == table.common:
+def _traits(image: ElfImage, table: Symbols, index: int, key: tuple[int, int, int]) -> Traits:
+    """What symbol *index* has in common with others of its *key*: type and binding, visibility, section."""
+    info, other, shndx = key
+    st_type, binding, visibility = info & 0xF, _BINDINGS.get(info >> 4, "other"), _VISIBILITIES[other]
+    if shndx == c.SHN_UNDEF:
+        return Traits(_UNDEFINED.get(st_type, "undefined"), binding, visibility, "", 0, False)
+    if shndx == table.common:
         return Traits("common", binding, visibility, "", 0, True)
-    kind = image.kind_of(table, symbol)
-    number = symbol.st_shndx if symbol.st_shndx < len(sections) else 0
-    section = sections[number].name if number else ""
+    by_place = shndx == table.absolute or st_type == c.STT_NOTYPE
+    kind = image.kind_of(table, table.entry(index)) if by_place else image.kinds.get(st_type)
+    number = shndx if shndx < len(image.file.sections) else 0
+    section = image.file.sections[number].name if number else ""
     return Traits("other" if kind is None else kind.value, binding, visibility, section, number, True)

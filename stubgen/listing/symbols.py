@@ -25,6 +25,11 @@ class Traits(NamedTuple):
     number: int  # the section's number or ordinal; 0 for none
     defined: bool
 
+    @property
+    def what(self) -> tuple[str, str, str]:
+        """What a symbol is, without where: thousands of sections may hold one each."""
+        return self[:3]
+
 
 class Listed(NamedTuple):
     """One symbol."""
