@@ -104,6 +104,8 @@ HASH_PAYS = 20
 
 _AT_ONCE = 4096
 """Symbols looked through at a time, where one of them may be enough."""
+NAMES_KEPT = 1 << 16
+"""Symbols up to which a table keeps its names once somebody has asked for all of them."""
 _INFO = SYM.offset("st_info")
 _FILE_NEAR = 64
 """Symbols in front of a local one that are looked through first for its file's, and then twice as many."""
@@ -136,6 +138,7 @@ class Symbols:
         """Likewise for SHN_COMMON."""
         self._file = (-1, 0)  # index of a file symbol, -1 for none, and one up to which no other follows it
         self._file_name = (-1, b"")  # of the one that was asked for last, with its index
+        self._names: list[bytes] | None = None
         self.versions = versions
         """.gnu.version: one VER_NDX_* | VERSYM_HIDDEN a symbol; empty where the file has none."""
         self.gnu_hash = gnu_hash
@@ -198,14 +201,20 @@ class Symbols:
 
     def name(self, index: int) -> bytes:
         """The name of symbol *index*."""
+        if self._names is not None and 0 <= index < len(self._names):
+            return self._names[index]
         starts = self.__dict__.get("st_name")  # the column, if somebody made it
         if starts is None or not 0 <= index < len(starts):
             return self.strings.at(self.entry(index).st_name)
         return self.strings.at(starts[index])
 
     def names(self) -> Iterator[bytes]:
-        """All names, in the table's order."""
-        return self.strings.names(self.st_name)
+        """All names, in the table's order; those of an object are kept, for each phase asks."""
+        if self._names is None:
+            if len(self) > NAMES_KEPT:
+                return self.strings.names(self.st_name)
+            self._names = list(self.strings.names(self.st_name))
+        return iter(self._names)
 
     def find_indexes(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
         """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""

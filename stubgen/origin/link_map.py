@@ -60,7 +60,7 @@ def _read_gnu(text: str, allocated: Collection[str]) -> Iterator[Piece]:
     """
     section, before = "", ""
     for line in text.split("\n"):
-        place = _GNU_PLACE.search(line)
+        place = _GNU_PLACE.search(line) if "0x" in line else None
         if place is None:
             before = line
             continue

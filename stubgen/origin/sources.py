@@ -29,6 +29,9 @@ class Source(Enum):
     """The inputs were not given, so objects and archives cannot be told apart."""
     UNKNOWN = "unknown"
 
+    __hash__ = object.__hash__
+    """By identity, as members compare: an origin is hashed for each definition, and an enum's own is Python code."""
+
 
 class Origin(NamedTuple):
     """Where something comes from."""
