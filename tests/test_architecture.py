@@ -79,7 +79,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"kept_files": ""},
     {"link_steps": ""},
     {"link": ""},
-    {"generations": "state lock redirections relinking opening linking undoing", "patching": "", "report": "."},
+    {"generations": "state lock redirections relying relinking opening linking undoing", "patching": "", "report": "."},
     {
         "commands": (
             ". options explained build plan check jumptable reach sessions link session explain recompile patch "

@@ -37,6 +37,7 @@ from stubgen.options import BtiPolicy, read_options
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.keywords import Options
+    from stubgen.registers import Reliance
 
 
 class LinkedGeneration(Row):
@@ -159,7 +160,7 @@ def stage_generation(
     # Asked anew: functions have other numbers where two turned out to be one.
     before = {} if session.relink_earlier else targets_after(session, begun.number)
     targets = {**before, **own}
-    complete = complete_table(begun, session, targets, linked, table)
+    complete = complete_table(begun, session, targets, linked, table, direct_calls=wanted.direct_calls)
     variables = _own_variables(linked)
     generation = new_generation(begun, linked, table, captured, begun.units, registered.places, variables)
     generation = generation._replace(forwarders=forwarders_of(begun, session, targets, linked))
@@ -261,7 +262,14 @@ def refuse_known_path(begun: Begun, output: StrPath, library: str) -> None:
 
 
 def complete_table(
-    begun: Begun, session: PatchSession, targets: Targets, linked: Linked, table: JumpTable, *, back: bool = False
+    begun: Begun,
+    session: PatchSession,
+    targets: Targets,
+    linked: Linked,
+    table: JumpTable,
+    *,
+    back: bool = False,
+    direct_calls: bool = False,
 ) -> JumpTable:
     """*table* of the patch of *begun* with all else that holds in the process.
 
@@ -272,16 +280,19 @@ def complete_table(
         linked: the patch.
         table: of its own functions alone.
         back: whether callers of the host's functions are led to the host where they were led elsewhere.
+        direct_calls: as in ``TableOptions``.
 
     Raises:
         PatchRefusal: the linker left out what leads to an earlier patch.
     """
     forwarders = _forwarders(linked)
     found = {entry.old: entry for entry in table.entries}
+    newest: dict[int, int] = {}
     for key, function, target in keys(session, targets, back=back):
         name = session.functions[function].name
         if target.generation == begun.number:
-            found.setdefault(key, Entry(name, str(linked.output), key, target.address))
+            own = found.setdefault(key, Entry(name, str(linked.output), key, target.address))
+            newest[key] = own.new
             continue
         address = forwarders.get(runtime_address(session, target))
         if address is None:
@@ -290,7 +301,21 @@ def complete_table(
                 f"link with --no-gc-sections"
             )
         found[key] = Entry(name, _owner(session, target), key, address)
-    return table._replace(entries=tuple(found[key] for key in sorted(found)))
+    relying = _relying(session, linked, table, newest)
+    if direct_calls:
+        found = {key: entry for key, entry in found.items() if key not in {one.old for one in relying}}
+    return table._replace(entries=tuple(found[key] for key in sorted(found)), relying=(*table.relying, *relying))
+
+
+def _relying(session: PatchSession, linked: Linked, table: JumpTable, newest: Mapping[int, int]) -> list[Reliance]:
+    """The callers in earlier patches that rely on registers which the new functions change."""
+    needed = linked.built.resolution.needed
+    if not needed.previous.patches or not newest:
+        return []
+    from stubgen.generations.relying import relying_in_earlier
+
+    patch = open_image(table.content, table.library)
+    return list(relying_in_earlier(session, needed.previous.patches, patch, needed.images, newest))
 
 
 def _forwarders(linked: Linked) -> dict[int, int]:

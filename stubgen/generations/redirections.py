@@ -134,14 +134,15 @@ def keys(session: PatchSession, targets: Targets, *, back: bool = False) -> Iter
             newest = wanted.pop()
             if wanted or newest is None or newest == (generation.number, address):
                 continue  # several functions were one there, and are no longer: nobody can tell which is meant
-            yield _key(session, generation, address), functions[0], newest
+            yield key_of(session, generation, address), functions[0], newest
         for row in generation.forwarders:  # somebody may have kept what a table had
             now = targets.get(row.function)
             if now is not None and now != (row.generation, row.target):
-                yield _key(session, generation, row.address), row.function, now
+                yield key_of(session, generation, row.address), row.function, now
 
 
-def _key(session: PatchSession, generation: Generation, address: int) -> int:
+def key_of(session: PatchSession, generation: Generation, address: int) -> int:
+    """The table's key for the static *address* in a generation."""
     return (address + (generation.slide or 0) - session.slide) % WORD
 
 

@@ -12,6 +12,8 @@ from tools import need, run
 from stubgen import StubBuilder, link_patch
 from stubgen.capture import Capture
 from stubgen.commands.jumptable import table_lines
+from stubgen.generations.linking import link_generation
+from stubgen.generations.opening import SessionOptions
 from stubgen.jumptable import Entry, JumpTable, TableOptions
 
 PROGRAMS = Path(__file__).parent.parent / "programs"
@@ -28,7 +30,14 @@ class Built:
     def __init__(self, folder: Path, compiler: str, options: str, link_options: str = "") -> None:
         self.folder = folder
         driver, *target = COMPILERS[compiler]
-        compile_command = [str(need(driver)), *target, "-fPIC", *options.split(), "-falign-functions=16", "-c"]
+        self.compile_command = compile_command = [
+            str(need(driver)),
+            *target,
+            "-fPIC",
+            *options.split(),
+            "-falign-functions=16",
+            "-c",
+        ]
         for name in ("relying", "relying_main"):
             run([*compile_command, *link_options.split(), PROGRAMS / f"{name}.c", "-o", f"{name}.o"], cwd=folder)
         run([*compile_command, "-DEDITED", PROGRAMS / "relying.c", "-o", "edited.o"], cwd=folder)
@@ -114,3 +123,32 @@ def test_direct_calls_are_not_led_to_them(tmp_path: Path, name: str) -> None:
     before, after = built.after(table, list(table.entries))
     assert before == after
     assert any(line.startswith("  left out: ") and "while it calls it" in line for line in table_lines(table))
+
+
+@pytest.mark.parametrize("direct_calls", [False, True])
+def test_callers_in_an_earlier_patch_rely_as_well(tmp_path: Path, direct_calls: bool) -> None:
+    """The first patch's caller keeps values too, and the table of the second leads the first one's function on."""
+    built = Built(tmp_path, *HOSTS["gcc O2"])
+    builder, path = StubBuilder(built.host, cache=False), tmp_path / "shop.session"
+    first = tmp_path / "first.o"
+    text = (PROGRAMS / "relying.c").read_text().replace("x * 3 + 1) ^ (x << 5)", "x * 3 + 2) ^ (x << 5)")
+    (tmp_path / "relying.c").write_text(text)
+    run([*built.compile_command, "relying.c", "-o", first], cwd=tmp_path)
+    options = TableOptions(direct_calls=direct_calls)
+    tables: list[JumpTable] = []
+    anchors = [0]
+    with LiveHost(built.host) as live:
+        for number, patch in enumerate((first, tmp_path / "edited.o"), 1):
+            output = tmp_path / f"patch{number}.so"
+            given = SessionOptions(path, loaded=anchors[-1] or None)
+            made = link_generation(given, builder, built.captured, [patch], output, live.anchor, jump_table=options)
+            assert made.linked.jump_table is not None
+            tables.append(made.linked.jump_table)
+            anchors.append(int(live.tell(f"load {output}"), 16))
+        slide = live.anchor - tables[0].host_anchor
+    shift = anchors[1] - tables[0].patch_anchor - slide
+    callers = {one.caller for one in tables[1].relying if one.sure and 0 < one.old - shift < 1 << 32}
+    led = {entry.name for entry in tables[1].entries if 0 < entry.old - shift < 1 << 32}
+    assert direct_calls or {"kept_for_itself", "loop", "through_another"} <= callers
+    assert ("turned" in led) is not direct_calls
+    assert "plain" in led
