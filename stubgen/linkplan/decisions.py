@@ -14,7 +14,7 @@ from stubgen.linkplan.edits import KEPT, Verdict
 from stubgen.linkplan.every_image import IN_A_LIBRARY, ROWS, of_every_image
 from stubgen.linkplan.libraries import Meaning, Search, read_libraries, runtime_archives
 from stubgen.linkplan.library_file import FileKind
-from stubgen.linkplan.options import Role
+from stubgen.linkplan.options import LIBRARY_FOLDERS, Role
 from stubgen.linkplan.plan import LinkerOs
 from stubgen.linkplan.request import PatchRequest
 from stubgen.linkplan.tokens import Item, Tokens
@@ -37,7 +37,7 @@ class Context(Row):
     host_libraries: frozenset[str]
     """What stands behind ``-l`` where it finds one of them."""
     search: tuple[str, ...]
-    """Operands of its ``-L``, in order."""
+    """Operands of its ``-L`` and the like, in order."""
     captured_shared: bool
     """It already linked a shared library."""
     wrapped: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ def make_context(tokens: Tokens, line: CommandLine, request: PatchRequest) -> Co
         if item.option is None:
             continue
         role = item.option.role
-        if item.option.name == "-L":
+        if item.option.name in LIBRARY_FOLDERS:
             search += item.values
         elif role is output_role or role is identity_role:
             names.update(basename(value) for value in item.values)
@@ -110,7 +110,7 @@ def search_of(items: Sequence[Item], line: CommandLine, own: Sequence[str] = ())
     folders: list[str] = []
     frameworks: list[str] = []
     roots: list[str] = []
-    targets = {"-L": folders, "--library-path": folders, "--library-directory": folders, "-F": frameworks}
+    targets = {"-F": frameworks} | dict.fromkeys(LIBRARY_FOLDERS, folders)
     targets |= dict.fromkeys(("--sysroot", "-syslibroot", "-isysroot"), roots)
     for item in items:
         if item.option is not None and item.option.name in targets and item.values:

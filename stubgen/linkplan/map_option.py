@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from stubgen.linkplan.additions import through_driver
+from stubgen.linkplan.options import LIBRARY_FOLDERS
 from stubgen.linkplan.plan import LinkerOs
 from stubgen.linkplan.toolchain import Dialect, Family, find_toolchain, program_name
 
@@ -69,11 +70,11 @@ def library_folders(args: Sequence[str], directory: str) -> Iterator[str]:
                 folder = word
             elif word.startswith("-L") and len(word) > 2:
                 folder = word[2:]
-            elif word.startswith("--library-path="):
-                folder = word.partition("=")[2]
+            elif word.startswith("--library-") and word.partition("=")[0] in LIBRARY_FOLDERS:
+                folder = word.partition("=")[2] or None
             elif re.search(r"\.so(\.[\d.]+)?\Z", word) and not word.startswith("-"):
                 folder = os.path.dirname(word)
-            following = word in ("-L", "--library-path")
+            following = word in LIBRARY_FOLDERS
             if folder is not None:
                 yield os.path.join(directory, folder)
 

@@ -141,6 +141,10 @@ class Role(Enum):
     """GNU ``-R``: a symbols file if the operand is a file, else a run path."""
 
 
+LIBRARY_FOLDERS = ("-L", "--library-path", "--library-directory")
+"""What names a folder of libraries: GNU's linkers, lld and mold read the second, gcc and clang the third."""
+
+
 class Option(Row):
     """One option as one grammar knows it."""
 

@@ -275,7 +275,7 @@ def test_start_up_code_of_a_library_is_taken_where_it_lies(tmp_path: Path) -> No
     assert decisions.EXECUTABLE_START_UP.dropped_roles == (Role.START_UP,)
 
 
-def test_libtools_descriptions(tmp_path: Path) -> None:
+def test_libtools_descriptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """libx.la is read by libtool alone; what it describes may be what the host is supplied by."""
     (tmp_path / "sub" / ".libs").mkdir(parents=True)
     (tmp_path / "sub" / ".libs" / "libx.so.1").write_bytes(SHARED)
@@ -295,6 +295,11 @@ def test_libtools_descriptions(tmp_path: Path) -> None:
     assert verdict(f"{GCC} sub/libx.la", tmp_path, host="libx.so") is decisions.BACK_EDGE
     (tmp_path / "libx.la").write_bytes(b"\xff\ndlname='libx.so.1'\n")
     assert verdict(f"{GCC} libx.la", tmp_path) is decisions.HOST_INPUT
+    (tmp_path / "sub" / "near.la").write_text("#" + "x" * (1 << 15) + "\ndlname='libx.so.1'\n")
+    assert verdict(f"{GCC} sub/near.la", tmp_path) == found
+    monkeypatch.chdir(tmp_path)
+    assert verdict(f"{GCC} sub/libx.la") == found
+    assert verdict("ld.bfd -R sub/libx.la") is decisions.HOST_SYMBOLS
     (tmp_path / "sub" / "far.la").write_text("#" + "x" * (1 << 16) + "\ndlname='libx.so.1'\n")
     assert verdict(f"{GCC} sub/far.la", tmp_path) is decisions.HOST_INPUT
 
@@ -358,6 +363,9 @@ def test_the_first_folder_that_has_the_file_counts(libraries: Path) -> None:
     assert verdict(f"{GCC} -Lgone {system} -l:odd.o", build) == Verdict(True, "")
     assert verdict(f"{GCC} -Llib -l:odd.o", build / "lib" / "..") is decisions.HOST_INPUT
     assert verdict(f"{GCC} -L{build}/lib -l:odd.o").stays  # where it ran is not known
+    assert verdict(f"{LD} --library-path=lib -l:odd.o", build) is decisions.HOST_INPUT
+    assert verdict(f"{LD} --library-path lib -l:odd.o", build) is decisions.HOST_INPUT
+    assert verdict(f"{GCC} --library-directory=lib -l:odd.o", build) is decisions.HOST_INPUT
     (build / "linked").symlink_to(libraries / "system")
     assert verdict(f"{GCC} -Llinked -l:odd.o", build) == Verdict(True, "")
 
@@ -439,6 +447,7 @@ def test_a_symbols_file_is_the_hosts(tmp_path: Path) -> None:
         ("-z defs", False),
         ("-z nodlopen", False),
         ("-z max-page-size=4096", True),
+        ("-z stack-size=65536", False),
         ("-z undefs", False),
     ],
 )
@@ -455,6 +464,12 @@ def test_keywords_have_roles_of_their_own(words: str, stays: bool, form: str) ->
     assert bool(said.dropped_roles) is not stays
 
 
+def test_keywords_are_of_the_table_that_the_option_is_of() -> None:
+    """ld64 has none, and clang reads -z defs for whichever linker it calls."""
+    assert verdict(f"{CLANG} -z defs").dropped_roles == (Role.UNRESOLVED,)
+    assert verdict(f"{CLANG} -z now").stays
+
+
 HOST_NAMES: dict[str, tuple[str, dict[str, Any], set[str], set[str]]] = {
     # command, wishes, file names, names behind -l
     "none": (GCC, {}, set(), set()),
@@ -466,6 +481,8 @@ HOST_NAMES: dict[str, tuple[str, dict[str, Any], set[str], set[str]]] = {
     "archive": (GCC, {"host": "libx.a"}, {"libx.a"}, {"x"}),
     "stub": (GCC, {"host": "libx.y.tbd"}, {"libx.y.tbd"}, {"x.y"}),
     "versions": (GCC, {"host": "libx-1.2.so.3.4"}, {"libx-1.2.so.3.4"}, {"x-1.2"}),
+    "called like an ending": (GCC, {"host": "libsomething.so"}, {"libsomething.so"}, {"something"}),
+    "versions of a dylib": (CLANG, {"host": "libx.1.2.dylib"}, {"libx.1.2.dylib"}, {"x", "x.1.2"}),
     "no library": (GCC, {"host": "x.so"}, {"x.so"}, set()),
     "no ending": (GCC, {"host": "libx"}, {"libx"}, set()),
     "a folder": (f"{GCC} -o out/", {}, set(), set()),
@@ -527,6 +544,7 @@ SEARCHED: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ("/a", "/b", "/c", "own"),
         (APPLE,),
     ),
+    "longer": (f"{GCC} --library-directory=/a --library-directory /b", ("/a", "/b", "own"), (APPLE,)),
     "rooted": (
         f"{GCC} --sysroot=/r/ -L=/a -L$SYSROOT/b -L/c",
         ("/r/a", "/r/b", "/c", "own"),

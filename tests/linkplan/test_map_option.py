@@ -46,6 +46,8 @@ def test_folders_of_libraries() -> None:
     command = "gcc -L lib -L/abs -Wl,-L,other,--library-path=third ./deep/libdep.so.1 -lm p.o"
     folders = ["/b/lib", "/abs", "/b/other", "/b/third", "/b/./deep"]
     assert list(library_folders(command.split(), "/b")) == folders
+    command = "gcc --library-directory=lib --library-directory other --library-path= p.o"
+    assert list(library_folders(command.split(), "/b")) == ["/b/lib", "/b/other"]
 
 
 def test_the_driver_is_asked_for_its_own() -> None:
