@@ -171,11 +171,16 @@ def _with_another_hash(image: Image, variable: Variable) -> list[bytes]:
     return [name for name in alike if name[digest[1] :] == rest and name != variable.name]
 
 
+_MADE = (b"$", b"DW.ref.")
+"""How names of data begin that nobody wrote: mapping symbols, and what GCC and clang reach personality routines and
+caught types by."""
+
+
 def _is_gone(candidate: Candidate, known: Collection[bytes]) -> bool:
     """Whether somebody wrote the host's variable, and the patch has none of that name."""
     name = candidate.name.removesuffix(THREAD_LOCAL_START)
     shared = is_external_cxx_name(name) and not is_rust_name(name)
-    written = not name.startswith(b"$") and not numbering(name) and not shared
+    written = not name.startswith(_MADE) and not numbering(name) and not shared
     return candidate.writable and written and name.partition(_GCC_SUFFIX)[0] not in known
 
 

@@ -67,6 +67,8 @@ def plans_of_seed(seed: int, kind: str, count: int) -> list[Plan]:
         generator = Generator(random, features)
         build = choose(random, language, file_format)
         program = generator.program()
+        if build.library:
+            program = program._replace(archived=())  # nothing in the library needs the members
         if not is_usable(program, language) or (features.libraries and not program.shared):
             continue
         editor = Editor(generator, types=build.debug, files=build.way == "library")

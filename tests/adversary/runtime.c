@@ -11,7 +11,12 @@
 typedef unsigned long function(unsigned long);
 extern function *const entries[];
 unsigned long guarded(function *called, unsigned long argument);
-int main(void);
+#ifndef ANCHOR
+#define ANCHOR main
+#endif
+#define TEXT(name) #name
+#define NAME(macro) TEXT(macro)
+int ANCHOR(void);
 
 static struct { unsigned long old, new; } table[4096];
 static int count;
@@ -31,9 +36,9 @@ static const char *apply(const char *path, const char *library) {
   if (!file || fscanf(file, "%lx %lx", &host, &patch) != 2) return "no table";
   void *handle = dlopen(library, RTLD_NOW);
   if (!handle) return dlerror();
-  void *there = dlsym(handle, "main");
+  void *there = dlsym(handle, NAME(ANCHOR));
   if (!there) return "no anchor";
-  unsigned long slide = (unsigned long)&main - host, base = (unsigned long)there - patch;
+  unsigned long slide = (unsigned long)&ANCHOR - host, base = (unsigned long)there - patch;
   for (count = 0; fscanf(file, "%lx %lx", &old, &new) == 2; count++) table[count].old = old + slide, table[count].new = new + base;
   fclose(file);
   snprintf(answer, sizeof answer, "loaded %p", there);
@@ -43,7 +48,7 @@ static const char *apply(const char *path, const char *library) {
 int main(void) {
   static char line[4096], path[4096], library[4096];
   setvbuf(stdout, 0, _IOLBF, 1 << 16);
-  printf("anchor %p\n", (void *)&main);
+  printf("anchor %p\n", (void *)&ANCHOR);
   while (fgets(line, sizeof line, stdin)) {
     if (!strncmp(line, "run ", 4)) {
       for (int i = 0; entries[i]; i++) printf("%lx ", guarded((function *)hot((void *)entries[i]), strtoul(line + 4, 0, 10)));

@@ -57,6 +57,13 @@ class Build(NamedTuple):
     debug: bool
     way: str = "library"
     """How patches are made: a row of ``WAYS``."""
+    library: bool = False
+    """Whether what is patched is a shared library, and the program only starts it."""
+
+    @property
+    def anchor(self) -> str:
+        """The symbol whose address the process reports."""
+        return "anchor" if self.library else "main"
 
     @property
     def is_macho(self) -> bool:
@@ -85,7 +92,7 @@ class Build(NamedTuple):
 def library_command(build: Build, inputs: list[str], output: str) -> list[str]:
     """The command that links a shared library of an ELF host."""
     host = build.link_command(inputs, output)
-    left_out = ("-pie", "-no-pie", "-Wl,--export-dynamic-symbol=main", "-Wl,--gc-sections")
+    left_out = {"-pie", "-no-pie", "-Wl,--export-dynamic-symbol=main"}
     return [host[0], "-shared", f"-Wl,-soname,{output}", *(word for word in host[1:] if word not in left_out)]
 
 
@@ -99,8 +106,12 @@ def choose(random: Random, language: str, file_format: str) -> Build:
         build = _optimised_at_link(random, build)
     if file_format.endswith("patch"):
         build = build._replace(way=random.choice(("newer", "named")))
-    if file_format == "shared":
+    if file_format in ("shared", "library"):
         build = build._replace(way=random.choice(("library", "newer")))
+    if file_format == "library":
+        symbolic = random.choice(((), *(("-Wl,-Bsymbolic",),) * 3, ("-Wl,-Bsymbolic-functions",)))
+        link = (*build.link_options, *symbolic)
+        build = build._replace(library=True, host_options=("-fPIC",), link_options=link)
     return build
 
 
@@ -171,7 +182,16 @@ def _linkers() -> Path:
 
 
 @cache
-def runtime_objects(language: str, *, macho: bool) -> tuple[Path, ...]:
+def anchor_object() -> Path:
+    """The anchor of a host that is a library, compiled once."""
+    source = _scratch() / "anchor.c"
+    source.write_text("int anchor(void) { return 0; }\n")
+    run([str(need("aarch64-linux-gnu-gcc")), "-fPIC", "-c", str(source), "-o", str(source.with_suffix(".o"))])
+    return source.with_suffix(".o")
+
+
+@cache
+def runtime_objects(language: str, anchor: str, *, macho: bool) -> tuple[Path, ...]:
     """The runtime and what calls entries, compiled once."""
     suffix = {"c": "c", "c++": "cc"}[language]
     guard = _scratch() / f"guard-{suffix}.{suffix}"
@@ -180,9 +200,9 @@ def runtime_objects(language: str, *, macho: bool) -> tuple[Path, ...]:
     objects = []
     for source, compiler in sources:
         command, *target = COMPILERS[compiler, "c" if source.suffix == ".c" else "c++"]
-        objects.append(_scratch() / f"{source.stem}.{suffix}.o")
-        words = [str(need(command)), *target, "-O1", "-fPIC", "-fno-builtin", "-c", str(source), "-o", str(objects[-1])]
-        run(words)
+        objects.append(_scratch() / f"{source.stem}.{anchor}.{suffix}.o")
+        words = [str(need(command)), *target, "-O1", "-fPIC", "-fno-builtin", f"-DANCHOR={anchor}"]
+        run([*words, "-c", str(source), "-o", str(objects[-1])])
     return tuple(objects)
 
 

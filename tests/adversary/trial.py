@@ -17,7 +17,7 @@ from adversary.emulated import EmulatedHost
 from adversary.interpret import HEADER, Generation, Machine, WrongCallError
 from adversary.model import Program
 from adversary.plans import ARGUMENTS, Plan, changed_files, entries, mangled, text_of
-from adversary.toolchains import entries_object, library_command, runtime_objects
+from adversary.toolchains import anchor_object, entries_object, library_command, runtime_objects
 from adversary.ways import WAYS, Commands, Failed, Library, Refused, Said, Wanted, compile_host, link_host
 from live.live import LiveHost
 from tools import need, run
@@ -151,7 +151,8 @@ class Trial:
     def _started(self, name: str, program: Program) -> LiveHost | EmulatedHost:
         """A process of a linked program."""
         if not self.build.is_macho:
-            return LiveHost(self.folder / name, libraries=[self.folder] if program.shared else ())
+            libraries = [self.folder] if program.shared or self.build.library else ()
+            return LiveHost(self.folder / (f"{name}-program" if self.build.library else name), libraries=libraries)
         return EmulatedHost(self.folder / name, [mangled(each, self.build.language) for each in entries(program)])
 
     @property
@@ -198,21 +199,26 @@ class Trial:
     def _link(self, program: Program, output: str, objects: list[str]) -> list[str]:
         symbols = tuple(mangled(function, self.build.language) for function in entries(program))
         table = entries_object(symbols, macho=self.build.is_macho)
-        runtime = [str(path) for path in runtime_objects(self.build.language, macho=self.build.is_macho)]
+        build = self.build
+        runtime = [str(path) for path in runtime_objects(build.language, build.anchor, macho=build.is_macho)]
         archived = [f"{file}.o" for file in program.archived]
         shared = [f"{file}.o" for file in program.shared]
         direct = [path for path in objects if path not in (*archived, *shared)]
-        inputs = [*runtime, str(table), *direct]
+        program_inputs = [*runtime, str(table)]
+        inputs = [str(anchor_object()), *direct] if build.library else [*program_inputs, *direct]
         if archived:
             (self.folder / "libparts.a").unlink(missing_ok=True)
             run([str(need("llvm-ar-19")), *self._archive_format, "rcs", "libparts.a", *archived], cwd=self.folder)
             inputs += ["libparts.a"] if self.build.is_macho else ["-L.", "-lparts"]
         try:
             if shared:
-                link_host(self.build, self.folder, library_command(self.build, shared, "libshared.so"))
+                link_host(build, self.folder, library_command(build, shared, "libshared.so"))
                 inputs += ["-L.", "-lshared"]
-            command = self.build.link_command(inputs, output)
-            link_host(self.build, self.folder, command)
+            command = library_command(build, inputs, output) if build.library else build.link_command(inputs, output)
+            link_host(build, self.folder, command)
+            if build.library:
+                program_inputs += ["-L.", f"-l:{output}"]
+                link_host(build, self.folder, build.link_command(program_inputs, f"{output}-program"))
         except AssertionError as error:
             raise _Stop("unusable", f"does not link: {error}") from error
         return command

@@ -80,16 +80,17 @@ class Library:
         objects = [str(self._folder / f"{file}.o") for file in wanted.files]
         capture = Capture(captured, self._folder, {}, output="host")
         relinked: tuple[str, ...] = ()
+        common: dict[str, Any] = {"keep_state": True, "anchor": self._build.anchor}
         try:
             if self._build.session == "none":
-                options: dict[str, Any] = {"jump_table": TableOptions(), "keep_state": True}
+                options: dict[str, Any] = {"jump_table": TableOptions(), **common}
                 linked = link_patch(self._builder, capture, objects, output, wanted.anchor, **options)
             else:
                 again = self._build.session == "relink"
                 session = SessionOptions(self._folder / "session", relink_earlier=again)
                 if not again:
                     session = session._replace(loaded=wanted.loaded)
-                made = link_generation(session, self._builder, capture, objects, output, wanted.anchor, keep_state=True)
+                made = link_generation(session, self._builder, capture, objects, output, wanted.anchor, **common)
                 linked, relinked = made.linked, made.relinked
         except StubgenError as error:
             refused = error.exit_status == 1 or isinstance(error, UnsupportedInput)  # a member that is bitcode
@@ -124,7 +125,14 @@ class Commands:
         """Link a patch of what changed in the folder."""
         folder, number = self._folder, wanted.number
         words = ["patch", "--json", "--mangled", "--host", folder / "host", "--captured", folder / "captured"]
-        words += ["--aslr-reference", f"{wanted.anchor:#x}", "--keep-state", "--no-cache"]
+        words += [
+            "--aslr-reference",
+            f"{wanted.anchor:#x}",
+            "--anchor",
+            self._build.anchor,
+            "--keep-state",
+            "--no-cache",
+        ]
         words += [
             "--jump-table",
             folder / f"pairs{number}",

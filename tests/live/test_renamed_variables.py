@@ -192,6 +192,24 @@ def test_a_renamed_variable_in_macho_files(tools: str, tmp_path: Path) -> None:
     assert told["_used"].startswith("it is new in a.c, and gone from there is _calls: if it was called so")
 
 
+@pytest.mark.parametrize(("compiler", "linker"), [("gcc", "bfd"), ("gcc", "mold"), ("clang", "lld")])
+def test_what_a_compiler_made_for_exceptions_is_no_renamed_variable(compiler: str, linker: str, tmp_path: Path) -> None:
+    """A function that catches nothing any more was said to have renamed ``DW.ref.__gxx_personality_v0``."""
+    command = {"gcc": "aarch64-linux-gnu-g++", "clang": "clang-19 --target=aarch64-linux-gnu -xc++"}[compiler].split()
+    compiling = [need(command[0]), *command[1:], "-O1", "-g", "-fPIE", "-c", "a.cc"]
+    text = "void other(); int next() { try { other(); } catch (long) { return 1; } return 0; }\n"
+    (tmp_path / "a.cc").write_text(text)
+    run([*compiling, "-o", "host.o"], cwd=tmp_path)
+    (tmp_path / "main.cc").write_text("int next(); void other() { throw 3L; } int main() { return next(); }\n")
+    linking = ["-pie", "-B", linker_folder(tmp_path / "linkers"), f"-fuse-ld={linker}"]
+    run([need("aarch64-linux-gnu-g++"), *linking, "host.o", "main.cc", "-o", "host"], cwd=tmp_path)
+    assert "DW.ref.__gxx_personality_v0" in run([need("llvm-nm-19"), "host"], cwd=tmp_path)
+    (tmp_path / "a.cc").write_text("static volatile int added; int next() { return ++added; }\n")
+    run([*compiling, "-o", "patch.o"], cwd=tmp_path)
+    builder = StubBuilder(tmp_path / "host", cache=False)
+    assert not builder.judge([tmp_path / "patch.o"], slide=0, bind=True, keep_state=True).shared_variables
+
+
 def test_a_new_variable_is_no_renamed_one(tmp_path: Path) -> None:
     """A note about each counter that is added would soon be read by nobody."""
     program = make(tmp_path, OPTIMISED["gcc"])
