@@ -83,6 +83,14 @@ def test_hosts_with_a_shared_library(kind: str, seed: int) -> None:
     assert {outcome.kind for outcome in outcomes} <= {"same", "refused", "excused"}, outcomes
 
 
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", ["c library", "c++ library"])
+def test_hosts_that_are_a_shared_library(kind: str, seed: int) -> None:
+    """Another image may have a library's names first, and its anchor is not the program's."""
+    outcomes = attempt_each(plans_of_seed(seed, kind, 2))
+    assert {outcome.kind for outcome in outcomes} <= {"same", "refused", "excused"}, outcomes
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_seed_is_one_program(kind: str) -> None:
     """A finding that cannot be tried again is none."""

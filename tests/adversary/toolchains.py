@@ -62,8 +62,13 @@ class Build(NamedTuple):
 
     @property
     def anchor(self) -> str:
-        """The symbol whose address the process reports."""
+        """What has its address reported by the process, in C."""
         return "anchor" if self.library else "main"
+
+    @property
+    def anchor_symbol(self) -> str:
+        """The symbol of that."""
+        return f"_{self.anchor}" if self.is_macho else self.anchor
 
     @property
     def is_macho(self) -> bool:

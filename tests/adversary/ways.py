@@ -80,7 +80,7 @@ class Library:
         objects = [str(self._folder / f"{file}.o") for file in wanted.files]
         capture = Capture(captured, self._folder, {}, output="host")
         relinked: tuple[str, ...] = ()
-        common: dict[str, Any] = {"keep_state": True, "anchor": self._build.anchor}
+        common: dict[str, Any] = {"keep_state": True, "anchor": self._build.anchor_symbol}
         try:
             if self._build.session == "none":
                 options: dict[str, Any] = {"jump_table": TableOptions(), **common}
@@ -129,7 +129,7 @@ class Commands:
             "--aslr-reference",
             f"{wanted.anchor:#x}",
             "--anchor",
-            self._build.anchor,
+            self._build.anchor_symbol,
             "--keep-state",
             "--no-cache",
         ]
