@@ -80,16 +80,21 @@ def link_folder(target: Path, *, keep: bool = False) -> Iterator[LinkFolder]:
 
 
 MARK = "stub.o"
-"""What every such folder has."""
+"""What every such folder has, from its beginning to its end: whoever is killed meanwhile leaves one that is known."""
 
 
 def _kept_folder(target: Path) -> str:
     folder = target.with_name(f"{fitting(target.name, 6)}.temps")
-    if (folder / MARK).is_file():
-        shutil.rmtree(folder)
-    elif folder.exists() and not (folder.is_dir() and not os.listdir(folder)):
+    known = not folder.is_symlink() and (folder / MARK).is_file()
+    if not known and os.path.lexists(folder) and not (folder.is_dir() and not os.listdir(folder)):
         raise UsageError(f"{folder}: is not what an earlier link kept: move it away, or give the patch another name")
     folder.mkdir(exist_ok=True)
+    (folder / MARK).touch()
+    for earlier in list(folder.iterdir()):
+        if earlier.is_dir() and not earlier.is_symlink():
+            shutil.rmtree(earlier)
+        elif earlier.name != MARK:
+            earlier.unlink()
     return os.path.realpath(folder)
 
 

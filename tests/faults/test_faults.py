@@ -36,6 +36,8 @@ PAST = (
     ("index", "SIGTERM", "write", -1),
     ("cache build", "SIGTERM", "write", 0),  # a file as large as the index stayed in the cache
     ("verify", "SIGTERM", "write", 0),
+    ("link keep-temps", "EROFS+", "rename .stub.o", 0),  # the next run did not know the folder, and refused
+    ("link keep-temps", "SIGKILL", "write", 2),
 )
 """Scenario and fault of what were findings once; how the operation begins that it came at, and which of those it is."""
 
@@ -92,6 +94,18 @@ def test_past_faults(scenario: str, fault: str, operation: str, which: int, benc
     operations = enumerate(bench.undisturbed(scenario).operations)
     at = [number for number, name in operations if name.startswith(operation)][which]
     assert not bench.failures(Trial(scenario, fault, at))
+
+
+def test_a_kill_while_what_was_kept_is_removed(bench: Bench) -> None:
+    """The next run would take what is left of it for something of the user's, and refuse for ever."""
+    expected = bench.undisturbed("link keep-temps").after
+    bench.fresh("link keep-temps")
+    bench.execute("link keep-temps")
+    before = bench.execute("link keep-temps").operations
+    for number in [number for number, name in enumerate(before) if name.startswith(("unlink", "rmdir"))]:
+        assert bench.execute("link keep-temps", at=number, fault="SIGKILL").status == -signal.SIGKILL
+        assert bench.execute("link keep-temps").status == 0
+    assert engine.state_of(bench.work) == expected
 
 
 @pytest.mark.parametrize("trial", QUICK)
