@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 GRACE = 1.0  # seconds between asking a program to end and ending it
+TIDYING = 0.3  # seconds that what an ended program started gets besides
 LOOK = 0.05  # seconds between two looks whether a program that prints nothing has ended
 PIPE = 1 << 16  # bytes that a pipe may hold
 MOST_OUTPUT = 1 << 19
@@ -85,19 +86,18 @@ class Cancellation:
         timeout: float | None = None,
     ) -> Finished:
         """Run a program to its end, or until it is cancelled; see :func:`run`."""
-        import signal
-
         try:
             program = self._start(command, cwd, environment, errors=errors)
             output = _output_of(program, timeout)
         except BaseException:  # Ctrl-C, or a signal that tidy_at_signals() turned into its like
             if self._program is not None:
-                _signal(self._program, signal.SIGKILL)
-                self._program.wait()
+                _end(self._program)
             raise
         finally:
             with self._lock:
-                self._program = None
+                ended, self._program = self._program, None
+            if ended is not None and ended.stdout is not None:
+                ended.stdout.close()  # no sooner: a closed pipe ends whoever writes to it, and that tidies up no more
         if not self._wanted:
             raise Cancelled("it was cancelled")
         return Finished(program.returncode, output)
@@ -323,20 +323,20 @@ def _output_of(program: subprocess.Popen[bytes], timeout: float | None) -> bytes
     deadline = None if timeout is None else time.monotonic() + timeout
     rest = PIPE  # bytes that are read once the program has ended
     assert program.stdout is not None  # noqa: S101  # it is a pipe
-    with program.stdout as pipe:
-        poller = select.poll()
-        poller.register(pipe, select.POLLIN)
-        while rest > 0:
-            ended = program.poll() is not None
-            if poller.poll(0 if ended else LOOK * 1000):
-                piece = os.read(pipe.fileno(), PIPE)
-                if not piece:
-                    break
-                output.add(piece)
-                rest -= len(piece) if ended else 0
-            elif ended:
+    pipe = program.stdout
+    poller = select.poll()
+    poller.register(pipe, select.POLLIN)
+    while rest > 0:
+        ended = program.poll() is not None
+        if poller.poll(0 if ended else LOOK * 1000):
+            piece = os.read(pipe.fileno(), PIPE)
+            if not piece:
                 break
-            _check_deadline(deadline)
+            output.add(piece)
+            rest -= len(piece) if ended else 0
+        elif ended:
+            break
+        _check_deadline(deadline)
     while program.poll() is None:  # it closed its output, and goes on
         time.sleep(LOOK)
         _check_deadline(deadline)
@@ -348,6 +348,34 @@ def _check_deadline(deadline: float | None) -> None:
 
     if deadline is not None and time.monotonic() > deadline:
         raise TimeoutError("it took too long")
+
+
+def _end(program: subprocess.Popen[bytes]) -> None:
+    """End *program* and what it started, which are asked first: a compiler driver removes its temporary files then."""
+    import signal
+    import subprocess
+    import time
+
+    with signals_held():
+        _signal(program, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            program.wait(GRACE)
+            end = time.monotonic() + TIDYING
+            while _has_group(program) and time.monotonic() < end:
+                time.sleep(LOOK / 10)
+        _signal(program, signal.SIGKILL)
+        program.wait()
+
+
+def _has_group(program: subprocess.Popen[bytes]) -> bool:
+    """Whether something that *program* started may still run."""
+    try:
+        os.killpg(program.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _signal(program: subprocess.Popen[bytes], number: int) -> None:

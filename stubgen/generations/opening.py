@@ -218,11 +218,14 @@ def refuse_changed(generation: Generation) -> None:
 
     Raises:
         PatchRefusal: it has changed, or is gone.
+        InputError: it is there, and cannot be read.
     """
     try:
         same = digest_of(generation.patch) == generation.digest
         why = "has changed since"
     except InputError:
+        if os.path.exists(generation.patch):
+            raise
         same, why = False, "is gone"
     if not same:
         raise PatchRefusal(

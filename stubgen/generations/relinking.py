@@ -112,6 +112,8 @@ def _refuse_changed(unit: Unit, generation: Generation) -> None:
                 return
             why = "has changed since"
         except InputError:
+            if os.path.exists(unit.path):
+                raise
             why = "is gone"
     raise PatchRefusal(
         f"{unit.path or unit.name}: the object that was linked into generation {generation.number} {why}: give the new "

@@ -85,6 +85,25 @@ def test_a_signal_while_a_program_is_started_ends_it(number: signal.Signals, how
     assert ends(int(pid))
 
 
+TIDY = "trap 'sleep 0.1; echo > tidied; exit' TERM; echo > started; while :; do sleep 0.01; done"
+
+
+@pytest.mark.parametrize("script", [TIDY, f"({TIDY}) & trap exit TERM; wait"], ids=["itself", "what it started"])
+def test_what_is_ended_may_tidy_up(script: str, tmp_path: Path) -> None:
+    """Each Ctrl-C during a link left three files of GCC's in the folder for temporary ones."""
+    with pytest.raises(TimeoutError):
+        run(["sh", "-c", script], tmp_path, os.environ, timeout=0.5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["started", "tidied"]
+
+
+def test_what_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A linker that takes no notice would hold the terminal after Ctrl-C."""
+    monkeypatch.setattr(cancellation, "GRACE", 0.2)
+    with pytest.raises(TimeoutError):
+        run(["sh", "-c", "trap '' TERM; echo $$ > pid; sleep 300"], tmp_path, os.environ, timeout=0.3)
+    assert ends(int((tmp_path / "pid").read_text()))
+
+
 def test_a_child_that_keeps_the_pipe_does_not_hold_the_link(tmp_path: Path) -> None:
     """Compilers' caches leave a server behind that inherits the pipe: the link waited until that ended."""
     script = f"sleep 300 & echo $! > {tmp_path}/pid; echo before; echo error >&2; exit 3"

@@ -24,7 +24,7 @@ from faults import engine, scenarios
 from faults.engine import Bench, Trial, parse
 
 AT_ONCE = 4
-"""Faults at operations that a command gets in its turn, before one signal anywhere."""
+"""Faults at operations that a command gets in its turn, before one signal anywhere and one while its linker runs."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _order(bench: Bench, names: list[str], seed: int) -> Iterator[Trial]:
-    """Every error and signal at every operation, in the seed's order, and signals between operations without an end."""
+    """Every error and signal at every operation, in the seed's order, and signals at other moments without an end."""
     chance = random.Random(seed)
     names = chance.sample(names, len(names))
     waiting: dict[str, list[Trial]] = {}
@@ -61,12 +61,14 @@ def _order(bench: Bench, names: list[str], seed: int) -> Iterator[Trial]:
             if name not in waiting:  # what it does undisturbed is looked at when it is its turn
                 found = engine.trials(bench, [name])
                 waiting[name] = chance.sample(found, len(found))
-            calls = bench.undisturbed(name).calls
+            calls, linking = bench.undisturbed(name)[-2:]
             for _ in range(AT_ONCE):
                 if waiting[name]:
                     yield waiting[name].pop()
             if calls:
-                yield Trial(name, chance.choice(engine.SIGNALS), chance.randint(1, calls), calls=True)
+                yield Trial(name, chance.choice(engine.SIGNALS), chance.randint(1, calls), "call")
+            if linking:
+                yield Trial(name, chance.choice(engine.SIGNALS), chance.randint(0, 2 * linking), "wall")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,6 +19,7 @@ import os
 import signal
 import stat
 import sys
+import time
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 EVENTS = {
@@ -40,6 +41,14 @@ ROOM = frozenset({"open", "mkdir", "write", "link", "symlink"})
 """What a full disk refuses; it goes on to rename and to remove."""
 NO_FILE = frozenset({"spawn", "flock"})
 """What a file system has nothing to say about."""
+PYTHONS_OWN = (
+    sys.prefix,
+    sys.base_prefix,
+    "/dev/",
+    "/proc/",
+    os.path.abspath(os.path.join(__file__, "../../..")) + "/",
+)
+"""Where what Python itself reads is."""
 
 
 class Injector:
@@ -48,10 +57,12 @@ class Injector:
     def __init__(self, plan: dict[str, object]) -> None:
         self.at = int(str(plan.get("at", -1)))
         self.fault = str(plan.get("fault", ""))
-        self.calls = bool(plan.get("calls"))  # *at* counts calls of functions, not operations
+        self.unit = str(plan.get("unit", "op"))  # what *at* counts, as engine.UNITS has it
         self.log = str(plan.get("log", ""))
         self.seen: list[str] = []
+        self.read: list[str] = []
         self.called = 0
+        self.spawned = self.linking = 0.0  # when the first program was started, and for how long it ran
         self.failing = False  # it has begun, and goes on
         self.on = False
 
@@ -63,7 +74,8 @@ class Injector:
         self.seen.append(name)
         kind = name.partition(" ")[0]
         fault = self.fault
-        if self.calls or not fault:
+        self._watch(kind)
+        if self.unit != "op" or not fault:
             return False
         if fault.startswith("SIG"):
             if number == self.at:
@@ -80,6 +92,32 @@ class Injector:
                 raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
         return False
 
+    def _watch(self, kind: str) -> None:
+        """Measure how long the first program runs; a signal that is counted in microseconds is on its way then."""
+        now = time.monotonic()
+        if self.spawned and not self.linking:
+            self.linking = now - self.spawned
+        if kind == "spawn" and not self.spawned:
+            self.spawned = now
+            if self.unit == "wall" and self.fault and os.fork() == 0:
+                time.sleep(self.at / 1e6)
+                os.kill(os.getppid(), getattr(signal, self.fault))
+                os.kill(os.getpid(), signal.SIGKILL)  # with nothing of what a process does at its end
+
+    def reading(self, name: str, path: str) -> None:
+        """One more read, by *name*, of the file or folder at *path*."""
+        path = os.path.abspath(path)
+        if not self.on or path.startswith(PYTHONS_OWN) or "/site-packages" in path or path.endswith(".pyc"):
+            return
+        self.read.append(f"{name} {os.path.basename(path)}")
+        if self.unit == "read" and self.fault and len(self.read) == self.at + 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def reading_from(self, name: str, descriptor: int) -> None:
+        """One more read of an open file."""
+        if self.on and stat.S_ISREG(os.fstat(descriptor).st_mode):
+            self.reading(name, os.readlink(f"/proc/self/fd/{descriptor}"))
+
     def audited(self, event: str, arguments: tuple[object, ...]) -> None:
         """An audit event."""
         if not self.on:
@@ -88,10 +126,17 @@ class Injector:
             self.report()
         elif event == "open":
             path, _, flags = arguments
-            if isinstance(flags, int) and flags & WRITING and isinstance(path, str | bytes):
+            if isinstance(flags, int) and isinstance(path, str | bytes):
                 text = os.fsdecode(path)
-                if not text.startswith(("/dev/", "/proc/")):
+                if not flags & WRITING:
+                    if "rmtree" not in sys._getframe(1).f_code.co_name:  # which reads to remove
+                        self.reading("open", text)
+                elif not text.startswith(("/dev/", "/proc/")):
                     self.operation(f"open {os.path.basename(text)}")
+        elif event in ("os.listdir", "os.scandir"):
+            self.reading("list", os.fsdecode(arguments[0])) if isinstance(arguments[0], str | bytes) else None
+        elif event == "mmap.__new__" and isinstance(arguments[0], int) and arguments[0] >= 0:
+            self.reading_from("map", arguments[0])
         elif event in EVENTS:
             what = os.path.basename(os.fsdecode(arguments[0])) if isinstance(arguments[0], str | bytes) else ""
             self.operation(f"{EVENTS[event]} {what}".rstrip())
@@ -108,16 +153,25 @@ class Injector:
         if self.log and self.on:
             self.on = False
             with io.FileIO(self.log, "w") as file:
-                file.write(json.dumps({"operations": self.seen, "calls": self.called}).encode())
+                file.write(
+                    json.dumps(
+                        {
+                            "operations": self.seen,
+                            "reads": self.read,
+                            "calls": self.called,
+                            "linking": int(self.linking * 1e6),
+                        }
+                    ).encode()
+                )
 
 
 def install(injector: Injector) -> None:
     """Stand between Python and the system."""
-    plain_open, plain_exit, plain_write = io.open, os._exit, os.write
-    plain_send = os.sendfile
+    plain_exit, plain_write, plain_send = os._exit, os.write, os.sendfile
+    plain_read, plain_read_at = os.read, os.pread
 
     class File(io.FileIO):
-        """A file whose writes are counted."""
+        """A file whose reads and writes are counted."""
 
         def write(self, content):  # type: ignore[no-untyped-def]  # as io has it
             if stat.S_ISREG(os.fstat(self.fileno()).st_mode) and injector.operation(f"write {self.name}"):
@@ -125,19 +179,38 @@ def install(injector: Injector) -> None:
                 content = content[: max(len(content) // 2, 1)]
             return super().write(content)
 
+        def read(self, size=-1):  # type: ignore[no-untyped-def]  # as io has it
+            injector.reading_from("read", self.fileno())
+            return super().read(size)
+
+        def readall(self):  # type: ignore[no-untyped-def]  # as io has it
+            injector.reading_from("read", self.fileno())
+            return super().readall()
+
+        def readinto(self, buffer):  # type: ignore[no-untyped-def]  # as io has it
+            injector.reading_from("read", self.fileno())
+            return super().readinto(buffer)
+
     def opened(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):  # type: ignore[no-untyped-def]  # as io has it
-        if not any(letter in mode for letter in "wxa+"):
-            return plain_open(file, mode, buffering, encoding, errors, newline, closefd, opener)
         raw = File(file, mode.replace("b", "").replace("t", ""), closefd, opener)
         if buffering == 0:
             return raw
-        buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
+        kind = io.BufferedRandom if "+" in mode else io.BufferedReader if "r" in mode else io.BufferedWriter
+        buffered = kind(raw)
         return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding or "utf-8", errors, newline)
 
     def written(descriptor: int, content: bytes) -> int:
         if stat.S_ISREG(os.fstat(descriptor).st_mode) and injector.operation("write"):
             content = content[: max(len(content) // 2, 1)]
         return plain_write(descriptor, content)
+
+    def read(descriptor: int, size: int) -> bytes:
+        injector.reading_from("read", descriptor)
+        return plain_read(descriptor, size)
+
+    def read_at(descriptor: int, size: int, offset: int) -> bytes:
+        injector.reading_from("read", descriptor)
+        return plain_read_at(descriptor, size, offset)
 
     def sent(target: int, source: int, offset: int | None, count: int) -> int:
         if injector.operation("write"):
@@ -151,9 +224,9 @@ def install(injector: Injector) -> None:
     import builtins
 
     builtins.open = io.open = opened
-    os.write, os._exit, os.sendfile = written, ended, sent
+    os.write, os._exit, os.sendfile, os.read, os.pread = written, ended, sent, read, read_at
     sys.addaudithook(injector.audited)
-    if injector.calls:
+    if injector.unit == "call":
         sys.setprofile(injector.call)
 
 

@@ -41,7 +41,20 @@ PAST = (
 )
 """Scenario and fault of what were findings once; how the operation begins that it came at, and which of those it is."""
 
-QUICK = ("build:ENOSPC+:op:11", "build:SIGKILL:op:18", "link:short:op:12", "link:EIO:op:19")
+PAST_READS = (
+    ("session loaded", "open patch-1.so", 0),  # "is gone", of a file that cannot be read
+    ("session undo", "read patch.o", 0),
+)
+"""Scenario, the read that failed, and which of those it is."""
+
+QUICK = (
+    "build:ENOSPC+:op:11",
+    "build:SIGKILL:op:18",
+    "link:short:op:12",
+    "link:EIO:op:19",
+    "link:SIGINT:wall:9000",
+    "build:EIO:read:1",
+)
 
 WRITES = re.compile(r"\bwrite\b(?!s nothing)|\bkeep the\b|\bkeep what\b|\bfolder for\b|what was patched before")
 """How the help of an option begins to speak of a file that it writes."""
@@ -94,6 +107,13 @@ def test_past_faults(scenario: str, fault: str, operation: str, which: int, benc
     operations = enumerate(bench.undisturbed(scenario).operations)
     at = [number for number, name in operations if name.startswith(operation)][which]
     assert not bench.failures(Trial(scenario, fault, at))
+
+
+@pytest.mark.parametrize(("scenario", "operation", "which"), PAST_READS)
+def test_past_reads(scenario: str, operation: str, which: int, bench: Bench) -> None:
+    """Who is told that a file is gone makes another one, and loses what a disk or a share has only for the moment."""
+    at = [number for number, name in enumerate(bench.undisturbed(scenario).reads) if name == operation][which]
+    assert not bench.failures(Trial(scenario, "EIO", at, "read"))
 
 
 def test_a_kill_while_what_was_kept_is_removed(bench: Bench) -> None:
