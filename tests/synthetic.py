@@ -36,6 +36,7 @@ class Sym(NamedTuple):
     bind: int = e.STB_GLOBAL
     section: int = TEXT
     other: int = e.STV_DEFAULT
+    size: int = 8  # bytes; assembly says none
 
 
 def undefined(name: str, *, weak: bool = False) -> Sym:
@@ -51,7 +52,7 @@ def elf_columns(symbols: Sequence[Sym]) -> elf_writer.SymbolColumns:
         st_other=[symbol.other for symbol in symbols],
         st_shndx=[symbol.section for symbol in symbols],
         st_value=[symbol.value for symbol in symbols],
-        st_size=[0 if symbol.kind == e.STT_NOTYPE else 8 for symbol in symbols],  # assembly says no size
+        st_size=[0 if symbol.kind == e.STT_NOTYPE else symbol.size for symbol in symbols],
     )
 
 

@@ -20,6 +20,10 @@ PATTERN = bytes(range(1, 65))
 ABS64 = r.R_AARCH64_ABS64
 
 
+FAR = 3 << 12
+"""Bytes between sections that differ and those that are the original's: more than blocks that are compared."""
+
+
 def edited(image: Image, where: str, at: int) -> bytes:
     """*image* with another byte at byte *at* of a section."""
     file = image.file  # type: ignore[attr-defined]  # of either format
@@ -97,6 +101,51 @@ def test_only_data_in_memory_is_held_in_mach_objects(name: str) -> None:
     part, free = MACHO[name]
     image = crafted.macho_object([part], [MachSym("_v")])
     assert accepted(image, part.name) == (set(range(64)) if free else set())
+
+
+@pytest.mark.parametrize("at", [8, 63])
+def test_a_relocation_that_moves_is_seen_beside_sections_that_stay(at: int) -> None:
+    """What is the original's is not read again: only what is that in its table and in its bytes."""
+    parts = [
+        Part(".data.first", DATA, PATTERN, (Use(8, "v", ABS64),)),
+        Part(".gap", DATA, bytes(FAR)),
+        Part(".data", DATA, PATTERN, (Use(at, "v", ABS64),)),
+    ]
+    image = crafted.elf_object(parts, [undefined("v")])
+    for where in (".data.first", ".data"):
+        found = accepted(image, where)
+        assert found == (set(range(8, 16)) if where == ".data.first" or at == 8 else {63})
+    content = bytearray(image.file.view.data)
+    table = image.file.section(".rela.data")
+    assert table is not None
+    content[table.header.sh_offset : table.header.sh_offset + 8] = (64).to_bytes(8, "little")
+    with pytest.raises(MalformedInput, match=r"a relocation at 0x40 lies outside \.data"):
+        hold_against(image, bytes(content))
+    shrunk = bytearray(image.file.view.data)
+    number = image.file.section(".data.first")
+    assert number is not None
+    size = image.file.header.e_shoff + SHDR.size * number.number + SHDR.offset("sh_size")
+    shrunk[size : size + 8] = (8).to_bytes(8, "little")
+    with pytest.raises(MalformedInput, match=r"a relocation at 0x8 lies outside \.data\.first"):
+        hold_against(image, bytes(shrunk))
+
+
+WROTE = {"code": ("__TEXT,__text", True), "data": ("__DATA,__data", False)}
+
+
+@pytest.mark.parametrize("changed", [True, False])
+@pytest.mark.parametrize("what", WROTE)
+def test_whether_code_was_written_is_told(what: str, changed: bool) -> None:
+    """What reads the host's code by its instructions must read the original's where a copy has others."""
+    name, code = WROTE[what]
+    uses = tuple(Use(8, "v", ABS64) for _ in range(not code))
+    elf = crafted.elf_object([Part(name, CODE if code else DATA, PATTERN, uses), Part(".gap")], [undefined("v")])
+    records = tuple(MachUse(8, "_v", mr.ARM64_RELOC_UNSIGNED, 3) for _ in range(not code))
+    flags = m.S_ATTR_PURE_INSTRUCTIONS if code else 0
+    macho = crafted.macho_object([MachPart(name, flags, PATTERN, records)], [MachSym("_v")])
+    for image in (elf, macho):
+        content = edited(image, name, 8) if changed else bytes(image.file.view.data)  # type: ignore[attr-defined]  # of either format
+        assert hold_against(image, content).wrote_code is (code and changed)
 
 
 def test_a_section_may_grow_and_not_shrink() -> None:

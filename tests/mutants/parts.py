@@ -49,13 +49,17 @@ PARTS = {
             "stubgen/bind/held.py",
             "stubgen/bind/local_exec.py",
             "stubgen/common/aarch64.py",
+            "stubgen/common/differences.py",
         ),
-        tuple(
-            f"tests/bind/test_{name}.py"  # not test_differential.py, which binds thousands of objects
-            for name in (
-                *("elf_accesses", "elf_symbols", "held", "held_bytes", "local_exec", "macho_rows", "macho_symbols"),
-                *("offsets", "rows", "slot_rows", "whole"),
-            )
+        (
+            "tests/common/test_differences.py",
+            *(
+                f"tests/bind/test_{name}.py"  # not test_differential.py, which binds thousands of objects
+                for name in (
+                    *("elf_accesses", "elf_symbols", "held", "held_bytes", "local_exec", "macho_rows", "macho_symbols"),
+                    *("offsets", "rows", "slot_rows", "whole"),
+                )
+            ),
         ),
     ),
     "check": Part(("stubgen/check.py",), ("tests/check",)),
@@ -72,7 +76,10 @@ PARTS = {
             "stubgen/resolve/statics.py",
             "stubgen/resolve/verdicts.py",
         ),
-        ("tests/resolve",),
+        tuple(
+            f"tests/resolve/test_{name}.py"  # those that need no compiler
+            for name in ("candidates", "keep_state_pairs", "keep_state_rules", "moves", "resolver")
+        ),
     ),
 }
 """Part -> what it is made of."""
