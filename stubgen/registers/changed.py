@@ -49,11 +49,9 @@ class Changes:
             step = self.program.step(at, word)
             if step.called == SOMEWHERE or (step.register is not None and self._leaves(at, step.register)):
                 return CHANGEABLE
-            waiting += (
-                each for each in (step.called, step.jump, at + WORD if step.goes_on else None) if each is not None
-            )
-            if step.register is not None:
-                waiting += self.program.body(at)
+            waiting += self.program.body(at) if step.register is not None else ()
+            then = (at + WORD if step.goes_on else None, step.jump, step.called)  # what is called answers soonest
+            waiting += (each for each in then if each is not None)
         return changed
 
     def _leaves(self, at: int, register: int) -> bool:
