@@ -67,6 +67,10 @@ PARTS = {
         ("stubgen/origin/findings.py", "stubgen/origin/content.py"),
         ("tests/origin/test_findings.py",),
     ),
+    "registers": Part(
+        tuple(f"stubgen/registers/{name}.py" for name in ("__init__", "access", "changed", "live", "past", "program")),
+        ("tests/registers",),
+    ),
     "resolve": Part(
         (
             "stubgen/resolve/resolver.py",

@@ -37,6 +37,9 @@ CASES = {
     "the new one does by a jump": Case("bl old; add x0, x9, x9", "x9", new="b helper", more="helper: mov x9, 1; ret"),
     "the new one calls a pointer": Case("bl old; add x0, x9, x9", "x9", new="blr x1"),
     "the new one jumps by a pointer": Case("bl old; add x0, x9, x9", "x9", new="br x1"),
+    "the new one jumps by a pointer after arithmetic": Case(
+        "bl old; add x0, x9, x9", "x9", new="add x2, x1, w0, sxtb 2; br x1"
+    ),
     "the new one has a switch": Case(
         "bl old; add x0, x9, x9; add x0, x0, x10", "x9", new="adr x1, 1f; add x1, x1, w0, sxtb 2; br x1; 1: mov x9, 1"
     ),
