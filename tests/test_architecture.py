@@ -28,7 +28,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "image": (
             "dwarf_entries dwarf dwarf_types dwarf_declarations dwarf_places inlined unit_ranges sole . archive "
-            "reach_elf reach_macho elf macho opening text_stub identity"
+            "reach_elf reach_macho elf macho opening text_stub identity intermediate"
         )
     },
     {"host": "symbols index . slide mappings previous"},
@@ -36,7 +36,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         "resolve": (
             "previous needed declared rulings verdicts candidates convention linker_names unanswered storage "
             "initialisers same_file statics renamed other_forms keep_state constants resolution plain answering "
-            "by_kind linker_places shared_variables judging for_objects for_copies resolver"
+            "by_kind linker_places shared_variables left_out judging for_objects for_copies resolver"
         )
     },
     {"borrow": "object unwind places elf_places elf atoms presence macho_object macho_unwind macho homes defaults ."},

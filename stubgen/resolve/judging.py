@@ -13,8 +13,12 @@ from stubgen.resolve.linker_places import LinkerPlaces
 from stubgen.resolve.resolution import Resolution, StubColumns
 from stubgen.resolve.rulings import Ruled, UseAddress, UseLoader, UseName
 from stubgen.resolve.shared_variables import SharedVariables
-from stubgen.resolve.unanswered import earlier_answer, is_static_c_name
-from stubgen.resolve.verdicts import Verdict
+from stubgen.resolve.unanswered import MANGLED, earlier_answer, is_static_c_name
+from stubgen.resolve.verdicts import BoundAnswers, Verdict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stubgen.resolve.left_out import LeftOut
 
 GAVE_WAY = "the patch's own is a weak default, which gives way to the host's definition"
 CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought
@@ -150,6 +154,9 @@ class Judging(LinkerPlaces, SharedVariables, ABC):
         candidate = first_choice(pool)
         if not self._can_be_named(reference, candidate.kind):
             return
+        if doubt := self._why_left_out(reference, pool):
+            self._refuse(reference, candidate, doubt)
+            return
         if reference.name in self.needed.gave_way:
             remark = GAVE_WAY
         if not remark and is_static_c_name(reference.name, pool, self.host.image):
@@ -158,6 +165,25 @@ class Judging(LinkerPlaces, SharedVariables, ABC):
         if remark:
             self.remarks[reference.spelling] = remark
         self.rules[candidate.kind](reference, candidate)
+
+    def _why_left_out(self, reference: Reference, pool: Sequence[Candidate]) -> str:
+        """Why *reference* may mean what link-time optimisation left nothing of, not *pool*; empty if it does not."""
+        name, image = reference.name, self.host.image
+        renamed = pool[0].name != name and not name.startswith(MANGLED[image.format])
+        if self._linked and (renamed or is_static_c_name(name, pool, image)):
+            return self._left_out.why_not(name, pool[0])
+        return ""
+
+    @cached_property
+    def _left_out(self) -> LeftOut:
+        from stubgen.resolve.left_out import LeftOut
+
+        return LeftOut(self.host.image, self._linked)
+
+    @property
+    def _linked(self) -> Sequence[str]:
+        """The paths of the objects that the host's link named, where that is known."""
+        return self.answers.linked if isinstance(self.answers, BoundAnswers) else ()
 
     def _is_an_earlier_patchs(self, reference: Reference, pool: Sequence[Candidate]) -> bool:
         """Whether *reference* means a definition in an earlier patch: then that answers it."""

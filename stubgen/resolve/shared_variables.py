@@ -13,7 +13,6 @@ from stubgen.resolve.candidates import counterparts_of
 from stubgen.resolve.verdicts import (
     SharedVariable,
 )
-from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import base_name
 
 TYPE_CHECKING = False
@@ -178,6 +177,8 @@ class SharedVariables(Answering):
 
         A global one that its file does not use may be kept and leave no trace.
         """
+        from stubgen.symbols.rust import is_rust_name
+
         if not variable.local or is_rust_name(variable.name) or without.uses_anothers(variable.name):
             return False
         path, base = variable.defined_in.image.debug_info.source_file, posixpath.basename(variable.file)

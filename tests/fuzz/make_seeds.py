@@ -105,6 +105,9 @@ def elf(maker: Maker) -> None:
     for name, flags in {"clang-g.o": ["-g", "-O0"], "clang-g2.o": ["-g", "-O2", "-gdwarf-4"]}.items():
         maker.run(*CROSS, *flags, "-c", "a.c", "-o", name)
         maker.keep("debug", name, name)
+    for name, command in {"thin.o": [*CROSS, "-flto=thin"], "gcc-lto.o": [*GCC, "-flto", "-frandom-seed=1"]}.items():
+        maker.run(*command, "-O1", "-c", "p.c", "-o", name)
+        maker.keep("intermediate", name, name)
     maker.run(*GCC, f"-ffile-prefix-map={maker.folder}=.", "-g", "-O1", "-c", "a.c", "-o", "gcc-g.o")
     maker.keep("debug", "gcc-g.o", "gcc-g.o")
     small = ["-z", "max-page-size=4096", "--build-id=sha1", "--hash-style=both"]

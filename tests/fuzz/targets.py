@@ -31,6 +31,7 @@ from stubgen.image import Image
 from stubgen.image.archive import is_archive, is_thin, members, members_at, symbol_index
 from stubgen.image.dwarf_types import difference, signature_of, type_of_variable
 from stubgen.image.identity import identity_in
+from stubgen.image.intermediate import intermediate_names
 from stubgen.image.opening import arm64_slice, open_image
 from stubgen.image.text_stub import is_text_stub, text_stub_exports
 from stubgen.linkplan import CapturedCommand, plan_link
@@ -414,6 +415,11 @@ def rust_names(content: bytes) -> None:
         is_rust_name(name), legacy_hash(name), v0_name(name)
 
 
+def intermediate(content: bytes) -> object:
+    """The names in an object whose code the linker makes."""
+    return intermediate_names(memoryview(content), "fuzzed")
+
+
 TARGETS: dict[str, Target] = {
     "read-elf": Target(read_elf, ("any-elf",)),
     "read-macho": Target(read_macho, ("any-macho",)),
@@ -441,6 +447,7 @@ TARGETS: dict[str, Target] = {
     "ninja": Target(ninja, ("ninja",)),
     "frames": Target(frames, ("frames",)),
     "messages": Target(messages, ("message",)),
+    "intermediate": Target(intermediate, ("intermediate",)),
     "text-stub": Target(text_stub, ("text-stub",)),
     "rust-names": Target(rust_names, ("rust-name",)),
 }

@@ -9,7 +9,7 @@ from live.live import LiveHost
 from live.test_renamed_variables import NOINLINE, Program, make, shared
 from tools import need, run
 
-from stubgen import StubBuilder, link_patch
+from stubgen import StubBuilder, SymbolRefusal, link_patch
 from stubgen.jumptable import JumpTable, TableOptions
 
 OPTIMISED = {
@@ -121,3 +121,45 @@ def test_debug_information_tells_whose_functions_are(tmp_path: Path, way: str) -
     )
     table = table_of(program, OWN.replace("+= by", "+= 2 * by").replace("+ add", "- add"))
     assert {"add", "a_next"} <= {each.name for each in table.entries}
+
+
+OF_ANOTHER = f"{NOINLINE} __attribute__((noclone)) static long price(long x) {{ return x * 100; }}"
+LEFT_OUT = {
+    "gcc": ("gcc bfd", f"{OF_ANOTHER} long a_next(long by) {{ return price(by); }}", ""),
+    "thin": ("clang thin", f"{OF_ANOTHER} {NOINLINE} long a_next(long by) {{ return price(by); }}", " + price(by)"),
+    "thin, renamed": ("clang thin", f"{OF_ANOTHER} long a_next(long by) {{ return price(by); }}", " + price(by)"),
+}
+"""How the host is optimised, the file with the static function, and what calls the other one."""
+PRICE = "long price(long x) { return x + 1; } long a_next(long); "
+CALLER = "long price(long); long patch_main(void) { return price(5); }"
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_a_name_of_which_nothing_is_left_is_not_another_files_static_one(tmp_path: Path, case: str) -> None:
+    """Calls of ``price`` are inlined and it is gone: the patch called another file's static one, 500 for 6."""
+    way, static, use = LEFT_OUT[case]
+    entry = f"{PRICE}long host_entry(long by) {{ return a_next(by) * 1000{use}; }}"
+    debug = "-g0 -ffunction-sections -Wl,--gc-sections"
+    program = make(tmp_path, OPTIMISED[way], debug, files={"a.c": static, "b.c": entry})
+    (tmp_path / "p.c").write_text(CALLER)
+    plainly = [word for word in program.compile if word != "-Wl,--gc-sections"]
+    run([*plainly, "p.c", "-o", "p.o"], cwd=tmp_path)
+    with LiveHost(tmp_path / "host") as live:
+        with pytest.raises(
+            SymbolRefusal, match=r"may be static in another file; .*b\.o has the one that all files see"
+        ):
+            program.link(live, tmp_path / "p.o")
+        own = program.recompiled("b.c", PRICE + CALLER)
+        assert live.patch(program.link(live, own).output) == "6"
+
+
+@pytest.mark.parametrize(("debug", "twice"), [("-g0", True), ("-g", False)])
+def test_a_global_that_stayed_is_meant_beside_a_static(tmp_path: Path, debug: str, *, twice: bool) -> None:
+    """GCC makes it local and calls the static one ``price.lto_priv.0``; of its clones alone ``-g`` tells them apart."""
+    entry = f"{NOINLINE} {PRICE}long host_entry(long by) {{ return a_next(by) + price(by) + price(by + 1); }}"
+    static = LEFT_OUT["gcc"][1] if twice else LEFT_OUT["gcc"][1].replace("__attribute__((noclone)) ", "")
+    program = make(tmp_path, OPTIMISED["gcc bfd"], debug, files={"a.c": static, "b.c": entry})
+    (tmp_path / "p.c").write_text(CALLER)
+    run([*program.compile, "p.c", "-o", "p.o"], cwd=tmp_path)
+    with LiveHost(tmp_path / "host") as live:
+        assert live.patch(program.link(live, tmp_path / "p.o").output) == "6"

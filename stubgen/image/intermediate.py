@@ -1,0 +1,171 @@
+"""Which names an object defines whose code the linker makes: GCC's and LLVM's for link-time optimisation.
+
+GCC's ``.gnu.lto_.symtab`` is what its linker plugin reads (gcc/lto-streamer-out.cc, ``write_symbol``): name and COMDAT
+group, each up to a zero byte, kind, visibility, 8 bytes of size and 4 of a slot. Each function's code has a section
+that is called for it. LLVM's bitcode (LLVM Bitcode File Format) has a table for linkers in SYMTAB_BLOCK, and its names
+in STRTAB_BLOCK; what is in the table says llvm/Object/IRSymtab.h.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from stubgen.common.row import Row
+from stubgen.common.view import View
+from stubgen.elf.reader import ElfFile
+from stubgen.errors import MalformedInput
+
+_BITCODE = b"BC\xc0\xde"
+_ELF = b"\x7fELF"
+_SYMTAB = ".gnu.lto_.symtab."
+_FUNCTION = r"\.gnu\.lto_(?!\.)(.+)\.\d+\.[0-9a-f]+"
+_GCC_DEFINED = frozenset({0, 1, 4})  # plugin-api.h, enum ld_plugin_symbol_kind: LDPK_DEF, LDPK_WEAKDEF, LDPK_COMMON
+_GCC_BEHIND_NAMES = 14  # bytes
+
+_WRAPPER_WIDTH, _ENTER, _DEFINE = 2, 1, 2  # bits of an abbreviation at the top; ENTER_SUBBLOCK, DEFINE_ABBREV
+_STRTAB_BLOCK, _SYMTAB_BLOCK = 23, 25  # llvm/Bitcode/LLVMBitCodes.h
+_FIXED, _VBR, _BLOB = 1, 2, 5  # encodings of an abbreviation's operands
+_LONGEST = 64  # bits
+_VERSIONS = range(1, 4)  # of the table, storage::Header::Version
+_SYMBOL = 24  # bytes of a storage::Symbol
+_SYMBOLS_AT, _SOURCE_AT = 28, 52  # byte offsets in storage::Header
+_UNDEFINED, _GLOBAL, _NOT_FOR_LINKERS = 1 << 3, 1 << 10, 1 << 11  # storage::Symbol::FlagBits
+
+
+class IntermediateNames(Row):
+    """The names in one such object."""
+
+    seen: frozenset[bytes]
+    """What it defines for other files."""
+    static: frozenset[bytes]
+    """What is its own; of GCC's functions alone."""
+    source: bytes
+    """What it was compiled from, as the compiler was told; empty where the object does not say."""
+
+
+def intermediate_names(content: memoryview, name: str) -> IntermediateNames | None:
+    """What the object in *content* defines; None for objects of other kinds, and for what this reader does not know.
+
+    Raises:
+        MalformedInput: it is broken.
+    """
+    if content[:4] == _BITCODE:
+        return _of_bitcode(content, name)
+    return _of_gcc(content, name) if content[:4] == _ELF else None
+
+
+def _of_gcc(content: memoryview, name: str) -> IntermediateNames | None:
+    file = ElfFile(content, name)
+    tables = [section for section in file.sections if section.name.startswith(_SYMTAB)]
+    if not tables:
+        return None
+    seen = {symbol for section in tables for symbol in _gcc_symbols(bytes(file.content(section)))}
+    named = (re.fullmatch(_FUNCTION, section.name) for section in file.sections)
+    functions = {match[1].encode("utf-8", "surrogateescape") for match in named if match}
+    return IntermediateNames(frozenset(seen), frozenset(functions - seen), b"")
+
+
+def _gcc_symbols(table: bytes) -> Iterator[bytes]:
+    position = 0
+    while position < len(table):
+        ends = table.find(b"\0", position)
+        kind = table.find(b"\0", ends + 1) + 1
+        if ends < 0 or not kind or kind + _GCC_BEHIND_NAMES > len(table):
+            raise MalformedInput(".gnu.lto_.symtab: is cut off")
+        if table[kind] in _GCC_DEFINED:
+            yield table[position:ends]
+        position = kind + _GCC_BEHIND_NAMES
+
+
+def _of_bitcode(content: memoryview, name: str) -> IntermediateNames | None:
+    blobs = dict(_Bits(content, name).blobs())
+    if _SYMTAB_BLOCK not in blobs or _STRTAB_BLOCK not in blobs:
+        return None
+    table, strings = View(blobs[_SYMTAB_BLOCK], name), View(blobs[_STRTAB_BLOCK], name)
+    if _number(table, 0) not in _VERSIONS:
+        return None
+    first, count = _number(table, _SYMBOLS_AT), _number(table, _SYMBOLS_AT + 4)
+    table.bytes(first, count * _SYMBOL, "its symbols")
+    seen, static = set[bytes](), set[bytes]()
+    for at in range(first, first + count * _SYMBOL, _SYMBOL):
+        flags = _number(table, at + _SYMBOL - 4)
+        if not flags & (_UNDEFINED | _NOT_FOR_LINKERS):
+            (seen if flags & _GLOBAL else static).add(_text(table, at, strings))
+    return IntermediateNames(frozenset(seen), frozenset(static), _text(table, _SOURCE_AT, strings))
+
+
+def _number(table: View, at: int) -> int:
+    return int.from_bytes(table.bytes(at, 4, "its table for linkers"), "little")
+
+
+def _text(table: View, at: int, strings: View) -> bytes:
+    """The name whose place and length in bytes are at byte *at*."""
+    return bytes(strings.bytes(_number(table, at), _number(table, at + 4), "a name"))
+
+
+class _Bits:
+    """A stream of bits, the lowest of each byte first."""
+
+    def __init__(self, content: memoryview, name: str) -> None:
+        self.view = View(content, name)
+        self.position = 0  # in bits
+
+    def read(self, width: int) -> int:
+        """A number of *width* bits."""
+        start, end = self.position // 8, (self.position + width + 7) // 8
+        octets = self.view.bytes(start, end - start, "the bitcode")
+        value = int.from_bytes(octets, "little") >> self.position % 8
+        self.position += width
+        return value & ((1 << width) - 1)
+
+    def vbr(self, width: int) -> int:
+        """A number in chunks of *width* bits, whose highest bit says that another one follows."""
+        value = shift = 0
+        more = 1 << (width - 1)
+        while shift < _LONGEST:
+            chunk = self.read(width)
+            value |= (chunk & (more - 1)) << shift
+            if not chunk & more:
+                return value
+            shift += width - 1
+        raise MalformedInput(f"{self.view.name}: the bitcode holds a number of more than {_LONGEST} bits")
+
+    def align(self) -> None:
+        """Go to the next multiple of 32 bits."""
+        self.position += -self.position % 32
+
+    def blobs(self) -> Iterator[tuple[int, memoryview]]:
+        """The blocks for linkers, and the bytes in each."""
+        self.position = 8 * len(_BITCODE)
+        while self.position + 32 <= 8 * len(self.view) and self.read(_WRAPPER_WIDTH) == _ENTER:
+            block, width = self.vbr(8), self.vbr(4)
+            self.align()
+            words = self.read(32)
+            end = self.position + 32 * words
+            if block in (_STRTAB_BLOCK, _SYMTAB_BLOCK):
+                blob = self._blob(width)
+                if blob is not None:
+                    yield block, blob
+            self.position = end
+
+    def _blob(self, width: int) -> memoryview | None:
+        """The bytes of a block that has a single record, of one abbreviation, of a code and a blob."""
+        if not width or self.read(width) != _DEFINE:
+            return None
+        if [self._operand() for _ in range(self.vbr(5))][1:] != [_BLOB]:
+            return None
+        self.read(width)
+        size = self.vbr(6)
+        self.align()
+        return self.view.bytes(self.position // 8, size, "a block for linkers")
+
+    def _operand(self) -> int:
+        """The encoding of an abbreviation's operand; 0 for a literal, whose value is in the abbreviation."""
+        if self.read(1):
+            self.vbr(8)
+            return 0
+        encoding = self.read(3)
+        if encoding in (_FIXED, _VBR):
+            self.vbr(5)
+        return encoding
