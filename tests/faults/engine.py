@@ -239,6 +239,7 @@ class Bench:
     def _after_fault(self, trial: Trial, done: Done, expected: Undisturbed, state: State) -> list[str]:
         found = _words(trial, done, expected)
         scenario, may_leave = scenarios.named(trial.scenario), _may_leave(trial, done, expected)
+        program = trial.unit == "wall" or _disturbed(trial, done, expected).startswith("spawn")
         less = scenario.records and trial.unit == "read"  # what could not be read is not in the record, nor in its name
         for name, contents in state.items():
             right = {*expected.before.get(name, ()), *expected.after.get(name, ())}
@@ -255,7 +256,7 @@ class Bench:
                 _stays(name)
                 or (less and _is_record(name))
                 or (may_leave and is_temporary(name))
-                or (trial.unit == "wall" and _is_gccs(name))
+                or (program and _is_gccs(name))
             ):
                 found.append(f"{name} is left behind")
         gone = [name for name in expected.before if name not in state and name in expected.after]
@@ -354,7 +355,7 @@ def _words(trial: Trial, done: Done, expected: Undisturbed) -> list[str]:
         allowed |= {4, 5}  # what is to be run cannot be
     if done.status not in allowed:
         found.append(f"status {done.status} after {trial.fault}: {done.errors.strip()}")
-    complaints = [line for line in done.errors.splitlines() if "error:" in line]
+    complaints = [line for line in done.errors.splitlines() if ": error: " in line]
     if trial.scenario not in ("serve", "index") and done.status and len(complaints) != 1:
         found.append(f"{len(complaints)} sentences with status {done.status}: {done.errors.strip()}")
     return found

@@ -23,8 +23,37 @@ LINKERS = {
     "deletes its inputs": ('{real} "$@"; s=$?; for word; do case $word in *.o) rm -f "$word";; esac; done; exit $s', 4),
     "an output that is a folder": ('mkdir "$out"', 4),
     "the host for an output": ('cp host "$out"', 4),
+    "links an object that nobody named": ('{real} "$@" part.o', 1),
+    "defines what has a stub": ('{real} "$@" -Wl,--defsym=helper=main', 1),
+    "wraps what has a stub": ('{real} "$@" -Wl,--wrap=helper', 1),
+    "takes a script of its own": (
+        'echo "SECTIONS { .text : { *(.text .text.*) } .rodata : { *(.rodata*) } }" > "$out.ld"; '
+        '{real} "$@" "-Wl,-T,$out.ld"',
+        1,
+    ),
 }
 """What it does -> the script, and the exit status of ``link``: 0 where nothing is the worse for it."""
+
+
+IGNORED = {
+    "-shared": 4,
+    "-Wl,--unresolved-symbols": 0,
+    "-Wl,--export-dynamic-symbol": 0,
+    "-Wl,-soname": 0,
+    "-Wl,-Map": 0,
+    "@": 4,
+    "stub.o": 4,
+    "000-patch.o": 1,
+}
+"""What is in a word that it takes no notice of -> the exit status of ``link``."""
+
+
+def ignoring(part: str) -> str:
+    """A script that leaves out the words that have *part* in them, but never the output."""
+    return (
+        f'for word; do shift; case $previous$word in -o*) ;; *"{part}"*) continue;; esac; previous=; '
+        '[ "$word" = -o ] && previous=-o; set -- "$@" "$word"; done; {real} "$@"'
+    )
 
 
 def misbehave(folder: Path, script: str) -> None:

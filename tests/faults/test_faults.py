@@ -16,10 +16,11 @@ import pytest
 from faults import engine, scenarios
 from faults.__main__ import main
 from faults.engine import Bench, Trial, parse
-from faults.linkers import LINKERS, misbehave
+from faults.linkers import IGNORED, LINKERS, ignoring, misbehave
 from tools import need
 
 from stubgen.cli import full_parser
+from stubgen.cli import main as stubgen_main
 from stubgen.commands import COMMANDS
 
 PAST = (
@@ -159,6 +160,66 @@ def test_misbehaving_linkers(name: str, bench: Bench) -> None:
     assert not [each for each in left if engine.is_temporary(each)]
 
 
+def _wait_for(path: Path, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Until *path* is there; *process* must not have ended before."""
+    end = time.monotonic() + engine.TIME
+    while not path.exists():
+        assert process is None or process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_child_in_another_session_holds_nobody_up(bench: Bench) -> None:
+    """Compilers' caches start servers so: they keep the linker's output open, and are not the link's to end."""
+    folder = bench.fresh("link")
+    misbehave(folder, '{real} "$@"; s=$?; setsid sleep 300 & echo $! > child; exit $s')
+    try:
+        assert bench.execute("link").status == 0
+        assert not [name for name in engine.state_of(folder) if engine.is_temporary(name)]
+    finally:
+        os.kill(int((folder / "child").read_text()), signal.SIGKILL)  # it is there: nobody ended it
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_child_in_another_session_that_writes(number: int, bench: Bench) -> None:
+    """It goes on after its linker was ended, and what it writes then must not be where a patch is looked for."""
+    folder = bench.fresh("link")
+    misbehave(
+        folder,
+        "trap 'exit 1' TERM; setsid sh -c 'exec > started 2>&1; sleep 1; echo late > \"$0\"; echo > ended' \"$out\" & "
+        "while :; do sleep 0.05; done",
+    )
+    before = set(engine.state_of(folder))
+    command = [sys.executable, str(engine.LAUNCHER), "{}", *scenarios.command("link", folder)]
+    with subprocess.Popen(command, cwd=folder, env=scenarios.environment(folder), stdout=-3, stderr=-1) as process:
+        _wait_for(folder / "started", process)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (128 + number, b"")
+    _wait_for(folder / "ended")
+    after = {each for each in engine.state_of(folder) if not each.startswith("cache")}
+    assert after == before | {"started", "ended"}
+
+
+@pytest.mark.parametrize("part", IGNORED)
+def test_a_linker_that_takes_no_notice(part: str, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrappers leave out what they do not know: where a word counted, no patch may come of it."""
+    expected = bench.undisturbed("link").after["patch.so"]
+    folder = bench.fresh("link")
+    misbehave(folder, f'echo "$@" > words; {ignoring(part)}')
+    monkeypatch.chdir(folder)
+    for name, value in scenarios.environment(folder).items():
+        monkeypatch.setenv(name, value)
+    if part == "@":
+        monkeypatch.setattr("stubgen.linkplan.plan.argument_limit", lambda: 0)  # as behind a very large environment
+    assert stubgen_main([*scenarios.command("link", folder)[1:], "--export", "main"]) == IGNORED[part]
+    assert part in (folder / "words").read_text()
+    left = engine.state_of(folder)
+    assert ("patch.so" in left) == (IGNORED[part] == 0)
+    if part not in ("-Wl,-soname", "@") and not IGNORED[part]:
+        assert left["patch.so"] == expected
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_linker_that_hangs(number: int, bench: Bench) -> None:
     """An editor ends the command, not the linker that it waits for."""
@@ -170,9 +231,7 @@ def test_a_linker_that_hangs(number: int, bench: Bench) -> None:
     with subprocess.Popen(
         command, cwd=folder, env=scenarios.environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        while not (folder / "started").exists():
-            assert process.poll() is None
-            time.sleep(0.02)
+        _wait_for(folder / "started", process)
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
@@ -220,6 +279,63 @@ def test_rude_clients(rude: bytes, bench: Bench) -> None:
     after = bench.undisturbed("serve").after
     assert not [each for each in left if engine.is_temporary(each)]
     assert all(left[each] == after[each] for each in ("served.o", "served.so", "served.map") if each in left)
+
+
+ANSWERS = 40
+
+
+@pytest.mark.parametrize("read", [0, 1, 700, 20_000])
+def test_a_client_that_goes_in_the_middle_of_an_answer(read: int, bench: Bench) -> None:
+    """An editor that is closed leaves no server behind, no traceback in its log, and no half of a patch."""
+    folder = bench.fresh("serve")
+    sound = (folder / "requests").read_bytes()
+    asked = b""
+    for number in range(ANSWERS):
+        (message,) = [text for text in re.split(rb"Content-Length: \d+\r\n\r\n", sound) if b'"link"' in text]
+        message = message.replace(b"served", b"served-%d" % number).replace(b'"id": 1', b'"id": "%d"' % number)
+        asked += b"Content-Length: %d\r\n\r\n%s" % (len(message), message)
+    command = [sys.executable, str(engine.LAUNCHER), "{}", *scenarios.command("serve", folder)]
+    with subprocess.Popen(
+        command, cwd=folder, env=scenarios.environment(folder), stdin=-1, stdout=-1, stderr=-1, bufsize=0
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write(asked)
+        assert bool(process.stdout.read(read)) == bool(read)
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(engine.TIME) == 0
+    assert b"Traceback" not in said
+    left = engine.state_of(folder)
+    assert not [each for each in left if engine.is_temporary(each)]
+    made = [each for each in left if re.fullmatch(r"served-\d+\.so", each)]
+    assert all(f"{each[:-3]}.map" in left for each in made)
+    for each in made:
+        assert (folder / each).stat().st_size == (folder / made[0]).stat().st_size
+
+
+def test_many_servers_at_once(bench: Bench) -> None:
+    """Each window of an editor has one, and all write the same outputs and the same cache."""
+    expected = bench.undisturbed("serve").after
+    folder = bench.fresh("serve")
+    command = [sys.executable, str(engine.LAUNCHER), "{}", *scenarios.command("serve", folder)]
+    processes = []
+    for _ in range(6):
+        with open(folder / "requests", "rb") as requests:
+            processes.append(
+                subprocess.Popen(
+                    command, cwd=folder, env=scenarios.environment(folder), stdin=requests, stdout=-1, stderr=-1
+                )
+            )
+    for process in processes:
+        answers, errors = process.communicate(timeout=engine.TIME)
+        assert (process.returncode, answers.count(b'"result"'), errors) == (0, 3, b"")
+    left = engine.state_of(folder)
+    assert {name: left[name] for name in ("served.o", "served.so", "served.map")} == {
+        name: expected[name] for name in ("served.o", "served.so", "served.map")
+    }
+    assert not [each for each in left if engine.is_temporary(each)]
 
 
 def _mounts(folder: Path) -> bool:
