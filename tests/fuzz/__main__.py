@@ -25,10 +25,12 @@ BUILD = Path(__file__).parents[2] / "build" / "fuzz"
 def main(argv: list[str] | None = None) -> int:
     """Fuzz, and say in figures what was done."""
     arguments = _parser().parse_args(argv)
+    if arguments.unguided:
+        engine.atheris = None
     targets = engine.load().TARGETS
     os.environ["STUBGEN_CACHE_DIR"] = ""  # a person's own stays as it is
     names = arguments.target or list(targets)
-    if engine.atheris is None:
+    if engine.atheris is None and not arguments.unguided:
         print("atheris is not installed: inputs are changed at random, and coverage guides nothing")
     figures: dict[str, Any] = {}
     end = time.monotonic() + arguments.time
@@ -74,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--time", type=float, default=60, metavar="SECONDS", help="for all targets together")
     parser.add_argument("--seed", type=int, default=0, help="another one tries other inputs")
+    parser.add_argument(
+        "--unguided", action="store_true", help="change at random what reached new code before: many times the inputs"
+    )
     parser.add_argument("--target", action="append", metavar="NAME", help="this one alone, repeatable")
     parser.add_argument(
         "--keep", type=Path, default=BUILD, metavar="DIR", help="for findings and what reached new code"

@@ -137,13 +137,12 @@ def mutate(content: bytes, seed: int, other: bytes = b"", *, largest: int = 1 <<
     out = bytearray(content)
     finder = PLACES.get(content[:4])
     places = finder(content) if finder and rng.random() < 0.85 else []
+    changes = BINARY if finder or b"\0" in content[:64] else TEXT  # words are looked for in texts alone: it takes long
     for _ in range(rng.randint(1, 4)):
         if places:
             _change_field(out, rng, places)
-        elif finder:
-            rng.choice(BINARY)(out, rng, other)
         else:
-            rng.choice(TEXT)(out, rng, other)
+            rng.choice(changes)(out, rng, other)
     return bytes(out[:largest])
 
 
