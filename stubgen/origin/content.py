@@ -55,8 +55,8 @@ def _in_several(account: Account) -> set[bytes]:
 
 def _differs(
     definition: Definition,
-    held: Mapping[bytes, Content],
-    original: Mapping[bytes, Content],
+    held: Mapping[bytes, Content | None],
+    original: Mapping[bytes, Content | None],
     patch: Image,
     account: Account,
 ) -> bool:
@@ -80,12 +80,12 @@ def _differs(
     return False
 
 
-def _by_name(image: Image) -> dict[bytes, Content]:
-    """The contents of *image* whose names are theirs alone."""
+def _by_name(image: Image) -> dict[bytes, Content | None]:
+    """The contents of *image*; None for a name that several have."""
     found: dict[bytes, Content | None] = {}
     for content in _reader(image).contents(image):
         found[content.name] = None if content.name in found else content
-    return {name: content for name, content in found.items() if content is not None}
+    return found
 
 
 def _reader(image: Image) -> ModuleType:

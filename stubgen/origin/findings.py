@@ -97,7 +97,7 @@ def _stub_names(account: Account) -> set[bytes]:
         for item in account.inputs.files
         if item.source is Source.STUB
         for symbol in item.symbols
-        if symbol.kind is Kind.FUNCTION and not symbol.static
+        if symbol.kind is Kind.FUNCTION
     }
 
 
@@ -177,13 +177,8 @@ def _without_origin(account: Account) -> Iterator[Finding]:
 
 def _without_code(account: Account) -> Iterator[Finding]:
     """Objects of which nothing is in the patch, although something must be: what they export is linked or lost."""
-    present = {d.origin for d in account.definitions if d.origin.source is Source.OBJECT}
-    present |= {
-        share.origin
-        for section in account.sections
-        for share in section.shares
-        if share.origin.source is Source.OBJECT and share.size
-    }
+    present = {definition.origin for definition in account.definitions}
+    present |= {share.origin for section in account.sections for share in section.shares if share.size}
     objects = [item for item in account.inputs.files if item.source is Source.OBJECT]
     absent = [
         item.name

@@ -6,7 +6,7 @@ from array import array
 from typing import Any
 
 import pytest
-from linked import CODE, RODATA, elf_linked
+from linked import CODE, RODATA, elf_linked, macho_linked
 from linked import Sym as LinkedSym
 from synthetic import DATA, TEXT, Sym, elf_object
 
@@ -16,6 +16,9 @@ from stubgen.elf.relocations import Relocations
 from stubgen.finding import Finding
 from stubgen.image import Candidate, Kind
 from stubgen.image.opening import open_image
+from stubgen.macho import constants as m
+from stubgen.macho import writer as macho_writer
+from stubgen.macho.reader import BuildVersion
 from stubgen.origin.account import Account, Definition, Initializer, Inputs, LinkInput, SectionAccount, Share
 from stubgen.origin.content import content_findings
 from stubgen.origin.findings import constructor_findings, origin_findings
@@ -205,7 +208,8 @@ def test_a_stub_that_nobody_reaches() -> None:
     (finding,) = said(account(own, files=(PATCH_FILE,)), **known)
     assert finding.message == "the stub at 0x2000 is dead code: in the patch f is that of patch.o, at 0x40"
     assert finding.names == ("f",)
-    assert said(account(own), **{**known, "stubs": [nameless(0xC000)]})[0].message.startswith("f has a stub")
+    (finding,) = said(account(own), **known)
+    assert finding.message.startswith("f has a stub")
     static = Definition(symbol("f", static=True), OWN, ())
     later = Definition(symbol("g"), OWN, ())
     for definitions, changed in (
@@ -469,3 +473,16 @@ def test_many_names_are_counted() -> None:
         listed = ", ".join(f"v{n}" for n in range(8)) + end
         assert f"than patch.o for {listed}: the linker" in finding.message
         assert len(finding.names) == count
+
+
+def test_data_of_a_macho_object() -> None:
+    """Its symbols have no sizes: a variable ends where the next begins."""
+    sections = [macho_writer.Section("__DATA", "__data", 0, bytes(range(16)), 3)]
+    symbols = macho_writer.SymbolColumns([b"_v", b"_w"], m.N_SECT | m.N_EXT, 1, 0, [0, 8])
+    held = macho_writer.write(macho_writer.Object(sections, BuildVersion(1, 0, 0), defined_symbols=[symbols]))
+    item = link_input(Source.OBJECT, "patch.o", held)
+    rows = [Definition(symbol(name, address=CODE + at), item.origin, ()) for name, at in (("_v", 0), ("_w", 8))]
+    made = Account(tuple(rows), (), (), Inputs((item,)), True, named=True)
+    for content, names in ((bytes(range(16)), []), (changed(bytes(range(16)), 9), ["_w"])):
+        patch = open_image(macho_linked(constants=content), "patch.dylib")
+        assert [name for finding in content_findings(made, patch) for name in finding.names] == names
