@@ -34,12 +34,14 @@ class Sym(NamedTuple):
     section: int = TEXT
     other: int = e.STV_DEFAULT
     size: int = 8
-    library: str = ""  # of an import: where its version V1 is from
+    library: str = ""  # of an import: where its version is from
+    version: str = "V1"
 
 
-def imported(name: str, *, weak: bool = False, library: str = "") -> Sym:
-    """What is left to the loader."""
-    return Sym(name, 0, e.STT_NOTYPE, e.STB_WEAK if weak else e.STB_GLOBAL, e.SHN_UNDEF, size=0, library=library)
+def imported(name: str, *, weak: bool = False, library: str = "", version: str = "V1") -> Sym:
+    """What is left to the loader; with a version if its library is named."""
+    bind = e.STB_WEAK if weak else e.STB_GLOBAL
+    return Sym(name, 0, e.STT_NOTYPE, bind, e.SHN_UNDEF, size=0, library=library, version=version)
 
 
 class _Strings:
@@ -90,6 +92,8 @@ def elf_linked(
     tags: Sequence[tuple[int, int]] = (),
     stripped: bool = False,
     sections: Mapping[str, str] | None = None,
+    versions: Sequence[str] = (),
+    interpreter: str = "",
 ) -> bytes:
     """A shared library, or a position-independent program.
 
@@ -106,18 +110,23 @@ def elf_linked(
         tags: further entries of the dynamic table.
         stripped: leave ``.symtab`` out.
         sections: what a section is called instead.
+        versions: those that it defines, of no symbol.
+        interpreter: PT_INTERP.
     """
     alloc, write = e.SHF_ALLOC, e.SHF_ALLOC | e.SHF_WRITE
     ordered = sorted(symbols, key=lambda symbol: symbol.bind != e.STB_LOCAL)
     seen = [symbol for symbol in ordered if symbol.bind != e.STB_LOCAL and not symbol.other & 3]
     strings, names = _Strings(), _Strings()
-    libraries = list(dict.fromkeys(symbol.library for symbol in seen if symbol.library))
-    versions = [0, *(2 + libraries.index(symbol.library) if symbol.library else 1 for symbol in seen)]
+    needs_of = list(dict.fromkeys((symbol.library, symbol.version) for symbol in seen if symbol.library))
+    numbers = {need: number for number, need in enumerate(needs_of, start=2)}
+    indexes = [0, *(numbers.get((symbol.library, symbol.version), 1) for symbol in seen)]
     needs = b""
-    for number, library in enumerate(libraries):
-        last = number + 1 == len(libraries)
-        needs += struct.pack("<HHIII", 1, 1, strings.put(library), 16, 0 if last else 32)
-        needs += struct.pack("<IHHII", 0, 0, 2 + number, strings.put("V1"), 0)
+    for number, (library, version) in enumerate(needs_of, start=2):
+        needs += struct.pack("<HHIII", 1, 1, strings.put(library), 16, 32 if number <= len(needs_of) else 0)
+        needs += struct.pack("<IHHII", 0, 0, number, strings.put(version), 0)
+    defined = b""
+    for number, version in enumerate(versions, start=100):
+        defined += struct.pack("<HHHHIII", 1, 0, number, 1, 0, 20, 28) + struct.pack("<II", strings.put(version), 0)
     dynamic_symbols = _elf_symbols(seen, strings)
     index = {symbol.name: number for number, symbol in enumerate(seen, start=1)}
     table = b"".join(
@@ -134,11 +143,13 @@ def elf_linked(
         Part(".tdata", e.SHT_PROGBITS, write | e.SHF_TLS, bytes(64), align=_PAGE),
         Part(".dynsym", e.SHT_DYNSYM, alloc, dynamic_symbols, ".dynstr", 1),
         Part(".dynstr", e.SHT_STRTAB, alloc, strings.content),
-        Part(".gnu.version", e.SHT_GNU_VERSYM, alloc, struct.pack(f"<{len(versions)}H", *versions), ".dynsym"),
-        Part(".gnu.version_r", 0x6FFFFFFE, alloc, needs, ".dynstr", len(libraries)),
+        Part(".gnu.version", e.SHT_GNU_VERSYM, alloc, struct.pack(f"<{len(indexes)}H", *indexes), ".dynsym"),
+        Part(".gnu.version_r", 0x6FFFFFFE, alloc, needs, ".dynstr", len(needs_of)),
+        Part(".gnu.version_d", 0x6FFFFFFD, alloc, defined, ".dynstr", len(versions)),
+        Part(".interp", e.SHT_PROGBITS, alloc, interpreter.encode() + b"\0"),
         Part(".rela.dyn", e.SHT_RELA, alloc, table, ".dynsym"),
         *(Part(name, e.SHT_NOTE, alloc, content, align=4) for name, content in notes),
-        Part(".dynamic", 6, write, bytes(16 * (len(entries) + len(tags) + 8)), ".dynstr"),
+        Part(".dynamic", 6, write, bytes(16 * (len(entries) + len(tags) + 10)), ".dynstr"),
     ]
     if not stripped:
         local = 1 + sum(symbol.bind == e.STB_LOCAL for symbol in ordered)
@@ -159,7 +170,8 @@ def elf_linked(
         (e.DT_RELA, places[".rela.dyn"]),
         (e.DT_RELASZ, len(table)),
         (e.DT_VERNEED, places[".gnu.version_r"]),
-        (e.DT_VERNEEDNUM, len(libraries)),
+        (e.DT_VERNEEDNUM, len(needs_of)),
+        *([(e.DT_VERDEF, places[".gnu.version_d"]), (e.DT_VERDEFNUM, len(versions))] if versions else []),
         *tags,
     ]
     dynamic = b"".join(struct.pack("<qQ", *entry) for entry in entries)
@@ -197,6 +209,8 @@ def _elf_file(parts: Sequence[Part], starts: Sequence[int], places: dict[str, in
         (e.PT_TLS, e.PF_R, THREADS, 64),
         (e.PT_GNU_STACK, e.PF_R | e.PF_W, 0, 0),
     ]
+    interpreter = next(part.content for part in parts if part.name == ".interp")
+    segments += [(e.PT_INTERP, e.PF_R, places[".interp"], len(interpreter))] if len(interpreter) > 1 else []
     table = b"".join(
         struct.pack("<IIQQQQQQ", kind, flags, at, at, at, size, size, 16) for kind, flags, at, size in segments
     )

@@ -71,6 +71,7 @@ PARTS = {
         tuple(f"stubgen/registers/{name}.py" for name in ("__init__", "access", "changed", "live", "past", "program")),
         ("tests/registers",),
     ),
+    "loading": Part(("stubgen/loading/elf.py",), ("tests/loading/test_elf_rules.py",)),
     "resolve": Part(
         (
             "stubgen/resolve/resolver.py",
