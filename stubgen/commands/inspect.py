@@ -12,7 +12,7 @@ from stubgen.errors import Refusal
 from stubgen.image.identity import identity_in
 from stubgen.listing.files import Archive, Opened, open_any
 from stubgen.listing.selection import CHOICES, Selection
-from stubgen.listing.symbols import ORDERS, Listed, Wanted
+from stubgen.listing.symbols import ORDERS, Listed, Traits, Wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,7 +156,9 @@ def _provided_and_required(symbols: Iterable[Listed]) -> tuple[list[Listed], lis
 
 def _kinds(symbols: Iterable[Listed]) -> str:
     """How many of each kind, and how many of these are no plain global ones."""
-    counts = Counter([symbol.traits.what for symbol in symbols])
+    counts = Counter[tuple[str, str, str]]()
+    for traits, count in Counter([symbol.traits for symbol in symbols]).items():
+        counts[traits.what] += count  # thousands of sections may hold one symbol each
     kinds: dict[str, Counter[str]] = {}
     for (kind, binding, visibility), count in counts.items():
         held = kinds.setdefault(kind, Counter())
@@ -278,29 +280,31 @@ def _symbol_rows(found: Sequence[Listed], title: str) -> tuple[Entry, list[Entry
     highest = max((symbol.address or 0 for symbol in found), default=0)
     largest = max((symbol.size or 0 for symbol in found), default=0)
     wide, size_wide = max(len(f"{highest:#x}"), len("ADDRESS")), max(len(str(largest)), len("SIZE"))
-    whats = {key: _what(*key[0], exported=key[1]) for key in {(s.traits.what, s.exported) for s in found}}
+    whats = {
+        (traits, exported): _what(traits, exported) for traits, exported in {(s.traits, s.exported) for s in found}
+    }
     what_wide = max(map(len, whats.values()))
     whats = {key: what.ljust(what_wide) for key, what in whats.items()}
     anywhere = any(symbol.address is not None for symbol in found)
     sized = any(symbol.size is not None for symbol in found)
+    both = f"  %#{wide}x  %{size_wide}d  "  # a third of the time of two formats with widths
     rows = []
     for symbol in found:
         name, address, size, traits, version, _, exported, file, library = symbol
-        if not anywhere:
-            before = "  "
-        elif address is not None and size is not None:  # of nearly all
-            before = f"  {address:>#{wide}x}  {size:>{size_wide}}  "
-        else:
-            before = f"  {'' if address is None else f'{address:#x}':>{wide}}  "
-            before += f"{'' if size is None else size:>{size_wide}}  " if sized else ""
+        before = "  "
+        if address is not None and size is not None:
+            before = both % (address, size)
+        elif anywhere:
+            before += (f"{address:#x}" if address is not None else "").rjust(wide) + "  "
+            before += (str(size) if size is not None else "").rjust(size_wide) + "  " if sized else ""
         note = f"  [{as_text(file)}]" if file else f"  ({library})" if library else ""
         shown = as_text(symbol.versioned if version else name)
-        rows.append(Entry(before + whats[traits.what, exported], traits.section, shown, note))
+        rows.append(Entry(before + whats[traits, exported], traits.section, shown, note))
     places = f"{'ADDRESS':>{wide}}  " + (f"{'SIZE':>{size_wide}}  " if sized else "") if anywhere else ""
     return Entry(f"  {places}{title}", "SECTION", "SYMBOL"), rows
 
 
-def _what(kind: str, binding: str, visibility: str, *, exported: bool) -> str:
-    seen = "" if visibility == "default" else f" {visibility}"
-    binding = binding if not exported else "exported" if binding == "global" else "weak exported"
-    return f"{kind} {binding}{seen}"
+def _what(traits: Traits, exported: bool) -> str:
+    seen = "" if traits.visibility == "default" else f" {traits.visibility}"
+    binding = traits.binding if not exported else "exported" if traits.binding == "global" else "weak exported"
+    return f"{traits.kind} {binding}{seen}"
