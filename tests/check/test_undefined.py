@@ -15,6 +15,8 @@ from stubgen.resolve.previous import NO_PATCHES
 
 HOSTS_NAMES = {
     "no library": ([], "", (True, "it needs no library")),
+    "a folder": (["lib/"], "", (True, "it needs lib/, not the host")),
+    "one called x": (["x"], "", (True, "it needs x, not the host")),
     "others": (["libc.so.6", "libm.so.6"], "libx.so", (True, "it needs libc.so.6, libm.so.6, not the host")),
     "the file": (
         ["libc.so.6", "host"],

@@ -71,7 +71,10 @@ PARTS = {
         tuple(f"stubgen/registers/{name}.py" for name in ("__init__", "access", "changed", "live", "past", "program")),
         ("tests/registers",),
     ),
-    "loading": Part(("stubgen/loading/elf.py",), ("tests/loading/test_elf_rules.py",)),
+    "loading": Part(
+        ("stubgen/loading/elf.py", "stubgen/loading/macho.py"),
+        ("tests/loading/test_elf_rules.py", "tests/loading/test_macho_rules.py"),
+    ),
     "resolve": Part(
         (
             "stubgen/resolve/resolver.py",
