@@ -92,6 +92,7 @@ def test_what_a_reference_means(name: str) -> None:
     meant = meaning(asked, case.found)
     assert [each.address for each in meant.candidates] == case.meant
     assert meant.remark == case.remark
+    assert not any(each in meant.candidates for each, _ in not_meant(asked, case.found))
     reasons = {each.address: reason for each, reason in not_meant(asked, case.found) if each.address not in case.meant}
     assert reasons == (case.why_not or {})
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from resolve.test_keep_state_rules import AT, HostImage, candidate, defining, pair, variable
-from synthetic import DATA, Sym, elf_host, elf_object, macho_host, macho_object, put, undefined
+from synthetic import BASE, DATA, Sym, elf_host, elf_object, macho_host, macho_object, put, undefined
 from tools import need, run
 
 from stubgen.elf import constants as e
@@ -61,6 +61,11 @@ CONSTANTS = {
     ),
     "no static one, of whatever file": (variable(), candidate(file=b"b.c", writable=False), ""),
     "of another size": (variable(size=8), candidate(writable=False), "its size changed from 4 to 8 bytes"),
+    "of another size, in the same file": (
+        variable(file=b"/a.c", size=8, **LOCAL),
+        candidate(file=b"/a.c", writable=False, **LOCAL),
+        "its size changed from 4 to 8 bytes",
+    ),
     "of two at once": (
         variable(has_several_names=True, size=8),
         candidate(writable=False),
@@ -100,6 +105,8 @@ NO_REASON = {
     "no file on either side": (variable(file=b""), candidate()),
     "a global one, and the host's names a file": (variable(file=b""), candidate(file=b"a.c")),
     "Rust's byte": (variable(name=RUST, size=1, alignment=1, **LOCAL), candidate(size=1, **LOCAL)),
+    "Rust's that its crate made visible": (variable(name=RUST, **LOCAL), candidate()),
+    "several variables under a like name": (variable(name=b"_MergedGlobalsOfShop"), candidate()),
     "a byte that other files see": (variable(size=1, alignment=1), candidate(size=1)),
 }
 
@@ -116,6 +123,27 @@ def test_a_threads_initialiser_is_a_guard() -> None:
     own = variable(name=b"depth", thread_local=True, defined_in=defining(b"_ZTH5depth"))
     reason = "thread-locals of its file are initialised at first use, under a guard"
     assert reason_not_kept(pair([own], [candidate()._replace(name=b"depth")])) == reason
+
+
+def test_what_is_merged_is_told_by_its_name() -> None:
+    """LLVM numbers the second and later ones of a file."""
+    for name in (b"_MergedGlobals", b"_MergedGlobals.5"):
+        reason = "it is several variables under one name; compile with -mno-global-merge"
+        assert reason_not_kept(pair([variable(name=name)], [candidate()._replace(name=name)])) == reason
+
+
+def test_one_of_several_that_is_set_again_speaks_for_all() -> None:
+    """Two objects define it weakly, and the second one's initialiser would run."""
+    asked = pair([variable(), variable(place=0x7000)], [candidate()])
+    assert reason_not_kept(asked) == "begin, which runs when the patch is loaded, may set it again"
+
+
+def test_a_guard_of_no_file_may_be_any_files() -> None:
+    """Nothing says whose it is."""
+    own = variable(name=b"depth", thread_local=True)
+    asked = pair([own], [candidate(file=b"a.c")._replace(name=b"depth")])
+    asked.files.guards = {b"__tls_guard": [candidate()]}
+    assert reason_not_kept(asked) == "the host initialises it at first use, under a guard"
 
 
 class Aligned(HostImage):
@@ -164,6 +192,13 @@ def test_what_the_patch_may_rely_on(name: str) -> None:
     assert aligned(own, candidate(address=address, size=size), room, sizes).alignment == expected
 
 
+def test_what_has_no_known_room_has_not_grown() -> None:
+    """The last variable of a section is followed by nothing."""
+    assert reasons_not_kept(aligned([variable(minimum_size=9)], candidate(), room=None)) == []
+    (reason,) = reasons_not_kept(aligned([variable(minimum_size=9)], candidate(), room=8))
+    assert reason == "it has grown: the patch's has 9 bytes or more, and the host's at most 8"
+
+
 def test_a_thread_local_lies_at_an_offset() -> None:
     """Its symbol's value is an offset in a block that begins behind the thread's own."""
     assert aligned([variable(thread_local=True)], candidate(address=8)).position == 24
@@ -191,7 +226,7 @@ def test_a_type_that_differs_is_told_by_debug_information(tmp_path: Path, name: 
     (patch,) = (each for each in own.variables() if each.name == name.encode())
     (there,) = (each for each in host.variables() if each.name == name.encode())
     asked = Pair([patch], [candidate(address=there.place)._replace(name=patch.name)], Files(host))
-    assert bool(asked.why_laid_out_otherwise) is (name == changed)
+    assert asked.why_laid_out_otherwise == ("int where the host has float" if name == changed else "")
     bare = ElfImage(elf_object([]), "bare.o")
     assert Pair([patch], [candidate(address=there.place)], Files(bare)).why_laid_out_otherwise == ""
 
@@ -202,6 +237,14 @@ def test_a_caller_need_not_say_how_symbols_are_answered(tmp_path: Path) -> None:
     needed = read_needed([put(tmp_path, "patch.o", elf_object([undefined("v")]))])
     (decision,) = resolve(needed, open_host(host), Slide(0, None, 0, 0)).decisions()
     assert decision.verdict is Verdict.ABSOLUTE
+
+
+def test_what_an_earlier_patch_replaced_is_called_there(tmp_path: Path) -> None:
+    """The host's own would be called again, the old one."""
+    host = put(tmp_path, "host", elf_host([Sym("f", BASE)]))
+    needed = read_needed([put(tmp_path, "patch.o", elf_object([undefined("f")]))])
+    resolution = resolve(needed, open_host(host), Slide(0, None, 0, 0), overrides={b"f": 0x7000_0000})
+    assert list(resolution.stubs.addresses) == [0x7000_0000]
 
 
 @pytest.mark.parametrize(("platform", "named", "refused"), [(1, True, False), (2, True, True), (2, False, False)])

@@ -331,7 +331,7 @@ def reads(*numbers: int) -> list[int]:
 
 
 def told(
-    users: Mapping[bytes, Sequence[int]],
+    users: Mapping[bytes, Sequence[int | bytes]],
     theirs: Mapping[str, Sequence[int]],
     names: Sequence[str] = ("count.1", "count.2"),
     statics: Sequence[str] = ("count.7", "count.8"),
@@ -366,6 +366,17 @@ AGREED = {
     "two functions that agree": (lambda: told({b"f": [1], b"g": [1]}, {"f": [1], "g": [1]}), {"count.1": 1}),
     "two functions that do not": (lambda: told({b"f": [1], b"g": [1]}, {"f": [0], "g": [1]}), {}),
     "two of the patch's are one there": (lambda: told({b"f": [1], b"g": [2]}, {"f": [0], "g": [0]}), {}),
+    "what is no static is used too": (lambda: told({b"f": [1, 55, b"g"]}, {"f": [0]}, ("count.1",)), {"count.1": 0}),
+    "a global called like a static, of no file": (
+        lambda: told(
+            {b"f": [1]},
+            {"f": [2]},
+            ("count.1",),
+            more=[Sym("count.9", THERE + 16, e.STT_OBJECT, section=DATA)],
+            file=b"",
+        ),
+        {},
+    ),
     "a function uses both": (lambda: told({b"f": [1, 2]}, {"f": [0, 1]}), {}),
     "the host's function uses both": (lambda: told({b"f": [1], b"g": [2]}, {"f": [0, 1], "g": [1]}), {"count.2": 1}),
     "the host's uses none": (lambda: told({b"f": [1], b"g": [2]}, {"f": [], "g": [1]}), {"count.2": 1}),
