@@ -109,6 +109,14 @@ def test_pairs_of_different_symbols_do_not_disturb_each_other() -> None:
     assert kinds == [PAGE, LOW64]
 
 
+def test_what_is_no_pair_is_refused_beside_one() -> None:
+    """A variable whose address is taken may also be meant in a way that nothing answers."""
+    uses = (Use(0, "v", PAGE), Use(4, "v", ADD), Use(8, "v", r.R_AARCH64_ABS32))
+    copy = crafted.bound([code((ADRP_X1, ADD_X0_X1, 0), uses)], [undefined("v")], {"v": data()})
+    (refusal,) = copy.refusals
+    assert ".text+0x8: R_AARCH64_ABS32 against v: " in refusal
+
+
 def test_an_addition_that_is_none_pairs_with_nothing() -> None:
     """Only ``add`` becomes ``ldr``: the immediate of ``adds`` or of a 32-bit ``add`` is added to something else."""
     uses = (Use(0, "v", PAGE), Use(4, "v", ADD))

@@ -10,7 +10,7 @@ from synthetic import Sym
 from stubgen.elf import constants as e
 from stubgen.elf import relocations as r
 
-ABS64 = r.R_AARCH64_ABS64
+ABS64, ABS32 = r.R_AARCH64_ABS64, r.R_AARCH64_ABS32
 HIDDEN, INTERNAL, PROTECTED = e.STV_HIDDEN, 1, e.STV_PROTECTED
 VARIANT_PCS = 0x80  # STO_AARCH64_VARIANT_PCS (AAELF64, "Symbol values"): the rest of st_other
 
@@ -80,6 +80,14 @@ def test_a_reference_is_to_what_the_linker_looks_for() -> None:
     copy = crafted.bound([part], [undefined("v"), undefined("w")], targets, {b"v": b"__wrap_v"})
     assert [copy.word(".data", at) for at in (0, 8)] == [HOST + 64, HOST + 8]
     assert b"__stubgen_slot.__wrap_v" in copy.symbols()
+
+
+@pytest.mark.parametrize("addend", [0, 8, -8])
+def test_a_pointer_has_the_tag_of_what_it_points_to(addend: int) -> None:
+    """Android tags variables in the top byte: another one ends the program at the first use."""
+    part = Part(".data", DATA, bytes(16), (Use(8, "v", ABS64, addend),))
+    copy = crafted.bound([part], [undefined("v")], {"v": data(0xB4 << 56 | HOST)})
+    assert copy.word(".data", 8) == (0xB4 << 56 | HOST) + addend
 
 
 def test_an_undefined_variable_is_looked_for_as_a_slot() -> None:
@@ -227,7 +235,12 @@ TYPES = [Use(8, ".rodata", ABS64, 0), Use(24, "_ZTS1B", ABS64)]
 
 def test_types_have_the_hosts_names() -> None:
     """Two types are one if their names have one address: by another, a thrown object would not be caught."""
-    info = Part(".data.rel.ro", DATA, bytes(48), (*TYPES, Use(40, ".rodata", ABS64, 0), Use(32, ".rodata", ABS64, 64)))
+    info = Part(
+        ".data.rel.ro",
+        DATA,
+        bytes(48),
+        (*TYPES, Use(40, ".rodata", ABS64, 0), Use(32, ".rodata", ABS64, 64), Use(24, ".rodata", ABS32)),
+    )
     parts = [info, Part(".rodata", e.SHF_ALLOC, bytes(128))]
     symbols = [
         local("_ZTI1A", 1),
@@ -240,7 +253,7 @@ def test_types_have_the_hosts_names() -> None:
     targets = {"_ZTS1A": data(HOST, kept=True), "_ZTS1B": data(HOST + 16, kept=True)}
     copy = crafted.bound(parts, symbols, targets)
     assert not copy.refusals
-    assert copy.uses(".data.rel.ro") == [(40, b"", ABS64, 0), (32, b"", ABS64, 64)]
+    assert copy.uses(".data.rel.ro") == [(40, b"", ABS64, 0), (32, b"", ABS64, 64), (24, b"", ABS32, 0)]
     assert [copy.word(".data.rel.ro", at) for at in (8, 24, 32, 40)] == [HOST, HOST + 16, 0, 0]
 
 

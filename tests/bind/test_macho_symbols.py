@@ -177,6 +177,14 @@ def test_what_only_branches_is_left_to_the_trampoline(name: str) -> None:
     assert copy.content(home) == bytes(64)
 
 
+def test_unwind_entries_are_no_debug_information() -> None:
+    """They have its attribute, and are in the patch all the same."""
+    part = MachPart(UNWIND, DEBUG, bytes(64), (MachUse(16, "_v", UNSIGNED, 3),))
+    copy = crafted.macho_bound([part], [MachSym("_v")], {"_v": data()})
+    assert not copy.refusals
+    assert copy.word(UNWIND, 16) == HOST
+
+
 def test_a_pointer_to_a_function_is_its_own_address() -> None:
     """Two addresses of one function compare unequal."""
     uses = (MachUse(0, "_f", UNSIGNED, 3),)
@@ -273,6 +281,11 @@ def test_what_another_image_may_have_is_read_through_the_hosts_got() -> None:
     copy = crafted.macho_bound([part], [MachSym("_v")], {"_v": data(HOST + 8, indirect=True)})
     assert x0_after(copy, 2) == 2
     assert copy.uses(TEXT) == []
+    uses = (MachUse(4, "_v", GOT_HIGH, pcrel=True), MachUse(8, "_v", GOT_LOW))
+    copy = crafted.macho_bound(
+        [code((NOP, ADRP_X1, LDR_X0_X1), uses)], [MachSym("_v")], {"_v": data(HOST + 8, indirect=True)}
+    )
+    assert x0_after(copy, 3) == 2
 
 
 @pytest.mark.parametrize(

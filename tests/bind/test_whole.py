@@ -116,13 +116,15 @@ def test_one_of_a_weak_definitions_copies_is_seen() -> None:
     ]
     load = (MachUse(0, "_f", mr.ARM64_RELOC_GOT_LOAD_PAGE21, pcrel=True),)
     user = crafted.macho_object([MachPart(text, m.S_ATTR_PURE_INSTRUCTIONS, bytes(8), load)], [MachSym("_f")], "u.o")
-    bound = bind(judged([*images, user], {}, roots=frozenset({b"_f"})))
+    other = crafted.macho_object([MachPart(text)], [MachSym("_g", 1, 0, seen, m.N_WEAK_DEF)], "g.o")
+    bound = bind(judged([*images, user, other], {}, roots=frozenset({b"_f"})))
     found = []
     for item in bound.objects:
         assert item.image is not None
         symbols = item.image.file.symbols  # type: ignore[attr-defined]  # of Mach-O
         found.append((symbols.n_type[0], symbols.n_desc[0]))
-    assert found == [(seen, 0), (seen | m.N_PEXT, m.N_WEAK_DEF), (m.N_EXT, 0)]
+    private = (seen | m.N_PEXT, m.N_WEAK_DEF)
+    assert found == [(seen, 0), private, (m.N_EXT, 0), private]
     ((_, rows),) = bound.objects[2].image.file.relocations()  # type: ignore[union-attr]  # read back
     assert [record >> 28 for record in rows.r_word] == [mr.ARM64_RELOC_PAGE21]
 
