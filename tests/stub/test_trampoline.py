@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 from stubgen.errors import Refusal, VerificationRefusal
 from stubgen.stub import decoding
 from stubgen.stub.decoding import decode
-from stubgen.stub.trampoline import BRANCH_NUMBER, CHUNK, encode, template
+from stubgen.stub.trampoline import (
+    BRANCH_NUMBER,
+    CHUNK,
+    encode,
+    host_descriptor_resolver,
+    host_resolver_frame,
+    template,
+)
 
 GOLDEN = {
     0x0: "d2800010 f2a00010 f2c00010 f2e00010 d61f0200",
@@ -105,6 +112,22 @@ def test_a_wrong_instruction_is_found(position: int, word: int, stubs: tuple[int
         code[20 * stub + 4 * position : 20 * stub + 4 * position + 4] = word.to_bytes(4, "little")
     with pytest.raises(VerificationRefusal, match=f"stub {stubs[0]}: instruction {position} is {word:#010x}"):
         decode(code)
+
+
+@pytest.mark.parametrize("bti", [False, True])
+def test_the_frame_of_a_hosts_resolver_is_what_its_code_makes(bti: bool) -> None:
+    """An exception or a profiler's signal in it would be unwound by another word than the return address."""
+    first, last, size, saved_at = host_resolver_frame(bti)
+    code = host_descriptor_resolver(bti)
+    words = [int.from_bytes(code[at : at + 4], "little") for at in range(0, len(code), 4)]
+    disassembler = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)
+    disassembler.detail = True
+    for index, mnemonic in ((first - 1, "stp"), (last - 1, "ldp")):
+        (instruction,) = disassembler.disasm(words[index].to_bytes(4, "little"), 0)
+        registers = [instruction.reg_name(operand.reg) for operand in instruction.operands[:2]]
+        assert (instruction.mnemonic, registers) == (mnemonic, ["x1", "x30"])
+        assert abs(int(instruction.op_str.rpartition("#")[2].strip("]!"), 0)) == size
+    assert saved_at == 8, "x30 is the second of two words"
 
 
 def test_a_cut_stub_is_found() -> None:
