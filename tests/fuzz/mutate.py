@@ -70,11 +70,14 @@ ENTRIES: dict[int, tuple[int, tuple[Place, ...]]] = {
     0x60000002: (1, ((0, 1),)),  # SHT_ANDROID_RELA
 }
 """Section type -> bytes of an entry, and its fields."""
+MOST_ENTRIES = 1000
+"""Of a table whose fields are changed; of a longer one some."""
 
 
 def _table(kind: int, start: int, size: int) -> Iterator[Place]:
     entry, fields = ENTRIES.get(kind, (0, ()))
-    for at in range(start, start + size - entry + 1, entry or size + 1):
+    apart = max(size // (entry or 1) // MOST_ENTRIES, 1)  # entries; the places of a broken file are to fit in memory
+    for at in range(start, start + size - entry + 1, apart * entry or size + 1):
         for offset, width in fields:
             yield at + offset, width
 
