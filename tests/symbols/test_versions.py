@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stubgen.image import Kind
 from stubgen.resolve.verdicts import SlotKind, Target
 from stubgen.stub.slots import Binder, parse_symbol
-from stubgen.symbols.versions import known_name, plain_name, split_pin
+from stubgen.symbols.versions import is_part, known_name, plain_name, split_pin
 
 PARTS = st.text("abz_.0123456789", min_size=1, max_size=8).map(str.encode)
 
@@ -46,3 +46,24 @@ def test_slots_are_found_again(addend: int) -> None:
     symbol = binder.slot(b"limit@V1.0", Target(Kind.DATA, SlotKind.ADDRESS, 0x1000), SlotKind.ADDRESS, addend)
     assert b"@" not in symbol
     assert parse_symbol(symbol) == (b"limit@V1.0", addend, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        (b"f.cold", True),
+        (b"f.cold.1", True),
+        (b"f.unlikely", True),
+        (b"f.unlikely.2", True),
+        (b"OUTLINED_FUNCTION_3", True),
+        (b"_OUTLINED_FUNCTION_3", True),
+        (b"f", False),
+        (b"f.colder", False),
+        (b"f.cold.x", False),
+        (b"f.part.0", False),
+        (b"my_OUTLINED_FUNCTION_3", False),
+    ],
+)
+def test_a_part_of_a_function_is_told_by_what_compilers_append(name: bytes, part: bool) -> None:
+    """A part that counted as a function would be listed as one that the patch replaces, and nobody calls it."""
+    assert is_part(name) is part
