@@ -89,8 +89,7 @@ def _static_names(
     for name in names:
         home = homes.find(name)
         if home is not None and home.member is not None:
-            elf = home.member if isinstance(home.member, ElfImage) else None
-            if symbols is None or elf is None or not symbols.may_be_of(name, elf):
+            if symbols is None or not _has_it_from(symbols, name, home.member, homes):
                 taken.append(name)
             continue
         library = supplied.get(name) or (home.title if home is not None else "")
@@ -98,6 +97,14 @@ def _static_names(
             told = doubts if host.image.hides_globals and not homes.sees_all_objects else suppliers
             told[name] = library
     return taken, suppliers, doubts
+
+
+def _has_it_from(symbols: HostSymbols, name: bytes, first: Image, homes: Homes) -> bool:
+    """Whether the host's local symbol *name* may be what *first* defines, or a stronger definition in an archive."""
+    if isinstance(first, ElfImage) and symbols.may_be_of(name, first):
+        return True
+    stronger = homes.strongly_in_libraries(name) if name in set(first.weak_definitions()) else ()
+    return any(isinstance(image, ElfImage) and symbols.may_be_of(name, image) for image in stronger)
 
 
 class _Symbols(Protocol):

@@ -82,13 +82,14 @@ class _Judge:
         hidden = all(candidate.hidden or not candidate.local for candidate in pool)
         if not hidden and not self.host.image.hides_globals:
             return False  # a static one of another file
-        if self.homes.is_strongly_in_objects(name):
-            return True
         home = self.homes.find(name)
         default = home is None or home.member is None or name in set(home.member.weak_definitions())
+        files = {candidate.file for candidate in pool}
+        came_along = home is not None and self._came_along(name, files)
+        if came_along or self.homes.is_strongly_in_objects(name):
+            return True
         if default and self.homes.sees_all_objects:
             return False
-        files = {candidate.file for candidate in pool}
         if b"" not in files:
             if files <= self.files:
                 return False
@@ -99,6 +100,19 @@ class _Judge:
             f"away whether that is another file's definition, which the host's calls reach, or the same default; link "
             f"the host with -rdynamic, or name the objects that it was linked from with --archive"
         )
+        return False
+
+    def _came_along(self, name: bytes, files: Collection[bytes]) -> bool:
+        """Whether the host's *name*, of one of the source *files*, is an archive member's that defines it strongly.
+
+        Where no file is told, as by GNU ld, the host has the member if it has something else that the member defines.
+        """
+        for image in self.homes.strongly_in_libraries(name):
+            if self._is_from(image, self.files):
+                continue  # an old self of the patch's
+            others = set(image.definitions()) - set(image.weak_definitions()) - {name}
+            if self._is_from(image, files) if b"" not in files else any(self.host.find(others).values()):
+                return True
         return False
 
     @staticmethod

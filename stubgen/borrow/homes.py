@@ -47,6 +47,7 @@ class Homes:
         self._objects = [
             path for path in files.objects if os.path.basename(path) not in called or os.path.realpath(path) not in own
         ]
+        self._libraries = files.libraries
         self._waiting = list(files.libraries)
         self._homes: dict[bytes, Home | tuple[str, Any, int]] = {}  # an archive that was read by its index: where in it
         self._opened: dict[tuple[str, int], Home] = {}
@@ -93,6 +94,18 @@ class Homes:
             self._read(self._waiting.pop(0))
         home = self._homes.get(name)
         return self._open(*home) if isinstance(home, tuple) and not isinstance(home, Home) else home
+
+    def strongly_in_libraries(self, name: bytes) -> Iterator[Image]:
+        """Members that define *name*, and not as a default.
+
+        No linker looks for a strong definition once it has a weak one; but a member that it takes for another name
+        brings its own, which wins.
+        """
+        for path in self._libraries:
+            for image, _ in objects_in(path):
+                strong = image.file_type is FileType.OBJECT and name in set(image.definitions())
+                if strong and name not in set(image.weak_definitions()):
+                    yield image
 
     def _read(self, path: str) -> None:
         data = arm64_slice(read_input(path), path)

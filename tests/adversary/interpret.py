@@ -100,7 +100,7 @@ class Machine:
         program: the host.
         complete_tables: whether patches know the earlier ones, and tables lead callers of those too; else each patch
             has all that changed since the host.
-        mangled: whether a function's name has its parameters in it, and a name whether it is static, as in C++.
+        mangled: whether a function's name has its parameters in it, as in C++.
     """
 
     def __init__(self, program: Program, *, complete_tables: bool, mangled: bool = False) -> None:
@@ -192,8 +192,7 @@ class Machine:
             for function in file.functions:
                 if function.name != instance.name or file.name not in generation.files:
                     continue
-                alike = original.parameters == function.parameters
-                if self.mangled and not (alike and _is_static(original) == _is_static(function)):
+                if self.mangled and original.parameters != function.parameters:
                     continue  # another name
                 if function.linkage != "static" and file.name != self._find_function("", function.name, number).file:
                     continue  # a weak one, and another file's counts
@@ -240,7 +239,6 @@ class Machine:
         for each in program.files:
             for other in each.variables:
                 is_same = (other.name, other.function) == (variable.name, variable.function)
-                is_same = is_same and not (self.mangled and _is_static(other) != _is_static(variable))
                 if is_same and (each.name == file or "static" not in (other.linkage, variable.linkage)):
                     return self.storage(each.name, other.function, other.name, generation)[0]
         return None
@@ -372,10 +370,6 @@ Definition = TypeVar("Definition", Function, Variable)
 def chosen(program: Program, rivals: list[tuple[File, Definition]]) -> tuple[File, Definition]:
     """The definition that linkers take: the one that is not weak, else the first; archives stand last."""
     return min(rivals, key=lambda pair: (pair[1].linkage == "weak", pair[0].name in program.archived))
-
-
-def _is_static(definition: Function | Variable) -> bool:
-    return definition.linkage == "static"
 
 
 def _header(program: Program) -> File:

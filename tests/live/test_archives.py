@@ -538,6 +538,44 @@ int foo_get(void) {{ return {value} + 100; }}
             assert program.answers(live) == f"patch {100 + right}"
 
 
+CAME_ALONG = {
+    "default.c": """
+__attribute__((weak)) int hook(void) { return 1; }
+int tell(void) { return hook(); }
+""",
+    "second.c": "int hook(void) { return 2; } int second(int by) { return by; }",
+    "entry.c": """
+int hook(void), tell(void), second(int);
+long host_entry(long by) { return second(by) * hook() + tell(); }
+""",
+}
+"""A default, and a definition that won over it because its member was taken for another name."""
+
+
+@pytest.mark.parametrize("place", ["object", "member"])
+@pytest.mark.parametrize("patched", ["caller", "default"])
+@pytest.mark.parametrize(("linker", "script"), [("gnu", True), ("lld", True), ("mold", False)])
+def test_a_definition_that_came_along_with_its_member_wins_over_a_default(
+    tmp_path: Path, linker: str, script: bool, patched: str, place: str
+) -> None:
+    """The patch went on with the default: the host's, which the linker made local, was taken for a static function."""
+    patch = {
+        "caller": "int hook(void); long patch_main(void) { return hook() + 10; }",
+        "default": f"{CAME_ALONG['default.c']} long patch_main(void) {{ return hook() + 10; }}",
+    }[patched]
+    sources = {**CAME_ALONG, "patch.c": patch, "hide.map": "{ global: main; local: *; };"}
+    archives = {"libfoo.a": "second.o" if place == "object" else "default.o second.o"}
+    link = f"entry.o {'default.o ' if place == 'object' else ''}-L. -lfoo"
+    link += " -Wl,--version-script=hide.map" if script else ""
+    program = make(tmp_path, sources, archives, link, linker=linker, flags=SECTIONS)
+    if patched == "default" and place == "object":
+        (tmp_path / "patch.o").rename(tmp_path / "default.o")
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 8"
+        linked = program.link(live, "default.o" if (patched, place) == ("default", "object") else "patch.o")
+        assert live.patch(linked.output) == "patch 12"
+
+
 def test_a_hidden_default_that_gave_way_does_not_come_back(tmp_path: Path) -> None:
     """Lld makes hidden symbols local and keeps their visibility, by which no static one is taken for them."""
     sources = {
