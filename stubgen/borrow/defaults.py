@@ -36,12 +36,16 @@ def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
     names = weak_defaults(needed)
     found = host.find(names) if names else {}
     hidden = {name for name in names if _is_hidden(found.get(name, ()), host.image.format)}
-    homes.learn(hidden)
+    homes.learn([name for name in names if found.get(name) and not _is_strong(found[name])])
     judge = _Judge(needed, host, homes)
     meant = {
         name
         for name in names
-        if (judge.is_the_hosts(name, found[name]) if name in hidden else _is_strong(found.get(name, ())))
+        if (
+            judge.is_the_hosts(name, found[name])
+            if name in hidden
+            else _is_strong(found.get(name, ())) or (found.get(name) and judge.is_anothers_default(name))
+        )
     }
     if judge.refusals:
         lines = [f"{counted(len(judge.refusals), 'weak default')} of the patch may be the host's or not"]
@@ -74,6 +78,7 @@ class _Judge:
     def __init__(self, needed: Needed, host: Host, homes: Homes) -> None:
         self.host = host
         self.homes = homes
+        self.images = needed.images
         self.files = {name for image in needed.images if isinstance(image, ElfImage) for name in file_names(image)}
         self.refusals: list[str] = []
 
@@ -86,7 +91,7 @@ class _Judge:
         default = home is None or home.member is None or name in set(home.member.weak_definitions())
         files = {candidate.file for candidate in pool}
         came_along = home is not None and self._came_along(name, files)
-        if came_along or self.homes.is_strongly_in_objects(name):
+        if came_along or self.homes.is_strongly_in_objects(name) or self.is_anothers_default(name):
             return True
         if default and self.homes.sees_all_objects:
             return False
@@ -101,6 +106,12 @@ class _Judge:
             f"the host with -rdynamic, or name the objects that it was linked from with --archive"
         )
         return False
+
+    def is_anothers_default(self, name: bytes) -> bool:
+        """Whether the link had another file's default first, which linkers then take for all."""
+        own = [image.name for image in self.images if name in set(image.weak_definitions())]
+        first = self.homes.first_default(name, own)
+        return isinstance(first, ElfImage) and not self._is_from(first, self.files)
 
     def _came_along(self, name: bytes, files: Collection[bytes]) -> bool:
         """Whether the host's *name*, of one of the source *files*, is an archive member's that defines it strongly.

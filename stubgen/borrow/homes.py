@@ -53,6 +53,7 @@ class Homes:
         self._opened: dict[tuple[str, int], Home] = {}
         self._looked_for: set[bytes] = set()
         self._in_objects: dict[bytes, Home] = {}
+        self._in_order = files.objects
         self._weak: set[bytes] = set()  # of those, what is nothing but a default
         self.sees_all_objects = bool(files.objects) and not files.gone
         """Whether no object of the link can have a name unseen."""
@@ -79,6 +80,15 @@ class Homes:
         if name not in self._in_objects or (name in self._weak and not weak):
             self._in_objects[name] = home
             (self._weak.add if weak else self._weak.discard)(name)
+
+    def first_default(self, name: bytes, own: Collection[str]) -> Image | None:
+        """The first object that defines *name*, as a default, if the link has it before those of the paths *own*."""
+        self.learn([name])
+        home = self._in_objects.get(name) if name in self._weak else None
+        member = home.member if home is not None else None
+        called = {os.path.basename(path) for path in own}
+        old = next((at for at, path in enumerate(self._in_order) if os.path.basename(path) in called), 0)
+        return member if member is not None and member.name in self._in_order[:old] else None
 
     def is_strongly_in_objects(self, name: bytes) -> bool:
         """Whether an object of the link defines *name*, and not as a default."""

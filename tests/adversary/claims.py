@@ -117,9 +117,10 @@ class Claims:
         known = (
             0 if self.plan.build.session == "none" else self.number - 1
         )  # the version that the patch is held against
-        before = {self._name(v) for file in self.plan.versions[known].files for v in file.variables}
+        old = self.plan.versions[known]
+        before = {self._name(old, v) for file in old.files for v in file.variables}
         for file, variable in self.variables:
-            if file == HEADER or self._name(variable) not in before or variable.name in told:
+            if file == HEADER or self._name(self.program, variable) not in before or variable.name in told:
                 continue
             if self._steps_back(file, variable):
                 continue
@@ -143,9 +144,13 @@ class Claims:
     def _mangles(self) -> bool:
         return self.plan.build.language == "c++"
 
-    def _name(self, variable: Variable) -> tuple[str, str, bool]:
-        """What tells a variable from others, its file aside."""
-        return variable.function, variable.name, self._mangles and variable.linkage == "static"
+    def _name(self, program: Program, variable: Variable) -> tuple[str, str, bool]:
+        """What tells a variable from others, its file aside: in C++ its function's parameters as well."""
+        language = self.plan.build.language
+        functions = (
+            mangled(f, language) for each in program.files for f in each.functions if f.name == variable.function
+        )
+        return next(functions, ""), variable.name, self._mangles and variable.linkage == "static"
 
     @cached_property
     def _symbols(self) -> dict[str, dict[str, str]]:

@@ -576,6 +576,30 @@ def test_a_definition_that_came_along_with_its_member_wins_over_a_default(
         assert live.patch(linked.output) == "patch 12"
 
 
+@pytest.mark.parametrize("kind", ["variable", "function"])
+@pytest.mark.parametrize(("linker", "script"), [("gnu", True), ("lld", True), ("mold", False), ("gnu", False)])
+def test_of_two_defaults_the_one_that_was_linked_first_is_meant(
+    tmp_path: Path, linker: str, script: bool, kind: str
+) -> None:
+    """The patch's file went on with its own, which the linker had passed over, and the rest of the program did not."""
+    hook = "__attribute__((weak)) int hook" + (" = {0};" if kind == "variable" else "(void) {{ return {0}; }}")
+    value, declared = ("hook", "extern int hook;") if kind == "variable" else ("hook()", "int hook(void);")
+    sources = {
+        "first.c": hook.format(1),
+        "second.c": f"{hook.format(2)} int tell(void) {{ return {value}; }}",
+        "entry.c": f"{declared} int tell(void); long host_entry(long by) {{ return by * {value} + tell(); }}",
+        "hide.map": "{ global: main; local: *; };",
+    }
+    link = f"entry.o first.o second.o{' -Wl,--version-script=hide.map' if script else ''}"
+    program = make(tmp_path, sources, {}, link, linker=linker, flags=SECTIONS + " -fdata-sections")
+    edited = f"{sources['second.c']} long patch_main(void) {{ return tell() + 10; }}"
+    (tmp_path / "second.c").write_text(edited)
+    run([need("aarch64-linux-gnu-gcc"), "-c", *SECTIONS.split(), "-fdata-sections", "second.c"], cwd=tmp_path)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 4"
+        assert live.patch(program.link(live, "second.o", keep_state=True).output) == "patch 11"
+
+
 def test_a_hidden_default_that_gave_way_does_not_come_back(tmp_path: Path) -> None:
     """Lld makes hidden symbols local and keeps their visibility, by which no static one is taken for them."""
     sources = {
