@@ -63,7 +63,7 @@ def test_a_copy_that_is_broken_is_refused(judged: Resolution) -> None:
 def test_a_byte_that_is_written_anywhere_else_is_found(judged: Resolution) -> None:
     """Sections that are as they were are not looked into; whether they are is told by their bytes, all of them."""
     (original,) = judged.needed.images
-    content, file = bind(judged).objects[0].content, original.file  # type: ignore[attr-defined]
+    content, file = bind(judged).objects[0].content, original.file  # type: ignore[attr-defined]  # of either format
     (section,) = (each for each in file.sections if each.name in (".data", "__DATA,__data"))
     offset = section.header.sh_offset if original.format == "elf" else section.header.offset
     for back in (1, 5, 16):  # of the constant, which has the section's end
@@ -76,7 +76,7 @@ def test_a_byte_that_is_written_anywhere_else_is_found(judged: Resolution) -> No
 def test_a_relocation_that_is_written_elsewhere_is_found(judged: Resolution) -> None:
     """A table that was written is read again: a place outside of the section would be the linker's to find."""
     (original,) = judged.needed.images
-    content, file = bytearray(bind(judged).objects[0].content), original.file  # type: ignore[attr-defined]
+    content, file = bytearray(bind(judged).objects[0].content), original.file  # type: ignore[attr-defined]  # of either format
     if original.format == "elf":
         (section,) = (each for each in file.sections if each.name == ".rela.text")
         at, field = section.header.sh_offset, 8
@@ -91,7 +91,7 @@ def test_a_relocation_that_is_written_elsewhere_is_found(judged: Resolution) -> 
 def test_whether_code_was_written_is_told(judged: Resolution) -> None:
     """Only code that the bind phase wrote is looked for in the linked patch: linkers change the rest of it."""
     (original,) = judged.needed.images
-    content, file = bind(judged).objects[0].content, original.file  # type: ignore[attr-defined]
+    content, file = bind(judged).objects[0].content, original.file  # type: ignore[attr-defined]  # of either format
     (section,) = (each for each in file.sections if each.name in (".text", "__TEXT,__text"))
     offset = section.header.sh_offset if original.format == "elf" else section.header.offset
     assert not held.hold_against(original, content).wrote_code
