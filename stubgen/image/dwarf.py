@@ -365,7 +365,12 @@ class Entries:
 
 def is_float(entry: Entry) -> bool:
     """Of a base type, whether it is none of integers."""
-    return entry.values.get(_ENCODING, (0, b""))[1][:1] in (b"\x03", b"\x04")  # 7.8, DW_ATE_complex_float, _float
+    return is_complex(entry) or entry.values.get(_ENCODING, (0, b""))[1][:1] == b"\x04"  # 7.8, DW_ATE_float
+
+
+def is_complex(entry: Entry) -> bool:
+    """Of a base type, whether it is made of two floating-point numbers."""
+    return entry.values.get(_ENCODING, (0, b""))[1][:1] == b"\x03"  # 7.8, DW_ATE_complex_float
 
 
 def occurrences(raw: bytes, sought: bytes) -> Iterator[int]:

@@ -68,7 +68,7 @@ class Liveness:
         self.changes = changes
         self.signatures = signatures
         self._taken: dict[int, Uses] = {}
-        self._depth = 0
+        self._following: list[int] = []  # the functions whose uses are being sought, one called by the next before it
 
     def behind(self, call: int, registers: int) -> Uses:
         """What of *registers* is used after the call at virtual address *call* has returned."""
@@ -77,8 +77,11 @@ class Liveness:
     def taken_by(self, function: int) -> Uses:
         """The registers that the function at that virtual address uses of what its caller left in them."""
         if function not in self._taken:
-            self._taken[function] = Uses()  # for one that calls itself
-            self._taken[function] = self._used_from(function, CHANGEABLE, in_caller=False)
+            self._following.append(function)
+            try:
+                self._taken[function] = self._used_from(function, CHANGEABLE, in_caller=False)
+            finally:
+                self._following.pop()
         return self._taken[function]
 
     def _used_from(self, start: int, registers: int, *, in_caller: bool) -> Uses:
@@ -119,13 +122,12 @@ class Liveness:
         return found
 
     def _taken_in_call(self, function: int, values: int) -> Uses:
-        if function == SOMEWHERE or self.signatures.is_elsewhere(function) or self._depth == _DEEPEST:
+        if self._following[-1:] == [function]:
+            return Uses()  # it calls itself: what it uses is being found
+        is_unknown = function == SOMEWHERE or self.signatures.is_elsewhere(function)
+        if is_unknown or function in self._following or len(self._following) == _DEEPEST:
             return self._passed(function, values)
-        self._depth += 1
-        try:
-            return self.taken_by(function).among(values)
-        finally:
-            self._depth -= 1
+        return self.taken_by(function).among(values)
 
     def changed_by(self, function: int) -> int:
         """What a call of the function at that virtual address changes at least; of an unknown one, all."""

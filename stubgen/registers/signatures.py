@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stubgen.image.dwarf import BASE, BYTE_SIZE, ENUMERATION, PARAMETER, is_float
+from stubgen.image.dwarf import BASE, BYTE_SIZE, ENUMERATION, PARAMETER, is_complex, is_float
 from stubgen.image.dwarf_entries import FAULTS, Entry
 from stubgen.image.dwarf_types import TypeEntries, VariableType
 from stubgen.registers.access import VECTOR
@@ -49,14 +49,14 @@ def results_of(function: VariableType | None) -> int | None:
 
 
 def _kind(entries: TypeEntries, offset: int) -> str:
-    """``x`` or ``v`` for what lies in one general or vector register, empty for anything else."""
+    """``x`` or ``v`` for what lies in one general or vector register, empty for what takes others, or more."""
     place = entries.stripped(offset)
     entry = entries.entries.get(place)
     if entry is None:
         return ""
     if entry.tag in _POINTERS:
         return "x"
-    if entry.tag not in (BASE, ENUMERATION) or _size(entry) > 8:
+    if entry.tag not in (BASE, ENUMERATION) or _size(entry) > 8 or is_complex(entry):
         return ""
     return "v" if entry.tag == BASE and is_float(entry) else "x"
 

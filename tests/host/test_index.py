@@ -29,19 +29,6 @@ from stubgen.image.opening import open_image
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder of its own, in which the smallest host is worth an index that vouches at once."""
-    folder = tmp_path / "cache" / cache_module.OWN_FOLDER
-    folder.parent.mkdir()
-    monkeypatch.setenv(cache_module.FOLDER_VARIABLE, str(folder.parent))
-    monkeypatch.setattr(index, "SMALLEST", 1)
-    monkeypatch.setattr(image, "INDEX_PAYS", 0)
-    monkeypatch.setattr(index, "SETTLED", 0.0)
-    monkeypatch.setattr(index, "_missing", {})
-    return folder
-
-
 def host(*names: str) -> bytes:
     """A program that defines *names*, one instruction each."""
     return elf_host([Sym(name, BASE + 4 * number) for number, name in enumerate(names)])

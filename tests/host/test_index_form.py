@@ -15,7 +15,6 @@ import pytest
 from synthetic import BASE, Sym, elf_host, macho_host, put
 from tools import need, run
 
-from stubgen import image as image_module
 from stubgen.common import cache as cache_module
 from stubgen.host import index, open_host
 from stubgen.image import Image
@@ -23,19 +22,6 @@ from stubgen.image.opening import open_image
 
 COLLIDING = b"plumless", b"buckeroo"
 """Two names of one CRC-32."""
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder of its own, in which the smallest host is worth an index that vouches at once."""
-    folder = tmp_path / "cache" / cache_module.OWN_FOLDER
-    folder.parent.mkdir()
-    monkeypatch.setenv(cache_module.FOLDER_VARIABLE, str(folder.parent))
-    monkeypatch.setattr(index, "SMALLEST", 1)
-    monkeypatch.setattr(image_module, "INDEX_PAYS", 0)
-    monkeypatch.setattr(index, "SETTLED", 0.0)
-    monkeypatch.setattr(index, "_missing", {})
-    return folder
 
 
 def program(folder: Path, *names: str, name: str = "host") -> str:

@@ -59,6 +59,11 @@ CASES = {
     "its own, passed on to a pointer": Case("bl old; br x19", "x0", old="str x0, [x0]"),
     "an argument of a known one": Case("mov x3, 1; bl old; bl takes", "x3", more="takes: add x0, x3, x3; ret"),
     "what a known one does not take": Case("mov x3, 1; bl old; bl takes", more="takes: mov x3, 1; ret"),
+    "an argument of two that call each other": Case(
+        "mov x3, 1; bl old; cbz x21, 2f; mov x3, 2; bl takes; ret; 2: bl helper",
+        "x3",
+        more="takes: cbz x19, 1f; bl helper; 1: add x0, x3, x3; ret\nhelper: cbz x20, 1f; bl takes; 1: mov x0, 1; ret",
+    ),
     "behind one that leaves it alone": Case("bl old; bl idle; add x0, x9, x9", "x9", more="idle: mov x8, 1; ret"),
     "behind one that does not": Case("bl old; bl busy; add x0, x9, x9", more="busy: mov x9, 1; ret"),
     "behind one that nobody knows": Case("bl old; mov x0, 1; bl elsewhere; add x0, x9, x9"),
