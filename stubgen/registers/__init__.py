@@ -95,16 +95,14 @@ def _by_weight(reliance: Reliance) -> tuple[bool, int]:
 def _at_stake(
     host: Image, redirected: Iterable[Redirected], left_alone: Changes, changed: Changes
 ) -> Iterator[tuple[Redirected, int]]:
-    """The functions that change more than the old ones did, and what: results do not count."""
+    """The functions that change more than the old ones did, and what: what surely is a result does not count."""
     debug = host.debug_info
     for one in redirected:
         said = debug.subprogram(one.old)
         if said is not None and names_llvm(said.producer):
             continue
         results = results_of(signature_of(debug, one.old))
-        if results is None:
-            results = RESULTS if host.compiled_by_llvm else 0
-        registers = changed.of(one.new) & ~left_alone.of(one.old) & ~results & ~VENEER
+        registers = changed.of(one.new) & ~left_alone.of(one.old) & ~VENEER & ~(results.surely if results else 0)
         if registers:
             yield one, registers
 
@@ -117,6 +115,8 @@ class _Callers:
         self.program = program
         self.one = one
         self.places = host_places(host)
+        untold = host.compiled_by_llvm and signature_of(host.debug_info, one.old) is None
+        self.untold_results = RESULTS if untold else 0  # LLVM's may be results that are as the arguments were
         self.liveness = Liveness(program, left_alone, Signatures(self._is_elsewhere, self._arguments, self._results))
 
     def kept(self, hit: Hit, registers: int) -> Iterator[Reliance]:
@@ -125,8 +125,9 @@ class _Callers:
             return
         uses = self.liveness.behind(hit.address, registers)
         past = Past(self.program, self.liveness, hit)
-        sure = uses.surely | past.defined(uses.forwarded) | past.unused(uses.perhaps)
-        perhaps = past.defined(uses.perhaps) | past.first_argument(uses.forwarded)
+        read = uses.surely | past.defined(uses.forwarded) | past.unused(uses.perhaps)
+        sure = read & ~self.untold_results
+        perhaps = read | past.defined(uses.perhaps) | past.first_argument(uses.forwarded)
         for mask, certain in ((sure, True), (perhaps & ~sure, False)):
             if mask:
                 place = self.program.labels.at(hit.address)
@@ -148,6 +149,7 @@ class _Callers:
         return arguments_of(self._declared(address))
 
     def _results(self, address: int) -> int | None:
-        if self._is_elsewhere(address):
-            return results_of(self._declared(address))
-        return results_of(signature_of(self.host.debug_info, self.program.body(address).start))
+        start = self.program.body(address).start
+        here = None if self._is_elsewhere(address) else signature_of(self.host.debug_info, start)
+        results = results_of(here or self._declared(address))
+        return None if results is None else results.perhaps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stubgen.common.row import Row
 from stubgen.image.dwarf import BASE, BYTE_SIZE, ENUMERATION, PARAMETER, is_complex, is_float
 from stubgen.image.dwarf_entries import FAULTS, Entry
 from stubgen.image.dwarf_types import TypeEntries, VariableType
@@ -33,19 +34,25 @@ def arguments_of(function: VariableType | None) -> int | None:
     return (1 << general) - 1 | (1 << vectors) - 1 << VECTOR
 
 
-def results_of(function: VariableType | None) -> int | None:
-    """The registers in which *function* returns something; None where nothing says."""
+class Results(Row):
+    """The registers in which a function returns something."""
+
+    surely: int
+    perhaps: int  # with these: a structure's are not worked out
+
+
+def results_of(function: VariableType | None) -> Results | None:
+    """Where *function* returns what it returns; None where nothing says."""
     if function is None:
         return None
     entries, offset = function
     try:
         result = entries.target(entries.entries[offset])
-        if result < 0:
-            return 0
-        kind = _kind(entries, result)
+        kind = _kind(entries, result) if result >= 0 else "void"
     except FAULTS:
         return None
-    return {"x": 1, "v": 1 << VECTOR}.get(kind, RESULTS)
+    known = {"x": 1, "v": 1 << VECTOR, "void": 0}.get(kind)
+    return Results(0, RESULTS) if known is None else Results(known, known)
 
 
 def _kind(entries: TypeEntries, offset: int) -> str:

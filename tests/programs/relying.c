@@ -68,5 +68,12 @@ long loop(long n) {
   return sum;
 }
 
+struct two { long first, second; };
+KNOWN struct two parted(long x) { EDIT; return (struct two){x / 10, x % 10}; }
+double beside_a_structure(double d, long x) {
+  struct two parts = parted(x);
+  return d * parts.first + parts.second;
+}
+
 KNOWN long deep(long n) { EDIT; return n < 2 ? n : n * deep(n - 1) + 3; }
 long recursive(long n) { return deep(n) + n; }

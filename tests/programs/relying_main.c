@@ -42,7 +42,7 @@ SEEN void destroy_registers(void) {
 
 long kept_for_itself(long, long), forwarded(struct shop *), returned(long), through_another(long), argument(long, long),
     nothing_kept(void), by_table(long, long), loop(long), recursive(long);
-double floating(double, long);
+double floating(double, long), beside_a_structure(double, long);
 void variadic(int), nothing_after(struct shop *), jumped_to(struct shop *);
 
 static void run(void) {
@@ -52,6 +52,7 @@ static void run(void) {
   printf("%ld %ld ", kept_for_itself(5, 6), forwarded(&shop));
   printf("%ld %ld %.3f ", returned(11), through_another(12), floating(1.25, 13));
   printf("%ld %ld ", argument(14, 15), nothing_kept());
+  printf("%.3f ", beside_a_structure(2.25, 1234));
   variadic(16), nothing_after(&shop), jumped_to(&shop);
   for (long k = 0; k < 8; k++) printf("%ld ", by_table(17, k));
   printf("%ld %ld %ld %ld %d %ld\n", loop(9), recursive(5), reported, shop.sold, shop.kind, ticks);

@@ -11,7 +11,7 @@ from stubgen.image.dwarf_types import signature_of
 from stubgen.image.opening import open_image
 from stubgen.registers.access import VECTOR
 from stubgen.registers.live import RESULTS
-from stubgen.registers.signatures import arguments_of, results_of
+from stubgen.registers.signatures import Results, arguments_of, results_of
 
 SOURCE = """
 struct Small { long n; };
@@ -30,16 +30,17 @@ __int128 wide(__int128 given) { return given; }
 }
 """
 V0 = 1 << VECTOR
+UNTOLD = Results(0, RESULTS)
 FUNCTIONS = {
-    "_ZN4Shop3getEl": (0b11, 1),
-    "_ZN4Shop3putEd": (1 | V0, 0),
-    "_ZN4Shop4rateEv": (0, V0),
-    "mixed": (0b1111 | 0b11 << VECTOR, 1),
-    "nothing": (0, 0),
-    "structure": (None, RESULTS),
-    "complex_number": (None, RESULTS),
-    "any_number": (None, 1),
-    "wide": (None, RESULTS),
+    "_ZN4Shop3getEl": (0b11, Results(1, 1)),
+    "_ZN4Shop3putEd": (1 | V0, Results(0, 0)),
+    "_ZN4Shop4rateEv": (0, Results(V0, V0)),
+    "mixed": (0b1111 | 0b11 << VECTOR, Results(1, 1)),
+    "nothing": (0, Results(0, 0)),
+    "structure": (None, UNTOLD),
+    "complex_number": (None, UNTOLD),
+    "any_number": (None, Results(1, 1)),
+    "wide": (None, UNTOLD),
 }
 """Symbol -> registers of the arguments, None where they are not followed, and of the result (AAPCS64 6.8, 6.9)."""
 
