@@ -78,8 +78,13 @@ def _built(folder: str, host: str, index: str | None) -> Outcome:
     if index is None:
         document: dict[str, object] = {"folder": folder, "host": host, "index": None}
         return Outcome(document, f"{host}: needs no index: to search so few symbols takes no longer than to open one")
-    size = os.stat(index).st_size
-    document = {"folder": folder, "host": host, "index": os.path.basename(index), "bytes": size}
+    name = os.path.basename(index)
+    try:
+        size = os.stat(index).st_size
+    except FileNotFoundError:
+        document = {"folder": folder, "host": host, "index": name, "bytes": 0}
+        return Outcome(document, f"{host}: indexed in {index}, and another command has cleared that since")
+    document = {"folder": folder, "host": host, "index": name, "bytes": size}
     return Outcome(document, f"{host}: indexed, {size:,} bytes in {index}")
 
 

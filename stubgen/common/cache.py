@@ -136,11 +136,27 @@ def read_private(path: StrPath, most: int) -> bytes | None:
 def write_private(path: StrPath, content: bytes) -> None:
     """Put *content* at *path*, whole and for this user alone.
 
-    What stood there is replaced, be it a symbolic link: what that leads to is left alone.
+    What stood there is replaced, be it a symbolic link: what that leads to is left alone. Where somebody clears the
+    folder meanwhile, it is written again.
 
     Raises:
         OSError: it cannot be written.
     """
+    for attempt in range(ATTEMPTS):
+        try:
+            _write_private(path, content)
+        except FileNotFoundError:
+            if attempt == ATTEMPTS - 1:
+                raise
+        else:
+            return
+
+
+ATTEMPTS = 10
+"""How often a file is written whose folder is cleared each time while it is being written."""
+
+
+def _write_private(path: StrPath, content: bytes) -> None:
     folder, name = os.path.split(path)
     make_folder(folder)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}")

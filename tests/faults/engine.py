@@ -244,7 +244,7 @@ class Bench:
         for name, contents in state.items():
             right = {*expected.before.get(name, ()), *expected.after.get(name, ())}
             if name in expected.before or name in expected.after:
-                sound = self._sound_facts(name) or less or (scenario.records and self._sound_records(name))
+                sound = self.are_whole_facts(name) or less or (scenario.records and self.is_whole_record(name))
                 if (
                     not set(contents) <= right
                     and not sound
@@ -278,14 +278,14 @@ class Bench:
             found.append(f"status {done.status}, and these are not there: {', '.join(sorted(needed - there))}")
         return found
 
-    def _sound_facts(self, name: str) -> bool:
+    def are_whole_facts(self, name: str) -> bool:
         """Whether it is the file of facts, whole: a command that knows two of them writes it twice."""
         if name != "cache/hotpatch-stubgen/libraries.facts":
             return False
         content = (self.work / name).read_bytes()
         return int.from_bytes(content[-4:], "little") == crc32(content[:-4])
 
-    def _sound_records(self, name: str) -> bool:
+    def is_whole_record(self, name: str) -> bool:
         """Whether what is called *name* is a record, whole; of its link nobody knows yet how it ended."""
         files = [path for path in self.work.rglob("*") if plain_name(str(path.relative_to(self.work))) == name]
         try:

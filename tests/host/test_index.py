@@ -407,6 +407,49 @@ def test_what_killed_writers_left_goes(cache: Path, tmp_path: Path) -> None:
     assert fresh.exists()
 
 
+def test_a_folder_that_is_cleared_while_an_index_is_written(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``cache --clear`` removes what another process has half written; that one writes it again."""
+    program, replace, cleared = put(tmp_path, "host", host("main", "first")), os.replace, list[str]()
+
+    def clear_before(old: str, new: str) -> None:
+        if new not in cleared:
+            cleared.append(new)
+            index.clear(cache)
+        replace(old, new)
+
+    monkeypatch.setattr(index, "SMALLEST", 0)
+    monkeypatch.setattr(os, "replace", clear_before)
+    built(program)
+    assert len(cleared) == 2  # the index, and the record that leads to it
+    monkeypatch.setattr(os, "replace", replace)
+    index.build_index(program)
+    assert is_used(program)
+
+
+def test_a_folder_that_stays_away(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is tried for ever."""
+
+    def vanish(old: str, new: str) -> None:
+        raise FileNotFoundError(2, "No such file or directory", old)
+
+    monkeypatch.setattr(os, "replace", vanish)
+    with pytest.raises(FileNotFoundError):
+        cache_module.write_private(cache / "some", b"content")
+    assert not list(cache.iterdir())
+
+
+def test_an_index_that_is_cleared_before_anybody_looks(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``cache --build`` says what became of it, and does not fail."""
+    monkeypatch.setattr(index, "SMALLEST", 0)
+    monkeypatch.setattr(index, "prune", lambda folder, keep: index.clear(folder))
+    assert main(["cache", "--build", put(tmp_path, "host", host("main"))]) == 0
+    assert "another command has cleared" in capsys.readouterr().out
+
+
 def test_several_processes_at_once(cache: Path, tmp_path: Path) -> None:
     """A parallel build starts many patches together; each must get a whole index or none."""
     names = [f"function_{number}" for number in range(25_000)]
