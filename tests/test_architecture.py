@@ -79,7 +79,11 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"kept_files": ""},
     {"link_steps": ""},
     {"link": ""},
-    {"generations": "state lock redirections relying relinking opening linking undoing", "patching": "", "report": "."},
+    {
+        "generations": "state lock redirections relying relinking telling opening linking undoing",
+        "patching": "",
+        "report": ".",
+    },
     {
         "commands": (
             ". options explained build plan check jumptable reach sessions link session explain recompile patch "

@@ -27,6 +27,7 @@ from stubgen.generations.redirections import (
 )
 from stubgen.generations.relinking import KeptObject
 from stubgen.generations.state import Fate, Forwarder, Generation, PatchSession, Place, Unit
+from stubgen.generations.telling import stage_telling
 from stubgen.host.mappings import refuse_misplaced
 from stubgen.host.slide import slide_from_anchor
 from stubgen.image.opening import open_image
@@ -169,6 +170,8 @@ def stage_generation(
     lost = led_before - own.keys() if session.relink_earlier else ()
     session = session._replace(generations=(*session.generations, generation))
     stage_session(outputs, begun.path, session)
+    if not session.relink_earlier:  # else no patch is a host of a later one
+        stage_telling(outputs, begun.path, open_image(table.content, table.library), objects, begun.units)
     return LinkedGeneration(
         with_table(linked, complete),
         session,

@@ -24,6 +24,7 @@ from stubgen.generations.state import (
     encode_session,
     read_session,
 )
+from stubgen.generations.telling import remove_unnamed, telling
 from stubgen.host import Host
 from stubgen.host.previous import PreviousPatch
 from stubgen.host.slide import Slide
@@ -105,6 +106,8 @@ def begin(
     running = _told_by(host)
     anchor = SessionAnchor(slide.anchor, slide.static_address, slide.runtime_address)
     found = None if wanted.new or not os.path.exists(path) else read_session(path)
+    if found is not None:
+        remove_unnamed(path, found)
     if found is not None and _took_nothing(found, wanted) and _is_another(found, running, anchor, wanted.pid):
         found = None
     if found is None:
@@ -135,7 +138,7 @@ def begin(
             each.patch,
             each.first_address + (each.slide or 0),
             variables=each.variables,
-            objects=[(unit.path, unit.digest) for unit in each.units if unit.path],
+            objects=list(telling(path, each)),
         )
         for each in earlier
     ]

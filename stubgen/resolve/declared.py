@@ -3,8 +3,8 @@
 GCC describes the functions and variables of other files that a file uses, clang from ``-O1`` on the functions that it
 calls. Where one side says nothing, nothing speaks against it, as with C's ``f()``, which says nothing of parameters.
 
-Mach-O linkers leave debug information in the objects: there an earlier patch's objects are read, as long as they are
-where the session has them and as they were linked.
+Mach-O linkers leave debug information in the objects, and a link may leave it out: then an earlier patch's objects are
+read, where the session has them and as they were linked.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _difference(user: Image, name: bytes, earlier: Earlier) -> str:
 
 def _defined(name: bytes, earlier: Earlier) -> tuple[Image, int]:
     """The file whose debug information tells of the *earlier* patch's definition, and its address there."""
-    if earlier.patch.image.format == "macho":
+    if not earlier.patch.image.debug_info.units:
         for image in _objects_of(earlier.patch):
             place = _place(image, name, earlier.candidate.kind)
             if place is not None:
@@ -83,10 +83,12 @@ def _objects_of(patch: EarlierPatch) -> list[Image]:
         import hashlib
 
         found = _OPENED[patch] = []
+        seen = set()
         for path, digest in patch.objects:
             try:
-                if hashlib.sha256(read_input(path)).hexdigest() == digest:
+                if digest not in seen and hashlib.sha256(read_input(path)).hexdigest() == digest:
                     found += open_objects(path).images
+                    seen.add(digest)
             except InputError:
                 continue  # gone: nothing says
     return found

@@ -205,7 +205,7 @@ class Bench:
         found = self._still_running(trial)
         found += self._after_fault(trial, done, expected, state_of(self.work))
         if (
-            trial.scenario.startswith(("link session", "session"))
+            trial.scenario.startswith(("link session", "link Mach-O session", "session"))
             and state_of(self.work)["session"] != expected.before["session"]
         ):
             return found  # it is done, and the next run would be another patch's

@@ -19,6 +19,7 @@ from tools import need, run
 ROOT = Path(__file__).parents[2]
 REFERENCE = 0x5500000000
 HOST = "int data = 3; int helper(int n) { return n + data; } int main(void) { return helper(0); }\n"
+PART = "int data = 3; int helper(int n) { return n + data; }\n"
 PATCH = "int helper(int); extern int data; int main(void) { return helper(1) + data; }\n"
 
 
@@ -54,6 +55,10 @@ SCENARIOS = {
     "session undo": Scenario("session session undo --to 0 --stub undo.o --jump-table table-2.json -o patch-2.so"),
     "recompile": Scenario("recompile --captured captured -o objects patch.c"),
     "patch": Scenario(f"patch {LINK} --changed patch.c --objects objects --map map.json -o patch.so", first="patch.so"),
+    "link Mach-O session": Scenario(
+        f"link {LINK} --session session --loaded {{loaded}} --bound-dir bound -o patch-{{{{generation}}}}.dylib new.o",
+        needs="Mach-O",
+    ),
     "jumptable": Scenario("jumptable --host host --object patch.o -o table.json old/patch-1.so", first="table.json"),
     "check": Scenario("check --host host --object patch.o --map map.json old/patch-1.so", first="map.json"),
     "capture": Scenario("capture --dir records --export-anchor main -- ./ld @words -o linked", records=True),
@@ -105,6 +110,10 @@ def prepare(folder: Path, kind: str) -> None:
         _stubgen(folder, "cache", "--build", "many")
         shutil.copytree(folder / "cache", folder / "full")
         return
+    if kind == "Mach-O":
+        _prepare_macho(folder)
+        shutil.rmtree(folder / "cache", ignore_errors=True)
+        return
     gcc = str(need("aarch64-linux-gnu-gcc"))
     (folder / "host.c").write_text(HOST)
     (folder / "patch.c").write_text(PATCH)
@@ -114,7 +123,7 @@ def prepare(folder: Path, kind: str) -> None:
     subprocess.run([*compiler, *options, "-c", "patch.c", "-o", "patch.o"], cwd=folder, env=variables, check=True)
     run([gcc, *options, "-c", "host.c", "-o", "host.o"], cwd=folder)
     shutil.copy(folder / "patch.o", folder / "main.o")
-    (folder / "part.c").write_text("int data = 3; int helper(int n) { return n + data; }\n")
+    (folder / "part.c").write_text(PART)
     run([gcc, *options, "-c", "part.c", "-o", "part.o"], cwd=folder)
     linker = [sys.executable, "-c", "from stubgen.capture import linker_main as m; m()"]
     words = ["-Wl,--export-dynamic-symbol=main", "patch.o", "part.o", "-o", "host"]
@@ -143,6 +152,24 @@ def prepare(folder: Path, kind: str) -> None:
     shutil.rmtree(folder / "cache", ignore_errors=True)
 
 
+def _prepare_macho(folder: Path) -> None:
+    """A host, its first patch, and an object of another one; no times of objects are in what is linked."""
+    from live.test_macho import toolchain  # which loads what no other kind needs
+
+    (compiler, *options), (linker, *words) = toolchain("lld")
+    for name, source in {"patch": PATCH, "new": PATCH.replace("helper(1)", "helper(2)"), "part": PART}.items():
+        (folder / f"{name}.c").write_text(source)
+        run([compiler, *options, "-g", "-c", f"{name}.c", "-o", f"{name}.o"], cwd=folder)
+    variables = environment(folder) | {"STUBGEN_CAPTURE_DIR": str(folder / "captured"), "STUBGEN_REAL_LINKER": linker}
+    capture = [sys.executable, "-c", "from stubgen.capture import linker_main as m; m()"]
+    subprocess.run(
+        [*capture, *words, "-reproducible", "patch.o", "part.o", "-o", "host"], cwd=folder, env=variables, check=True
+    )
+    (folder / "old").mkdir()
+    first = ["--session", "session", "-o", "old/patch-1.so", "patch.o"]
+    _stubgen(folder, "link", *_words(LINK, folder), *first)
+
+
 def _write_stand_ins(folder: Path, gcc: str) -> None:
     """A linker and a compiler that do at once what takes the real ones long, and are whole in what they write."""
     (folder / "ld").write_text("#!/bin/sh\ncp host .l && mv .l linked\n")
@@ -153,9 +180,9 @@ def _write_stand_ins(folder: Path, gcc: str) -> None:
 
 
 def _address(folder: Path, file: str) -> int:
-    """Where *file* has ``main``."""
-    symbols = run([str(need("aarch64-linux-gnu-nm")), file], cwd=folder)
-    return int(next(line.split()[0] for line in symbols.splitlines() if line.endswith(" T main")), 16)
+    """Where *file* has ``main``, which a symbol of Mach-O's calls ``_main``."""
+    symbols = run([str(need("llvm-nm-19")), file], cwd=folder)
+    return int(next(line.split()[0] for line in symbols.splitlines() if line.endswith((" T main", " T _main"))), 16)
 
 
 def _reference(folder: Path) -> int:

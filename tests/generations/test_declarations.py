@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
-from generations.program import Program
+from generations.program import Program, started
 from live.live import LiveHost
 from tools import need, run
 
@@ -79,3 +80,21 @@ def test_clang_says_of_what_it_calls(program: Program, live: LiveHost) -> None:
     document = program.link(live, "--loaded", loaded, program.folder / "b.o")
     assert document["status"] == 1, document
     assert reason in json.dumps(document)
+
+
+@pytest.mark.parametrize("option", ["-Wl,-S", "-Wl,-T,no_debug.ld"])
+def test_a_host_without_debug_information(option: str, tmp_path: Path) -> None:
+    """What leaves it out of the host goes from the patch's link, whose own file has to tell of its functions."""
+    (tmp_path / "no_debug.ld").write_text("SECTIONS { /DISCARD/ : { *(.debug*) } } INSERT AFTER .comment;")
+    program = started(tmp_path, "gnu", option.replace("no_debug.ld", f"{tmp_path}/no_debug.ld"))
+    with LiveHost(program.host) as live:
+        defined, declared, _, reason = CASES["parameters"]
+        first = program.object("a", defined, P=1)
+        assert program.link(live, first)["status"] == 0
+        first.unlink()
+        loaded = hex(program.apply(live, 1))
+        document = program.link(live, "--loaded", loaded, program.object("b", declared, Q=1))
+        assert document["status"] == 1, document
+        assert reason in json.dumps(document)
+        live.end()
+    assert not list(program.folder.glob("*.objects"))
