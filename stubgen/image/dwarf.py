@@ -151,18 +151,13 @@ class DebugInfo:
             self._functions[unit.start] = known
         return known
 
-    def subprogram(self, address: int) -> Subprogram | None:
-        """What is said of the function that begins at virtual *address* of a linked image; None for nothing."""
-        found = (self._subprograms_of(unit).get(address) for unit in self.units_with(address))
-        return next((said for said in found if said is not None), None)
-
     @property
     def is_unoptimised(self) -> bool:
         """Whether all the functions of an object keep each parameter in one place of the frame."""
-        said = [each for unit in self.units for each in self._subprograms_of(unit).values()]
+        said = [each for unit in self.units for each in self.subprograms(unit).values()]
         return bool(said) and all(each.in_memory for each in said)
 
-    def _subprograms_of(self, unit: Unit) -> dict[int, Subprogram]:
+    def subprograms(self, unit: Unit) -> dict[int, Subprogram]:
         """Address -> what is said of the function of *unit* there; read once, as a crate's unit may take a second."""
         known = self._subprograms.get(unit.start)
         if known is None:
@@ -172,16 +167,6 @@ class DebugInfo:
             except FAULTS:
                 known.clear()
         return known
-
-    def units_with(self, address: int) -> Iterator[Unit]:
-        """The units whose entries, or whose addresses apart from them, may hold *address*."""
-        sought = address.to_bytes(8, "little")
-        here, apart = (list(occurrences(self.section(name), sought)) for name in ("debug_info", "debug_addr"))
-        bases = sorted({unit.addresses for unit in self.units})
-        for unit in self.units:
-            after = next((base for base in bases if base > unit.addresses), len(self.section("debug_addr")))
-            if any(unit.start <= at < unit.end for at in here) or any(unit.addresses <= at < after for at in apart):
-                yield unit
 
     def entries_around(self, offset: int) -> EntryTable | None:
         """The entries of the unit that has byte *offset* of ``.debug_info``; None where it cannot be read."""
@@ -279,6 +264,10 @@ class Entries:
     def functions(self) -> Iterator[int]:
         """The address of each function that is there."""
         return (start for _, start in self.starts())
+
+    def addresses(self) -> set[int]:
+        """Where its functions begin and its variables are."""
+        return {*self.functions(), *(address for _, address, _ in self.placed())}
 
     def subprograms(self) -> Iterator[tuple[int, Subprogram]]:
         """Where each function begins, and what is said of it; the first one counts."""

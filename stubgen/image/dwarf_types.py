@@ -37,6 +37,7 @@ from stubgen.image.dwarf import (
     read_text,
 )
 from stubgen.image.dwarf_entries import BLOCK, BLOCKS, EXPRESSION, FAULTS, UNIT, Entry, Unknown
+from stubgen.image.dwarf_units import units_with
 
 _CLASS, _MEMBER, _STRUCTURE, _SUBROUTINE, _UNION, _INHERITANCE, _ENUMERATOR = (
     0x02,
@@ -204,7 +205,7 @@ _READ: WeakKeyDictionary[DebugInfo, dict[int, TypeEntries | None]] = WeakKeyDict
 
 
 def _found_at(debug: DebugInfo, address: int, place_of: Callable[[TypeEntries, int], int]) -> VariableType | None:
-    for unit in debug.units_with(address) if address >= 0 else ():  # a common of Mach-O has no place yet
+    for unit in units_with(debug, address) if address >= 0 else ():  # a common of Mach-O has no place yet
         entries = entries_of(debug, unit)
         place = -1 if entries is None else place_of(entries, address)
         if entries is not None and place >= 0:

@@ -15,6 +15,7 @@ from stubgen.compare.parts import Imported
 from stubgen.image import Image, names_llvm
 from stubgen.image.dwarf_declarations import declared_function
 from stubgen.image.dwarf_types import VariableType, signature_of
+from stubgen.image.dwarf_units import subprogram
 from stubgen.reach.code import Hit
 from stubgen.registers.access import names_of
 from stubgen.registers.changed import VENEER, Changes
@@ -98,7 +99,7 @@ def _at_stake(
     """The functions that change more than the old ones did, and what: what surely is a result does not count."""
     debug = host.debug_info
     for one in redirected:
-        said = debug.subprogram(one.old)
+        said = subprogram(debug, one.old)
         if said is not None and names_llvm(said.producer):
             continue
         results = results_of(signature_of(debug, one.old))

@@ -32,7 +32,9 @@ def reason_not_to_call(candidate: Candidate, host: Image, *, allow_static: bool)
     """
     if not candidate.local or candidate.hidden or not host.compiled_by_llvm:
         return ""
-    said = host.debug_info.subprogram(candidate.address)
+    from stubgen.image.dwarf_units import subprogram
+
+    said = subprogram(host.debug_info, candidate.address)
     if said is not None and said.no_call:
         return DROPPED
     if said is not None and (not names_llvm(said.producer) or (said.in_memory and _marks(said.producer))):

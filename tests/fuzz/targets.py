@@ -30,6 +30,7 @@ from stubgen.host.slide import Slide
 from stubgen.image import Image
 from stubgen.image.archive import is_archive, is_thin, members, members_at, symbol_index
 from stubgen.image.dwarf_types import difference, signature_of, type_of_variable
+from stubgen.image.dwarf_units import subprogram
 from stubgen.image.identity import identity_in
 from stubgen.image.intermediate import intermediate_names
 from stubgen.image.opening import arm64_slice, open_image
@@ -205,7 +206,7 @@ def read_dwarf(content: bytes) -> None:
             if kind is not None:
                 difference(kind, kind)
         for address in [*debug.functions(unit)][:16]:
-            debug.subprogram(address)
+            subprogram(debug, address)
             signature_of(debug, address)
     _public(debug)
 

@@ -1,0 +1,77 @@
+"""Which compilation units say what lies at an address.
+
+The bytes of one address are searched for: units that do not hold them are not read, and a program may have thousands.
+A search takes as long as the debug information is, so whoever asks for many addresses has what each unit places read
+once instead.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from weakref import WeakKeyDictionary
+
+from stubgen.image.dwarf import DebugInfo, Entries, Subprogram, Unit, occurrences
+from stubgen.image.dwarf_entries import FAULTS
+
+SEARCHES = 64
+"""To read what all units place takes as long as about so many searches."""
+
+
+def units_with(debug: DebugInfo, address: int) -> Iterator[Unit]:
+    """The units that may place a function or variable at *address*, in their order."""
+    if debug not in _UNITS:
+        _UNITS[debug] = _Units(debug.units)
+    return (debug.units[number] for number in _UNITS[debug].with_address(debug, address))
+
+
+def subprogram(debug: DebugInfo, address: int) -> Subprogram | None:
+    """What is said of the function that begins at virtual *address* of a linked image; None for nothing."""
+    found = (debug.subprograms(unit).get(address) for unit in units_with(debug, address))
+    return next((said for said in found if said is not None), None)
+
+
+class _Units:
+    """The units of one file's debug information, by number."""
+
+    def __init__(self, units: Sequence[Unit]) -> None:
+        self._starts = [unit.start for unit in units]
+        self._by_table: dict[int, list[int]] = {}
+        for number, unit in enumerate(units):
+            self._by_table.setdefault(unit.addresses, []).append(number)
+        self._tables = sorted(self._by_table)
+        self._searches = 0
+        self._placing: dict[int, list[int]] = {}
+
+    def with_address(self, debug: DebugInfo, address: int) -> list[int]:
+        """Those that may place something at *address*."""
+        self._searches += 1
+        if self._searches <= SEARCHES:
+            return sorted(self._holding(debug, address))
+        if self._searches == SEARCHES + 1:
+            self._read_all(debug)
+        return self._placing.get(address, [])
+
+    def _holding(self, debug: DebugInfo, address: int) -> set[int]:
+        """Those whose entries, or whose addresses apart from them, have the bytes of *address* in them."""
+        sought, found = address.to_bytes(8, "little"), set()
+        for at in occurrences(debug.section("debug_info"), sought):
+            number = bisect_right(self._starts, at) - 1
+            if number >= 0 and at < debug.units[number].end:
+                found.add(number)
+        for at in occurrences(debug.section("debug_addr"), sought):
+            table = bisect_right(self._tables, at) - 1
+            if table >= 0:
+                found.update(self._by_table[self._tables[table]])
+        return found
+
+    def _read_all(self, debug: DebugInfo) -> None:
+        for number, unit in enumerate(debug.units):
+            try:
+                for address in Entries(debug, unit).addresses():
+                    self._placing.setdefault(address, []).append(number)
+            except FAULTS:
+                continue
+
+
+_UNITS: WeakKeyDictionary[DebugInfo, _Units] = WeakKeyDictionary()
