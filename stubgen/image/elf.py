@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import compress
 from operator import and_, itemgetter
 
 from stubgen.common.aarch64 import UNTAGGED
@@ -271,35 +272,40 @@ class ElfImage(Image):
         return c.DT_SYMBOLIC in tags or bool(tags.get(c.DT_FLAGS, 0) & c.DF_SYMBOLIC)
 
     def found_by_loader(self, candidate: Candidate) -> Found:
-        words = self._found_words.get((candidate.name, candidate.address), ())
+        table = self.file.dynamic_symbols
+        words = [
+            (place, eager)
+            for symbol, place, eager in self._found_words.get(candidate.address, ())
+            if table is not None and table.name(symbol) == candidate.name
+        ]
         entry = next((self._plt_entries[place] for place, _ in words if place in self._plt_entries), None)
         return Found(next((place for place, eager in words if eager), None), entry)
 
     @cached_property
-    def _found_words(self) -> dict[tuple[bytes, int], list[tuple[int, bool]]]:
-        """Name and own address -> where the loader puts what it finds, and whether before anything runs.
+    def _found_words(self) -> dict[int, list[tuple[int, int, bool]]]:
+        """The own address of dynamic symbols -> which one, where the loader puts what it finds, whether at the start.
 
         Versions of one name have an address each.
         """
         table = self.file.dynamic_symbols
-        found: dict[int, list[tuple[int, bool]]] = {}
-        for relocations in self.file.dynamic_relocations() if table is not None else ():
-            for place, kind, symbol, addend in zip(
-                relocations.r_offset, relocations.kind, relocations.symbol, relocations.r_addend, strict=True
-            ):
-                if kind in (R_AARCH64_GLOB_DAT, R_AARCH64_JUMP_SLOT) and symbol and not addend:
-                    found.setdefault(symbol, []).append((place, kind == R_AARCH64_GLOB_DAT))
         if table is None:
             return {}
-        if max(found, default=0) >= len(table):
-            table.entry(max(found))  # raises
-        _ = table.st_name  # most of the dynamic symbols are looked up
-        return {(table.name(symbol), table.st_value[symbol]): words for symbol, words in found.items()}
+        count, found = len(table), dict[int, list[tuple[int, int, bool]]]()
+        for relocations in self.file.dynamic_relocations():
+            symbols = relocations.symbol
+            rows = zip(relocations.r_offset, relocations.kind, symbols, relocations.r_addend, strict=True)
+            for place, kind, symbol, addend in compress(rows, symbols):
+                if kind in (R_AARCH64_GLOB_DAT, R_AARCH64_JUMP_SLOT) and not addend:
+                    if symbol >= count:
+                        table.entry(symbol)  # raises
+                    word = symbol, place, kind == R_AARCH64_GLOB_DAT
+                    found.setdefault(table.st_value[symbol], []).append(word)
+        return found
 
     @cached_property
     def _plt_entries(self) -> dict[int, int]:
         """The word that a PLT entry loads its target from -> the entry's virtual address."""
-        places = {place for words in self._found_words.values() for place, _ in words}
+        places = {place for words in self._found_words.values() for _, place, _ in words}
         named = {section.number for section in self.file.sections if section.name.startswith(".plt")}
         found: dict[int, int] = {}
         for code in self.code() if places else ():
