@@ -73,7 +73,7 @@ def reasons_of_another_linkage(
     found = _find(files.host, {name for others in spelled.values() for name in others})
     for variable in new:
         pool = [each for name in spelled[variable.name] for each in found.get(name, ())]
-        there = [each.name for each in pool if _is_the_same(files, variable.defined_in.image, each)]
+        there = [each.name for each in pool if is_the_same(files, variable.defined_in.image, each)]
         if there:
             reason = f"its linkage is another one than in the host, which calls it {as_text(min(there))}"
             yield variable, reason if variable.writable else f"{reason}; {CONSTANT}"
@@ -94,7 +94,7 @@ def names_folded(files: Files, known: Collection[bytes]) -> Iterator[bytes]:
         spelled = {name: {name, *_other_names(name, prefix)} for name in unplaced}
         gone = {each for names in spelled.values() if names.isdisjoint(known) for each in names}
         for name, pool in _find(files.host, gone).items():
-            if any(_is_the_same(files, image, each, surely=True) for each in pool):
+            if any(is_the_same(files, image, each, surely=True) for each in pool):
                 yield name
 
 
@@ -112,7 +112,7 @@ def _find(host: Image, names: Collection[bytes]) -> dict[bytes, list[Candidate]]
     return {name: pool for name, pool in variables.items() if pool}
 
 
-def _is_the_same(files: Files, image: Image, candidate: Candidate, *, surely: bool = False) -> bool:
+def is_the_same(files: Files, image: Image, candidate: Candidate, *, surely: bool = False) -> bool:
     """Whether a variable of the host's is from the file of *image*, an object of the patch.
 
     Args:

@@ -69,9 +69,13 @@ class SharedVariables(Answering):
         """Those of *new*, which the host does not have, that it may have under another name."""
         from stubgen.resolve.other_forms import reasons_of_another_linkage
         from stubgen.resolve.renamed import reasons_afresh
+        from stubgen.resolve.renumbered import reasons_of_another_number
 
         told = {variable.name: reason for variable, reason in reasons_of_another_linkage(self.files, new, known)}
         others = [variable for variable in new if variable.writable and variable.name not in told]
+        kept = {**self.files.statics, **self.files.renamed}
+        told |= {each.name: reason for each, reason in reasons_of_another_number(self.files, others, known, kept)}
+        others = [variable for variable in others if variable.name not in told]
         told |= {variable.name: reason for variable, reason in reasons_afresh(self.host.image, others, known)}
         for variable in new:
             if variable.name in told:

@@ -59,6 +59,31 @@ def cxx_name(name: bytes) -> CxxName | None:
     return CxxName(scopes, identifiers[-1], parameters)
 
 
+class FunctionStatic(Row):
+    """The name of a static of a function (5.1.6, ``local-name``)."""
+
+    function: tuple[bytes, ...]
+    """Identifiers of what the function is in, and its own."""
+    parameters: bytes
+    """The function's, with what else stands behind its name."""
+    identifier: bytes
+
+
+def function_static(name: bytes) -> FunctionStatic | None:
+    """*name* taken apart; None for all others, and for statics of templates, operators and constructors."""
+    end = (
+        re.fullmatch(rb"_Z(Z.*)E(%s)([A-Za-z_]\w*?)(_\d?|__\d+_)?" % _LENGTH, name) if name.startswith(b"_ZZ") else None
+    )
+    around = None if end is None else cxx_name(re.sub(rb"^_ZN[rVK]+", b"_ZN", b"_" + end[1]))
+    if end is None or around is None or not around.parameters:
+        return None
+    length = int(end[2])
+    rest = name[end.start(3) :]
+    if length > len(rest) or re.fullmatch(rb"|_\d|__\d+_", rest[length:]) is None:
+        return None
+    return FunctionStatic((*around.scopes, around.identifier), around.parameters, rest[:length])
+
+
 def other_linkages(name: bytes) -> frozenset[bytes]:
     """What the variable or function called *name* is called where its linkage is another one.
 
