@@ -26,11 +26,11 @@ KINDS = ("c", "c++", "c macho")
 MORE_KINDS = (
     *("c++ macho", "c weak", "c++ weak", "c lto", "c++ lto"),
     *("c patch", "c++ patch", "c macho-patch", "c++ macho-patch", "c shared", "c++ shared"),
-    *("c library", "c++ library"),
+    *("c library", "c++ library", "rust"),
 )
 """Tried where they are asked for: C++ without its library; names that several files define, all but one of them weak;
 ELF hosts that the linker optimises as a whole; recorded builds, whose patches the command ``patch`` makes; ELF hosts
-with a shared library of their own, and such that are a shared library."""
+with a shared library of their own, and such that are a shared library; crates of Rust."""
 
 
 WHOLE = 4
@@ -73,7 +73,8 @@ class Figures:
 
 def without_names(sentence: str) -> str:
     """*sentence* with what differs from program to program left out, so that it can be counted."""
-    sentence = re.sub(r"\S*/\S+: ", "", sentence.strip())
+    sentence = re.sub(r"\S*/\S+", "PATH", re.sub(r"\S*/\S+: ", "", sentence.strip()))
+    sentence = re.sub(r"\b_(?:ZN|R)[A-Z]\w+", "NAME", sentence)
     sentence = re.sub(r"\b(?:against|patch) \S+: |\.[a-z]+(?:\.\S+)?\+0x[0-9a-f]+(?: and \d+ more)?: ", "", sentence)
     sentence = re.sub(r"\b[a-z]*[vwfgsru]_*\d+\w*(?:\.m?\d)*\b", "NAME", sentence)
     return re.sub(r"\b(?:0x)?[0-9a-f]*\d[0-9a-f]*\b", "N", sentence)[:300]

@@ -39,6 +39,7 @@ from adversary.model import (
     parts,
     variables_in,
 )
+from adversary.rust_source import rust_text
 
 U64 = "unsigned long"
 NUMBERS = {
@@ -364,5 +365,9 @@ def cxx_text(program: Program, file: str) -> str:
     return Source(program, file, cxx=True).text()
 
 
-PRINTERS: dict[str, tuple[str, Callable[[Program, str], str]]] = {"c": (".c", c_text), "c++": (".cc", cxx_text)}
+PRINTERS: dict[str, tuple[str, Callable[[Program, str], str]]] = {
+    "c": (".c", c_text),
+    "c++": (".cc", cxx_text),
+    "rust": (".rs", rust_text),
+}
 """Language -> what its files are called, and their text."""

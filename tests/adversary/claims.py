@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adversary.interpret import HEADER, chosen
-from adversary.model import Program, Variable
+from adversary.model import Program, Variable, is_plain
 from adversary.plans import Plan, mangled
 from adversary.ways import Said
 from tools import need, run
@@ -53,14 +53,19 @@ class Claims:
         self.program = plan.versions[number]
         self.excuses: list[str] = []
         self.left_out = self._left_out()
+        self.files = self._files()
         self.variables = [
             (file.name, variable)
             for file in self.program.files
             for variable in file.variables
-            if file.name in (*said.objects, HEADER) and not variable.constant
+            if file.name in (*self.files, HEADER) and not variable.constant
         ]
         self._constants = {source_name(row.name)[1] for row in said.shared if not row.writable}
         self.kept = self._kept([row for row in said.shared if row.writable])
+
+    def _files(self) -> frozenset[str]:
+        """Those whose objects are in the patch."""
+        return frozenset(self.said.objects)
 
     def _left_out(self) -> frozenset[tuple[str, str]]:
         """File and name of each function to which the host's callers are not led."""
@@ -174,7 +179,7 @@ def _beginning(program: Program, key: Key, language: str) -> tuple[Any, tuple[An
         variable
         for each in program.files
         for variable in each.variables
-        if (variable.name, variable.function) == (name, function) and _may_be_same(each.name, file, variable)
+        if (variable.name, variable.function) == (name, function) and _may_be_same(each.name, file, variable, language)
     ]
     if len(found) != 1:
         return None
@@ -186,9 +191,14 @@ def _symbol(program: Program, file: str, kind: str, value: Any, language: str) -
     """*value*, or the symbol of the variable or function that it names."""
     files = sorted(program.files, key=lambda each: each.name != file)  # a file's own static first
     if kind == "function":
-        return next(mangled(each, language) for f in files for each in f.functions if each.name == value)
+        f, function = next((f, each) for f in files for each in f.functions if each.name == value)
+        if language == "rust":  # the older mangling has the parameters in its hash
+            return (value, None if is_plain(function) else f.name), function.parameters
+        return mangled(function, language)
     if kind == "pointer":
-        found = next(each for f in files for each in f.variables if each.name == value and not each.function)
+        home, found = next((f, v) for f in files for v in f.variables if v.name == value and not v.function)
+        if language == "rust":
+            return value, None if is_plain(found) else home.name
         return value, language == "c++" and found.linkage == "static"
     return value
 
@@ -199,8 +209,8 @@ def _has_variable(symbols: Mapping[str, str], variable: Variable) -> bool:
     return not names.isdisjoint({("", variable.name), (variable.function, variable.name)})
 
 
-def _may_be_same(file: str, other: str, variable: Variable) -> bool:
-    return file == other or variable.linkage != "static"
+def _may_be_same(file: str, other: str, variable: Variable, language: str) -> bool:
+    return file == other or (is_plain(variable) if language == "rust" else variable.linkage != "static")
 
 
 def _is_part(symbol: str, name: str) -> bool:

@@ -31,7 +31,8 @@ class Editor(FunctionEdits, VariableEdits):
 
     def __init__(self, generator: Generator, *, types: bool, files: bool = True) -> None:
         super().__init__(generator)
-        edits = EDITS if types else tuple(each for each in EDITS if each not in TYPES)
+        untold = frozenset() if types else TYPES | ({"volatile"} if generator.features.rust else frozenset())
+        edits = tuple(each for each in EDITS if each not in untold)
         edits = edits if files else tuple(each for each in edits if each != "new_file")
         self._edits = (*edits, *(RIVALS if generator.features.rivals else ()))
 

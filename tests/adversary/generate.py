@@ -33,7 +33,7 @@ class Generator(Statements):
         if self.features.libraries and len(names) > 1:
             shared = tuple(self.random.sample(names, self.random.randint(1, len(names) - 1)))
             program = rewritten(program, _visible)._replace(shared=shared)
-        elif len(names) > 1 and self.chance(25):
+        elif len(names) > 1 and not self.features.rust and self.chance(25):
             program = program._replace(
                 archived=tuple(self.random.sample(names, self.random.randint(1, len(names) - 1)))
             )

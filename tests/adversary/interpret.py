@@ -38,6 +38,7 @@ from adversary.model import (
     Through,
     Throw,
     Variable,
+    is_plain,
 )
 
 STEPS = 6000
@@ -101,13 +102,15 @@ class Machine:
         complete_tables: whether patches know the earlier ones, and tables lead callers of those too; else each patch
             has all that changed since the host.
         mangled: whether a function's name has its parameters in it, as in C++.
+        paths: whether names have their file in them, as in Rust, but for those of ``no_mangle``.
     """
 
-    def __init__(self, program: Program, *, complete_tables: bool, mangled: bool = False) -> None:
+    def __init__(self, program: Program, *, complete_tables: bool, mangled: bool = False, paths: bool = False) -> None:
         everything = frozenset(file.name for file in program.files)
         self.generations = [Generation(program, everything)]
         self.complete_tables = complete_tables
         self.mangled = mangled
+        self.paths = paths
         self.memory: dict[tuple[str, str, int], list[Any]] = {}
         self._steps = 0
         self._functions: dict[Instance, Function] = {}
@@ -192,14 +195,22 @@ class Machine:
             for function in file.functions:
                 if function.name != instance.name or file.name not in generation.files:
                     continue
-                if self.mangled and original.parameters != function.parameters:
-                    continue  # another name
+                if self._has_other_name(instance.file, original, file.name, function):
+                    continue
                 if function.linkage != "static" and file.name != self._find_function("", function.name, number).file:
                     continue  # a weak one, and another file's counts
                 both_static = original.linkage == function.linkage == "static"
                 if file.name == instance.file or not both_static:
                     return Instance(file.name, function.name, number)
         return None
+
+    def _has_other_name(self, before: str, original: Function, file: str, function: Function) -> bool:
+        """Whether mangling tells two functions of one name apart."""
+        plain = [self.paths and is_plain(each) for each in (original, function)]
+        if any(plain):
+            return not all(plain)
+        other_parameters = self.mangled and original.parameters != function.parameters
+        return other_parameters or (self.paths and before != file)
 
     def storage(self, file: str, function: str, name: str, generation: int) -> tuple[tuple[str, str, int], Variable]:
         """The variable that *name* means to a function's code, and what it looks like to that code."""
@@ -239,6 +250,8 @@ class Machine:
         for each in program.files:
             for other in each.variables:
                 is_same = (other.name, other.function) == (variable.name, variable.function)
+                if self.paths and each.name != file and not (is_plain(other) and is_plain(variable)):
+                    continue
                 if is_same and (each.name == file or "static" not in (other.linkage, variable.linkage)):
                     return self.storage(each.name, other.function, other.name, generation)[0]
         return None

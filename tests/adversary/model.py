@@ -234,6 +234,13 @@ class Program(NamedTuple):
         return next(file for file in self.files if file.name == name)
 
 
+def is_plain(definition: Function | Variable) -> bool:
+    """Whether the symbol is the name alone in Rust (``no_mangle``)."""
+    if isinstance(definition, Function):
+        return definition.entry or definition.linkage == "weak"
+    return definition.linkage == "weak" and not definition.thread_local
+
+
 NODES = {
     kind.__name__: kind
     for kind in (

@@ -12,6 +12,7 @@ from adversary.edits import Editor
 from adversary.generate import Generator
 from adversary.interpret import HEADER, Machine, TooLong
 from adversary.model import Function, Program, decode, encode
+from adversary.rust_build import choose as choose_rust
 from adversary.statements import Features
 from adversary.toolchains import SESSIONS, Build, choose
 
@@ -56,16 +57,18 @@ def plans_of_seed(seed: int, kind: str, count: int) -> list[Plan]:
     random = Random(f"{kind} {seed}")
     language, file_format = (*kind.split(), "elf")[:2]
     macho = file_format.startswith("macho")
+    crate = choose_rust(random) if language == "rust" else None
     features = Features(
-        cxx=language == "c++",
-        cxx_runtime=not macho,
+        cxx=language in ("c++", "rust"),
+        cxx_runtime=not macho and not (crate and "-Cpanic=abort" in crate.options),
         thread_locals=not macho,
         rivals=file_format == "weak",
         libraries=file_format == "shared",
+        rust=crate is not None,
     )
     while True:
         generator = Generator(random, features)
-        build = choose(random, language, file_format)
+        build = crate or choose(random, language, file_format)
         program = generator.program()
         if build.library:
             program = program._replace(archived=())  # nothing in the library needs the members
@@ -126,14 +129,14 @@ def changed_files(before: Program, after: Program, language: str) -> list[str]:
     return [
         file.name
         for file in after.files
-        if file.name != HEADER
+        if (file.name != HEADER or language == "rust")
         and (file.name not in known or text_of(before, file.name, language) != text_of(after, file.name, language))
     ]
 
 
 def mangled(function: Function, language: str) -> str:
-    """The symbol of a function."""
-    if language == "c":
+    """The symbol of a function; in Rust that of an entry."""
+    if language in ("c", "rust"):
         return function.name
     parameters = "".join(MANGLED[leaf.bits, leaf.signed] for leaf in function.parameters) or "v"
     static = "L" if function.linkage == "static" else ""

@@ -49,6 +49,7 @@ class Features:
         thread_locals: bool = True,
         rivals: bool = False,
         libraries: bool = False,
+        rust: bool = False,
     ) -> None:
         self.cxx = cxx
         """Templates and variables of headers."""
@@ -59,6 +60,8 @@ class Features:
         """Names that several files define, all but one of them weak."""
         self.libraries = libraries
         """Files in a shared library, which the program is linked with."""
+        self.rust = rust
+        """One crate whose files are modules: no archives, and what C has volatile is of another type."""
 
 
 class Statements:

@@ -8,9 +8,10 @@ import pytest
 from adversary.interpret import Machine
 from adversary.model import Call, decode, encode, parts
 from adversary.plans import Plan, load_plan, plan_of_seed, plans_of_seed
+from adversary.rust_names import symbol_path
 from adversary.shrink import shrink, size
 from adversary.trial import attempt, attempt_each
-from tools import need
+from tools import need, rustc
 
 FOUND = Path(__file__).parent / "found"
 """Programs that went wrong once, reduced; each file has a sentence on what it shows."""
@@ -91,7 +92,32 @@ def test_hosts_that_are_a_shared_library(kind: str, seed: int) -> None:
     assert {outcome.kind for outcome in outcomes} <= {"same", "refused", "excused"}, outcomes
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(4))
+def test_crates_of_rust(seed: int) -> None:
+    """A crate's statics have a hash, an edit moves code between its units, and a panic crosses host and patch."""
+    rustc()
+    outcomes = attempt_each(plans_of_seed(seed, "rust", 2))
+    assert {outcome.kind for outcome in outcomes} <= {"same", "refused", "excused"}, outcomes
+
+
+SYMBOLS = {
+    "_ZN4prog1a2v217hf9918c7e3b03e4eaE": ["prog", "a", "v2"],
+    "_ZN4prog1a2f11n17ha5d84c5ade96a6a2E.0": ["prog", "a", "f1", "n"],
+    "_RNvNtCshAYImzgROYg_4prog1a3v11": ["prog", "a", "v11"],
+    "_RNvNvNtCshAYImzg92fROYg_4prog1c2f62s6.0.llvm.8910482947891184193": ["prog", "c", "f6", "s6"],
+    "_RNvNCNKNvNtCsW6vxcFiGhU_4prog1b3v12s_0s_023___RUST_STD_INTERNAL_VAL": ["prog", "b", "v12", "", ""],
+    "_RNvNtCs8EjvGJSkyPt_3std5panic13resume_unwind": [],
+    "step_a": [],
+}
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_a_symbol_of_rust_tells_file_and_function(symbol: str) -> None:
+    """An oracle that takes one static for another believes what is wrong."""
+    assert symbol_path(symbol)[:5] == SYMBOLS[symbol]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "rust"])
 def test_a_seed_is_one_program(kind: str) -> None:
     """A finding that cannot be tried again is none."""
     plan = plan_of_seed(3, kind)

@@ -71,6 +71,12 @@ class Build(NamedTuple):
         return f"_{self.anchor}" if self.is_macho else self.anchor
 
     @property
+    def mangles_parameters(self) -> bool:
+        """Whether a function's symbol has its parameters in it; Rust's older mangling has them in its hash."""
+        is_legacy = self.language == "rust" and "-Csymbol-mangling-version=v0" not in self.options
+        return self.language == "c++" or is_legacy
+
+    @property
     def is_macho(self) -> bool:
         """Whether it makes Mach-O files."""
         return self.linker in MACHO_LINKERS
@@ -175,7 +181,8 @@ def _elf(random: Random, language: str) -> Build:
 
 
 @cache
-def _scratch() -> Path:
+def scratch() -> Path:
+    """A folder for what is compiled once."""
     from tempfile import mkdtemp
 
     return Path(mkdtemp(prefix="adversary-"))
@@ -183,13 +190,13 @@ def _scratch() -> Path:
 
 @cache
 def _linkers() -> Path:
-    return linker_folder(_scratch() / "linkers")
+    return linker_folder(scratch() / "linkers")
 
 
 @cache
 def anchor_object() -> Path:
     """The anchor of a host that is a library, compiled once."""
-    source = _scratch() / "anchor.c"
+    source = scratch() / "anchor.c"
     source.write_text("int anchor(void) { return 0; }\n")
     run([str(need("aarch64-linux-gnu-gcc")), "-fPIC", "-c", str(source), "-o", str(source.with_suffix(".o"))])
     return source.with_suffix(".o")
@@ -198,14 +205,18 @@ def anchor_object() -> Path:
 @cache
 def runtime_objects(language: str, anchor: str, *, macho: bool) -> tuple[Path, ...]:
     """The runtime and what calls entries, compiled once."""
+    if language == "rust":
+        from adversary import rust_build
+
+        return rust_build.runtime_objects()
     suffix = {"c": "c", "c++": "cc"}[language]
-    guard = _scratch() / f"guard-{suffix}.{suffix}"
+    guard = scratch() / f"guard-{suffix}.{suffix}"
     guard.write_text(GUARDS[language])
     sources = [(HERE / "runtime_macho.c", "apple clang")] if macho else [(HERE / "runtime.c", "gcc"), (guard, "gcc")]
     objects = []
     for source, compiler in sources:
         command, *target = COMPILERS[compiler, "c" if source.suffix == ".c" else "c++"]
-        objects.append(_scratch() / f"{source.stem}.{anchor}.{suffix}.o")
+        objects.append(scratch() / f"{source.stem}.{anchor}.{suffix}.o")
         words = [str(need(command)), *target, "-O1", "-fPIC", "-fno-builtin", f"-DANCHOR={anchor}"]
         run([*words, "-c", str(source), "-o", str(objects[-1])])
     return tuple(objects)
@@ -214,7 +225,7 @@ def runtime_objects(language: str, anchor: str, *, macho: bool) -> tuple[Path, .
 @cache
 def entries_object(symbols: tuple[str, ...], *, macho: bool) -> Path:
     """The table of functions that the runtime calls, assembled once: few programs have other entries than others."""
-    output = _scratch() / f"entries-{len(list(_scratch().glob('entries-*.o')))}.o"
+    output = scratch() / f"entries-{len(list(scratch().glob('entries-*.o')))}.o"
     prefix = "_" if macho else ""
     section = "__DATA,__const" if macho else '.data.rel.ro,"aw"'
     lines = [f".section {section}", f".globl {prefix}entries", ".p2align 3", f"{prefix}entries:"]

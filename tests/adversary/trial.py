@@ -17,6 +17,8 @@ from adversary.emulated import EmulatedHost
 from adversary.interpret import HEADER, Generation, Machine, WrongCallError
 from adversary.model import Program
 from adversary.plans import ARGUMENTS, Plan, changed_files, entries, mangled, text_of
+from adversary.rust_build import compile_crate, libraries
+from adversary.rust_claims import RustClaims
 from adversary.toolchains import anchor_object, entries_object, library_command, runtime_objects
 from adversary.ways import WAYS, Commands, Failed, Library, Refused, Said, Wanted, compile_host, link_host
 from live.live import LiveHost
@@ -123,7 +125,10 @@ class Trial:
         self.excuses: list[str] = []
         self.machines = [
             Machine(
-                plan.versions[0], complete_tables=plan.build.session == "loaded", mangled=plan.build.language == "c++"
+                plan.versions[0],
+                complete_tables=plan.build.session == "loaded",
+                mangled=plan.build.mangles_parameters,
+                paths=self._is_crate,
             )
         ]
         self.entries = entries(plan.versions[0])
@@ -177,6 +182,8 @@ class Trial:
 
     def _compiled(self, program: Program) -> list[str]:
         """Write and compile all files of a version as the host's; their objects."""
+        if self._is_crate:
+            return [str(path.relative_to(self.folder)) for path in self._crate(program)]
         files = [file.name for file in program.files if file.name != HEADER]
         for file in files:
             self._write(program, file)
@@ -186,6 +193,17 @@ class Trial:
             except AssertionError as error:
                 raise _Stop("unusable", f"does not compile: {error}") from error
         return [f"{file}.o" for file in files]
+
+    @property
+    def _is_crate(self) -> bool:
+        return self.build.language == "rust"
+
+    def _crate(self, program: Program) -> list[Path]:
+        """Write and compile a version as one crate; its objects."""
+        try:
+            return compile_crate(self.build, self.folder, program)
+        except AssertionError as error:
+            raise _Stop("unusable", f"does not compile: {error}") from error
 
     def _recompiled(self, files: list[str]) -> None:
         """Compile files for a patch, as whoever uses the library does for himself."""
@@ -210,6 +228,8 @@ class Trial:
             (self.folder / "libparts.a").unlink(missing_ok=True)
             run([str(need("llvm-ar-19")), *self._archive_format, "rcs", "libparts.a", *archived], cwd=self.folder)
             inputs += ["libparts.a"] if self.build.is_macho else ["-L.", "-lparts"]
+        if self._is_crate:
+            inputs += libraries()
         try:
             if shared:
                 link_host(build, self.folder, library_command(build, shared, "libshared.so"))
@@ -277,12 +297,14 @@ class Trial:
         since = 0 if self.build.session == "none" else number - 1
         files = changed_files(versions[since], versions[number], language)
         fresh = changed_files(versions[number - 1], versions[number], language)
-        edited = {file: self._write(versions[number], file) for file in dict.fromkeys((*files, *fresh))}
-        if self.build.way == "library":
-            self._recompiled(fresh)
-        said = self._said(
-            way, Wanted(number, files, [edited[file] for file in files], live.anchor, self.loaded), captured
-        )
+        if self._is_crate:
+            objects, sources = self._crate(versions[number]), [f"{file}.rs" for file in files]
+        else:
+            edited = {file: self._write(versions[number], file) for file in dict.fromkeys((*files, *fresh))}
+            objects, sources = [self.folder / f"{file}.o" for file in files], [edited[file] for file in files]
+            if self.build.way == "library":
+                self._recompiled(fresh)
+        said = self._said(way, Wanted(number, objects, sources, live.anchor, self.loaded), captured)
         lines = [f"{a:x} {b:x}" for a, b in (said.anchors, *said.entries)]
         (self.folder / f"table{number}").write_text("\n".join(lines))
         answer = self._told(live, f"apply {self.folder / f'table{number}'} {self.folder / f'patch{number}.so'}")
@@ -316,7 +338,7 @@ class Trial:
     def _learn(self, said: Said, number: int) -> None:
         """Tell the oracle what stubgen said of this patch; where that has two meanings, there are two oracles."""
         try:
-            claims = Claims(self.plan, self.folder, said, number)
+            claims = (RustClaims if self._is_crate else Claims)(self.plan, self.folder, said, number)
         except Split as error:
             raise _Stop("excused", f"patch {number}: {error} was split") from error
         except Untold as error:
@@ -325,6 +347,6 @@ class Trial:
         machines = []
         for machine, kept in itertools.product(self.machines, claims.kept):
             twin = machine if len(claims.kept) == 1 else copy.deepcopy(machine)
-            twin.load(Generation(claims.program, frozenset(said.objects), kept, claims.left_out))
+            twin.load(Generation(claims.program, claims.files, kept, claims.left_out))
             machines.append(twin)
         self.machines = machines

@@ -50,8 +50,8 @@ class Wanted(NamedTuple):
     """What a patch is asked for."""
 
     number: int
-    files: Sequence[str]
-    """Those that changed since the version that the patch is held against."""
+    objects: Sequence[Path]
+    """Those of what changed since the version that the patch is held against."""
     sources: Sequence[str]
     """What people edited for that: their files, or what those include."""
     anchor: int
@@ -77,7 +77,7 @@ class Library:
     def link(self, wanted: Wanted, captured: Sequence[str]) -> Said:
         """Link a patch of objects in the folder."""
         output = self._folder / f"patch{wanted.number}.so"
-        objects = [str(self._folder / f"{file}.o") for file in wanted.files]
+        objects = [str(path) for path in wanted.objects]
         capture = Capture(captured, self._folder, {}, output="host")
         relinked: tuple[str, ...] = ()
         common: dict[str, Any] = {"keep_state": True, "anchor": self._build.anchor_symbol}

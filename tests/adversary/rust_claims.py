@@ -1,0 +1,90 @@
+"""What stubgen says of a crate's patch, as the oracle takes it: a symbol of Rust tells file and function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from adversary.claims import Claims, Kept, Key, Split, Untold
+from adversary.model import Program, Variable
+from adversary.rust_names import function_of, symbol_suffix, variable_of
+from tools import need, run
+
+from stubgen.resolve.verdicts import SharedVariable
+
+
+class RustClaims(Claims):
+    """What stubgen said of one patch, which has the whole crate."""
+
+    def _files(self) -> frozenset[str]:
+        return frozenset(file.name for file in self.program.files)
+
+    def _left_out(self) -> frozenset[tuple[str, str]]:
+        told = [(function_of(self.program, symbol), reason) for _, symbol, reason in self.said.undecided]
+        self.excuses += [f"left out: {reason}" for found, reason in told if found]
+        return frozenset(found for found, _ in told if found)
+
+    def _kept(self, rows: list[SharedVariable]) -> list[Kept]:
+        patches = {str(self.folder / f"patch{n}.so"): n for n in range(1, self.number)}
+        meant: dict[Key, list[SharedVariable]] = {}
+        for row in rows:
+            key = variable_of(self.program, row.name)
+            if key is not None:
+                meant.setdefault(key, []).append(row)
+        kept: dict[Key, int] = {}
+        for key, alike in meant.items():
+            self.excuses += [f"not kept: {row.reason_not_kept}" for row in alike if not row.forwarded]
+            forwarded = [row for row in alike if row.forwarded]
+            if not forwarded:
+                continue
+            if len(alike) > 1 or (symbol_suffix(alike[0].name).startswith(".0") and not _is_number(self._of(key))):
+                raise Split(".".join(key))
+            kept[key] = patches.get(forwarded[0].patch, 0)
+            if not symbol_suffix(alike[0].name):
+                self._check_value(forwarded[0], key, kept[key])
+        constants = {variable_of(self.program, row.name) for row in self.said.shared if not row.writable}
+        self.excuses += self._unsaid({*meant, *constants})
+        return [kept]
+
+    def _unsaid(self, told: set[Key | None]) -> Iterator[str]:
+        """A variable that stubgen says nothing of must be new, or the compiler took it away or made others of it."""
+        known = 0 if self.plan.build.session == "none" else self.number - 1
+        old = self.plan.versions[known]
+        before = {(file.name, v.function, v.name) for file in old.files for v in file.variables if not v.constant}
+        for file, variable in self.variables:
+            key = file, variable.function, variable.name
+            if key not in before or key in told:
+                continue
+            host, patch = (self._of_variables[side].get(key, set()) for side in ("host", "patch"))
+            if host & patch:
+                raise Untold(f"host and patch have {'.'.join(key)}, and no word is said of it")
+            yield "absent: the compiler left none of it in host or patch, or parts of it"
+
+    def _of(self, key: Key) -> Variable:
+        file, function, name = key
+        return next(v for v in self.program.file(file).variables if (v.function, v.name) == (function, name))
+
+    @cached_property
+    def _of_variables(self) -> dict[str, dict[Key, set[str]]]:
+        """Host or patch -> variable -> what LLVM put behind the names of its symbols there."""
+        sides = {
+            "host": (self.plan.versions[0], [str(self.folder / "host")]),
+            "patch": (self.program, [str(path) for path in self.said.objects.values()]),
+        }
+        return {side: _suffixes(program, paths) for side, (program, paths) in sides.items()}
+
+
+def _suffixes(program: Program, paths: list[str]) -> dict[Key, set[str]]:
+    found: dict[Key, set[str]] = {}
+    for line in run([str(need("llvm-nm-19")), "--defined-only", *paths]).splitlines():
+        *_, letter, symbol = ["", "-", "", *line.split()]
+        key = variable_of(program, symbol) if letter in "bBdDvVcC" else None  # LLVM makes constants of what stays
+        if key is not None:
+            suffix = ".".join(part for part in symbol_suffix(symbol).split(".") if len(part) < 4 and part != "llvm")
+            found.setdefault(key, set()).add(suffix)
+    return found
+
+
+def _is_number(variable: Variable) -> bool:
+    """Whether LLVM cannot make several variables of it."""
+    return variable.cells == 1 and variable.fields[0][1].kind != "string"

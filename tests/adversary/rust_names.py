@@ -1,0 +1,56 @@
+"""What a symbol of Rust names: the path in it, in either mangling."""
+
+from __future__ import annotations
+
+import re
+
+from adversary.model import Function, Program, is_plain
+from adversary.rust_source import CRATE
+
+
+def symbol_path(symbol: str) -> list[str]:
+    """The identifiers of a symbol's path, the crate's first; [] if it is no symbol of the crate's own."""
+    begin = re.match(r"_ZN", symbol) or re.match(r"_R[A-Za-z]*?Cs[0-9a-zA-Z]*_", symbol)
+    if begin is None:
+        return []
+    at, found = begin.end(), []
+    while number := re.compile(r"(?:s[0-9a-zA-Z]*_)?(0|[1-9]\d*)_?").match(symbol, at):
+        at = number.end() + int(number[1])
+        found.append(symbol[number.end() : at])
+    if begin[0] == "_ZN":
+        found = found[:-1]  # the hash
+    return found if found[:1] == [CRATE] else []
+
+
+def symbol_suffix(symbol: str) -> str:
+    """What LLVM put behind a symbol: ``.0`` of a part, ``.llvm.N`` of what it takes to another unit."""
+    return re.search(r"(?:\.(?:\d+|llvm\.\d+))*$", symbol)[0]  # type: ignore[index]
+
+
+def function_of(program: Program, symbol: str) -> tuple[str, str] | None:
+    """File and name of the function that a symbol is of."""
+    path = symbol_path(symbol)
+    for file in program.files:
+        for function in file.functions:
+            if symbol == function.name if is_plain(function) else path == [CRATE, file.name, function.name]:
+                return file.name, function.name
+    return None
+
+
+def variable_of(program: Program, symbol: str) -> tuple[str, str, str] | None:
+    """File, function and name of the static that a symbol is of."""
+    _, *path = symbol_path(symbol) or [""]
+    plain = symbol.removesuffix(symbol_suffix(symbol))
+    for file in program.files:
+        for variable in file.variables:
+            own = [file.name, *([variable.function] if variable.function else []), variable.name]
+            if path[: len(own)] == own or (is_plain(variable) and plain == variable.name):
+                return file.name, variable.function, variable.name
+    return None
+
+
+def identity(program: Program, file: str, function: Function, *, legacy: bool) -> tuple[object, ...]:
+    """What two functions have in common that have one symbol."""
+    if is_plain(function):
+        return (function.name,)
+    return file, function.name, function.parameters if legacy else ()
