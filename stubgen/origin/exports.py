@@ -69,9 +69,9 @@ def why_not_exported(name: str, objects: Sequence[Image]) -> str:
     """Why the loader does not find *name* in a patch of *objects*, and what helps."""
     symbols = [(image, symbol) for image in objects for symbol in symbols_of(image)]
     spellings = [as_bytes(name), *([as_bytes(f"_{name}")] if objects and objects[0].format == "macho" else [])]
-    for image, symbol in symbols:
-        if symbol.name in spellings and not symbol.exported:
-            return _told(symbol, image)
+    same = [(symbol, image) for image, symbol in symbols if symbol.name in spellings]
+    if same:
+        return _told(*max(same, key=lambda each: each[0].exported))
     exported = {symbol.name for _, symbol in symbols if symbol.exported}
     close = next(filter(None, (close_names(each, exported) for each in spellings)), ())
     hint = f"; did you mean {' or '.join(close)}?" if close else _all_of_them([symbol for _, symbol in symbols])
@@ -79,6 +79,11 @@ def why_not_exported(name: str, objects: Sequence[Image]) -> str:
 
 
 def _told(symbol: Symbol, image: Image) -> str:
+    if symbol.exported:
+        return (
+            f"{image.name} defines it, and the linker left it out or made it local: a wrapper that does not take "
+            f"what it is given, or an option of the host's"
+        )
     if symbol.static:
         return f"it is static in {image.name}, so nobody finds it by name: drop the static, or find it by a jump table"
     return f"it is hidden in {image.name}: give it default visibility"

@@ -202,7 +202,9 @@ def test_a_child_in_another_session_that_writes(number: int, bench: Bench) -> No
 
 
 @pytest.mark.parametrize("part", IGNORED)
-def test_a_linker_that_takes_no_notice(part: str, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_linker_that_takes_no_notice(
+    part: str, bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Wrappers leave out what they do not know: where a word counted, no patch may come of it."""
     expected = bench.undisturbed("link").after["patch.so"]
     folder = bench.fresh("link")
@@ -214,6 +216,10 @@ def test_a_linker_that_takes_no_notice(part: str, bench: Bench, monkeypatch: pyt
         monkeypatch.setattr("stubgen.linkplan.plan.argument_limit", lambda: 0)  # as behind a very large environment
     assert stubgen_main([*scenarios.command("link", folder)[1:], "--export", "main"]) == IGNORED[part]
     assert part in (folder / "words").read_text()
+    if part == "000-patch.o":
+        assert (
+            "main cannot be found by dlsym: patch.o defines it, and the linker left it out" in capsys.readouterr().err
+        )
     left = engine.state_of(folder)
     assert ("patch.so" in left) == (IGNORED[part] == 0)
     if part not in ("-Wl,-soname", "@") and not IGNORED[part]:
@@ -383,4 +389,4 @@ if _may_mount():  # no tool gives it to who may not, so that nothing is skipped 
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Its figures are what the evidence is written from."""
     assert main(["--only", "check:EIO:op:6", "--json", str(tmp_path / "figures")]) == 0
-    assert "1 faults, 0 findings" in capsys.readouterr().out
+    assert "1 faults, 0 findings" in capsys.readouterr().err

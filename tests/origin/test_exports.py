@@ -8,7 +8,7 @@ import pytest
 from tools import need, run, zig
 
 import stubgen
-from stubgen.origin.exports import read_exports
+from stubgen.origin.exports import read_exports, why_not_exported
 
 SOURCE = """
 __attribute__((visibility("hidden"))) int concealed(void) { return 1; }
@@ -40,6 +40,11 @@ def test_what_nobody_would_find(image: stubgen.Image, name: str, sentence: str) 
     with pytest.raises(stubgen.UsageError) as caught:
         read_exports([name], [image])
     assert sentence.format("_" if image.format == "macho" else "") in str(caught.value)
+
+
+def test_what_the_linker_left_out(image: stubgen.Image) -> None:
+    """A wrapper that takes no notice of the object was answered with: did you mean finish_turn, for that very name."""
+    assert why_not_exported("finish_turn", [image]).startswith("turn.o defines it, and the linker left it out")
 
 
 def test_names_as_dlsym_takes_them(image: stubgen.Image) -> None:
