@@ -38,8 +38,10 @@ from stubgen.resolve.rulings import PolicyChange
 from stubgen.resolve.verdicts import Decision
 
 if TYPE_CHECKING:
+    from stubgen.image import Image
     from stubgen.jumptable import JumpTable, TableOptions
     from stubgen.keywords import Options
+    from stubgen.registers import Reliance
 
 
 class Linked(Row):
@@ -65,6 +67,10 @@ class Linked(Row):
     """The path of each earlier patch, and those of its functions."""
     jump_table: JumpTable | None = None
     """Where a runtime finds them, if that was asked for."""
+    relying: tuple[Reliance, ...] = ()
+    """Callers of functions in ``replaced`` that rely on registers which the new ones change, as in a jump table."""
+    relying_in_previous: tuple[tuple[Reliance, ...], ...] = ()
+    """The same of ``replaced_in_previous``, one by one; empty where there is a jump table, which has the host's."""
     digest: str = ""
     """SHA-256 of the patch, hexadecimal, if names of outputs might have it."""
     policy_changes: tuple[PolicyChange, ...] = ()
@@ -198,7 +204,11 @@ def stage_patch(
         kept.refuse_overwriting(target, link.read, judged)
         checked = _sound(checked._replace(patch=written), judged.problems)
         replaced, earlier = link.replaced(checked)
-        table = None if jump_table is None else _jump_table(linked, target, built, replaced, jump_table, named)
+        if jump_table is None:
+            table, (relying, *relying_in_previous) = None, _relying(linked, target, built, replaced, earlier)
+        else:
+            table = _jump_table(linked, target, built, replaced, jump_table, named)
+            relying, relying_in_previous = table.relying, [() for _ in earlier]
         command, plan = tuple(map(folder.told, link.command)), _told(link.plan, folder)
         tell_finished(link.wanted.policies, FinishedPatch(str(linked), written, link.exports, judged, command))
         phase("puts the files in their places")
@@ -216,6 +226,8 @@ def stage_patch(
         replaced=replaced,
         replaced_in_previous=earlier,
         jump_table=table,
+        relying=relying,
+        relying_in_previous=tuple(relying_in_previous),
         digest=named.digest,
         policy_changes=(*judged.changes, *link.edits),
     )
@@ -283,20 +295,52 @@ def _jump_table(
     resolution = built.resolution
     if resolution.slide.anchor is None:
         raise UsageError("a jump table needs the anchor: give its runtime address instead of the slide")
-    own = len(resolution.needed.images) - len(resolution.needed.borrowed)
-    objects = [(image.name, image) for image in resolution.needed.images[:own]]
     content = read_input(linked)
     patch = open_image(content, str(target))
-    shared = (row for row in resolution.shared_variables if row.forwarded and not row.patch)
-    kept = {as_bytes(variable.name) for variable in shared}
     unchanged = {
         name
         for name, found in resolution.earlier.items()
         if (found.patch.path, found.candidate.address) in wanted.unchanged
     }
     elsewhere = resolution.elsewhere - unchanged
+    objects, kept = _own_objects(resolution), _kept_as_hosts(resolution)
     table = make_jump_table(patch, built.host, replaced, objects, resolution.slide.anchor, wanted, kept, elsewhere)
     return table._replace(content=bytes(content))
+
+
+def _relying(
+    linked: Path, target: Path, built: Built, replaced: Replaced, earlier: Sequence[tuple[str, Replaced]]
+) -> list[tuple[Reliance, ...]]:
+    """The callers, in the host and in each earlier patch, that rely on registers which the new functions change.
+
+    Runtimes that overwrite where old functions begin need no table for it.
+    """
+    if not any(found.functions for found in (replaced, *(found for _, found in earlier))):
+        return [(), *(() for _ in earlier)]
+    from stubgen.jumptable import relying_on_replaced, relying_without_table
+    from stubgen.stub.find import find_stubs
+
+    resolution = built.resolution
+    objects, kept = _own_objects(resolution), _kept_as_hosts(resolution)
+    patch = open_image(read_input(linked), str(target))
+    return [
+        relying_without_table(patch, built.host, replaced, objects, kept, resolution.elsewhere),
+        *(
+            relying_on_replaced(patch, one.image, found.functions, dict(objects), find_stubs(one.image))
+            for one, (_, found) in zip(resolution.needed.previous.patches, earlier, strict=True)
+        ),
+    ]
+
+
+def _own_objects(resolution: Resolution) -> list[tuple[str, Image]]:
+    """Name and image of each object of the patch, without what was borrowed."""
+    own = len(resolution.needed.images) - len(resolution.needed.borrowed)
+    return [(image.name, image) for image in resolution.needed.images[:own]]
+
+
+def _kept_as_hosts(resolution: Resolution) -> set[bytes]:
+    """The names of the variables that the patch uses in the host."""
+    return {as_bytes(row.name) for row in resolution.shared_variables if row.forwarded and not row.patch}
 
 
 def _sound(checked: Checked, problems: Iterable[Decision]) -> Checked:

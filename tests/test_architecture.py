@@ -80,7 +80,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     {"link_steps": ""},
     {"link": ""},
     {
-        "generations": "state lock redirections relying relinking telling opening linking undoing",
+        "generations": "state lock redirections relinking telling opening relying tables linking undoing",
         "patching": "",
         "report": ".",
     },

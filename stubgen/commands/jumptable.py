@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from stubgen.check import check_patch, refuse_findings
 from stubgen.commands import Outcome
-from stubgen.commands.options import add_cache_option, address
+from stubgen.commands.options import add_cache_option, address, relying_documents
 from stubgen.common.files import Outputs, keep_apart, read_input
 from stubgen.common.text import counted
 from stubgen.errors import UsageError
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
     import argparse
 
     from stubgen.compare.changes import FunctionChange
+    from stubgen.registers import Reliance
 
 
 MOST_NAMES = 6
 """Functions that changed are named up to so many; ``--json`` has all."""
+DIRECT_CALLS = ", or, if your runtime leads them there, give --direct-calls"
+"""What helps where a table is written."""
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +139,7 @@ def table_document(table: JumpTable) -> dict[str, object]:
         ],
         "changes": [_change_document(row) for row in table.changes],
         "left_out": [{"name": item.name, "object": item.object, "reason": item.reason} for item in table.undecided],
-        "relying_callers": [{**one._asdict(), "registers": list(one.registers)} for one in table.relying],
+        "relying_callers": relying_documents(table.relying),
     }
 
 
@@ -167,17 +171,20 @@ def table_lines(table: JumpTable) -> list[str]:
         for row in table.changes
         if row.pointed_to_by
     ]
-    lines += [f"  left out: {item.name} ({item.object}): {item.reason}" for item in table.undecided]
-    return lines + _relying_lines(table)
+    lines += left_out_lines(table)
+    in_table = {entry.old: entry.name for entry in table.entries}
+    return lines + relying_lines(in_table, table.relying, DIRECT_CALLS)
 
 
-def _relying_lines(table: JumpTable) -> list[str]:
-    names = {entry.old: entry.name for entry in table.entries}
-    told = [f"{names[one.old]} ({reliance_text(one)})" for one in table.relying if one.old in names]
+def left_out_lines(table: JumpTable) -> list[str]:
+    """What a table has not, and why."""
+    return [f"  left out: {item.name} ({item.object}): {item.reason}" for item in table.undecided]
+
+
+def relying_lines(names: Mapping[int, str], relying: Iterable[Reliance], advice: str = "") -> list[str]:
+    """Which functions no direct call may be led to, of those at the addresses in *names*."""
+    told = [f"{names[one.old]} ({reliance_text(one)})" for one in relying if one.old in names]
     if not told:
         return []
     more = f" and {len(told) - MOST_NAMES} more" if told[MOST_NAMES:] else ""
-    return [
-        f"  direct calls must not be led to {', '.join(told[:MOST_NAMES])}{more}: {WHY_THEY_RELY}, or, if your runtime "
-        f"leads them there, give --direct-calls"
-    ]
+    return [f"  direct calls must not be led to {', '.join(told[:MOST_NAMES])}{more}: {WHY_THEY_RELY}{advice}"]

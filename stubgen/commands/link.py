@@ -11,7 +11,13 @@ from stubgen.capture import Capture, newest_capture
 from stubgen.capture.outputs import host_identity_of_file
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import account_document, check_document, check_table, write_map
-from stubgen.commands.jumptable import add_table_options, table_document, table_lines, table_options
+from stubgen.commands.jumptable import (
+    add_table_options,
+    relying_lines,
+    table_document,
+    table_lines,
+    table_options,
+)
 from stubgen.commands.options import (
     add_build_options,
     add_decisions_option,
@@ -27,7 +33,7 @@ from stubgen.commands.options import (
     listed_decisions,
     policy_documents,
     policy_lines,
-    replaced_documents,
+    replaced_document,
     shared_variable_documents,
     shared_variable_notes,
     slide_document,
@@ -191,7 +197,7 @@ class _Result(NamedTuple):
             **self.verdicts(),
             "borrowed": borrowed_documents(linked.built.resolution.needed),
             "replaces": linked.replaces,
-            **replaced_documents(linked.replaced, linked.replaced_in_previous),
+            **self.replaced(),
             "link_command": list(linked.command),
             "directory": str(linked.plan.directory) if linked.plan.directory else None,
             "linker_messages": linked.messages,
@@ -199,6 +205,17 @@ class _Result(NamedTuple):
             **(table_document(linked.jump_table) if linked.jump_table else {}),
             **(generation_document(generation) if generation else {}),
             **(reach_document(reach) if reach else {}),
+        }
+
+    def replaced(self) -> dict[str, object]:
+        """What the patch replaces, and who relies on registers of that, for ``--json`` and ``--override-map``."""
+        linked = self.linked
+        earlier = zip(linked.replaced_in_previous, linked.relying_in_previous, strict=True)
+        return {
+            **replaced_document(linked.replaced, linked.relying, "host"),
+            "previous": [
+                {"patch": path, **replaced_document(found, relying, "copies")} for (path, found), relying in earlier
+            ],
         }
 
     def stage(
@@ -217,7 +234,7 @@ class _Result(NamedTuple):
             write_report(arguments.report, {"schema": SCHEMA, "command": "link", **verdicts}, outputs)
         write_map(arguments.map, linked.checked, "link", str(linked.output), outputs, linked.policy_changes, told)
         if arguments.override_map is not None:
-            replaced = told(replaced_documents(linked.replaced, linked.replaced_in_previous))
+            replaced = told(self.replaced())
             write_report(arguments.override_map, {"schema": SCHEMA, "functions": linked.replaces, **replaced}, outputs)
         if linked.jump_table is not None and arguments.jump_table is not None:
             pid = arguments.pid if self.generation is None else self.generation.session.pid
@@ -334,7 +351,7 @@ def _sheet(linked: Linked) -> Sheet:
         f"slide {resolution.slide.value:#x}"
     )
     lines = policy_lines(linked.policy_changes)
-    lines += table_lines(linked.jump_table) if linked.jump_table else []
+    lines += table_lines(linked.jump_table) if linked.jump_table else _relying_lines(linked)
     kept = [variable.name for variable in resolution.shared_variables if variable.forwarded]
     lines += [f"  kept as the host's: {', '.join(kept)}"] if kept else []
     return [
@@ -342,3 +359,13 @@ def _sheet(linked: Linked) -> Sheet:
         check_table(linked.checked),
         *([Text("\n".join(lines))] if lines else []),
     ]
+
+
+def _relying_lines(linked: Linked) -> list[str]:
+    """Whom no direct call may be led to, in the host and in earlier patches."""
+    earlier = [found for _, found in linked.replaced_in_previous]
+    lines = []
+    for found, relying in zip([linked.replaced, *earlier], [linked.relying, *linked.relying_in_previous], strict=True):
+        names = {copy.static_address: item.name for item in found.functions for copy in item.copies}
+        lines += relying_lines(names, relying)
+    return list(dict.fromkeys(lines))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stubgen.image.identity import HostIdentity, PatchIdentity
     from stubgen.keywords import Options
     from stubgen.policies import Policy
+    from stubgen.registers import Reliance
     from stubgen.replaced import Replaced, Replacement
     from stubgen.resolve.needed import Borrowed, Needed
     from stubgen.resolve.resolution import Resolution
@@ -361,17 +362,18 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def replaced_documents(replaced: Replaced, previous: Iterable[tuple[str, Replaced]]) -> dict[str, object]:
-    """What the patch replaces, in the host and in earlier patches, for ``--json`` and ``--override-map``."""
-    earlier = [{"patch": path, **_replaced_document(found, "copies")} for path, found in previous]
-    return {**_replaced_document(replaced, "host"), "previous": earlier}
-
-
-def _replaced_document(replaced: Replaced, place: str) -> dict[str, object]:
+def replaced_document(replaced: Replaced, relying: Iterable[Reliance], place: str) -> dict[str, object]:
+    """What the patch replaces, and who relies on registers of that; *place* is what the host's copies are called."""
     return {
         "replaced": [_replacement_document(item, place) for item in replaced.functions],
         "undecided": [{**_replacement_document(item, place), "reason": item.reason} for item in replaced.undecided],
+        "relying_callers": relying_documents(relying),
     }
+
+
+def relying_documents(relying: Iterable[Reliance]) -> list[dict[str, object]]:
+    """Callers that rely on registers."""
+    return [{**one._asdict(), "registers": list(one.registers)} for one in relying]
 
 
 def _replacement_document(item: Replacement, place: str) -> dict[str, object]:

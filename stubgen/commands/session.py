@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from stubgen.commands import Outcome
-from stubgen.commands.jumptable import add_table_options, table_document, table_options
+from stubgen.commands.jumptable import (
+    DIRECT_CALLS,
+    add_table_options,
+    left_out_lines,
+    relying_lines,
+    table_document,
+    table_options,
+)
 from stubgen.commands.options import add_cache_option, address
 from stubgen.commands.sessions import generation_document, generation_lines, with_names
 from stubgen.common.cancellation import tidy_at_signals
@@ -131,7 +138,9 @@ def _undo(arguments: argparse.Namespace, session: Session | None) -> Outcome:
         outputs.add(arguments.jump_table, content)
     document = {"output": str(linked.output), **generation_document(generation), **table_document(linked.jump_table)}
     title = f"{linked.output}: {linked.size} bytes, leads back to {_title(arguments.to or 0)}"
-    text = "\n".join([title, *generation_lines(generation)])
+    in_table = {entry.old: entry.name for entry in linked.jump_table.entries}
+    relying = relying_lines(in_table, linked.jump_table.relying, DIRECT_CALLS)
+    text = "\n".join([title, *generation_lines(generation), *left_out_lines(linked.jump_table), *relying])
     return Outcome(document, [Text(text), check_table(linked.checked)], outputs=outputs)
 
 

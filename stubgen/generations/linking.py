@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Unpack
 
@@ -16,29 +15,25 @@ from stubgen.common.row import Row
 from stubgen.errors import PatchRefusal, UsageError
 from stubgen.generations.opening import Begun, SessionOptions, begin, now, stage_session
 from stubgen.generations.redirections import (
-    Target,
-    Targets,
     in_process,
-    keys,
     register,
-    runtime_address,
     targets_after,
     targets_of,
 )
 from stubgen.generations.relinking import KeptObject
-from stubgen.generations.state import Fate, Forwarder, Generation, PatchSession, Place, Unit
+from stubgen.generations.state import Fate, Generation, PatchSession, Place, Unit
+from stubgen.generations.tables import complete_table, forwarders_of
 from stubgen.generations.telling import stage_telling
 from stubgen.host.mappings import refuse_misplaced
 from stubgen.host.slide import slide_from_anchor
 from stubgen.image.opening import open_image
-from stubgen.jumptable import Entry, JumpTable, TableOptions
+from stubgen.jumptable import JumpTable, TableOptions
 from stubgen.link import Linked, stage_patch
 from stubgen.options import BtiPolicy, read_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.keywords import Options
-    from stubgen.registers import Reliance
 
 
 class LinkedGeneration(Row):
@@ -262,86 +257,6 @@ def refuse_known_path(begun: Begun, output: StrPath, library: str) -> None:
                 f"{which}: is the path of generation {generation.number}, and a loader returns the library that it has "
                 f"for a path: give each patch its own, as -o 'patch-{{generation}}.so' and --lib with {{generation}} do"
             )
-
-
-def complete_table(
-    begun: Begun,
-    session: PatchSession,
-    targets: Targets,
-    linked: Linked,
-    table: JumpTable,
-    *,
-    back: bool = False,
-    direct_calls: bool = False,
-) -> JumpTable:
-    """*table* of the patch of *begun* with all else that holds in the process.
-
-    Args:
-        begun: as the session was before.
-        session: as it is with the patch's functions.
-        targets: where each function's callers shall be led.
-        linked: the patch.
-        table: of its own functions alone.
-        back: whether callers of the host's functions are led to the host where they were led elsewhere.
-        direct_calls: as in ``TableOptions``.
-
-    Raises:
-        PatchRefusal: the linker left out what leads to an earlier patch.
-    """
-    forwarders = _forwarders(linked)
-    found = {entry.old: entry for entry in table.entries}
-    newest: dict[int, int] = {}
-    for key, function, target in keys(session, targets, back=back):
-        name = session.functions[function].name
-        if target.generation == begun.number:
-            own = found.setdefault(key, Entry(name, str(linked.output), key, target.address))
-            newest[key] = own.new
-            continue
-        address = forwarders.get(runtime_address(session, target))
-        if address is None:
-            raise PatchRefusal(
-                f"{linked.output}: the linker left out the forwarder of {name}, to which nothing in the patch refers: "
-                f"link with --no-gc-sections"
-            )
-        found[key] = Entry(name, _owner(session, target), key, address)
-    relying = _relying(session, linked, table, newest)
-    if direct_calls:
-        found = {key: entry for key, entry in found.items() if key not in {one.old for one in relying}}
-    return table._replace(entries=tuple(found[key] for key in sorted(found)), relying=(*table.relying, *relying))
-
-
-def _relying(session: PatchSession, linked: Linked, table: JumpTable, newest: Mapping[int, int]) -> list[Reliance]:
-    """The callers in earlier patches that rely on registers which the new functions change."""
-    needed = linked.built.resolution.needed
-    if not needed.previous.patches or not newest:
-        return []
-    from stubgen.generations.relying import relying_in_earlier
-
-    patch = open_image(table.content, table.library)
-    return list(relying_in_earlier(session, needed.previous.patches, patch, needed.images, newest))
-
-
-def _forwarders(linked: Linked) -> dict[int, int]:
-    """Address in the process -> where in the patch is a stub that goes there."""
-    return {stub.target: stub.address for stub in linked.checked.stubs}
-
-
-def forwarders_of(begun: Begun, session: PatchSession, targets: Targets, linked: Linked) -> tuple[Forwarder, ...]:
-    """Where the patch leads on callers of what it has not itself; of two functions that are one there, neither's."""
-    at = _forwarders(linked)
-    led = {
-        (function, target)
-        for _, function, target in keys(session, targets, back=True)
-        if target.generation != begun.number
-    }
-    rows = [Forwarder(function, at.get(runtime_address(session, target), 0), *target) for function, target in led]
-    count = Counter(row.address for row in rows)
-    return tuple(sorted(row for row in rows if row.address and count[row.address] == 1))
-
-
-def _owner(session: PatchSession, target: Target) -> str:
-    """The file that has a function."""
-    return session.generations[target.generation - 1].patch if target.generation else session.host.path
 
 
 def new_generation(

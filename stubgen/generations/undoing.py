@@ -14,8 +14,6 @@ from stubgen.common.scratch import scratch_folder
 from stubgen.errors import InputError, UsageError
 from stubgen.generations.linking import (
     LinkedGeneration,
-    complete_table,
-    forwarders_of,
     new_generation,
     refuse_known_path,
     with_table,
@@ -23,6 +21,7 @@ from stubgen.generations.linking import (
 from stubgen.generations.opening import SessionOptions, begin, stage_session
 from stubgen.generations.redirections import keys, runtime_address, undone
 from stubgen.generations.state import Fate, read_session
+from stubgen.generations.tables import complete_table, forwarders_of
 from stubgen.host import Host
 from stubgen.host.slide import slide_from_anchor
 from stubgen.jumptable import TableOptions
@@ -81,7 +80,8 @@ def stage_undo(
     table = linked.jump_table
     assert table is not None  # noqa: S101  # it was asked for
     refuse_known_path(begun, linked.output, table.library)
-    complete = complete_table(begun, known, targets, linked, table, back=True)
+    direct_calls = jump_table is not None and jump_table.direct_calls
+    complete = complete_table(begun, known, targets, linked, table, back=True, direct_calls=direct_calls)
     generation = new_generation(begun, linked, table, captured, undo_to=to)
     generation = generation._replace(forwarders=forwarders_of(begun, known, targets, linked))
     after = known._replace(generations=(*known.generations, generation))

@@ -480,6 +480,11 @@ class Image(ABC):
     def compiled_by_llvm(self) -> bool:
         """Whether LLVM, clang's and rustc's, may have made code of a linked image."""
 
+    @property
+    @abstractmethod
+    def compiled_by_gcc(self) -> bool:
+        """Whether GCC may have made code of it."""
+
     @cached_property
     def debug_info(self) -> DebugInfo:
         """What its DWARF says; nothing where it has none."""

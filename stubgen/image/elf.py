@@ -486,10 +486,18 @@ class ElfImage(Image):
 
     @cached_property
     def compiled_by_llvm(self) -> bool:
-        """By ``.comment``, where compilers and linkers leave their names."""
+        return any(map(names_llvm, self._comments))
+
+    @cached_property
+    def compiled_by_gcc(self) -> bool:
+        return not self.compiled_by_llvm or any(b"GCC: " in text for text in self._comments)
+
+    @cached_property
+    def _comments(self) -> list[bytes]:
+        """``.comment``, where compilers and linkers leave their names, of the file and of its debug file."""
         files = (self.file, self.file if self._debug_file is None else self._debug_file.file)
         sections = ((file, file.section(".comment")) for file in files)
-        return any(section is not None and names_llvm(bytes(file.content(section))) for file, section in sections)
+        return [bytes(file.content(section)) for file, section in sections if section is not None]
 
     def debug_section(self, name: str) -> bytes:
         if self._debug_file is not None:

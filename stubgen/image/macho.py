@@ -340,6 +340,12 @@ class MachOImage(Image):
         """By its debug information alone: a linked image does not say."""
         return any(names_llvm(unit.producer) for unit in self.debug_info.units)
 
+    @cached_property
+    def compiled_by_gcc(self) -> bool:
+        """Likewise."""
+        units = self.debug_info.units
+        return not units or not all(names_llvm(unit.producer) for unit in units)
+
     def debug_section(self, name: str) -> bytes:
         if self._debug_file is not None:
             return self._debug_file.debug_section(name)

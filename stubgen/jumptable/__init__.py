@@ -6,7 +6,7 @@ ones, as in the files; the runtime adds how far the loader moved each image, whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text, counted
@@ -20,6 +20,7 @@ from stubgen.symbols.rust import is_rust_name
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.registers import Reliance
+    from stubgen.stub.find import Stub
 
 
 class TableOptions(Row):
@@ -109,16 +110,12 @@ def make_jump_table(
         raise PatchRefusal(f"{patch.name}: does not export {anchor}, by which a runtime sees where it was loaded")
     changes = find_changes(objects, host.image, _known(replaced), kept, elsewhere)
     dropped = set() if wanted.everything else _dropped(changes) - _led(replaced, wanted.led)
+    changed = [item for item in replaced.functions if (item.object, item.name) not in dropped]
+    relying = relying_on_replaced(patch, host.image, changed, dict(objects))
     otherwise = _called_otherwise(replaced, changes, dict(objects), host)
     dropped |= {(item.object, item.name) for item in otherwise}
-    relying = _relying(
-        patch,
-        host.image,
-        [item for item in replaced.functions if (item.object, item.name) not in dropped],
-        dict(objects),
-    )
     if wanted.direct_calls:
-        kept_apart = _left_to_the_old(replaced, relying)
+        kept_apart = _left_to_the_old([item for item in changed if (item.object, item.name) not in dropped], relying)
         otherwise += kept_apart
         dropped |= {(item.object, item.name) for item in kept_apart}
     undecided = (*(item for item in replaced.undecided if (item.object, item.name) not in dropped), *otherwise)
@@ -178,31 +175,68 @@ def _other_signature(item: Replacement, image: Image, host: Host) -> str:
     return next(filter(None, (signature_difference(own, each) for each in told if own and each)), "")
 
 
-def _relying(
-    patch: Image, host: Image, functions: Sequence[Replacement], objects: Mapping[str, Image]
+def relying_without_table(
+    patch: Image,
+    host: Host,
+    replaced: Replaced,
+    objects: Sequence[tuple[str, Image]],
+    kept: Collection[bytes],
+    elsewhere: Collection[bytes],
 ) -> tuple[Reliance, ...]:
-    """The callers in the host that rely on registers which the new functions change."""
+    """What :attr:`JumpTable.relying` is where none is made, of all that changed; arguments as of a table.
+
+    Raises:
+        MalformedInput: an object or the host is broken.
+    """
+    relying = relying_on_replaced(patch, host.image, replaced.functions, dict(objects))
+    if not relying:
+        return ()
+    unchanged = _dropped(find_changes(objects, host.image, _known(replaced), kept, elsewhere))
+    functions = (item for item in replaced.functions if (item.object, item.name) not in unchanged)
+    changed = {copy.static_address for item in functions for copy in item.copies}
+    return tuple(one for one in relying if one.old in changed)
+
+
+def relying_on_replaced(
+    patch: Image,
+    host: Image,
+    functions: Sequence[Replacement],
+    objects: Mapping[str, Image],
+    stubs: Iterable[Stub] = (),
+) -> tuple[Reliance, ...]:
+    """The callers in *host*, or an earlier patch with *stubs*, that rely on registers which new *functions* change.
+
+    A file that clang compiles for the patch it compiled for a host in which there is code of its.
+    """
+    by_llvm = {name for name, image in objects.items() if host.compiled_by_llvm and not image.compiled_by_gcc}
+    named = [item for item in functions if not is_rust_name(as_bytes(item.name)) and item.object not in by_llvm]
+    if not named:
+        return ()
     from stubgen.registers import Redirected, relying_callers
 
     redirected = [
-        Redirected(copy.static_address, item.address, [objects[item.object]] if item.object in objects else [])
-        for item in functions
-        if not is_rust_name(as_bytes(item.name))
+        Redirected(copy.static_address, item.address, patch, [objects[item.object]] if item.object in objects else [])
+        for item in named
         for copy in item.copies
     ]
-    return tuple(relying_callers(host, patch, redirected))
+    return tuple(relying_callers(host, redirected, stubs))
 
 
-def _left_to_the_old(replaced: Replaced, relying: Sequence[Reliance]) -> list[Replacement]:
-    """The functions to which no direct call may be led."""
+def _left_to_the_old(functions: Iterable[Replacement], relying: Sequence[Reliance]) -> list[Replacement]:
+    """Those of *functions* to which no direct call may be led."""
     by_address = {one.old: one for one in relying}
     found = []
-    for item in replaced.functions:
+    for item in functions:
         ones = [by_address[copy.static_address] for copy in item.copies if copy.static_address in by_address]
         if ones:
-            told = f"{reliance_text(ones[0])} while it calls it: {WHY_THEY_RELY}"
-            found.append(item._replace(reason=f"the host's callers go on calling the old one: {told}"))
+            found.append(item._replace(reason=why_left_to_old(ones[0])))
     return found
+
+
+def why_left_to_old(one: Reliance) -> str:
+    """Why direct calls are not led to the new function."""
+    told = f"{reliance_text(one)} while it calls it: {WHY_THEY_RELY}"
+    return f"its callers go on calling the old one: {told}"
 
 
 def reliance_text(one: Reliance) -> str:

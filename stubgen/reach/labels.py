@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from functools import cached_property
+from itertools import compress
 
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
@@ -18,6 +19,8 @@ from stubgen.symbols.versions import split_version
 
 _ASSEMBLERS = (b"$x", b"$d", b"ltmp", b"l_", b"L")
 """How names begin that mark code and data (AAELF64, "Mapping symbols"), or that Mach-O assemblers make up."""
+_IS_FUNCTION = bytes(info & 0xF == elf.STT_FUNC for info in range(256))
+"""st_info -> 1 for a function's; what is undefined lies at 0, or at its PLT's entry."""
 _TRIED = 64  # symbols before an address that are looked at
 
 
@@ -96,12 +99,10 @@ class Labels:
     @cached_property
     def _functions(self) -> list[int]:
         """The addresses at which functions begin, ascending; in Mach-O, where nothing tells, at which any symbol is."""
-        indexes, addresses = self._symbols
-        table = self.image.symbol_tables[0] if indexes else None
+        table = self.image.symbol_tables[0] if self.image.symbol_tables else None
         if not isinstance(table, ElfSymbols):
-            return sorted(set(addresses))
-        info = table.st_info
-        return sorted({at for i, at in zip(indexes, addresses, strict=True) if info[i] & 0xF == elf.STT_FUNC})
+            return sorted(set(self._symbols[1]))
+        return sorted(set(compress(table.st_value, bytes(table.st_info).translate(_IS_FUNCTION))))
 
     def _entry(self, index: int) -> tuple[bytes, int]:
         """Name, without its version, and bytes of a symbol; 0 bytes where the format does not say."""

@@ -7,7 +7,7 @@ overwriting where the old one begins, destroys them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from stubgen.common.row import Row
 from stubgen.compare import host_places
@@ -16,20 +16,24 @@ from stubgen.image import Image, names_llvm
 from stubgen.image.dwarf_declarations import declared_function
 from stubgen.image.dwarf_types import VariableType, signature_of
 from stubgen.image.dwarf_units import subprogram
-from stubgen.reach.code import Hit
 from stubgen.registers.access import names_of
 from stubgen.registers.changed import VENEER, Changes
 from stubgen.registers.live import RESULTS, Liveness, Signatures
 from stubgen.registers.past import Past
-from stubgen.registers.program import Program
+from stubgen.registers.program import Branch, Program
 from stubgen.registers.signatures import arguments_of, results_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stubgen.stub.find import Stub
 
 
 class Redirected(Row):
     """A function of the host whose calls are led to another one."""
 
     old: int  # static address in the host
-    new: int  # static address in the patch
+    new: int  # static address in *image*
+    image: Image  # where calls are led to: the patch, or an earlier one, or the host that those are led back to
     objects: Sequence[Image]  # whose debug information declares what the callers of its file call
 
 
@@ -48,21 +52,23 @@ class Reliance(Row):
     """Whether it is certain; otherwise these may as well hold what nobody uses."""
 
 
-def relying_callers(host: Image, patch: Image, redirected: Iterable[Redirected]) -> list[Reliance]:
+def relying_callers(host: Image, redirected: Iterable[Redirected], stubs: Iterable[Stub] = ()) -> list[Reliance]:
     """One caller of each function that relies on registers which the new one changes: a sure one, if there is any.
 
     Args:
-        host: the program.
-        patch: what is linked.
-        redirected: the functions; those that LLVM compiled have no such callers.
+        host: the program, or an earlier patch.
+        redirected: its functions; those that LLVM compiled have no such callers.
+        stubs: of an earlier patch, which stand for functions whose code is elsewhere.
 
     Raises:
-        MalformedInput: host or patch is broken.
+        MalformedInput: host or what calls are led to is broken.
     """
-    program = Program(host)
+    program, sought = Program(host), list(redirected)
+    called = {branch.target for branch in program.branches_to({one.old for one in sought})}
     left_alone = Changes(program, at_most=False)
-    stakes = list(_at_stake(host, redirected, left_alone, Changes(Program(patch), at_most=True)))
-    callers = [_Callers(host, program, left_alone, one) for one, _ in stakes]
+    stakes = list(_at_stake(host, (one for one in sought if one.old in called), left_alone))
+    named = {stub.address: stub.name for stub in stubs}
+    callers = [_Callers(host, program, left_alone, one, named) for one, _ in stakes]
     waiting: _Waiting = {}
     for number, (one, registers) in enumerate(stakes):
         waiting.setdefault(one.old, {})[number] = registers
@@ -93,17 +99,20 @@ def _by_weight(reliance: Reliance) -> tuple[bool, int]:
     return reliance.sure, -reliance.address
 
 
-def _at_stake(
-    host: Image, redirected: Iterable[Redirected], left_alone: Changes, changed: Changes
-) -> Iterator[tuple[Redirected, int]]:
+def _at_stake(host: Image, redirected: Iterable[Redirected], left_alone: Changes) -> Iterator[tuple[Redirected, int]]:
     """The functions that change more than the old ones did, and what: what surely is a result does not count."""
     debug = host.debug_info
+    changes: dict[Image, Changes] = {}
     for one in redirected:
+        if one.image not in changes:
+            changes[one.image] = Changes(Program(one.image), at_most=True)
         said = subprogram(debug, one.old)
         if said is not None and names_llvm(said.producer):
             continue
         results = results_of(signature_of(debug, one.old))
-        registers = changed.of(one.new) & ~left_alone.of(one.old) & ~VENEER & ~(results.surely if results else 0)
+        registers = (
+            changes[one.image].of(one.new) & ~left_alone.of(one.old) & ~VENEER & ~(results.surely if results else 0)
+        )
         if registers:
             yield one, registers
 
@@ -111,8 +120,11 @@ def _at_stake(
 class _Callers:
     """What callers of a function keep in registers."""
 
-    def __init__(self, host: Image, program: Program, left_alone: Changes, one: Redirected) -> None:
+    def __init__(
+        self, host: Image, program: Program, left_alone: Changes, one: Redirected, stubs: Mapping[int, bytes]
+    ) -> None:
         self.host = host
+        self.stubs = stubs
         self.program = program
         self.one = one
         self.places = host_places(host)
@@ -120,9 +132,9 @@ class _Callers:
         self.untold_results = RESULTS if untold else 0  # LLVM's may be results that are as the arguments were
         self.liveness = Liveness(program, left_alone, Signatures(self._is_elsewhere, self._arguments, self._results))
 
-    def kept(self, hit: Hit, registers: int) -> Iterator[Reliance]:
+    def kept(self, hit: Branch, registers: int) -> Iterator[Reliance]:
         """What of *registers* is used behind a call; behind a jump nothing of the caller's runs."""
-        if hit.instruction != "bl":
+        if not hit.is_call:
             return
         uses = self.liveness.behind(hit.address, registers)
         past = Past(self.program, self.liveness, hit)
@@ -135,14 +147,19 @@ class _Callers:
                 yield Reliance(self.one.old, place.name, hit.address, names_of(mask), certain)
 
     def _is_elsewhere(self, address: int) -> bool:
-        return isinstance(self.places.behind(address), Imported)
+        return self._name_of_other(address) is not None
+
+    def _name_of_other(self, address: int) -> bytes | None:
+        """The name of the function elsewhere that a PLT's entry or a stub at *address* leads to."""
+        behind = self.places.behind(address)
+        return behind.name if isinstance(behind, Imported) else self.stubs.get(behind)
 
     def _declared(self, address: int) -> VariableType | None:
-        """What an object of the patch declares of the function that the PLT's entry or stub at *address* leads to."""
-        behind = self.places.behind(address)
-        if not isinstance(behind, Imported):
+        """What an object of the patch declares of that function."""
+        name = self._name_of_other(address)
+        if name is None:
             return None
-        symbol = behind.name.removeprefix(b"_") if self.host.format == "macho" else behind.name
+        symbol = name.removeprefix(b"_") if self.host.format == "macho" else name
         said = (declared_function(image.debug_info, symbol) for image in self.one.objects)
         return next((function for function in said if function is not None), None)
 

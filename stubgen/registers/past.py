@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 from stubgen.common.aarch64 import WORD
 from stubgen.common.row import Row
-from stubgen.reach.code import Hit
 from stubgen.registers.access import accesses
 from stubgen.registers.live import Liveness
-from stubgen.registers.program import SOMEWHERE, Program
+from stubgen.registers.program import SOMEWHERE, Branch, Program
 
 
 class _Origin(Row):
@@ -29,7 +28,7 @@ class Past:
         call: of the function that is called.
     """
 
-    def __init__(self, program: Program, liveness: Liveness, call: Hit) -> None:
+    def __init__(self, program: Program, liveness: Liveness, call: Branch) -> None:
         self.program = program
         self.liveness = liveness
         self.call = call

@@ -5,12 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterator
 from functools import cached_property
+from itertools import compress, count
 
 from stubgen.common.aarch64 import WORD
+from stubgen.common.columns import column
 from stubgen.common.row import Row
 from stubgen.compare.fields import signed
 from stubgen.image import Code, Image
-from stubgen.reach.code import RELATIVE, Hit, branches
+from stubgen.reach.code import RELATIVE
 from stubgen.reach.labels import Labels
 
 SOMEWHERE = -1
@@ -20,6 +22,20 @@ _BY_REGISTER = 0xFEFF0000
 _BR, _BLR, _RET = 0xD61F0000, 0xD63F0000, 0xD65F0000
 _TABLE_MASK, _TABLE = 0xFFE09C00, 0x8B208800
 """add xd, xn, wm, sxtb #2 (or sxth, sxtw): the last word before the jump of GCC's switch, whose table counts words."""
+
+
+_FAR, _SIGN = 0x3FFFFFF, 0x2000000
+"""The distance in words of b and bl, and its sign (Arm ARM C4.1.95)."""
+_TOP_OF_BRANCH = bytes(top & 0x7C == 0x14 for top in range(256))
+"""The last byte of such a word -> 1."""
+
+
+class Branch(Row):
+    """A b or bl."""
+
+    address: int  # virtual address
+    target: int  # virtual address
+    is_call: bool  # it comes back
 
 
 class Step(Row):
@@ -94,10 +110,24 @@ class Program:
             if before is not None and not before.goes_on and at not in led:
                 yield at
 
-    def branches_to(self, targets: Collection[int]) -> Iterator[Hit]:
+    def branches_to(self, targets: Collection[int]) -> Iterator[Branch]:
         """The branches to *targets*, in the order of the code."""
+        for code, indexes, words in self._branches:
+            for index, word in zip(indexes, words, strict=True):
+                target = code.address + WORD * (index + (word & _FAR) - ((word & _SIGN) << 1))
+                if target in targets:
+                    yield Branch(code.address + WORD * index, target, bool(word >> 31))
+
+    @cached_property
+    def _branches(self) -> list[tuple[Code, list[int], list[int]]]:
+        """Index and word of each b and bl; by columns, for callers and their callers are sought."""
+        found = []
         for code in self._code:
-            yield from (hit for hit in branches(code, targets) if hit.calls)
+            content = bytes(code.content[: len(code.content) & -WORD])
+            is_branch = content[3::WORD].translate(_TOP_OF_BRANCH)
+            words = column("I", content)
+            found.append((code, list(compress(count(), is_branch)), list(compress(words, is_branch))))
+        return found
 
 
 def _traps(word: int) -> bool:

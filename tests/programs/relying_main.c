@@ -3,6 +3,7 @@
    run             what all its functions say now
    load PATH       load a patch; the address at which its anchor lies
    lead OLD NEW    overwrite what is at OLD with a jump to NEW, runtime addresses
+   back OLD        put back what was there before
    quit            end */
 #include <dlfcn.h>
 #include <stdarg.h>
@@ -58,12 +59,27 @@ static void run(void) {
   printf("%ld %ld %ld %ld %d %ld\n", loop(9), recursive(5), reported, shop.sold, shop.kind, ticks);
 }
 
+static void overwrite(unsigned long at, const unsigned code[4]) {
+  mprotect((void *)(at & -4096ul), 2 * 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
+  memcpy((void *)at, code, 16);
+  __builtin___clear_cache((char *)at, (char *)at + 16);
+}
+
+static struct { unsigned long at; unsigned code[4]; } before[999];
+static int led;
+
+static int place(unsigned long old) {
+  for (int i = 0; i < led; i++) if (before[i].at == old) return i;
+  memcpy(before[led].code, (void *)old, 16);
+  before[led].at = old;
+  return led++;
+}
+
 static void lead(unsigned long old, unsigned long new) {
   unsigned code[4] = {0x58000050, 0xd61f0200}; /* ldr x16, [pc, 8]; br x16 */
   memcpy(code + 2, &new, sizeof new);
-  mprotect((void *)(old & -4096ul), 2 * 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
-  memcpy((void *)old, code, sizeof code);
-  __builtin___clear_cache((char *)old, (char *)old + sizeof code);
+  place(old);
+  overwrite(old, code);
 }
 
 int main(void) {
@@ -80,6 +96,10 @@ int main(void) {
       unsigned long old = strtoul(line + 5, &rest, 16);
       lead(old, strtoul(rest, 0, 16));
       puts("led");
+    } else if (!strncmp(line, "back ", 5)) {
+      unsigned long old = strtoul(line + 5, 0, 16);
+      overwrite(old, before[place(old)].code);
+      puts("back");
     } else if (!strcmp(line, "quit")) { puts("bye"); return 0; }
   }
   return 0;

@@ -122,10 +122,10 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             texts.append(named + "\n")
     images = library(folder, form, "host", host), library(folder, form, "patch", patch)
     pairs = [
-        Redirected(*(address(i, f"{n}_{k}") for i, n in zip(images, ("old", "new"), strict=True)), [])
+        Redirected(*(address(i, f"{n}_{k}") for i, n in zip(images, ("old", "new"), strict=True)), images[1], [])
         for k in range(len(CASES))
     ]
-    rows = relying_callers(*images, pairs)
+    rows = relying_callers(images[0], pairs)
     return {name: [row for row in rows if row.old == pair.old] for name, pair in zip(CASES, pairs, strict=True)}
 
 
