@@ -22,6 +22,8 @@ _REFERENCES = frozenset({0x11, 0x12, 0x13, 0x14, 0x15})  # DW_FORM_ref*: counted
 _ADDRESS_INDEXES = frozenset({0x1B, 0x29, 0x2A, 0x2B, 0x2C})  # DW_FORM_addrx*
 _ORIGIN_ELSEWHERE = bytes([_ORIGIN, REF_ADDR])  # in .debug_abbrev: an origin that may be in another unit
 _LONGEST_CHAIN = 32  # declarations of declarations that are followed
+SEARCHES = 64
+"""Functions that are searched for one by one, so that other units need not be read; of more, all are."""
 
 
 class InlinedInto(Row):
@@ -105,6 +107,8 @@ class InlinedCopies:
 
     def _naming(self, names: Collection[bytes], addresses: Collection[int]) -> list[Unit]:
         """The units that may have a function called one of *names*, or at one of *addresses*."""
+        if len(names) + len(addresses) > SEARCHES:
+            return self.units
         found: set[int] = set()
         strings = self._section("debug_str")
         strings_of, addresses_of = [unit.strings for unit in self.units], [unit.addresses for unit in self.units]
@@ -137,7 +141,7 @@ class InlinedCopies:
         sought = [origin.to_bytes(4, "little") for origin in origins]
         for number in self._with_origins_elsewhere:
             content = info[self.units[number].start : self.units[number].end]
-            if any(each in content for each in sought):
+            if len(sought) > SEARCHES or any(each in content for each in sought):
                 found.add(number)
         return [self.units[number] for number in sorted(found) if number >= 0]
 

@@ -18,6 +18,7 @@ from stubgen.compare.parts import HostPlaces, Imported
 from stubgen.errors import SymbolRefusal
 from stubgen.host import Host
 from stubgen.image import Image, Kind
+from stubgen.image.dwarf import occurrences
 from stubgen.reach.code import Accesses, Hit, branches
 from stubgen.reach.labels import Labels, Place
 from stubgen.replaced import Replaced
@@ -26,6 +27,7 @@ from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import is_part
 
 _FUNCTIONS = (Kind.FUNCTION, Kind.IFUNC)
+_FEW = 8  # functions of which each one's clones are searched for by its name
 _VENEERS = (b"Thunk_", b"_veneer", b"thunk")
 """What lld, GNU ld and mold put into the names of theirs; one within reach is a single ``b``."""
 
@@ -215,10 +217,13 @@ class _Scan:
 
     def rows(self) -> Iterator[Reached]:
         """What was found, function by function."""
+        held: dict[int, list[int]] = {}
+        for place, function in self.pointers.items():
+            held.setdefault(function, []).append(place)
         for one in self.sought:
             callers = sorted(hit for address in one.addresses for hit in self.callers.get(address, ()))
             taken = sorted(pair for address in one.addresses for pair in self.taken.get(address, ()))
-            places = sorted(place for place, held in self.pointers.items() if held in one.addresses)
+            places = sorted(place for address in set(one.addresses) for place in held.get(address, ()))
             yield Reached(
                 as_text(one.name),
                 one.addresses,
@@ -236,18 +241,19 @@ class _Scan:
     @cached_property
     def clones(self) -> dict[bytes, list[tuple[str, int]]]:
         """The specialised copies of each function: GCC and LLVM put what they did behind a period."""
-        starts = [one.name + b"." for one in self.sought]
-        names = {
-            name
-            for name in self.image.names_with(starts)
-            if name.startswith(tuple(starts)) and not is_part(name) and b".llvm." not in name
-        }
+        sought = {one.name for one in self.sought}
+        parts = [name + b"." for name in sought] if len(sought) <= _FEW else [b"."]
+        owners: dict[bytes, list[bytes]] = {}
+        for name in self.image.names_with(parts):
+            if not is_part(name) and b".llvm." not in name:
+                before = [name[:period] for period in occurrences(name, b".")]
+                owners[name] = [start for start in before if start in sought]
+        names = {name for name, owned in owners.items() if owned}
         found: dict[bytes, list[tuple[str, int]]] = {}
         for name, candidates in self.image.find(names).items() if names else ():
             for address in sorted({c.address for c in candidates if c.kind in _FUNCTIONS} - self.functions):
-                for one in self.sought:
-                    if name.startswith(one.name + b"."):
-                        found.setdefault(one.name, []).append((as_text(name), address))
+                for owner in owners[name]:
+                    found.setdefault(owner, []).append((as_text(name), address))
         return found
 
 
