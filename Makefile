@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check docs bench adversary faults fuzz mutants man clean
+.PHONY: help demo test check docs bench adversary overwriting faults fuzz mutants man clean
 
 help:
 	@echo "make demo    patch a small program while it runs, in an emulator"
@@ -13,6 +13,7 @@ help:
 	@echo "make docs    the documentation as a site, build/docs/index.html"
 	@echo "make bench   measure; BENCH=--quick sees that all of it runs, BENCH='--against REV' compares"
 	@echo "make adversary   patch programs that nobody wrote; TIME=seconds, SEED=first"
+	@echo "make overwriting  random programs whose runtime overwrites where old functions begin; TIME=seconds, SEED=first"
 	@echo "make faults  full disks, kills and rude linkers at every step of each command that writes; TIME=seconds, SEED=n"
 	@echo "make fuzz    give each reader broken files, guided by coverage; TIME=seconds"
 	@echo "make mutants  break the code in small ways and see a test fail; MUTANTS='part …'"
@@ -39,6 +40,9 @@ bench: $(VENV)/.test
 
 adversary: $(VENV)/.test
 	PYTHONPATH=tests $(BIN)/python -m adversary --time $(or $(TIME),60) --seed $(or $(SEED),0) $(ADVERSARY)
+
+overwriting: $(VENV)/.test
+	PYTHONPATH=tests $(BIN)/python -m overwriting --time $(or $(TIME),60) --seed $(or $(SEED),0) $(OVERWRITING)
 
 faults: $(VENV)/.test
 	PYTHONPATH=tests:. $(BIN)/python -m faults --time $(or $(TIME),60) --seed $(or $(SEED),0) $(FAULTS)

@@ -1,4 +1,5 @@
-/* The program of relying.c, and a runtime that overwrites where old functions begin.
+/* The program of relying.c, and a runtime that overwrites where old functions begin. With DRIVEN, a file in quotes, that has
+   the program's functions and run().
 
    run             what all its functions say now
    load PATH       load a patch; the address at which its anchor lies
@@ -41,6 +42,9 @@ SEEN void destroy_registers(void) {
                "v2", "v3", "v4", "v5", "v6", "v7", "v16", "v17", "memory");
 }
 
+#ifdef DRIVEN
+#include DRIVEN
+#else
 long kept_for_itself(long, long), forwarded(struct shop *), returned(long), through_another(long), argument(long, long),
     nothing_kept(void), by_table(long, long), loop(long), recursive(long);
 double floating(double, long), beside_a_structure(double, long);
@@ -58,6 +62,7 @@ static void run(void) {
   for (long k = 0; k < 8; k++) printf("%ld ", by_table(17, k));
   printf("%ld %ld %ld %ld %d %ld\n", loop(9), recursive(5), reported, shop.sold, shop.kind, ticks);
 }
+#endif
 
 static void overwrite(unsigned long at, const unsigned code[4]) {
   mprotect((void *)(at & -4096ul), 2 * 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
