@@ -124,6 +124,12 @@ def macho_host(defined: dict[str, int], *, filetype: int = m.MH_EXECUTE, platfor
     return bytes(content)
 
 
+def ar_member(name: bytes, content: bytes) -> bytes:
+    """One archive member by the letter of ``<ar.h>``."""
+    header = b"%-16s%-12d%-6d%-6d%-8o%-10d`\n" % (name, 0, 0, 0, 0o644, len(content))
+    return header + content + b"\n" * (len(content) % 2)
+
+
 def put(folder: Path, name: str, content: bytes) -> str:
     """*content* as a file; its path."""
     path = folder / name

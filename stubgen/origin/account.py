@@ -422,13 +422,10 @@ class _Ledger(_Opened):
     def initializers(self, definitions: Sequence[Definition]) -> Iterable[Initializer]:
         """What runs when the patch is loaded."""
         by_address = {d.symbol.address: d for d in definitions if d.symbol.kind is Kind.FUNCTION}
-        places = {d.symbol.address: d.symbol.section for d in definitions}
         bounds = list(_reader(self.image).sections(self.image))
         for constructor in _reader(self.image).constructors(self.image):
             definition = by_address.get(constructor.address)
-            section = places.get(constructor.address) or next(
-                (name for name, start, size, _ in bounds if start <= constructor.address < start + size), ""
-            )
+            section = next((name for name, start, size, _ in bounds if start <= constructor.address < start + size), "")
             piece = self.piece(section, constructor.address)
             unknown = Origin(Source.UNKNOWN if self.inputs.files else Source.UNTOLD)
             origin = definition.origin if definition else self.of_piece(piece) if piece else unknown

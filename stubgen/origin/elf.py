@@ -41,12 +41,12 @@ def symbols(image: ElfImage) -> Iterator[Symbol]:
         if not name or (name.startswith((b"$x", b"$d")) and name[2:3] in (b"", b".")):
             continue
         section = file.sections[shndx] if shndx < len(file.sections) else None
-        flags = section.header.sh_flags if section else 0
+        title, flags = (section.name, section.header.sh_flags) if section else ("", 0)
         plain = Kind.FUNCTION if flags & c.SHF_EXECINSTR else Kind.ABSOLUTE if shndx == table.absolute else Kind.DATA
         hidden = other & 3 in (c.STV_INTERNAL, c.STV_HIDDEN)  # GCC's TLS wrappers are internal
         yield Symbol(
             name=name,
-            section=section.name if section else "",
+            section=title,
             address=(value & UNTAGGED if section else value) + (tls if kind == c.STT_TLS else 0),
             size=size,
             kind=_KINDS.get(kind, plain),
@@ -54,7 +54,7 @@ def symbols(image: ElfImage) -> Iterator[Symbol]:
             weak=bind == c.STB_WEAK,
             exported=bind != c.STB_LOCAL and not hidden,
             file=source if bind == c.STB_LOCAL else b"",
-            writable=bool(flags & c.SHF_WRITE) and not (section and section.name.startswith(".data.rel.ro")),
+            writable=bool(flags & c.SHF_WRITE) and not title.startswith(".data.rel.ro"),
         )
 
 
@@ -104,8 +104,8 @@ def constructors(image: ElfImage) -> Iterator[Constructor]:
     ):
         if tags.get(single):
             yield Constructor(tags[single], tags[single], at_end)
-        if tags.get(table_size):
-            yield from _array(image.file, tags.get(table, 0), tags[table_size], at_end=at_end)
+        if tags.get(table) and tags.get(table_size):
+            yield from _array(image.file, tags[table], tags[table_size], at_end=at_end)
 
 
 def _array(file: ElfFile, start: int, size: int, *, at_end: bool) -> Iterator[Constructor]:

@@ -102,7 +102,7 @@ def constructors(image: MachOImage) -> Iterator[Constructor]:
     for section in image.file.sections:
         kind, raw = section.header.flags & c.SECTION_TYPE, image.file.content(section)
         width = {c.S_MOD_INIT_FUNC_POINTERS: 8, c.S_INIT_FUNC_OFFSETS: 4}.get(kind, 0)
-        for at in range(0, len(raw) if width else 0, width or 1):
+        for at in range(0, len(raw), width) if width else ():
             value = int.from_bytes(raw[at : at + width], "little")
             if kind == c.S_INIT_FUNC_OFFSETS:
                 value += base

@@ -40,8 +40,9 @@ GRACE, TIMES = 3.0, 10
 """A test may take so many seconds more, and times as long, as it takes on the sound code."""
 MEMORY = 6 << 30
 """Bytes of address space that a mutant has."""
-KILLED, SLOW, SURVIVED, BROKEN = 11, 12, 0, 13
-"""How a fork ends: a test failed, one took too long, none failed, the change cannot be put into the running module."""
+KILLED, SLOW, SURVIVED = 11, 12, 0
+"""How a fork ends: a test failed or could not be imported, one took too long, none failed."""
+_NO_FAILURE = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 class Trace(NamedTuple):
@@ -237,7 +238,7 @@ class _Runner:
             files = list(dict.fromkeys(test.partition("::")[0] for test in work.tests))
             child = _Child(self._trace.seconds, work.tests)
             status = pytest.main([*OPTIONS, *(str(ROOT / file) for file in files)], plugins=[child])
-            return SURVIVED if status == 0 and child.done else KILLED
+            return SURVIVED if status in _NO_FAILURE else KILLED
 
         outcome, test = _tried(run, [*work.tests], self._trace.seconds, extra=20)
         return work.module, work.number, outcome, test or "as it is imported"
@@ -305,17 +306,26 @@ class _Server:
 
 
 class _Child:
-    """A plugin that runs the tests of one mutant in their order."""
+    """A plugin that runs the tests of one mutant in their order.
+
+    Parameters that are made of the changed table give other tests: one that is gone tells nothing, and those that have
+    come in its place are run.
+    """
 
     def __init__(self, seconds: dict[str, float], tests: Sequence[str]) -> None:
-        self._seconds, self._tests, self.done = seconds, tests, False
+        self._seconds, self._tests = seconds, tests
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
-        missing = [test for test in self._tests if test not in items]  # a parameter that is made of the table
-        status = _run_items([items[test] for test in self._tests if test in items], session.config, self._seconds)
-        self.done = not missing and status == SURVIVED
+        gone = {_function_of(test) for test in self._tests if test not in items}
+        new = [test for test in items if _function_of(test) in gone and test not in self._seconds]
+        chosen = [items[test] for test in (*self._tests, *new) if test in items]
+        _run_items(chosen, session.config, self._seconds)
         return True
+
+
+def _function_of(test: str) -> str:
+    return test.partition("[")[0]
 
 
 def _functions(paths: Iterable[Path]) -> dict[tuple[str, str, int], list[FunctionType]]:

@@ -40,6 +40,16 @@ PARTS = {
         ("stubgen/linkplan/decisions.py",),
         ("tests/linkplan/test_decisions.py", "tests/linkplan/test_plan.py", "tests/linkplan/test_relocatable.py"),
     ),
+    "command": Part(
+        tuple(f"stubgen/linkplan/{name}.py" for name in ("toolchain", "response", "libraries", "additions", "tokens")),
+        tuple(
+            f"tests/linkplan/test_{name}.py"
+            for name in (
+                *("toolchain", "response", "decisions", "plan", "refusals", "request", "public_commands"),
+                *("anchor", "map_option", "relocatable"),
+            )
+        ),
+    ),
     "bind": Part(
         (
             "stubgen/bind/__init__.py",
@@ -67,6 +77,10 @@ PARTS = {
         ("stubgen/origin/findings.py", "stubgen/origin/content.py"),
         ("tests/origin/test_findings.py",),
     ),
+    "account": Part(
+        tuple(f"stubgen/origin/{name}.py" for name in ("account", "elf", "macho", "sources", "link_map")),
+        tuple(f"tests/origin/test_{name}.py" for name in ("account", "definitions", "sources", "findings", "link_map")),
+    ),
     "registers": Part(
         tuple(f"stubgen/registers/{name}.py" for name in ("__init__", "access", "changed", "live", "past", "program")),
         ("tests/registers",),
@@ -87,6 +101,16 @@ PARTS = {
         tuple(
             f"tests/resolve/test_{name}.py"  # those that need no compiler
             for name in ("candidates", "keep_state_pairs", "keep_state_rules", "moves", "resolver")
+        ),
+    ),
+    "judging": Part(
+        tuple(f"stubgen/resolve/{name}.py" for name in ("judging", "by_kind", "same_file")),
+        tuple(
+            f"tests/resolve/test_{name}.py"
+            for name in (
+                *("resolver", "kinds", "plain", "candidates", "same_file", "initialisers", "convention"),
+                *("keep_state_pairs", "keep_state_rules", "nameless_hosts"),
+            )
         ),
     ),
 }

@@ -30,6 +30,9 @@ LOAD p.o
                 0x0000000000000fe0       0x2c ./libfoo.a(foo.o)
                 0x0000000000000fe0                std::vector<int, std::allocator<int> >::~vector()
  .text          0x000000000000100c       0x10 linker stubs
+ .text          0x000000000000101c       0x10
+  .text         0x000000000000101c       0x10 p.o
+ (.text)        0x000000000000101c       0x10 p.o
                 [!provide]                        PROVIDE (etext = .)
 
 .eh_frame       0x0000000000001508      0x228
@@ -50,6 +53,8 @@ LLD = """             VMA              LMA     Size Align Out     In      Symbol
            111c0            111c0        0     1                 $x
            111d4            111d4       10     4         ./libfoo.a(foo.o):(.text)
            111e4            111e4       10     4         <internal>:(.text.thunk)
+           111e4            111e4        8     1                 operator:(int)
+           111e4            111e4        8     1         etext:(4) = .
                0                0       20     1 .comment
                0                0       20     1         <internal>:(.comment)
 """

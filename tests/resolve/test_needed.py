@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from synthetic import Sym, elf_host, elf_object, macho_object, put, undefined
+from synthetic import Sym, ar_member, elf_host, elf_object, macho_object, put, undefined
 from tools import need, run
 
 from stubgen.elf import constants as e
@@ -16,12 +16,6 @@ from stubgen.resolve.needed import read_needed
 def names(*paths: str) -> list[bytes]:
     """The needed names, in order."""
     return [reference.spelling for reference in read_needed(paths, whole_archive=True).references]
-
-
-def ar_member(name: bytes, content: bytes) -> bytes:
-    """One archive member by the letter of ``<ar.h>``."""
-    header = b"%-16s%-12d%-6d%-6d%-8o%-10d`\n" % (name, 0, 0, 0, 0o644, len(content))
-    return header + content + b"\n" * (len(content) % 2)
 
 
 def test_one_object_supplies_another(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 RATES = {"half": 2, "whole": 1}
+OLD_RATES = ("third", "tenth")
 
 
 def price(amount: int, rate: str = "whole") -> int:

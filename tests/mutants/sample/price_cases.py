@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mutants.sample.price import endless, price
+import pytest
+from mutants.sample.price import OLD_RATES, endless, price
 
 
 def test_price() -> None:
@@ -15,3 +16,10 @@ def test_price() -> None:
 def test_endless() -> None:
     """A fault that never ends is one that is found."""
     assert endless(3) == 3
+
+
+@pytest.mark.parametrize("rate", OLD_RATES)
+def test_old_rates(rate: str) -> None:
+    """A row that is gone takes its test with it, which tells nothing; a row that has changed brings another test."""
+    assert price(10) == 10
+    assert rate != "tenthx"
