@@ -108,8 +108,7 @@ PARTS = {
         tuple(
             f"tests/resolve/test_{name}.py"
             for name in (
-                *("resolver", "kinds", "plain", "candidates", "same_file", "initialisers", "convention"),
-                *("keep_state_pairs", "keep_state_rules", "nameless_hosts"),
+                *("resolver", "same_file_rules", "plain", "candidates", "keep_state_pairs", "keep_state_rules"),
             )
         ),
     ),

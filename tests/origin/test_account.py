@@ -134,8 +134,8 @@ def test_the_shares_of_a_mapped_section() -> None:
     """What nobody named in the user's own files is what they look for first."""
     files = [file(elf_input(), "patch.o")._replace(path="/bound/000-patch.o"), STUB_FILE]
     made = account(patch(), *files, link_map=TEXT_MAP, directory="/bound")
-    (text,) = (section for section in made.sections if section.name == ".text")
-    assert (text.address, text.size) == (CODE, 0x1000)
+    text, data = (section for section in made.sections if section.name in (".text", ".data"))
+    assert (data.address, data.size) == (VARIABLES, 0x1000)
     assert {share.origin: share.size for share in text.shares} == {
         origin: 0x10 for name, (_, origin) in MAPPED.items() if name not in ("own_end", "behind", "before")
     }
@@ -181,6 +181,14 @@ def test_stubs_and_slots_are_the_stub_objects() -> None:
     assert origins(patch(stub), STUB_FILE, other) == {"host_f": other.origin}  # what won over the stub
 
 
+def test_a_stub_that_lost_is_not_what_is_there() -> None:
+    """The map says that nothing of the stub object lies there: what the patch calls is not the host's."""
+    stub = Sym("host_f", CODE + 0x80, size=20)
+    inputs = file(elf_input())
+    found = origins(patch(stub), STUB_FILE, inputs, link_map=TEXT_MAP, directory="/bound")
+    assert found == {"host_f": UNKNOWN}
+
+
 def test_a_definition_in_a_section_of_the_linkers() -> None:
     """Its own tables may have names of the user's beside them."""
     image = patch(Sym("mine", VARIABLES, e.STT_OBJECT, section=DATA), sections={".data": ".got"})
@@ -209,6 +217,7 @@ MARKS: dict[str, tuple[Sym, Origin]] = {
     "a function": (Sym("end", CODE + 0x20, size=0), Origin(Source.MEMBER, "/lib/libfoo.a", "foo.o")),
     "the begin of a section": (Sym("__start_rows", VARIABLES, e.STT_NOTYPE, section=DATA, size=0), LINKER),
     "the end of a section": (Sym("__stop_rows", VARIABLES, e.STT_NOTYPE, section=DATA, size=0), LINKER),
+    "a section of several words": (Sym("__stop_my_rows", VARIABLES, e.STT_NOTYPE, section=DATA, size=0), LINKER),
     "the begin of no section": (
         Sym("__start_time", VARIABLES, e.STT_NOTYPE, section=DATA, size=0),
         Origin(Source.MEMBER, "members.a", "one.o"),
@@ -220,7 +229,7 @@ MARKS: dict[str, tuple[Sym, Origin]] = {
 @pytest.mark.parametrize(("symbol", "origin"), MARKS.values(), ids=[*MARKS])
 def test_marks_of_the_linkers(symbol: Sym, origin: Origin) -> None:
     """A mark stands where anybody's next piece may begin; a function that is called ``end`` is no mark."""
-    image = patch(symbol, sections={".tdata": "rows"})
+    image = patch(symbol, sections={".tdata": "rows", ".rodata": "my_rows"})
     found = origins(image, file(elf_input(Sym("etext"))), link_map=TEXT_MAP, directory="/bound")
     assert found == {symbol.name: origin}
 
@@ -383,6 +392,10 @@ def test_what_runs_when_it_is_loaded_has_an_origin() -> None:
     ]
     shares = {section.name: section.shares for section in account(image, inputs).sections}
     assert shares[".data"] == (Share(OWN, 0), Share(UNKNOWN, 0))
+    text = lld_map((CONSTANTS, 8, 0, ".rodata"), (CONSTANTS, 8, 1, "x.o:(.rodata)"))
+    data = struct.pack("<2Q", CONSTANTS, CONSTANTS - 8)
+    made = account(patch(data=data, tags=tags), link_map=text)  # what begins where the code's section ends
+    assert [item.origin for item in made.initializers] == [Origin(Source.OTHER, "x.o"), UNTOLD]
 
 
 def test_what_the_host_has_of_each_name() -> None:

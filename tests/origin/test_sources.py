@@ -35,7 +35,7 @@ NAMES = {
     "": """
         main endless the_end start_rows bss data e843419 far_thunk completed.x object dtor_idx _initial finish
         addtf3 __count __aarch64_cas have_lse clear_cache atexit2 statistics __stack_chk_fail __udivti3x ____udivti3
-        x_atexit segment$begin$__TEXT
+        xatexit segment$begin$__TEXT
     """,
 }
 """Who has it -> names; of nobody: what users call their own."""
