@@ -148,7 +148,7 @@ def _runtimes(context: Context) -> tuple[list[Edit], list[Edit]]:
     toolchain, static = context.toolchain, context.static_runtimes
     if not toolchain.driver or context.request.relocatable:
         return [], []
-    cxx = "++" in toolchain.program
+    cxx = toolchain.cxx
     if toolchain.dialect is Dialect.ZIG and cxx and not context.no_cxx_library:
         return [_added(["-nostdlib++"], "zig's libc++ and libunwind are archives, which the host has in it")], []
     other = toolchain.dialect is Dialect.ZIG or toolchain.family is Family.LD64

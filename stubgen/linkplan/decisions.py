@@ -18,7 +18,7 @@ from stubgen.linkplan.options import LIBRARY_FOLDERS, Role
 from stubgen.linkplan.plan import LinkerOs
 from stubgen.linkplan.request import PatchRequest
 from stubgen.linkplan.tokens import Item, Tokens
-from stubgen.linkplan.toolchain import CommandLine, Family, Toolchain, basename
+from stubgen.linkplan.toolchain import CommandLine, Dialect, Family, Toolchain, basename
 
 
 class Context(Row):
@@ -195,6 +195,8 @@ HOST_ARCHIVE = Verdict(
     "taken from it before the link",
     (Role.LIBRARY,),
 )
+ZIG_ARCHIVES = frozenset({"c++", "stdc++", "c++abi", "supc++", "unwind", "gcc_s", "gcc_eh"})
+"""What zig's driver links from archives of its own, whatever ``-nostdlib++`` and the folders say."""
 STATIC_RUNTIME = "-static-lib"
 """How the drivers' options begin that link one of their run-time libraries from its archive."""
 BACK_EDGE = Verdict(False, "is the host: the patch would depend on it and load it again")
@@ -385,6 +387,8 @@ def _decide_library(item: Item, context: Context) -> Verdict:
         return _by_file(item, context)
     if context.toolchain.family is Family.LD64 and name.endswith(".o"):  # ld64 reads -lcrt1.o as an object's name
         return HOST_INPUT
+    if context.toolchain.dialect is Dialect.ZIG and name in ZIG_ARCHIVES:
+        return HOST_ARCHIVE
     return BACK_EDGE if name in context.host_libraries else _by_file(item, context)
 
 

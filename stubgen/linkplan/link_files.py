@@ -88,7 +88,7 @@ def _implied(line: CommandLine, tokens: Tokens) -> tuple[str, ...]:
     if not toolchain.driver or not NO_DEFAULTS.isdisjoint(line.arguments):
         return ()
     static = static_runtimes(tokens)
-    cxx = "++" in toolchain.program and "-static-libstdc++" not in static and "-nostdlib++" not in line.arguments
+    cxx = toolchain.cxx and "-static-libstdc++" not in static and "-nostdlib++" not in line.arguments
     if toolchain.family is Family.LD64:
         return (*(("c++",) if cxx else ()), "System")
-    return (*(("stdc++", "c++") if cxx else ()), *(("m",) if "++" in toolchain.program else ()), "gcc_s", "c")
+    return (*(("stdc++", "c++") if cxx else ()), *(("m",) if toolchain.cxx else ()), "gcc_s", "c")

@@ -49,6 +49,9 @@ PROGRAMS: dict[Family, str] = {
     Family.UNSUPPORTED: "nvcc nvlink",
 }
 
+CXX_PROGRAMS = frozenset({"icpc", "icpx", "dpcpp", "mpicxx", "CC", "crayCC", "zigcxx", "hipcc"})
+"""Drivers that link the C++ library by themselves and have no ``++`` in their names."""
+
 FLAVORS: dict[str, Family] = {
     "gnu": Family.GNU,
     "ld": Family.GNU,
@@ -212,11 +215,13 @@ class Toolchain(Row):
     dialect: Dialect
     target: str
     """The target's name as far as the arguments say it, or ``""``."""
+    program: str
+    """The program's name; behind it may stand more that is no argument: ``zig c++ --``, ``lld -flavor gnu``."""
 
     @property
-    def program(self) -> str:
-        """The program's name."""
-        return program_name(next((edit.after[-1] for edit in reversed(self.edits) if edit.after), ""))
+    def cxx(self) -> bool:
+        """Whether the program is a driver that links the C++ library by itself."""
+        return self.driver and ("++" in self.program or _known_name(self.program) in CXX_PROGRAMS)
 
     @property
     def fixed(self) -> int:
@@ -308,19 +313,22 @@ def program_name(path: str) -> str:
 
 def family_of(path: str) -> Family | None:
     """What the name of the program *path* says, or None: not a linker or a driver."""
+    return _BY_NAME.get(_known_name(path))
+
+
+def _known_name(path: str) -> str:
+    """What :data:`PROGRAMS` calls the program *path*; empty for another one."""
     name = program_name(path)
     while name:
         for start in range(len(name)):  # the longest ending at a word boundary: aarch64-linux-android24-clang
-            if start == 0 or name[start - 1] in "-_":
-                family = _BY_NAME.get(name[start:])
-                if family is not None:
-                    return family
+            if (start == 0 or name[start - 1] in "-_") and name[start:] in _BY_NAME:
+                return name[start:]
         shorter = name.rstrip("0123456789.")
         if shorter == name:
             first = name.partition("-")[0]
-            return Family.DRIVER if first in ("zigcc", "zigcxx") else None
+            return first if first in ("zigcc", "zigcxx") else ""
         name = shorter.rstrip("-")
-    return None
+    return ""
 
 
 _BY_NAME = {name: family for family, names in PROGRAMS.items() for name in names.split()}
@@ -342,8 +350,7 @@ def find_toolchain(argv: Sequence[str], *, os: LinkerOs | None = None) -> Toolch
     program = argv[at]
     behind = _behind_linker_driver(argv, at)
     if behind:
-        if edits and program_name(edits[-1].before[0] if edits[-1].before else "").startswith("python"):
-            edits[-1] = Edit(Action.DROPPED, edits[-1].before, (), DROPPED_WRAPPERS["linker_driver.py"])
+        edits = _without_interpreter(edits)
         edits.append(Edit(Action.REPLACED, (program,), (behind,), DROPPED_WRAPPERS["linker_driver.py"]))
         program = behind
     else:
@@ -370,7 +377,16 @@ def find_toolchain(argv: Sequence[str], *, os: LinkerOs | None = None) -> Toolch
     _refuse_unpatchable(program, arguments, family, target)
     libtool = any(is_libtool(word) for edit in edits for word in edit.before)
     dialect = Dialect.LIBTOOL if libtool else _dialect(program, zig=zig)
-    return Toolchain(tuple(edits), at, driver, family, dialect, target)
+    return Toolchain(tuple(edits), at, driver, family, dialect, target, program_name(program))
+
+
+def _without_interpreter(edits: Sequence[Edit]) -> list[Edit]:
+    """*edits* without what runs a script that the program takes the place of: ``python3 -B``."""
+    words = ["".join(edit.before) for edit in edits]
+    runs = (at for at, word in enumerate(words) if not _is_assignment(word) and program_name(word).startswith("python"))
+    first = next(runs, len(edits))
+    why = DROPPED_WRAPPERS["linker_driver.py"]
+    return [*edits[:first], *(Edit(Action.DROPPED, edit.before, (), why) for edit in edits[first:])]
 
 
 def _kept(word: str, why: str) -> Edit:
@@ -596,7 +612,7 @@ def _family_from_option(word: str) -> Family | None:
         name = basename(word.partition("=")[2])
         family = family_of(name) or family_of(f"ld.{name}")
         return family if family in (Family.GNU, Family.LD64) else None
-    for piece in word[4:].split(",") if word.startswith("-Wl,") else (word,):
+    for piece in word.split(",") if word.startswith("-Wl,") else (word,):
         if piece in LD64_ONLY:
             return Family.LD64
         if piece in GNU_ONLY:

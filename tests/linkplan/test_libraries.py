@@ -118,6 +118,11 @@ def test_the_driver_is_asked_only_where_that_matters(tree: Path) -> None:
         ("clang++", "-static-libstdc++", "-nostdlib++"),
         ("zig c++", "", "-nostdlib++"),
         ("zig cc", "", ""),
+        ("cargo-zigbuild zig c++ --", "", "-nostdlib++"),
+        ("zigcxx-aarch64-unknown-linux-gnu-3b2c.sh", "", "-nostdlib++"),
+        ("zig cc", "-lc++ -lm", "-lm"),
+        ("zig c++", "-lstdc++ -lgcc_s -lunwind", "-nostdlib++"),
+        ("mpicxx", "-static-libgcc", "-nodefaultlibs -lstdc++ -lm -lgcc -lc"),
         ("g++", "-nodefaultlibs -static-libstdc++", "-nodefaultlibs"),
     ],
 )
