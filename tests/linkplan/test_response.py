@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tools import need
 
-from stubgen.errors import MalformedInput
+from stubgen.errors import MalformedInput, UnreadableInput
 from stubgen.linkplan import Action, build_link_plan
-from stubgen.linkplan.response import expand, quote_gnu, quote_windows, split_gnu, split_windows
+from stubgen.linkplan.response import expand, quote_gnu, quote_windows, read, split_gnu, split_windows
 
 WORDS = st.lists(st.text(st.characters(blacklist_characters="\x00", blacklist_categories=("Cs",)), max_size=12))
 
@@ -43,6 +43,7 @@ def test_windows_quoting_round_trips(words: list[str]) -> None:
         ("a\r\n\tb\f", ["a", "b"]),
         ("a\\\n", ["a\n"]),
         ("'open", ["open"]),
+        ("a\\", ["a\\"]),
     ],
 )
 def test_gnu_splitting(text: str, words: list[str]) -> None:
@@ -59,11 +60,54 @@ def test_gnu_splitting(text: str, words: list[str]) -> None:
         ('"a""b"', ['a"b']),
         ('""', [""]),
         ("'a b'", ["'a", "b'"]),
+        ('"""a b""" c', ['"a b"', "c"]),
+        ('"""" c', ['"', "c"]),
+        ('"""""a b" c', ['""a b', "c"]),
+        ('a"b c"d e', ["ab cd", "e"]),
+        (r'"a\" b\\" c', ['a" b\\', "c"]),
     ],
 )
 def test_windows_splitting(text: str, words: list[str]) -> None:
     """CMake and rustc write such files for link.exe."""
     assert split_windows(text) == words
+
+
+@pytest.mark.parametrize(
+    ("word", "gnu", "windows"),
+    [
+        ("", '""', '""'),
+        ("a1", "a1", "a1"),
+        ("ax,b!", "ax,b!", "ax,b!"),
+        ("a b", "a\\ b", '"a b"'),
+        ("it's", "it\\'s", "it's"),
+        ('say"x"', 'say\\"x\\"', '"say\\"x\\""'),
+        ("C:\\x", "C:\\\\x", "C:\\x"),
+        ("C:\\a b\\\\", "C:\\\\a\\ b\\\\\\\\", '"C:\\a b\\\\\\\\"'),
+        ('a\\\\"b', 'a\\\\\\\\\\"b', '"a\\\\\\\\\\"b"'),
+    ],
+)
+def test_how_words_are_written(word: str, gnu: str, windows: str) -> None:
+    """As little is quoted as the readers need: people read such files, and paste them."""
+    assert quote_gnu(word) == gnu
+    assert quote_windows(word) == windows
+    assert (split_gnu(gnu), split_windows(windows)) == ([word], [word])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("a.o é.o".encode("utf-16"), ["a.o", "é.o"]),
+        (b"\xfe\xff" + "a.o é.o".encode("utf-16-be"), ["a.o", "é.o"]),
+        (b"\xff\xfe" + "a.o".encode("utf-16-le") + b"x", ["a.o\ufffd"]),
+        (b"\xef\xbb\xbfa.o \xc3\xa9.o", ["a.o", "é.o"]),
+        (b"a.o \xef\xbb\xbf", ["a.o", "\ufeff"]),
+        (b"\xff.o a.o", ["\udcff.o", "a.o"]),
+    ],
+)
+def test_how_letters_are_written(tmp_path: Path, content: bytes, words: list[str]) -> None:
+    """Windows tools mark their files' encoding, and the mark is no part of the first name."""
+    (tmp_path / "f.rsp").write_bytes(content)
+    assert expand(["cc", "@f.rsp"], directory=tmp_path).arguments == ["cc", *words]
 
 
 NASTY = ["a b", "it's", 'say "x"', "back\\slash", "", "$HOME", "@rpath/x", "-Wl,-rpath,$ORIGIN", "é", "tab\there"]
@@ -106,8 +150,48 @@ def test_nested_files_are_read_from_the_working_directory(tmp_path: Path) -> Non
 def test_a_cycle_is_reported_with_its_way(tmp_path: Path) -> None:
     """A build script that includes itself must not hang the builder."""
     write(tmp_path, one="@two.rsp", two="x.o @one.rsp")
-    with pytest.raises(MalformedInput, match=r"one.rsp -> two.rsp -> one.rsp"):
-        expand(["cc", "@one.rsp"], directory=tmp_path)
+    said = r"\Aone.rsp: the response file includes itself \(one.rsp -> two.rsp -> one.rsp\)"
+    for word in ("@one.rsp", "-Wl,-x,@one.rsp"):
+        with pytest.raises(MalformedInput, match=said):
+            expand(["cc", word], directory=tmp_path)
+
+
+def test_which_words_come_from_which_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan leaves a file where it is if nothing of it goes, and unfolds another one."""
+    write(tmp_path, one="a.o -x", two="b.o", kept="c.o")
+    copies = {"old.rsp": tmp_path / "kept.rsp"}
+    words = [
+        "cc",
+        "x.o",
+        "-Wl,@one.rsp,-z,@gone.rsp",
+        "@two.rsp",
+        "@old.rsp",
+        "-Wl,@old.rsp",
+        "-Wl,-z,@lost.rsp",
+        "@",
+        "-Wl,@",
+    ]
+    words += ["lib/@two.rsp", "-Wl,now"]
+    monkeypatch.chdir(tmp_path)
+    for directory in (tmp_path, None):
+        found = expand(words, directory=directory, copies=copies)
+        assert found.arguments == [
+            *("cc", "x.o", "-Xlinker", "a.o", "-Xlinker", "-x", "-Xlinker", "-z", "-Xlinker", "@gone.rsp"),
+            *("b.o", "c.o", "-Xlinker", "c.o", "-Wl,-z,@lost.rsp", "@", "-Wl,@", "lib/@two.rsp", "-Wl,now"),
+        ]
+        assert found.file_of == [-1, -1, *[0] * 8, 1, 2, 3, 3, *[-1] * 5]
+        assert [(file.text, file.copied) for file in found.files] == [
+            *(("-Wl,@one.rsp,-z,@gone.rsp", False), ("@two.rsp", False), ("@old.rsp", True), ("-Wl,@old.rsp", True)),
+        ]
+        assert found.missing == ["-Wl,-z,@lost.rsp"]
+    plain = expand(["cc", "x.o"])
+    assert (plain.arguments, plain.file_of, plain.files, plain.missing) == (["cc", "x.o"], [-1, -1], [], [])
+
+
+def test_a_response_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """A sentence that names it, not a traceback."""
+    with pytest.raises(UnreadableInput, match="no/such: the response file cannot be read: No such file"):
+        read(f"{tmp_path}/no/such", split_gnu)
 
 
 def test_the_same_file_twice_is_no_cycle(tmp_path: Path) -> None:

@@ -265,7 +265,6 @@ def test_platforms_of_load_commands(number: str, system: str) -> None:
         ("launcher --log x -- clang -lm", "clang -lm"),
         ("python3.11 -u wrapper.py clang -lm", "python3.11 -u wrapper.py clang -lm"),
         ("a-b=1 clang -lm", "a-b=1 clang -lm"),
-        ("ccache launcher --log x -- clang -lm", "clang -lm"),
     ],
 )
 def test_wrappers(command: str, planned: str) -> None:
