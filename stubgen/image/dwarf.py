@@ -9,7 +9,7 @@ import posixpath
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from stubgen.common.strings import string_at
 from stubgen.common.view import uleb128
@@ -27,6 +27,8 @@ from stubgen.image.dwarf_entries import (
     abbreviations_at,
     read_value,
 )
+
+Made = TypeVar("Made")
 
 ENUMERATION, BASE, ARRAY, _POINTER, SUBRANGE, VARIABLE = 0x04, 0x24, 0x01, 0x0F, 0x21, 0x34  # DWARF 5, 7.5.3, DW_TAG_*
 REFERENCES = frozenset({_POINTER, 0x10, 0x42})  # pointer, reference and rvalue reference types: an address
@@ -98,6 +100,14 @@ class DebugInfo:
         self._functions: dict[int, frozenset[int]] = {}
         self._subprograms: dict[int, dict[int, Subprogram]] = {}
         self._referred: dict[int, EntryTable | None] = {}
+        self._made: dict[object, Any] = {}
+
+    def made(self, make: Callable[[DebugInfo], Made]) -> Made:
+        """What *make* makes of it, made once: readers of other modules keep here what goes when it goes."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        found: Made = self._made[make]
+        return found
 
     def section(self, name: str) -> bytes:
         """The bytes of the section that DWARF calls *name*."""

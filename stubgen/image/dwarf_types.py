@@ -10,7 +10,6 @@ import posixpath
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from weakref import WeakKeyDictionary
 
 from stubgen.common.text import as_text
 from stubgen.image.dwarf import (
@@ -200,8 +199,9 @@ def signature_of(debug: DebugInfo, address: int) -> VariableType | None:
     return _found_at(debug, address, TypeEntries.signature_at)
 
 
-_READ: WeakKeyDictionary[DebugInfo, dict[int, TypeEntries | None]] = WeakKeyDictionary()
-"""Debug information -> where a unit begins, and its entries; None where those cannot be read."""
+def _entries(_: DebugInfo) -> dict[int, TypeEntries | None]:
+    """Where a unit begins -> its entries; None where those cannot be read."""
+    return {}
 
 
 def _found_at(debug: DebugInfo, address: int, place_of: Callable[[TypeEntries, int], int]) -> VariableType | None:
@@ -215,7 +215,7 @@ def _found_at(debug: DebugInfo, address: int, place_of: Callable[[TypeEntries, i
 
 def entries_of(debug: DebugInfo, unit: Unit) -> TypeEntries | None:
     """What *unit* says; None where it cannot be read."""
-    read = _READ.setdefault(debug, {})
+    read = debug.made(_entries)
     if unit.start not in read:
         try:
             read[unit.start] = TypeEntries(debug, unit)

@@ -8,8 +8,7 @@ once instead.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from weakref import WeakKeyDictionary
+from collections.abc import Iterator
 
 from stubgen.image.dwarf import DebugInfo, Entries, Subprogram, Unit, occurrences
 from stubgen.image.dwarf_entries import FAULTS
@@ -20,9 +19,7 @@ SEARCHES = 64
 
 def units_with(debug: DebugInfo, address: int) -> Iterator[Unit]:
     """The units that may place a function or variable at *address*, in their order."""
-    if debug not in _UNITS:
-        _UNITS[debug] = _Units(debug.units)
-    return (debug.units[number] for number in _UNITS[debug].with_address(debug, address))
+    return (debug.units[number] for number in debug.made(_Units).with_address(debug, address))
 
 
 def subprogram(debug: DebugInfo, address: int) -> Subprogram | None:
@@ -34,10 +31,10 @@ def subprogram(debug: DebugInfo, address: int) -> Subprogram | None:
 class _Units:
     """The units of one file's debug information, by number."""
 
-    def __init__(self, units: Sequence[Unit]) -> None:
-        self._starts = [unit.start for unit in units]
+    def __init__(self, debug: DebugInfo) -> None:
+        self._starts = [unit.start for unit in debug.units]
         self._by_table: dict[int, list[int]] = {}
-        for number, unit in enumerate(units):
+        for number, unit in enumerate(debug.units):
             self._by_table.setdefault(unit.addresses, []).append(number)
         self._tables = sorted(self._by_table)
         self._searches = 0
@@ -72,6 +69,3 @@ class _Units:
                     self._placing.setdefault(address, []).append(number)
             except FAULTS:
                 continue
-
-
-_UNITS: WeakKeyDictionary[DebugInfo, _Units] = WeakKeyDictionary()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,25 @@ def test_seeds_are_read(name: str) -> None:
         assert not engine.failure_of(target.run, content)
         accepted += not _refused(target, content)
     assert accepted
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_nothing_stays_in_memory(name: str) -> None:
+    """A server that reads a program's debug information a hundred times a day would grow by all of it each time."""
+    target = TARGETS[name]
+    contents = seeds.of_target(name)
+
+    def run_all(times: int) -> int:
+        for _ in range(times):
+            for content in contents:
+                with suppress(StubgenError):
+                    target.run(content)
+        gc.collect()
+        return len(gc.get_objects())
+
+    run_all(24)  # what is kept once, and caches until they are full
+    before = run_all(2)
+    assert run_all(8) - before < 8 * len(contents) + 50  # the test runner makes some of its own
 
 
 def _refused(target: Target, content: bytes) -> bool:
