@@ -7,22 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from adversary.interpret import HEADER
+from adversary.class_source import HELPERS, class_text, made_and_deleted, virtual_call
+from adversary.classes import HEADER, method_of, this, used_in
 from adversary.model import (
     Accumulator,
     Argument,
     Binary,
     Call,
     CallThrough,
+    CallVirtual,
     Catch,
     Constant,
     Expression,
+    Fresh,
     Function,
     If,
     LeadsTo,
     Leaf,
     Letter,
     Load,
+    Make,
     Place,
     Point,
     Program,
@@ -87,12 +91,18 @@ class Source:
 
     def text(self) -> str:
         """All of it."""
-        header = self._used_header()
+        used = self._used_classes()
+        header = [*self._used_header(), *self._inline_methods(used)]
         code = [*header, *self.file.functions]
         begin = [CXX_RUNTIME if self.cxx else RUNTIME]
-        begin += [self._structure(variable) for variable in self._visible_variables(code) if variable.fields[0][0]]
+        begin += [
+            self._structure(variable)
+            for variable in self._visible_variables(code)
+            if variable.fields[0][0] and not variable.of
+        ]
+        begin += [HELPERS, *(class_text(self.program, name, self._leaf) for name in used)] if used else []
         own_names = {variable.name for variable in self.file.variables if not variable.function}
-        prototypes = [f"{self._head(function)};" for function in self._visible_functions(code)]
+        prototypes = [f"{self._head(f)};" for f in self._visible_functions(code) if "::" not in f.name]
         others = [
             f"extern {LINKAGE['hidden'] if variable.linkage == 'hidden' else ''}{self._declared(variable)};"
             for variable in self._visible_variables(code)
@@ -117,6 +127,17 @@ class Source:
                     found.append(known[name])
                     wanted.append(known[name])
         return sorted(found, key=lambda function: list(known).index(function.name))
+
+    def _used_classes(self) -> list[str]:
+        """The classes that the file's text names, bases first."""
+        seen = self._visible_variables([*self._used_header(), *self.file.functions])
+        used = used_in(self.program, (self.file, tuple(seen)))
+        return [each.name for each in self.program.classes if each.name in used]
+
+    def _inline_methods(self, used: list[str]) -> list[Function]:
+        """The header's functions of classes."""
+        header = (file for file in self.program.files if file.name == HEADER)
+        return [f for file in header for f in file.functions if method_of(f.name)[0] in used]
 
     def _visible_variables(self, code: list[Function]) -> list[Variable]:
         """What the code uses, its own file's first."""
@@ -164,6 +185,8 @@ class Source:
                 return f"{U64} (*{constant}{name})({U64})"
             case "string":
                 return f"const char *{constant}{name}"
+            case "object":
+                return f"{leaf.of} *{constant}{name}"
         return f"{constant}{self._type(leaf)} {name}"
 
     def _structure(self, variable: Variable) -> str:
@@ -179,6 +202,8 @@ class Source:
         array = f"[{variable.count}]" if variable.count else ""
         constant = "const " if variable.constant else ""
         thread = ("__thread " if variable.thread_local else "") + ("volatile " if variable.volatile else "")
+        if variable.of:
+            return f"{variable.of} {variable.name}"
         if variable.fields[0][0]:
             return f"{thread}{constant}{self._tag(variable)} {variable.name}{array}"
         return thread + self._leaf(variable.fields[0][1], variable.name + array, constant)
@@ -187,6 +212,8 @@ class Source:
         linkage = "static " if variable.function else LINKAGE[variable.linkage]
         if self.cxx and variable.constant and linkage != "static ":
             linkage = f"extern {linkage}"  # else C++ makes it static
+        if variable.of:
+            return f"{linkage}{self._declared(variable)};"
         if not variable.initial:
             zero = " = {}" if self.cxx and variable.constant else ""
             return f"{linkage}{self._declared(variable)}{zero};"
@@ -216,12 +243,17 @@ class Source:
 
     def _address(self, name: str) -> str:
         variable = self._variable(name)
+        if variable.of:
+            return f"&{name}"
         field = f".{variable.fields[0][0]}" if variable.fields[0][0] else ""
         return f"&{name}{'[0]' if variable.count else ''}{field}"
 
     def _variable(self, name: str) -> Variable:
         """What *name* means in the function that is being written."""
         own = self.file.variables
+        it = this(self.program, self._function) if name == "this" else None
+        if it is not None:
+            return it
         found = [v for v in own if v.name == name and v.function == self._function and v.function]
         found += [v for v in own if v.name == name and not v.function]
         found += [v for file in self.program.files for v in file.variables if v.name == name and v.linkage != "static"]
@@ -231,6 +263,8 @@ class Source:
         if function.inlining == "template":
             return f"template <class T> {U64} {function.name}(T a0)"
         parameters = ", ".join(self._leaf(leaf, f"a{number}") for number, leaf in enumerate(function.parameters))
+        if "::" in function.name:
+            return f"{U64} {function.name}({parameters})"
         linkage = self._inline if function.linkage == "inline" else LINKAGE[function.linkage]
         inlining = INLINING[function.inlining]
         return f"{inlining}{linkage}{U64} {function.name}({parameters or 'void'})"
@@ -283,6 +317,8 @@ class Source:
                 for number, more in enumerate(cases):
                     yield f"{indent}  case {number}: acc += {more & ((1 << 64) - 1)}UL; break;"
                 yield f"{indent}}}"
+            case Make(place, of):
+                yield f"{indent}{self._place(place)} = new {of};"
             case Throw(bit, value):
                 yield f"{indent}if (acc >> {bit} & 1) throw ({U64}){self._value(value)};"
 
@@ -297,6 +333,8 @@ class Source:
         index = ""
         if variable.count:
             index = f"[{self._value(place.index)} % {variable.count}]" if place.index is not None else "[0]"
+        if place.variable == "this":
+            return f"this->{variable.fields[place.field][0]}"
         field = f".{variable.fields[place.field][0]}" if variable.fields[0][0] else ""
         return f"{place.variable}{index}{field}"
 
@@ -321,6 +359,12 @@ class Source:
             case CallThrough(place, argument, looked_up):
                 pointer = LOOKED_UP.format(self._place(place)) if looked_up else self._place(place)
                 return f"(({U64} (*)({U64})){pointer})({self._value(argument)})"
+            case CallVirtual(place, via, method, argument, looked_up, direct):
+                how = "direct" if direct else "led" if looked_up else ""
+                pointer = f"&{place.variable}" if self._variable(place.variable).of else self._place(place)
+                return virtual_call(pointer, via, method, self._value(argument), how)
+            case Fresh(of, via, method, argument):
+                return made_and_deleted(of, via, method, self._value(argument))
             case LeadsTo(place, variable):
                 return f"({U64})({self._place(place)} == {self._address(variable)})"
             case Catch(value, more):

@@ -64,7 +64,7 @@ def _digest(file: File) -> Function:
             for element in range(max(variable.count, 1)):
                 place = Place(variable.name, field, Constant(element) if variable.count else None)
                 values: dict[str, Expression] = {"string": Letter(place, 1), "pointer": Through(place)}
-                if leaf.kind != "function":
+                if leaf.kind not in ("function", "object"):
                     read = values.get(leaf.kind, Load(place))
                     body.append(Set(Binary("+", Binary("*", Accumulator(), Constant(31)), read)))
     return Function(f"digest_{file.name}", (U64,), tuple(body), "global", "never", entry=True)

@@ -61,21 +61,34 @@ class Claims:
             if file.name in (*self.files, HEADER) and not variable.constant
         ]
         self._constants = {source_name(row.name)[1] for row in said.shared if not row.writable}
+        self.inline = self._inline()
         self.kept = self._kept([row for row in said.shared if row.writable])
 
     def _files(self) -> frozenset[str]:
         """Those whose objects are in the patch."""
         return frozenset(self.said.objects)
 
+    def _inline(self) -> frozenset[str]:
+        """The header's functions of classes of which the patch's objects have code."""
+        language = self.plan.build.language
+        header = [f for file in self.program.files if file.name == HEADER for f in file.functions if "::" in f.name]
+        present = {name.removeprefix(self._prefix) for file in self.said.objects for name in self._symbols[file]}
+        return frozenset(f.name for f in header if mangled(f, language) in present)
+
+    @property
+    def _prefix(self) -> str:
+        return "_" if self.plan.build.is_macho else ""
+
     def _left_out(self) -> frozenset[tuple[str, str]]:
         """File and name of each function to which the host's callers are not led."""
         language = self.plan.build.language
         names = {mangled(f, language): f.name for file in self.program.files for f in file.functions}
-        prefix = "_" if self.plan.build.is_macho else ""
         told = self.said.undecided
-        left_out = [(path, names.get(symbol.removeprefix(prefix)), reason) for path, symbol, reason in told]
+        left_out = [(path, names.get(symbol.removeprefix(self._prefix)), reason) for path, symbol, reason in told]
         self.excuses += [f"left out: {reason}" for _, name, reason in left_out if name]
-        return frozenset((Path(path).stem, name) for path, name, _ in left_out if name)
+        methods = {name for _, name, _ in left_out if name and "::" in name}  # an inline one is of any file
+        everywhere = {(file, name) for file in self.said.objects for name in methods}
+        return frozenset((Path(path).stem, name) for path, name, _ in left_out if name) | everywhere
 
     def _kept(self, rows: list[SharedVariable]) -> list[Kept]:
         """Whose variables the patch uses, in each way that the rows can be meant: they have names alone."""
@@ -109,13 +122,17 @@ class Claims:
         """See that a kept variable is told to begin with another value exactly where the source says so."""
         language = self.plan.build.language
         new, old = (_beginning(self.plan.versions[version], key, language) for version in (self.number, kept))
-        if new is None or old is None or new[0] != old[0]:
+        if new is None or old is None or new[0] != old[0] or self._is_object(key):
             return
         if self.plan.build.is_macho and len(new[1]) != len(old[1]):
             return  # its symbols have no sizes: a part of the old value is not another one
         if (new[1] != old[1]) != row.initial_value_changed:
             said = f"initial_value_changed is {row.initial_value_changed}"
             raise Untold(f"{row.name}: {said}, and it begins with {new[1]}, after {old[1]}")
+
+    def _is_object(self, key: Key) -> bool:
+        """Whether it begins with the address of a table, which has addresses of functions."""
+        return any(variable.of for file, variable in self.variables if (file, variable.function, variable.name) == key)
 
     def _absent(self, told: set[str]) -> Iterator[str]:
         """A variable that stubgen says nothing of must be new, or a compiler took it away."""

@@ -29,6 +29,11 @@ from adversary.model import (
 )
 
 
+def is_of_class(variable: Variable) -> bool:
+    """Whether it is an object, or a pointer to one."""
+    return bool(variable.of) or variable.fields[0][1].kind == "object"
+
+
 class Edits:
     """Chooses what is edited.
 
@@ -44,17 +49,22 @@ class Edits:
     def _file(self, program: Program) -> File:
         return self.random.choice([file for file in program.files if file.name != HEADER])
 
-    def _function(self, program: Program, *, entries: bool = True) -> tuple[str, Function] | None:
+    def _function(
+        self, program: Program, *, entries: bool = True, methods: bool = False
+    ) -> tuple[str, Function] | None:
         found = [
             (file.name, function)
             for file in program.files
             for function in file.functions
             if not function.name.startswith("digest_") and (entries or not function.entry)
+            if methods or "::" not in function.name
         ]
         return self.random.choice(found) if found else None
 
     def _variable(self, program: Program, *, local: bool = False) -> tuple[str, Variable] | None:
-        found = [(f.name, v) for f in program.files for v in f.variables if local or not v.function]
+        found = [
+            (f.name, v) for f in program.files for v in f.variables if (local or not v.function) and not is_of_class(v)
+        ]
         return self.random.choice(found) if found else None
 
     def _is_ambiguous(self, program: Program, name: str) -> bool:

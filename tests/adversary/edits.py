@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from adversary.changes import with_digests
+from adversary.class_edits import CLASS_EDITS, CLASS_TYPES, ClassEdits
 from adversary.function_edits import FunctionEdits
 from adversary.generate import Generator
 from adversary.model import Program
@@ -19,7 +20,7 @@ class Edited(NamedTuple):
     """The edit, for people."""
 
 
-class Editor(FunctionEdits, VariableEdits):
+class Editor(ClassEdits, FunctionEdits, VariableEdits):
     """Makes edits.
 
     Args:
@@ -31,8 +32,11 @@ class Editor(FunctionEdits, VariableEdits):
 
     def __init__(self, generator: Generator, *, types: bool, files: bool = True) -> None:
         super().__init__(generator)
-        untold = frozenset() if types else TYPES | ({"volatile"} if generator.features.rust else frozenset())
-        edits = tuple(each for each in EDITS if each not in untold)
+        untold = (
+            frozenset() if types else TYPES | CLASS_TYPES | ({"volatile"} if generator.features.rust else frozenset())
+        )
+        classes = CLASS_EDITS * 2 if generator.features.classes else ()
+        edits = tuple(each for each in (*EDITS, *classes) if each not in untold)
         edits = edits if files else tuple(each for each in edits if each != "new_file")
         self._edits = (*edits, *(RIVALS if generator.features.rivals else ()))
 

@@ -29,7 +29,7 @@ class FunctionEdits(Edits):
 
     def _body(self, program: Program) -> Program | None:
         """Statements are added to a function, taken from it, or both."""
-        found = self._function(program)
+        found = self._function(program, methods=True)
         if found is None:
             return None
         file, function = found
@@ -48,7 +48,7 @@ class FunctionEdits(Edits):
 
     def _number_in_body(self, program: Program) -> Program | None:
         """A function's first constant is another one."""
-        found = self._function(program)
+        found = self._function(program, methods=True)
         if found is None:
             return None
         file, function = found

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from adversary.changes import changed, replaced, rewritten, with_digests
+from adversary.class_parts import ClassParts
 from adversary.interpret import HEADER
 from adversary.model import File, Function, Leaf, Program, Variable
 from adversary.scope import NUMBERS, U64, WORDS, callbacks, rank, targets
-from adversary.statements import Statements
 
 
-class Generator(Statements):
+class Generator(ClassParts):
     """Makes programs and their parts."""
 
     def program(self) -> Program:
@@ -28,6 +28,8 @@ class Generator(Statements):
             else:
                 file = HEADER if self.chance(8) else self.random.choice(names)
                 program = self.with_function(program, file, f"f{kinds[:number].count(kind)}")
+        if self.features.classes:
+            program = self.with_classes(program, names)
         for file in names:
             program = self._with_entry(program, file)
         if self.features.libraries and len(names) > 1:

@@ -8,8 +8,10 @@ the newest of all. A variable is its generation's own unless stubgen said that t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from adversary.classes import HEADER, bodies, this
 from adversary.model import (
     MASK,
     Accumulator,
@@ -17,15 +19,19 @@ from adversary.model import (
     Binary,
     Call,
     CallThrough,
+    CallVirtual,
     Catch,
     Constant,
     Expression,
     File,
+    Fresh,
     Function,
     If,
     LeadsTo,
+    Leaf,
     Letter,
     Load,
+    Make,
     Place,
     Point,
     Program,
@@ -40,12 +46,10 @@ from adversary.model import (
     Variable,
     is_plain,
 )
+from adversary.objects import Objects, Storage
 
 STEPS = 6000
 """Statements and expressions of one call; a program that takes more is not used."""
-
-HEADER = "h"
-"""The file whose functions are in every file that uses them."""
 
 
 class TooLong(Exception):
@@ -78,6 +82,8 @@ class Generation(NamedTuple):
     program: Program
     files: frozenset[str]
     """Those whose objects are in the patch; of the host all."""
+    inline: frozenset[str] = frozenset()
+    """Functions of classes that its objects have although they are the header's."""
     kept: Mapping[tuple[str, str, str], int] = {}
     """File, function and name of a variable -> the generation whose variable the patch uses instead of its own."""
     left_out: frozenset[tuple[str, str]] = frozenset()
@@ -112,6 +118,7 @@ class Machine:
         self.mangled = mangled
         self.paths = paths
         self.memory: dict[tuple[str, str, int], list[Any]] = {}
+        self.objects = Objects(self)
         self._steps = 0
         self._functions: dict[Instance, Function] = {}
         self._resolved: dict[tuple[str, str, int], Instance] = {}
@@ -125,18 +132,18 @@ class Machine:
         """What the runtime gets when it looks up the host's global function *name* and calls it."""
         self._steps = 0
         self._resolved_in = len(self.generations)
-        instance = self._function("", name, 0)
+        instance = self.function("", name, 0)
         try:
             return self._run(self._newest(instance), [argument & MASK])
         except Thrown as thrown:
             return thrown.value
 
-    def _run(self, instance: Instance, arguments: Sequence[int]) -> int:
+    def _run(self, instance: Instance, arguments: Sequence[int], this: Storage | None = None) -> int:
         function = self._body(instance)
         if len(function.parameters) != len(arguments):
             raise WrongCallError(instance)
         values = [leaf.stored(value) for leaf, value in zip(function.parameters, arguments, strict=True)]
-        frame = _Frame(self, instance, values)
+        frame = _Frame(self, instance, values, this)
         frame.execute(function.body)
         return frame.accumulator
 
@@ -148,13 +155,13 @@ class Machine:
             self._functions[instance] = next(found)
         return self._functions[instance]
 
-    def _latest(self, file: str, generation: int) -> int:
+    def latest(self, file: str, generation: int) -> int:
         """The newest generation up to *generation* that has the file; else, where each patch has all, the host."""
         if not self.complete_tables:
             return generation if file in self.generations[generation].files else 0
         return next(number for number in range(generation, -1, -1) if file in self.generations[number].files)
 
-    def _function(self, file: str, name: str, generation: int) -> Instance:
+    def function(self, file: str, name: str, generation: int) -> Instance:
         """What *name* means to code of a file in a generation; "" is a file of the runtime's."""
         key = file, name, generation
         if key not in self._resolved:
@@ -171,7 +178,7 @@ class Machine:
                 return Instance(file, name, generation)
         visible = [(each, function) for each, function in defining if function.linkage != "static"]
         owner = chosen(program, visible)[0].name
-        return Instance(owner, name, self._latest(owner, generation))
+        return Instance(owner, name, self.latest(owner, generation))
 
     def _newest(self, instance: Instance) -> Instance:
         """What the runtime's table says: a newer generation's, whose function may be left out; nothing leads back."""
@@ -191,6 +198,10 @@ class Machine:
         """The function of generation *number* that takes the place of *instance*."""
         generation = self.generations[number]
         original = self._body(instance)
+        if instance.name in bodies(generation.program) and bodies(generation.program)[instance.name][0] == HEADER:
+            return (
+                Instance(min(generation.files), instance.name, number) if instance.name in generation.inline else None
+            )
         for file in generation.program.files:
             for function in file.functions:
                 if function.name != instance.name or file.name not in generation.files:
@@ -228,7 +239,7 @@ class Machine:
         own = own or [pair for pair in every if pair[0].name == file and not pair[1].function]
         owners = own if own and own[0][1].linkage == "static" else [p for p in every if p[1].linkage != "static"]
         owner, variable = chosen(program, owners)
-        number = generation if owner.name == HEADER else self._latest(owner.name, generation)
+        number = generation if owner.name == HEADER else self.latest(owner.name, generation)
         kept = (
             self.generations[number].kept.get((owner.name, variable.function, name))
             if number and not variable.constant
@@ -240,6 +251,8 @@ class Machine:
                 return earlier, variable
         place = owner.name, f"{variable.function}.{name}", number
         if place not in self.memory:
+            if variable.of:
+                self.objects.begin(place, variable.of, owner.name, number)
             self.memory[place] = []  # a variable may lead to itself
             self.memory[place] = self._initial(owner, variable, number)
         return place, variable
@@ -271,8 +284,8 @@ class Machine:
         if kind == "pointer":
             return self.storage(file, function, target, generation)[0], 0
         if kind == "function":
-            return self._function(file, target, generation)
-        return target
+            return self.function(file, target, generation)
+        return self.storage(file, function, target, generation)[0] if kind == "object" else target
 
     def _count(self) -> None:
         self._steps += 1
@@ -283,8 +296,11 @@ class Machine:
 class _Frame:
     """One call that runs."""
 
-    def __init__(self, machine: Machine, instance: Instance, arguments: Sequence[int]) -> None:
+    def __init__(
+        self, machine: Machine, instance: Instance, arguments: Sequence[int], this: Storage | None = None
+    ) -> None:
         self.machine = machine
+        self.this = this
         self.instance = instance
         self.arguments = arguments
         self.accumulator = 0
@@ -320,6 +336,9 @@ class _Frame:
             case Switch(value, cases):
                 chosen = self.value(value) % (len(cases) + 1)
                 self.accumulator = (self.accumulator + (*cases, 0)[chosen]) & MASK
+            case Make(place, of):
+                cells, cell, _ = self._cell(place)
+                cells[cell] = self.machine.objects.make(of, self.instance.file, self.instance.generation)
             case Throw(bit, value):
                 if self.accumulator >> bit & 1:
                     raise Thrown(self.value(value))
@@ -347,13 +366,22 @@ class _Frame:
             case Binary(operator, left, right):
                 return OPERATORS[operator](self.value(left), self.value(right)) & MASK
             case Call(name, arguments, looked_up):
-                instance = machine._function(self.instance.file, name, self.instance.generation)
+                instance = machine.function(self.instance.file, name, self.instance.generation)
                 values = [self.value(argument) for argument in arguments]
                 return machine._run(machine._newest(instance) if looked_up else instance, values)
             case CallThrough(place, argument, looked_up):
                 instance = self._held(place)
                 argument_value = self.value(argument)
                 return machine._run(machine._newest(instance) if looked_up else instance, [argument_value])
+            case CallVirtual(place, via, method, argument, looked_up, direct):
+                storage = self._object(place)
+                find = machine.objects.named if direct else partial(machine.objects.function, storage)
+                instance, values = find(self.instance, via, method), [self.value(argument)]
+                return machine._run(machine._newest(instance) if looked_up else instance, values, storage)
+            case Fresh(of, via, method, argument):
+                storage = machine.objects.make(of, self.instance.file, self.instance.generation)
+                instance = machine.objects.function(storage, self.instance, via, method)
+                return machine._run(instance, [self.value(argument)], storage)
             case LeadsTo(place, variable):
                 _, name, generation = self.instance
                 there = machine.storage(self.instance.file, name, variable, generation)[0]
@@ -367,8 +395,21 @@ class _Frame:
                     return (thrown.value + more) & MASK
         raise AssertionError(expression)
 
-    def _cell(self, place: Place) -> tuple[list[Any], int, Variable]:
+    def _object(self, place: Place) -> Storage:
+        """The object that a place is, or leads to."""
         storage, variable = self.machine.storage(*self.instance[:2], place.variable, self.instance.generation)
+        return storage if variable.of else self._held(place)
+
+    def _field(self, storage: Storage, name: str, leaf: Leaf) -> tuple[list[Any], int, Variable]:
+        return self.machine.memory[storage], self.machine.objects.cell(storage, name), Variable(name, (("", leaf),))
+
+    def _cell(self, place: Place) -> tuple[list[Any], int, Variable]:
+        if place.variable == "this" and self.this is not None:
+            fields = this(self.machine.generations[self.instance.generation].program, self.instance.name).fields
+            return self._field(self.this, *fields[place.field])
+        storage, variable = self.machine.storage(*self.instance[:2], place.variable, self.instance.generation)
+        if variable.of:
+            return self._field(storage, *variable.fields[place.field])
         element = self.value(place.index) % max(variable.count, 1) if place.index is not None else 0
         return self.machine.memory[storage], element * len(variable.fields) + place.field, variable
 

@@ -16,9 +16,10 @@ MASK = (1 << 64) - 1
 class Leaf(NamedTuple):
     """What one cell of a variable holds: a number of *bits* bits, or what *kind* says."""
 
-    kind: str  # "number", "bool", "double", "string", "pointer" (to a u64), "function" (of one argument)
+    kind: str  # "number", "bool", "double", "string", "pointer" (to a u64), "function" (of one argument), "object"
     bits: int = 64
     signed: bool = False
+    of: str = ""  # the class that a pointer to an object knows
 
     def stored(self, value: int) -> int:
         """What reading it answers after *value* was stored."""
@@ -43,6 +44,7 @@ class Variable(NamedTuple):
     function: str = ""  # whose local static it is
     dynamic: bool = False  # its initial value is computed at first use, or at the start (C++)
     volatile: bool = False
+    of: str = ""  # the class of which it is an object
 
     @property
     def cells(self) -> int:
@@ -135,7 +137,28 @@ class Catch(NamedTuple):
     more: int
 
 
+class CallVirtual(NamedTuple):
+    """A call of a function of the object that a place is, or leads to, by the table that the object has."""
+
+    place: Place
+    via: str  # the class as which the object is known; it declares the function
+    method: str
+    argument: Expression
+    looked_up: bool = False
+    direct: bool = False  # of that class's function, whatever the object is
+
+
+class Fresh(NamedTuple):
+    """What a function of an object says that is made for this call, and deleted."""
+
+    of: str
+    via: str
+    method: str
+    argument: Expression
+
+
 Expression = Constant | Argument | Accumulator | Load | Through | Letter | Binary | Call | CallThrough | LeadsTo | Catch
+Expression |= CallVirtual | Fresh
 
 
 class Set(NamedTuple):
@@ -163,6 +186,13 @@ class Point(NamedTuple):
 
     place: Place
     target: str
+
+
+class Make(NamedTuple):
+    """A place gets the address of an object that is made for it, and stays."""
+
+    place: Place
+    of: str
 
 
 class If(NamedTuple):
@@ -195,7 +225,7 @@ class Throw(NamedTuple):
     value: Expression
 
 
-Statement = Set | Store | StoreThrough | Point | If | Repeat | Switch | Throw
+Statement = Set | Store | StoreThrough | Point | If | Repeat | Switch | Throw | Make
 
 
 class Function(NamedTuple):
@@ -222,12 +252,24 @@ class File(NamedTuple):
     functions: tuple[Function, ...]
 
 
+class Class(NamedTuple):
+    """A class; its functions are the program's, called ``class::name``."""
+
+    name: str
+    bases: tuple[tuple[str, bool], ...] = ()  # their names, and whether they are virtual bases
+    fields: tuple[tuple[str, Leaf, int], ...] = ()  # name, type and first value
+    methods: tuple[str, ...] = ()  # that it declares, in order: ``unsigned long (unsigned long)``
+    plain: tuple[str, ...] = ()  # those of them that are not virtual
+    destructor: bool = False  # a virtual one, inline and empty
+
+
 class Program(NamedTuple):
     """Files, and where each is linked from."""
 
     files: tuple[File, ...]
     archived: tuple[str, ...] = ()  # files that are in an archive
     shared: tuple[str, ...] = ()  # files that are in a shared library, which no edit changes
+    classes: tuple[Class, ...] = ()  # of its header, bases first
 
     def file(self, name: str) -> File:
         """The file of that name."""
@@ -245,7 +287,25 @@ NODES = {
     kind.__name__: kind
     for kind in (
         *(Leaf, Variable, Place, Constant, Argument, Accumulator, Load, Through, Letter, Binary, Call, CallThrough),
-        *(LeadsTo, Catch, Set, Store, StoreThrough, Point, If, Repeat, Switch, Throw, Function, File, Program),
+        *(
+            CallVirtual,
+            Fresh,
+            Make,
+            Class,
+            LeadsTo,
+            Catch,
+            Set,
+            Store,
+            StoreThrough,
+            Point,
+            If,
+            Repeat,
+            Switch,
+            Throw,
+            Function,
+            File,
+            Program,
+        ),
     )
 }
 

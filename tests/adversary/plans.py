@@ -8,10 +8,12 @@ from random import Random
 from typing import NamedTuple
 
 from adversary.c_source import PRINTERS
+from adversary.classes import HEADER, is_sound, method_of
 from adversary.edits import Editor
 from adversary.generate import Generator
-from adversary.interpret import HEADER, Machine, TooLong
+from adversary.interpret import Machine, TooLong
 from adversary.model import Function, Program, decode, encode
+from adversary.objects import WrongObjectError
 from adversary.rust_build import choose as choose_rust
 from adversary.statements import Features
 from adversary.toolchains import SESSIONS, Build, choose
@@ -64,6 +66,7 @@ def plans_of_seed(seed: int, kind: str, count: int) -> list[Plan]:
         thread_locals=not macho,
         rivals=file_format == "weak",
         libraries=file_format == "shared",
+        classes=file_format.endswith("classes"),
         rust=crate is not None,
     )
     while True:
@@ -101,6 +104,8 @@ def _edited(plan: Plan, editor: Editor) -> Plan:
 
 def is_usable(program: Program, language: str) -> bool:
     """Whether every name in it means something where it stands, and no call takes long."""
+    if not is_sound(program):
+        return False
     try:
         for file in program.files:
             text_of(program, file.name, language)
@@ -108,7 +113,7 @@ def is_usable(program: Program, language: str) -> bool:
         for argument in ARGUMENTS:
             for entry in entries(program):
                 machine.call(entry.name, argument)
-    except (IndexError, StopIteration, KeyError, TooLong):
+    except (IndexError, StopIteration, KeyError, TooLong, WrongObjectError):
         return False
     return True
 
@@ -139,5 +144,8 @@ def mangled(function: Function, language: str) -> str:
     if language in ("c", "rust"):
         return function.name
     parameters = "".join(MANGLED[leaf.bits, leaf.signed] for leaf in function.parameters) or "v"
+    owner, name = method_of(function.name)
+    if owner:
+        return f"_ZN{len(owner)}{owner}{len(name)}{name}E{parameters}"
     static = "L" if function.linkage == "static" else ""
     return f"_Z{static}{len(function.name)}{function.name}{parameters}"

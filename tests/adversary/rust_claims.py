@@ -8,7 +8,6 @@ from functools import cached_property
 from adversary.claims import Claims, Kept, Key, Split, Untold
 from adversary.model import Program, Variable
 from adversary.rust_names import function_of, symbol_suffix, variable_of
-from adversary.rust_source import is_computed
 from tools import need, run
 
 from stubgen.resolve.verdicts import SharedVariable
@@ -41,7 +40,7 @@ class RustClaims(Claims):
             if len(alike) > 1 or (symbol_suffix(alike[0].name).startswith(".0") and not _is_number(self._of(key))):
                 raise Split(".".join(key))
             kept[key] = patches.get(forwarded[0].patch, 0)
-            if not symbol_suffix(alike[0].name) and not is_computed(self._of(key)):
+            if not symbol_suffix(alike[0].name):
                 self._check_value(forwarded[0], key, kept[key])
         constants = {variable_of(self.program, row.name) for row in self.said.shared if not row.writable}
         self.excuses += self._unsaid({*meant, *constants})

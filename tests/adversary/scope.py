@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adversary.classes import HEADER, method_of, this
 from adversary.model import Function, Leaf, Program, Variable
 
 U64 = Leaf("number")
@@ -33,12 +34,16 @@ class Scope:
                     seen.setdefault(variable.name, variable)
         own = [v for v in program.file(file).variables if v.function == function]
         seen.update({variable.name: variable for variable in own})
+        it = this(program, function)
+        self.program = program
+        if it is not None:
+            seen = {**(seen if file != HEADER else {}), "this": it}
         self.variables = list(seen.values())
         called: dict[str, Function] = {}
         for each in (program.file(file), *program.files):
             for other in each.functions:
-                visible = each.name == file or other.linkage != "static"
-                if visible and rank(other.name) < rank(function):
+                visible = (each.name == file or other.linkage != "static") and "::" not in other.name
+                if visible and (it is None or file != HEADER) and rank(other.name) < rank(function):
                     called.setdefault(other.name, other)
         self.functions = list(called.values())
 
@@ -62,7 +67,7 @@ class Scope:
 
 def can_be_target(variable: Variable) -> bool:
     """Whether a pointer to a number may lead to it for as long as the program runs."""
-    plain = not (variable.constant or variable.thread_local or variable.volatile)
+    plain = not (variable.constant or variable.thread_local or variable.volatile or variable.of)
     return plain and variable.fields[0][1] == U64 and not variable.function
 
 
@@ -71,9 +76,9 @@ def rank(function: str) -> int:
 
     What an edit adds (``g...``) calls nobody, and everybody may call it.
     """
-    if function.lstrip("r_").startswith("g"):
+    if method_of(function)[1].lstrip("r_").startswith("g"):
         return -1
-    digits = "".join(filter(str.isdigit, function))
+    digits = "".join(filter(str.isdigit, method_of(function)[1]))
     return int(digits) if digits else 1 << 30
 
 
@@ -91,7 +96,12 @@ def callbacks(program: Program, file: str) -> list[str]:
     for each in program.files:
         for function in each.functions:
             visible = each.name == file or function.linkage != "static"
-            allowed = function.takes_one and function.linkage != "inline" and function.inlining != "always"
+            allowed = (
+                "::" not in function.name
+                and function.takes_one
+                and function.linkage != "inline"
+                and function.inlining != "always"
+            )
             if visible and allowed and rank(function.name) < LEAST_POINTED:
                 found.append(function.name)
     return found

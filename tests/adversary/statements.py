@@ -50,6 +50,7 @@ class Features:
         rivals: bool = False,
         libraries: bool = False,
         rust: bool = False,
+        classes: bool = False,
     ) -> None:
         self.cxx = cxx
         """Templates and variables of headers."""
@@ -60,6 +61,8 @@ class Features:
         """Names that several files define, all but one of them weak."""
         self.libraries = libraries
         """Files in a shared library, which the program is linked with."""
+        self.classes = classes
+        """Classes with virtual functions, and objects."""
         self.rust = rust
         """One crate whose files are modules: no archives, and what C has volatile is of another type."""
 
@@ -92,6 +95,7 @@ class Statements:
         choices = ["set", "store", "store", "store", "load", "load", "load", "call", "call", "call", "through", "point"]
         choices += ["if", "repeat", "switch"] if depth < 2 else []
         choices += ["throw"] if self.features.cxx_runtime else []
+        choices += ["virtual"] * 5 + ["make"] if self.features.classes else []
         made = getattr(self, f"_{self.random.choice(choices)}")(scope, function, depth)
         return made or self._set(scope, function, depth)
 

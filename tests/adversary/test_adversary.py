@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from adversary.interpret import Machine
-from adversary.model import Call, decode, encode, parts
+from adversary.model import Call, CallVirtual, decode, encode, parts
 from adversary.plans import Plan, load_plan, plan_of_seed, plans_of_seed
 from adversary.rust_names import symbol_path
 from adversary.shrink import shrink, size
@@ -62,6 +62,16 @@ def test_cxx_on_macho(seed: int) -> None:
     """Templates and variables of headers are weak definitions in Mach-O, and names have another underscore."""
     outcome = attempt(plan_of_seed(seed, "c++ macho"))
     assert outcome.kind in ("same", "refused", "excused"), outcome
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["c++ classes", "c++ macho-classes"])
+def test_classes_with_virtual_functions(kind: str, seed: int) -> None:
+    """Objects of the process have the host's tables, those that the patch makes its own: calls go by what they have."""
+    plans = plans_of_seed(seed, kind, 2)
+    assert any(type(part) is CallVirtual for part in parts(plans[0].versions))
+    outcomes = attempt_each(plans)
+    assert {outcome.kind for outcome in outcomes} <= {"same", "refused", "excused"}, outcomes
 
 
 @pytest.mark.parametrize("seed", range(2))

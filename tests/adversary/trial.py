@@ -16,6 +16,7 @@ from adversary.claims import Claims, Split, Untold
 from adversary.emulated import EmulatedHost
 from adversary.interpret import HEADER, Generation, Machine, WrongCallError
 from adversary.model import Program
+from adversary.objects import WrongObjectError
 from adversary.plans import ARGUMENTS, Plan, changed_files, entries, mangled, text_of
 from adversary.rust_build import compile_crate, libraries
 from adversary.rust_claims import RustClaims
@@ -278,7 +279,7 @@ class Trial:
             for machine in list(self.machines):
                 try:
                     said = [f"{machine.call(entry.name, argument):x}" for entry in self.entries]
-                except WrongCallError as wrong:  # nobody can say what a process does that calls so
+                except (WrongCallError, WrongObjectError) as wrong:  # nobody can say what a process does that calls so
                     said = [f"undefined, by {wrong}"] * len(self.entries)
                 wanted.append(said)
                 if said != answer:
@@ -347,6 +348,6 @@ class Trial:
         machines = []
         for machine, kept in itertools.product(self.machines, claims.kept):
             twin = machine if len(claims.kept) == 1 else copy.deepcopy(machine)
-            twin.load(Generation(claims.program, claims.files, kept, claims.left_out))
+            twin.load(Generation(claims.program, claims.files, claims.inline, kept, claims.left_out))
             machines.append(twin)
         self.machines = machines
