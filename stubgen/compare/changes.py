@@ -14,7 +14,7 @@ from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.compare import host_places, object_parts
 from stubgen.compare.equality import Equality
-from stubgen.compare.parts import ObjectParts, Part, Sort
+from stubgen.compare.parts import HostPlaces, ObjectParts, Part, Sort
 from stubgen.compare.removed import find_removed
 from stubgen.image import Image
 from stubgen.symbols.versions import is_part
@@ -95,8 +95,10 @@ def find_changes(
         found[part] = FunctionChange(tuple(map(as_text, part.names)), title, change, reason, leads_to_change=False)
     changed = [part for part, row in found.items() if row.change is not Change.UNCHANGED]
     own = [part for each in parts for part in each.all() if _is_own(part, kept)]
-    users = [part for each in parts for part in _reachable(each) if _uses(part, each, elsewhere)] if elsewhere else []
-    for part in [*users, *_leading_to([*changed, *own, *users], parts)]:
+    users = _users(parts)
+    edited = [part for part in _seen_elsewhere(users) if _is_edited(part, places, equality)]
+    others = [part for part in _reached(parts) if _uses(part, parts[part.object], elsewhere)] if elsewhere else []
+    for part in [*others, *_leading_to([*changed, *own, *edited, *others], users)]:
         if part in found and found[part].change is Change.UNCHANGED:
             found[part] = found[part]._replace(leads_to_change=True)
     for target, names in _pointed_to(parts, kept).items():
@@ -142,14 +144,18 @@ def _uses(part: Part, each: ObjectParts, names: Collection[bytes]) -> bool:
     return any(use.target.part is None and use.target.name in names for use in each.uses(part) or ())
 
 
-def _leading_to(changed: Iterable[Part], parts: Sequence[ObjectParts]) -> set[Part]:
-    """What calls or refers to one of *changed*, however indirectly."""
-    users: dict[Part, list[Part]] = {}
+def _users(parts: Sequence[ObjectParts]) -> dict[Part, list[Part]]:
+    """What functions refer to, however indirectly -> what refers to it."""
+    found: dict[Part, list[Part]] = {}
     homes = _homes(parts)
-    for each in parts:
-        for part in _reachable(each):
-            for target in _targets(part, each, homes):
-                users.setdefault(target, []).append(part)
+    for part in _reached(parts):
+        for target in _targets(part, parts[part.object], homes):
+            found.setdefault(target, []).append(part)
+    return found
+
+
+def _leading_to(changed: Iterable[Part], users: Mapping[Part, Sequence[Part]]) -> set[Part]:
+    """What calls or refers to one of *changed*, however indirectly."""
     found: set[Part] = set()
     waiting = list(changed)
     while waiting:
@@ -160,21 +166,37 @@ def _leading_to(changed: Iterable[Part], parts: Sequence[ObjectParts]) -> set[Pa
     return found
 
 
+def _seen_elsewhere(users: Mapping[Part, Sequence[Part]]) -> list[Part]:
+    """The constants that other objects refer to by their names, without knowing what is in them."""
+    return [
+        part
+        for part, referring in users.items()
+        if part.sort is Sort.CONSTANT and not part.local and any(user.object != part.object for user in referring)
+    ]
+
+
+def _is_edited(part: Part, places: HostPlaces, equality: Equality) -> bool:
+    """Whether the host has a constant of that name, and it is another one."""
+    addresses = {address for name in part.names for address, _ in places.addresses(name)}
+    return bool(addresses) and all(equality.difference(part, address) for address in sorted(addresses))
+
+
 def _homes(parts: Sequence[ObjectParts]) -> dict[bytes, Part]:
     """Name -> the part that defines it for other objects."""
     return {name: part for each in parts for part in each.all() if not part.local for name in part.names}
 
 
-def _reachable(each: ObjectParts) -> Iterator[Part]:
-    """The object's functions, and the data that they refer to, however indirectly."""
-    seen: set[Part] = set()
-    waiting: list[Part] = [*each.functions()]
+def _reached(parts: Sequence[ObjectParts]) -> Iterator[Part]:
+    """The objects' functions, and the data that they refer to, however indirectly and in whatever object."""
+    homes, seen = _homes(parts), set()
+    waiting: list[Part] = [part for each in parts for part in each.functions()]
     while waiting:
         part = waiting.pop()
         if part not in seen:
             seen.add(part)
             yield part
-            waiting += [target for target in _targets(part, each, {}) if target.sort is not Sort.FUNCTION]
+            targets = _targets(part, parts[part.object], homes)
+            waiting += [target for target in targets if target.sort is not Sort.FUNCTION]
 
 
 def _targets(part: Part, each: ObjectParts, homes: Mapping[bytes, Part]) -> Iterator[Part]:
