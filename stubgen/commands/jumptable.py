@@ -117,6 +117,8 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     assert checked.account is not None  # noqa: S101  # check_patch() makes one of every patch
     replaced = replaced_by(checked.account, host, checked.slide or 0)
     objects = [(item.name, item.image) for item in checked.account.inputs.files if item.source is Source.OBJECT]
+    for _, each in objects:
+        each.companions = [image for _, image in objects]
     content = read_input(arguments.patch)
     image = open_image(content, arguments.patch)
     kept = {parse_symbol(symbol)[0] for symbol, _ in slots_of(image)}

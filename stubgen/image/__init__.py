@@ -256,6 +256,9 @@ class Image(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
 
+    companions: Sequence[Image] = ()
+    """The objects that are linked with an object: a type that it only declares may be described in one of them."""
+
     intermediate_code = False
     """ELF: whether an object holds GCC's code for link-time optimisation, alone or beside the machine's."""
 
@@ -490,7 +493,7 @@ class Image(ABC):
         """What its DWARF says; nothing where it has none."""
         from stubgen.image.dwarf import DebugInfo
 
-        return DebugInfo(self.debug_section)
+        return DebugInfo(self.debug_section, lambda: [image.debug_info for image in self.companions])
 
     @abstractmethod
     def debug_section(self, name: str) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
@@ -93,7 +93,8 @@ class Subprogram(NamedTuple):
 class DebugInfo:
     """One file's DWARF, read as far as somebody asks."""
 
-    def __init__(self, sections: Sections) -> None:
+    def __init__(self, sections: Sections, companions: Callable[[], Iterable[DebugInfo]] = tuple) -> None:
+        self._companions = companions
         self._sections: dict[str, bytes] = {}
         self._read_section = sections
         self._variables: dict[int, dict[int, Stored]] = {}
@@ -114,6 +115,10 @@ class DebugInfo:
         if name not in self._sections:
             self._sections[name] = self._read_section(name)
         return self._sections[name]
+
+    def with_companions(self) -> list[DebugInfo]:
+        """Itself, and that of the objects that are linked with its object."""
+        return [self, *(each for each in self._companions() if each is not self)]
 
     @cached_property
     def units(self) -> list[Unit]:
@@ -244,6 +249,7 @@ class Entries:
     """All entries of one unit, and what they say of variables, functions and types."""
 
     def __init__(self, debug: DebugInfo, unit: Unit) -> None:
+        self.debug = debug
         self.section = debug.section
         self.unit = unit
         self.entries = read_entries(debug.section, unit, debug.entries_around)

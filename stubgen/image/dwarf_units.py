@@ -8,9 +8,9 @@ once instead.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
-from stubgen.image.dwarf import DebugInfo, Entries, Subprogram, Unit, occurrences
+from stubgen.image.dwarf import DebugInfo, Entries, Sections, Subprogram, Unit, occurrences
 from stubgen.image.dwarf_entries import FAULTS
 
 SEARCHES = 64
@@ -26,6 +26,37 @@ def subprogram(debug: DebugInfo, address: int) -> Subprogram | None:
     """What is said of the function that begins at virtual *address* of a linked image; None for nothing."""
     found = (debug.subprograms(unit).get(address) for unit in units_with(debug, address))
     return next((said for said in found if said is not None), None)
+
+
+def units_naming(section: Sections, units: Sequence[Unit], names: Collection[bytes]) -> set[int]:
+    """Numbers of the *units* that may have something called one of *names*."""
+    starts, strings_of = [unit.start for unit in units], [unit.strings for unit in units]
+    info, strings = section("debug_info"), section("debug_str")
+    found: set[int] = set()
+
+    def holding(sought: bytes) -> Iterator[int]:
+        for at in occurrences(info, sought):
+            number = bisect_right(starts, at) - 1
+            if number >= 0 and at < units[number].end:
+                yield number
+
+    for name in names:
+        text = name + b"\0"
+        found.update(holding(text))
+        whole = [at + 1 for at in occurrences(strings, b"\0" + text)]
+        whole += [0] if strings.startswith(text) else []
+        for offset in whole or occurrences(strings, text):  # GNU ld lets a string be another's end
+            sought = offset.to_bytes(4, "little")
+            found.update(holding(sought))
+            for at in occurrences(section("debug_str_offs"), sought):
+                found |= owners(strings_of, at)
+    return found
+
+
+def owners(bases: Sequence[int], at: int) -> set[int]:
+    """Numbers of those whose part of a table byte *at* is in, by where each one's begins."""
+    before = max((base for base in bases if base <= at), default=-1)
+    return {number for number, base in enumerate(bases) if base == before}
 
 
 class _Units:

@@ -6,12 +6,13 @@ Only units that name the function are read. Where a unit is not as expected, not
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 
 from stubgen.common.row import Row
 from stubgen.image.dwarf import Sections, Unit, occurrences, read_text
 from stubgen.image.dwarf_entries import FAULTS, REF_ADDR, EntryTable, abbreviations_at
+from stubgen.image.dwarf_units import owners, units_naming
 
 _INLINED, _SUBPROGRAM = 0x1D, 0x2E  # DWARF 5, 7.5.3, DW_TAG_inlined_subroutine, DW_TAG_subprogram
 _NAME, _LOW_PC, _ORIGIN, _EXTERNAL, _SPECIFICATION, _RANGES, _LINKAGE = 0x03, 0x11, 0x31, 0x3F, 0x47, 0x55, 0x6E
@@ -109,24 +110,13 @@ class InlinedCopies:
         """The units that may have a function called one of *names*, or at one of *addresses*."""
         if len(names) + len(addresses) > SEARCHES:
             return self.units
-        found: set[int] = set()
-        strings = self._section("debug_str")
-        strings_of, addresses_of = [unit.strings for unit in self.units], [unit.addresses for unit in self.units]
-        for name in names:
-            text = name + b"\0"
-            found.update(self._unit_at(at) for at in occurrences(self._section("debug_info"), text))
-            whole = [at + 1 for at in occurrences(strings, b"\0" + text)]
-            whole += [0] if strings.startswith(text) else []
-            for offset in whole or occurrences(strings, text):  # GNU ld lets a string be another's end
-                sought = offset.to_bytes(4, "little")
-                found.update(self._unit_at(at) for at in occurrences(self._section("debug_info"), sought))
-                for at in occurrences(self._section("debug_str_offs"), sought):
-                    found |= _owners(strings_of, at)
+        found = units_naming(self._section, self.units, names)
+        addresses_of = [unit.addresses for unit in self.units]
         for address in addresses:
             sought = address.to_bytes(8, "little")
             found.update(self._unit_at(at) for at in occurrences(self._section("debug_info"), sought))
             for at in occurrences(self._section("debug_addr"), sought):
-                found |= _owners(addresses_of, at)
+                found |= owners(addresses_of, at)
         return [self.units[number] for number in sorted(found) if number >= 0]
 
     def _unit_at(self, offset: int) -> int:
@@ -235,12 +225,6 @@ class InlinedCopies:
             at = unit.addresses + 8 * value
             return int.from_bytes(self._section("debug_addr")[at : at + 8], "little")
         return value if form == _ADDRESS else None
-
-
-def _owners(bases: Sequence[int], at: int) -> set[int]:
-    """Numbers of those whose part of a table byte *at* is in, by where each one's begins."""
-    before = max((base for base in bases if base <= at), default=-1)
-    return {number for number, base in enumerate(bases) if base == before}
 
 
 def _reference(unit: Unit, said: tuple[int, bytes] | None) -> int:

@@ -15,12 +15,15 @@ from stubgen.errors import PatchRefusal
 from stubgen.host import Host
 from stubgen.image import Image, Kind
 from stubgen.replaced import Replaced, Replacement
+from stubgen.symbols.cxx import function_of_thunk
 from stubgen.symbols.rust import is_rust_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.registers import Reliance
     from stubgen.stub.find import Stub
+
+_OLD_ONE = "the host's callers go on calling the old one"
 
 
 class TableOptions(Row):
@@ -153,19 +156,32 @@ def _called_otherwise(
 ) -> list[Replacement]:
     """The functions that the host's callers cannot call, by debug information: they pass what the old one takes.
 
+    So do callers of one that is unchanged and hands it on, and those of a thunk, of which no debug information tells.
     New code calls the new one by its name all the same.
     """
-    changed = {(row.object, name) for row in changes if row.change is Change.CHANGED for name in row.names}
-    found = []
+    changed = {
+        (row.object, name)
+        for row in changes
+        if row.change is Change.CHANGED or row.leads_to_change
+        for name in row.names
+    }
+    found: dict[bytes, Replacement] = {}
+    thunks: list[tuple[Replacement, bytes]] = []
     for item in replaced.functions:
-        reason = _other_signature(item, objects[item.object], host) if (item.object, item.name) in changed else ""
-        if reason:
-            found.append(item._replace(reason=f"the host's callers go on calling the old one: {reason}"))
-    return found
+        function = function_of_thunk(as_bytes(item.name))
+        if function:
+            thunks.append((item, function))
+        elif (item.object, item.name) in changed:
+            reason = _other_signature(item, objects[item.object], host)
+            if reason:
+                found[as_bytes(item.name)] = item._replace(reason=f"{_OLD_ONE}: {reason}")
+    led = [item._replace(reason=found[function].reason) for item, function in thunks if function in found]
+    return [*found.values(), *led]
 
 
 def _other_signature(item: Replacement, image: Image, host: Host) -> str:
-    from stubgen.image.dwarf_types import signature_difference, signature_of
+    from stubgen.image.dwarf_differences import signature_difference
+    from stubgen.image.dwarf_types import signature_of
 
     name = as_bytes(item.name)
     places = [image.place_of(function) for function in image.functions() if function.name == name]

@@ -39,7 +39,8 @@ def why_declared_otherwise(needed: Needed, reference: Reference, earlier: Earlie
 
 def _difference(user: Image, name: bytes, earlier: Earlier) -> str:
     from stubgen.image.dwarf_declarations import declared_function, declared_variable
-    from stubgen.image.dwarf_types import difference, signature_difference, signature_of, type_of_variable
+    from stubgen.image.dwarf_differences import difference, signature_difference
+    from stubgen.image.dwarf_types import signature_of, type_of_variable
 
     symbol = name[1:] if user.format == "macho" else name
     image, address = _defined(name, earlier)

@@ -102,7 +102,7 @@ class Pair:
     @cached_property
     def why_laid_out_otherwise(self) -> str:
         """How debug information says that the patch reads something else where the host wrote; empty for not at all."""
-        from stubgen.image.dwarf_types import difference
+        from stubgen.image.dwarf_differences import difference
 
         own, theirs = self._types()
         return "" if own is None or theirs is None else difference(own, theirs)

@@ -202,6 +202,8 @@ def needed_of(images: Iterable[Image], meanings: Mapping[bytes, bytes] | None = 
                 users[spelling].append(number)
     if not held:
         raise InputError("the archives hold no object")
+    for image in held:
+        image.companions = held
     if len(formats) > 1:
         elf, macho = formats["elf"], formats["macho"]
         raise InputError(f"{macho}: is a Mach-O object, but {elf} is an ELF object: they cannot be linked together")

@@ -147,7 +147,8 @@ def _holds_state_of(newest: Earlier, candidate: Candidate, image: Image) -> bool
     same = same and (candidate.size == own.size or not candidate.size or not own.size)
     if not same or image is newest.patch.image or not own.writable or own.kind is not Kind.DATA:
         return same
-    from stubgen.image.dwarf_types import difference, type_of_variable
+    from stubgen.image.dwarf_differences import difference
+    from stubgen.image.dwarf_types import type_of_variable
 
     mine = type_of_variable(newest.patch.image.debug_info, own.address)
     theirs = None if mine is None else type_of_variable(image.debug_info, candidate.address)

@@ -16,6 +16,10 @@ _IDENTIFIER = rb"[A-Za-z]\w*"
 _SUBSTITUTION = rb"S([0-9A-Z]*)_"
 """5.1.10: its number, to base 36 and one less, counts what stands in front of it, scopes first."""
 
+_CALL_OFFSET = rb"(?:hn?\d+_|vn?\d+_n?\d+_)"
+_THUNK = re.compile(rb"(_?_Z)T(?:%s|c%s%s)(?=[NL\d])" % (_CALL_OFFSET, _CALL_OFFSET, _CALL_OFFSET))
+"""5.1.4.3: how far ``this`` is corrected, and the result as well where it is another class's (``c``)."""
+
 
 class CxxName(Row):
     """The name of a variable or function that is a member of namespaces or classes, or of none."""
@@ -30,6 +34,12 @@ class CxxName(Row):
 def is_external_cxx_name(name: bytes) -> bool:
     """Whether *name* has external linkage: a program has one such function (ODR), however often it was compiled."""
     return re.match(rb"__?Z", name) is not None and re.search(_INTERNAL, name[2:]) is None and b"_ZL" not in name
+
+
+def function_of_thunk(name: bytes) -> bytes:
+    """The virtual function to which the thunk *name* leads, with Mach-O's underscore if that has it; else nothing."""
+    found = _THUNK.match(name)
+    return found[1] + name[found.end() :] if found else b""
 
 
 def cxx_name(name: bytes) -> CxxName | None:

@@ -29,7 +29,8 @@ from stubgen.host.index import SMALLEST, build_index
 from stubgen.host.slide import Slide
 from stubgen.image import Image
 from stubgen.image.archive import is_archive, is_thin, members, members_at, symbol_index
-from stubgen.image.dwarf_types import difference, signature_of, type_of_variable
+from stubgen.image.dwarf_differences import difference
+from stubgen.image.dwarf_types import signature_of, type_of_variable
 from stubgen.image.dwarf_units import subprogram
 from stubgen.image.identity import identity_in
 from stubgen.image.intermediate import intermediate_names

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tools import need, run
 
-from stubgen.image import dwarf_entries, dwarf_types
+from stubgen.image import dwarf_differences, dwarf_entries, dwarf_types
 from stubgen.image.dwarf import Entries
 from stubgen.image.dwarf_entries import FAULTS, EntryTable
 from stubgen.image.opening import open_image
@@ -79,7 +79,7 @@ def test_what_nobody_asks_for_is_not_read(tmp_path: Path, monkeypatch: pytest.Mo
     found = dwarf_types.type_of_variable(image.debug_info, kept.place)
     assert found is not None
     assert len(units) == 1
-    assert dwarf_types.difference(found, found) == ""
+    assert dwarf_differences.difference(found, found) == ""
     assert len(entries.entries.offsets) > 1600
     assert read < len(entries.entries.offsets), "of each variable the place is looked at, and of nothing else anything"
 

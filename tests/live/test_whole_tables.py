@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -242,6 +243,123 @@ def test_a_class_with_another_table_of_functions(tmp_path: Path, capsys: pytest.
     assert "Shape has other virtual functions than in the host" in obstacles["current"]
     assert not [row for row in document["jump_table"] if "ask" in row["name"]]
     assert "other virtual functions" in next(row["reason"] for row in document["left_out"] if "ask" in row["name"])
+
+
+BASES = """
+struct A {{ virtual long f(); long a = 1; }};
+struct B {{ virtual long g(); {more} long b = 2; }};
+struct D : {bases} {{ {fields} long f(); long g(); }};
+long A::f() {{ return a; }}
+long B::g() {{ return b; }}
+long D::f() {{ return d; }}
+long D::g() {{ return d + {edit}; }}
+D *made; B *other;
+long ask() {{ return made->g() + other->g() + {edit}; }}
+"""
+OLD_BASES = {"bases": "A, B", "fields": "long d = 3;", "more": "", "edit": 1}
+NEW_BASES = {
+    "its fields": ({"fields": "long e = 9, d = 3;"}, "D has "),
+    "a base's functions": (
+        {"more": "virtual long h() { return 5; }"},
+        "B has other virtual functions than in the host",
+    ),
+    "a virtual base's functions": (
+        {"bases": "virtual A, virtual B", "more": "virtual long h() { return 5; }"},
+        "B has other virtual functions than in the host",
+    ),
+    "the order of bases": ({"bases": "B, A"}, "D has other virtual functions than in the host"),
+    "the order of virtual bases": (
+        {"bases": "virtual B, virtual A"},
+        "D.B is at the offset that its virtual table has at byte -24, and in the host at the offset that its virtual "
+        "table has at byte -32",
+    ),
+}
+
+
+def clang_for_macho(project: Project) -> None:
+    """Let *project* make Mach-O files without a library."""
+    clang = [str(need("clang-19")), "--target=arm64-apple-macos13", "-fno-stack-protector", "-fno-rtti"]
+    project.compiling = [*clang, *project.compiling[1:]]
+    run([*project.compiling, "main.c"], cwd=project.folder)
+    link = [str(need("ld64.lld-19")), "-arch", "arm64", "-platform_version", "macos", "13.0", "13.0", "-execute"]
+    project._link = [*link, "main.o", "unit.o", "-o", "app"]
+
+
+@pytest.mark.parametrize(
+    ("compiler", "edit"),
+    [
+        *itertools.product(("gcc", "clang"), NEW_BASES),
+        *(("macho", edit) for edit in ("its fields", "the order of virtual bases")),
+    ],
+)
+def test_a_class_whose_objects_look_otherwise(
+    compiler: str, edit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The process's objects would be read as new ones: where a virtual base is stands in the host's table.
+
+    A call by the second base class gets to the function by a thunk, of which no debug information tells.
+    """
+    driver = str(need("aarch64-linux-gnu-g++"))
+    project = Project(
+        tmp_path, [driver, "-Wl,--export-dynamic-symbol=main"], ("-x", "c++", "-g", "-O1", "-fdata-sections")
+    )
+    if compiler == "clang":
+        project.compiling = [str(need("clang-19")), "--target=aarch64-linux-gnu", *project.compiling[1:]]
+    if compiler == "macho":
+        clang_for_macho(project)
+    changed, told = NEW_BASES[edit]
+    host = OLD_BASES | {"bases": "virtual A, virtual B" if "virtual" in edit else "A, B"}
+    symbols = ["--symbols", str(tmp_path / "app.dSYM")] if compiler == "macho" else []
+    project.build(BASES.format(**host))
+    if symbols:
+        run([str(need("dsymutil-19")), "app"], cwd=tmp_path)
+    same = project.patch(BASES.format(**host | {"edit": 2}), capsys, "--keep-state", *symbols)
+    thunks = {name for name in names(same["jump_table"]) if name.startswith("ZT")}
+    assert {"ZN1D1gEv", "Z3askv"} <= names(same["jump_table"])
+    assert len(thunks) == 1
+    assert not same["left_out"]
+    document = project.patch(BASES.format(**host | {"edit": 2} | changed), capsys, "--keep-state", *symbols)
+    obstacles = {row["name"].lstrip("_"): row["obstacle"] for row in document["duplicates"]}
+    assert told in obstacles["made"]
+    left_out = {row["name"].lstrip("_"): row["reason"] for row in document["left_out"]}
+    assert told in left_out["ZN1D1gEv"]
+    if edit == "its fields":
+        assert {name: left_out[name] for name in thunks} == dict.fromkeys(thunks, left_out["ZN1D1gEv"])
+    assert not [row for row in document["jump_table"] if "1D1g" in row["name"]]
+
+
+HANDED_ON = """
+struct s {{ long a{}; }};
+__attribute__((noinline)) long read(struct s *s) {{ return s->b; }}
+long ask(struct s *s) {{ __asm__(""); return read(s) + 1; }}
+"""
+
+
+def test_a_function_that_hands_on_what_is_larger_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is as it was, and calls an edited function with the structure that the host's caller has."""
+    project = Project(tmp_path, COMPILERS["gcc"](), ("-g", "-O1"))
+    project.build(HANDED_ON.format(", b"))
+    document = project.patch(HANDED_ON.format(", c, b"), capsys)
+    assert {row["names"][0]: row["change"] for row in document["changes"]} == {"read": "changed", "ask": "unchanged"}
+    assert not document["jump_table"]
+    assert {row["name"] for row in document["left_out"]} == {"read", "ask"}
+
+
+@pytest.mark.parametrize("version", [2, 3, 5])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_fields_that_changed_places_in_old_debug_information(
+    compiler: str, version: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DWARF 2 spells each field's place as an expression: with it unread, any order was the host's."""
+    driver = [str(need("clang-19")), "--target=aarch64-linux-gnu", "-Wl,--export-dynamic-symbol=main"]
+    driver = driver if compiler == "clang" else COMPILERS["gcc"]()
+    project = Project(tmp_path, driver, (f"-gdwarf-{version}", "-O1", "-fdata-sections"))
+    text = "struct s {{ int {}; }}; struct s value = {{1, 2}}; int get(void) {{ return value.a + value.b * {}; }}"
+    project.build(text.format("a, b", 2))
+    (row,) = project.patch(text.format("a, b", 3), capsys, "--keep-state")["duplicates"]
+    assert row["forwarded"]
+    (row,) = project.patch(text.format("b, a", 3), capsys, "--keep-state")["duplicates"]
+    assert "is at byte 0, and in the host at byte 4" in row["obstacle"]
 
 
 CALLED = {

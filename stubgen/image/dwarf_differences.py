@@ -1,0 +1,225 @@
+"""Whether two DWARF types lie alike in memory: what one build wrote there is what another one reads.
+
+Types are compared by what they are made of, not by their names: a field that only one side has under its name counts by
+its place. A type that a unit only declares is looked for in other units. Where one side does not say what something is,
+nothing speaks against it.
+"""
+
+from __future__ import annotations
+
+from stubgen.image.dwarf import (
+    ARRAY,
+    BASE,
+    BYTE_SIZE,
+    ENUMERATION,
+    IN_UNIT,
+    PARAMETER,
+    REFERENCES,
+    SUBPROGRAM,
+    SUBRANGE,
+    extent,
+    is_float,
+)
+from stubgen.image.dwarf_definitions import definitions
+from stubgen.image.dwarf_entries import BLOCK, BLOCKS, EXPRESSION, Entry, Unknown
+from stubgen.image.dwarf_members import member_place, place_text
+from stubgen.image.dwarf_types import CLASS, DECLARATION, DEEPEST, LINKAGE, STRUCTURE, UNION, TypeEntries, VariableType
+
+_MEMBER, _SUBROUTINE, _INHERITANCE, _ENUMERATOR = 0x0D, 0x15, 0x1C, 0x28  # DWARF 5, 7.5.3, DW_TAG_*
+_RECORDS = {CLASS: "structure", STRUCTURE: "structure", UNION: "union"}
+_MEMBER_PLACE, _BIT_SIZE, _BIT_OFFSET, _OLD_BIT_OFFSET, _VALUE, _EXTERNAL, _VIRTUAL_PLACE = (
+    0x38,
+    0x0D,
+    0x6B,
+    0x0C,
+    0x1C,
+    0x3F,
+    0x4D,
+)  # 7.5.4, DW_AT_*
+
+
+def signature_difference(mine: VariableType, theirs: VariableType, whose: str = "the host") -> str:
+    """How a function of the patch's takes or returns something else than the host's, in words; likewise."""
+    try:
+        return _Comparison(mine[0], theirs[0], whose).signatures(mine[1], theirs[1], 0)
+    except (Unknown, IndexError, RecursionError, ValueError):
+        return ""
+
+
+def difference(mine: VariableType, theirs: VariableType, whose: str = "the host") -> str:
+    """How a type of the patch's lies otherwise in memory than the host's, in words; empty where nothing says so."""
+    try:
+        return _Comparison(mine[0], theirs[0], whose).types(mine[1], theirs[1], 0)
+    except (Unknown, IndexError, RecursionError, ValueError):
+        return ""
+
+
+class _Comparison:
+    def __init__(self, mine: TypeEntries, theirs: TypeEntries, whose: str) -> None:
+        self.mine = mine
+        self.theirs = theirs
+        self.whose = whose  # which file *theirs* is, in words
+        self._met: set[tuple[int, int]] = set()
+        self._elsewhere: set[tuple[int, int, int, int]] = set()
+
+    def types(self, first: int, second: int, depth: int) -> str:
+        """How the type at *first* differs from the host's at *second*."""
+        first, second = self.mine.stripped(first), self.theirs.stripped(second)
+        if first < 0 or second < 0 or depth > DEEPEST or (first, second) in self._met:
+            return ""
+        self._met.add((first, second))
+        own, other = self.mine.entries[first], self.theirs.entries[second]
+        if DECLARATION in own.values or DECLARATION in other.values:
+            return self._defined(first, second, depth)
+        kinds = [_RECORDS.get(entry.tag) for entry in (own, other)]
+        if any(kinds):
+            return self._records(first, second, depth) if kinds[0] == kinds[1] else self._otherwise(own, other)
+        if own.tag in REFERENCES and other.tag in REFERENCES:
+            return self.types(self.mine.target(own), self.theirs.target(other), depth + 1)
+        if own.tag != other.tag:
+            numbers = {BASE, ENUMERATION}
+            return self._numbers(own, other) if {own.tag, other.tag} == numbers else self._otherwise(own, other)
+        rules = {
+            BASE: lambda: self._numbers(own, other),
+            ENUMERATION: lambda: self._numbers(own, other) or self._enumerators(first, second),
+            ARRAY: lambda: self._arrays(first, second, depth),
+            _SUBROUTINE: lambda: self.signatures(first, second, depth),
+        }
+        return rules[own.tag]() if own.tag in rules else ""
+
+    def _defined(self, first: int, second: int, depth: int) -> str:
+        """Likewise of types of which at least one is only declared; those of other units that have its name are meant.
+
+        In C several files may have a type of one name each: one that is alike is enough.
+        """
+        told = ""
+        for mine in definitions(self.mine, first):
+            for theirs in definitions(self.theirs, second):
+                pair = mine[0].unit.start, mine[1], theirs[0].unit.start, theirs[1]
+                if pair in self._elsewhere:
+                    return ""
+                self._elsewhere.add(pair)
+                other = _Comparison(mine[0], theirs[0], self.whose)
+                other._elsewhere = self._elsewhere
+                told = other.types(mine[1], theirs[1], depth + 1)
+                if not told:
+                    return ""
+        return told
+
+    def _otherwise(self, own: Entry, other: Entry) -> str:
+        if not self._is_known(own) or not self._is_known(other):
+            return ""
+        return f"{self._title(self.mine, own)} where {self.whose} has {self._title(self.theirs, other)}"
+
+    @staticmethod
+    def _is_known(entry: Entry) -> bool:
+        return entry.tag in (*_RECORDS, *REFERENCES, BASE, ENUMERATION, ARRAY)
+
+    @staticmethod
+    def _title(entries: TypeEntries, entry: Entry) -> str:
+        name = entries.text(entry)
+        kinds = {**_RECORDS, ARRAY: "array", ENUMERATION: "enumeration", BASE: "number"}
+        kind = "pointer" if entry.tag in REFERENCES else kinds[entry.tag]
+        return name or f"a {kind}"
+
+    def _numbers(self, own: Entry, other: Entry) -> str:
+        sizes = [_number(entry, BYTE_SIZE) for entry in (own, other)]
+        titles = [self._title(self.mine, own), self._title(self.theirs, other)]
+        if None not in sizes and sizes[0] != sizes[1]:
+            named = titles[0] != titles[1]
+            return f"{titles[0]} " + (
+                f"where {self.whose} has {titles[1]}" if named else f"of {sizes[0]} bytes, not {sizes[1]}"
+            )
+        if own.tag == other.tag == BASE and is_float(own) != is_float(other):
+            return f"{titles[0]} where {self.whose} has {titles[1]}"
+        return ""
+
+    def _enumerators(self, first: int, second: int) -> str:
+        own, other = (
+            {entries.text(part): _number(part, _VALUE) for part in entries.parts(offset, [_ENUMERATOR])}
+            for entries, offset in ((self.mine, first), (self.theirs, second))
+        )
+        moved = next((name for name in own if name in other and own[name] != other[name]), None)
+        return "" if moved is None else f"{moved} is {own[moved]}, and in {self.whose} {other[moved]}"
+
+    def _arrays(self, first: int, second: int, depth: int) -> str:
+        lengths = [
+            [extent(part) for part in entries.parts(offset, [SUBRANGE])]
+            for entries, offset in ((self.mine, first), (self.theirs, second))
+        ]
+        if lengths[0] != lengths[1] and 0 not in (*lengths[0], *lengths[1]):
+            shown = [" by ".join(map(str, each)) for each in lengths]
+            return f"an array of {shown[0]} elements, in {self.whose} of {shown[1]}"
+        own, other = self.mine.entries[first], self.theirs.entries[second]
+        return self.types(self.mine.target(own), self.theirs.target(other), depth + 1)
+
+    def signatures(self, first: int, second: int, depth: int) -> str:
+        """How the function at *first* differs from the host's at *second*."""
+        own, other = self.mine.parts(first, [PARAMETER]), self.theirs.parts(second, [PARAMETER])
+        if len(own) != len(other):
+            return f"a function of {len(own)} arguments, in {self.whose} of {len(other)}"
+        pairs = [(self.mine.entries[first], self.theirs.entries[second]), *zip(own, other, strict=True)]
+        told = (self.types(self.mine.target(a), self.theirs.target(b), depth + 1) for a, b in pairs)
+        return next((text for text in told if text), "")
+
+    def _records(self, first: int, second: int, depth: int) -> str:
+        own, other = self.mine.entries[first], self.theirs.entries[second]
+        title = self.mine.text(own) or self.theirs.text(other) or f"a {_RECORDS[own.tag]}"
+        sizes = [_number(entry, BYTE_SIZE) for entry in (own, other)]
+        if None not in sizes and sizes[0] != sizes[1]:
+            return f"{title} has {sizes[0]} bytes, and in {self.whose} {sizes[1]}"
+        own_table, other_table = _virtual_functions(self.mine, first), _virtual_functions(self.theirs, second)
+        if own_table != other_table:
+            return f"{title} has other virtual functions than in {self.whose}"
+        mine, theirs = _members(self.mine, first), _members(self.theirs, second)
+        named = {name: (place, part) for name, place, part in theirs if name}
+        own_names = {name for name, _, _ in mine if name}
+        for name, place, part in mine:
+            if name in named:
+                if named[name][0] != place:
+                    return f"{title}.{name} is {place_text(place)}, and in {self.whose} {place_text(named[name][0])}"
+                counterparts = [named[name][1]]
+            else:  # something without a name, or with another one
+                others = [row for row in theirs if row[0] not in own_names]
+                counterparts = [each for _, at, each in others if at == place and each.tag == part.tag]
+            if len(counterparts) == 1:
+                told = self.types(self.mine.target(part), self.theirs.target(counterparts[0]), depth + 1)
+                if told:
+                    return told if part.tag == _INHERITANCE or not name else f"{title}.{name}: {told}"
+        return ""
+
+
+def _members(entries: TypeEntries, offset: int) -> list[tuple[str, tuple[int, int, int], Entry]]:
+    """Name, place (byte, bits from there, bits) and entry of each member and base class that lies in a record."""
+    found = []
+    for part in entries.parts(offset, [_MEMBER, _INHERITANCE]):
+        if _EXTERNAL in part.values or (DECLARATION in part.values):
+            continue  # a static one
+        place = member_place(*part.values.get(_MEMBER_PLACE, (0, b"")))
+        bits = _number(part, _BIT_OFFSET)
+        if bits is None:
+            bits = _number(part, _OLD_BIT_OFFSET) or 0
+        if place is None:  # of a union, or of a bit field
+            place = 0
+        name = entries.text(part)
+        if part.tag == _INHERITANCE:
+            name = entries.text(entries.entries.get(entries.stripped(entries.target(part))) or part)
+        found.append((name, (place, bits, _number(part, _BIT_SIZE) or 0), part))
+    return found
+
+
+def _virtual_functions(entries: TypeEntries, offset: int) -> list[tuple[str, bytes]]:
+    """Name and place in the table of each virtual function that a class declares."""
+    return [
+        (entries.text(part, LINKAGE) or entries.text(part), part.values[_VIRTUAL_PLACE][1])
+        for part in entries.parts(offset, [SUBPROGRAM])
+        if _VIRTUAL_PLACE in part.values
+    ]
+
+
+def _number(entry: Entry, attribute: int) -> int | None:
+    """A number; None where there is none, or it is computed."""
+    form, raw = entry.values.get(attribute, (0, b""))
+    if not raw or form in (BLOCK, EXPRESSION, *BLOCKS, *IN_UNIT):
+        return None
+    return int.from_bytes(raw, "little")
