@@ -207,7 +207,8 @@ def stage_patch(
         if jump_table is None:
             table, (relying, *relying_in_previous) = None, _relying(linked, target, built, replaced, earlier)
         else:
-            table = _jump_table(linked, target, built, replaced, jump_table, named)
+            allow_static = link.wanted.allow_static
+            table = _jump_table(linked, target, built, replaced, jump_table, named, allow_static=allow_static)
             relying, relying_in_previous = table.relying, [() for _ in earlier]
         command, plan = tuple(map(folder.told, link.command)), _told(link.plan, folder)
         tell_finished(link.wanted.policies, FinishedPatch(str(linked), written, link.exports, judged, command))
@@ -280,7 +281,14 @@ def _identity(builder: StubBuilder, judged: Resolution, session_id: bytes, gener
 
 
 def _jump_table(
-    linked: Path, target: Path, built: Built, replaced: Replaced, wanted: TableOptions, named: OutputNames
+    linked: Path,
+    target: Path,
+    built: Built,
+    replaced: Replaced,
+    wanted: TableOptions,
+    named: OutputNames,
+    *,
+    allow_static: bool,
 ) -> JumpTable:
     """The jump table of the patch at *linked*, which will be at *target*; its library is *named* at the end.
 
@@ -291,7 +299,8 @@ def _jump_table(
     from stubgen.jumptable import TableOptions, make_jump_table
 
     wanted = instance(TableOptions, "TableOptions()", "jump_table", wanted)
-    wanted = wanted._replace(library=named.at_end(wanted.library))
+    library = named.at_end(wanted.library)
+    wanted = wanted._replace(library=library, allow_static=wanted.allow_static or allow_static)
     resolution = built.resolution
     if resolution.slide.anchor is None:
         raise UsageError("a jump table needs the anchor: give its runtime address instead of the slide")

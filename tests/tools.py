@@ -40,6 +40,7 @@ PACKAGES = {
     "llvm-cxxfilt-19": "llvm-19",
     "c++filt": "binutils",
     "clang-19": "clang-19",
+    "clang++-19": "clang-19",
     "ld.lld-19": "lld-19",
     "ld64.lld-19": "lld-19",
     "llvm-readobj-19": "llvm-19",

@@ -56,7 +56,8 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
         "--direct-calls",
         action="store_true",
         help="jump table: the runtime leads direct calls to the new functions too, as it overwrites where the old ones "
-        "begin: leave out those whose callers GCC compiled for the registers of the old one",
+        "begin: leave out those whose callers GCC compiled for the registers of the old one, and static ones whose "
+        "arguments LLVM may have changed",
     )
     parser.add_argument(
         "--pid",

@@ -6,7 +6,7 @@ ones, as in the files; the runtime adds how far the loader moved each image, whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text, counted
@@ -40,6 +40,8 @@ class TableOptions(Row):
     direct_calls: bool = False
     """The runtime leads direct calls to the new functions as well, by overwriting where the old ones begin: leave out
     those whose callers keep values in registers that only the old one leaves alone."""
+    allow_static: bool = False
+    """And static functions of LLVM's of which nothing shows that they take the arguments that their source says."""
     unchanged: Collection[tuple[str, int]] = ()
     """Path of an earlier patch and static address of each function there that is as in the host."""
 
@@ -118,6 +120,10 @@ def make_jump_table(
     otherwise = _called_otherwise(replaced, changes, dict(objects), host)
     dropped |= {(item.object, item.name) for item in otherwise}
     if wanted.direct_calls:
+        taken = [item for item in changed if (item.object, item.name) not in dropped]
+        of_llvm = list(_of_another_convention(taken, host, allow_static=wanted.allow_static))
+        otherwise += of_llvm
+        dropped |= {(item.object, item.name) for item in of_llvm}
         kept_apart = _left_to_the_old([item for item in changed if (item.object, item.name) not in dropped], relying)
         otherwise += kept_apart
         dropped |= {(item.object, item.name) for item in kept_apart}
@@ -189,6 +195,28 @@ def _other_signature(item: Replacement, image: Image, host: Host) -> str:
     debug = host.image.debug_info
     told = (signature_of(debug, copy.static_address) for copy in item.copies) if own else ()
     return next(filter(None, (signature_difference(own, each) for each in told if own and each)), "")
+
+
+def _of_another_convention(
+    functions: Iterable[Replacement], host: Host, *, allow_static: bool
+) -> Iterator[Replacement]:
+    """Those of *functions* whose direct callers may pass something else than the source says.
+
+    LLVM changes what a static function takes as it and its callers are in one build. With ``-O3`` it passes what a
+    pointer leads to, if nothing that may write there comes before the read: an edit decides that.
+    """
+    from stubgen.resolve.convention import reason_not_to_call
+
+    for item in functions:
+        name = as_bytes(item.name)
+        addresses = {copy.static_address for copy in item.copies}
+        found = host.image.find({name}).get(name, ()) if host.image.compiled_by_llvm else ()
+        reasons = (
+            reason_not_to_call(one, host.image, allow_static=allow_static) for one in found if one.address in addresses
+        )
+        reason = next(filter(None, reasons), "")
+        if reason:
+            yield item._replace(reason=f"the host's callers go on calling the old one: {reason}")
 
 
 def relying_without_table(

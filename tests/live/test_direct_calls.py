@@ -134,6 +134,21 @@ def test_direct_calls_are_not_led_to_them(tmp_path: Path, name: str) -> None:
     assert any(line.startswith("  left out: ") and "while it calls it" in line for line in table_lines(table))
 
 
+@pytest.mark.parametrize(("name", "allow_static"), [("clang O2", False), ("clang O2", True), ("clang O0", False)])
+def test_static_functions_of_llvm_may_take_something_else(tmp_path: Path, name: str, allow_static: bool) -> None:
+    """Clang -O3 passed what a pointer led to, in the host and not in the patch, where an edit wrote something first."""
+    built = Built(tmp_path, *HOSTS[name])
+    with LiveHost(built.host) as live:
+        linked = built.linked(live, TableOptions(direct_calls=True), allow_static=allow_static)
+    assert linked.jump_table is not None
+    led = {entry.name for entry in linked.jump_table.entries}
+    left_out = {item.name: item.reason for item in linked.jump_table.undecided}
+    proven = allow_static or name == "clang O0"
+    assert ("plain" in led) is proven
+    assert ("a static function of a host that LLVM compiled" in left_out.get("plain", "")) is not proven
+    assert "loop" in led, "other files see it"
+
+
 @pytest.mark.parametrize("name", ["gcc O2", "gcc lto", "gcc O0", "clang O2"])
 def test_without_a_table_they_are_told_as_well(tmp_path: Path, name: str) -> None:
     """A runtime may overwrite what ``replaced`` lists and want no table: it learned of no caller."""

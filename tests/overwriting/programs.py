@@ -22,9 +22,9 @@ double weigh(double), fmod(double, double), ldexp(double, int);
 void report(const char *, ...), destroy_registers(void);
 #ifdef __cplusplus
 }
-#define SHOWN extern "C"
+#define SHOWN extern "C" __attribute__((aligned(16)))
 #else
-#define SHOWN
+#define SHOWN __attribute__((aligned(16)))
 #endif
 #define KNOWN static __attribute__((noinline, aligned(16)))
 typedef float vec __attribute__((vector_size(16)));

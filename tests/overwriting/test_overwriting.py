@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from overwriting.trial import attempt, build_of
 
-SEEDS = range(24)
+SEEDS = (*range(24), 187, 199, 323)
+"""The last ones have static functions of clang's that took what a pointer led to in the host alone."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -17,7 +18,7 @@ def test_whoever_loses_a_value_was_told(tmp_path: Path, seed: int) -> None:
     assert not found.missed
     assert found.together, "each by itself does no harm, and all of them do"
     if "clang" in build_of(seed).driver:
-        assert not found.told, "clang's callers rely on nothing"
+        assert not found.relying, "clang's callers rely on nothing"
 
 
 def test_programs_are_of_all_kinds() -> None:

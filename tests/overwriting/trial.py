@@ -13,7 +13,8 @@ from tools import PROGRAMS, need, run
 
 from stubgen import StubBuilder, link_patch
 from stubgen.capture import Capture
-from stubgen.jumptable import Entry, JumpTable, TableOptions
+from stubgen.image.opening import open_image
+from stubgen.jumptable import Entry, JumpTable, TableOptions, make_jump_table
 
 
 class Build(NamedTuple):
@@ -33,6 +34,9 @@ class Found(NamedTuple):
     wrong: frozenset[str]
     """Those with which the answer changed."""
     told: frozenset[str]
+    """Those that are left out of a table for direct calls."""
+    relying: frozenset[str]
+    """Those of them whose callers may keep something in registers."""
     sure: frozenset[str]
     together: bool
     """Whether the answer stays as it was once all that were not told are led to the patch."""
@@ -80,22 +84,29 @@ def attempt(seed: int, folder: Path) -> Found:
     run(link, cwd=folder)
     captured = Capture(link, folder, {}, output="host")
     with LiveHost(folder / "host") as live:
-        table = _table(folder, captured, live)
+        table, direct = _tables(folder, captured, live)
     names = {entry.old: entry.name for entry in table.entries}
-    told = frozenset(names[one.old] for one in table.relying)
+    told = frozenset(names.values()) - {entry.name for entry in direct.entries}
+    relying = frozenset(names[one.old] for one in table.relying)
     trial = Trial(folder, table)
     wrong = frozenset(entry.name for entry in table.entries if trial.goes_wrong([entry]))
     together = not trial.goes_wrong([entry for entry in table.entries if entry.name not in told])
     trial.end()
     sure = frozenset(names[one.old] for one in table.relying if one.sure)
-    return Found(frozenset(names.values()), wrong, told, sure, together)
+    return Found(frozenset(names.values()), wrong, told, relying, sure, together)
 
 
-def _table(folder: Path, captured: Capture, live: LiveHost) -> JumpTable:
-    builder, wanted = StubBuilder(folder / "host", cache=False), TableOptions(everything=True)
-    linked = link_patch(builder, captured, [folder / "edited.o"], folder / "patch.so", live.anchor, jump_table=wanted)
+def _tables(folder: Path, captured: Capture, live: LiveHost) -> tuple[JumpTable, JumpTable]:
+    """The patch's table of all functions, and the one for direct calls."""
+    builder, wanted, object_path = StubBuilder(folder / "host", cache=False), TableOptions(everything=True), "edited.o"
+    linked = link_patch(builder, captured, [folder / object_path], folder / "patch.so", live.anchor, jump_table=wanted)
     assert linked.jump_table is not None
-    return linked.jump_table
+    patch = open_image(linked.jump_table.content, "patch.so")
+    objects = [(item.name, item) for item in linked.built.resolution.needed.images]
+    direct = make_jump_table(
+        patch, builder.host, linked.replaced, objects, "main", wanted._replace(direct_calls=True), set(), set()
+    )
+    return linked.jump_table, direct
 
 
 class Trial:

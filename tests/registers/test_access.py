@@ -8,7 +8,7 @@ from functools import lru_cache
 import pytest
 
 from stubgen.registers import access
-from stubgen.registers.access import UPPER, VECTOR, Access, accesses
+from stubgen.registers.access import UPPER, VECTOR, Access, accesses, saves_in_frame
 
 WORDS_OF_A_ROW = 40
 CODE, MEMORY, MEMORY_SIZE = 0x40_0000, 0x4000_0000, 0x4_0000
@@ -166,3 +166,22 @@ def test_a_row_is_what_a_processor_does(group: tuple[Access, ...], row: Access) 
         if executed == WORDS_OF_A_ROW:
             break
     assert executed, "no word of this row was executed"
+
+
+SAVING = {
+    "str x1, [sp, 8]": (0xF90007E1, True),
+    "stp x0, x1, [sp, -16]!": (0xA9BF07E0, True),
+    "stp q0, q1, [sp, 32]": (0xAD0107E0, True),
+    "str x1, [x29, 8]": (0xF90007A1, True),
+    "str x1, [x2, 8]": (0xF9000441, False),
+    "ldr x1, [sp, 8]": (0xF94007E1, False),
+    "ldp x0, x1, [sp], 16": (0xA8C107E0, False),
+    "add x0, sp, 8": (0x910023E0, False),
+}
+
+
+@pytest.mark.parametrize("text", SAVING)
+def test_what_saves_in_the_frame(text: str) -> None:
+    """A function of any number of arguments begins so, whatever it was given; a load does not."""
+    word, expected = SAVING[text]
+    assert saves_in_frame(word) is expected

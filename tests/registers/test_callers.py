@@ -32,6 +32,10 @@ CASES = {
     "on one way": Case("bl old; cbz x19, 1f; mov x10, 1; 1: add x0, x10, x10", "x10"),
     "in a loop": Case("1: add x11, x11, 1; bl old; cmp x11, 9; b.ne 1b", "x11"),
     "the old one changes it": Case("bl old; add x0, x9, x9", old="mov x9, 5"),
+    "the old one jumps by what is no table": Case(
+        "bl old; add x0, x9, x9", "x9", old="adr x1, 1f; br x1; 1: mov x8, 1"
+    ),
+    "the old one calls another by its pointer's stub": Case("bl old; add x0, x9, x9", old="br x16"),
     "the new one does not": Case("bl old; add x0, x9, x9", new="mov x8, 5"),
     "the new one does by another": Case("bl old; add x0, x9, x9", "x9", new="bl helper", more="helper: mov x9, 1; ret"),
     "the new one does by a jump": Case("bl old; add x0, x9, x9", "x9", new="b helper", more="helper: mov x9, 1; ret"),
