@@ -3,7 +3,8 @@
 GCC counts through a file, so one more in front gives ``count.0`` another meaning. But a function that uses one
 ``count`` in patch and host uses the same one. Where a function uses several of a name, where its uses do not agree with
 another function's, or where one that uses any is not in the host under its name (it may be inlined there), nothing is
-told.
+told. LLVM calls the parts alike that it makes of a file's array or structure: there ``table.1`` is the second part that
+is still used, another one after an edit, and a function that uses one of them in patch and host may use two.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def base_of(name: bytes) -> bytes:
 def counterparts(host: Image, variables: Sequence[Variable]) -> dict[bytes, Candidate]:
     """Names of *variables*, statics of functions in the patch's objects, and which of the host's each is."""
     numbered = [v for v in variables if v.local and v.writable and not v.thread_local and base_of(v.name)]
+    numbered = [each for each in numbered if not each.defined_in.image.may_be_by_llvm]
     if not numbered or host.format != "elf":
         return {}
     found: dict[bytes, Candidate] = {}

@@ -7,7 +7,8 @@ from functools import cached_property
 
 from adversary.claims import Claims, Kept, Key, Split, Untold
 from adversary.model import Program, Variable
-from adversary.rust_names import function_of, symbol_suffix, variable_of
+from adversary.rust_names import function_of, part_of, variable_of
+from adversary.rust_source import is_computed
 from tools import need, run
 
 from stubgen.resolve.verdicts import SharedVariable
@@ -37,10 +38,13 @@ class RustClaims(Claims):
             forwarded = [row for row in alike if row.forwarded]
             if not forwarded:
                 continue
-            if len(alike) > 1 or (symbol_suffix(alike[0].name).startswith(".0") and not _is_number(self._of(key))):
+            parts = [row.name for row in forwarded if part_of(row.name)]
+            if parts:
+                raise Untold(f"{parts[0]} is kept, and may be any part of {'.'.join(key)}")
+            if len(alike) > 1:
                 raise Split(".".join(key))
             kept[key] = patches.get(forwarded[0].patch, 0)
-            if not symbol_suffix(alike[0].name):
+            if not is_computed(self._of(key)):
                 self._check_value(forwarded[0], key, kept[key])
         constants = {variable_of(self.program, row.name) for row in self.said.shared if not row.writable}
         self.excuses += self._unsaid({*meant, *constants})
@@ -80,11 +84,5 @@ def _suffixes(program: Program, paths: list[str]) -> dict[Key, set[str]]:
         *_, letter, symbol = ["", "-", "", *line.split()]
         key = variable_of(program, symbol) if letter in "bBdDvVcC" else None  # LLVM makes constants of what stays
         if key is not None:
-            suffix = ".".join(part for part in symbol_suffix(symbol).split(".") if len(part) < 4 and part != "llvm")
-            found.setdefault(key, set()).add(suffix)
+            found.setdefault(key, set()).add(part_of(symbol))
     return found
-
-
-def _is_number(variable: Variable) -> bool:
-    """Whether LLVM cannot make several variables of it."""
-    return variable.cells == 1 and variable.fields[0][1].kind != "string"

@@ -22,9 +22,9 @@ def symbol_path(symbol: str) -> list[str]:
     return found if found[:1] == [CRATE] else []
 
 
-def symbol_suffix(symbol: str) -> str:
-    """What LLVM put behind a symbol: ``.0`` of a part, ``.llvm.N`` of what it takes to another unit."""
-    return re.search(r"(?:\.(?:\d+|llvm\.\d+))*$", symbol)[0]  # type: ignore[index]
+def part_of(symbol: str) -> str:
+    """What LLVM calls a part of a static (``.0``); empty for what is whole, ``.llvm.N`` of another unit's aside."""
+    return "".join(re.findall(r"\.\d+", re.sub(r"\.llvm\.\d+", "", symbol)))
 
 
 def function_of(program: Program, symbol: str) -> tuple[str, str] | None:
@@ -40,7 +40,7 @@ def function_of(program: Program, symbol: str) -> tuple[str, str] | None:
 def variable_of(program: Program, symbol: str) -> tuple[str, str, str] | None:
     """File, function and name of the static that a symbol is of."""
     _, *path = symbol_path(symbol) or [""]
-    plain = symbol.removesuffix(symbol_suffix(symbol))
+    plain = symbol.partition(".")[0]
     for file in program.files:
         for variable in file.variables:
             own = [file.name, *([variable.function] if variable.function else []), variable.name]

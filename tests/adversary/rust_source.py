@@ -113,7 +113,7 @@ class RustSource:
         match kind:
             case "thread":
                 first = f"core::cell::UnsafeCell::new({value})"
-                first = first if variable.initial else f"const {{ {first} }}"
+                first = first if is_computed(variable) else f"const {{ {first} }}"
                 return f"thread_local! {{ {linkage}static {variable.name}: core::cell::UnsafeCell<{name}> = {first}; }}"
             case "lazy":
                 lazy = f"std::sync::LazyLock<{name}>"
@@ -347,6 +347,12 @@ def form(variable: Variable) -> str:
     if not variable.volatile:
         return "static mut"
     return "atomic" if len(variable.fields) == 1 and kinds <= {"number", "bool"} else "cell"
+
+
+def is_computed(variable: Variable) -> bool:
+    """Whether it gets its first value at its first use."""
+    kind = form(variable)
+    return kind == "lazy" or (kind == "thread" and len(variable.initial) == 1)
 
 
 def atomic(variable: Variable) -> str:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from resolve.test_same_file import LINKERS, Workshop
+from tools import need, run
 
 from stubgen.resolve.statics import base_of
+from stubgen.symbols.numbering import NUMBERED
 
 HOST = """
 int f(int x) { static int count = 5; count += x; return count; }
@@ -111,6 +113,28 @@ def test_another_files_statics(tmp_path: Path) -> None:
 
 
 NAMES = {b"count.0": b"count", b"count.12": b"count", b"f.n": b"", b"f.n.1": b"", b"count": b"", b"_ZZ1fvE1n_0": b""}
+
+
+PARTS = """
+static unsigned long table[3] = {{700, 800, 900}};
+__attribute__((noinline)) unsigned long step(unsigned long n) {{
+  table[{0}] += n;
+  return table[{0}] * 100 + table[{1}];
+}}
+int enter(void) {{ return step(1); }}
+"""
+
+
+@pytest.mark.parametrize("options", [("-g",), (), ("-Qn",)], ids=["debug information", "none", "no compiler named"])
+def test_parts_that_clang_makes_of_an_array(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """``table.1`` is ``table[2]`` in the host and ``table[1]`` in the patch: each went on with the other's value."""
+    shop = Workshop(tmp_path, "clang")
+    program = shop.link(shop.compile("a.c", PARTS.format(2, 1), "-O2", *options))
+    patch = shop.compile("a.c", PARTS.format(1, 0), "-O2", *options)
+    for file in (program, patch):
+        assert " table.1\n" in run([need("llvm-nm-19"), file])
+    (row,) = shop.judge(program, patch).values()
+    assert (row.name, row.forwarded, row.reason_not_kept) == ("table.1", False, NUMBERED)
 
 
 def test_what_gcc_numbers() -> None:
