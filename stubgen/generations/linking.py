@@ -22,7 +22,7 @@ from stubgen.generations.redirections import (
 )
 from stubgen.generations.relinking import KeptObject
 from stubgen.generations.state import Fate, Generation, PatchSession, Place, Unit
-from stubgen.generations.tables import complete_table, forwarders_of
+from stubgen.generations.tables import complete_table, forwarders_of, with_led
 from stubgen.generations.telling import stage_telling
 from stubgen.host.mappings import refuse_misplaced
 from stubgen.host.slide import slide_from_anchor
@@ -157,6 +157,7 @@ def stage_generation(
     before = {} if session.relink_earlier else targets_after(session, begun.number)
     targets = {**before, **own}
     complete = complete_table(begun, session, targets, linked, table, direct_calls=wanted.direct_calls)
+    linked, complete = with_led(linked, complete)
     variables = _own_variables(linked)
     generation = new_generation(begun, linked, table, captured, begun.units, registered.places, variables)
     generation = generation._replace(forwarders=forwarders_of(begun, session, targets, linked))

@@ -13,10 +13,31 @@ from stubgen.generations.state import Forwarder, PatchSession
 from stubgen.image.opening import open_image
 from stubgen.jumptable import Entry, JumpTable, why_left_to_old
 from stubgen.link import Linked
-from stubgen.replaced import Replacement
+from stubgen.replaced import Replaced, Replacement
 
 if TYPE_CHECKING:
     from stubgen.registers import Reliance
+
+
+def with_led(linked: Linked, table: JumpTable) -> tuple[Linked, JumpTable]:
+    """Both with those undecided functions as sure to which *table* leads callers of the host's.
+
+    What the host alone leaves undecided, an earlier patch's function that is known to be the same one tells.
+    """
+    led = {(entry.old, entry.new) for entry in table.entries}
+    sure, undecided = [], []
+    for item in linked.replaced.undecided:
+        copies = tuple(copy for copy in item.copies if (copy.static_address, item.address) in led)
+        if copies:
+            sure.append(item._replace(copies=copies, reason=""))
+        else:
+            undecided.append(item)
+    if not sure:
+        return linked, table
+    told = {(item.object, item.name) for item in sure}
+    replaced = Replaced((*linked.replaced.functions, *sure), tuple(undecided))
+    left_out = tuple(item for item in table.undecided if (item.object, item.name) not in told)
+    return linked._replace(replaced=replaced), table._replace(undecided=left_out)
 
 
 def complete_table(

@@ -27,11 +27,20 @@ THREAD_GUARD = b"__tls_guard"
 
 ADVICE = "compile host and patch with -g"
 
+CODEGEN_UNIT = b"-cgu."
+"""Before the number in what rustc calls a codegen unit, ``CRATE.HASH-cgu.N``; an edit may give each another number."""
+
 
 def guards_of(name: bytes) -> tuple[bytes, bytes]:
     """The guard and the thread's initialiser of the C++ variable *name*, of which a dynamic initialiser makes one."""
     mangled = name.removeprefix(b"_Z") if name.startswith(b"_Z") else b"%d%s" % (len(name), name)
     return GUARD + mangled, THREAD_INITIALISER + mangled
+
+
+def are_of_one_crate(file: bytes, other: bytes) -> bool:
+    """Whether both are codegen units of one crate of Rust."""
+    crate, mark, number = file.rpartition(CODEGEN_UNIT)
+    return bool(mark) and number.isdigit() and other.rpartition(CODEGEN_UNIT)[:2] == (crate, mark)
 
 
 class Files:
@@ -60,6 +69,7 @@ class Files:
         self.renamed: Mapping[bytes, Candidate] = {}
         """Likewise the static variables of files to which link-time optimisation gave other names."""
         self._vouched: dict[tuple[int, bytes], tuple[Image, bool]] = {}
+        self._defined: dict[int, tuple[Image, Collection[bytes]]] = {}
 
     @classmethod
     def of_needed(cls, host: Image, needed: Needed, linked: Sequence[str]) -> Files:
@@ -104,6 +114,8 @@ class Files:
         ELF: base names, from the file symbols; Mach-O: paths, from DWARF and N_SO.
         """
         if candidate.file:
+            if are_of_one_crate(file, candidate.file):
+                return ""
             return "" if file == candidate.file else f"the host's is from another file, {as_text(candidate.file)}"
         advice = f" ({ADVICE if not file else 'compile the host with -g'})" if self.host.format == "macho" else ""
         return f"the host's is from a file that its symbol table does not name{advice}"
@@ -120,6 +132,8 @@ class Files:
         other = self.why_not_by_name(file, candidate)
         if other:
             return other
+        if are_of_one_crate(file, candidate.file) and self._defines(image, candidate.name):
+            return ""  # the linker made it local, and a crate has one of a name that others see
         is_path = posixpath.isabs(file)
         path = file if is_path else image.debug_info.source_file
         hosts = candidate.file if is_path else self._path_of(candidate)
@@ -133,6 +147,12 @@ class Files:
         ):
             return ""
         return f"the host's is from a file {as_text(file)}, and nothing says that it is this one; {ADVICE}"
+
+    def _defines(self, image: Image, name: bytes) -> bool:
+        """Whether a patch's object defines *name* for other objects."""
+        if id(image) not in self._defined:
+            self._defined[id(image)] = (image, frozenset(image.definitions()))  # held, so that its identity stays
+        return name in self._defined[id(image)][1]
 
     def _path_of(self, candidate: Candidate) -> bytes:
         """The path of the file of a symbol of the host, by its debug information; empty where that does not say."""

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from generations.program import Program, started
+from generations.program import A, Program, started
 from live.live import LiveHost
 from live.test_elf import LINKERS
+from tools import need, run
 
 
 @pytest.fixture(params=LINKERS)
@@ -143,6 +144,26 @@ def test_an_edit_that_is_taken_back(program: Program, live: LiveHost) -> None:
     assert document["status"] == 0, document
     program.apply(live, 2)
     assert live.tell("call 1") == answer(10, 3)
+
+
+MOVED = "__attribute__((noinline)) long price(long n) { return rate(n); }"
+
+
+@pytest.mark.parametrize("program", ["mold"], indirect=True)
+def test_a_function_that_moves_to_another_file(program: Program, live: LiveHost) -> None:
+    """With mold it is local under its old file: it was said to be left out of the table, and callers were led to it."""
+    assert program.link(live, program.object("a", P=1))["status"] == 0
+    first = program.apply(live, 1)
+    assert live.tell("call 1") == answer(11, 2)
+    (program.folder / "a.c").write_text(A.replace(MOVED, "long price(long);"))
+    options = ["-O1", "-g", "-fPIC", "-ffunction-sections", "-fdata-sections", "-DP=1"]
+    run([str(need("aarch64-linux-gnu-gcc")), "-c", *options, "a.c", "-o", "a.o"], cwd=program.folder)
+    moved = program.object("b", MOVED.replace("rate(n)", "n * 10 + 7"), Q=0)
+    document = program.link(live, "--loaded", hex(first), program.folder / "a.o", moved)
+    assert document["status"] == 0, document
+    program.apply(live, 2)
+    assert live.tell("call 1") == answer(17, 3)
+    assert [row["name"] for row in document["undecided"]] == []  # type: ignore[attr-defined]
 
 
 @ONE_LINKER

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tools import linker_folder, need, run
+from tools import linker_folder, need, run, rustc
 
 from stubgen.build import StubBuilder
 from stubgen.resolve.verdicts import SharedVariable
@@ -163,3 +163,39 @@ def test_a_static_is_nobody_elses(tmp_path: Path, linker: str, shared: bool) -> 
     assert found["count"].reason_not_kept == ("the host's is from another file, util.c, and not visible to others")
     own = shop.judge(program, shop.compile("other.c", f"static int level = 1, count = 5; {uses}"))
     assert own["level"].reason_not_kept == ("the host's is visible to other files")
+
+
+CRATE = """#![no_std]
+#[panic_handler] fn panicked(_: &core::panic::PanicInfo) -> ! {{ loop {{}} }}
+mod a {{
+    #[unsafe(no_mangle)] pub static mut CALLS: u64 = 1;
+    #[unsafe(no_mangle)] #[inline(never)]
+    pub extern "C" fn enter() -> u64 {{ unsafe {{ CALLS += 1; CALLS * 3 - CALLS * 5 }} }}
+}}
+mod b {{
+    #[unsafe(no_mangle)] #[inline(never)] pub extern "C" fn leave() -> u64 {{ let mut n = 1; {} n }}
+}}
+"""
+
+
+@pytest.mark.parametrize("debug", [0, 2])
+def test_codegen_units_are_numbered_anew(tmp_path: Path, debug: int) -> None:
+    """An edit makes one unit larger than the other: a static of the crate's was said to be another file's, and lost."""
+    shop = Workshop(tmp_path, linker="mold")
+    options = ["--edition=2024", "--crate-name=shop", "--crate-type=rlib", "-Ccodegen-units=2", f"-Cdebuginfo={debug}"]
+
+    def crate(times: int) -> list[Path]:
+        (tmp_path / "shop.rs").write_text(CRATE.format("n += core::hint::black_box(n + 1);" * times))
+        run([*rustc(), *options, "-Cpanic=abort", "-Cdebug-assertions=no", "--emit=obj", "shop.rs"], cwd=tmp_path)
+        return sorted(tmp_path.glob("shop.*.rcgu.o"))
+
+    def unit_of_calls(units: list[Path]) -> str:
+        return next(unit.name for unit in units if " CALLS" in run([str(need("llvm-nm-19")), "--defined-only", unit]))
+
+    units = crate(0)
+    before, program = unit_of_calls(units), shop.link(*units)
+    units = crate(60)
+    assert unit_of_calls(units) != before, "the edit moved nothing"
+    options = {"slide": 0x1000, "bind": True, "keep_state": True}
+    (row,) = StubBuilder(program).judge(units, **options).shared_variables  # type: ignore[arg-type]
+    assert (row.name, row.forwarded, row.reason_not_kept) == ("CALLS", True, "")
