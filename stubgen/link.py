@@ -75,6 +75,8 @@ class Linked(Row):
     """SHA-256 of the patch, hexadecimal, if names of outputs might have it."""
     policy_changes: tuple[PolicyChange, ...] = ()
     """What the builder's policies changed, in the verdicts and in the link."""
+    compared: tuple[str, ...] = ()
+    """Functions and constants of both whose address the patch's code compares: the process has the host's."""
 
     @property
     def replaces(self) -> dict[str, int]:
@@ -210,6 +212,7 @@ def stage_patch(
             allow_static = link.wanted.allow_static
             table = _jump_table(linked, target, built, replaced, jump_table, named, allow_static=allow_static)
             relying, relying_in_previous = table.relying, [() for _ in earlier]
+        compared = _compared(linked, replaced, judged)
         command, plan = tuple(map(folder.told, link.command)), _told(link.plan, folder)
         tell_finished(link.wanted.policies, FinishedPatch(str(linked), written, link.exports, judged, command))
         phase("puts the files in their places")
@@ -231,6 +234,7 @@ def stage_patch(
         relying_in_previous=tuple(relying_in_previous),
         digest=named.digest,
         policy_changes=(*judged.changes, *link.edits),
+        compared=compared,
     )
 
 
@@ -350,6 +354,13 @@ def _own_objects(resolution: Resolution) -> list[tuple[str, Image]]:
 def _kept_as_hosts(resolution: Resolution) -> set[bytes]:
     """The names of the variables that the patch uses in the host."""
     return {as_bytes(row.name) for row in resolution.shared_variables if row.forwarded and not row.patch}
+
+
+def _compared(linked: Path, replaced: Replaced, judged: Resolution) -> tuple[str, ...]:
+    """What of host and patch the patch at *linked* compares the addresses of."""
+    from stubgen.compared import names_compared
+
+    return names_compared(open_image(read_input(linked), str(linked)), replaced, judged.shared_variables)
 
 
 def _sound(checked: Checked, problems: Iterable[Decision]) -> Checked:

@@ -74,6 +74,7 @@ LEVELS: tuple[dict[str, str], ...] = (
             "members notes selection recompile"
         ),
     },
+    {"compared": ""},
     {"registers": "access program changed live past signatures ."},
     {"jumptable": ". formats"},
     {"linker": ""},

@@ -25,6 +25,7 @@ from stubgen.commands.options import (
     borrowed_documents,
     borrowed_lines,
     changed_value_notes,
+    compared_notes,
     decision_documents,
     identity_document,
     is_page,
@@ -158,7 +159,8 @@ def execute(
     if arguments.decisions != "all" and arguments.json:
         document["decisions"] = listed_decisions(linked.built.resolution, arguments.decisions)
     shared = linked.built.resolution.shared_variables
-    complaint = "\n".join([*words, *shared_variable_notes(shared), *changed_value_notes(shared), *notes])
+    notes = [*shared_variable_notes(shared), *changed_value_notes(shared), *compared_notes(linked.compared), *notes]
+    complaint = "\n".join([*words, *notes])
     return Outcome(document, result.text(explained=arguments.explain), complaint=complaint, outputs=outputs)
 
 
@@ -198,6 +200,7 @@ class _Result(NamedTuple):
             "borrowed": borrowed_documents(linked.built.resolution.needed),
             "replaces": linked.replaces,
             **self.replaced(),
+            "compared": list(linked.compared),
             "link_command": list(linked.command),
             "directory": str(linked.plan.directory) if linked.plan.directory else None,
             "linker_messages": linked.messages,

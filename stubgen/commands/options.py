@@ -443,6 +443,13 @@ def changed_value_notes(variables: Iterable[SharedVariable]) -> list[str]:
     ]
 
 
+def compared_notes(names: Sequence[str]) -> list[str]:
+    """A line about those whose addresses the patch's code compares."""
+    if not names:
+        return []
+    return [f"note: {_few(names)}: the patch compares the address, and its own is not the one that the process has"]
+
+
 _ALIKE = 3
 """Lines of one kind up to which each is printed."""
 

@@ -90,3 +90,32 @@ def with_offset(word: int, offset: int) -> int | None:
     if -UNSCALED_LIMIT <= offset < UNSCALED_LIMIT:
         return word & ~SCALED | offset % (2 * UNSCALED_LIMIT) << UNSCALED_AT
     return None
+
+
+PAGE_SIZE = 4096  # bytes that adrp counts in
+INDIRECT_MASK = 0xFFFFFC1F  # br, blr and ret, less their register
+
+
+def page_of(word: int, place: int) -> int:
+    """The page that ``adrp`` *word* at *place* makes."""
+    count = (word >> 5 & 0x7FFFF) << 2 | word >> 29 & 3
+    return (place & -PAGE_SIZE) + PAGE_SIZE * (count - (count >> 20 << 21))
+
+
+def writes(word: int, register: int) -> bool:
+    """Whether *word* surely leaves another value in *register* (Arm ARM C4.1; AAPCS64 for calls)."""
+    if word & 0xFC000000 == 0x94000000 or word & INDIRECT_MASK == 0xD63F0000:  # bl, blr
+        return register <= 18 or register == 30
+    group = word >> 25 & 0xF
+    if group >> 1 == 0b100 or (group & 0b0111 == 0b0101 and word & 0x1FE00000 != 0x1A400000):  # but for ccmp, ccmn
+        return word & 0x1F == register
+    if word & 0x3F000000 == 0x18000000 or (word & 0x3E000000 == 0x38000000 and _is_load(word)):
+        return word & 0x1F == register
+    return word & 0x3E400000 == 0x28400000 and register in (word & 0x1F, word >> 10 & 0x1F)
+
+
+def _is_load(word: int) -> bool:
+    """Of a load or store of one register, whether it is a load; not an atomic operation, nor a prefetch."""
+    atomic = word & 0x3F200C00 == 0x38200000
+    prefetch = word >> 30 == 3 and word >> 22 & 3 == 2
+    return bool(word >> 22 & 3) and not atomic and not prefetch

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 
-from stubgen.common.aarch64 import ADD, IMMEDIATE_AT, IMMEDIATE_LIMIT, LOAD, PAGE, PAGE_MASK, REGISTERS
+from stubgen.common.aarch64 import ADD, IMMEDIATE_AT, IMMEDIATE_LIMIT, LOAD, PAGE, PAGE_MASK, REGISTERS, page_of, writes
 from stubgen.common.columns import column, column_bytes
 from stubgen.common.row import Row
 from stubgen.compare.fields import PAGE as PAGE_BYTES
@@ -168,19 +168,13 @@ def _pages_loaded(content: memoryview, address: int, wanted: Collection[int]) ->
     words = column("I", content)
     found = []
     for index in [match.start() for match in _ADRP.finditer(bytes(content[3::4]))]:
-        page = _page(words[index], address + 4 * index)
+        page = page_of(words[index], address + 4 * index)
         if page in wanted:
             found.append((address + 4 * index, words[index] & 0x1F, page))
     return found
 
 
 _ADRP = re.compile(rb"[\x90\xb0\xd0\xf0]")  # the top byte
-
-
-def _page(word: int, place: int) -> int:
-    """The page that ``adrp`` *word* at *place* makes."""
-    count = (word >> 5 & 0x7FFFF) << 2 | word >> 29 & 3
-    return (place & -PAGE_BYTES) + PAGE_BYTES * (count - (count >> 20 << 21))
 
 
 def _window(place: int, first: int, last: int) -> tuple[int, int]:
@@ -226,9 +220,9 @@ class _Flow:
                 seen.add(index)
                 word = self.words[index]
                 if word & PAGE_MASK == PAGE and word & 0x1F == register:
-                    if _page(word, self.address + 4 * index) == page:
+                    if page_of(word, self.address + 4 * index) == page:
                         return True
-                elif not _writes(word, register):
+                elif not writes(word, register):
                     waiting.append(index)
         return False
 
@@ -242,22 +236,3 @@ def _ends(word: int) -> bool:
     return (
         word & 0xFC000000 == 0x14000000 or word & _INDIRECT_MASK in (_BR, _RET) or word >> 21 == 0x6A1 or not word >> 16
     )
-
-
-def _writes(word: int, register: int) -> bool:
-    """Whether *word* surely leaves another value in *register* (Arm ARM C4.1; AAPCS64 for calls)."""
-    if word & 0xFC000000 == 0x94000000 or word & _INDIRECT_MASK == 0xD63F0000:  # bl, blr
-        return register <= 18 or register == 30
-    group = word >> 25 & 0xF
-    if group >> 1 == 0b100 or (group & 0b0111 == 0b0101 and word & 0x1FE00000 != 0x1A400000):  # but for ccmp, ccmn
-        return word & 0x1F == register
-    if word & 0x3F000000 == 0x18000000 or (word & 0x3E000000 == 0x38000000 and _is_load(word)):
-        return word & 0x1F == register
-    return word & 0x3E400000 == 0x28400000 and register in (word & 0x1F, word >> 10 & 0x1F)
-
-
-def _is_load(word: int) -> bool:
-    """Of a load or store of one register, whether it is a load; not an atomic operation, nor a prefetch."""
-    atomic = word & 0x3F200C00 == 0x38200000
-    prefetch = word >> 30 == 3 and word >> 22 & 3 == 2
-    return bool(word >> 22 & 3) and not atomic and not prefetch

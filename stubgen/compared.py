@@ -1,0 +1,114 @@
+"""Functions and constants whose address a patch's code compares: what the process has is another one.
+
+``slot == on_click`` means the patch's ``on_click`` where its file defines it, and the host registered its own. Calls by
+either address are right, where a runtime redirects; the comparison is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from stubgen.common.aarch64 import (
+    ADD,
+    IMMEDIATE_AT,
+    IMMEDIATE_LIMIT,
+    LOAD,
+    PAGE_MASK,
+    REGISTERS,
+    WORD,
+    page_of,
+    writes,
+)
+from stubgen.common.columns import column
+from stubgen.common.text import as_bytes, as_text
+from stubgen.image import Code, Image, Kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stubgen.replaced import Replaced
+    from stubgen.resolve.verdicts import SharedVariable
+
+_PAGES = re.compile(rb"[\x10\x30\x50\x70\x90\xb0\xd0\xf0]")
+"""The top byte of ``adr`` and ``adrp``."""
+_COMPARISONS = ((0xFFE0FC1F, 0xEB00001F), (0xFFE00C10, 0xFA400000))
+"""``cmp xn, xm`` and ``ccmp xn, xm`` (Arm ARM C6.2, SUBS (shifted register), CCMP (register)): mask and word."""
+_ADR = 0x10000000
+_AHEAD = 24
+"""Words behind an instruction in which what it made is looked for."""
+
+
+def names_compared(patch: Image, replaced: Replaced, variables: Sequence[SharedVariable]) -> tuple[str, ...]:
+    """The functions and constants of both whose address the linked *patch* compares with another value.
+
+    What is made far in front of the comparison, or elsewhere than in its function, is not seen.
+
+    Args:
+        patch: the linked patch.
+        replaced: the functions of both.
+        variables: the variables and constants of both.
+    """
+    names = {item.address: item.name for item in (*replaced.functions, *replaced.undecided)}
+    constants = {as_bytes(each.name) for each in variables if not (each.writable or each.forwarded)}
+    for pool in patch.find(constants).values() if constants else ():
+        names.update({each.address: as_text(each.name) for each in pool if each.kind is Kind.DATA})
+    made = {address for section in patch.code() for address in _operands(section, names.keys())} if names else set()
+    compared = made & names.keys()
+    slots = {-address for address in made if address < 0}
+    if slots:
+        compared.update(_held(patch, slots, names))
+    return tuple(sorted({names[address] for address in compared}))
+
+
+def _held(patch: Image, slots: Collection[int], names: Mapping[int, str]) -> Iterator[int]:
+    """Those of the addresses with *names* that words at *slots* hold, or are bound to by name."""
+    from stubgen.compare import host_places
+
+    bound = {as_bytes(name): address for address, name in names.items()}
+    for place, held in host_places(patch).holders(set(names), bound.keys()):
+        if place in slots:
+            yield bound[held] if isinstance(held, bytes) else held
+
+
+def _operands(code: Code, sought: Collection[int]) -> Iterator[int]:
+    """Those of the addresses *sought* that *code* makes and compares; less its address, each word that it compares."""
+    content = bytes(code.content[: len(code.content) & ~3])
+    words = column("I", content)
+    for index in (match.start() for match in _PAGES.finditer(content[3::4])):
+        word, place = words[index], code.address + WORD * index
+        register = word & 0x1F
+        if word & PAGE_MASK == _ADR:
+            count = (word >> 5 & 0x7FFFF) << 2 | word >> 29 & 3
+            address = place + count - (count >> 20 << 21)
+            if address in sought and _is_compared(words, index, register):
+                yield address
+            continue
+        for user, kind, immediate in _uses(words, index, register):
+            address = page_of(word, place) + immediate if kind == ADD else -(page_of(word, place) + 8 * immediate)
+            if (kind == LOAD or address in sought) and _is_compared(words, user, words[user] & 0x1F):
+                yield address
+
+
+def _uses(words: Sequence[int], index: int, register: int) -> Iterator[tuple[int, int, int]]:
+    """What adds to the page that the word at *index* leaves in *register*, or loads from it.
+
+    Its index, whether it is an addition or a load, and its immediate.
+    """
+    for user in range(index + 1, min(index + 1 + _AHEAD, len(words))):
+        word = words[user]
+        kind = word & ~REGISTERS & ~(IMMEDIATE_LIMIT - 1 << IMMEDIATE_AT)
+        if word >> 5 & 0x1F == register and kind in (ADD, LOAD):
+            yield user, kind, word >> IMMEDIATE_AT & IMMEDIATE_LIMIT - 1
+        if writes(word, register):
+            return
+
+
+def _is_compared(words: Sequence[int], index: int, register: int) -> bool:
+    """Whether a comparison behind the word at *index* has what that leaves in *register* for an operand."""
+    for word in words[index + 1 : index + 1 + _AHEAD]:
+        is_operand = register in (word >> 5 & 0x1F, word >> 16 & 0x1F)
+        if is_operand and any(word & mask == wanted for mask, wanted in _COMPARISONS):
+            return True
+        if writes(word, register):
+            return False
+    return False

@@ -1,0 +1,103 @@
+"""Addresses of functions and constants that a patch compares: the process has the host's, and a note says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from live.live import LiveHost
+from live.test_archives import LINKERS, make
+from live.test_macho import SLIDE, toolchain
+from live.test_other_forms import HOST
+from live.test_state import COMPILERS
+from live.test_state_names import link, recompiled
+from tools import run
+
+from stubgen import StubBuilder, link_patch
+from stubgen.capture import Capture
+
+FLAGS = "-O2 -g -fPIC -fdata-sections"
+KEPT = "__attribute__((noinline)) "
+WAYS = {
+    "a static function": (
+        "static long on_click(long n) { return n; } static long (*slot)(long);",
+        "if (!slot) slot = on_click; return slot == on_click ? by : -1;",
+        ["on_click"],
+    ),
+    "a global function": (
+        f"{KEPT}long on_click(long n) {{ return n; }} static long (*slot)(long);",
+        "if (!slot) slot = on_click; return slot == on_click ? by : -1;",
+        ["on_click"],
+    ),
+    "behind another condition": (
+        "static long on_click(long n) { return n; } static long (*slot)(long); static long on;",
+        "if (!slot) slot = on_click, on = 7; return on == 7 && slot == on_click ? by : -1;",
+        ["on_click"],
+    ),
+    "a table": (
+        "static long on_click(long n) { return n; } struct ops { long (*click)(long); };"
+        "static const struct ops own_ops = {on_click}; static const struct ops *ops;",
+        "if (!ops) ops = &own_ops; return ops == &own_ops ? ops->click(by) : -1;",
+        ["own_ops"],
+    ),
+}
+
+
+def source(way: str) -> str:
+    """The file."""
+    before, body, _ = WAYS[way]
+    return f"{before} long a_next(long by) {{ {body} }}"
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("way", WAYS)
+def test_what_the_host_registered_is_not_the_patchs(way: str, compiler: str, linker: str, tmp_path: Path) -> None:
+    """``slot == on_click`` is false for what was registered before: whoever removes a callback so did not find it."""
+    program = make(tmp_path, {"a.c": source(way), "b.c": HOST}, {}, "a.o b.o", linker=linker, flags=FLAGS)
+    patch = recompiled(
+        tmp_path,
+        "a.c",
+        source(way) + "long patch_main(void) { return a_next(9); }",
+        compiler,
+        f"{FLAGS} -fdebug-prefix-map={tmp_path}/again={tmp_path}",
+    )
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 3"
+        linked = link(program, live, patch)
+        assert list(linked.compared) == WAYS[way][2]
+        assert live.patch(linked.output) == "patch -1", "which the note is about"
+
+
+@pytest.mark.parametrize("name", ["lld", "zig"])
+@pytest.mark.parametrize("way", WAYS)
+def test_the_same_in_macho_files(way: str, name: str, tmp_path: Path) -> None:
+    """So is it there."""
+    tools = toolchain(name)
+    main = tools.object(tmp_path, "m", "long a_next(long); int main(void) { return (int)a_next(1); }")
+    (tmp_path / "a.c").write_text(source(way))
+    for output in ("a.o", "patch.o"):
+        run([*tools.compile, "-O2", "-g", "-c", "a.c", "-o", output], cwd=tmp_path)
+    command = [*tools.link, "-o", "host", main.name, "a.o"]
+    run(command, cwd=tmp_path)
+    captured = Capture(command, tmp_path, {}, output="host")
+    builder = StubBuilder(tmp_path / "host")
+    linked = link_patch(builder, captured, [tmp_path / "patch.o"], tmp_path / "p.dylib", slide=SLIDE, keep_state=True)
+    assert list(linked.compared) == [f"_{each}" for each in WAYS[way][2]]
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_ordinary_comparisons_are_told_nothing(compiler: str, tmp_path: Path) -> None:
+    """A note about each patch with a loop over an array would soon be read by nobody."""
+    text = (
+        f"static long values[9], sum; extern long other(long); {KEPT}static long twice(long n) {{ return 2 * n; }}"
+        "static long (*volatile call)(long) = twice; static long (*chosen)(long);"
+        "long a_next(long by) { for (long *p = values; p != values + 9; p++) sum += *p += by;"
+        " chosen = by == 5 ? other : call; return sum + call(by) + (by == sum) + (chosen == other); }"
+    )
+    more = {"a.c": text, "b.c": HOST, "c.c": "long other(long n) { return n; }"}
+    program = make(tmp_path, more, {}, "a.o b.o c.o", flags=FLAGS)
+    patch = recompiled(tmp_path, "a.c", text + "long patch_main(void) { return a_next(1); }", compiler, FLAGS)
+    with LiveHost(program.path) as live:
+        live.tell("call 3")
+        assert link(program, live, patch).compared == ()
