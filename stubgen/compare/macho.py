@@ -39,6 +39,8 @@ _LABELS = (b"ltmp", b"l_", b"L", b"GCC_except_table", b"lCPI")
 """What assembler and compiler call what has no name in the source."""
 _COMPACT_UNWIND = "__LD,__compact_unwind"
 _ENTRY = 32  # bytes of a compact unwind entry
+_DESCRIPTOR, _TEMPLATE = 24, 16
+"""Bytes of a descriptor of a thread-local, and where in it its initial value is named (``<mach-o/loader.h>``)."""
 
 
 class MachOParts(ObjectParts):
@@ -163,6 +165,12 @@ class MachOParts(ObjectParts):
                 return Target(b"", part, address - section.header.addr - part.start)
         raise MalformedInput(f"{self.file.name}: a relocation leads to {address:#x}, which is in no section")
 
+    def initial_value(self, part: Part) -> Part:
+        if not self._is_descriptor(part.section):
+            return part
+        found = (use.target.part for use in self.uses(part) or () if use.at == _TEMPLATE and not use.target.offset)
+        return next(filter(None, found), part)
+
     def part_at(self, ordinal: int, offset: int) -> Part:
         """What lies at byte *offset* of section *ordinal*."""
         section = self.file.sections[ordinal - 1]
@@ -241,6 +249,27 @@ class MachOPlaces(HostPlaces):
             if segment.vmaddr <= address and address + size <= segment.vmaddr + segment.filesize:
                 return self.file.view.bytes(address - segment.vmaddr + segment.fileoff, size, "what is compared")
         return None
+
+    def initial_value(self, address: int) -> tuple[int, int | None]:
+        if address not in self._templates:
+            return super().initial_value(address)
+        start = self._templates[address]
+        return start, min((each - start for each in self._templates.values() if each > start), default=None)
+
+    @cached_property
+    def _templates(self) -> dict[int, int]:
+        """Where a thread-local's descriptor is -> virtual address of its initial value."""
+        headers = [(section.header.flags & c.SECTION_TYPE, section.header) for section in self.file.sections]
+        templates = (c.S_THREAD_LOCAL_REGULAR, c.S_THREAD_LOCAL_ZEROFILL)
+        base = min((header.addr for kind, header in headers if kind in templates), default=0)
+        found = {}
+        for kind, header in headers:
+            if kind == c.S_THREAD_LOCAL_VARIABLES:
+                for address in range(header.addr, header.addr + header.size, _DESCRIPTOR):
+                    word = self.read(address + _TEMPLATE, 8)
+                    if word is not None:
+                        found[address] = base + int.from_bytes(word, "little")
+        return found
 
     def pointer(self, address: int) -> int | Imported | None:
         found = self.fixups.pointer(address)

@@ -77,6 +77,10 @@ class ObjectParts(ABC):
     def uses(self, part: Part) -> Sequence[Use] | None:
         """Its fields, ascending; None where one is of a form that cannot be read back."""
 
+    def initial_value(self, part: Part) -> Part:
+        """What a variable begins with: *part*, where that is not the descriptor of a thread-local."""
+        return part
+
     @abstractmethod
     def attached(self, part: Part) -> Iterable[Part]:
         """What belongs to a function without being referred to by it: its exception table."""
@@ -137,6 +141,13 @@ class HostPlaces(ABC):
     @abstractmethod
     def read(self, address: int, size: int) -> memoryview | None:
         """*size* bytes at virtual *address*; None where the file has none."""
+
+    def initial_value(self, address: int) -> tuple[int, int | None]:
+        """Virtual address of what the variable at virtual *address* begins with, and how many bytes that has at most.
+
+        None: nothing tells.
+        """
+        return address, self.image.maximum_size(address)
 
     @abstractmethod
     def pointer(self, address: int) -> int | Imported | None:

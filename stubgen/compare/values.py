@@ -63,7 +63,7 @@ def _changed(resolution: Resolution, shared: Iterable[SharedVariable], image: Im
             defined.setdefault(id(definer), (definer, set()))[1].add(own.name)
     parts = object_parts([definer for definer, _ in defined.values()])
     pairs = [
-        _Pair(part, name, wanted[name].static_address or 0)
+        _Pair(each.initial_value(part), name, wanted[name].static_address or 0)
         for each, (_, names) in zip(parts, defined.values(), strict=True)
         for part in each.all()
         for name in part.names
@@ -78,17 +78,17 @@ def _changed(resolution: Resolution, shared: Iterable[SharedVariable], image: Im
 def _has_changed(pair: _Pair, parts: Sequence[ObjectParts], places: HostPlaces, equality: Equality) -> bool:
     part, each = pair.part, parts[pair.part.object]
     sizes = {size for address, size in places.addresses(pair.name) if address == pair.address}
+    address, room = places.initial_value(pair.address)
     if not sizes:  # it has another name there, and its size was compared
-        return bool(equality.difference(part, pair.address))
+        return bool(equality.difference(part, address))
     if 0 not in sizes:  # ELF says how large they are
-        return part.size not in sizes or bool(equality.difference(part, pair.address))
-    room = places.image.maximum_size(pair.address)
+        return part.size not in sizes or bool(equality.difference(part, address))
     if room is not None and room < part.size:  # Mach-O's last bytes may be what aligns the next one
         rest = part._replace(start=part.start + room, size=part.size - room)
         if any(each.content(rest)) or each.uses(rest):
             return True
         part = part._replace(size=room)
-    return bool(equality.difference(part, pair.address))
+    return bool(equality.difference(part, address))
 
 
 def _referred(parts: Sequence[ObjectParts], roots: Iterable[Part]) -> Iterator[bytes]:

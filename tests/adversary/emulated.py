@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tools import need_module
+
+from stubgen.macho import constants as c
+from stubgen.macho.reader import MachOFile
+
+if TYPE_CHECKING:
+    from examples.demo.emulator import Emulator
 
 SLIDE = 0x1_2345 * 0x4000
 """Where the program lies, in bytes above its static addresses: a multiple of Apple's page."""
 PATCH_SLIDE, PATCH_STEP = 0x74B4_0000_0000, 0x1000_0000
 """Where the first patch lies, and each later one above the one before."""
+
+
+GET_THREAD_LOCAL = (
+    0xF9400411,  # ldr x17, [x0, #8]    the image's block
+    0xF9400800,  # ldr x0, [x0, #16]    bytes from its start
+    0x8B110000,  # add x0, x0, x17
+    0xD65F03C0,  # ret
+)
+"""dyld's ``tlv_get_addr`` for the one thread that there is; x0 has a descriptor, and x16 and x17 may change as well."""
+GETTER = 0x74A0_0000_0000
+"""Where that is."""
 
 
 class EmulatedHost:
@@ -30,7 +48,10 @@ class EmulatedHost:
         from examples.demo.emulator import Emulator
 
         self._emulator = Emulator()
+        self._emulator.cpu.mem_map(GETTER, 0x4000)
+        self._emulator.cpu.mem_write(GETTER, struct.pack("<4I", *GET_THREAD_LOCAL))
         self._host = self._emulator.load(program, slide=SLIDE)
+        _set_descriptors(self._emulator, program, SLIDE)
         self._entries = [self._host.address(name) for name in entries]
         self._patches = 0
         self._table: dict[int, int] = {}
@@ -67,6 +88,7 @@ class EmulatedHost:
         slide = PATCH_SLIDE + PATCH_STEP * self._patches
         self._patches += 1
         self._emulator.load(library, slide=slide)
+        _set_descriptors(self._emulator, library, slide)
         pairs = zip(numbers[2::2], numbers[3::2], strict=True)
         self._table = {(old + SLIDE) % (1 << 64): new + slide for old, new in pairs}
         place = self._host.address("table")
@@ -75,3 +97,16 @@ class EmulatedHost:
                 self._emulator.write_word(place + 16 * number + 8 * word, value)
         self._emulator.write_word(self._host.address("count"), len(self._table))
         return f"loaded {numbers[1] + slide:#x}"
+
+
+def _set_descriptors(emulator: Emulator, path: Path, slide: int) -> None:
+    """Give the thread-locals' descriptors of an image what dyld gives them; the one thread's block is the template."""
+    file = MachOFile(path.read_bytes(), path.name)
+    sections = [(section.header.flags & c.SECTION_TYPE, section.header) for section in file.sections]
+    templates = (c.S_THREAD_LOCAL_REGULAR, c.S_THREAD_LOCAL_ZEROFILL)
+    block = min((header.addr for kind, header in sections if kind in templates), default=0)
+    for kind, header in sections:
+        if kind == c.S_THREAD_LOCAL_VARIABLES:
+            for place in range(header.addr + slide, header.addr + slide + header.size, 24):
+                emulator.write_word(place, GETTER)
+                emulator.write_word(place + 8, block + slide)

@@ -63,7 +63,7 @@ def plans_of_seed(seed: int, kind: str, count: int) -> list[Plan]:
     features = Features(
         cxx=language in ("c++", "rust"),
         cxx_runtime=not macho and not (crate and "-Cpanic=abort" in crate.options),
-        thread_locals=not macho,
+        thread_locals=not macho or file_format == "macho-threads",
         rivals=file_format == "weak",
         libraries=file_format == "shared",
         classes=file_format.endswith("classes"),

@@ -74,6 +74,15 @@ def test_classes_with_virtual_functions(kind: str, seed: int) -> None:
     assert {outcome.kind for outcome in outcomes} <= {"same", "refused", "excused"}, outcomes
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["c macho-threads", "c++ macho-threads"])
+def test_thread_locals_on_macho(kind: str, seed: int) -> None:
+    """A thread-local's symbol is a descriptor there, which each image has for its own."""
+    plans = plans_of_seed(seed, kind, 2)
+    outcomes = attempt_each(plans)
+    assert {outcome.kind for outcome in outcomes} <= {"same", "refused", "excused"}, outcomes
+
+
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("kind", ["c patch", "c++ patch", "c macho-patch", "c++ macho-patch"])
 def test_patches_that_the_command_makes(kind: str, seed: int) -> None:
