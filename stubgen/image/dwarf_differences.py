@@ -7,6 +7,8 @@ nothing speaks against it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from stubgen.image.dwarf import (
     ARRAY,
     BASE,
@@ -41,7 +43,7 @@ _MEMBER_PLACE, _BIT_SIZE, _BIT_OFFSET, _OLD_BIT_OFFSET, _VALUE, _EXTERNAL, _VIRT
 def signature_difference(mine: VariableType, theirs: VariableType, whose: str = "the host") -> str:
     """How a function of the patch's takes or returns something else than the host's, in words; likewise."""
     try:
-        return _Comparison(mine[0], theirs[0], whose).signatures(mine[1], theirs[1], 0)
+        return _Comparison(mine[0], theirs[0], whose).told(_Comparison.signatures, mine[1], theirs[1])
     except (Unknown, IndexError, RecursionError, ValueError):
         return ""
 
@@ -49,7 +51,7 @@ def signature_difference(mine: VariableType, theirs: VariableType, whose: str = 
 def difference(mine: VariableType, theirs: VariableType, whose: str = "the host") -> str:
     """How a type of the patch's lies otherwise in memory than the host's, in words; empty where nothing says so."""
     try:
-        return _Comparison(mine[0], theirs[0], whose).types(mine[1], theirs[1], 0)
+        return _Comparison(mine[0], theirs[0], whose).told(_Comparison.types, mine[1], theirs[1])
     except (Unknown, IndexError, RecursionError, ValueError):
         return ""
 
@@ -59,13 +61,31 @@ class _Comparison:
         self.mine = mine
         self.theirs = theirs
         self.whose = whose  # which file *theirs* is, in words
+        self._alike = mine.alike.setdefault(theirs, set())
         self._met: set[tuple[int, int]] = set()
         self._elsewhere: set[tuple[int, int, int, int]] = set()
+        self._of_other_units: list[_Comparison] = []
+        self._is_sure = True
+        """Whether all that was met is alike if nothing is told: nothing was too deep, or one of several alone alike."""
+
+    def told(self, compare: Callable[[_Comparison, int, int, int], str], first: int, second: int) -> str:
+        """What *compare* says; which types are alike is known from then on."""
+        difference = compare(self, first, second, 0)
+        if not difference and self._is_sure:
+            self._remember()
+        return difference
+
+    def _remember(self) -> None:
+        self._alike |= self._met
+        for other in self._of_other_units:
+            other._remember()
 
     def types(self, first: int, second: int, depth: int) -> str:
         """How the type at *first* differs from the host's at *second*."""
         first, second = self.mine.stripped(first), self.theirs.stripped(second)
-        if first < 0 or second < 0 or depth > DEEPEST or (first, second) in self._met:
+        is_known = (first, second) in self._alike or (first, second) in self._met
+        self._is_sure = self._is_sure and depth <= DEEPEST
+        if first < 0 or second < 0 or is_known or depth > DEEPEST:
             return ""
         self._met.add((first, second))
         own, other = self.mine.entries[first], self.theirs.entries[second]
@@ -101,7 +121,9 @@ class _Comparison:
                 self._elsewhere.add(pair)
                 other = _Comparison(mine[0], theirs[0], self.whose)
                 other._elsewhere = self._elsewhere
+                self._of_other_units.append(other)
                 told = other.types(mine[1], theirs[1], depth + 1)
+                self._is_sure = self._is_sure and other._is_sure and not told
                 if not told:
                     return ""
         return told

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 from stubgen.common.text import as_text
 from stubgen.image.dwarf import (
@@ -33,6 +34,11 @@ DEEPEST = 64  # types in types that are followed
 
 class TypeEntries(Entries):
     """All entries of one unit, with what types are made of."""
+
+    @cached_property
+    def alike(self) -> WeakKeyDictionary[TypeEntries, set[tuple[int, int]]]:
+        """Another unit's entries -> where a type is here and where one is there that lies alike in memory."""
+        return WeakKeyDictionary()
 
     @cached_property
     def _around(self) -> dict[int, int]:
@@ -74,7 +80,7 @@ class TypeEntries(Entries):
         name = simple[2][: int(simple[1])] if simple else symbol
         labels = (as_text(symbol), _in_source(as_text(name)))
         offsets = {offset for label in labels for offset in self._called.get(label, ())}
-        offsets.update(self.entries.tagged(VARIABLE, having=SPECIFICATION))
+        offsets.update(offset for label in labels for offset in self._declared_as.get(label, ()))
         found = ((offset, self.entries[offset]) for offset in offsets)
         return {
             self._type(entry)
@@ -95,12 +101,24 @@ class TypeEntries(Entries):
             called.setdefault(as_text(read_text(self.section, form, raw, self.unit.strings)), []).extend(offsets)
         return called
 
+    @cached_property
+    def _declared_as(self) -> dict[str, list[int]]:
+        """Linkage name, or else name of what is declared elsewhere -> offset of each variable that refers to that."""
+        called: dict[str, list[int]] = {}
+        for offset in self.entries.tagged(VARIABLE, having=SPECIFICATION):
+            declared = self._declaration(self.entries[offset])
+            called.setdefault(self.text(declared, LINKAGE) or self.text(declared), []).append(offset)
+        return called
+
+    def _declaration(self, entry: Entry) -> Entry:
+        return self.entries.get(self._target(entry, SPECIFICATION)) or entry
+
     def _is_unplaced(self, entry: Entry) -> bool:
         form, location = entry.values.get(LOCATION, (0, b""))
         return form in (0, EXPRESSION, BLOCK, *BLOCKS) and self.place(location) is None
 
     def _is_called(self, offset: int, entry: Entry, symbol: str, name: str) -> bool:
-        declared = self.entries.get(self._target(entry, SPECIFICATION)) or entry
+        declared = self._declaration(entry)
         linkage = self.text(declared, LINKAGE)
         if linkage:
             return linkage == symbol

@@ -69,7 +69,8 @@ def reasons_of_another_linkage(
         new: variables and constants of the patch that the host has not under their names.
         known: the names that the patch's objects define or use.
     """
-    spelled = {each.name: _other_names(each.name, each.defined_in.prefix) - set(known) for each in new}
+    taken = frozenset(known)
+    spelled = {each.name: _other_names(each.name, each.defined_in.prefix) - taken for each in new}
     found = _find(files.host, {name for others in spelled.values() for name in others})
     for variable in new:
         pool = [each for name in spelled[variable.name] for each in found.get(name, ())]

@@ -15,6 +15,7 @@ from operator import ne
 
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Kind, Variable
+from stubgen.image.dwarf import occurrences
 from stubgen.image.dwarf_places import places_of
 from stubgen.symbols.cxx import cxx_name, is_external_cxx_name, other_linkages
 from stubgen.symbols.numbering import numbering
@@ -104,6 +105,7 @@ def reasons_afresh(host: Image, new: Sequence[Variable], known: Collection[bytes
         known: the names that the patch's objects define or use.
     """
     gone: dict[tuple[bytes, bytes], list[bytes]] = {}
+    by_gcc = _renamed_by_gcc(host) if any(each.local and not is_rust_name(each.name) for each in new) else {}
     for variable in new:
         if is_rust_name(variable.name):
             reason = _hashed_otherwise(host, variable) or _renamed_item(host, variable, known)
@@ -112,7 +114,7 @@ def reasons_afresh(host: Image, new: Sequence[Variable], known: Collection[bytes
             if key not in gone:
                 there = (each.name for each in host.variables_of(*key) if _is_gone(each, known))
                 gone[key] = list(dict.fromkeys(there))  # a dSYM has the host's symbols once more
-            reason = _renamed(host, variable, gone[key])
+            reason = _renamed(variable, gone[key], by_gcc)
         if reason:
             yield variable, reason
 
@@ -184,10 +186,18 @@ def _is_gone(candidate: Candidate, known: Collection[bytes]) -> bool:
     return candidate.writable and written and name.partition(_GCC_SUFFIX)[0] not in known
 
 
-def _renamed(host: Image, variable: Variable, gone: Sequence[bytes]) -> str:
+def _renamed_by_gcc(host: Image) -> dict[bytes, list[bytes]]:
+    """Name of a static -> what GCC's link-time optimisation calls those of that name in *host*."""
+    found: dict[bytes, list[bytes]] = {}
+    for name in host.names_with([_GCC_SUFFIX]):
+        for at in occurrences(name, _GCC_SUFFIX):
+            found.setdefault(name[:at], []).append(name)
+    return found
+
+
+def _renamed(variable: Variable, gone: Sequence[bytes], by_gcc: Mapping[bytes, Sequence[bytes]]) -> str:
     """What the host, or its file, has instead of a variable of the patch's."""
-    start = variable.name + _GCC_SUFFIX
-    alike = [name for name in host.names_with([start]) if name.startswith(start)] if variable.local else []
+    alike = by_gcc.get(variable.name, ()) if variable.local else ()
     if alike:
         listed = " or ".join(map(as_text, alike))
         return f"link-time optimisation renamed the host's, {listed}; compile host and patch with -g"

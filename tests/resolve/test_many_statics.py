@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from resolve.test_same_file import Workshop
 from tools import need, run
 
 from stubgen.build import StubBuilder
+from stubgen.common.strings import StringTable
 from stubgen.image.opening import open_image
 from stubgen.resolve.initialisers import Initialisers
 
@@ -78,3 +80,48 @@ def test_three_times_the_statics_are_three_times_the_work(tmp_path: Path, compil
         calls.append(count_calls(judge))
         assert kept == [True] * number
     assert calls[1] < 1.2 * MANY / FEW * calls[0]
+
+
+def own_types(number: int, word: str) -> str:
+    """Variables of one large type, and functions that use them."""
+    members = " ".join(f"int m{n};" for n in range(number))
+    uses = (f"{word} struct big *v{n}; struct big *f{n}(void) {{ return v{n}++; }}" for n in range(number))
+    return "\n".join([f"struct big {{ {members} struct big *next; }};", *uses, "int enter(void) { return 0; }"])
+
+
+def new_names(number: int, word: str) -> str:
+    """Variables that only one of program and patch has."""
+    uses = (f"static __thread int {word}{n}; int f{n}(void) {{ return ++{word}{n}; }}" for n in range(number))
+    return "\n".join([*uses, "int enter(void) { return 0; }"])
+
+
+def members_of_classes(number: int, _: str) -> str:
+    """Thread-locals of classes, which are declared in one place and defined in another."""
+    uses = (
+        f"struct S{n} {{ static thread_local int t; }}; thread_local int S{n}::t; int f{n}() {{ return ++S{n}::t; }}"
+        for n in range(number)
+    )
+    return "\n".join([*uses, 'extern "C" int enter(void) { return 0; }'])
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [(own_types, ("static", "static")), (new_names, ("old", "new")), (members_of_classes, ("", ""))],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_types_and_names_are_looked_at_once(
+    tmp_path: Path, source: Callable[[int, str], str], words: tuple[str, str]
+) -> None:
+    """A large type was compared for each variable of it, and each thread-local or new one searched for among all."""
+    work = []
+    for number in (FEW // 3, MANY // 3):
+        (tmp_path / str(number)).mkdir()
+        shop = Workshop(tmp_path / str(number))
+        name = "a.cc" if source is members_of_classes else "a.c"
+        texts = [source(number, word) for word in words]
+        program, patch = (shop.compile(name, text, "-g", output=f"{at}.o") for at, text in enumerate(texts))
+        builder = StubBuilder(shop.link(program))
+        judge = partial(builder.judge, [patch], slide=0x10000, bind=True, keep_state=True)
+        work.append((count_calls(judge), count_calls(judge, StringTable.find)))
+    assert work[1][0] < 1.2 * MANY / FEW * work[0][0]
+    assert work[1][1] < FEW / 3

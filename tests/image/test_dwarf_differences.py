@@ -1,0 +1,49 @@
+"""Types are compared once, and what is known of one comparison is true in the next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from resolve.test_same_file import Workshop
+
+from stubgen.image.dwarf_differences import difference
+from stubgen.image.dwarf_types import VariableType, type_of_variable
+from stubgen.image.opening import open_image
+
+ENTER = "int enter(void) { return 0; }"
+LENGTH = 40  # of a chain of structures: each is two types further, with the pointer to it
+
+
+def types_of(folder: Path, compiler: str, last: str) -> dict[bytes, VariableType]:
+    """The types of variables that point to each structure of a chain whose last one has a *last*."""
+    folder.mkdir()
+    chain = [f"struct s{LENGTH} {{ {last} end; }};"]
+    chain += [f"struct s{n} {{ struct s{n + 1} *next; }};" for n in reversed(range(LENGTH))]
+    chain += [f"struct s{n} *v{n};" for n in range(LENGTH + 1)]
+    shop = Workshop(folder, compiler)
+    image = open_image(shop.link(shop.compile("a.c", "\n".join([*chain, ENTER]), "-g")).read_bytes(), "program")
+    there = image.find([b"v%d" % n for n in range(LENGTH + 1)])
+    found = {name: type_of_variable(image.debug_info, one.address) for name, (one,) in there.items()}
+    return {name: kind for name, kind in found.items() if kind is not None}
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_what_was_too_deep_to_be_seen_is_looked_at_from_nearer(tmp_path: Path, compiler: str) -> None:
+    """Two comparisons of one chain: the first ends before the difference, and the second one may not believe it."""
+    mine, theirs = (types_of(tmp_path / last, compiler, last) for last in ("int", "long"))
+    assert len(mine) == LENGTH + 1
+    assert not difference(mine[b"v0"], theirs[b"v0"])
+    for name in (b"v20", b"v0", b"v%d" % LENGTH, b"v30"):
+        assert bool(difference(mine[name], theirs[name])) == (name != b"v0"), name
+
+
+def test_types_that_are_alike_are_not_compared_again(tmp_path: Path) -> None:
+    """Each of thousands of variables of one large type was held against the host's, member by member."""
+    mine, theirs = (types_of(tmp_path / folder, "gcc", "int") for folder in ("mine", "theirs"))
+    assert not difference(mine[b"v20"], theirs[b"v20"])
+    entries, other = mine[b"v20"][0], theirs[b"v20"][0]
+    known = set(entries.alike[other])
+    assert len(known) > LENGTH - 20
+    assert not any(difference(mine[b"v%d" % n], theirs[b"v%d" % n]) for n in range(20, LENGTH + 1))
+    assert len(entries.alike[other] - known) <= LENGTH - 20 + 1  # the pointers that the other variables are
