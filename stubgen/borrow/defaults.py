@@ -36,7 +36,7 @@ def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
     names = weak_defaults(needed)
     found = host.find(names) if names else {}
     hidden = {name for name in names if _is_hidden(found.get(name, ()), host.image.format)}
-    homes.learn([name for name in names if found.get(name) and not _is_strong(found[name])])
+    homes.learn([name for name in names if not _is_strong(found.get(name, ()))])
     judge = _Judge(needed, host, homes)
     meant = {
         name
@@ -47,6 +47,9 @@ def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
             else _is_strong(found.get(name, ())) or (found.get(name) and judge.is_anothers_default(name))
         )
     }
+    for name in sorted(names):
+        if not found.get(name):
+            judge.refuse_left_out(name)
     if judge.refusals:
         lines = [f"{counted(len(judge.refusals), 'weak default')} of the patch may be the host's or not"]
         raise SymbolRefusal("\n  ".join([*lines, *judge.refusals]))
@@ -106,6 +109,16 @@ class _Judge:
             f"the host with -rdynamic, or name the objects that it was linked from with --archive"
         )
         return False
+
+    def refuse_left_out(self, name: bytes) -> None:
+        """Refuse a default of which the host has nothing, if its link had a definition that wins over it."""
+        if self.homes.is_strongly_in_objects(name) or self.is_anothers_default(name):
+            home = self.homes.find(name)
+            self.refusals.append(
+                f"{as_text(name)}: it is weak in the patch, {home.title if home else 'another file'} of the host's "
+                f"link has the definition that counts, and the host was linked without it, because nothing used it "
+                f"(--gc-sections, -dead_strip); give the patch that object as well"
+            )
 
     def is_anothers_default(self, name: bytes) -> bool:
         """Whether the link had another file's default first, which linkers then take for all."""

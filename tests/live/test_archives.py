@@ -600,6 +600,26 @@ def test_of_two_defaults_the_one_that_was_linked_first_is_meant(
         assert live.patch(program.link(live, "second.o", keep_state=True).output) == "patch 11"
 
 
+@pytest.mark.parametrize("linker", LINKERS)
+def test_a_stronger_definition_that_the_host_was_linked_without(tmp_path: Path, linker: str) -> None:
+    """Nothing used hook(), and so nobody has it: the patch that begins to would call its own default."""
+    default = "__attribute__((weak)) int hook(void) { return 1; }"
+    sources = {
+        "strong.c": "int hook(void) { return 2; } int other(void) { return 3; }",
+        "second.c": f"{default} int tell(void) {{ return 0; }}",
+        "entry.c": "int tell(void), other(void); long host_entry(long by) { return by + tell() + other(); }",
+    }
+    program = make(tmp_path, sources, {}, "entry.o strong.o second.o -Wl,--gc-sections", linker=linker, flags=SECTIONS)
+    edited = f"{default} int tell(void) {{ return hook(); }} long patch_main(void) {{ return tell() + 10; }}"
+    (tmp_path / "second.c").write_text(edited)
+    run([need("aarch64-linux-gnu-gcc"), "-c", "-fPIC", *SECTIONS.split(), "second.c", "strong.c"], cwd=tmp_path)
+    with LiveHost(program.path) as live:
+        with pytest.raises(SymbolRefusal, match=r"hook: it is weak in the patch, strong.o of the host's link has"):
+            program.link(live, "second.o")
+        run([need("aarch64-linux-gnu-ld"), "-r", "second.o", "strong.o", "-o", "both.o"], cwd=tmp_path)
+        assert live.patch(program.link(live, "both.o").output) == "patch 12"
+
+
 def test_a_hidden_default_that_gave_way_does_not_come_back(tmp_path: Path) -> None:
     """Lld makes hidden symbols local and keeps their visibility, by which no static one is taken for them."""
     sources = {
