@@ -46,7 +46,7 @@ PARTS = {
             f"tests/linkplan/test_{name}.py"
             for name in (
                 *("toolchain", "response", "decisions", "plan", "refusals", "request", "public_commands"),
-                *("anchor", "map_option", "relocatable"),
+                *("anchor", "map_option", "relocatable", "search"),
             )
         ),
     ),
@@ -105,11 +105,15 @@ PARTS = {
     ),
     "judging": Part(
         tuple(f"stubgen/resolve/{name}.py" for name in ("judging", "by_kind", "same_file")),
-        tuple(
-            f"tests/resolve/test_{name}.py"
-            for name in (
-                *("resolver", "same_file_rules", "plain", "candidates", "keep_state_pairs", "keep_state_rules"),
-            )
+        (
+            "tests/test_policies.py",
+            *(
+                f"tests/resolve/test_{name}.py"
+                for name in (
+                    *("judging", "resolver", "same_file_rules", "plain", "candidates"),
+                    *("keep_state_pairs", "keep_state_rules"),
+                )
+            ),
         ),
     ),
 }

@@ -1,0 +1,1 @@
+"""Which files a command's libraries are, with linkers that are not asked."""

@@ -1,0 +1,409 @@
+"""The verdicts that policies, earlier patches and other files' definitions bring, and what each says of itself."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from linked import CODE, elf_linked
+from linked import DATA as LINKED_DATA
+from linked import THREAD as LINKED_THREAD
+from linked import Sym as LinkedSym
+from synthetic import BASE, DATA, SIZE, THREAD, Sym, elf_host, elf_object, macho_host, macho_object, put, undefined
+
+import stubgen
+from stubgen.build import StubBuilder
+from stubgen.elf import constants as e
+from stubgen.host import open_host
+from stubgen.host.previous import PreviousPatch
+from stubgen.host.slide import Slide
+from stubgen.image import Candidate, Kind
+from stubgen.resolve.judging import described
+from stubgen.resolve.needed import read_needed
+from stubgen.resolve.resolution import Resolution
+from stubgen.resolve.resolver import resolve
+from stubgen.resolve.verdicts import Decision, Verdict
+
+F, V = BASE + 0x100, BASE + SIZE + 8
+SLIDE, LOADED = 0x5500000000, 0x7000000000
+Said = tuple[Verdict, str, int | None, int | None]
+
+
+def judge(
+    folder: Path,
+    host: Sequence[Sym],
+    patch: Sequence[Sym],
+    *earlier: Sequence[LinkedSym],
+    features: int = 0,
+    **options: Any,
+) -> Resolution:
+    """What a patch becomes for a host and earlier patches of these symbols."""
+    path = put(folder, "host", elf_host([*host, Sym("other", F + 0x40)], features=features))
+    objects = [put(folder, "patch.o", elf_object(patch))]
+    previous = [
+        PreviousPatch(put(folder, f"earlier-{number}.so", elf_linked(symbols)), LOADED + number * 0x100000)
+        for number, symbols in enumerate(earlier)
+    ]
+    builder = StubBuilder(path, cache=False)
+    return builder.judge(objects, slide=SLIDE, previous=previous, **options)
+
+
+def only(resolution: Resolution) -> Decision:
+    """The one decision there is."""
+    (decision,) = resolution.decisions()
+    return decision
+
+
+def said(resolution: Resolution) -> Said:
+    """What it says."""
+    decision = only(resolution)
+    return decision.verdict, decision.reason, decision.static_address, decision.runtime_address
+
+
+# earlier patches
+
+
+def test_an_earlier_patchs_function(tmp_path: Path) -> None:
+    """The newest one's is called, in code that moved with that patch, and the host's slide is not added."""
+    one, two = [LinkedSym("f", CODE)], [LinkedSym("f", CODE + 16)]
+    for host in ([], [Sym("f", F)]):
+        resolution = judge(tmp_path, host, [undefined("f")], one, two)
+        decision = only(resolution)
+        newest = f"{tmp_path}/earlier-1.so"
+        assert (decision.verdict, decision.runtime_address) == (Verdict.TRAMPOLINE, LOADED + 0x100000 + CODE + 16)
+        assert decision.reason.endswith(f"the earlier patch {newest} has it")
+        assert list(resolution.stubs.addresses) == [decision.runtime_address]
+        assert (resolution.fixed, resolution.elsewhere) == ({b"f"}, {b"f"})
+        patch, candidate = resolution.earlier[b"f"]
+        assert (patch.path, candidate.address) == (newest, CODE + 16)
+
+
+def test_what_an_earlier_patch_does_not_answer(tmp_path: Path) -> None:
+    """What it lacks is the host's still, and a pinned version is a library's or the host's."""
+    earlier = [LinkedSym("g", CODE)]
+    resolution = judge(tmp_path, [Sym("f", F)], [undefined("f")], earlier)
+    assert said(resolution)[2:] == (F, SLIDE + F)
+    assert (resolution.fixed, resolution.elsewhere, resolution.earlier) == (frozenset(), frozenset(), {})
+    pinned = judge(tmp_path, [Sym("g@V1", F)], [undefined("g@V1")], earlier, bind=True)
+    assert said(pinned)[2:] == (F, SLIDE + F)
+    static = judge(tmp_path, [Sym("g", F)], [undefined("g")], [LinkedSym("g", CODE, bind=e.STB_LOCAL)])
+    assert said(static)[2:] == (F, SLIDE + F)
+
+
+def test_earlier_patches_kinds(tmp_path: Path) -> None:
+    """What the loader would find in a program it does not find in a patch, which nobody shares."""
+    ifunc = judge(tmp_path, [], [undefined("f")], [LinkedSym("f", CODE, e.STT_GNU_IFUNC)])
+    reason = (
+        f"it is an ifunc, and nothing there is the function itself (the earlier patch {tmp_path}/earlier-0.so has it)"
+    )
+    assert said(ifunc) == (Verdict.REFUSED, reason, CODE, None)
+    assert only(ifunc).patch == f"{tmp_path}/earlier-0.so"
+    thread = [LinkedSym("t", 8, e.STT_TLS, section=LINKED_THREAD)]
+    for tls in ("auto", "loader"):
+        found = judge(tmp_path, [], [undefined("t")], thread, tls=tls)
+        assert only(found).verdict is Verdict.TLS
+    odd = judge(tmp_path, [], [undefined("f")], [LinkedSym("f", CODE + 2)])
+    assert said(odd)[0] is Verdict.REFUSED
+    outside = judge(tmp_path, [], [undefined("f")], [LinkedSym("f", 0x9000)])
+    assert "is in no executable segment" in said(outside)[1]
+    variable = judge(
+        tmp_path, [], [undefined("v")], [LinkedSym("v", 0x3008, e.STT_OBJECT, section=LINKED_DATA)], bind=True
+    )
+    assert said(variable)[0::3] == (Verdict.SLOT, LOADED + 0x3008)
+
+
+def test_the_next_reference_is_the_hosts_again(tmp_path: Path) -> None:
+    """An answer of an earlier patch's is for one name alone."""
+    host = [Sym("g", F + 8)]
+    resolution = judge(tmp_path, host, [undefined("f"), undefined("g")], [LinkedSym("f", CODE)])
+    found = {decision.name: decision.runtime_address for decision in resolution.decisions()}
+    assert found == {"f": LOADED + CODE, "g": SLIDE + F + 8}
+
+
+# overrides and policies
+
+
+def test_an_overridden_function(tmp_path: Path) -> None:
+    """It is called where the caller says, whatever the host has."""
+    resolution = judge(tmp_path, [Sym("f", F)], [undefined("f")], overrides={"f": LOADED})
+    decision = only(resolution)
+    assert (decision.verdict, decision.runtime_address) == (Verdict.TRAMPOLINE, LOADED)
+    assert "an earlier patch replaced the host's" in decision.reason
+    assert (resolution.fixed, resolution.elsewhere) == ({b"f"}, {b"f"})
+
+
+class Says(stubgen.Policy):
+    """One answer for one name."""
+
+    def __init__(self, name: str, ruling: object) -> None:
+        self.of, self.ruling = name, ruling
+
+    def verdict(self, proposed: stubgen.Decision) -> object:  # type: ignore[override]  # any answer
+        """That one."""
+        return self.ruling if proposed.name == self.of else None
+
+
+RULINGS: dict[str, tuple[object, dict[str, Any], Verdict, str, int | None]] = {
+    # what a policy says, options, and what becomes of a reference to f
+    "an address": (
+        stubgen.UseAddress(LOADED, "it is there"),
+        {},
+        Verdict.TRAMPOLINE,
+        "policy Says: it is there",
+        LOADED,
+    ),
+    "a variable's address": (
+        stubgen.UseAddress(LOADED, data=True),
+        {},
+        Verdict.ABSOLUTE,
+        "policy Says: it is at another address; it is data: defined as an absolute symbol, default visibility",
+        LOADED,
+    ),
+    "a variable's address, of bound copies": (
+        stubgen.UseAddress(LOADED, data=True),
+        {"bind": True},
+        Verdict.SLOT,
+        "",
+        LOADED,
+    ),
+    "another name": (stubgen.UseName("g", "it moved"), {}, Verdict.TRAMPOLINE, "policy Says: it moved", SLIDE + F + 8),
+    "a static one's name": (
+        stubgen.UseName("s", "it moved"),
+        {},
+        Verdict.TRAMPOLINE,
+        "policy Says: it moved; "
+        "the host has one function of that name, a local symbol that is static in one of its files",
+        SLIDE + F + 16,
+    ),
+    "a name that nobody has": (
+        stubgen.UseName("nobody", "it moved"),
+        {},
+        Verdict.MISSING,
+        "policy Says: it moved; the host has no such symbol",
+        None,
+    ),
+    "the loader": (stubgen.UseLoader("it knows"), {}, Verdict.LOADER, "policy Says: it knows", None),
+    "no": (stubgen.RefuseSymbol("not that one"), {}, Verdict.REFUSED, "policy Says: not that one", None),
+}
+
+
+@pytest.mark.parametrize(("ruling", "options", "verdict", "reason", "address"), RULINGS.values(), ids=[*RULINGS])
+def test_what_policies_say(
+    tmp_path: Path, ruling: object, options: dict[str, Any], verdict: Verdict, reason: str, address: int | None
+) -> None:
+    """A policy decides, and the report says that it did, and what it came to."""
+    host = [Sym("f", F), Sym("g", F + 8), Sym("s", F + 16, bind=e.STB_LOCAL)]
+    resolution = judge(tmp_path, host, [undefined("f")], policies=[Says("f", ruling)], **options)
+    decision = only(resolution)
+    assert (decision.verdict, decision.runtime_address, decision.policy) == (verdict, address, "Says")
+    assert decision.reason == reason or (not reason and decision.reason.startswith("policy Says"))
+    there = {b"f"} if address == LOADED else set()
+    assert (resolution.fixed, resolution.elsewhere) == (there, there)
+    assert resolution.policies == {b"f": "Says"}
+
+
+def test_a_pinned_version_at_an_address(tmp_path: Path) -> None:
+    """The stub object cannot define such a name, wherever it is."""
+    for data in (False, True):
+        ruling = stubgen.UseAddress(LOADED, data=data)
+        resolution = judge(tmp_path, [], [undefined("f@V1")], policies=[Says("f@V1", ruling)])
+        decision = only(resolution)
+        assert (decision.verdict, decision.runtime_address) == (Verdict.REFUSED, None)
+        assert "pins version V1" in decision.reason
+
+
+# other files' definitions
+
+
+def resolved(folder: Path, host: Sequence[Sym], patch: Sequence[Sym], **facts: Any) -> Decision:
+    """The verdict where somebody has found these facts about the host's link."""
+    path = put(folder, "host", elf_host([*host, Sym("other", F + 0x40)]))
+    needed = read_needed([put(folder, "patch.o", elf_object(patch))])
+    for name, value in facts.items():
+        if name != "supplied":
+            needed = needed._replace(**{name: value})
+    supplied = facts.get("supplied", {})
+    return only(resolve(needed, open_host(path, cache=False), Slide(SLIDE, None, None, None), supplied=supplied))
+
+
+def test_what_libraries_have(tmp_path: Path) -> None:
+    """A static of the host's of that name may be another file's; the library's is what others mean."""
+    local, wanted = [Sym("f", F, bind=e.STB_LOCAL)], [undefined("f")]
+    decision = resolved(tmp_path, [], wanted, supplied={b"f": "libf.so"})
+    assert (decision.verdict, decision.reason) == (Verdict.LOADER, "libf.so supplies it")
+    decision = resolved(tmp_path, [Sym("f", F)], wanted, supplied={b"f": "libf.so"})
+    assert decision.verdict is Verdict.TRAMPOLINE
+    decision = resolved(tmp_path, local, wanted, suppliers={b"f": "libf.so"})
+    reason = f"libf.so supplies it; the host's own, at {F:#x}, is a static one of another file"
+    assert (decision.verdict, decision.reason) == (Verdict.LOADER, reason)
+    assert resolved(tmp_path, [], wanted, suppliers={b"f": "libf.so"}).verdict is Verdict.MISSING
+    decision = resolved(tmp_path, local, wanted, doubts={b"f": "libf.so"})
+    assert decision.verdict is Verdict.AMBIGUOUS
+    assert decision.reason.startswith("libf.so exports it, and the host has a local one")
+    assert decision.candidates == (f"f at {F:#x} (local function, .text)", "f in libf.so")
+    assert resolved(tmp_path, [], wanted, doubts={b"f": "libf.so"}).verdict is Verdict.MISSING
+
+
+def test_a_weak_default_that_gives_way(tmp_path: Path) -> None:
+    """Only a bound copy can give its own up; elsewhere it would win over the host's without a word."""
+    decision = resolved(tmp_path, [Sym("f", F)], [undefined("f")], gave_way=frozenset({b"f"}))
+    assert decision.verdict is Verdict.REFUSED
+    assert decision.reason.startswith("the patch's own is a weak default, which gives way to the host's definition: ")
+    decision = resolved(tmp_path, [Sym("f", F)], [undefined("f")], gave_way=frozenset({b"g"}))
+    assert decision.verdict is Verdict.TRAMPOLINE
+
+
+@pytest.mark.parametrize(
+    ("candidate", "text"),
+    [
+        (
+            Candidate(b"f", 0x40, Kind.FUNCTION, local=True, size=8, section=".text"),
+            "f at 0x40 (local function, .text)",
+        ),
+        (Candidate(b"v", 0x40, Kind.DATA, local=False, size=8, section=".bss"), "v at 0x40 (global data, .bss)"),
+        (
+            Candidate(b"f", 0x40, Kind.FUNCTION, local=False, size=8, section=".text", version="V1"),
+            "f@V1 at 0x40 (global function, .text)",
+        ),
+    ],
+)
+def test_how_a_choice_is_described(candidate: Candidate, text: str) -> None:
+    """What a person chooses by."""
+    assert described(candidate) == text
+
+
+# kinds of symbols
+
+
+IFUNC = f"it is an ifunc: {F:#x} is its resolver, not the function"
+KINDS: dict[str, tuple[Sym, dict[str, Any], Said]] = {
+    # the host's symbol, options, and what is said of a reference to it
+    "the first instruction": (
+        Sym("x", BASE),
+        {},
+        (Verdict.TRAMPOLINE, "the host has one function of that name", BASE, SLIDE + BASE),
+    ),
+    "behind the last instruction": (
+        Sym("x", BASE + SIZE),
+        {},
+        (Verdict.REFUSED, f"its address {BASE + SIZE:#x} is in no executable segment", BASE + SIZE, None),
+    ),
+    "between instructions": (
+        Sym("x", F + 1),
+        {},
+        (Verdict.REFUSED, f"its address {F + 1:#x} is not a multiple of 4: no instruction is there", F + 1, None),
+    ),
+    "with landing pads": (
+        Sym("x", F),
+        {"features": 1},
+        (Verdict.TRAMPOLINE, "the host has one function of that name", F, SLIDE + F),
+    ),
+    "data": (
+        Sym("x", V, e.STT_OBJECT, section=DATA),
+        {},
+        (Verdict.ABSOLUTE, "it is data in .data: defined as an absolute symbol, default visibility", V, SLIDE + V),
+    ),
+    "no data": (
+        Sym("x", V, e.STT_OBJECT, section=DATA),
+        {"data": "none"},
+        (Verdict.REFUSED, "it is data in .data, and --data none refuses all data", V, None),
+    ),
+    "an absolute value": (
+        Sym("x", 0x1234, e.STT_NOTYPE, section=e.SHN_ABS),
+        {},
+        (
+            Verdict.ABSOLUTE,
+            "it is an absolute value: defined as an absolute symbol, default visibility",
+            0x1234,
+            0x1234,
+        ),
+    ),
+    "a local ifunc": (
+        Sym("x", F, e.STT_GNU_IFUNC, other=e.STV_HIDDEN),
+        {},
+        (Verdict.REFUSED, f"{IFUNC}, and the host does not export it: link the host with -rdynamic", F, None),
+    ),
+    "an import": (
+        undefined("x"),
+        {},
+        (Verdict.LOADER, "the host imports it itself: the loader finds it in the same library", None, None),
+    ),
+    "an import of a version": (
+        undefined("x@V1"),
+        {},
+        (
+            Verdict.LOADER,
+            "the host imports it itself (version V1): the loader finds it in the same library",
+            None,
+            None,
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("host", "options", "expected"), KINDS.values(), ids=[*KINDS])
+def test_what_each_kind_becomes(tmp_path: Path, host: Sym, options: dict[str, Any], expected: Said) -> None:
+    """The sentence that a user acts on, and the address that a stub has."""
+    assert said(judge(tmp_path, [host], [undefined("x")], **options)) == expected
+
+
+def test_a_function_without_a_landing_pad(tmp_path: Path) -> None:
+    """Its page is guarded: a branch through a register would end the process."""
+    content = bytearray(elf_host([Sym("x", F)], features=1))
+    at = content.index(bytes.fromhex("5f2403d5") * 16) + 0x100
+    struct.pack_into("<I", content, at, 0xD503201F)
+    host = put(tmp_path, "host", bytes(content))
+    patch = put(tmp_path, "patch.o", elf_object([undefined("x")]))
+    decision = only(StubBuilder(host, cache=False).judge([patch], slide=SLIDE))
+    assert (decision.verdict, decision.static_address) == (Verdict.REFUSED, F)
+    assert decision.reason.startswith("the host has BTI and this function no landing pad")
+
+
+def test_thread_locals_without_copies(tmp_path: Path) -> None:
+    """No constant reaches one, and the loader only finds what is exported."""
+    thread = Sym("x", 8, e.STT_TLS, section=THREAD)
+    verdict, reason, static, runtime = said(judge(tmp_path, [thread], [undefined("x")]))
+    assert (verdict, static is not None, runtime) == (Verdict.TLS, True, None)
+    assert "every thread has its own copy" in reason
+    hidden = judge(tmp_path, [thread._replace(other=e.STV_HIDDEN)], [undefined("x")], tls="loader")
+    assert only(hidden).verdict is Verdict.TLS
+
+
+def test_what_the_loader_gets_of_an_exported_one(tmp_path: Path) -> None:
+    """As asked, or because nobody else can call an ifunc's resolver."""
+    patch = put(tmp_path, "patch.o", elf_object([undefined("t"), undefined("f")]))
+    symbols = [
+        LinkedSym("t", 8, e.STT_TLS, section=LINKED_THREAD),
+        LinkedSym("f", CODE, e.STT_GNU_IFUNC),
+        LinkedSym("main", CODE + 8),
+    ]
+    host = put(tmp_path, "host", elf_linked(symbols, program=True))
+    found = {
+        decision.name: (decision.verdict, decision.reason)
+        for decision in StubBuilder(host, cache=False).judge([patch], slide=SLIDE, tls="loader").decisions()
+    }
+    assert found["t"] == (Verdict.LOADER, "it is thread-local and exported: left to the loader, as asked")
+    resolver = f"it is an ifunc: {CODE:#x} is its resolver, not the function"
+    assert found["f"] == (Verdict.LOADER, f"{resolver}; the host exports it, so the loader resolves it")
+
+
+def test_data_of_a_macho_host(tmp_path: Path) -> None:
+    """Nothing of Mach-O's reads an absolute symbol's value, whatever was asked for."""
+    host = put(tmp_path, "host", macho_host({"_main": 16}))
+    patch = put(tmp_path, "patch.o", macho_object(needed=["_x"]))
+    for data in ("auto", "absolute"):
+        builder = StubBuilder(host, cache=False)
+        ruling = stubgen.UseAddress(0x1_0000_0000, data=True)
+        decision = only(builder.judge([patch], slide=0, data=data, policies=[Says("_x", ruling)]))
+        assert decision.verdict is Verdict.REFUSED
+        assert decision.reason.endswith("on Mach-O an absolute symbol would be read at a wrong address")
+
+
+def test_the_patch_that_does_nothing(tmp_path: Path) -> None:
+    """Nothing is needed, nothing is said."""
+    resolution = judge(tmp_path, [Sym("f", F)], [Sym("f", 0)])
+    assert list(resolution.decisions()) == []
+    assert resolution.policies == {}
