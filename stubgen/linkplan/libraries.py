@@ -148,6 +148,7 @@ class _Reader:
         self.state = _State()
         self.stack: list[_State] = []
         self.lazy = False
+        self.scripts: list[str] = []  # those that are being read, the innermost last
 
     def read(self, items: Sequence[Item]) -> Iterator[tuple[int, Meaning]]:
         apple = self.search.family is Family.LD64
@@ -238,8 +239,15 @@ class _Reader:
         if kind is not FileKind.SCRIPT:
             file = LibraryFile(path, kind, whole, found)
             return Meaning((file,), archive=kind is FileKind.ARCHIVE and of_every_image(path) is None)
-        if self.search.family is Family.LD64:
+        if self.search.family is Family.LD64 or path in self.scripts:  # one that names itself has nothing more to say
             return None
+        self.scripts.append(path)
+        meaning = self._script(path, whole=whole)
+        self.scripts.pop()
+        return meaning
+
+    def _script(self, path: str, *, whole: bool) -> Meaning | None:
+        """What the linker script at *path* adds to the link."""
         files, shared, archive = list[LibraryFile](), list[str](), False
         for word in script_words(path):
             meaning = self._script_word(word, path, whole=whole)
@@ -247,8 +255,10 @@ class _Reader:
                 shared.append(word)
                 continue
             files += meaning.files
-            archive |= meaning.archive
-            if not meaning.archive:
+            if meaning.archive or meaning.shared is not None:
+                archive = True
+                shared += meaning.shared or ()
+            else:
                 shared.append(word if word.startswith("-l") else meaning.files[0].path)
         return Meaning(tuple(files), archive=False, shared=tuple(shared) if archive else None) if files else None
 

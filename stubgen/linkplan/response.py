@@ -253,6 +253,7 @@ class _Expander:
         first = len(arguments)
         for piece, path in zip(pieces, paths, strict=True):
             if path is None:
+                self._note_missing(piece, piece)
                 arguments.append(piece)
             else:
                 self._include(piece[1:], path)
@@ -288,6 +289,7 @@ class _Expander:
             for word in words:
                 nested = self._locate(word)
                 if nested is None:
+                    self._note_missing(word, word)
                     self.expansion.arguments.append(word)
                     continue
                 if word[1:] in within:

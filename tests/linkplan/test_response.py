@@ -183,7 +183,7 @@ def test_which_words_come_from_which_file(tmp_path: Path, monkeypatch: pytest.Mo
         assert [(file.text, file.copied) for file in found.files] == [
             *(("-Wl,@one.rsp,-z,@gone.rsp", False), ("@two.rsp", False), ("@old.rsp", True), ("-Wl,@old.rsp", True)),
         ]
-        assert found.missing == ["-Wl,-z,@lost.rsp"]
+        assert found.missing == ["@gone.rsp", "-Wl,-z,@lost.rsp"]
     plain = expand(["cc", "x.o"])
     assert (plain.arguments, plain.file_of, plain.files, plain.missing) == (["cc", "x.o"], [-1, -1], [], [])
 
@@ -206,6 +206,12 @@ def test_a_missing_file_is_kept_and_reported(tmp_path: Path) -> None:
         plan = build_link_plan(["gcc", "-o", "a", name], objects=["p.o"], output="p.so", directory=tmp_path)
         assert name in plan.args
         assert any(f"{name}: no such response file" in warning for warning in plan.warnings)
+    write(tmp_path, outer="x.o @gone.rsp @rpath/x.dylib @")
+    assert expand(["cc", "@outer.rsp"], directory=tmp_path).missing == ["@gone.rsp"]
+    for word in ("@outer.rsp", "-Wl,@outer.rsp", "-Wl,@outer.rsp,@gone.rsp"):
+        plan = build_link_plan(["gcc", "-o", "a", word], objects=["p.o"], output="p.so", directory=tmp_path)
+        assert "@gone.rsp" in plan.args
+        assert any("@gone.rsp: no such response file" in warning for warning in plan.warnings)
 
 
 def test_loader_variables_are_no_missing_files() -> None:
