@@ -139,7 +139,7 @@ class Files:
         hosts = candidate.file if is_path else self._path_of(candidate)
         if path and hosts and path != hosts:
             return f"the host's is from another file, {as_text(hosts)}"
-        if path and path == hosts and posixpath.isabs(path):
+        if path == hosts and posixpath.isabs(path):
             times = self.host.files_called(file) if is_path else self._units_of(path)
             return "" if times == 1 else f"the host was linked from {times} objects of {as_text(path)}"
         if self.host.files_called(file) == 1 and (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from linked import CODE, elf_linked
+from linked import CODE, VARIABLES, Relocation, elf_linked
 from linked import DATA as LINKED_DATA
 from linked import THREAD as LINKED_THREAD
 from linked import Sym as LinkedSym
@@ -17,10 +17,13 @@ from synthetic import BASE, DATA, SIZE, THREAD, Sym, elf_host, elf_object, macho
 import stubgen
 from stubgen.build import StubBuilder
 from stubgen.elf import constants as e
+from stubgen.elf import writer as elf_writer
+from stubgen.elf.relocations import Relocations
 from stubgen.host import open_host
 from stubgen.host.previous import PreviousPatch
 from stubgen.host.slide import Slide
 from stubgen.image import Candidate, Kind
+from stubgen.resolve import judging as module
 from stubgen.resolve.judging import described
 from stubgen.resolve.needed import read_needed
 from stubgen.resolve.resolution import Resolution
@@ -347,7 +350,13 @@ KINDS: dict[str, tuple[Sym, dict[str, Any], Said]] = {
 @pytest.mark.parametrize(("host", "options", "expected"), KINDS.values(), ids=[*KINDS])
 def test_what_each_kind_becomes(tmp_path: Path, host: Sym, options: dict[str, Any], expected: Said) -> None:
     """The sentence that a user acts on, and the address that a stub has."""
-    assert said(judge(tmp_path, [host], [undefined("x")], **options)) == expected
+    resolution = judge(tmp_path, [host], [undefined("x")], **options)
+    assert said(resolution) == expected
+    columns = resolution.stubs
+    assert list(columns.addresses) == ([expected[3]] if expected[0] is Verdict.TRAMPOLINE else [])
+    absolute = expected[0] is Verdict.ABSOLUTE
+    assert columns.absolute_names == ([b"x"] if absolute else [])
+    assert list(columns.absolute_addresses) == ([expected[3]] if absolute else [])
 
 
 def test_a_function_without_a_landing_pad(tmp_path: Path) -> None:
@@ -407,3 +416,99 @@ def test_the_patch_that_does_nothing(tmp_path: Path) -> None:
     resolution = judge(tmp_path, [Sym("f", F)], [Sym("f", 0)])
     assert list(resolution.decisions()) == []
     assert resolution.policies == {}
+
+
+# what a linker left nothing of, or lets others replace
+
+
+def gcc_object(*seen: str, static: Sequence[str] = ()) -> bytes:
+    """An object of GCC's for link-time optimisation: what it has for all files, and its own functions."""
+    table = b"".join(name.encode() + b"\0\0" + bytes(14) for name in seen)
+    sections = [elf_writer.Section(".gnu.lto_.symtab.1", 1, 0, table)]
+    sections += [elf_writer.Section(f".gnu.lto_{name}.2.1ab", 1, 0, b"code") for name in (*seen, *static)]
+    return bytes(elf_writer.write(elf_writer.Object(sections)))
+
+
+LEFT_OUT: dict[str, tuple[Sym, str, Sequence[str], Sequence[str], bool]] = {
+    # the host's, the name that is wanted, what one object of its link has for all files, for itself, and whether that
+    # is what is meant
+    "a renamed one": (Sym("f.llvm.1", F, bind=e.STB_LOCAL), "f", ["f"], [], True),
+    "a renamed one, of no object's": (Sym("f.llvm.1", F, bind=e.STB_LOCAL), "f", ["g"], [], False),
+    "a renamed one of C++'s": (Sym("_Z1f.llvm.1", F, bind=e.STB_LOCAL), "_Z1f", ["_Z1f"], [], False),
+    "a static one": (Sym("f", F, bind=e.STB_LOCAL), "f", ["f"], ["f"], True),
+    "a static one, of which no object says that": (Sym("f", F, bind=e.STB_LOCAL), "f", ["f"], [], False),
+    "a global one": (Sym("f", F), "f", ["f"], ["f"], False),
+}
+
+
+@pytest.mark.parametrize(("own", "name", "seen", "static", "refused"), LEFT_OUT.values(), ids=[*LEFT_OUT])
+def test_what_link_time_optimisation_left_nothing_of(
+    tmp_path: Path, own: Sym, name: str, seen: Sequence[str], static: Sequence[str], refused: bool
+) -> None:
+    """All calls of a function were inlined, and another file's static one has its name in the host."""
+    one, two = put(tmp_path, "one.o", gcc_object(*seen)), put(tmp_path, "two.o", gcc_object(static=static))
+    decision = only(judge(tmp_path, [own], [undefined(name)], bind=True, linked=[two, one]))
+    assert decision.static_address == F
+    assert decision.verdict is (Verdict.REFUSED if refused else Verdict.TRAMPOLINE)
+    assert (f"may be static in another file; {one} has the one that all files see" in decision.reason) is refused
+    for options in ({"bind": True}, {"bind": True, "linked": [two]}, {}):
+        assert only(judge(tmp_path, [own], [undefined(name)], **options)).verdict is Verdict.TRAMPOLINE
+
+
+ADRP, LDR, ADD, BR, BTI = 0x90000010, 0xF9400611, 0x91002210, 0xD61F0220, 0xD503245F
+"""A PLT entry of GNU ld's for the word at ``VARIABLES`` + 8, seen from the page of ``CODE``, but for the page."""
+
+
+@pytest.mark.parametrize(
+    ("pads", "features", "through"),
+    [(False, False, True), (True, False, True), (True, True, True), (False, True, False)],
+)
+def test_a_library_calls_what_the_loader_found(tmp_path: Path, pads: bool, features: bool, through: bool) -> None:
+    """The program may have its own function of that name, and then it is what the library calls."""
+    page = (VARIABLES - CODE) >> 12
+    entry = [ADRP | (page & 3) << 29, LDR, ADD, BR]
+    words = [BTI, *entry] if pads else entry
+    code = struct.pack("<2I", BTI, 0xD65F03C0).ljust(0x40, b"\0") + struct.pack(f"<{len(words)}I", *words)
+    note = [(".note.gnu.property", elf_writer.property_note(1))] if features else []
+    symbols = [LinkedSym("f", CODE), LinkedSym("main", CODE + 4)]
+    content = elf_linked(
+        symbols, code=code, notes=note, sections={".text": ".plt"}, relocations=[Relocation(VARIABLES + 8, "f", 1026)]
+    )
+    host = put(tmp_path, "libhost.so", content)
+    patch = put(tmp_path, "patch.o", elf_object([undefined("f")]))
+    decision = only(StubBuilder(host, cache=False).judge([patch], slide=SLIDE))
+    assert decision.verdict is Verdict.TRAMPOLINE
+    assert decision.runtime_address == SLIDE + (CODE + 0x40 if through else CODE)
+    assert decision.reason.endswith("through the library's PLT entry or stub, as its own calls go") is through
+
+
+@pytest.mark.parametrize("kind", [283, 282, 257])
+@pytest.mark.parametrize("bind", [False, True])
+def test_code_that_is_typed_as_data(tmp_path: Path, kind: int, bind: bool) -> None:
+    """GHC's functions have the type of a datum, and what the patch branches to is no datum."""
+    table = Relocations([0], [1], [kind], [0])
+    sections = [
+        elf_writer.Section(".text", 1, e.SHF_ALLOC | e.SHF_EXECINSTR, struct.pack("<2I", 0x94000000, 0), 4, table)
+    ]
+    symbols = elf_writer.SymbolColumns([b"x"], 1 << 4, 0, 0, 0, 0)
+    patch = put(tmp_path, "patch.o", bytes(elf_writer.write(elf_writer.Object(sections, global_symbols=[symbols]))))
+    branched = kind != 257
+    for address, section in ((F, 1), (V, DATA)):
+        host = put(tmp_path, "host", elf_host([Sym("x", address, e.STT_OBJECT, section=section), Sym("other", F + 8)]))
+        decision = only(StubBuilder(host, cache=False).judge([patch], slide=SLIDE, bind=bind))
+        is_code = branched and address == F
+        assert (decision.verdict in (Verdict.ABSOLUTE, Verdict.SLOT)) is not is_code
+
+
+def test_few_names_and_many_are_judged_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What constants point to is held against the host's symbols, so that they are looked up."""
+    host = [Sym("f", F), Sym("count", V, e.STT_OBJECT, section=DATA)]
+    for patch in ([undefined("f")], [undefined("f"), Sym("count", 0, e.STT_OBJECT, section=DATA)]):
+        found = []
+        for few in (module.FEW_NEEDED, 0):
+            monkeypatch.setattr(module, "FEW_NEEDED", few)
+            resolution = judge(tmp_path, host, patch, bind=True)
+            found.append((list(resolution.decisions()), [v.name for v in resolution.shared_variables]))
+        assert found[0] == found[1]
+        assert found[0][0][0].runtime_address == SLIDE + F
+        monkeypatch.undo()
