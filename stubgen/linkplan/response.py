@@ -263,7 +263,7 @@ class _Expander:
     def _locate(self, text: str) -> str | None:
         """The file that ``@FILE`` names; None where there is none, or it is something else."""
         name = text[1:]
-        if text[:1] != "@" or not name:
+        if text[:1] != "@":
             return None
         copy = self._copies.get(name)
         if copy is not None and os.path.isfile(copy):

@@ -109,35 +109,6 @@ def test_the_driver_is_asked_only_where_that_matters(tree: Path) -> None:
     assert own_folders(CapturedCommand(["no-such-gcc", "main.o", "-lfoo", "-o", "host"], directory=tree)) == ()
 
 
-@pytest.mark.parametrize(
-    ("program", "options", "added"),
-    [
-        ("g++", "-static-libstdc++ -static-libgcc", "-nodefaultlibs -lm -lgcc -lc"),
-        ("g++", "-static-libgcc", "-nodefaultlibs -lstdc++ -lm -lgcc -lc"),
-        ("gcc", "-static-libgcc", "-nodefaultlibs -lgcc -lc"),
-        ("clang++", "-static-libstdc++", "-nostdlib++"),
-        ("zig c++", "", "-nostdlib++"),
-        ("zig cc", "", ""),
-        ("cargo-zigbuild zig c++ --", "", "-nostdlib++"),
-        ("zigcxx-aarch64-unknown-linux-gnu-3b2c.sh", "", "-nostdlib++"),
-        ("zig cc", "-lc++ -lm", "-lm"),
-        ("zig c++", "-lstdc++ -lgcc_s -lunwind", "-nostdlib++"),
-        ("mpicxx", "-static-libgcc", "-nodefaultlibs -lstdc++ -lm -lgcc -lc"),
-        ("g++", "-nodefaultlibs -static-libstdc++", "-nodefaultlibs"),
-    ],
-)
-def test_a_static_runtime_is_not_linked_again(program: str, options: str, added: str) -> None:
-    """The driver links its runtime by itself: the patch had a second one, or needed a library that nobody loaded."""
-    targets = ["aarch64-linux-gnu"] + (["aarch64-macos"] if "zig" in program else [])
-    for target in targets:
-        named = ["-target", target] if "zig" in program or "clang" in program else []
-        command = [*program.split(), *named, "main.o", *options.split(), "-o", "host"]
-        plan = build_link_plan(command, objects=["p.o"], output="patch.so")
-        words = [word for word in plan.args if word.startswith(("-l", "-nodefault", "-nostdlib"))]
-        assert sorted(words) == sorted(added.split())
-        assert not [word for word in plan.args if word.startswith("-static-lib")]
-
-
 def test_an_archive_that_is_not_here_goes_all_the_same() -> None:
     """Behind -Bstatic nothing but an archive can be meant."""
     command = ["gcc", "main.o", "-Wl,-Bstatic", "-lnowhere", "-Wl,-Bdynamic", "-lelsewhere", "-o", "host"]

@@ -409,6 +409,7 @@ def test_linker_os_for_host(tmp_path: Path, magic: bytes, system: LinkerOs) -> N
         ("clang -target arm64-apple-ios17-simulator", {}, ("-isysroot", "/sdk/iphonesimulator")),
         ("ld -arch arm64 -dylib", {}, ("-syslibroot", "/sdk/macosx")),
         ("clang -arch arm64 -isysroot /mine", {}, ()),
+        ("ld -arch arm64 -dylib -syslibroot /mine", {}, ()),
         ("clang -arch arm64", {"SDKROOT": "/mine"}, ()),
         ("zig cc -target aarch64-macos", {}, ()),
         ("aarch64-linux-gnu-gcc", {}, ()),

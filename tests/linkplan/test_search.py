@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stubgen.linkplan import CapturedCommand, build_link_plan, driver_options, gnu_options, ld64_options
+from stubgen.linkplan.additions import links_a_library
 from stubgen.linkplan.libraries import (
     Meaning,
     Search,
@@ -23,7 +24,7 @@ from stubgen.linkplan.libraries import (
     script_words,
 )
 from stubgen.linkplan.link_files import link_files
-from stubgen.linkplan.plan import Action
+from stubgen.linkplan.plan import Action, Edit
 from stubgen.linkplan.tokens import render, tokenize
 from stubgen.linkplan.toolchain import Family
 
@@ -67,6 +68,8 @@ FILES = {
     "root/usr/lib/libr.so": b"INPUT(/usr/lib/libin.a)",
     "root/usr/lib/libe.so": b"INPUT(=/usr/lib/libin.a $SYSROOT/usr/lib/libin.a)",
     "root/usr/lib/libin.a": ARCHIVE,
+    "rootlibin.a": ARCHIVE,
+    "root/usr/lib/libl.so": b"INPUT(libin.a)",
     "out/libr.so": b"INPUT(/usr/lib/libin.a)",
     "out/libe.so": b"INPUT(=/usr/lib/libin.a)",
 }
@@ -211,6 +214,7 @@ def test_apples_options_mean_nothing_to_gnu_linkers(tree: Path) -> None:
     [
         ("root/usr/lib/libr.so", ["root"], "root/usr/lib/libin.a(a) + "),
         ("out/libr.so", ["root"], None),
+        ("root/usr/lib/libl.so", ["root"], "root/usr/lib/libin.a(a) + "),
         ("out/libe.so", ["root"], "root/usr/lib/libin.a(a) + "),
         ("root/usr/lib/libe.so", ["root"], "root/usr/lib/libin.a(a) root/usr/lib/libin.a(a) + "),
         ("root/usr/lib/libr.so", [], None),
@@ -228,6 +232,11 @@ def test_where_a_library_was_found(tree: Path) -> None:
     found = read_libraries(tokens.items, search(tree, "a b c"))
     assert [file.found for meaning in found.values() for file in meaning.files] == [
         *("-lx in a", "--libraryy in b", "b/libgcc.a", "-l:odd.a in c"),
+    ]
+    (script,) = read_libraries(tokens.items[:1], search(tree, "s b")).values()
+    path = tree / "s/libx.so"
+    assert [file.found for file in script.files] == [
+        *(f"libx.so.1 in {path}", "-lq in b", f"odd.a in {path}", f"libgcc.a in {path}"),
     ]
 
 
@@ -259,6 +268,8 @@ def test_words_of_a_script(tree: Path) -> None:
     assert script_words(str(tree / "gone")) == []
     (tree / "nested").write_text("INPUT(a.o AS_NEEDED(b.o) c.o) SECTIONS { } GROUP(d.o)")
     assert script_words(str(tree / "nested")) == ["a.o", "b.o", "c.o", "d.o"]
+    (tree / "open").write_text("INPUT(a.o b.o")
+    assert script_words(str(tree / "open"))[:1] == ["a.o"]
 
 
 def test_names_in_a_list(tree: Path) -> None:
@@ -296,6 +307,69 @@ def test_objects_of_a_link(tree: Path) -> None:
     """Those in a list, too."""
     files = link_files(CapturedCommand(["ld64.lld", "-arch", "arm64", "-filelist", "list", "-o", "a"], directory=tree))
     assert [Path(path).name for path in files.objects] == ["main.o", "more.o"]
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "added"),
+    [
+        ("g++", "-static-libstdc++ -static-libgcc", "-nodefaultlibs -lm -lgcc -lc"),
+        ("g++", "-static-libgcc", "-nodefaultlibs -lstdc++ -lm -lgcc -lc"),
+        ("gcc", "-static-libgcc", "-nodefaultlibs -lgcc -lc"),
+        ("clang++", "-static-libstdc++", "-nostdlib++"),
+        ("zig c++", "", "-nostdlib++"),
+        ("zig cc", "", ""),
+        ("cargo-zigbuild zig c++ --", "", "-nostdlib++"),
+        ("zigcxx-aarch64-unknown-linux-gnu-3b2c.sh", "", "-nostdlib++"),
+        ("zig cc", "-lc++ -lm", "-lm"),
+        ("zig c++", "-lstdc++ -lgcc_s -lunwind", "-nostdlib++"),
+        ("mpicxx", "-static-libgcc", "-nodefaultlibs -lstdc++ -lm -lgcc -lc"),
+        ("g++", "-nodefaultlibs -static-libstdc++", "-nodefaultlibs"),
+        ("g++", "-static-libstdc++", "-nodefaultlibs -lm -lgcc_s -lgcc -lc"),
+        ("gcc", "-static-libstdc++", "-nodefaultlibs -lgcc_s -lgcc -lc"),
+        ("clang++", "-nostdlib++ -static-libstdc++", "-nostdlib++"),
+        ("clang++", "-static-libgcc", ""),
+        ("clang++", "", ""),
+        ("g++", "", ""),
+        ("zig c++", "-nostdlib++", "-nostdlib++"),
+        ("zig cc", "-static-libgcc", ""),
+        ("arm64-apple-darwin20-gcc", "-static-libgcc", ""),
+        ("ld.lld", "", ""),
+    ],
+)
+def test_a_static_runtime_is_not_linked_again(program: str, options: str, added: str) -> None:
+    """The driver links its runtime by itself: the patch had a second one, or needed a library that nobody loaded."""
+    targets = ["aarch64-linux-gnu"] + (["aarch64-macos"] if "zig" in program else [])
+    for target in targets:
+        named = ["-target", target] if "zig" in program or "clang" in program else []
+        command = [*program.split(), *named, "main.o", *options.split(), "-o", "host"]
+        plan = build_link_plan(command, objects=["p.o"], output="patch.so")
+        words = [word for word in plan.args if word.startswith(("-l", "-nodefault", "-nostdlib"))]
+        assert sorted(words) == sorted(added.split())
+        assert not [word for word in plan.args if word.startswith("-static-lib")]
+        if "apple" not in program:
+            merged = build_link_plan(command, objects=["p.o"], output="p.o", relocatable=True)
+            assert not {"-nodefaultlibs", "-lgcc", "-lm"} & {*merged.args} - {*options.split()}
+
+
+@pytest.mark.parametrize(
+    ("argument", "names"),
+    [
+        *((word, True) for word in ("libz.a", "a/libz.so", "libz.so.1", "-lm", "-l", "--library=m", "--library")),
+        *((word, True) for word in ("-Wl,-lm", "-Wl,-z,now,-lm", "-Wl,--library=m", "-Wl,-z,now,--library")),
+        *((word, False) for word in ("x.o", "-L.", "-Wl,x.o", "-Wl,--library,m", "-Wl,-z,now", "--libraries")),
+    ],
+)
+def test_an_argument_that_names_a_library(argument: str, names: bool) -> None:
+    """Behind it, under ``--as-needed``, the patch's objects would get nothing from it."""
+    assert links_a_library(Edit(Action.KEPT, (argument,), (argument,), "")) is names
+
+
+def test_what_is_exported_is_asked_for_once() -> None:
+    """A word of another option that is called like the symbol exports nothing."""
+    command = ["gcc", "-Wl,-z,now", "-Wl,--export-dynamic-symbol=step", "main.o"]
+    plan = build_link_plan(command, objects=["p.o"], output="p.so", os="linux", exports=["now", "step", "fresh"])
+    found = [word for argument in plan.args for word in argument.split(",") if word.startswith("--export-dynamic")]
+    assert sorted(found) == [f"--export-dynamic-symbol={name}" for name in ("fresh", "now", "step")]
 
 
 # words

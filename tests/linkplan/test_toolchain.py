@@ -48,6 +48,7 @@ from stubgen.linkplan.toolchain import (
         ("gcc-x-12", None),
         ("gcc-12x", None),
         ("gccx", None),
+        ("foxld", None),
         ("/usr/libexec/gcc/x86_64-linux-gnu/13/collect2", Family.GNU),
         ("aarch64-linux-gnu-ld.gold", Family.GNU),
         ("ld.lld-19", Family.GNU),
@@ -103,13 +104,15 @@ def test_program_names(program: str, family: Family | None) -> None:
         ("cc -fuse-ld=nothing -Wl,-z,now", Family.GNU, True),
         ("rust-lld x.o darwin -z now", Family.GNU, False),
         ("lld -z now", Family.GNU, False),
+        ("lld -flavor", Family.GNU, False),
+        ("lld", Family.GNU, False),
         ("rust-lld --flavor DARWIN", Family.LD64, False),
         ("lld -dead_strip", Family.LD64, False),
     ],
 )
 def test_the_grammar_comes_from_the_arguments(command: str, family: Family, driver: bool) -> None:
     """``cc`` and ``ld`` exist on every system; read by the wrong table, half the options would be inputs."""
-    toolchain = find_toolchain(shlex.split(command))
+    toolchain = find_toolchain(shlex.split(command), os=LinkerOs.LINUX)
     assert (toolchain.family, toolchain.driver) == (family, driver)
 
 
@@ -202,6 +205,7 @@ def test_one_response_file_that_is_gone_is_not_all(tmp_path: Path) -> None:
     line = read_command(CapturedCommand(["cc", "@gone.rsp", "x.o"], directory=tmp_path))
     assert line.arguments == ["@gone.rsp", "x.o"]
     assert read_command(CapturedCommand(["cc"])).arguments == []
+    assert read_command(CapturedCommand(["ccache", "@gone.rsp", "cc"])).arguments == []
 
 
 def test_microsofts_linkers_quote_in_their_own_way(tmp_path: Path) -> None:
@@ -263,6 +267,8 @@ def test_platforms_of_load_commands(number: str, system: str) -> None:
         ("launcher clang -lm", "launcher clang -lm"),
         ("launcher a.cfg A=1 clang -lm", "launcher a.cfg A=1 clang -lm"),
         ("launcher --log x -- clang -lm", "clang -lm"),
+        ("launcher -- clang -lm", "clang -lm"),
+        ("ccache -ld clang -lm", "ccache -ld clang -lm"),
         ("python3.11 -u wrapper.py clang -lm", "python3.11 -u wrapper.py clang -lm"),
         ("a-b=1 clang -lm", "a-b=1 clang -lm"),
     ],
@@ -312,6 +318,7 @@ def test_dialects() -> None:
         ("launcher -x clang", "launcher: not a linker or compiler driver"),
         ("launcher -x -- unknown clang", "launcher: not a linker or compiler driver"),
         ("sh", "sh: is not a linker or compiler driver; it runs the words"),
+        ("sh ./libtool", "sh: is not a linker or compiler driver; it links nothing"),
         ("sh -c gcc", "sh: is not a linker or compiler driver; it runs the words"),
         ("libtool -static a.o -o liba.a", "libtool: is not a linker or compiler driver; it links nothing"),
         ("arm-libtool -static a.o", "arm-libtool: is not a linker or compiler driver; it links nothing"),
