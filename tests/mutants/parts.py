@@ -103,6 +103,10 @@ PARTS = {
             for name in ("candidates", "keep_state_pairs", "keep_state_rules", "moves", "resolver")
         ),
     ),
+    "redirections": Part(
+        ("stubgen/generations/redirections.py", "stubgen/jumptable/formats.py"),
+        ("tests/generations/test_redirections.py", "tests/jumptable/test_formats.py"),
+    ),
     "judging": Part(
         tuple(f"stubgen/resolve/{name}.py" for name in ("judging", "by_kind", "same_file")),
         (

@@ -512,3 +512,21 @@ def test_few_names_and_many_are_judged_alike(tmp_path: Path, monkeypatch: pytest
         assert found[0] == found[1]
         assert found[0][0][0].runtime_address == SLIDE + F
         monkeypatch.undo()
+
+
+def test_a_variable_of_both_is_the_hosts(tmp_path: Path) -> None:
+    """One that is not looked up in the host begins anew, and the program's count is lost."""
+    host = [Sym("count", V, e.STT_OBJECT, section=DATA)]
+    own = Sym("count", 0, e.STT_OBJECT, section=DATA)
+    for variable, forwarded in ((own, True), (own._replace(name="fresh"), False)):
+        resolution = judge(tmp_path, host, [variable], bind=True, keep_state=True)
+        assert [(row.name, row.forwarded) for row in resolution.shared_variables] == [(variable.name, True)] * forwarded
+
+
+def test_what_was_found_in_an_archives_member(tmp_path: Path) -> None:
+    """Of several of a name in the host it is the member's own."""
+    host = [Sym("f", F, bind=e.STB_LOCAL), Sym("f", F + 8, bind=e.STB_LOCAL)]
+    assert resolved(tmp_path, host, [undefined("f")]).verdict is Verdict.AMBIGUOUS
+    member = Candidate(b"f", F + 8, Kind.FUNCTION, local=True, size=8, section=".text")
+    decision = resolved(tmp_path, host, [undefined("f")], located={b"f": member})
+    assert (decision.verdict, decision.static_address) == (Verdict.TRAMPOLINE, F + 8)
