@@ -20,6 +20,7 @@ from stubgen.common.aarch64 import (
     UNTAGGED,
     access_scale,
 )
+from stubgen.common.fields import align_up
 from stubgen.common.text import as_text
 from stubgen.elf import constants as c
 from stubgen.elf import relocations as r
@@ -208,6 +209,8 @@ MERGED = "_MergedGlobals"
 """What LLVM calls several variables that it laid together; -fdata-sections gives them one section."""
 TYPE_INFO, TYPE_NAME = b"_ZTI", b"_ZTS"
 """Itanium C++ ABI 5.1.4.1: how the names of a type's information and of its name's string begin."""
+GRANULE = 16
+"""HWASan: bytes that have one tag; a variable has whole ones to itself."""
 TYPE_NAME_AT = 8
 """Itanium C++ ABI 2.9.5: byte offset in a type's information of the pointer to its name."""
 
@@ -219,7 +222,7 @@ def bind_object(image: Image, binder: Binder) -> BoundObject:
         return BoundObject(image.name, bytes(image.file.view.data), changed=False)
     editor = ObjectEditor(image.file)
     _protect_own(editor)
-    run = ElfRun(editor, binder, _bindable(editor.symbols, binder))
+    run = ElfRun(editor, binder, _bindable(editor, binder))
     if run.bindable:
         run.bind(editor.tables)
     run.rewrite_own()
@@ -246,10 +249,11 @@ def _protect_own(editor: ObjectEditor) -> None:
             editor.protect(index)
 
 
-def _bindable(symbols: Symbols, binder: Binder) -> dict[int, Bindable]:
+def _bindable(editor: ObjectEditor, binder: Binder) -> dict[int, Bindable]:
     """Symbol index -> what it stands for, for the object's references to the host."""
+    symbols = editor.symbols
     undefined, kept = _undefined(symbols, binder), _kept(symbols, binder.targets)
-    return undefined | kept | (_section_labels(symbols, kept) if kept else {})
+    return undefined | kept | (_section_labels(editor, kept) if kept else {})
 
 
 def _undefined(symbols: Symbols, binder: Binder) -> dict[int, Bindable]:
@@ -280,13 +284,14 @@ def _kept(symbols: Symbols, targets: Mapping[bytes, Target]) -> dict[int, Bindab
     return found
 
 
-def _section_labels(symbols: Symbols, kept: Mapping[int, Bindable]) -> dict[int, Bindable]:
+def _section_labels(editor: ObjectEditor, kept: Mapping[int, Bindable]) -> dict[int, Bindable]:
     """The labels of sections in which all variables are kept, and lie as they do in the host.
 
     A variable that has its section to itself is also meant by that section's symbol, which is how compilers name
     local variables. So are thread-locals that lie in their section as they do in the host: GCC reaches several from
-    one anchor.
+    one anchor. What has no name may lie beside a variable: tables of jumps, vectors (``.rodata.cst16``), literals.
     """
+    symbols = editor.symbols
     owners: dict[int, int] = {}
     for index in kept:
         owners.setdefault(symbols.st_shndx[index], index)
@@ -299,12 +304,25 @@ def _section_labels(symbols: Symbols, kept: Mapping[int, Bindable]) -> dict[int,
         section: owner
         for section, owner in owners.items()
         if _is_laid_out_alike(kept[owner].target.kind, offsets[section], distances[section])
+        and (kept[owner].target.kind is Kind.THREAD_LOCAL or _fills_section(editor, owner))
     }
     return {
         index: kept[alike[shndx]]._replace(base=symbols.st_value[index] - (symbols.st_value[alike[shndx]] & UNTAGGED))
         for index, shndx in enumerate(symbols.st_shndx)
         if shndx in alike and _is_label(symbols, index)
     }
+
+
+def _fills_section(editor: ObjectEditor, index: int) -> bool:
+    """Whether a variable is all that its section has, or is of assembly that says no size.
+
+    HWASan fills a variable that it tags up to whole granules.
+    """
+    symbols = editor.symbols
+    value, size = symbols.st_value[index], symbols.st_size[index]
+    is_tagged = value != value & UNTAGGED
+    length = editor.file.sections[symbols.st_shndx[index]].header.sh_size
+    return not size or (not value & UNTAGGED and length == (align_up(size, GRANULE) if is_tagged else size))
 
 
 def _variable_offsets(symbols: Symbols, sections: Collection[int]) -> dict[int, set[int]]:

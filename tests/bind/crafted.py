@@ -118,9 +118,9 @@ def undefined(name: str, kind: int = e.STT_NOTYPE) -> Sym:
     return Sym(name, 0, kind, e.STB_GLOBAL, e.SHN_UNDEF)
 
 
-def local(name: str, section: int, value: int = 0, kind: int = e.STT_OBJECT) -> Sym:
-    """A local symbol of a section, 1 for the first."""
-    return Sym(name, value, kind, e.STB_LOCAL, section)
+def local(name: str, section: int, value: int = 0, kind: int = e.STT_OBJECT, size: int = 0) -> Sym:
+    """A local symbol of a section, 1 for the first; of no size, as in assembly."""
+    return Sym(name, value, kind, e.STB_LOCAL, section, size=size)
 
 
 def elf_object(parts: Sequence[Part], symbols: Sequence[Sym], name: str = "patch.o") -> ElfImage:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from bind import crafted
 from bind.crafted import CODE, DATA, HOST, THREAD, Part, Use, data, function, local, thread_local, undefined
 from synthetic import Sym
+from tools import need, run
 
+from stubgen.build import StubBuilder
 from stubgen.elf import constants as e
 from stubgen.elf import relocations as r
 
@@ -111,11 +115,44 @@ def test_an_undefined_variable_is_looked_for_as_a_slot() -> None:
     assert set(copy.binder.slots) == {b"__stubgen_slot.v"}
 
 
+VECTOR = """
+typedef unsigned long vector __attribute__((vector_size(16)));
+static const unsigned long pair[2] = {5, 6};
+vector both(void) { return (vector){0x123456789abcdef, 77}; }
+unsigned long take(unsigned n) { return pair[n & 1]; }
+"""
+
+
+def test_a_vector_lies_before_a_constant(tmp_path: Path) -> None:
+    """Clang puts both into ``.rodata.cst16``: the vector was read from what lies before the host's constant."""
+    clang = [need("clang-19"), "--target=aarch64-linux-gnu", "-O2", "-g", "-fPIC", "-fdata-sections", "-c"]
+    (tmp_path / "a.c").write_text(VECTOR)
+    run([*clang, "a.c", "-o", "a.o"], cwd=tmp_path)
+    host = tmp_path / "host.so"
+    run([need("aarch64-linux-gnu-gcc"), "-shared", "-nostdlib", "-Wl,--no-gc-sections", tmp_path / "a.o", "-o", host])
+    (tmp_path / "a.c").write_text(VECTOR.replace("77", "78"))
+    run([*clang, "a.c", "-o", "a.o"], cwd=tmp_path)
+    shown = run([need("llvm-readelf-19"), "-s", tmp_path / "a.o"])
+    assert "0000000000000010    16 OBJECT  LOCAL  DEFAULT" in shown, "nothing lies before the constant"
+    built = StubBuilder(host).build([tmp_path / "a.o"], slide=0x1000, bind=True, keep_state=True)
+    (row,) = built.resolution.shared_variables
+    assert (row.name, row.forwarded) == ("pair", False)
+    assert row.reason_not_kept == "code or data reaches it in a way that only its own can answer"
+    assert built.bound is not None
+    (copy,) = built.bound.objects
+    (tmp_path / "bound.o").write_bytes(copy.content)
+    assert "__stubgen_slot.pair" not in run([need("llvm-nm-19"), tmp_path / "bound.o"])
+
+
 LABELS = {
     "alone": ([local("v", 2)], {"v": HOST}, 4, HOST + 4),
     "alone, behind the section's begin": ([local("v", 2, 16)], {"v": HOST}, 20, HOST + 4),
     "with a tag, as HWASan has it": ([local("v", 2, 0xB4 << 56 | 16)], {"v": HOST}, 20, HOST + 4),
     "twice under one name": ([local("v", 2), local("w", 2)], {"v": HOST, "w": HOST}, 4, HOST + 4),
+    "of the section's size": ([local("v", 2, size=64)], {"v": HOST}, 4, HOST + 4),
+    "with a tag, and fills granules": ([local("v", 2, 0xB4 << 56, size=50)], {"v": HOST}, 4, HOST + 4),
+    "before what has no name": ([local("v", 2, size=48)], {"v": HOST}, 56, None),
+    "behind what has no name": ([local("v", 2, 16, size=48)], {"v": HOST}, 4, None),
     "beside one that is not kept": ([local("v", 2), local("w", 2, 8)], {"v": HOST}, 4, None),
     "beside one that is kept": ([local("v", 2), local("w", 2, 8)], {"v": HOST, "w": HOST + 8}, 4, None),
 }
@@ -125,7 +162,7 @@ LABELS = {
 @pytest.mark.parametrize("name", LABELS)
 @pytest.mark.parametrize("by", [".home", "label"])
 def test_a_section_stands_for_its_one_variable(name: str, by: str) -> None:
-    """Compilers name statics by section: the wrong one of two would be written to."""
+    """Compilers name statics by section: of two the wrong one would be written to, a table without a name misread."""
     variables, kept, addend, expected = LABELS[name]
     at = 4 if by == "label" else 0
     parts = [Part(".data", DATA, bytes(8), (Use(0, by, ABS64, addend - at),)), Part(".home", DATA)]
