@@ -35,6 +35,8 @@ def tree(tmp_path: Path) -> Path:
     (tmp_path / "s").mkdir()
     (tmp_path / "s/libx.so").write_text(f"/* GNU ld script */ INPUT ( {tmp_path}/c/liby.so AS_NEEDED ( -lz ) libx.a )")
     run([ar, "rcs", "s/libx.a", "x.o"], cwd=tmp_path)
+    (tmp_path / "n").mkdir()
+    (tmp_path / "n/libw.so").write_text("INPUT ( -lx )")
     return tmp_path
 
 
@@ -47,6 +49,7 @@ ARRANGEMENTS = {
     "separate": "-L b -L c main.o -l x -Wl,-l,y -Xlinker -lz",
     "whole": "-Lb -Lc main.o -Wl,--whole-archive b/libx.a -Wl,--no-whole-archive -ly -lz",
     "script": "-Ls -Lc main.o -lx -ly -lz",
+    "script of a script": "-Ln -Ls -Lc main.o -lw -ly -lz",
 }
 
 
@@ -66,7 +69,11 @@ def test_the_real_linker_opens_the_same_files(tree: Path, arrangement: str, link
         if "/" in name
     }
     ours = {os.path.realpath(path) for path in link_files(CapturedCommand(command, directory=tree)).libraries}
-    inside = {path for path in opened if path.startswith(str(tree.resolve())) and "/s/libx.so" not in path}
+    inside = {
+        path
+        for path in opened
+        if path.startswith(str(tree.resolve())) and not path.endswith(("s/libx.so", "n/libw.so"))
+    }
     assert inside
     assert inside <= ours
     plan = build_link_plan(command, objects=["p.o"], output="patch.so", directory=tree)
@@ -74,6 +81,7 @@ def test_the_real_linker_opens_the_same_files(tree: Path, arrangement: str, link
         assert not word.endswith(".a"), word
     archives = {path for path in inside if path.endswith(".a")}
     assert archives <= {os.path.realpath(item.path) for item in plan.archives}
+    assert "-lw" not in plan.args
 
 
 def test_a_script_that_names_an_archive_is_replaced_by_the_rest(tree: Path) -> None:
