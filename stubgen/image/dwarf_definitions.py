@@ -11,16 +11,7 @@ from collections.abc import Iterator
 from stubgen.common.text import as_bytes
 from stubgen.image.dwarf import DebugInfo
 from stubgen.image.dwarf_entries import FAULTS, UNIT
-from stubgen.image.dwarf_types import (
-    CLASS,
-    DECLARATION,
-    STRUCTURE,
-    TYPES_AROUND,
-    UNION,
-    TypeEntries,
-    VariableType,
-    entries_of,
-)
+from stubgen.image.dwarf_types import DECLARATION, TYPES_AROUND, TypeEntries, VariableType, entries_of
 from stubgen.image.dwarf_units import units_naming
 
 _Path = tuple[str, ...]
@@ -49,15 +40,10 @@ def _search(debug: DebugInfo, path: _Path) -> Iterator[VariableType]:
         entries = entries_of(debug, debug.units[number])
         if entries is not None:
             try:
-                yield from [(entries, offset) for offset in _called(entries, path)]
+                alike = entries.described.get(path[-1], ())
+                yield from [(entries, offset) for offset in alike if _path(entries, offset) == path]
             except FAULTS:
                 continue
-
-
-def _called(entries: TypeEntries, path: _Path) -> Iterator[int]:
-    for offset in entries.entries.tagged(CLASS, STRUCTURE, UNION, lacking=DECLARATION):
-        if entries.text(entries.entries[offset]) == path[-1] and _path(entries, offset) == path:
-            yield offset
 
 
 def _path(entries: TypeEntries, offset: int) -> _Path:

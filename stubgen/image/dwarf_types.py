@@ -51,6 +51,14 @@ class TypeEntries(Entries):
         return {inner: outer for tag in TYPES_AROUND for inner, outer in self.entries.parents(tag).items()}
 
     @cached_property
+    def described(self) -> dict[str, list[int]]:
+        """Name -> offset of each class, structure and union that is more than declared."""
+        found: dict[str, list[int]] = {}
+        for offset in self.entries.tagged(CLASS, STRUCTURE, UNION, lacking=DECLARATION):
+            found.setdefault(self.text(self.entries[offset]), []).append(offset)
+        return found
+
+    @cached_property
     def variable_types(self) -> dict[int, int]:
         """Address of a variable -> offset of what says its type."""
         return {address: offset for offset, address, _ in self.placed()}
