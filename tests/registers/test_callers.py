@@ -48,6 +48,8 @@ CASES = {
         "bl old; add x0, x9, x9; add x0, x0, x10", "x9", new="adr x1, 1f; add x1, x1, w0, sxtb 2; br x1; 1: mov x9, 1"
     ),
     "what a veneer uses": Case("bl old; add x0, x16, x17"),
+    "far behind": Case("bl old; .rept 9000; nop; .endr; add x0, x9, x9", "x9"),
+    "too far behind": Case("bl old; .rept 16500; nop; .endr; add x0, x9, x9", perhaps="x0"),
     "a vector": Case("bl old; fadd d0, d17, d17", "v17"),
     "the lower half of v8": Case("bl old; fadd d0, d8, d8"),
     "all of v8": Case("bl old; add v0.4s, v8.4s, v8.4s", "upper half of v8"),
@@ -146,3 +148,47 @@ def test_a_caller_relies_on(found: Mapping[str, list[Reliance]], name: str) -> N
     expected = [(bool(case.sure), case.sure or case.perhaps)] if case.sure or case.perhaps else []
     assert [(one.sure, ", ".join(one.registers)) for one in found[name]] == expected
     assert all(one.caller.lstrip("_").startswith(("caller", "middle")) for one in found[name])
+
+
+NAKED = """
+#define NAKED __attribute__((naked, noinline, visibility("hidden")))
+NAKED void old(void) { __asm__("ret"); }
+NAKED void caller(void) { __asm__("bl old; add x0, x9, x9; ret"); }
+NAKED void passes_on(void) { __asm__("bl old; mov x0, 1; bl elsewhere; ret"); }
+NAKED void new(void) { __asm__("bl elsewhere; ret"); }
+"""
+DECLARING = "long elsewhere(long, long); long user(long n) { return elsewhere(n, 2) + n; }"
+
+
+def compiled(folder: Path, title: str, text: str, compiler: str, *options: str) -> Image:
+    """The object of *text*."""
+    (folder / f"{title}.c").write_text(text)
+    driver = {"gcc": ["aarch64-linux-gnu-gcc"], "clang": ["clang-19", f"--target={TARGETS['elf']}"]}[compiler]
+    run([need(driver[0]), *driver[1:], "-O1", "-fPIC", *options, "-c", f"{title}.c", "-o", f"{title}.o"], cwd=folder)
+    return open_image((folder / f"{title}.o").read_bytes(), title)
+
+
+def linked(folder: Path, title: str) -> Image:
+    """The library of that object alone."""
+    linker, *options = LINKERS["elf"]
+    run([need(linker), *options, f"{title}.o", "-o", title], cwd=folder)
+    return open_image((folder / title).read_bytes(), title)
+
+
+@pytest.mark.parametrize("options", [(), ("-g",)])
+def test_callers_of_llvm_rely_on_nothing(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Debug information says who compiled a function; the code alone might be GCC's."""
+    compiled(tmp_path, "host", NAKED, "clang", *options)
+    host = linked(tmp_path, "host")
+    rows = relying_callers(host, [Redirected(address(host, "old"), address(host, "new"), host, [])])
+    assert bool(rows) is not bool(options)
+
+
+@pytest.mark.parametrize("options", [(), ("-g",)])
+def test_what_a_declared_function_takes(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """A caller hands its own second argument on, which it never touched: a declaration alone tells."""
+    compiled(tmp_path, "host", NAKED.replace("bl old; add x0, x9, x9", "nop"), "clang")
+    host = linked(tmp_path, "host")
+    declaring = compiled(tmp_path, "declaring", DECLARING, "gcc", *options)
+    rows = relying_callers(host, [Redirected(address(host, "old"), address(host, "new"), host, [declaring])])
+    assert [(one.sure, one.registers) for one in rows] == ([(False, ("x1",))] if options else [])

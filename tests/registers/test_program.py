@@ -34,6 +34,7 @@ STEPS = {
     "udf 7": (0x00000007, Step(goes_on=False)),
     "brk 1": (0xD4200020, Step(goes_on=False)),
     "svc 0": (0xD4000001, Step()),
+    "nobody's, beside brk": (0xD4200001, Step()),
     "hlt 0": (0xD4400000, Step()),
 }
 """Instruction -> its word at ``AT``, and where it goes on (Arm ARM C4.1.95)."""
