@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from tools import need, run
 
 from stubgen.image import Image
 from stubgen.image.opening import open_image
-from stubgen.registers import Redirected, Reliance, relying_callers
+from stubgen.registers import Redirected, relying_callers
 
 
 class Case(NamedTuple):
@@ -114,8 +113,8 @@ def library(folder: Path, form: str, title: str, functions: list[str]) -> Image:
 
 
 @pytest.fixture(scope="module", params=TARGETS)
-def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[Reliance]]:
-    """Case -> what is found of it, in one format."""
+def images(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Image, Image]:
+    """Host and patch of all cases, in one format."""
     form, folder = str(request.param), tmp_path_factory.mktemp("callers")
     host, patch = list[str](), list[str]()
     for number, case in enumerate(CASES.values()):
@@ -126,13 +125,7 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
                 rf"{'_' * (form == 'macho')}\1_{number}", "\n".join(function(n, form, b) for n, b in bodies.items())
             )
             texts.append(named + "\n")
-    images = library(folder, form, "host", host), library(folder, form, "patch", patch)
-    pairs = [
-        Redirected(*(address(i, f"{n}_{k}") for i, n in zip(images, ("old", "new"), strict=True)), images[1], [])
-        for k in range(len(CASES))
-    ]
-    rows = relying_callers(images[0], pairs)
-    return {name: [row for row in rows if row.old == pair.old] for name, pair in zip(CASES, pairs, strict=True)}
+    return library(folder, form, "host", host), library(folder, form, "patch", patch)
 
 
 def address(image: Image, name: str) -> int:
@@ -142,12 +135,23 @@ def address(image: Image, name: str) -> int:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_caller_relies_on(found: Mapping[str, list[Reliance]], name: str) -> None:
+def test_a_caller_relies_on(images: tuple[Image, Image], name: str) -> None:
     """What it finds in a register after the call, though any function may change that."""
-    case = CASES[name]
+    case, number, (host, patch) = CASES[name], list(CASES).index(name), images
+    pair = Redirected(address(host, f"old_{number}"), address(patch, f"new_{number}"), patch, [])
+    found = relying_callers(host, [pair])
     expected = [(bool(case.sure), case.sure or case.perhaps)] if case.sure or case.perhaps else []
-    assert [(one.sure, ", ".join(one.registers)) for one in found[name]] == expected
-    assert all(one.caller.lstrip("_").startswith(("caller", "middle")) for one in found[name])
+    assert [(one.sure, ", ".join(one.registers)) for one in found] == expected
+    assert all(one.caller.lstrip("_").startswith(("caller", "middle")) for one in found)
+
+
+def test_of_several_functions(images: tuple[Image, Image]) -> None:
+    """All at once, as a patch replaces them: what is found of one is not another's."""
+    host, patch = images
+    olds = [address(host, f"old_{number}") for number in range(len(CASES))]
+    pairs = [Redirected(old, address(patch, f"new_{n}"), patch, []) for n, old in enumerate(olds)]
+    told = [one.old for one in relying_callers(host, pairs)]
+    assert told == [old for old, case in zip(olds, CASES.values(), strict=True) if case.sure or case.perhaps]
 
 
 NAKED = """
