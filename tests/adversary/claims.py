@@ -124,7 +124,7 @@ class Claims:
         new, old = (_beginning(self.plan.versions[version], key, language) for version in (self.number, kept))
         if new is None or old is None or new[0] != old[0] or self._is_object(key):
             return
-        if kept and any(isinstance(value, str) for value in new[1]):
+        if kept and not all(isinstance(value, int) for value in new[1]):
             return  # what an earlier patch's pointers lead to is not compared
         if self.plan.build.is_macho and len(new[1]) != len(old[1]):
             return  # its symbols have no sizes: a part of the old value is not another one
@@ -133,8 +133,9 @@ class Claims:
             raise Untold(f"{row.name}: {said}, and it begins with {new[1]}, after {old[1]}")
 
     def _is_object(self, key: Key) -> bool:
-        """Whether it begins with the address of a table, which has addresses of functions."""
-        return any(variable.of for file, variable in self.variables if (file, variable.function, variable.name) == key)
+        """Whether it begins with addresses that its class decides: of a virtual table, or of a base in an object."""
+        found = [variable for file, variable in self.variables if (file, variable.function, variable.name) == key]
+        return any(variable.of or variable.fields[0][1].kind == "object" for variable in found)
 
     def _absent(self, told: set[str]) -> Iterator[str]:
         """A variable that stubgen says nothing of must be new, or a compiler took it away."""
