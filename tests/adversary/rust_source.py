@@ -1,7 +1,7 @@
 """A file of a program as a module of a Rust crate: the twin of ``c_source.py``.
 
 Statics are ``static mut``, atomics or cells, those of threads ``thread_local!``; loops are closures, tables of jumps
-``match``, exceptions panics, templates generic functions.
+``match``, exceptions panics, templates generic functions, and some functions are methods of a trait.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from adversary.model import (
     Variable,
     is_plain,
 )
+from adversary.scope import rank
 
 CRATE = "prog"
 """The name of the crate."""
@@ -54,6 +55,7 @@ impl<T> Cell<T> {{
     pub const fn new(value: T) -> Self {{ Self(core::cell::UnsafeCell::new(value)) }}
     pub const fn get(&self) -> *mut T {{ self.0.get() }}
 }}
+pub trait Called {{ fn called(&self, value: u64) -> u64; }}
 #[repr(transparent)]
 pub struct Fixed<T>(pub T);
 unsafe impl<T> Sync for Fixed<T> {{}}
@@ -68,6 +70,11 @@ CAUGHT = (
     "match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {})) {{ Ok(value) => value, "
     "Err(thrown) => thrown.downcast::<u64>().map_or(1, |value| *value).wrapping_add({}u64) }}"
 )
+
+
+IMPLEMENTATION = """pub struct {0}_t;
+impl crate::Called for {0}_t {{ fn called(&self, value: u64) -> u64 {{ {0}(value) }} }}"""
+"""What has a table of methods, in which a function is."""
 
 
 class RustSource:
@@ -88,6 +95,7 @@ class RustSource:
         own = [variable for variable in self.file.variables if not variable.function]
         structures = [self._structure(variable) for variable in self.file.variables if variable.fields[0][0]]
         bodies = [self._body(function) for function in self.file.functions]
+        bodies += [IMPLEMENTATION.format(each.name) for each in self.file.functions if is_implementation(each)]
         definitions = [self._definition(variable) for variable in own]
         return "\n".join(["use core::sync::atomic::Ordering::Relaxed;", *structures, *definitions, *bodies, ""])
 
@@ -327,10 +335,17 @@ class RustSource:
             if isinstance(argument, Constant) and argument.value < 1 << 16:
                 return f"{path}::<u16>({argument.value})"  # an instance of its own
             return f"{path}::<u64>({values[0]})"
+        if not looked_up and is_implementation(function):
+            return f"(std::hint::black_box(&{path}_t) as &dyn crate::Called).called({values[0]})"
         if not looked_up:
             return f"{path}({', '.join(values)})"
         types = ", ".join(leaf_type(leaf) for leaf in function.parameters)
         return f"{looked_up_as(f'fn({types}) -> u64', path)}({', '.join(values)})"
+
+
+def is_implementation(function: Function) -> bool:
+    """Whether the callers that know its name call it as a method of a trait, by a table."""
+    return function.takes_one and function.linkage != "inline" and rank(function.name) % 3 == 1
 
 
 def form(variable: Variable) -> str:
