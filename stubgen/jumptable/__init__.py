@@ -13,7 +13,7 @@ from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.compare.changes import Change, FunctionChange, Known, find_changes
 from stubgen.errors import PatchRefusal
 from stubgen.host import Host
-from stubgen.image import Image, Kind
+from stubgen.image import FunctionSymbol, Image, Kind
 from stubgen.replaced import Replaced, Replacement
 from stubgen.symbols.cxx import function_of_thunk
 from stubgen.symbols.rust import is_rust_name
@@ -171,6 +171,7 @@ def _called_otherwise(
         if row.change is Change.CHANGED or row.leads_to_change
         for name in row.names
     }
+    named = {title: _by_name(image) for title, image in objects.items()}
     found: dict[bytes, Replacement] = {}
     thunks: list[tuple[Replacement, bytes]] = []
     for item in replaced.functions:
@@ -178,19 +179,26 @@ def _called_otherwise(
         if function:
             thunks.append((item, function))
         elif (item.object, item.name) in changed:
-            reason = _other_signature(item, objects[item.object], host)
+            own = named[item.object].get(as_bytes(item.name), ())
+            reason = _other_signature(item, objects[item.object], own, host)
             if reason:
                 found[as_bytes(item.name)] = item._replace(reason=f"{_OLD_ONE}: {reason}")
     led = [item._replace(reason=found[function].reason) for item, function in thunks if function in found]
     return [*found.values(), *led]
 
 
-def _other_signature(item: Replacement, image: Image, host: Host) -> str:
+def _by_name(image: Image) -> dict[bytes, list[FunctionSymbol]]:
+    found: dict[bytes, list[FunctionSymbol]] = {}
+    for function in image.functions():
+        found.setdefault(function.name, []).append(function)
+    return found
+
+
+def _other_signature(item: Replacement, image: Image, functions: Iterable[FunctionSymbol], host: Host) -> str:
     from stubgen.image.dwarf_differences import signature_difference
     from stubgen.image.dwarf_types import signature_of
 
-    name = as_bytes(item.name)
-    places = [image.place_of(function) for function in image.functions() if function.name == name]
+    places = [image.place_of(function) for function in functions]
     own = next(filter(None, (signature_of(image.debug_info, place) for place in places)), None)
     debug = host.image.debug_info
     told = (signature_of(debug, copy.static_address) for copy in item.copies) if own else ()
@@ -207,10 +215,11 @@ def _of_another_convention(
     """
     from stubgen.resolve.convention import reason_not_to_call
 
-    for item in functions:
-        name = as_bytes(item.name)
+    asked = list(functions)
+    known = host.image.find({as_bytes(item.name) for item in asked}) if host.image.compiled_by_llvm else {}
+    for item in asked:
         addresses = {copy.static_address for copy in item.copies}
-        found = host.image.find({name}).get(name, ()) if host.image.compiled_by_llvm else ()
+        found = known.get(as_bytes(item.name), ())
         reasons = (
             reason_not_to_call(one, host.image, allow_static=allow_static) for one in found if one.address in addresses
         )
