@@ -76,6 +76,7 @@ class FileCache(Generic[Value]):
         self._lock = allocate_lock()  # guards everything below
         self._in_flight: dict[Hashable, _InFlight] = {}
         self._kept: dict[Hashable, tuple[Hashable, Value, int]] = {}  # the last used at the end
+        self._bytes = 0  # of the files of all that is kept
 
     def get(self, key: Hashable, paths: Sequence[StrPath], make: Callable[[], tuple[Value, bool]]) -> Value:
         """The value of *key*, made once where several threads ask.
@@ -105,22 +106,22 @@ class FileCache(Generic[Value]):
             if kept is not None and kept[0] == identities:
                 self._kept[key] = kept
                 return kept[1]
+            self._bytes -= kept[2] if kept is not None else 0
         value, keep = make()
         known = [identity[1] for identity in identities if identity is not None]
         if keep and len(known) == len(paths) and all(is_settled(identity, now) for identity in known):
             size = sum(identity.size for identity in known)
             with self._lock:
                 self._kept[key] = (identities, value, size)
+                self._bytes += size
                 self._evict()
         return value
 
     def _evict(self) -> None:
         """Drop the least recently used values beyond the limits; the newest one stays."""
-        for key in list(self._kept)[:-1]:
-            total = sum(size for _, _, size in self._kept.values())
-            if len(self._kept) <= self._most and (self._most_bytes is None or total <= self._most_bytes):
-                break
-            del self._kept[key]
+        most_bytes = self._bytes if self._most_bytes is None else self._most_bytes
+        while len(self._kept) > 1 and (len(self._kept) > self._most or self._bytes > most_bytes):
+            self._bytes -= self._kept.pop(next(iter(self._kept)))[2]
 
     def __contains__(self, value: object) -> bool:
         """Whether this very object is cached."""

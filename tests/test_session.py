@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ from stubgen.elf import constants as e
 from stubgen.errors import AnchorRefusal, BuildIdRefusal, Cancelled, UnreadableInput
 from stubgen.host.index import Identity
 from stubgen.resolve.resolution import Resolution
-from stubgen.session import COARSE_TICK, is_settled
+from stubgen.session import COARSE_TICK, FileCache, is_settled
 
 HOST = [
     Sym("main", BASE + 0x100),
@@ -352,3 +352,26 @@ def test_a_file_truncated_under_a_request_kills_nobody(files: Path, program: str
     ]
     command = [sys.executable, "-c", "\n".join(lines), str(files / "host")]
     assert subprocess.run(command, check=False, cwd=Path(__file__).parent.parent).returncode == 0
+
+
+def test_keeping_many_files_takes_time_as_they_are_many(tmp_path: Path) -> None:
+    """A link of thousands of objects added up the sizes of all that were kept, with each one more."""
+    work = []
+    for number in (100, 300):
+        paths = [tmp_path / f"{number}-{n}" for n in range(number)]
+        for path in paths:
+            path.write_bytes(b"x")
+        time.sleep(0.1)  # what was written within the clock's last tick is not kept
+        cache: FileCache[object] = FileCache(number, most_bytes=number)
+
+        def keep(cache: FileCache[object] = cache, paths: Sequence[Path] = paths) -> None:
+            for path in paths:
+                cache.get(path, [path], lambda: (object(), True))
+
+        work.append(count_calls(keep))
+        assert len(cache) == number
+        paths[0].write_bytes(b"y" * 11)
+        time.sleep(0.1)
+        cache.get(paths[0], [paths[0]], lambda: (object(), True))
+        assert len(cache) == number - 10
+    assert work[1] < 1.2 * 3 * work[0]
