@@ -446,7 +446,8 @@ class MachOFile:
             start = address - segment.vmaddr
             if start >= 0 and start + size <= segment.vmsize:
                 held = max(min(size, segment.filesize - start), 0)
-                return bytes(self.view.bytes(segment.fileoff + start, held, "a segment")).ljust(size, b"\0")
+                raw = self.view.bytes(segment.fileoff + start, held, "a segment") if held else b""
+                return bytes(raw).ljust(size, b"\0")
         return None
 
     @cached_property

@@ -160,7 +160,8 @@ class HostSymbols:
         for section in self.file.sections:
             kind, header = section.header.flags & c.SECTION_TYPE, section.header
             if kind == c.S_MOD_INIT_FUNC_POINTERS:
-                pointers = map(self.file.pointer_at, range(header.addr, header.addr + header.size - 7, 8))
+                end = header.addr + len(self.file.content(section))  # of what is in the file, whatever it is said to be
+                pointers = map(self.file.pointer_at, range(header.addr, end - 7, 8))
                 found.update(pointer for pointer in pointers if pointer is not None)
             elif kind == c.S_INIT_FUNC_OFFSETS:
                 raw = bytes(self.file.content(section))

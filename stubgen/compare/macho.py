@@ -253,12 +253,21 @@ class MachOPlaces(HostPlaces):
     def initial_value(self, address: int) -> tuple[int, int | None]:
         if address not in self._templates:
             return super().initial_value(address)
-        start = self._templates[address]
-        return start, min((each - start for each in self._templates.values() if each > start), default=None)
+        start, starts = self._templates[address], self._template_starts
+        following = bisect_right(starts, start)
+        return start, starts[following] - start if following < len(starts) else None
+
+    @cached_property
+    def _template_starts(self) -> list[int]:
+        """Virtual addresses of the initial values, ascending."""
+        return sorted(self._templates.values())
 
     @cached_property
     def _templates(self) -> dict[int, int]:
-        """Where a thread-local's descriptor is -> virtual address of its initial value."""
+        """Where a thread-local's descriptor is -> virtual address of its initial value.
+
+        A section may be said to be larger than the file: its descriptors end where that does.
+        """
         headers = [(section.header.flags & c.SECTION_TYPE, section.header) for section in self.file.sections]
         templates = (c.S_THREAD_LOCAL_REGULAR, c.S_THREAD_LOCAL_ZEROFILL)
         base = min((header.addr for kind, header in headers if kind in templates), default=0)
@@ -267,8 +276,9 @@ class MachOPlaces(HostPlaces):
             if kind == c.S_THREAD_LOCAL_VARIABLES:
                 for address in range(header.addr, header.addr + header.size, _DESCRIPTOR):
                     word = self.read(address + _TEMPLATE, 8)
-                    if word is not None:
-                        found[address] = base + int.from_bytes(word, "little")
+                    if word is None:
+                        break
+                    found[address] = base + int.from_bytes(word, "little")
         return found
 
     def pointer(self, address: int) -> int | Imported | None:
