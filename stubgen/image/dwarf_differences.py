@@ -22,7 +22,7 @@ from stubgen.image.dwarf import (
     extent,
     is_float,
 )
-from stubgen.image.dwarf_definitions import definitions
+from stubgen.image.dwarf_definitions import definitions, namesakes
 from stubgen.image.dwarf_entries import BLOCK, BLOCKS, EXPRESSION, Entry, Unknown
 from stubgen.image.dwarf_members import member_place, place_text
 from stubgen.image.dwarf_types import CLASS, DECLARATION, DEEPEST, LINKAGE, STRUCTURE, UNION, TypeEntries, VariableType
@@ -56,6 +56,13 @@ def difference(mine: VariableType, theirs: VariableType, whose: str = "the host"
         return ""
 
 
+def _differ(first: VariableType, second: VariableType) -> bool:
+    """Whether two types of one file are not alike as far as their own units say."""
+    comparison = _Comparison(first[0], second[0], "")
+    comparison._looks_elsewhere = False
+    return bool(comparison.types(first[1], second[1], 0))
+
+
 class _Comparison:
     def __init__(self, mine: TypeEntries, theirs: TypeEntries, whose: str) -> None:
         self.mine = mine
@@ -63,7 +70,9 @@ class _Comparison:
         self.whose = whose  # which file *theirs* is, in words
         self._alike = mine.alike.setdefault(theirs, set())
         self._met: set[tuple[int, int]] = set()
-        self._elsewhere: set[tuple[int, int, int, int]] = set()
+        self._elsewhere: dict[tuple[VariableType, VariableType], str] = {}
+        """Two types of other units -> what is told of them; nothing yet while they are compared."""
+        self._looks_elsewhere = True
         self._of_other_units: list[_Comparison] = []
         self._is_sure = True
         """Whether all that was met is alike if nothing is told: nothing was too deep, or one of several alone alike."""
@@ -110,23 +119,33 @@ class _Comparison:
     def _defined(self, first: int, second: int, depth: int) -> str:
         """Likewise of types of which at least one is only declared; those of other units that have its name are meant.
 
-        In C several files may have a type of one name each: one that is alike is enough.
+        In C several files may have a type of one name each: one that is alike is enough, and where the host has several
+        and the patch describes none here, nothing says which is meant.
         """
         told = ""
-        for mine in definitions(self.mine, first):
+        for mine in definitions(self.mine, first, self.theirs.debug) if self._looks_elsewhere else ():
             for theirs in definitions(self.theirs, second):
-                pair = mine[0].unit.start, mine[1], theirs[0].unit.start, theirs[1]
-                if pair in self._elsewhere:
-                    return ""
-                self._elsewhere.add(pair)
-                other = _Comparison(mine[0], theirs[0], self.whose)
-                other._elsewhere = self._elsewhere
-                self._of_other_units.append(other)
-                told = other.types(mine[1], theirs[1], depth + 1)
-                self._is_sure = self._is_sure and other._is_sure and not told
+                told = self._elsewhere.get((mine, theirs)) or self._of_others(mine, theirs, depth)
+                self._is_sure = self._is_sure and not told
                 if not told:
                     return ""
+        return "" if told and self._is_ambiguous(first) else told
+
+    def _of_others(self, mine: VariableType, theirs: VariableType, depth: int) -> str:
+        if (mine, theirs) in self._elsewhere:
+            return ""
+        self._elsewhere[mine, theirs] = ""
+        other = _Comparison(mine[0], theirs[0], self.whose)
+        other._elsewhere = self._elsewhere
+        self._of_other_units.append(other)
+        told = self._elsewhere[mine, theirs] = other.types(mine[1], theirs[1], depth + 1)
+        self._is_sure = self._is_sure and other._is_sure
         return told
+
+    def _is_ambiguous(self, first: int) -> bool:
+        """Whether the host has types of C that differ under the name that the patch declares at *first*."""
+        known, *others = namesakes(self.mine, first, self.theirs.debug) or [(self.theirs, -1)]
+        return any(_differ(known, each) for each in others)
 
     def _otherwise(self, own: Entry, other: Entry) -> str:
         if not self._is_known(own) or not self._is_known(other):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from live.test_whole_tables import Project
@@ -68,3 +69,73 @@ def test_a_class_that_another_file_describes(
     assert told in left_out["_ZN4Item5priceEv"]
     assert edit != "a field" or told in left_out["_ZN4Item5stockEv"]
     assert "_ZN4Item5stockEv" not in {row["name"] for row in document["jump_table"]}
+
+
+HEAD = """
+struct node; struct node *make(void); int use(struct node *);
+static struct node *head;
+int fb(int x) { if (!head) head = make(); return use(head) + EDIT; }
+int fn(struct node *n) { return use(n) + EDIT; }
+"""
+MAKER = """
+struct node { long v; long w; };
+static struct node n;
+struct node *make(void) { return &n; }
+int use(struct node *p) { return p->v++; }
+"""
+OWN = """
+struct node { int key; MORE };
+static struct node last;
+int fa(int x) { last.key += x; return last.key; }
+"""
+NO_NODE = "static int total; int fa(int x) { total += x; return total; }\n"
+
+
+def patch_of_c(
+    folder: Path, compiler: str, sources: dict[str, tuple[str, str]], capsys: pytest.CaptureFixture[str]
+) -> dict[str, Any]:
+    """The document of a patch of HEAD and of those *sources* that differ between the program and the edit."""
+    driver = [str(need("aarch64-linux-gnu-gcc")), "-Wl,--export-dynamic-symbol=main"]
+    own = {"gcc": driver[:1], "clang": [str(need("clang-19")), "--target=aarch64-linux-gnu"]}
+    project = Project(folder, driver, ("-g", "-O1", "-fdata-sections"))
+    project.compiling = [*own[compiler], *project.compiling[1:]]
+    for name, (before, _) in sources.items():
+        (folder / name).write_text(before)
+    run([*project.compiling, *sources], cwd=folder)
+    objects = [str(Path(name).with_suffix(".o")) for name in sources]
+    project._link = [*driver, "main.o", "unit.o", *objects, "-o", "app"]
+    project.build(HEAD.replace("EDIT", "1"))
+    edited = {name: after for name, (before, after) in sources.items() if after != before}
+    for name, after in edited.items():
+        (folder / name).write_text(after)
+    run([*project.compiling, *edited], cwd=folder)
+    others = [str(folder / Path(name).with_suffix(".o")) for name in edited]
+    return project.patch(HEAD.replace("EDIT", "2"), capsys, "--keep-state", *others)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize(
+    "own",
+    [(NO_NODE, OWN.replace("MORE", "")), (OWN.replace("MORE", ""), OWN.replace("MORE", "int more;"))],
+    ids=["new", "edited"],
+)
+def test_structures_of_one_name_in_files_of_c(
+    own: tuple[str, str], compiler: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list's head began afresh, and what walks the list was left out, for another file's ``struct node``."""
+    document = patch_of_c(tmp_path, compiler, {"a.c": own, "c.c": (MAKER, MAKER)}, capsys)
+    assert "head" in {row["name"] for row in document["duplicates"] if row["forwarded"]}
+    assert not document["left_out"]
+    assert {"fb", "fn"} <= {row["name"] for row in document["jump_table"]}
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_a_structure_of_c_that_files_share(compiler: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The head stayed, and new code walked old nodes: objects have it at one offset, and were taken for one another."""
+    after = MAKER.replace("long w;", "long w, more;")
+    other = "struct node { long v; long w; };\nlong peek(struct node *p) { return p->v; }\n"
+    sources = {"a.c": (other, other.replace("long w;", "long w, more;")), "c.c": (MAKER, after)}
+    document = patch_of_c(tmp_path, compiler, sources, capsys)
+    told = "node has 24 bytes, and in the host 16"
+    assert told in next(row["obstacle"] for row in document["duplicates"] if row["name"] == "head")
+    assert {row["name"] for row in document["left_out"]} >= {"fn"}
