@@ -7,6 +7,7 @@ either address are right, where a runtime redirects; the comparison is not.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from stubgen.common.aarch64 import (
@@ -34,17 +35,24 @@ _PAGES = re.compile(rb"[\x10\x30\x50\x70\x90\xb0\xd0\xf0]")
 _COMPARISONS = ((0xFFE0FC1F, 0xEB00001F), (0xFFE00C10, 0xFA400000))
 """``cmp xn, xm`` and ``ccmp xn, xm`` (Arm ARM C6.2, SUBS (shifted register), CCMP (register)): mask and word."""
 _ADR = 0x10000000
+_TABLES = (b"_ZTV", b"_ZTC", b"__ZTV", b"__ZTC")
+"""How names of virtual tables begin (Itanium C++ ABI 5.1.4.1), in ELF and in Mach-O."""
 _AHEAD = 24
 """Words behind an instruction in which what it made is looked for."""
 
 
-def names_compared(patch: Image, replaced: Replaced, variables: Sequence[SharedVariable]) -> tuple[str, ...]:
+def names_compared(
+    patch: Image, host: Image, replaced: Replaced, variables: Sequence[SharedVariable]
+) -> tuple[str, ...]:
     """The functions and constants of both whose address the linked *patch* compares with another value.
 
-    What is made far in front of the comparison, or elsewhere than in its function, is not seen.
+    What is made far in front of the comparison, or elsewhere than in its function, is not seen. Virtual functions are
+    left out: C++ compares none by its address, and GCC does (``-fdevirtualize-speculatively``) to call or inline the
+    likeliest one, and calls by the table where it is another.
 
     Args:
         patch: the linked patch.
+        host: as its symbols are read.
         replaced: the functions of both.
         variables: the variables and constants of both.
     """
@@ -56,18 +64,47 @@ def names_compared(patch: Image, replaced: Replaced, variables: Sequence[SharedV
     compared = made & names.keys()
     slots = {-address for address in made if address < 0}
     if slots:
-        compared.update(_held(patch, slots, names))
+        bound = {as_bytes(name): address for address, name in names.items()}
+        compared.update(address for place, address in _pointers(patch, names.keys(), bound) if place in slots)
+    compared -= _virtual(patch, compared)
+    copies = {
+        item.address: {copy.static_address for copy in item.copies}
+        for item in (*replaced.functions, *replaced.undecided)
+        if item.address in compared and item.copies
+    }
+    virtual = _virtual(host, set().union(*copies.values()))
+    compared -= {address for address, found in copies.items() if found <= virtual}
     return tuple(sorted({names[address] for address in compared}))
 
 
-def _held(patch: Image, slots: Collection[int], names: Mapping[int, str]) -> Iterator[int]:
-    """Those of the addresses with *names* that words at *slots* hold, or are bound to by name."""
+def _virtual(image: Image, functions: Collection[int]) -> set[int]:
+    """Those of the *functions*, virtual addresses of the linked *image*, that its virtual tables hold."""
+    names = image.names_with(_TABLES) if functions else []
+    tables = {name for name in names if name.startswith(_TABLES)}
+    if not tables:
+        return set()
+    spans = sorted(
+        (each.address, each.address + (each.size or image.maximum_size(each.address) or 0))
+        for found in image.find(tables).values()
+        for each in found
+    )
+    starts = [start for start, _ in spans]
+    bound = {name: address for address, found in image.names_at(functions).items() for name in found}
+    return {address for place, address in _pointers(image, functions, bound) if _is_in(place, starts, spans)}
+
+
+def _is_in(place: int, starts: Sequence[int], spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether *place* is in one of the *spans*, which begin at *starts*, ascending."""
+    index = bisect_right(starts, place) - 1
+    return index >= 0 and place < spans[index][1]
+
+
+def _pointers(image: Image, addresses: Collection[int], bound: Mapping[bytes, int]) -> Iterator[tuple[int, int]]:
+    """Where pointers hold one of *addresses*, or are *bound* to one by its name; and which."""
     from stubgen.compare import host_places
 
-    bound = {as_bytes(name): address for address, name in names.items()}
-    for place, held in host_places(patch).holders(set(names), bound.keys()):
-        if place in slots:
-            yield bound[held] if isinstance(held, bytes) else held
+    for place, held in host_places(image).holders(set(addresses), bound.keys()):
+        yield place, bound[held] if isinstance(held, bytes) else held
 
 
 def _operands(code: Code, sought: Collection[int]) -> Iterator[int]:

@@ -212,7 +212,7 @@ def stage_patch(
             allow_static = link.wanted.allow_static
             table = _jump_table(linked, target, built, replaced, jump_table, named, allow_static=allow_static)
             relying, relying_in_previous = table.relying, [() for _ in earlier]
-        compared = _compared(linked, replaced, judged)
+        compared = _compared(linked, built.host.image, replaced, judged)
         command, plan = tuple(map(folder.told, link.command)), _told(link.plan, folder)
         tell_finished(link.wanted.policies, FinishedPatch(str(linked), written, link.exports, judged, command))
         phase("puts the files in their places")
@@ -356,11 +356,11 @@ def _kept_as_hosts(resolution: Resolution) -> set[bytes]:
     return {as_bytes(row.name) for row in resolution.shared_variables if row.forwarded and not row.patch}
 
 
-def _compared(linked: Path, replaced: Replaced, judged: Resolution) -> tuple[str, ...]:
+def _compared(linked: Path, host: Image, replaced: Replaced, judged: Resolution) -> tuple[str, ...]:
     """What of host and patch the patch at *linked* compares the addresses of."""
     from stubgen.compared import names_compared
 
-    return names_compared(open_image(read_input(linked), str(linked)), replaced, judged.shared_variables)
+    return names_compared(open_image(read_input(linked), str(linked)), host, replaced, judged.shared_variables)
 
 
 def _sound(checked: Checked, problems: Iterable[Decision]) -> Checked:

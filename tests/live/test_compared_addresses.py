@@ -101,3 +101,64 @@ def test_ordinary_comparisons_are_told_nothing(compiler: str, tmp_path: Path) ->
     with LiveHost(program.path) as live:
         live.tell("call 3")
         assert link(program, live, patch).compared == ()
+
+
+SHAPE = "struct Shape { virtual ~Shape() {} virtual long area(long) const; virtual long more(long by) { return by; } };"
+VIRTUAL = f'{SHAPE} extern "C" long a_next(long); __attribute__((noinline)) long of(Shape *s, long by)'
+VIRTUAL += (
+    "{ return s->area(by) + s->more(by); } long a_next(long by) { Shape *s = new Shape; by = of(s, by); delete s;"
+)
+VIRTUAL += "return by; }"
+KEY = "long Shape::area(long by) const { return by + 1; }"
+"""The function whose file has the virtual table."""
+PATCH_MAIN = 'extern "C" long patch_main() { return a_next(9); }'
+
+
+@pytest.mark.parametrize("level", ["-O2", "-O3"])
+@pytest.mark.parametrize("table", ["the patch's", "the host's"])
+def test_virtual_calls_of_gcc_are_told_nothing(table: str, level: str, tmp_path: Path) -> None:
+    """It compares the entry of the table with the likeliest function, and calls by the table where it is another."""
+    flags = f"{level} -g -fPIC -fdata-sections"
+    text = VIRTUAL + KEY if table == "the patch's" else VIRTUAL
+    sources = {"a.cc": text, "b.c": HOST, "c.cc": "" if text != VIRTUAL else SHAPE + KEY}
+    program = make(tmp_path, sources, {}, "a.o b.o c.o", flags=flags)
+    patch = recompiled(tmp_path, "a.cc", text + PATCH_MAIN, "gcc", flags)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 7"
+        linked = link(program, live, patch)
+        assert linked.compared == ()
+        assert live.patch(linked.output) == "patch 19"
+
+
+TABLE = (
+    '{weak}long area(long n) __asm__("{mark}area"); long area(long n) {{ return n; }}'
+    'void *const table[] __asm__("{mark}{name}") = {{0, 0, (void *)area}}; void *const *slot;'
+    "long a_next(long by) {{ if (!slot) slot = table; return slot[2] == (void *)area ? by : -1; }}"
+)
+"""What GCC makes of a virtual call, less the other branch."""
+CLASS, BASE, PLAIN = "_ZTV5Shape", "_ZTC5Shape0_4Base", "_shapes"
+"""A class's virtual table, that of its base while it is made (Itanium C++ ABI 5.1.4.1), and a table of C."""
+
+
+@pytest.mark.parametrize("form", ["ELF", "Mach-O", "Mach-O, weak"])
+@pytest.mark.parametrize("tables", [(CLASS, CLASS), (BASE, BASE), (PLAIN, PLAIN), (CLASS, PLAIN), (PLAIN, CLASS)])
+def test_only_tables_of_classes_are_trusted(tables: tuple[str, str], form: str, tmp_path: Path) -> None:
+    """A table of functions that C has is of no class: what is compared with its entries is told."""
+    mark, weak = "_" if form != "ELF" else "", "__attribute__((weak)) " if "weak" in form else ""
+    old, new = (TABLE.format(mark=mark, weak=weak, name=name) for name in tables)
+    if form == "ELF":
+        program = make(tmp_path, {"a.c": old, "b.c": HOST}, {}, "a.o b.o", flags=FLAGS)
+        patch = recompiled(tmp_path, "a.c", new + "long patch_main(void) { return a_next(9); }", "gcc", FLAGS)
+        builder, captured, output = StubBuilder(program.path), program.captured, tmp_path / "patch.so"
+    else:
+        tools = toolchain("lld")
+        main = tools.object(tmp_path, "m", "long a_next(long); int main(void) { return (int)a_next(1); }")
+        for made, text in (("a.o", old), ("patch.o", new)):
+            (tmp_path / "a.c").write_text(text)
+            run([*tools.compile, "-O2", "-g", "-c", "a.c", "-o", made], cwd=tmp_path)
+        command = [*tools.link, "-o", "host", main.name, "a.o"]
+        run(command, cwd=tmp_path)
+        captured, builder = Capture(command, tmp_path, {}, output="host"), StubBuilder(tmp_path / "host")
+        patch, output = tmp_path / "patch.o", tmp_path / "p.dylib"
+    linked = link_patch(builder, captured, [patch], output, slide=SLIDE, keep_state=True)
+    assert (f"{mark}area" in linked.compared) == (tables == (PLAIN, PLAIN))
