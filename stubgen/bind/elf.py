@@ -314,14 +314,17 @@ def _section_labels(editor: ObjectEditor, kept: Mapping[int, Bindable]) -> dict[
 
 
 def _fills_section(editor: ObjectEditor, index: int) -> bool:
-    """Whether a variable is all that its section has, or is of assembly that says no size.
+    """Whether a variable is all that its section has, or is of assembly that says no size; a common has none.
 
     HWASan fills a variable that it tags up to whole granules.
     """
     symbols = editor.symbols
     value, size = symbols.st_value[index], symbols.st_size[index]
     is_tagged = value != value & UNTAGGED
-    length = editor.file.sections[symbols.st_shndx[index]].header.sh_size
+    number = symbols.st_shndx[index]
+    if number == symbols.common:
+        return False
+    length = editor.file.sections[number].header.sh_size
     return not size or (not value & UNTAGGED and length == (align_up(size, GRANULE) if is_tagged else size))
 
 

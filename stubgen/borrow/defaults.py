@@ -47,9 +47,9 @@ def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
             else _is_strong(found.get(name, ())) or (found.get(name) and judge.is_anothers_default(name))
         )
     }
-    for name in sorted(names):
-        if not found.get(name):
-            judge.refuse_left_out(name)
+    lacking = {name for name in names if not found.get(name)}
+    for name in sorted(lacking & _used(needed, host)) if lacking else ():
+        judge.refuse_left_out(name)
     if judge.refusals:
         lines = [f"{counted(len(judge.refusals), 'weak default')} of the patch may be the host's or not"]
         raise SymbolRefusal("\n  ".join([*lines, *judge.refusals]))
@@ -59,6 +59,46 @@ def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
     return needed_of(images, needed.meanings)._replace(
         roots=needed.roots, previous=needed.previous, gave_way=frozenset(meant)
     )
+
+
+def _used(needed: Needed, host: Host) -> set[bytes]:
+    """The names that the patch may come to, however indirectly: what only idle functions use does no harm.
+
+    It begins at data, at functions that the host has too, and at what is exported.
+    """
+    from stubgen.compare import object_parts
+    from stubgen.compare.parts import Sort
+
+    objects = object_parts(needed.images)
+    homes = {name: part for each in objects for part in each.all() for name in part.names}
+    if any(map(_runs_by_itself, needed.images)):
+        return set(homes)
+    live = {name for name, pool in host.find(homes.keys()).items() if pool} | needed.roots
+    waiting = [
+        part
+        for each in objects
+        for part in each.all()
+        if part.sort is not Sort.FUNCTION or not part.names or not live.isdisjoint(part.names)
+    ]
+    seen, used = set(waiting), set[bytes]()
+    while waiting:
+        part = waiting.pop()
+        uses = objects[part.object].uses(part)
+        if uses is None:  # it cannot be told
+            return set(homes)
+        for target in (use.target for use in uses):
+            reached = target.part or homes.get(target.name)
+            used.update((target.name,) if reached is None else reached.names)
+            if reached is not None and reached not in seen:
+                seen.add(reached)
+                waiting.append(reached)
+    return used
+
+
+def _runs_by_itself(image: Image) -> bool:
+    """Whether functions of an object may run that nothing refers to: at the load, or at its end."""
+    ends = isinstance(image, ElfImage) and any(s.name.startswith((".fini", ".dtors")) for s in image.file.sections)
+    return ends or image.reach is None or bool(image.reach.initialisers())
 
 
 def _is_hidden(pool: Iterable[Candidate], format_: str) -> bool:

@@ -106,12 +106,18 @@ def writes(word: int, register: int) -> bool:
     """Whether *word* surely leaves another value in *register* (Arm ARM C4.1; AAPCS64 for calls)."""
     if word & 0xFC000000 == 0x94000000 or word & INDIRECT_MASK == 0xD63F0000:  # bl, blr
         return register <= 18 or register == 30
+    if any(word & mask == wanted for mask, wanted in _WRITTEN_BACK) and word >> 5 & 0x1F == register:
+        return True
     group = word >> 25 & 0xF
     if group >> 1 == 0b100 or (group & 0b0111 == 0b0101 and word & 0x1FE00000 != 0x1A400000):  # but for ccmp, ccmn
         return word & 0x1F == register
     if word & 0x3F000000 == 0x18000000 or (word & 0x3E000000 == 0x38000000 and _is_load(word)):
         return word & 0x1F == register
     return word & 0x3E400000 == 0x28400000 and register in (word & 0x1F, word >> 10 & 0x1F)
+
+
+_WRITTEN_BACK = ((0x3B200400, 0x38000400), (0x3A800000, 0x28800000))
+"""Loads and stores of one and of two registers that change that of their address (``[x0], #4``): mask and word."""
 
 
 def _is_load(word: int) -> bool:

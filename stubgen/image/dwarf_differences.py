@@ -7,6 +7,7 @@ nothing speaks against it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from stubgen.image.dwarf import (
@@ -120,13 +121,13 @@ class _Comparison:
         """Likewise of types of which at least one is only declared; those of other units that have its name are meant.
 
         In C several files may have a type of one name each: one that is alike is enough, and where the host has several
-        and the patch describes none here, nothing says which is meant.
+        and the patch describes none here, nothing says which is meant. The next patch of a session may have other objects
+        that describe it.
         """
-        told = ""
+        told, self._is_sure = "", False
         for mine in definitions(self.mine, first, self.theirs.debug) if self._looks_elsewhere else ():
             for theirs in definitions(self.theirs, second):
                 told = self._elsewhere.get((mine, theirs)) or self._of_others(mine, theirs, depth)
-                self._is_sure = self._is_sure and not told
                 if not told:
                     return ""
         return "" if told and self._is_ambiguous(first) else told
@@ -213,15 +214,15 @@ class _Comparison:
         if own_table != other_table:
             return f"{title} has other virtual functions than in {self.whose}"
         mine, theirs = _members(self.mine, first), _members(self.theirs, second)
-        named = {name: (place, part) for name, place, part in theirs if name}
-        own_names = {name for name, _, _ in mine if name}
+        named, own_names = _named(theirs), _named(mine)
         for name, place, part in mine:
-            if name in named:
-                if named[name][0] != place:
-                    return f"{title}.{name} is {place_text(place)}, and in {self.whose} {place_text(named[name][0])}"
-                counterparts = [named[name][1]]
-            else:  # something without a name, or with another one
-                others = [row for row in theirs if row[0] not in own_names]
+            key = part.tag, name
+            if key in own_names and key in named:
+                if named[key][0] != place:
+                    return f"{title}.{name} is {place_text(place)}, and in {self.whose} {place_text(named[key][0])}"
+                counterparts = [named[key][1]]
+            else:  # something without a name, with another one, or with that of another base class
+                others = [row for row in theirs if (row[2].tag, row[0]) not in own_names]
                 counterparts = [each for _, at, each in others if at == place and each.tag == part.tag]
             if len(counterparts) == 1:
                 told = self.types(self.mine.target(part), self.theirs.target(counterparts[0]), depth + 1)
@@ -230,7 +231,10 @@ class _Comparison:
         return ""
 
 
-def _members(entries: TypeEntries, offset: int) -> list[tuple[str, tuple[int, int, int], Entry]]:
+_Member = tuple[str, tuple[int, int, int], Entry]
+
+
+def _members(entries: TypeEntries, offset: int) -> list[_Member]:
     """Name, place (byte, bits from there, bits) and entry of each member and base class that lies in a record."""
     found = []
     for part in entries.parts(offset, [_MEMBER, _INHERITANCE]):
@@ -247,6 +251,12 @@ def _members(entries: TypeEntries, offset: int) -> list[tuple[str, tuple[int, in
             name = entries.text(entries.entries.get(entries.stripped(entries.target(part))) or part)
         found.append((name, (place, bits, _number(part, _BIT_SIZE) or 0), part))
     return found
+
+
+def _named(members: list[_Member]) -> dict[tuple[int, str], tuple[tuple[int, int, int], Entry]]:
+    """Tag and name -> place and entry of each that alone has its name: bases of several namespaces may share one."""
+    count = Counter((part.tag, name) for name, _, part in members)
+    return {(part.tag, name): (place, part) for name, place, part in members if name and count[part.tag, name] == 1}
 
 
 def _virtual_functions(entries: TypeEntries, offset: int) -> list[tuple[str, bytes]]:

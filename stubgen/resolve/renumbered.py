@@ -36,9 +36,10 @@ def reasons_of_another_number(
     if not told:
         return
     host = files.host
-    wanted, markers = frozenset(told.values()), list(dict.fromkeys(key[-1] for key in told.values()))
+    wanted, markers = frozenset(told.values()), list(dict.fromkeys(map(_marker, told.values())))
     alike: dict[tuple[bytes, ...], list[bytes]] = {}
-    for name in host.names_with(markers):
+    plain = {key[0] for key in wanted if len(key) == 1}
+    for name in dict.fromkeys((*plain, *host.names_with(markers))):
         if (name not in known or _is_numbered(name)) and (key := _key(name)) in wanted:
             alike.setdefault(key, []).append(name)
     found = host.find({name for names in alike.values() for name in names})
@@ -69,6 +70,11 @@ def _key(name: bytes) -> tuple[bytes, ...]:
         return (*static.function, static.identifier)
     match = _NUMBERED.fullmatch(name)
     return () if match is None or name.startswith((b"_Z", b"__Z")) else (match["base"],)
+
+
+def _marker(key: tuple[bytes, ...]) -> bytes:
+    """What all names of *key* have in them, but for that of a plain one without a number."""
+    return key[0] + b"." if len(key) == 1 else b"E%d%s" % (len(key[-1]), key[-1])
 
 
 def _is_numbered(name: bytes) -> bool:

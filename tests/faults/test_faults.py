@@ -389,4 +389,4 @@ if _may_mount():  # no tool gives it to who may not, so that nothing is skipped 
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Its figures are what the evidence is written from."""
     assert main(["--only", "check:EIO:op:6", "--json", str(tmp_path / "figures")]) == 0
-    assert "1 faults, 0 findings" in capsys.readouterr().err
+    assert "1 faults, 0 findings" in capsys.readouterr().out

@@ -620,6 +620,54 @@ def test_a_stronger_definition_that_the_host_was_linked_without(tmp_path: Path, 
         assert live.patch(program.link(live, "both.o").output) == "patch 12"
 
 
+IDLE = {
+    "nobody uses it": "int tell(void) { return 1; } long patch_main(void) { return tell() + 10; }",
+    "what nobody calls uses it": """
+int idle(void) { return hook(); }
+int tell(void) { return 1; }
+long patch_main(void) { return tell() + 10; }
+""",
+}
+RUNS = {
+    "a new function calls it": "int fresh(void) { return hook(); } int tell(void) { return fresh(); }",
+    "a pointer leads to it": "int (*fresh)(void) = hook; int tell(void) { return fresh(); }",
+    "it runs at the load": """
+int tell(void) { return 0; }
+__attribute__((constructor)) static void begin(void) { hook(); }
+""",
+    "it runs at the end": """
+int tell(void) { return 0; }
+__attribute__((destructor)) static void end(void) { hook(); }
+""",
+}
+
+
+def program_without_defaults(folder: Path) -> Program:
+    """Two files have a weak default of a header's, or a stronger definition, and the host has none of them."""
+    default = "__attribute__((weak)) int hook(void) { return 1; }"
+    sources = {
+        "first.c": "int hook(void) { return 2; } int other(void) { return 3; }",
+        "second.c": f"{default} int tell(void) {{ return 0; }}",
+        "entry.c": "int tell(void), other(void); long host_entry(long by) { return by + tell() + other(); }",
+    }
+    return make(folder, sources, {}, "entry.o first.o second.o -Wl,--gc-sections", flags=SECTIONS)
+
+
+@pytest.mark.parametrize("case", [*IDLE, *RUNS])
+def test_a_default_that_nothing_comes_to(tmp_path: Path, case: str) -> None:
+    """Every patch of a file was refused that includes a header with a default which the program does not use."""
+    program = program_without_defaults(tmp_path)
+    default = "__attribute__((weak)) int hook(void) { return 1; }"
+    (tmp_path / "second.c").write_text(f"{default} {(IDLE | RUNS)[case]}")
+    run([need("aarch64-linux-gnu-gcc"), "-c", "-fPIC", *SECTIONS.split(), "second.c"], cwd=tmp_path)
+    with LiveHost(program.path) as live:
+        if case in RUNS:
+            with pytest.raises(SymbolRefusal, match=r"hook: it is weak in the patch"):
+                program.link(live, "second.o")
+        else:
+            assert live.patch(program.link(live, "second.o").output) == "patch 11"
+
+
 def test_a_hidden_default_that_gave_way_does_not_come_back(tmp_path: Path) -> None:
     """Lld makes hidden symbols local and keeps their visibility, by which no static one is taken for them."""
     sources = {

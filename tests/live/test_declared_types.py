@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 from live.test_whole_tables import Project
+from resolve.test_same_file import Workshop
 from tools import need, run
+
+from stubgen.build import StubBuilder
+from stubgen.session import Session
 
 CLASS = """
 struct Item {{ virtual long price(); {more} virtual long stock(); {fields} }};
@@ -139,3 +143,64 @@ def test_a_structure_of_c_that_files_share(compiler: str, tmp_path: Path, capsys
     told = "node has 24 bytes, and in the host 16"
     assert told in next(row["obstacle"] for row in document["duplicates"] if row["name"] == "head")
     assert {row["name"] for row in document["left_out"]} >= {"fn"}
+
+
+USES = """
+struct node;
+struct node *make(void);
+int use(struct node *);
+static struct node *head;
+int enter(void) { if (!head) head = make(); return use(head); }
+"""
+DESCRIBES = """
+struct node {{ long value; {more} }};
+static struct node first;
+struct node *make(void) {{ return &first; }}
+int use(struct node *node) {{ return node->value++; }}
+"""
+
+
+def test_a_session_asks_each_patch_what_it_describes(tmp_path: Path) -> None:
+    """The first patch had the type as it was; a later one that changed it was taken to be alike."""
+    shop = Workshop(tmp_path)
+    user, other = shop.compile("user.c", USES, "-g"), shop.compile("other.c", DESCRIBES.format(more=""), "-g")
+    builder = StubBuilder(shop.link(user, other), session=Session())
+
+    def kept() -> dict[str, bool]:
+        judged = builder.judge([user, other], slide=0x10000, bind=True, keep_state=True)
+        return {variable.name: variable.forwarded for variable in judged.shared_variables}
+
+    assert kept()["head"]
+    shop.compile("other.c", DESCRIBES.format(more="long more;"), "-g")
+    assert not kept()["head"]
+
+
+SHARED_NAMES = """
+namespace a { struct Base { long x; }; }
+namespace b { struct Base { long y; }; }
+struct Both : a::Base, b::Base { long z; };
+struct Plain { int k; };
+struct Own : Plain { int Plain; };
+template <class T> struct Mix { T value; };
+struct Two : Mix<int>, Mix<long> { int q; };
+Both both; Own own; Two two;
+extern "C" int enter() { return both.z++ + own.k++ + two.q++; }
+"""
+
+
+@pytest.mark.parametrize("options", [["-g"], ["-gdwarf-2"], ["-g", "-gsimple-template-names"]], ids=" ".join)
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_parts_that_share_a_name(compiler: str, options: list[str], tmp_path: Path) -> None:
+    """Base classes of two namespaces, or a member called like a base: a class was said to differ from itself."""
+    if compiler == "gcc" and len(options) > 1:
+        options = options[:1]
+    shop = Workshop(tmp_path, compiler)
+    patch = shop.compile("unit.cc", SHARED_NAMES, *options)
+    program = shop.link(patch)
+    judged = StubBuilder(program).judge([patch], slide=0x10000, bind=True, keep_state=True)
+    assert {variable.name: variable.forwarded for variable in judged.shared_variables} == {
+        "both": True, "own": True, "two": True,
+    }  # fmt: skip
+    moved = shop.compile("unit.cc", SHARED_NAMES.replace("long y", "double y"), *options, output="m.o")
+    judged = StubBuilder(program).judge([moved], slide=0x10000, bind=True, keep_state=True)
+    assert not {variable.name: variable.forwarded for variable in judged.shared_variables}["both"]
