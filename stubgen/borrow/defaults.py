@@ -7,7 +7,7 @@ functions, templates) is no default: there the patch's is the newer one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 from stubgen.borrow.elf import file_names
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from stubgen.elf.editor import ObjectEditor as ElfEditor
 
 
-def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
+Idle = Callable[[Needed, Host], Collection[bytes]]
+"""Tells which of a patch's names nothing comes to but functions that nothing calls: those do no harm."""
+
+
+def give_way(needed: Needed, host: Host, homes: Homes, idle: Idle) -> Needed:
     """*needed* with undefined symbols in place of those weak defaults that the host has a stronger definition for.
 
     Raises:
@@ -48,7 +52,7 @@ def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
         )
     }
     lacking = {name for name in names if not found.get(name)}
-    for name in sorted(lacking & _used(needed, host)) if lacking else ():
+    for name in sorted(lacking.difference(idle(needed, host))) if lacking else ():
         judge.refuse_left_out(name)
     if judge.refusals:
         lines = [f"{counted(len(judge.refusals), 'weak default')} of the patch may be the host's or not"]
@@ -59,46 +63,6 @@ def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
     return needed_of(images, needed.meanings)._replace(
         roots=needed.roots, previous=needed.previous, gave_way=frozenset(meant)
     )
-
-
-def _used(needed: Needed, host: Host) -> set[bytes]:
-    """The names that the patch may come to, however indirectly: what only idle functions use does no harm.
-
-    It begins at data, at functions that the host has too, and at what is exported.
-    """
-    from stubgen.compare import object_parts
-    from stubgen.compare.parts import Sort
-
-    objects = object_parts(needed.images)
-    homes = {name: part for each in objects for part in each.all() for name in part.names}
-    if any(map(_runs_by_itself, needed.images)):
-        return set(homes)
-    live = {name for name, pool in host.find(homes.keys()).items() if pool} | needed.roots
-    waiting = [
-        part
-        for each in objects
-        for part in each.all()
-        if part.sort is not Sort.FUNCTION or not part.names or not live.isdisjoint(part.names)
-    ]
-    seen, used = set(waiting), set[bytes]()
-    while waiting:
-        part = waiting.pop()
-        uses = objects[part.object].uses(part)
-        if uses is None:  # it cannot be told
-            return set(homes)
-        for target in (use.target for use in uses):
-            reached = target.part or homes.get(target.name)
-            used.update((target.name,) if reached is None else reached.names)
-            if reached is not None and reached not in seen:
-                seen.add(reached)
-                waiting.append(reached)
-    return used
-
-
-def _runs_by_itself(image: Image) -> bool:
-    """Whether functions of an object may run that nothing refers to: at the load, or at its end."""
-    ends = isinstance(image, ElfImage) and any(s.name.startswith((".fini", ".dtors")) for s in image.file.sections)
-    return ends or image.reach is None or bool(image.reach.initialisers())
 
 
 def _is_hidden(pool: Iterable[Candidate], format_: str) -> bool:
