@@ -1,6 +1,9 @@
-"""Which of a patch's names nothing comes to: no data and no function that may run refers to them, however indirectly."""
+"""Which of a patch's names nothing comes to: neither data nor functions that may run refer to them, by whatever way."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
 
 from stubgen.compare import object_parts
 from stubgen.compare.parts import Part, Sort
@@ -22,7 +25,8 @@ def idle_names(needed: Needed, host: Host) -> set[bytes]:
     if any(map(_runs_by_itself, needed.images)):
         return set()
     live = {name for name, pool in host.find(homes.keys()).items() if pool} | needed.roots
-    waiting = [part for part in parts if _is_live(part, live)]
+    crowded = _crowded(parts)
+    waiting = [part for part in parts if (part.object, part.section) in crowded or _is_live(part, live)]
     seen, reached = set(waiting), set[bytes]()
     while waiting:
         part = waiting.pop()
@@ -35,11 +39,17 @@ def idle_names(needed: Needed, host: Host) -> set[bytes]:
             if other is not None and other not in seen:
                 seen.add(other)
                 waiting.append(other)
-    return {name for name, part in homes.items() if part not in seen and name not in reached}
+    return homes.keys() - reached - live
 
 
 def _is_live(part: Part, live: set[bytes]) -> bool:
     return part.sort is not Sort.FUNCTION or not part.names or not live.isdisjoint(part.names)
+
+
+def _crowded(parts: Iterable[Part]) -> set[tuple[int, int]]:
+    """Object and section of what has several functions: assemblers fill in the calls among these, without a trace."""
+    held = Counter((part.object, part.section) for part in parts if part.sort is Sort.FUNCTION)
+    return {place for place, count in held.items() if count > 1}
 
 
 def _runs_by_itself(image: Image) -> bool:

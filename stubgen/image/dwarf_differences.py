@@ -121,8 +121,8 @@ class _Comparison:
         """Likewise of types of which at least one is only declared; those of other units that have its name are meant.
 
         In C several files may have a type of one name each: one that is alike is enough, and where the host has several
-        and the patch describes none here, nothing says which is meant. The next patch of a session may have other objects
-        that describe it.
+        and the patch describes none here, nothing says which is meant. A session's next patch may have other
+        objects that describe it.
         """
         told, self._is_sure = "", False
         for mine in definitions(self.mine, first, self.theirs.debug) if self._looks_elsewhere else ():

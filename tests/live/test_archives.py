@@ -631,6 +631,10 @@ long patch_main(void) { return tell() + 10; }
 RUNS = {
     "a new function calls it": "int fresh(void) { return hook(); } int tell(void) { return fresh(); }",
     "a pointer leads to it": "int (*fresh)(void) = hook; int tell(void) { return fresh(); }",
+    "by a static function": """
+static __attribute__((noinline)) int fresh(void) { return hook(); }
+int tell(void) { return fresh(); }
+""",
     "it runs at the load": """
 int tell(void) { return 0; }
 __attribute__((constructor)) static void begin(void) { hook(); }
@@ -653,15 +657,16 @@ def program_without_defaults(folder: Path) -> Program:
     return make(folder, sources, {}, "entry.o first.o second.o -Wl,--gc-sections", flags=SECTIONS)
 
 
+@pytest.mark.parametrize("sections", [SECTIONS, ""], ids=["a section each", "one section"])
 @pytest.mark.parametrize("case", [*IDLE, *RUNS])
-def test_a_default_that_nothing_comes_to(tmp_path: Path, case: str) -> None:
+def test_a_default_that_nothing_comes_to(tmp_path: Path, case: str, sections: str) -> None:
     """Every patch of a file was refused that includes a header with a default which the program does not use."""
     program = program_without_defaults(tmp_path)
     default = "__attribute__((weak)) int hook(void) { return 1; }"
     (tmp_path / "second.c").write_text(f"{default} {(IDLE | RUNS)[case]}")
-    run([need("aarch64-linux-gnu-gcc"), "-c", "-fPIC", *SECTIONS.split(), "second.c"], cwd=tmp_path)
+    run([need("aarch64-linux-gnu-gcc"), "-c", "-O1", "-fPIC", *sections.split(), "second.c"], cwd=tmp_path)
     with LiveHost(program.path) as live:
-        if case in RUNS:
+        if case in RUNS or (not sections and "what nobody calls" in case):
             with pytest.raises(SymbolRefusal, match=r"hook: it is weak in the patch"):
                 program.link(live, "second.o")
         else:
