@@ -195,6 +195,11 @@ HOST_ARCHIVE = Verdict(
     "taken from it before the link",
     (Role.LIBRARY,),
 )
+ZIG_ARCHIVE = Verdict(
+    False,
+    "zig links its own archive of it, which the host has in it: linked again, it would bring a second copy",
+    (Role.LIBRARY,),
+)
 ZIG_ARCHIVES = frozenset({"c++", "stdc++", "c++abi", "supc++", "unwind", "gcc_s", "gcc_eh"})
 """What zig's driver links from archives of its own, whatever ``-nostdlib++`` and the folders say."""
 STATIC_RUNTIME = "-static-lib"
@@ -388,7 +393,7 @@ def _decide_library(item: Item, context: Context) -> Verdict:
     if context.toolchain.family is Family.LD64 and name.endswith(".o"):  # ld64 reads -lcrt1.o as an object's name
         return HOST_INPUT
     if context.toolchain.dialect is Dialect.ZIG and name in ZIG_ARCHIVES:
-        return HOST_ARCHIVE
+        return ZIG_ARCHIVE
     return BACK_EDGE if name in context.host_libraries else _by_file(item, context)
 
 

@@ -353,6 +353,19 @@ def test_libraries_by_name(libraries: Path, words: str) -> None:
     assert verdict(command, libraries / "build", host="out/libhost.so") == LIBRARIES[words]
 
 
+@pytest.mark.parametrize("name", sorted(decisions.ZIG_ARCHIVES))
+@pytest.mark.parametrize("target", ["aarch64-linux-gnu", "aarch64-macos"])
+def test_zigs_own_archives_have_a_reason_of_their_own(target: str, name: str) -> None:
+    """It was said that what the host lacks of one is taken from it, and no file of that name is ever read."""
+    said = verdict(f"zig cc -target {target} -l{name}")
+    assert said is decisions.ZIG_ARCHIVE
+    assert (said.stays, said.dropped_roles) == (False, (Role.LIBRARY,))
+    assert said.why.startswith("zig links its own archive of it, which the host has in it")
+    assert "taken from it" not in said.why
+    assert verdict(f"{GCC} -l{name}") == Verdict(True, "")
+    assert verdict(f"zig cc -target {target} -lm") == Verdict(True, "")
+
+
 def test_the_first_folder_that_has_the_file_counts(libraries: Path) -> None:
     """The linker stops there; a file of that name in the build's own folder says nothing then."""
     build = libraries / "build"
