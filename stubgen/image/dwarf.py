@@ -49,7 +49,7 @@ _IN_MEMORY = frozenset({*range(0x70, 0x90), 0x91})  # DW_OP_breg0 to 31, DW_OP_f
 _AS_IT_IS = bytes.fromhex("9401 31 1e 30 22 9f")
 """DW_OP_deref_size 1, lit1, mul, lit0, plus, stack_value: clang's words for a byte that holds its value 0 or 1."""
 
-_STRP, _STRX, _LINE_STRP = 0x0E, 0x1A, 0x1F
+STRP, _STRX, _LINE_STRP = 0x0E, 0x1A, 0x1F
 _INDEXED = frozenset({_STRX, 0x25, 0x26, 0x27, 0x28})
 IN_UNIT = frozenset({0x11, 0x12, 0x13, 0x14, 0x15})
 """Forms that name another entry of the unit."""
@@ -407,6 +407,6 @@ def read_text(sections: Sections, form: int, raw: bytes, base: int) -> bytes:
     if form in _INDEXED:
         at = base + 4 * number
         number = int.from_bytes(sections("debug_str_offs")[at : at + 4], "little")
-    elif form != _STRP:
+    elif form != STRP:
         raise Unknown
     return string_at(sections("debug_str"), number)

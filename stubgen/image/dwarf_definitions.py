@@ -10,10 +10,19 @@ import posixpath
 from collections.abc import Iterator
 
 from stubgen.common.text import as_bytes
-from stubgen.image.dwarf import DebugInfo
+from stubgen.image.dwarf import DebugInfo, Unit
 from stubgen.image.dwarf_entries import FAULTS, UNIT
-from stubgen.image.dwarf_types import DECLARATION, TYPES_AROUND, TypeEntries, VariableType, entries_of
-from stubgen.image.dwarf_units import units_naming
+from stubgen.image.dwarf_types import (
+    CLASS,
+    DECLARATION,
+    STRUCTURE,
+    TYPES_AROUND,
+    UNION,
+    TypeEntries,
+    VariableType,
+    entries_of,
+)
+from stubgen.image.dwarf_units import Called, units_naming
 
 _Path = tuple[str, ...]
 """A type's name, after those of what it is in."""
@@ -22,27 +31,26 @@ _C = frozenset({0x01, 0x02, 0x0C, 0x10, 0x1D, 0x2C, 0x3E})
 """7.12, DW_LANG_*: C89, C, C99, Objective-C, C11, C17 and C23."""
 
 
-def definitions(entries: TypeEntries, offset: int, host: DebugInfo | None = None) -> list[VariableType]:
+def definitions(entries: TypeEntries, offset: int, host: DebugInfo | None = None) -> Iterator[VariableType]:
     """What describes the type at *offset*: itself, or what has its name in this file or the patch's other objects.
 
     The name of a structure of C is its file's own. Of the patch's objects those count whose file has a type of that
     name in *host* too: what an edit brought is nothing that the host's files mean.
     """
     if not _is_declared(entries, offset):
-        return [(entries, offset)]
+        yield entries, offset
+        return
     path = _path(entries, offset)
-    if not path:
-        return []
-    found = [each for debug in entries.debug.with_companions() for each in _described(debug, path)]
-    return [
-        each for each in found if host is None or not _is_of_c(each[0]) or _describes(host, each[0].unit.path, path)
-    ]
+    for debug in entries.debug.with_companions() if path else ():
+        for each in _described(debug, path):
+            if host is None or not _is_of_c(each[0]) or _describes(host, each[0].unit.path, path):
+                yield each
 
 
 def namesakes(entries: TypeEntries, offset: int, host: DebugInfo) -> list[VariableType]:
     """What *host* has of the name that C only declares at *offset*: several files may each have one of their own."""
     path = _path(entries, offset) if _is_declared(entries, offset) else ()
-    found = _described(host, path) if path else []
+    found = list(_described(host, path)) if path else []
     return found if any(_is_of_c(each) for each, _ in found) else []
 
 
@@ -58,26 +66,51 @@ def _is_of_c(entries: TypeEntries) -> bool:
 def _describes(host: DebugInfo, source: bytes, path: _Path) -> bool:
     """Whether *host*'s unit of the file *source* describes a type; a file that moved is found by its name."""
     called = host.called(posixpath.basename(source))
-    units = {unit.start for unit in called if unit.path == source} or {unit.start for unit in called}
-    return any(entries.unit.start in units for entries, _ in _described(host, path))
+    units = [unit for unit in called if unit.path == source] or called
+    return any(True for unit in units for _ in _in_unit(host, unit, path))
 
 
-def _described(debug: DebugInfo, path: _Path) -> list[VariableType]:
+class _Described:
+    """Where a type is described: units are read as far as somebody asks, as most ask until one is alike.
+
+    Several threads of a server may ask, and be stopped anywhere.
+    """
+
+    def __init__(self, debug: DebugInfo, path: _Path) -> None:
+        name = as_bytes(path[-1])
+        self._debug = debug
+        self._path = path
+        self._called = Called(debug.section, name, (CLASS, STRUCTURE, UNION), DECLARATION)
+        self._numbers = sorted(units_naming(debug.section, debug.units, [name]))
+        self._in_units: dict[int, list[VariableType]] = {}
+
+    def __iter__(self) -> Iterator[VariableType]:
+        for number in self._numbers:
+            if number not in self._in_units:
+                self._in_units[number] = self._look_in(self._debug.units[number])
+            yield from self._in_units[number]
+
+    def _look_in(self, unit: Unit) -> list[VariableType]:
+        try:
+            return _in_unit(self._debug, unit, self._path) if self._called.may_be_in(unit) else []
+        except FAULTS:
+            return []
+
+
+def _described(debug: DebugInfo, path: _Path) -> _Described:
     known = debug.made(_known)
     if path not in known:
-        known[path] = list(_search(debug, path))
+        known[path] = _Described(debug, path)
     return known[path]
 
 
-def _search(debug: DebugInfo, path: _Path) -> Iterator[VariableType]:
-    for number in sorted(units_naming(debug.section, debug.units, [as_bytes(path[-1])])):
-        entries = entries_of(debug, debug.units[number])
-        if entries is not None:
-            try:
-                alike = entries.described.get(path[-1], ())
-                yield from [(entries, offset) for offset in alike if _path(entries, offset) == path]
-            except FAULTS:
-                continue
+def _in_unit(debug: DebugInfo, unit: Unit, path: _Path) -> list[VariableType]:
+    entries = entries_of(debug, unit)
+    try:
+        alike = [] if entries is None else entries.described.get(path[-1], [])
+        return [(entries, offset) for offset in alike if entries is not None and _path(entries, offset) == path]
+    except FAULTS:
+        return []
 
 
 def _path(entries: TypeEntries, offset: int) -> _Path:
@@ -96,6 +129,6 @@ def _path(entries: TypeEntries, offset: int) -> _Path:
         offset = entries.around_types.get(offset, -1)
 
 
-def _known(_: DebugInfo) -> dict[_Path, list[VariableType]]:
+def _known(_: DebugInfo) -> dict[_Path, _Described]:
     """A type's name -> where it is described."""
     return {}

@@ -278,6 +278,21 @@ def _before(values: Sequence[tuple[int, int, int]], attribute: int) -> list[tupl
     return [(form, implicit) for _, form, implicit in values[:last]]
 
 
+def fixed_before(values: Sequence[tuple[int, int, int]], attribute: int) -> int | None:
+    """Bytes that an entry has between its number and *attribute*; None where they are not always as many."""
+    sizes = [_FIXED.get(form) for _, form, _ in values[: [value[0] for value in values].index(attribute)]]
+    return None if None in sizes else sum(size or 0 for size in sizes)
+
+
+def number_of(code: int) -> bytes:
+    """The ULEB128 number with which an entry of abbreviation *code* begins."""
+    found = bytearray()
+    while code >= _MORE:
+        found.append(code % _MORE | _MORE)
+        code //= _MORE
+    return bytes([*found, code])
+
+
 def abbreviations_at(raw: bytes, position: int) -> Iterator[tuple[int, Abbreviation]]:
     """Code, and (tag, whether it has children, (attribute, form, implicit value) of each of its values)."""
     where = "debug_abbrev"

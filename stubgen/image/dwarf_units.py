@@ -10,8 +10,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 
-from stubgen.image.dwarf import DebugInfo, Entries, Sections, Subprogram, Unit, occurrences
-from stubgen.image.dwarf_entries import FAULTS
+from stubgen.image.dwarf import NAME, STRP, DebugInfo, Entries, Sections, Subprogram, Unit, occurrences
+from stubgen.image.dwarf_entries import FAULTS, STRING, abbreviations_at, fixed_before, number_of
 
 SEARCHES = 64
 """To read what all units place takes as long as about so many searches."""
@@ -43,9 +43,7 @@ def units_naming(section: Sections, units: Sequence[Unit], names: Collection[byt
     for name in names:
         text = name + b"\0"
         found.update(holding(text))
-        whole = [at + 1 for at in occurrences(strings, b"\0" + text)]
-        whole += [0] if strings.startswith(text) else []
-        for offset in whole or occurrences(strings, text):  # GNU ld lets a string be another's end
+        for offset in text_offsets(strings, name):
             sought = offset.to_bytes(4, "little")
             found.update(holding(sought))
             for at in occurrences(section("debug_str_offs"), sought):
@@ -53,10 +51,65 @@ def units_naming(section: Sections, units: Sequence[Unit], names: Collection[byt
     return found
 
 
+def text_offsets(strings: bytes, name: bytes) -> Sequence[int]:
+    """Where ``.debug_str`` has *name*; GNU ld lets a string be another's end."""
+    text = name + b"\0"
+    whole = [at + 1 for at in occurrences(strings, b"\0" + text)]
+    whole += [0] if strings.startswith(text) else []
+    return whole or list(occurrences(strings, text))
+
+
 def owners(bases: Sequence[int], at: int) -> set[int]:
     """Numbers of those whose part of a table byte *at* is in, by where each one's begins."""
     before = max((base for base in bases if base <= at), default=-1)
     return {number for number, base in enumerate(bases) if base == before}
+
+
+class Called:
+    """Entries of one name: whether a unit may have some is told by the bytes around its name, without reading them all.
+
+    Args:
+        section: the file's.
+        name: what they are called.
+        tags: each has one of these.
+        lacking: an attribute that none has.
+    """
+
+    def __init__(self, section: Sections, name: bytes, tags: Collection[int], lacking: int) -> None:
+        self._info, self._abbreviations = section("debug_info"), section("debug_abbrev")
+        self._spelled = {
+            STRING: [name + b"\0"],
+            STRP: [offset.to_bytes(4, "little") for offset in text_offsets(section("debug_str"), name)],
+        }
+        self._tags = tags
+        self._lacking = lacking
+
+    def may_be_in(self, unit: Unit) -> bool:
+        """Whether *unit* may have one; what numbers its strings apart from its entries may have all."""
+        places: dict[int, list[int]] = {}
+        for code, (tag, _, values) in abbreviations_at(self._abbreviations, unit.abbreviations):
+            forms = {attribute: form for attribute, form, _ in values}
+            if tag not in self._tags or NAME not in forms or self._lacking in forms:
+                continue
+            form, before = forms[NAME], fixed_before(values, NAME)
+            if form not in self._spelled or before is None:
+                return True
+            if form not in places:
+                places[form] = self._places(unit, form)
+            number = number_of(code)
+            if any(self._info[at - before - len(number) : at - before] == number for at in places[form]):
+                return True
+        return False
+
+    def _places(self, unit: Unit, form: int) -> list[int]:
+        """Where the bytes of the name in *form* are, be it by chance."""
+        found = []
+        for sought in self._spelled[form]:
+            at = self._info.find(sought, unit.entries, unit.end)
+            while at >= 0:
+                found.append(at)
+                at = self._info.find(sought, at + 1, unit.end)
+        return found
 
 
 class _Units:
