@@ -92,7 +92,8 @@ class Fixups:
                 view = self.file.view.slice(data.dataoff, data.datasize, "the chained fixups")
                 start = CHAINED_FIXUPS_HEADER.read_from(view, 0, "their header").starts_offset
                 count = int.from_bytes(view.bytes(start, 4, "the chained starts"), "little")
-                for offset in column("I", view.bytes(start + 4, 4 * count, "the chained starts")):
+                starts = column("I", view.bytes(start + 4, 4 * count, "the chained starts"))
+                for offset in starts[: len(self.file.segments)]:
                     if offset:
                         yield from self._in_segment(view, start + offset)
 
@@ -104,8 +105,9 @@ class Fixups:
         for page, first in enumerate(column("H", pages)):
             if first == c.CHAINED_START_NONE:
                 continue
-            address = self.file.base_address + starts.segment_offset + page * starts.page_size + first
-            while True:
+            page_address = self.file.base_address + starts.segment_offset + page * starts.page_size
+            address = page_address + first
+            while address < page_address + starts.page_size:
                 yield address
                 raw = int.from_bytes(self.file.read_at(address, 8, "a chained pointer"), "little")
                 step = raw >> 51 & 0xFFF  # dyld_chained_ptr_64_bind.next, in units of 4 bytes
@@ -143,8 +145,8 @@ class Fixups:
         return found
 
     def _run(self, raw: bytes) -> Iterator[tuple[int, Bound]]:
-        """What one stream of binding opcodes binds."""
-        where = f"{self.file.name}: the binding opcodes"
+        """What one stream of binding opcodes binds: no more than the pointers that the file has room for."""
+        where, room = f"{self.file.name}: the binding opcodes", len(self.file.view) // 8
         address, bound, position = 0, Bound(b""), 0
         while position < len(raw):
             operation, immediate = raw[position] & 0xF0, raw[position] & 0x0F
@@ -168,7 +170,9 @@ class Fixups:
                 address = address + operands[0] & 0xFFFFFFFFFFFFFFFF
             elif operation in c.BIND_DO_OPCODES:
                 count = operands[0] if operation == c.BIND_OPCODE_DO_BIND_ULEB_TIMES_SKIPPING_ULEB else 1
-                for _ in range(min(count, len(self.file.view) // 8)):
+                count = min(count, room)
+                room -= count
+                for _ in range(count):
                     yield address, bound
                     address = address + 8 + _skipped(operation, immediate, operands) & 0xFFFFFFFFFFFFFFFF
 

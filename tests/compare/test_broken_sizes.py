@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from stubgen.host import Host
 from stubgen.image.macho import MachOImage
 from stubgen.image.opening import open_image
 from stubgen.macho import constants as c
+from stubgen.macho.records import DYLD_INFO_COMMAND
 
 LARGE = 1 << 40
 """Bytes. A descriptor at a time they take days."""
@@ -80,3 +82,43 @@ def test_initialisers_end_where_the_file_does(host: Path) -> None:
 
     assert len(initialisers(content)) == 1
     assert not engine.failure_of(initialisers, enlarged(content, c.S_MOD_INIT_FUNC_POINTERS))
+
+
+def test_bound_pointers_are_no_more_than_the_file_has_room_for(host: Path) -> None:
+    """Each opcode of five bytes may say that it binds as many: a few kilobytes of them took minutes."""
+    content = bytearray(host.read_bytes())
+    image = open_image(bytes(content), "host")
+    assert isinstance(image, MachOImage)
+    command = next(each for each in image.file.commands if each.cmd in (c.LC_DYLD_INFO, c.LC_DYLD_INFO_ONLY))
+    info = image.file.read_command(DYLD_INFO_COMMAND, command, "LC_DYLD_INFO")
+    skipping = bytes([c.BIND_OPCODE_DO_BIND_ULEB_TIMES_SKIPPING_ULEB, 0xFF, 0xFF, 0x7F, 0]) * 40_000
+    binding = struct.pack("<2I", info.bind_off, info.bind_size)
+    at = content.index(binding)
+    content[at : at + 8] = struct.pack("<2I", len(content), len(skipping))
+
+    def bound(changed: bytes) -> object:
+        image = open_image(changed, "host")
+        return host_places(image).pointer(image.first_address)
+
+    assert not engine.failure_of(bound, bytes(content) + skipping)
+
+
+def test_a_chain_ends_with_its_page(tmp_path: Path) -> None:
+    """Pages that all say that they begin at the same place had the rest of the file followed once for each."""
+    tools = toolchain("lld")
+    source = "int main(void); void *const table[64] = {[0 ... 63] = (void *)main}; int main(void) { return !table[0]; }"
+    run([*tools.link, "-o", "host", tools.object(tmp_path, "m", source).name], cwd=tmp_path)
+    content, main = bytearray((tmp_path / "host").read_bytes()), symbols(tmp_path / "host")["_main"]
+
+    def held() -> int:
+        places = host_places(open_image(bytes(content), "host"))
+        return len(list(places.holders({main}, ())))
+
+    assert held() == 64
+    image = open_image(bytes(content), "host")
+    assert isinstance(image, MachOImage)
+    offset = symbols(tmp_path / "host")["_table"] - image.first_address
+    starts = struct.pack("<HHQ", 0x4000, c.DYLD_CHAINED_PTR_64, offset & -0x4000)
+    at = content.index(starts)
+    content[at : at + 2] = struct.pack("<H", (offset & 0x3FFF) + 8 * 16)
+    assert held() == 16
