@@ -16,6 +16,7 @@ from stubgen.common.aarch64 import (
     IMMEDIATE_LIMIT,
     LOAD,
     PAGE_MASK,
+    PAGE_SIZE,
     REGISTERS,
     WORD,
     page_of,
@@ -60,12 +61,10 @@ def names_compared(
     constants = {as_bytes(each.name) for each in variables if not (each.writable or each.forwarded)}
     for pool in patch.find(constants).values() if constants else ():
         names.update({each.address: as_text(each.name) for each in pool if each.kind is Kind.DATA})
-    made = {address for section in patch.code() for address in _operands(section, names.keys())} if names else set()
-    compared = made & names.keys()
-    slots = {-address for address in made if address < 0}
-    if slots:
-        bound = {as_bytes(name): address for address, name in names.items()}
-        compared.update(address for place, address in _pointers(patch, names.keys(), bound) if place in slots)
+    if not names:
+        return ()
+    held = dict(_pointers(patch, names.keys(), {as_bytes(name): address for address, name in names.items()}))
+    compared = {address for section in patch.code() for address in _operands(section, names.keys(), held)}
     compared -= _virtual(patch, compared)
     copies = {
         item.address: {copy.static_address for copy in item.copies}
@@ -107,10 +106,11 @@ def _pointers(image: Image, addresses: Collection[int], bound: Mapping[bytes, in
         yield place, bound[held] if isinstance(held, bytes) else held
 
 
-def _operands(code: Code, sought: Collection[int]) -> Iterator[int]:
-    """Those of the addresses *sought* that *code* makes and compares; less its address, each word that it compares."""
+def _operands(code: Code, sought: Collection[int], held: Mapping[int, int]) -> Iterator[int]:
+    """Those of the addresses *sought* that *code* makes and compares, or loads from where they are *held*."""
     content = bytes(code.content[: len(code.content) & ~3])
     words = column("I", content)
+    pages = {place & -PAGE_SIZE for place in (*sought, *held)}
     for index in (match.start() for match in _PAGES.finditer(content[3::4])):
         word, place = words[index], code.address + WORD * index
         register = word & 0x1F
@@ -120,9 +120,10 @@ def _operands(code: Code, sought: Collection[int]) -> Iterator[int]:
             if address in sought and _is_compared(words, index, register):
                 yield address
             continue
-        for user, kind, immediate in _uses(words, index, register):
-            address = page_of(word, place) + immediate if kind == ADD else -(page_of(word, place) + 8 * immediate)
-            if (kind == LOAD or address in sought) and _is_compared(words, user, words[user] & 0x1F):
+        page = page_of(word, place)
+        for user, kind, immediate in _uses(words, index, register) if page in pages else ():
+            address = page + immediate if kind == ADD else held.get(page + 8 * immediate, -1)
+            if address in sought and _is_compared(words, user, words[user] & 0x1F):
                 yield address
 
 

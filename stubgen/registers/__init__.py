@@ -106,13 +106,12 @@ def _at_stake(host: Image, redirected: Iterable[Redirected], left_alone: Changes
     for one in redirected:
         if one.image not in changes:
             changes[one.image] = Changes(Program(one.image), at_most=True)
-        said = subprogram(debug, one.old)
-        if said is not None and names_llvm(said.producer):
+        registers = changes[one.image].of(one.new) & ~left_alone.of(one.old) & ~VENEER
+        said = subprogram(debug, one.old) if registers else None
+        if not registers or (said is not None and names_llvm(said.producer)):
             continue
         results = results_of(signature_of(debug, one.old))
-        registers = (
-            changes[one.image].of(one.new) & ~left_alone.of(one.old) & ~VENEER & ~(results.surely if results else 0)
-        )
+        registers &= ~results.surely if results else -1
         if registers:
             yield one, registers
 
