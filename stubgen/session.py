@@ -248,13 +248,12 @@ class Session:
             return needed
         from stubgen.borrow import borrow
         from stubgen.borrow.homes import LinkFiles
-        from stubgen.compare.idle import idle_names
 
         files = LinkFiles() if link is None else link()
         files = files._replace(libraries=(*(os.fspath(path) for path in archives), *files.libraries))
 
         def take() -> tuple[tuple[Needed, object], bool]:
-            answer = borrow(needed, host, files, idle=idle_names, supplied=supplied, names=names)
+            answer = borrow(needed, host, files, supplied=supplied, names=names)
             return (answer, (needed, host, supplied)), True  # held, so that their identities stay theirs
 
         key = (id(needed), id(host), id(supplied), files)

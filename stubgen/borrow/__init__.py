@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stubgen.borrow.defaults import Idle, give_way
+from stubgen.borrow.defaults import give_way
 from stubgen.borrow.elf import HostSymbols, Member
 from stubgen.borrow.homes import Homes, LinkFiles
 from stubgen.common.cancellation import checkpoint
@@ -39,7 +39,6 @@ def borrow(
     host: Host,
     files: LinkFiles,
     *,
-    idle: Idle,
     supplied: Mapping[bytes, str] | None = None,
     names: Unanswered | None = None,
 ) -> Needed:
@@ -51,7 +50,6 @@ def borrow(
         needed: what the patch needs.
         host: the running program.
         files: of its link. A shared library among them keeps what it exports to itself.
-        idle: tells which names nothing of the patch comes to.
         supplied: names that shared libraries have, as for the resolve phase.
         names: what :func:`~stubgen.resolve.unanswered.unanswered` said.
 
@@ -63,7 +61,7 @@ def borrow(
     supplied = supplied or {}
     homes = Homes(files, [image.name for image in needed.images])
     given = needed
-    needed = give_way(needed, host, homes, idle)
+    needed = give_way(needed, host, homes)
     names = names if names is not None and needed is given else unanswered(needed, host, supplied)
     if not (names.lacking or names.local) or not host.image.has_full_symbols:  # stripped: all seems to be lacking
         return needed

@@ -7,7 +7,7 @@ functions, templates) is no default: there the patch's is the newer one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from stubgen.borrow.elf import file_names
@@ -27,11 +27,7 @@ if TYPE_CHECKING:
     from stubgen.elf.editor import ObjectEditor as ElfEditor
 
 
-Idle = Callable[[Needed, Host], Collection[bytes]]
-"""Tells which of a patch's names nothing comes to but functions that nothing calls: those do no harm."""
-
-
-def give_way(needed: Needed, host: Host, homes: Homes, idle: Idle) -> Needed:
+def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
     """*needed* with undefined symbols in place of those weak defaults that the host has a stronger definition for.
 
     Raises:
@@ -51,9 +47,9 @@ def give_way(needed: Needed, host: Host, homes: Homes, idle: Idle) -> Needed:
             else _is_strong(found.get(name, ())) or (found.get(name) and judge.is_anothers_default(name))
         )
     }
-    lacking = {name for name in names if not found.get(name)}
-    for name in sorted(lacking.difference(idle(needed, host))) if lacking else ():
-        judge.refuse_left_out(name)
+    for name in sorted(names):
+        if not found.get(name) and any(_is_used(image, name) for image in needed.images):
+            judge.refuse_left_out(name)
     if judge.refusals:
         lines = [f"{counted(len(judge.refusals), 'weak default')} of the patch may be the host's or not"]
         raise SymbolRefusal("\n  ".join([*lines, *judge.refusals]))
@@ -63,6 +59,26 @@ def give_way(needed: Needed, host: Host, homes: Homes, idle: Idle) -> Needed:
     return needed_of(images, needed.meanings)._replace(
         roots=needed.roots, previous=needed.previous, gave_way=frozenset(meant)
     )
+
+
+def _is_used(image: Image, name: bytes) -> bool:
+    """Whether an object may refer to its weak definition of *name*: to the section that has it, unwind tables apart.
+
+    Mach-O objects have all functions in one section.
+    """
+    if name not in image.weak_definitions():
+        return False
+    symbols = image.file.symbols if isinstance(image, ElfImage) else None
+    if symbols is None or not isinstance(image, ElfImage):
+        return True
+    homes = {symbols.st_shndx[index] for index in range(len(symbols)) if symbols.name(index) == name}
+    for number, tables in image.file.relocated.items():
+        section = image.file.sections[number]
+        if section.header.sh_flags & c.SHF_ALLOC and section.name != ".eh_frame":
+            for table in tables:
+                if any(symbols.entry(index).st_shndx in homes for index in set(table.symbol)):
+                    return True
+    return False
 
 
 def _is_hidden(pool: Iterable[Candidate], format_: str) -> bool:

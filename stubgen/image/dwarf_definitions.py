@@ -40,7 +40,7 @@ def definitions(entries: TypeEntries, offset: int, host: DebugInfo | None = None
     if not _is_declared(entries, offset):
         yield entries, offset
         return
-    path = _path(entries, offset)
+    path = path_of(entries, offset)
     for debug in entries.debug.with_companions() if path else ():
         for each in _described(debug, path):
             if host is None or not _is_of_c(each[0]) or _describes(host, each[0].unit.path, path):
@@ -49,7 +49,7 @@ def definitions(entries: TypeEntries, offset: int, host: DebugInfo | None = None
 
 def namesakes(entries: TypeEntries, offset: int, host: DebugInfo) -> list[VariableType]:
     """What *host* has of the name that C only declares at *offset*: several files may each have one of their own."""
-    path = _path(entries, offset) if _is_declared(entries, offset) else ()
+    path = path_of(entries, offset) if _is_declared(entries, offset) else ()
     found = list(_described(host, path)) if path else []
     return found if any(_is_of_c(each) for each, _ in found) else []
 
@@ -64,10 +64,13 @@ def _is_of_c(entries: TypeEntries) -> bool:
 
 
 def _describes(host: DebugInfo, source: bytes, path: _Path) -> bool:
-    """Whether *host*'s unit of the file *source* describes a type; a file that moved is found by its name."""
+    """Whether *host*'s unit of the file *source* describes a type, or there is none of such a file.
+
+    A file that moved is found by its name.
+    """
     called = host.called(posixpath.basename(source))
     units = [unit for unit in called if unit.path == source] or called
-    return any(True for unit in units for _ in _in_unit(host, unit, path))
+    return not units or any(True for unit in units for _ in _in_unit(host, unit, path))
 
 
 class _Described:
@@ -108,12 +111,12 @@ def _in_unit(debug: DebugInfo, unit: Unit, path: _Path) -> list[VariableType]:
     entries = entries_of(debug, unit)
     try:
         alike = [] if entries is None else entries.described.get(path[-1], [])
-        return [(entries, offset) for offset in alike if entries is not None and _path(entries, offset) == path]
+        return [(entries, offset) for offset in alike if entries is not None and path_of(entries, offset) == path]
     except FAULTS:
         return []
 
 
-def _path(entries: TypeEntries, offset: int) -> _Path:
+def path_of(entries: TypeEntries, offset: int) -> _Path:
     """Empty where something around it has no name, or is a function: what is declared elsewhere is not the same."""
     names: list[str] = []
     while True:

@@ -23,7 +23,7 @@ from stubgen.image.dwarf import (
     extent,
     is_float,
 )
-from stubgen.image.dwarf_definitions import definitions, namesakes
+from stubgen.image.dwarf_definitions import definitions, namesakes, path_of
 from stubgen.image.dwarf_entries import BLOCK, BLOCKS, EXPRESSION, Entry, Unknown
 from stubgen.image.dwarf_members import member_place, place_text
 from stubgen.image.dwarf_types import CLASS, DECLARATION, DEEPEST, LINKAGE, STRUCTURE, UNION, TypeEntries, VariableType
@@ -248,7 +248,8 @@ def _members(entries: TypeEntries, offset: int) -> list[_Member]:
             place = 0
         name = entries.text(part)
         if part.tag == _INHERITANCE:
-            name = entries.text(entries.entries.get(entries.stripped(entries.target(part))) or part)
+            base = entries.stripped(entries.target(part))
+            name = "::".join(path_of(entries, base)) or entries.text(entries.entries.get(base) or part)
         found.append((name, (place, bits, _number(part, _BIT_SIZE) or 0), part))
     return found
 

@@ -204,3 +204,19 @@ def test_parts_that_share_a_name(compiler: str, options: list[str], tmp_path: Pa
     moved = shop.compile("unit.cc", SHARED_NAMES.replace("long y", "double y"), *options, output="m.o")
     judged = StubBuilder(program).judge([moved], slide=0x10000, bind=True, keep_state=True)
     assert not {variable.name: variable.forwarded for variable in judged.shared_variables}["both"]
+    swapped = shop.compile(
+        "unit.cc", SHARED_NAMES.replace("a::Base, b::Base", "b::Base, a::Base"), *options, output="s.o"
+    )
+    judged = StubBuilder(program).judge([swapped], slide=0x10000, bind=True, keep_state=True)
+    assert not {variable.name: variable.forwarded for variable in judged.shared_variables}["both"]
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_a_structure_of_c_that_moved_to_a_new_file(compiler: str, tmp_path: Path) -> None:
+    """Its file is none of the host's, and its list's head was kept with another layout."""
+    shop = Workshop(tmp_path, compiler)
+    user, other = shop.compile("user.c", USES, "-g"), shop.compile("other.c", DESCRIBES.format(more=""), "-g")
+    builder = StubBuilder(shop.link(user, other))
+    moved = shop.compile("moved.c", DESCRIBES.format(more="long more;"), "-g")
+    judged = builder.judge([user, moved], slide=0x10000, bind=True, keep_state=True)
+    assert not {variable.name: variable.forwarded for variable in judged.shared_variables}["head"]
