@@ -62,16 +62,16 @@ def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
 
 
 def _is_used(image: Image, name: bytes) -> bool:
-    """Whether an object may refer to its weak definition of *name*: to the section that has it, unwind tables apart.
+    """Whether an object may refer to the weak default *name*: to the section that has it, unwind tables apart.
 
     Mach-O objects have all functions in one section.
     """
-    if name not in image.weak_definitions():
-        return False
     symbols = image.file.symbols if isinstance(image, ElfImage) else None
     if symbols is None or not isinstance(image, ElfImage):
         return True
-    homes = {symbols.st_shndx[index] for index in range(len(symbols)) if symbols.name(index) == name}
+    homes = {symbols.st_shndx[index] for index, each in enumerate(symbols.names()) if each == name}
+    if c.SHN_UNDEF in homes:
+        return True
     for number, tables in image.file.relocated.items():
         section = image.file.sections[number]
         if section.header.sh_flags & c.SHF_ALLOC and section.name != ".eh_frame":

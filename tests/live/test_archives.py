@@ -671,6 +671,18 @@ def test_a_default_that_nothing_refers_to(tmp_path: Path, case: str, sections: s
             assert live.patch(program.link(live, "second.o").output) == "patch 11"
 
 
+def test_a_default_that_another_object_of_the_patch_refers_to(tmp_path: Path) -> None:
+    """The default's own object has no reference to it, and the other's table leads to it."""
+    program = program_without_defaults(tmp_path)
+    default = "__attribute__((weak)) int hook(void) { return 1; }"
+    (tmp_path / "second.c").write_text(f"{default} {UNUSED}")
+    (tmp_path / "table.c").write_text("int hook(void); int (*table[])(void) = {hook};")
+    run([need("aarch64-linux-gnu-gcc"), "-c", "-O1", "-fPIC", *SECTIONS.split(), "second.c", "table.c"], cwd=tmp_path)
+    objects = [tmp_path / "second.o", tmp_path / "table.o"]
+    with pytest.raises(SymbolRefusal, match=r"hook: it is weak in the patch"):
+        link_patch(StubBuilder(program.path), program.captured, objects, tmp_path / "patch.so", slide=0x5500000000)
+
+
 def test_a_hidden_default_that_gave_way_does_not_come_back(tmp_path: Path) -> None:
     """Lld makes hidden symbols local and keeps their visibility, by which no static one is taken for them."""
     sources = {
