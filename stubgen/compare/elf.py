@@ -157,7 +157,7 @@ class ElfParts(ObjectParts):
     def _data_in(self, section: int, end: int) -> list[tuple[int, int]]:
         """Where a section of code holds data, by the assembler's mapping symbols."""
         marks = sorted(self._marks.get(section, ()))
-        ends = [*(at for at, _ in marks[1:]), end]
+        ends = [*(at for at, _ in marks[1:]), end][: len(marks)]
         return [(at, after) for (at, is_data), after in zip(marks, ends, strict=True) if is_data]
 
     @cached_property

@@ -155,6 +155,8 @@ class MachOParts(ObjectParts):
 
     def _is_descriptor(self, ordinal: int) -> bool:
         """Whether a section holds what thread-locals are reached through; only their names are compared."""
+        if not 0 < ordinal <= len(self.file.sections):
+            return False
         kind = self.file.sections[ordinal - 1].header.flags & c.SECTION_TYPE
         return kind == c.S_THREAD_LOCAL_VARIABLES
 
