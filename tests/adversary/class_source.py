@@ -16,7 +16,7 @@ template <class T> inline __attribute__((always_inline)) unsigned long led(T *it
   char *self = (char *)it + (parts.adjust >> 1);
   void *code = parts.adjust & 1 ? (void *)*(word *)(*(word *)self + parts.entry) : (void *)parts.entry;
   return ((unsigned long (*)(void *, unsigned long))hot(code))(self, a);
-}"""  # noqa: E501  # C++
+}"""  # noqa: E501  # a line of C++ is one statement
 """``unknown`` hides from a compiler what an object is, or it would call what it guesses; ``led`` has a virtual call
 looked up by the runtime: a pointer to a member is the table's byte and twice the distance to the base (AAPCS64)."""
 

@@ -163,7 +163,7 @@ def test_a_function_that_moves_to_another_file(program: Program, live: LiveHost)
     assert document["status"] == 0, document
     program.apply(live, 2)
     assert live.tell("call 1") == answer(17, 3)
-    assert [row["name"] for row in document["undecided"]] == []  # type: ignore[attr-defined]
+    assert [row["name"] for row in document["undecided"]] == []  # type: ignore[attr-defined]  # JSON
 
 
 @ONE_LINKER

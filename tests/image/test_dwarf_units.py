@@ -21,7 +21,7 @@ class Searched(bytes):
 
     total = 0
 
-    def find(self, sought: bytes, start: int = 0) -> int:  # type: ignore[override]
+    def find(self, sought: bytes, start: int = 0) -> int:  # type: ignore[override]  # what is called
         """Where *sought* is; what is searched for it is counted."""
         at = super().find(sought, start)
         Searched.total += (len(self) if at < 0 else at) - start

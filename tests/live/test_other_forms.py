@@ -69,29 +69,37 @@ WAYS = {
 }
 
 
-def notes(folder: Path, way: str, edit: Edit) -> list[str]:
-    """What a patch of the edited file is told, names without Mach-O's underscore."""
+def tools_of(way: str) -> tuple[list[str], list[str]]:
+    """The commands that compile and link, as far as they are the same for all files."""
     if way in WAYS:
-        compiling = [str(need(WAYS[way][0])), *WAYS[way][1:]]
-        linking = [str(need("aarch64-linux-gnu-gcc")), "-pie"]
-    else:
-        tools = toolchain(way)
-        compiling, linking = [*tools.compile], [*tools.link]
-        linking += [] if linking[1:] == compiling[1:] else ["-undefined", "dynamic_lookup"]
-    language = 'extern "C" ' if edit.source.endswith("cc") else ""
-    written = edit.adds.replace("v + ", "v += ").replace("v[by] + ", "v[by] += ").replace(" + w[by]", "")
-    written = written.replace(" += ", " + ") if "const " in edit.old else written.replace(" + w++", "")
+        return [str(need(WAYS[way][0])), *WAYS[way][1:]], [str(need("aarch64-linux-gnu-gcc")), "-pie"]
+    tools = toolchain(way)
+    return [*tools.compile], [*tools.link, *([] if way == "zig" else ["-undefined", "dynamic_lookup"])]
+
+
+def notes_of_patch(folder: Path, way: str) -> list[str]:
+    """What the patch ``patch.o`` of a program of ``a.o`` is told, names without Mach-O's underscore."""
+    compiling, linking = tools_of(way)
     (folder / "m.c").write_text(MAIN)
-    for name, variable, value in (("a.o", edit.old, written), ("patch.o", edit.new, edit.adds)):
-        text = f"{variable} {language}long a_next(long by) {{ return {value}; }}"
-        (folder / edit.source).write_text(text)
-        run([*compiling, "-O1", edit.debug, "-c", folder / edit.source, "-o", name], cwd=folder)
     run([*compiling, "-c", "m.c", "-o", "m.o"], cwd=folder)
     run([*linking, "m.o", "a.o", "-o", "host"], cwd=folder)
     builder = StubBuilder(folder / "host", cache=False)
     judged = builder.judge([folder / "patch.o"], slide=0x5500000000, bind=True, keep_state=True)
     prefix = "" if way in WAYS else "_"
     return [note.replace(f" {prefix}", " ") for note in shared_variable_notes(judged.shared_variables)]
+
+
+def notes(folder: Path, way: str, edit: Edit) -> list[str]:
+    """What a patch of the edited file is told."""
+    compiling, _ = tools_of(way)
+    language = 'extern "C" ' if edit.source.endswith("cc") else ""
+    written = edit.adds.replace("v + ", "v += ").replace("v[by] + ", "v[by] += ").replace(" + w[by]", "")
+    written = written.replace(" += ", " + ") if "const " in edit.old else written.replace(" + w++", "")
+    for name, variable, value in (("a.o", edit.old, written), ("patch.o", edit.new, edit.adds)):
+        text = f"{variable} {language}long a_next(long by) {{ return {value}; }}"
+        (folder / edit.source).write_text(text)
+        run([*compiling, "-O1", edit.debug, "-c", folder / edit.source, "-o", name], cwd=folder)
+    return notes_of_patch(folder, way)
 
 
 @pytest.mark.parametrize("way", [*WAYS, "lld"])

@@ -6,12 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from live.test_macho import toolchain
-from live.test_other_forms import MAIN, WAYS
-from tools import need, run
-
-from stubgen import StubBuilder
-from stubgen.commands.options import shared_variable_notes
+from live.test_other_forms import WAYS, notes_of_patch, tools_of
+from tools import run
 
 PARAMETERS = "its function has other parameters than in the host, which calls it "
 NUMBER = "nothing tells whether it is the host's "
@@ -36,22 +32,12 @@ class Edit(NamedTuple):
 
 
 def notes(folder: Path, way: str, edit: Edit) -> list[str]:
-    """What a patch of the edited file is told, names without Mach-O's underscore."""
-    if way in WAYS:
-        compiling, linking = [str(need(WAYS[way][0])), *WAYS[way][1:]], [str(need("aarch64-linux-gnu-gcc")), "-pie"]
-    else:
-        compiling, linking = map(list, toolchain(way))
-        linking += [] if way == "zig" else ["-undefined", "dynamic_lookup"]
-    (folder / "m.c").write_text(MAIN)
+    """What a patch of the edited file is told."""
+    compiling, _ = tools_of(way)
     for output, edited in (("a.o", False), ("patch.o", True)):
         edit.written(folder / edit.source, edited=edited)
         run([*compiling, "-O2", "-g0", "-c", edit.source, "-o", output], cwd=folder)
-    run([*compiling, "-c", "m.c", "-o", "m.o"], cwd=folder)
-    run([*linking, "m.o", "a.o", "-o", "host"], cwd=folder)
-    builder = StubBuilder(folder / "host", cache=False)
-    judged = builder.judge([folder / "patch.o"], slide=0x5500000000, bind=True, keep_state=True)
-    prefix = "" if way in WAYS else "_"
-    return [note.replace(f" {prefix}", " ") for note in shared_variable_notes(judged.shared_variables)]
+    return notes_of_patch(folder, way)
 
 
 FUNCTIONS = {

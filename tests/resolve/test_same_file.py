@@ -197,5 +197,5 @@ def test_codegen_units_are_numbered_anew(tmp_path: Path, debug: int) -> None:
     units = crate(60)
     assert unit_of_calls(units) != before, "the edit moved nothing"
     options = {"slide": 0x1000, "bind": True, "keep_state": True}
-    (row,) = StubBuilder(program).judge(units, **options).shared_variables  # type: ignore[arg-type]
+    (row,) = StubBuilder(program).judge(units, **options).shared_variables  # type: ignore[arg-type]  # of several types
     assert (row.name, row.forwarded, row.reason_not_kept) == ("CALLS", True, "")

@@ -40,7 +40,8 @@ class Debug(DebugInfo):
 
     def variables(self, unit: Unit) -> dict[int, Stored]:
         """Likewise of its variables."""
-        return {address: None for address, start in self._of_variables.items() if start == unit.start}  # type: ignore[misc]  # nobody asks how it is stored
+        stored = Stored(None, b"", is_number=False)
+        return {address: stored for address, start in self._of_variables.items() if start == unit.start}
 
 
 def source(name: str) -> Sym:
