@@ -64,14 +64,12 @@ def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
 def _is_used(image: Image, name: bytes) -> bool:
     """Whether an object may refer to the weak default *name*: to the section that has it, unwind tables apart.
 
-    Mach-O objects have all functions in one section.
+    Where it does not define it, to anything that it does not define. Mach-O objects have all functions in one section.
     """
     symbols = image.file.symbols if isinstance(image, ElfImage) else None
     if symbols is None or not isinstance(image, ElfImage):
         return True
     homes = {symbols.st_shndx[index] for index, each in enumerate(symbols.names()) if each == name}
-    if c.SHN_UNDEF in homes:
-        return True
     for number, tables in image.file.relocated.items():
         section = image.file.sections[number]
         if section.header.sh_flags & c.SHF_ALLOC and section.name != ".eh_frame":
