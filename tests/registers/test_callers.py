@@ -196,3 +196,18 @@ def test_what_a_declared_function_takes(tmp_path: Path, options: tuple[str, ...]
     declaring = compiled(tmp_path, "declaring", DECLARING, "gcc", *options)
     rows = relying_callers(host, [Redirected(address(host, "old"), address(host, "new"), host, [declaring])])
     assert [(one.sure, one.registers) for one in rows] == ([(False, ("x1",))] if options else [])
+
+
+RETURNING = """
+#define KEPT __attribute__((noipa, visibility("hidden")))
+KEPT long old(long n) { __asm__ volatile("" : "+r"(n)); return n; }
+KEPT long new(long n) { return n * 3; }
+long caller(long n) { return old(n) + 1; }
+"""
+
+
+def test_what_a_function_returns(tmp_path: Path) -> None:
+    """One that hands its argument back leaves the register alone, and whoever reads it there means the result."""
+    compiled(tmp_path, "host", RETURNING, "gcc", "-g")
+    host = linked(tmp_path, "host")
+    assert not relying_callers(host, [Redirected(address(host, "old"), address(host, "new"), host, [])])
