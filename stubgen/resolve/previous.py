@@ -69,9 +69,10 @@ class Previous:
         holders = (
             each
             for each in found
-            if _holds_state_of(newest, each.candidate, each.patch.image) and not each.patch.uses_anothers(name)
+            if _holds_state_of(newest, each.candidate, each.patch.image) and not _goes_on(each, name)
         )
-        return next(holders, newest)
+        is_hosts = writable and len(newest.patch.find(name)) == 1 and _goes_on(newest, name)
+        return next(holders, None if is_hosts else newest)
 
     def began(self, variable: Variable, pool: Sequence[Candidate], host: Image) -> Iterator[Earlier]:
         """Those that began a variable of their own that is the patch's *variable*, the newest first.
@@ -127,6 +128,13 @@ class Previous:
 
 def _is_state(candidate: Candidate) -> bool:
     return candidate.kind is Kind.THREAD_LOCAL or (candidate.kind is Kind.DATA and candidate.writable)
+
+
+def _goes_on(earlier: Earlier, name: bytes) -> bool:
+    """Whether what the patch defines is a copy that nobody uses; of several of that name, whether one of them is."""
+    if not earlier.candidate.writable or len(earlier.patch.find(name)) > 1:
+        return earlier.patch.uses_anothers(name)
+    return not earlier.patch.may_have_begun(name)
 
 
 def _may_be(variable: Variable, candidate: Candidate) -> bool:

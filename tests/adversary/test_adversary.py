@@ -42,7 +42,7 @@ def test_seeds(kind: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(1, 4))
-@pytest.mark.parametrize("kind", ["c lto", "c++ lto"])
+@pytest.mark.parametrize("kind", ["c lto", "c++ lto", "c++ lto-classes"])
 def test_hosts_that_the_linker_optimised(kind: str, seed: int) -> None:
     """A linker that saw the whole program gave its functions and variables other names, files and forms."""
     outcome = attempt(plan_of_seed(seed, kind))

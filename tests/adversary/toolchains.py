@@ -115,7 +115,7 @@ MACHO_LINKERS = ("ld64.lld", "zig")
 def choose(random: Random, language: str, file_format: str) -> Build:
     """A build by chance; what ends in refusals is rare."""
     build = _macho(random, language) if file_format.startswith("macho") else _elf(random, language)
-    if file_format == "lto":
+    if file_format.startswith("lto"):
         build = _optimised_at_link(random, build)
     if file_format.endswith("patch"):
         build = build._replace(way=random.choice(("newer", "named")))

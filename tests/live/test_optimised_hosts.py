@@ -10,6 +10,7 @@ from live.test_renamed_variables import NOINLINE, Program, make, shared
 from tools import need, run
 
 from stubgen import StubBuilder, SymbolRefusal, link_patch
+from stubgen.host.previous import PreviousPatch
 from stubgen.jumptable import JumpTable, TableOptions
 
 OPTIMISED = {
@@ -163,3 +164,35 @@ def test_a_global_that_stayed_is_meant_beside_a_static(tmp_path: Path, debug: st
     run([*program.compile, "p.c", "-o", "p.o"], cwd=tmp_path)
     with LiveHost(tmp_path / "host") as live:
         assert live.patch(program.link(live, tmp_path / "p.o").output) == "6"
+
+
+COUNTED = f"long count = 1; {NOINLINE} long a_next(long by) {{ return count += by; }}\n"
+READING = (
+    "extern long count; long a_next(long); long host_entry(long by) { long a = a_next(by); return a * 1000 + count; }"
+)
+PLACE = "long patch_main(void) { return (long)patch_main; }"
+LATER = "extern long count; long patch_main(void) { return ++count; }"
+KEPT = {
+    "used": (COUNTED.replace("+= by", "+= 10 * by"), ()),
+    "used, by its code": (COUNTED.replace("+= by", "+= 10 * by"), None),
+    "not used": ("long count = 1; long a_next(long by) { return by; }\n", ()),
+}
+"""What the earlier patch makes of a.c, and what was written down of the variables that it began."""
+
+
+@pytest.mark.parametrize("case", KEPT)
+@pytest.mark.parametrize("way", OPTIMISED)
+def test_what_an_earlier_patch_kept_is_the_hosts_for_the_next(tmp_path: Path, way: str, case: str) -> None:
+    """The linker made ``count`` local, the earlier patch has a global one that nobody uses: the next counted there."""
+    edited, began = KEPT[case]
+    program = make(tmp_path, OPTIMISED[way], files={"a.c": COUNTED, "b.c": READING})
+    with LiveHost(tmp_path / "host") as live:
+        assert live.tell("call") == "4004"
+        first = program.link(live, program.recompiled("a.c", edited + PLACE))
+        assert shared(first)["count"] == (True, "")
+        earlier = PreviousPatch(
+            tmp_path / "1.so", int(live.patch(first.output.rename(tmp_path / "1.so"))), "patch_main"
+        )
+        second = program.link(live, program.recompiled("b.c", LATER), previous=[earlier._replace(variables=began)])
+        assert live.patch(second.output) == "5"
+        assert live.tell("call") == "8008"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from tools import linker_folder, need, run
 
 from stubgen import StubBuilder, link_patch
 from stubgen.capture import Capture
+from stubgen.host.previous import PreviousPatch
 from stubgen.link import Linked
 
 A_FILE = """
@@ -50,10 +51,12 @@ class Program(NamedTuple):
         run([*self.compile, "-fdata-sections", name, "-o", "patch.o"], cwd=self.folder)
         return self.folder / "patch.o"
 
-    def link(self, live: LiveHost, patch: Path, *, keep_state: bool = True) -> Linked:
+    def link(
+        self, live: LiveHost, patch: Path, *, keep_state: bool = True, previous: Sequence[PreviousPatch] = ()
+    ) -> Linked:
         """A patch of it."""
         builder = StubBuilder(self.folder / "host", cache=False)
-        options = {"exports": ["patch_main"], "keep_state": keep_state}
+        options = {"exports": ["patch_main"], "keep_state": keep_state, "previous": previous}
         output = self.folder / "patch.so"
         return link_patch(builder, self.captured, [patch], output, live.anchor, **options)  # type: ignore[arg-type]
 
