@@ -130,6 +130,8 @@ class Source:
 
     def _used_classes(self) -> list[str]:
         """The classes that the file's text names, bases first."""
+        if not self.program.classes:
+            return []
         seen = self._visible_variables([*self._used_header(), *self.file.functions])
         used = used_in(self.program, (self.file, tuple(seen)))
         return [each.name for each in self.program.classes if each.name in used]
@@ -141,7 +143,7 @@ class Source:
 
     def _visible_variables(self, code: list[Function]) -> list[Variable]:
         """What the code uses, its own file's first."""
-        names = variables_in(tuple(code)) | {
+        names = set[str]().union(*map(variables_in, code)) | {
             target for variable in self.file.variables for target in variable.initial if isinstance(target, str)
         }
         own = list(self.file.variables)
@@ -157,7 +159,7 @@ class Source:
         """What is declared: the file's own, and what it uses of others."""
         yield from code
         known = {function.name for function in code}
-        names = functions_in(tuple(code)) | {
+        names = set[str]().union(*map(functions_in, code)) | {
             target for variable in self.file.variables for target in variable.initial if isinstance(target, str)
         }
         for file in self.program.files:

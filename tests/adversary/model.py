@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 MASK = (1 << 64) - 1
@@ -321,16 +322,24 @@ def parts(node: Any) -> Iterator[Any]:
             waiting.extend(found)
 
 
-def variables_in(node: Any) -> set[str]:
+@lru_cache(maxsize=1 << 12)
+def variables_in(node: Any) -> frozenset[str]:
     """The names of variables that a function, statement or expression names; of what a Point names, perhaps."""
-    found = {part.variable for part in parts(node) if isinstance(part, (Place, LeadsTo))}
-    return found | {part.target for part in parts(node) if isinstance(part, Point)}
+    return frozenset(
+        part.target if isinstance(part, Point) else part.variable
+        for part in parts(node)
+        if isinstance(part, (Place, LeadsTo, Point))
+    )
 
 
-def functions_in(node: Any) -> set[str]:
+@lru_cache(maxsize=1 << 12)
+def functions_in(node: Any) -> frozenset[str]:
     """The names of functions that a function, statement or expression names; of what a Point names, perhaps."""
-    found = {part.function for part in parts(node) if isinstance(part, Call)}
-    return found | {part.target for part in parts(node) if isinstance(part, Point)}
+    return frozenset(
+        part.target if isinstance(part, Point) else part.function
+        for part in parts(node)
+        if isinstance(part, (Call, Point))
+    )
 
 
 def encode(node: Any) -> Any:

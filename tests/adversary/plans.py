@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -123,6 +124,7 @@ def entries(program: Program) -> list[Function]:
     return [function for file in program.files for function in file.functions if function.entry]
 
 
+@lru_cache(maxsize=1 << 10)
 def text_of(program: Program, file: str, language: str) -> str:
     """A file as the compiler gets it."""
     return PRINTERS[language][1](program, file)
