@@ -432,6 +432,27 @@ class ElfFile:
             if section.header.sh_type == c.SHT_RELA and section.header.sh_info == target.number:
                 yield section, read_relocations(self.content(section))
 
+    def check_places(self) -> None:
+        """See that an object has the sections that its symbols and relocations are of; a linked file is not looked at.
+
+        Raises:
+            MalformedInput: it has not; ld.lld refuses such objects as well.
+        """
+        if self.header.e_type != c.ET_REL:
+            return
+        count, symbols = len(self.sections), self.symbols
+        for section in self.sections:
+            if section.header.sh_type == c.SHT_RELA and section.header.sh_info >= count:
+                raise MalformedInput(
+                    f"{self.name}: {section.name} changes section {section.header.sh_info}, and there are {count}"
+                )
+        if symbols is not None:
+            reserved = (symbols.absolute, symbols.common)
+            for home in sorted(set(symbols.st_shndx)):
+                if home >= count and home not in reserved:
+                    name = as_text(symbols.name(list(symbols.st_shndx).index(home)))
+                    raise MalformedInput(f"{self.name}: {name} is in section {home:#x}, and there are {count}")
+
     # symbols
 
     @cached_property

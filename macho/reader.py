@@ -242,6 +242,22 @@ class MachOFile:
                 raw = self.view.bytes(section.header.reloff, size, f"the relocations of {section.name}")
                 yield section, read_relocations(raw)
 
+    def check_places(self) -> None:
+        """See that an object has the sections that its symbols and relocations are of; a linked file is not looked at.
+
+        Raises:
+            MalformedInput: it has not.
+        """
+        if self.header.filetype != c.MH_OBJECT:
+            return
+        count, symbols = len(self.sections), self.symbols
+        if symbols is None:
+            return
+        for index, (n_type, home) in enumerate(zip(symbols.n_type, symbols.n_sect, strict=True)):
+            if n_type & (c.N_STAB | c.N_TYPE) == c.N_SECT and not 0 < home <= count:
+                name = as_text(symbols.name(index))
+                raise MalformedInput(f"{self.name}: {name} is in section {home}, and there are {count}")
+
     # symbols
 
     @cached_property

@@ -55,16 +55,17 @@ def arm64_slice(data: Any, name: str) -> Any:
     return thin(View(data, name)).data
 
 
-def open_image(source: Any, name: str | None = None) -> Image:
+def open_image(source: Any, name: str | None = None, *, check_places: bool = True) -> Image:
     """What is in a program, library, bundle or object of either format.
 
     Args:
         source: the file's path (``str`` or ``os.PathLike``), or its content: anything with the buffer protocol.
         name: what complaints call it; by default the path.
+        check_places: of an object, see that it has the sections that its symbols and relocations are of.
 
     Raises:
         UnreadableInput: there is no such file, or it may not be read.
-        MalformedInput: it is empty, cut off or of no known format.
+        MalformedInput: it is empty, cut off, of no known format, or an object without sections that it names.
         UnsupportedInput: it is a file of another machine or kind; the message says which.
         UsageError: *source* is neither.
     """
@@ -82,7 +83,10 @@ def open_image(source: Any, name: str | None = None) -> Image:
     if magic[:4] == b"\x7fELF":
         from stubgen.image.elf import ElfImage
 
-        return ElfImage(data, name)
+        elf = ElfImage(data, name)
+        if check_places:
+            elf.file.check_places()
+        return elf
     if magic[:4] in _UNIVERSAL_MAGICS:
         half = arm64_slice(data, name)
         magic = bytes(memoryview(half)[:8])
@@ -90,7 +94,10 @@ def open_image(source: Any, name: str | None = None) -> Image:
     if magic[:4] in _MACHO_MAGICS:
         from stubgen.image.macho import MachOImage
 
-        return MachOImage(data, name)
+        macho = MachOImage(data, name)
+        if check_places:
+            macho.file.check_places()
+        return macho
     for prefix, what in _OTHER_MAGICS:
         if magic.startswith(prefix):
             raise UnsupportedInput(f"{name}: is {what}")

@@ -16,7 +16,7 @@ from stubgen.build import StubBuilder
 from stubgen.capture import Capture, record_compile
 from stubgen.capture.links import begin_record, complete
 from stubgen.cli import main
-from stubgen.errors import StubgenError, UnsupportedInput
+from stubgen.errors import LinkerFailed, StubgenError, UnsupportedInput
 from stubgen.generations.linking import link_generation
 from stubgen.generations.opening import SessionOptions
 from stubgen.jumptable import TableOptions
@@ -93,8 +93,7 @@ class Library:
                 made = link_generation(session, self._builder, capture, objects, output, wanted.anchor, **common)
                 linked, relinked = made.linked, made.relinked
         except StubgenError as error:
-            refused = error.exit_status == 1 or isinstance(error, UnsupportedInput)  # a member that is bitcode
-            raise (Refused if refused else Failed)(f"{type(error).__name__}: {error}") from error
+            raise (Refused if _is_refusal(error) else Failed)(f"{type(error).__name__}: {error}") from error
         table = linked.jump_table
         assert table is not None
         return Said(
@@ -104,6 +103,12 @@ class Library:
             tuple(linked.built.resolution.shared_variables),
             {Path(path).stem: Path(path) for path in (*objects, *relinked)},
         )
+
+
+def _is_refusal(error: StubgenError) -> bool:
+    """Whether it is said by right: also of a member that is bitcode, and by linkers of what no library can supply."""
+    gone = isinstance(error, LinkerFailed) and "undefined hidden symbol" in error.output  # optimised away at link
+    return error.exit_status == 1 or isinstance(error, UnsupportedInput) or gone
 
 
 class Commands:

@@ -12,7 +12,7 @@ from stubgen.elf import relocations as r
 from stubgen.elf.records import SHDR
 from stubgen.errors import MalformedInput
 from stubgen.image import Image
-from stubgen.image.elf import ElfImage
+from stubgen.image.opening import open_image
 from stubgen.macho import constants as m
 from stubgen.macho import relocations as mr
 
@@ -184,16 +184,16 @@ def test_a_relocation_lies_in_its_section_of_a_mach_object(at: int) -> None:
         hold_against(image, content)
 
 
-def test_relocations_of_no_section_change_nothing() -> None:
-    """Some tools leave tables behind whose section is gone."""
+def test_relocations_of_no_section_are_refused() -> None:
+    """What they were to change is not there; ld.lld refuses such an object as well."""
     image = crafted.elf_object([Part(".data", DATA, PATTERN, (Use(8, "v", ABS64),))], [undefined("v")])
     raw = bytearray(image.file.view.data)
     table = image.file.section(".rela.data")
     assert table is not None
     at = image.file.header.e_shoff + SHDR.size * table.number + SHDR.offset("sh_info")
     raw[at : at + 4] = (99).to_bytes(4, "little")
-    astray = ElfImage(bytes(raw), "patch.o")
-    assert accepted(astray, ".data") == set()
+    with pytest.raises(MalformedInput, match=r"patch\.o: \.rela\.data changes section 99, and there are"):
+        open_image(bytes(raw), "patch.o")
 
 
 def test_a_broken_copy_of_a_sound_object_is_refused() -> None:

@@ -7,13 +7,27 @@ from pathlib import Path
 import pytest
 
 from stubgen.compare import object_parts
+from stubgen.errors import MalformedInput
 from stubgen.image.opening import open_image
 
 FINDINGS = Path(__file__).parent.parent / "fuzz" / "findings"
 
 
-@pytest.mark.parametrize("name", ["bind-elf/code-without-marks", "bind-macho/symbol-of-no-section"])
-def test_parts_of_a_broken_object(name: str) -> None:
-    """Code in which no mapping symbol says where it begins, and a symbol of a section that is none, were tracebacks."""
+def test_parts_of_code_without_mapping_symbols() -> None:
+    """Code in which no mapping symbol says where it begins was a traceback."""
+    name = "bind-elf/code-without-marks"
     (parts,) = object_parts([open_image((FINDINGS / name).read_bytes(), name)])
     assert [parts.uses(part) for part in parts.all()]
+
+
+BROKEN = {
+    "bind-macho/symbol-of-no-section": r" is in section 0, and there are 15",
+    "bind-elf/relocations-of-no-section": r" changes section 256, and there are 22",
+}
+
+
+@pytest.mark.parametrize(("name", "sentence"), BROKEN.items(), ids=list(BROKEN))
+def test_objects_are_refused_that_name_sections_they_have_not(name: str, sentence: str) -> None:
+    """Each phase that looked such a section up ended in a traceback of its own."""
+    with pytest.raises(MalformedInput, match=sentence):
+        open_image((FINDINGS / name).read_bytes(), name)

@@ -40,8 +40,9 @@ def main(argv: list[str] | None = None) -> int:
         findings = figures[name]["findings"]
         print(f"{name:17} {figures[name]['inputs']:10,} inputs" + "".join(f"\n  {one}" for one in findings), flush=True)
     total = sum(one["inputs"] for one in figures.values())
-    found = sum(len(one["findings"]) for one in figures.values())
-    print(f"{total:,} inputs, {found} findings" + (f"; kept in {arguments.keep}" if found else ""))
+    found = [f"{name}: {fault}" for name, one in figures.items() for fault in one["findings"]]
+    print(f"{total:,} inputs, {len(found)} findings" + (f"; kept in {arguments.keep}" if found else ""))
+    print("".join(f"  {fault}\n" for fault in found), end="")
     if arguments.json:
         arguments.json.write_text(json.dumps({"inputs": total, "targets": figures}, indent=1) + "\n")
     return 1 if found else 0
