@@ -129,7 +129,7 @@ def _explained(
     spelling: bytes, resolution: Resolution, host: Host, decision: Decision | None, linked: Sequence[str]
 ) -> Explanation:
     needed = resolution.needed
-    reference = next((each for each in needed.references if each.spelling == spelling), None)
+    reference = needed.references.of(spelling)
     plain = spelling if reference is None else reference.name
     found = host.find({plain}).get(plain, [])
     shared = next((v for v in resolution.shared_variables if v.name == as_text(spelling)), None)
@@ -145,7 +145,7 @@ def _explained(
     else:
         verdict, reason, consequence = "the patch's own", "an object of the patch defines it", OWN
         considered = [Considered(each, Standing.NOT_ASKED, "the patch's own answers the patch") for each in found]
-    users = [needed.images[number] for number in needed.users.get(spelling, ())]
+    users = [needed.images[number] for number in needed.users(spelling)]
     definitions = tuple(_definitions(needed.images, plain)) if decision is None else ()
     definers = [image for image in needed.images if image.name in {place.object for place in definitions}]
     seen = list({image.name: image for image in [*users, *definers]}.values())

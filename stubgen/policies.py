@@ -157,7 +157,7 @@ def _entry_point(name: str) -> Any:
 
 def tell_needed(policies: Sequence[Policy], needed: Needed) -> None:
     """Tell each policy what the patch needs."""
-    names = [as_text(reference.spelling) for reference in needed.references]
+    names = list(map(as_text, needed.references.spellings))
     for policy in policies:
         _asked(policy, "needed", policy.needed, tuple(names))
 

@@ -71,7 +71,7 @@ def _names_in(image: Image) -> Iterator[bytes]:
     """What an object defines or uses."""
     yield from (function.name for function in image.functions())
     yield from image.definitions()
-    yield from (reference.name for reference in image.references())
+    yield from image.references().names
 
 
 class _Told:

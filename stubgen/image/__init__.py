@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
+from itertools import compress
+from operator import not_
 
 from stubgen.common.row import Row
 from stubgen.symbols.versions import base_name
@@ -202,6 +204,51 @@ class Reference(Row):
     weak: bool
 
 
+class References:
+    """What an object, or all of a patch's, use and do not define: as columns, and a row each for who walks through.
+
+    Nearly every reference is a strong one of a name without a version.
+
+    Args:
+        spellings: as the objects have them.
+        weak: those of which every use is weak.
+        otherwise: spelling -> name and version, where there is a version.
+    """
+
+    def __init__(
+        self,
+        spellings: Sequence[bytes] = (),
+        weak: frozenset[bytes] = frozenset(),
+        otherwise: Mapping[bytes, tuple[bytes, str]] | None = None,
+    ) -> None:
+        self.spellings = spellings
+        self.weak = weak
+        self.otherwise = otherwise or {}
+
+    def __len__(self) -> int:
+        return len(self.spellings)
+
+    def __iter__(self) -> Iterator[Reference]:
+        return map(self._row, self.spellings)
+
+    def __getitem__(self, index: int) -> Reference:
+        return self._row(self.spellings[index])
+
+    def of(self, spelling: bytes) -> Reference | None:
+        """The one that is spelled so."""
+        return self._row(spelling) if spelling in self.spellings else None
+
+    def _row(self, spelling: bytes) -> Reference:
+        name, version = self.otherwise.get(spelling, (spelling, ""))
+        return Reference(spelling, name, version, spelling in self.weak)
+
+    @cached_property
+    def names(self) -> Sequence[bytes]:
+        """Without versions; the very column of spellings where none has one."""
+        known = self.otherwise
+        return [known[each][0] if each in known else each for each in self.spellings] if known else self.spellings
+
+
 INDEX_PAYS = 8
 """Symbols a wanted name from which an index is faster than a search of them all."""
 
@@ -237,6 +284,14 @@ if TYPE_CHECKING:
 
             None likewise. *wanted* are base names.
             """
+
+
+def weak_alone(spellings: Sequence[bytes], weak: Iterable[int]) -> frozenset[bytes]:
+    """Those of *spellings* of which every use is *weak*, of which there is one a spelling."""
+    flags = bytes(weak)
+    if 1 not in flags:
+        return frozenset()
+    return frozenset(compress(spellings, flags)).difference(compress(spellings, map(not_, flags)))
 
 
 class Image(ABC):
@@ -358,26 +413,26 @@ class Image(ABC):
             self.index = None
         return indexes
 
-    def sole_functions(self, wanted: Collection[bytes]) -> SoleFunctions:
+    def sole_functions(self, wanted: Mapping[bytes, int]) -> SoleFunctions:
         """The functions of a linked image called one of *wanted* that lie in a section and that no loader looks up.
 
         Only those of whose name there is no other symbol in any table, whatever it is; by the index less those of
-        whose base name there is another.
+        whose base name there is another. *wanted* gives each name the number that it has in the answer.
         """
         index, tables = self.index, self.symbol_tables
         if index is not None and len(wanted) * INDEX_PAYS < len(tables[0]):
             places = index.find_sole([name for name in wanted if b"@" not in name and b".llvm." not in name])
             if places is not None:
-                return self.functions_among(places)
+                return self.functions_among(places, wanted)
             self.index = None
         return self.sole_functions_by_columns(wanted)
 
     @abstractmethod
-    def sole_functions_by_columns(self, wanted: Collection[bytes]) -> SoleFunctions:
+    def sole_functions_by_columns(self, wanted: Mapping[bytes, int]) -> SoleFunctions:
         """:meth:`sole_functions`, from the columns of the whole table."""
 
     @abstractmethod
-    def functions_among(self, places: Mapping[bytes, int]) -> SoleFunctions:
+    def functions_among(self, places: Mapping[bytes, int], wanted: Mapping[bytes, int]) -> SoleFunctions:
         """:meth:`sole_functions`, of symbols of the first table: name -> index.
 
         Those that have another name are left out.
@@ -395,8 +450,8 @@ class Image(ABC):
         return [table.name(index) for index in table.find_indexes((), tuple(parts))]
 
     @abstractmethod
-    def references(self) -> Iterator[Reference]:
-        """What an object uses and does not define."""
+    def references(self) -> References:
+        """What an object uses and does not define, in the file's order; what is there twice, twice."""
 
     def branches_to(self, spelling: bytes) -> bool:
         """ELF: whether an object branches to symbol *spelling*, which it does not define."""

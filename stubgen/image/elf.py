@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import compress
+from itertools import compress, count
 from operator import and_, itemgetter
 
 from stubgen.common.aarch64 import UNTAGGED
@@ -50,11 +50,12 @@ from stubgen.image import (
     Kind,
     Pointer,
     Reach,
-    Reference,
+    References,
     Variable,
     Word,
     alignment_at,
     names_llvm,
+    weak_alone,
 )
 from stubgen.symbols.versions import split_version
 
@@ -73,6 +74,9 @@ _GLOBAL_FUNCTIONS, _LOCAL_FUNCTIONS = (
 """st_info -> whether it is such a symbol's."""
 _VARIABLES = bytes(info & 0xF in (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS) for info in range(256))
 """Likewise, of any binding."""
+_NOT_LOCAL = bytes(info >> 4 != c.STB_LOCAL for info in range(256))
+"""Likewise, whether other files see it."""
+_WEAK = bytes(info >> 4 == c.STB_WEAK for info in range(256))
 _OF_LTO = (b"", b"<artificial>", b"ld-temp.o")
 """What GNU ld, GCC and LLVM call the file that link-time optimisation makes of several: static there is also what was
 global before, and none of them is a symbol's source file."""
@@ -528,7 +532,7 @@ class ElfImage(Image):
                     raw[offset : offset + 8] = (place % (1 << 64)).to_bytes(8, "little")
         return bytes(raw)
 
-    def functions_among(self, places: Mapping[bytes, int]) -> SoleFunctions:
+    def functions_among(self, places: Mapping[bytes, int], wanted: Mapping[bytes, int]) -> SoleFunctions:
         from stubgen.image.sole import NONE, SoleFunctions
 
         table, sections = self.file.symbols, len(self.file.sections)
@@ -540,12 +544,12 @@ class ElfImage(Image):
             named = table.strings.is_at(symbol.st_name, name) and not name.startswith(_MAPPING)
             if named and 0 < symbol.st_shndx < sections:
                 if _GLOBAL_FUNCTIONS[symbol.st_info]:
-                    found.seen[name] = symbol.st_value
+                    found.seen[wanted[name]] = symbol.st_value
                 elif _LOCAL_FUNCTIONS[symbol.st_info]:
-                    found.local[name] = symbol.st_value
+                    found.local[wanted[name]] = symbol.st_value
         return found
 
-    def sole_functions_by_columns(self, wanted: Collection[bytes]) -> SoleFunctions:
+    def sole_functions_by_columns(self, wanted: Mapping[bytes, int]) -> SoleFunctions:
         from stubgen.image.sole import NONE, sole_functions
 
         table, seen = self.file.symbols, self.file.dynamic_symbols
@@ -560,8 +564,8 @@ class ElfImage(Image):
         functions = (table.st_info.translate(_GLOBAL_FUNCTIONS), table.st_info.translate(_LOCAL_FUNCTIONS))
         seen_by_all, local = (bytes(map(and_, kinds, in_section)) for kinds in functions)
         every = b"\1" * len(names)
-        plain = {name for name in wanted if not name.startswith(_MAPPING)}
-        return sole_functions(names, plain - elsewhere, table.st_value, every, seen_by_all, local)
+        elsewhere.update(name for name in wanted if name.startswith(_MAPPING))
+        return sole_functions(names, wanted, elsewhere, table.st_value, every, seen_by_all, local)
 
     def _version(self, versym: int) -> tuple[str, bool]:
         """Name of the version that entry *versym* of .gnu.version means, and whether it is the default one."""
@@ -575,17 +579,20 @@ class ElfImage(Image):
         table = self.file.symbols or self.file.dynamic_symbols
         return iter(()) if table is None else table.names()
 
-    def references(self) -> Iterator[Reference]:
+    def references(self) -> References:
         table = self.file.symbols
         if table is None:
-            return
+            return References()
         indexes = [index for index, shndx in enumerate(table.st_shndx) if shndx == c.SHN_UNDEF and index]
-        starts, infos = table.st_name, table.st_info
-        spellings = table.strings.read(array("I", [starts[index] for index in indexes]))
-        for index, spelling in zip(indexes, spellings, strict=True):
-            name, version, _ = split_version(spelling) if b"@" in spelling else (spelling, "", True)
-            if name:
-                yield Reference(spelling, name, version, infos[index] >> 4 == c.STB_WEAK)
+        starts, weak = table.st_name, table.st_info.translate(_WEAK)
+        spellings = table.strings.read(array("I", map(starts.__getitem__, indexes)))
+        if not all(spellings):
+            indexes, spellings = list(compress(indexes, spellings)), list(filter(None, spellings))
+        otherwise = {}
+        if b"@" in table.strings.content:
+            versioned = ((spelling, split_version(spelling)) for spelling in spellings if b"@" in spelling)
+            otherwise = {spelling: (name, version) for spelling, (name, version, _) in versioned if name != spelling}
+        return References(spellings, weak_alone(spellings, map(weak.__getitem__, indexes)), otherwise)
 
     def branches_to(self, spelling: bytes) -> bool:
         table = self.file.symbols
@@ -602,9 +609,10 @@ class ElfImage(Image):
         table = self.file.symbols
         if table is None:
             return
-        for name, shndx, info in zip(table.names(), table.st_shndx, table.st_info, strict=True):
-            if shndx != c.SHN_UNDEF and info >> 4 != c.STB_LOCAL:
-                yield split_version(name)[0] if b"@" in name else name
+        next(table.names(), None)  # raises where any name lies beyond the string table
+        for index in compress(count(), map(and_, map(bool, table.st_shndx), table.st_info.translate(_NOT_LOCAL))):
+            name = table.name(index)
+            yield split_version(name)[0] if b"@" in name else name
 
     @property
     def source_file(self) -> bytes:
@@ -618,9 +626,8 @@ class ElfImage(Image):
         table = self.file.symbols
         if table is None:
             return
-        for index, info in enumerate(table.st_info):
-            defined = info >> 4 == c.STB_WEAK and table.st_shndx[index] != c.SHN_UNDEF
-            if defined and table.st_shndx[index] not in self._shared_sections:
+        for index in compress(count(), table.st_info.translate(_WEAK)):
+            if table.st_shndx[index] != c.SHN_UNDEF and table.st_shndx[index] not in self._shared_sections:
                 yield table.name(index)
 
     @cached_property
@@ -678,12 +685,14 @@ class ElfImage(Image):
         Raises:
             MalformedInput: the name of any symbol lies beyond the string table.
         """
+        next(table.names(), None)  # raises
         nowhere = (c.SHN_UNDEF, table.absolute)
-        rows = zip(table.st_info.translate(_VARIABLES), table.st_shndx, table.names(), strict=True)
-        for index, (variable, shndx, name) in enumerate(rows):
+        for index in compress(count(), table.st_info.translate(_VARIABLES)):
             # the compiler's pointer for unwinding; labels and anchors
-            if variable and shndx not in nowhere and not name.startswith((b"DW.ref.", b".L", b"$")):
-                yield index, name
+            if table.st_shndx[index] not in nowhere:
+                name = table.name(index)
+                if not name.startswith((b"DW.ref.", b".L", b"$")):
+                    yield index, name
 
     def contents(self, names: Collection[bytes]) -> Iterator[Content]:
         table = self.file.symbols

@@ -7,7 +7,8 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from operator import and_
+from itertools import compress, count
+from operator import and_, or_
 
 from stubgen.common.code_digest import code_digest
 from stubgen.errors import InputError, UnsupportedInput
@@ -23,11 +24,12 @@ from stubgen.image import (
     Import,
     Kind,
     Reach,
-    Reference,
+    References,
     Variable,
     Word,
     alignment_at,
     names_llvm,
+    weak_alone,
 )
 from stubgen.macho import constants as c
 from stubgen.macho.identity import code_ranges
@@ -44,6 +46,15 @@ if TYPE_CHECKING:
 
 _SYMBOLS = bytes(not n_type & c.N_STAB for n_type in range(256))
 """n_type -> whether it is a symbol's, and not a debugger's entry's."""
+_UNDEFINED = bytes(not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_UNDF for n_type in range(256))
+"""n_type -> whether it is that of an undefined symbol, or of a common, external or not."""
+_UNDEFINED_EXTERNAL = bytes(undefined and n_type & c.N_EXT for n_type, undefined in enumerate(_UNDEFINED))
+_IN_SECTION = bytes(not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT for n_type in range(256))
+_DEFINED = bytes(
+    not n_type & c.N_STAB and n_type & c.N_EXT and n_type & c.N_TYPE in (c.N_SECT, c.N_ABS, c.N_INDR)
+    for n_type in range(256)
+)
+"""n_type -> whether it is that of something that an object defines for others; commons are not among them."""
 _SEEN, _LOCAL = (
     bytes(n_type & c.N_TYPE == c.N_SECT and bool(n_type & (c.N_EXT | c.N_PEXT)) is seen for n_type in range(256))
     for seen in (True, False)
@@ -374,21 +385,16 @@ class MachOImage(Image):
     def names(self) -> Iterator[bytes]:
         return iter(()) if self._symbols is None else self._symbols.names()
 
-    def references(self) -> Iterator[Reference]:
+    def references(self) -> References:
         table = self.file.symbols
         if table is None:
-            return
+            return References()
         values, starts, descriptions = table.n_value, table.n_strx, table.n_desc
-        indexes = [
-            index
-            for index, n_type in enumerate(table.n_type)
-            if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_UNDF and not values[index]
-        ]
-        names = table.strings.read(array("I", [starts[index] for index in indexes]))
-        for index, name in zip(indexes, names, strict=True):
-            yield Reference(name, name, "", bool(descriptions[index] & c.N_WEAK_REF))
+        indexes = [index for index in compress(count(), table.n_type.translate(_UNDEFINED)) if not values[index]]
+        names = table.strings.read(array("I", map(starts.__getitem__, indexes)))
+        return References(names, weak_alone(names, (bool(descriptions[index] & c.N_WEAK_REF) for index in indexes)))
 
-    def functions_among(self, places: Mapping[bytes, int]) -> SoleFunctions:
+    def functions_among(self, places: Mapping[bytes, int], wanted: Mapping[bytes, int]) -> SoleFunctions:
         """What dyld may replace is left out."""
         from stubgen.image.sole import NONE, SoleFunctions
 
@@ -400,9 +406,9 @@ class MachOImage(Image):
             symbol = table.entry(index)
             if table.strings.is_at(symbol.n_strx, name) and code[symbol.n_sect] and not symbol.n_desc & c.N_WEAK_DEF:
                 if _SEEN[symbol.n_type]:
-                    found.seen[name] = symbol.n_value
+                    found.seen[wanted[name]] = symbol.n_value
                 elif _LOCAL[symbol.n_type]:
-                    found.local[name] = symbol.n_value
+                    found.local[wanted[name]] = symbol.n_value
         return found
 
     @property
@@ -411,7 +417,7 @@ class MachOImage(Image):
         count = len(self.file.sections)
         return bytes(0 < n_sect <= count and self.kind_in(n_sect) is Kind.FUNCTION for n_sect in range(256))
 
-    def sole_functions_by_columns(self, wanted: Collection[bytes]) -> SoleFunctions:
+    def sole_functions_by_columns(self, wanted: Mapping[bytes, int]) -> SoleFunctions:
         """What a debugger's entries are called counts for nothing; what dyld may replace is left out."""
         from stubgen.image.sole import NONE, sole_functions
 
@@ -423,26 +429,21 @@ class MachOImage(Image):
         plain = [in_code and not n_desc & weak for in_code, n_desc in zip(here, table.n_desc, strict=True)]
         symbols, seen, local = (table.n_type.translate(kinds) for kinds in (_SYMBOLS, _SEEN, _LOCAL))
         seen_by_all, by_one = (bytes(map(and_, kind, plain)) for kind in (seen, local))
-        return sole_functions(names, wanted, table.n_value, symbols, seen_by_all, by_one)
+        return sole_functions(names, wanted, (), table.n_value, symbols, seen_by_all, by_one)
 
     def definitions(self) -> Iterator[bytes]:
         table = self.file.symbols
         if table is None:
             return
-        for index, n_type in enumerate(table.n_type):
-            if n_type & c.N_STAB or not n_type & c.N_EXT:
-                continue
-            common = n_type & c.N_TYPE == c.N_UNDF and table.n_value[index]
-            if common or n_type & c.N_TYPE in (c.N_SECT, c.N_ABS, c.N_INDR):
-                yield table.name(index)
+        yield from map(table.name, _with_commons(table, _DEFINED))
 
     def weak_definitions(self) -> Iterator[bytes]:
         table = self.file.symbols
         if table is None:
             return
         weak = c.N_WEAK_DEF | c.N_WEAK_REF  # both: nobody needs to see it, as of inline functions
-        for index, n_type in enumerate(table.n_type):
-            if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT and table.n_desc[index] & weak == c.N_WEAK_DEF:
+        for index in compress(count(), table.n_type.translate(_IN_SECTION)):
+            if table.n_desc[index] & weak == c.N_WEAK_DEF:
                 name = table.name(index)
                 if not name.startswith(_LANGUAGES):
                     yield name
@@ -487,13 +488,11 @@ class MachOImage(Image):
 
     def _variable_indexes(self, table: Symbols) -> Iterator[int]:
         """Index of every symbol that is somebody's variable."""
-        for index, n_type in enumerate(table.n_type):
-            n_sect, where = table.n_sect[index], n_type & c.N_TYPE
-            if n_type & c.N_STAB:
-                continue
-            if where == c.N_UNDF and n_type & c.N_EXT and table.n_value[index]:  # a common
+        for index in _with_commons(table, _IN_SECTION):
+            n_sect = table.n_sect[index]
+            if _UNDEFINED[table.n_type[index]]:  # a common
                 yield index
-            elif where == c.N_SECT and 0 < n_sect <= len(self.file.sections):
+            elif 0 < n_sect <= len(self.file.sections):
                 section = self.file.sections[n_sect - 1]
                 kind = section.header.flags & c.SECTION_TYPE
                 variable = section.name.startswith(("__DATA,", "__TEXT,__const")) and kind in _VARIABLE_TYPES
@@ -756,6 +755,12 @@ class MachOImage(Image):
 def _is_linkers(name: bytes) -> bool:
     """Whether a local symbol of a linked image is the linker's own: a label, a veneer, what lazy binding needs."""
     return name.startswith((b"ltmp", b"l_", b"__mh_", b"___dso_handle")) or name.endswith((b"__thunk", b"dyld_private"))
+
+
+def _with_commons(table: Symbols, kinds: bytes) -> Iterator[int]:
+    """Index of each symbol whose n_type is one of *kinds* (a flag for each), and of each common."""
+    commons = map(and_, table.n_type.translate(_UNDEFINED_EXTERNAL), map(bool, table.n_value))
+    return compress(count(), map(or_, table.n_type.translate(kinds), commons))
 
 
 def _ordinal(table: Symbols, index: int) -> int:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Collection, Sequence
-from itertools import compress, count
+from collections.abc import Collection, Mapping, Sequence
+from itertools import repeat
 
 from stubgen.common.row import Row
 
 
 class SoleFunctions(Row):
-    """Name -> virtual address, each name one that no other symbol of the image has."""
+    """Number of a wanted name -> virtual address, each name one that no other symbol of the image has."""
 
-    seen: dict[bytes, int]  # what all files of the image can refer to
-    local: dict[bytes, int]  # what one file alone can
+    seen: dict[int, int]  # what all files of the image can refer to
+    local: dict[int, int]  # what one file alone can
 
 
 NONE = SoleFunctions({}, {})
@@ -22,7 +22,8 @@ NONE = SoleFunctions({}, {})
 
 def sole_functions(
     names: Sequence[bytes],
-    wanted: Collection[bytes],
+    wanted: Mapping[bytes, int],
+    elsewhere: Collection[bytes],
     values: array[int],
     is_symbol: Sequence[int],
     seen: Sequence[int],
@@ -31,20 +32,23 @@ def sole_functions(
     """Those of the symbols *names* that are wanted and have their name to themselves.
 
     Args:
-        names: of all symbols of the only table with such names.
-        wanted: names.
+        names: of all symbols of a table.
+        wanted: name -> its number.
+        elsewhere: names that other symbols have too, which are in no such table.
         values: each symbol's virtual address.
         is_symbol: true for each entry that counts as a symbol.
         seen: true for each function that all files can refer to.
         local: true for each that one file alone can.
     """
-    hits = list(compress(count(), map(wanted.__contains__, names)))
-    hits = list(compress(hits, map(is_symbol.__getitem__, hits)))
-    places = dict(zip(map(names.__getitem__, hits), hits, strict=True))
+    numbers = list(map(wanted.get, names, repeat(-1)))
+    hits = [index for index, number in enumerate(numbers) if number >= 0 and is_symbol[index]]
+    places = dict(zip(map(numbers.__getitem__, hits), hits, strict=True))
     if len(places) < len(hits):
-        holders = Counter(map(names.__getitem__, hits))
-        places = {name: index for name, index in places.items() if holders[name] == 1}
+        holders = Counter(map(numbers.__getitem__, hits))
+        places = {number: index for number, index in places.items() if holders[number] == 1}
+    for name in elsewhere:
+        places.pop(wanted.get(name, -1), None)
     return SoleFunctions(
-        {name: values[index] for name, index in places.items() if seen[index]},
-        {name: values[index] for name, index in places.items() if local[index]},
+        {number: values[index] for number, index in places.items() if seen[index]},
+        {number: values[index] for number, index in places.items() if local[index]},
     )

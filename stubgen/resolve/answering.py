@@ -191,4 +191,4 @@ class Answering(ABC):
 
 
 def _used_by(needed: Needed, spelling: bytes) -> tuple[str, ...]:
-    return tuple([needed.images[number].name for number in needed.users.get(spelling, ())])
+    return tuple([needed.images[number].name for number in needed.users(spelling)])

@@ -91,7 +91,7 @@ class ByKind(Answering):
 
     def _is_code(self, reference: Reference, candidate: Candidate) -> bool:
         """Whether a symbol of a datum's type is code: it lies there, and the patch branches to it (GHC types it so)."""
-        users = self.needed.users.get(reference.spelling, ())
+        users = self.needed.users(reference.spelling)
         return any(start <= candidate.address < end for start, end in self._executable_ranges()) and any(
             self.needed.images[number].branches_to(reference.spelling) for number in users
         )

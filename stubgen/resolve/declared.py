@@ -26,7 +26,7 @@ def why_declared_otherwise(needed: Needed, reference: Reference, earlier: Earlie
     """How an object that uses *reference* declares it otherwise than the *earlier* patch has it; empty: it does not."""
     if earlier.candidate.kind not in (Kind.FUNCTION, Kind.DATA):
         return ""
-    for number in needed.users.get(reference.spelling, ()):
+    for number in needed.users(reference.spelling):
         user = needed.images[number]
         told = _difference(user, reference.name, earlier)
         if told:

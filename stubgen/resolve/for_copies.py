@@ -51,7 +51,7 @@ class BoundResolver(Judging):
         return self.targets
 
     def _stub_names(self) -> list[bytes]:
-        if any(reference.version for reference in self.needed.references):
+        if self.needed.references.otherwise:
             return [plain_name(spelling) for spelling in self.spellings]
         return self.spellings
 
@@ -194,7 +194,7 @@ class BoundResolver(Judging):
         Pointers that lead out of a patch hold runtime addresses.
         """
         seen = {}
-        for name in {*variables, *(reference.name for reference in self.needed.references)} - self.overrides.keys():
+        for name in {*variables, *self.needed.references.names} - self.overrides.keys():
             slide, meant = self.slide.value, list(found.get(name, ()))
             if name in variables:
                 slide, meant = 0, patch.find(name)

@@ -31,18 +31,18 @@ class Judging(LinkerPlaces, SharedVariables, ABC):
     """One run of the phase: walks the references once and sorts them into columns."""
 
     def run(self) -> Resolution:
-        plainly = self._plain()
-        names = {reference.name for reference in self.needed.references if reference.spelling not in plainly}
+        references, plainly = self.needed.references, self._plain()
+        addresses = list(map(plainly.get, range(len(references))))
+        ruled = [index for index, address in enumerate(addresses) if address is None]
+        names = set(map(references.names.__getitem__, ruled))
         names.update(variable.name for variable in self.needed.variables)
         names.update(as_bytes(r.ruling.name) for r in self.rulings.values() if isinstance(r.ruling, UseName))
         found = self.host.find(names)
         self.needed.previous.learn(names)
-        for reference in self.needed.references:
-            address = plainly.get(reference.spelling)
-            if address is not None:
-                self.spellings.append(reference.spelling)
-                self.addresses.append(address)
-                continue
+        done = 0
+        for index in ruled:
+            self._answer_plainly(references.spellings[done:index], addresses[done:index])
+            done, reference = index + 1, references[index]
             located = self.needed.located.get(reference.name)
             if reference.spelling in self.rulings:
                 self._rule(reference, self.rulings[reference.spelling], found)
@@ -50,6 +50,7 @@ class Judging(LinkerPlaces, SharedVariables, ABC):
                 self.rules[located.kind](reference, located)
             else:
                 self._judge(reference, found.get(reference.name, []))
+        self._answer_plainly(references.spellings[done:], addresses[done:])
         shared = tuple(self._shared_variables(found))
         self._explain_missing()
         return Resolution(
@@ -73,8 +74,15 @@ class Judging(LinkerPlaces, SharedVariables, ABC):
             policies={spelling: ruled.policy for spelling, ruled in self.rulings.items()},
         )
 
-    def _plain(self) -> Mapping[bytes, int]:
-        """Spelling -> runtime address, of what no rule has anything to say about; nothing where that saves nothing."""
+    def _answer_plainly(self, spellings: Sequence[bytes], addresses: Sequence[int | None]) -> None:
+        self.spellings += spellings
+        self.addresses.extend(address for address in addresses if address is not None)
+
+    def _plain(self) -> Mapping[int, int]:
+        """Index in the references -> runtime address, of what no rule has anything to say about.
+
+        Nothing where that saves nothing.
+        """
         if self._targets() is not None and self.needed.variables:
             return {}  # what constants point to is held against the host's symbols
         if len(self.needed.references) < FEW_NEEDED and (self.host.image.index is None or self._is_found):
@@ -87,8 +95,7 @@ class Judging(LinkerPlaces, SharedVariables, ABC):
     @property
     def _is_found(self) -> bool:
         """Whether somebody had the host's symbols of all those names looked up already."""
-        names = {reference.name for reference in self.needed.references}
-        return self.host.knows(names.union(variable.name for variable in self.needed.variables))
+        return self.host.knows({*self.needed.references.names, *(each.name for each in self.needed.variables)})
 
     def _rule(self, reference: Reference, ruled: Ruled, found: Mapping[bytes, Sequence[Candidate]]) -> None:
         """Answer *reference* as a policy says."""

@@ -7,7 +7,7 @@ host's: a patch's own section of that name is not the table that the code walks,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Kind
@@ -47,11 +47,12 @@ def is_place(format_: str, name: bytes) -> bool:
     )
 
 
-def may_be_linkers(format_: str, names: Collection[bytes]) -> set[bytes]:
-    """Those of *names* that linkers may define, and some more: told by how they begin."""
-    prefixes = (*IMAGE_PREFIXES[format_], *_BOUNDS[format_], *_SEGMENT_BOUNDS)
+def may_be_linkers(format_: str, names: Iterable[bytes]) -> Collection[bytes]:
+    """What linkers may define: all that they do by a name of its own, and those of *names* that begin like the rest."""
+    bounds = (*_BOUNDS[format_], *_SEGMENT_BOUNDS)
+    prefixes = (*bounds, *(each for each in IMAGE_PREFIXES[format_] if not each.startswith(bounds)))
     exact = IMAGE_NAMES[format_] | PROVIDED_NAMES[format_] | _HEADERS
-    return {name for name in names if name.startswith(prefixes) or name in exact}
+    return exact.union([name for name in names if name.startswith(prefixes)])
 
 
 def section_of(format_: str, name: bytes) -> str:

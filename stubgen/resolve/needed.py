@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from stubgen.common.files import read_input
 from stubgen.common.row import Row
 from stubgen.errors import InputError, UnsupportedInput, UsageError
-from stubgen.image import Candidate, FileType, Image, Reference, Variable
+from stubgen.image import Candidate, FileType, Image, References, Variable, weak_alone
 from stubgen.image.archive import is_archive, is_thin, members
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
 from stubgen.resolve.previous import NO_PATCHES, Previous
@@ -32,10 +32,10 @@ class Needed(Row):
     """The names that something outside the patch must supply."""
 
     format: str  # "elf" or "macho"
-    references: tuple[Reference, ...]
-    """In order of first use; weak only where every use is."""
-    users: dict[bytes, list[int]]
-    """Spelling -> indexes into ``images`` of the objects that use it."""
+    references: References
+    """Each once, in order of first use; weak only where every use is."""
+    first_users: dict[bytes, int]
+    """Spelling -> index into ``images`` of the first object that uses it."""
     images: tuple[Image, ...]
     """The objects that were read; an archive's member is called ``archive(member)``."""
     features: int
@@ -60,11 +60,18 @@ class Needed(Row):
     """Weak defaults of the patch's own files that are the host's: undefined in ``images``."""
     meanings: Mapping[bytes, bytes] = {}
     """Spelling in an object -> the one that the linker looks for instead, and that counts everywhere here."""
+    further_users: Mapping[bytes, Sequence[int]] = {}
+    """Spelling -> likewise the other objects that use it, of what several do."""
+
+    def users(self, spelling: bytes) -> Sequence[int]:
+        """Indexes into ``images`` of the objects that use it, ascending."""
+        first = self.first_users.get(spelling)
+        return () if first is None else (first, *self.further_users.get(spelling, ()))
 
     def is_used_by_borrowed(self, spelling: bytes) -> bool:
         """Whether a borrowed member refers to it, which may reach it without the GOT, as if it were near."""
         first = len(self.images) - len(self.borrowed)
-        return any(number >= first for number in self.users.get(spelling, ()))
+        return any(number >= first for number in self.users(spelling))
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -136,18 +143,17 @@ def read_needed(
     return needed_of(taken, meanings)._replace(roots=frozenset(roots))
 
 
-def _references(image: Image, meanings: Mapping[bytes, bytes]) -> Iterable[Reference]:
+def _references(image: Image, meanings: Mapping[bytes, bytes]) -> References:
     """What *image* refers to, as the linker reads it."""
-    return image.references() if not meanings else _wrapped_references(image, meanings)
-
-
-def _wrapped_references(image: Image, meanings: Mapping[bytes, bytes]) -> Iterator[Reference]:
-    for reference in image.references():
-        meant = meanings.get(reference.spelling)
-        yield reference if meant is None else reference._replace(spelling=meant, name=meant)
-    for name in meanings.keys() & image.definitions():
-        if meanings[name] == b"__wrap_" + name:  # lld 19 takes an object's uses of what it defines there as well
-            yield Reference(meanings[name], meanings[name], "", weak=True)
+    found = image.references()
+    if not meanings:
+        return found
+    spellings = [meanings.get(spelling, spelling) for spelling in found.spellings]
+    weak = [spelling in found.weak for spelling in found.spellings]
+    defined = meanings.keys() & image.definitions()  # lld 19 takes an object's uses of what it defines there as well
+    wrapped = [meanings[name] for name in sorted(defined) if meanings[name] == b"__wrap_" + name]
+    spellings += wrapped
+    return References(spellings, weak_alone(spellings, [*weak, *(True for _ in wrapped)]), found.otherwise)
 
 
 def _search(
@@ -177,8 +183,10 @@ def _search(
 def needed_of(images: Iterable[Image], meanings: Mapping[bytes, bytes] | None = None) -> Needed:
     """What already opened objects need; *meanings* as in :class:`Needed`."""
     meanings = meanings or {}
-    first: dict[bytes, Reference] = {}
-    users: dict[bytes, list[int]] = {}
+    first: dict[bytes, int] = {}
+    further: dict[bytes, list[int]] = {}
+    weak: set[bytes] = set()
+    otherwise: dict[bytes, tuple[bytes, str]] = {}
     defined: set[bytes] = set()
     held: list[Image] = []
     formats: dict[str, str] = {}
@@ -191,15 +199,16 @@ def needed_of(images: Iterable[Image], meanings: Mapping[bytes, bytes] | None = 
         if image.build_version is not None:
             platforms[image.build_version] = None
         defined.update(image.definitions())
-        for reference in _references(image, meanings):
-            spelling = reference.spelling
-            known = first.get(spelling)
-            if known is None or (known.weak and not reference.weak):
-                first[spelling] = reference
-            if known is None:
-                users[spelling] = [number]
-            else:
-                users[spelling].append(number)
+        references = _references(image, meanings)
+        used = dict.fromkeys(references.spellings, number)
+        again = first.keys() & used.keys()
+        weak.difference_update(again - references.weak)
+        weak.update(references.weak - again)
+        otherwise.update(references.otherwise)
+        for spelling in again:
+            further.setdefault(spelling, []).append(number)
+            del used[spelling]
+        first.update(used)
     if not held:
         raise InputError("the archives hold no object")
     for image in held:
@@ -207,15 +216,19 @@ def needed_of(images: Iterable[Image], meanings: Mapping[bytes, bytes] | None = 
     if len(formats) > 1:
         elf, macho = formats["elf"], formats["macho"]
         raise InputError(f"{macho}: is a Mach-O object, but {elf} is an ELF object: they cannot be linked together")
+    spellings = list(first)
+    if otherwise or not defined.isdisjoint(first):
+        spellings = [each for each in first if otherwise.get(each, (each,))[0] not in defined]
     return Needed(
         format=next(iter(formats)),
-        references=tuple(r for r in first.values() if r.name not in defined),
-        users=users,
+        references=References(spellings, frozenset(weak), otherwise),
+        first_users=first,
         images=tuple(held),
         features=features,
         platforms=tuple(platforms),
         variables=tuple(variable for image in held for variable in image.variables()),
         meanings=meanings,
+        further_users=further,
     )
 
 

@@ -7,6 +7,7 @@ a static function that may have lost arguments, an address where no function can
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from itertools import chain, count
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, WORD
 from stubgen.host import Host
@@ -16,35 +17,36 @@ from stubgen.resolve.needed import Needed
 from stubgen.resolve.unanswered import MANGLED
 
 
-def plain_functions(needed: Needed, host: Host, slide: Slide, ruled: Collection[bytes]) -> Mapping[bytes, int]:
-    """Spelling -> runtime address, of the references that are a call of the host's one function of that name.
+def plain_functions(needed: Needed, host: Host, slide: Slide, ruled: Collection[bytes]) -> Mapping[int, int]:
+    """Index in the references -> runtime address, of those that are a call of the host's one function of that name.
 
     *ruled* are names of which something else than the host's symbols decides.
     """
-    image = host.image
+    image, spellings = host.image, needed.references.spellings
     if needed.previous or image.branch_targets_guarded:
         return {}
-    wanted = {each.name for each in needed.references if each.name == each.spelling and not each.version}
-    wanted.difference_update(ruled, needed.located, needed.suppliers, needed.doubts, needed.gave_way)
-    wanted -= may_be_linkers(needed.format, wanted)
+    wanted = dict(zip(spellings, count()))
+    others = (ruled, needed.located, needed.suppliers, needed.doubts, needed.gave_way, needed.references.otherwise)
+    for name in chain(*others, may_be_linkers(needed.format, wanted)):
+        wanted.pop(name, None)
     found = image.sole_functions(wanted)
     distance, ranges = slide.value, image.executable_ranges()
     plain = _placed(found.seen, distance, ranges)
     if found.local and not image.compiled_by_llvm:
         mangled = MANGLED[needed.format]
-        local = {name: address for name, address in found.local.items() if name.startswith(mangled)}
+        local = {index: address for index, address in found.local.items() if spellings[index].startswith(mangled)}
         plain.update(_placed(local, distance, ranges))
     return plain
 
 
-def _placed(found: Mapping[bytes, int], distance: int, ranges: list[tuple[int, int]]) -> dict[bytes, int]:
+def _placed(found: Mapping[int, int], distance: int, ranges: list[tuple[int, int]]) -> dict[int, int]:
     """Runtime addresses of those that lie where a function can be."""
-    placed: dict[bytes, int] = {}
+    placed: dict[int, int] = {}
     for start, end in ranges:
         last = min(end, ADDRESS_LIMIT - distance)
-        placed.update(
-            (name, address + distance)
-            for name, address in found.items()
+        placed |= {
+            index: address + distance
+            for index, address in found.items()
             if start <= address < last and not address % WORD and address
-        )
+        }
     return placed

@@ -71,7 +71,7 @@ class Resolution(Row):
                 address - distance if found is None else found.candidate.address,
                 address,
                 (),
-                tuple([titles[number] for number in users.get(spelling, ())]),
+                tuple([titles[number] for number in users(spelling)]),
                 patch="" if found is None else found.patch.path,
                 policy=self.policies.get(spelling, ""),
             )

@@ -74,7 +74,7 @@ class Files:
     @classmethod
     def of_needed(cls, host: Image, needed: Needed, linked: Sequence[str]) -> Files:
         """The files of *host*, for a patch that needs *needed*."""
-        files = cls(host, linked, needed.images, {reference.name for reference in needed.references})
+        files = cls(host, linked, needed.images, set(needed.references.names))
         files.variables = needed.variables
         return files
 

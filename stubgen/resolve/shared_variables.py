@@ -53,7 +53,7 @@ class SharedVariables(Answering):
                 yield SharedVariable(as_text(name), variables[0].size, True, forwarded=False, reason_not_kept=NAMELESS)
             else:
                 new.append(variables[0])
-        known = {*by_name, *(reference.name for reference in self.needed.references)}
+        known = {*by_name, *self.needed.references.names}
         yield from self._renamed(new, known) if new else ()
         yield from self._folded(known)
 
@@ -165,7 +165,7 @@ class SharedVariables(Answering):
         from stubgen.resolve.renamed import called_otherwise
 
         known = {each.name for each in self.needed.variables}
-        known.update(each.name for each in self.needed.references)
+        known.update(self.needed.references.names)
         names = [name for name in called_otherwise(without.image, variable, known) if without.may_have_begun(name)]
         found = self.host.find(set(names)) if names else {}
         names = [name for name in names if not found.get(name)]

@@ -34,8 +34,8 @@ def unanswered(needed: Needed, host: Host, supplied: Collection[bytes] = ()) -> 
 
     *supplied* are names that shared libraries have, as for the resolve phase.
     """
-    found = host.find({reference.name for reference in needed.references} | {v.name for v in needed.variables})
-    needed.previous.learn({reference.name for reference in needed.references})
+    found = host.find({*needed.references.names, *(variable.name for variable in needed.variables)})
+    needed.previous.learn(set(needed.references.names))
     lacking, local = [], []
     for reference in needed.references:
         name = reference.name

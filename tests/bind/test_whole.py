@@ -19,7 +19,7 @@ from stubgen.elf import relocations as r
 from stubgen.elf.records import SHDR
 from stubgen.errors import SymbolRefusal
 from stubgen.host.slide import Slide
-from stubgen.image import Image
+from stubgen.image import Image, References
 from stubgen.image.elf import ElfImage
 from stubgen.macho import constants as m
 from stubgen.macho import relocations as mr
@@ -40,7 +40,7 @@ def judged(
     """What the resolve phase says of a patch of *images*; *stubs* are the trampolines' names and addresses."""
     spellings = [name.encode() for name in stubs or {}]
     columns = StubColumns(spellings, spellings, array("Q", (stubs or {}).values()), {}, [], array("Q"), "hidden")
-    needed = Needed(images[0].format, (), {}, tuple(images), 0, (), ())._replace(**more)
+    needed = Needed(images[0].format, References(), {}, tuple(images), 0, (), ())._replace(**more)
     bound = None if targets is None else {name.encode(): target for name, target in targets.items()}
     return Resolution(Slide(0, None, 0, 0), needed, columns, (), bound, (), frozenset())
 

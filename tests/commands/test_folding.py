@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stubgen.commands.options import borrowed_lines, shared_variable_notes
+from stubgen.image import References
 from stubgen.resolve.needed import Borrowed, Needed
 from stubgen.resolve.verdicts import SharedVariable
 
@@ -25,7 +26,7 @@ def test_members_of_one_archive_are_one() -> None:
     """A stream of C++'s takes sixty members of libstdc++."""
     members = [Borrowed(f"libm.a(m{number}.o)", "", (f"f{number}",), ()) for number in range(9)]
     borrowed = (*members, Borrowed("libx.a(x.o)", "", ("a", "b", "c", "d"), ()))
-    needed = Needed("elf", (), {}, (), 0, (), (), borrowed=borrowed)
+    needed = Needed("elf", References(), {}, (), 0, (), (), borrowed=borrowed)
     assert borrowed_lines(needed) == [
         "  borrowed 9 members of libm.a: m0.o, m1.o, m2.o and 6 more",
         "  borrowed libx.a(x.o) for a, b, c and 1 more",

@@ -10,6 +10,7 @@ from tools import need, run
 
 from stubgen.elf import constants as e
 from stubgen.errors import InputError, MalformedInput, UnreadableInput, UnsupportedInput, UsageError
+from stubgen.image import Reference
 from stubgen.resolve.needed import read_needed
 
 
@@ -56,7 +57,32 @@ def test_users_are_known_by_name(tmp_path: Path) -> None:
     one = put(tmp_path, "a.o", elf_object([undefined("f")]))
     two = put(tmp_path, "b.o", elf_object([undefined("f")]))
     needed = read_needed([one, two])
-    assert [needed.inputs[number] for number in needed.users[b"f"]] == [one, two]
+    assert [needed.inputs[number] for number in needed.users(b"f")] == [one, two]
+    assert not needed.users(b"g")
+
+
+@pytest.mark.parametrize("weak", [(True, True), (True, False), (False, True), (False, False)])
+def test_a_name_that_one_object_has_twice_is_one_reference(tmp_path: Path, weak: tuple[bool, bool]) -> None:
+    """It would be answered twice, and a linker refuse the stub object that defines it twice."""
+    twice = put(
+        tmp_path, "a.o", elf_object([undefined("f", weak=weak[0]), undefined("g"), undefined("f", weak=weak[1])])
+    )
+    needed = read_needed([twice])
+    assert [(each.name, each.weak) for each in needed.references] == [(b"f", all(weak)), (b"g", False)]
+    assert list(needed.users(b"f")) == [0]
+
+
+def test_a_pinned_version_is_a_reference_of_its_own(tmp_path: Path) -> None:
+    """The default version would be bound where the object asks for an old one."""
+    one = put(tmp_path, "a.o", elf_object([undefined("f"), undefined("f@V1"), undefined("g@V2", weak=True)]))
+    two = put(tmp_path, "b.o", elf_object([undefined("g@V2"), Sym("h", 0), undefined("h@V3")]))
+    needed = read_needed([one, two])
+    assert list(needed.references) == [
+        Reference(b"f", b"f", "", weak=False),
+        Reference(b"f@V1", b"f", "V1", weak=False),
+        Reference(b"g@V2", b"g", "V2", weak=False),
+    ]
+    assert list(needed.references.names) == [b"f", b"f", b"g"]
 
 
 @pytest.mark.parametrize("style", ["gnu", "bsd", "long gnu"])

@@ -16,10 +16,11 @@ from stubgen.build import StubBuilder
 from stubgen.elf import constants as e
 from stubgen.errors import AnchorRefusal
 from stubgen.host import index
-from stubgen.image import Image
+from stubgen.image import Image, Reference, References
 from stubgen.image.elf import ElfImage
 from stubgen.macho import constants as m
 from stubgen.resolve import judging, plain
+from stubgen.resolve.needed import Needed
 from stubgen.resolve.resolution import Resolution
 
 F = BASE + 0x100
@@ -104,9 +105,9 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
     names: set[bytes] = set()
     original = plain.plain_functions
 
-    def spied(*question: object) -> object:
-        answer = original(*question)  # type: ignore[arg-type]
-        names.update(answer)
+    def spied(needed: Needed, *question: object) -> object:
+        answer = original(needed, *question)  # type: ignore[arg-type]
+        names.update(map(needed.references.spellings.__getitem__, answer))
         return answer
 
     monkeypatch.setattr(plain, "plain_functions", spied)
@@ -140,6 +141,25 @@ def test_the_columns_answer_what_is_plain(
     exactly = {titles[int(name[4:].partition(b".")[0])] for name in answered}
     suffixed = {"ThinLTO"} if way == "columns" else set()  # the index knows names without LLVM's suffix
     assert exactly == {"global", "weak", "hidden", "local", "hidden local", *suffixed}
+
+
+def test_no_row_is_made_of_what_is_plain(
+    both: Callable[..., tuple[Resolution, Resolution]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million references would take a row of four each, though no rule ever looks at them."""
+    rows: list[bytes] = []
+    original = References._row
+
+    def counted(references: References, spelling: bytes) -> Reference:
+        rows.append(spelling)
+        return original(references, spelling)
+
+    monkeypatch.setattr(References, "_row", counted)
+    host = [Sym(f"_Z1f{number}", F + 4 * number) for number in range(20)]
+    needed = [undefined("nowhere"), *(undefined(symbol.name) for symbol in host), undefined("neither")]
+    one, other = both(elf_host(host), elf_object(needed))
+    assert outcome(one) == outcome(other)
+    assert (len(rows[:22]), rows[22:]) == (22, [b"nowhere", b"neither"])
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -8,6 +8,7 @@ from array import array
 import pytest
 from decoded import elf_sections, elf_symbols, macho_commands, macho_sections, macho_symbols, rows
 
+from stubgen.image import References
 from stubgen.image.identity import BUILD_ID, HostIdentity, PatchIdentity, encode_identity
 from stubgen.macho.reader import BuildVersion
 from stubgen.resolve.needed import Needed
@@ -250,7 +251,7 @@ def columns(**fields: object) -> StubColumns:
 
 def needed(kind: str = "elf", features: int = 0, platforms: tuple[BuildVersion, ...] = ()) -> Needed:
     """What objects ask for."""
-    return Needed(kind, (), {}, (), features, platforms, ())
+    return Needed(kind, References(), {}, (), features, platforms, ())
 
 
 def test_an_anchor_that_is_a_stub_as_well_is_there_once() -> None:
