@@ -97,6 +97,10 @@ class CodeDirectory(Row):
     hashes: tuple[bytes, ...]  # one a page
 
 
+_AT_ONCE = 4096
+"""Symbols looked through at a time, where one of them may be enough."""
+
+
 class Symbols:
     """A symbol table: a record where one is asked for, columns of equal length where all are."""
 
@@ -158,6 +162,16 @@ class Symbols:
     def find_indexes(self, wanted: Collection[bytes], markers: Sequence[bytes]) -> Iterator[int]:
         """Index of each symbol whose name is in *wanted* or has one of *markers* in it, ascending."""
         return self.strings.find(self.n_strx, wanted, markers)
+
+    def indexes_of(self, types: Collection[int]) -> Iterator[int]:
+        """Index of each symbol that has one of *types* as n_type, ascending; no more is read than is asked for."""
+        others, size, at = bytes(n_type not in types for n_type in range(256)), NLIST_64.size, NLIST_64.offset("n_type")
+        for start in range(0, len(self), _AT_ONCE):
+            found = self.raw[size * start + at : size * (start + _AT_ONCE) : size].tobytes().translate(others)
+            position = found.find(0)
+            while position >= 0:
+                yield start + position
+                position = found.find(0, position + 1)
 
 
 class MachOFile:

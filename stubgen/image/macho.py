@@ -50,6 +50,8 @@ _UNDEFINED = bytes(not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_UNDF for n
 """n_type -> whether it is that of an undefined symbol, or of a common, external or not."""
 _UNDEFINED_EXTERNAL = bytes(undefined and n_type & c.N_EXT for n_type, undefined in enumerate(_UNDEFINED))
 _IN_SECTION = bytes(not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT for n_type in range(256))
+_STATIC = frozenset(n_type for n_type in range(256) if _IN_SECTION[n_type] and not n_type & (c.N_EXT | c.N_PEXT))
+"""The n_type of what lies in a section and one file alone sees."""
 _DEFINED = bytes(
     not n_type & c.N_STAB and n_type & c.N_EXT and n_type & c.N_TYPE in (c.N_SECT, c.N_ABS, c.N_INDR)
     for n_type in range(256)
@@ -280,8 +282,7 @@ class MachOImage(Image):
 
     @property
     def source_file(self) -> bytes:
-        has_debug_information = self.file.section("__DWARF,__debug_info") is not None
-        return self.debug_info.source_file if has_debug_information else b""
+        return self.debug_info.source_file if self._has_debug_information else b""
 
     @property
     def lost_local_symbols(self) -> bool:
@@ -316,11 +317,8 @@ class MachOImage(Image):
     @property
     def _names_statics(self) -> bool:
         """Whether a symbol names something that one file alone sees."""
-        table, seen = self._symbols, c.N_STAB | c.N_EXT | c.N_PEXT
-        return table is not None and any(
-            not n_type & seen and n_type & c.N_TYPE == c.N_SECT and not _is_linkers(table.name(index))
-            for index, n_type in enumerate(table.n_type)
-        )
+        table = self._symbols
+        return table is not None and any(not _is_linkers(table.name(index)) for index in table.indexes_of(_STATIC))
 
     @property
     def is_debug_file(self) -> bool:
@@ -349,13 +347,19 @@ class MachOImage(Image):
     @cached_property
     def compiled_by_llvm(self) -> bool:
         """By its debug information alone: a linked image does not say."""
-        return any(names_llvm(unit.producer) for unit in self.debug_info.units)
+        return self._has_debug_information and any(names_llvm(unit.producer) for unit in self.debug_info.units)
 
     @cached_property
     def compiled_by_gcc(self) -> bool:
         """Likewise."""
-        units = self.debug_info.units
+        units = self.debug_info.units if self._has_debug_information else ()
         return not units or not all(names_llvm(unit.producer) for unit in units)
+
+    @property
+    def _has_debug_information(self) -> bool:
+        """Most linked images have it elsewhere: then nothing that reads DWARF needs to be loaded."""
+        holder = self if self._debug_file is None else self._debug_file
+        return holder.file.section("__DWARF,__debug_info") is not None
 
     def debug_section(self, name: str) -> bytes:
         if self._debug_file is not None:

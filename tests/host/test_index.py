@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synthetic import BASE, Sym, elf_host, elf_object, macho_host, put, undefined
+from synthetic import BASE, Sym, elf_host, elf_object, macho_host, macho_object, put, undefined
 from tools import need, run
 
 from stubgen import image
@@ -25,6 +25,7 @@ from stubgen.elf import constants as e
 from stubgen.host import index, open_host
 from stubgen.image import Image
 from stubgen.image.opening import open_image
+from stubgen.macho import constants as m
 
 ROOT = Path(__file__).parents[2]
 
@@ -613,11 +614,35 @@ def test_a_lock_that_is_a_link_leaves_the_file_alone(cache: Path, tmp_path: Path
 
 def test_a_command_with_an_index_reads_no_column_of_the_table(cache: Path, tmp_path: Path) -> None:
     """A host of a million symbols was gone through for the one that says whether it is stripped: twice as slow."""
-    names = [f"f{number}" for number in range(200)]
-    path = put(tmp_path, "host", host(*names))
+    names = [f"_f{number}" for number in range(200)]
+    contents = {"elf": host(*names), "macho": with_a_static(macho_host({name: 4 * n for n, name in enumerate(names)}))}
+    for title, content in contents.items():
+        path = put(tmp_path, title, content)
+        index.build_index(path)
+        assert is_used(path)
+        opened = open_host(path)
+        assert opened.find([b"_f3"])
+        made = opened.image.symbol_tables[0].__dict__.keys()
+        assert not [each for each in made if each.startswith(("st_", "n_")) or each == "files"]
+
+
+def with_a_static(content: bytes) -> bytes:
+    """A Mach-O host whose first symbol is one that one file alone sees, as nearly every program has them."""
+    symoff = struct.unpack_from("<I", content, content.index(struct.pack("<II", m.LC_SYMTAB, 24)) + 8)[0]
+    return content[: symoff + 4] + bytes([m.N_SECT]) + content[symoff + 5 :]
+
+
+def test_nothing_reads_the_dwarf_that_a_host_does_not_have(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What reads it takes as long to load as a small patch: Mach-O programs have theirs elsewhere."""
+    names = [f"__Z1f{number}v" for number in range(200)]
+    path = put(tmp_path, "host", with_a_static(macho_host({name: 4 * n + 16 for n, name in enumerate(names)})))
     index.build_index(path)
-    assert is_used(path)
-    opened = open_host(path)
-    assert opened.find([b"f3"])
-    table = opened.image.symbol_tables[0]
-    assert not {"st_name", "st_info", "st_other", "st_size", "st_value", "files"} & table.__dict__.keys()
+    monkeypatch.setattr(image, "INDEX_PAYS", 0)
+    monkeypatch.setattr(Image, "debug_info", None)
+    builder = StubBuilder(path)
+    assert builder.host.image.index is not None
+    judged = builder.judge([put(tmp_path, "patch.o", macho_object(needed=names[:3]))], slide=0x5500000000)
+    assert len(judged.stubs.spellings) == 3
+    assert builder.host.image.compiled_by_gcc
