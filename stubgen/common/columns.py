@@ -54,10 +54,10 @@ def same(one: BytesLike, other: Content) -> bool:
     view, at = memoryview(one), 0
     for piece in pieces(other):
         for start in range(0, len(piece), TABLE_AT_ONCE):
-            held = bytes(piece[start : start + TABLE_AT_ONCE])
-            if bytes(view[at : at + len(held)]) != held:
+            part = memoryview(piece)[start : start + TABLE_AT_ONCE]
+            if not bytes(view[at : at + len(part)]).startswith(part):
                 return False
-            at += len(held)
+            at += len(part)
     return True
 
 
@@ -86,21 +86,42 @@ def octet_column(raw: memoryview, record: int, offset: int) -> bytes:
 def progression(typecode: Literal["I", "Q"], count: int, step: int) -> array[int]:
     """0, *step*, 2 * *step* ...: *count* values.
 
-    A run of them is made one by one, the others by adding to the whole run at once.
+    Raises:
+        FieldOverflow: the last one does not fit.
+    """
+    values = array(typecode)
+    for run in _runs(typecode, count, step):
+        values.frombytes(run)
+    del values[count:]
+    return values
+
+
+def is_progression(values: array[int], step: int) -> bool:
+    """Whether *values* (array ``Q``) are 0, *step*, 2 * *step* ...
+
+    Raises:
+        FieldOverflow: so many would not fit.
+    """
+    runs = enumerate(_runs("Q", len(values), step))
+    return all(run.startswith(values[NAMES_AT_ONCE * at : NAMES_AT_ONCE * (at + 1)].tobytes()) for at, run in runs)
+
+
+def _runs(typecode: Literal["I", "Q"], count: int, step: int) -> Iterator[bytes]:
+    """The bytes of 0, *step*, 2 * *step* ..., NAMES_AT_ONCE values at a time; at least *count* of them.
+
+    The first run is made value by value, the others by adding to the whole run at once.
 
     Raises:
         FieldOverflow: the last one does not fit.
     """
     narrow(step * max(count - 1, 0), 8 * array(typecode).itemsize, "the last value", f"{count} steps of {step}")
     run = array(typecode, range(0, step * min(count, NAMES_AT_ONCE), step))
-    if count <= NAMES_AT_ONCE:
-        return run
-    size = NAMES_AT_ONCE * run.itemsize
-    lanes, ones = (int.from_bytes(values, sys.byteorder) for values in (run, array(typecode, [1]) * NAMES_AT_ONCE))
-    values = array(typecode)
-    for first in range(0, count, NAMES_AT_ONCE):
-        values.frombytes((lanes + ones * (step * first)).to_bytes(size, sys.byteorder))
-    return values[:count]
+    yield run.tobytes()
+    if count > NAMES_AT_ONCE:
+        size = NAMES_AT_ONCE * run.itemsize
+        lanes, ones = (int.from_bytes(values, sys.byteorder) for values in (run, array(typecode, [1]) * NAMES_AT_ONCE))
+        for first in range(NAMES_AT_ONCE, count, NAMES_AT_ONCE):
+            yield (lanes + ones * (step * first)).to_bytes(size, sys.byteorder)
 
 
 Label = Callable[[int], str]
@@ -143,11 +164,13 @@ def checked_column(values: Column, field: str, bits: int, label: Label, *, signe
 
 
 def checked_array(typecode: Literal["I", "Q", "q"], values: Sequence[int], field: str, label: Label) -> array[int]:
-    """*values* as an array, which checks them on its way.
+    """*values* as an array, which checks them on its way; the same one, if it is such an array already.
 
     Raises:
         FieldOverflow: one does not fit, as :func:`checked_column` says.
     """
+    if isinstance(values, array) and values.typecode == typecode:
+        return values
     try:
         return array(typecode, values)
     except OverflowError:

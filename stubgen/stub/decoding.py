@@ -18,7 +18,6 @@ from stubgen.stub.trampoline import (
     IMMEDIATES,
     LANDING_PAD_NUMBER,
     PARTS,
-    Instruction,
     Template,
     template,
 )
@@ -43,23 +42,26 @@ def decode(code: BytesLike, *, bti: bool = False, facts: LibraryFacts | None = N
     count, rest = divmod(len(code), stride)
     if rest:
         raise VerificationRefusal(f"the stubs' code is {len(code)} bytes, not a multiple of {stride}")
-    view = memoryview(code)
-    immediates = array("H", bytes(2 * PARTS * count))  # of each stub those of its parts, the lowest first
+    view, addresses = memoryview(code), array("Q")
     absent = [[_OCTETS, _OCTETS] for _ in range(PARTS)]  # what no low, and no high byte of the part's immediates is
     for first in range(0, count, CHUNK):
-        words = column("I", view[stride * first : stride * (first + CHUNK)])
+        chunk = bytes(view[stride * first : stride * (first + CHUNK)])
+        size = len(chunk) // stride
+        targets = bytearray(8 * size)
         for position, instruction in enumerate(shape.instructions):
-            there = words[position :: shape.words]
             part = position - shape.immediates_at
-            found = _immediates(there, instruction) if 0 <= part < PARTS else None
-            if not found and there != array("I", [instruction.word]) * len(there):
+            field = _FIELD if 0 <= part < PARTS else 0
+            octets = [_shortened(chunk[WORD * position + number :: stride]) for number in range(WORD)]
+            if not all(map(_are_beside, octets, _octets(instruction.word), _octets(field))):
                 raise _wrong_instruction(view, shape, first)
-            if found:
-                immediates[PARTS * first + part : PARTS * (first + CHUNK) : PARTS] = found
-                absent[part] = list(map(bytes.translate, absent[part], (None, None), _halves(found)))
-    addresses = column("Q", column_bytes(immediates))
+            if field:
+                low, high = _halves(octets)
+                targets[2 * part :: 8] = low * (size // len(low))
+                targets[2 * part + 1 :: 8] = high * (size // len(high))
+                absent[part] = list(map(bytes.translate, absent[part], (None, None), (low, high)))
+        addresses += column("Q", targets)
     if count:
-        confirm_words(_fixed_numbers(bti) + _move_numbers(immediates, absent), facts)
+        confirm_words(_fixed_numbers(bti) + _move_numbers(addresses, absent), facts)
     return addresses
 
 
@@ -71,8 +73,8 @@ def _fixed_numbers(bti: bool) -> list[int]:
 _OCTETS = bytes(range(256))
 
 
-def _move_numbers(immediates: array[int], absent: Sequence[Sequence[bytes]]) -> list[int]:
-    """The word numbers of at least the moves that have *immediates*.
+def _move_numbers(addresses: array[int], absent: Sequence[Sequence[bytes]]) -> list[int]:
+    """The word numbers of at least the moves that make up *addresses*.
 
     All pairs of the bytes that occur in a part, where those are few beside the stubs: Capstone reads some words too
     many then, which costs less than to look at each stub for the words that there are.
@@ -81,48 +83,52 @@ def _move_numbers(immediates: array[int], absent: Sequence[Sequence[bytes]]) -> 
     for part, octets in enumerate(absent):
         base = part * IMMEDIATES
         low, high = (_OCTETS.translate(None, missing) for missing in octets)
-        if len(low) * len(high) <= len(immediates) // PARTS // WORTH_A_WORD:
+        if len(low) * len(high) <= len(addresses) // WORTH_A_WORD:
             numbers += [base | upper << 8 | lower for upper in high for lower in low]
         else:
-            numbers += [base | immediate for immediate in set(immediates[part::PARTS])]
+            immediates = column("H", column_bytes(addresses))[part::PARTS]
+            numbers += [base | immediate for immediate in set(immediates)]
     return numbers
 
 
 _FIELD = (IMMEDIATES - 1) << IMMEDIATE_SHIFT
 
 
-def _immediates(words: array[int], move: Instruction) -> array[int]:
-    """The immediate of each of *words* (array ``H``); none if one of them is not *move* but for it."""
-    if words == words[:1] * len(words):  # such as those of the upper parts of one program's addresses
-        word = words[0]
-        right = word & ~_FIELD == move.word
-        return array("H", [(word & _FIELD) >> IMMEDIATE_SHIFT]) * (len(words) if right else 0)
-    beside = _lanes(words) ^ _lane(move.word, len(words))  # what is left of each: the immediate in its place
-    if beside & _lane(~_FIELD & 0xFFFFFFFF, len(words)):
-        return array("H")
-    return column("H", (beside >> IMMEDIATE_SHIFT).to_bytes(WORD * len(words), "little"))[::2]
+def _octets(word: int) -> bytes:
+    return word.to_bytes(WORD, "little")
 
 
-def _lanes(words: array[int]) -> int:
-    """All *words* as one number, of which each has 32 bits."""
-    return int.from_bytes(column_bytes(words), "little")
+def _shortened(octets: bytes) -> bytes:
+    """One octet instead of many that are the same, such as those of the upper parts of one program's addresses."""
+    return octets[:1] if octets == octets[:1] * len(octets) else octets
 
 
-def _lane(word: int, count: int) -> int:
-    """*word* in each of at most CHUNK lanes."""
-    return _chunk_of(word) >> 32 * (CHUNK - count)
+def _are_beside(octets: bytes, fixed: int, field: int) -> bool:
+    """Whether all *octets* are *fixed* but for the bits of *field*."""
+    return not octets.translate(None, _choices(fixed, field))
 
 
 @cache
-def _chunk_of(word: int) -> int:
-    """*word* in CHUNK lanes."""
-    return _lanes(array("I", [word]) * CHUNK)
+def _choices(fixed: int, field: int) -> bytes:
+    """The octets that are *fixed* but for the bits of *field*."""
+    return bytes(octet for octet in range(256) if octet & ~field == fixed)
 
 
-def _halves(values: array[int]) -> tuple[bytes, bytes]:
-    """The low and the high bytes of 16-bit *values*."""
-    raw = bytes(column_bytes(values))
-    return raw[0::2], raw[1::2]
+def _halves(octets: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """The low and the high bytes of immediates, from columns of the bytes of moves; one each where all are the same.
+
+    An immediate begins in the middle of a byte, so each half of it is in two of those.
+    """
+    size = max(map(len, octets[:3]))
+    lowest, middle, highest = (each * (size // len(each)) for each in octets[:3])
+    down, up = (lowest + middle).translate(_DOWN), (middle + highest).translate(_UP)
+    both = int.from_bytes(down, "little") | int.from_bytes(up, "little")
+    raw = both.to_bytes(2 * size, "little")
+    return raw[:size], raw[size:]
+
+
+_DOWN = bytes(octet >> IMMEDIATE_SHIFT for octet in range(256))
+_UP = bytes(octet << 8 - IMMEDIATE_SHIFT & 0xFF for octet in range(256))
 
 
 def _wrong_instruction(code: memoryview, shape: Template, first: int) -> VerificationRefusal:

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, WORD
-from stubgen.common.columns import column_bytes, progression
+from stubgen.common.columns import column_bytes, is_progression
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.errors import VerificationRefusal
@@ -105,7 +105,7 @@ def _read(data: Any, name: str) -> Structure:
 def _targets(found: Structure, name: str, facts: LibraryFacts | None) -> array[int]:
     """Where the stubs go: one symbol a stub, in order, nothing between them; and every stub decodes."""
     stride, count = len(template(found.bti).code), len(found.starts)
-    if found.values != progression("Q", count, stride) or len(found.code) != stride * count:
+    if not is_progression(found.values, stride) or len(found.code) != stride * count:
         raise VerificationRefusal(f"{name}: its symbols and its code do not pair up one stub to one name")
     targets = decode(found.code, bti=found.bti, facts=facts)
     for first in range(0, count, CHUNK):

@@ -7,7 +7,7 @@ from array import array
 
 import pytest
 
-from stubgen.common.columns import checked_array, checked_column, progression
+from stubgen.common.columns import checked_array, checked_column, is_progression, progression
 from stubgen.common.record import I32, U8, U64, Bytes16, Record
 from stubgen.common.row import Row
 from stubgen.common.view import View
@@ -114,3 +114,16 @@ def test_arrays_and_progressions_are_checked() -> None:
     assert progression("I", 3, 0x7FFFFFFF)[-1] == 0xFFFFFFFE
     with pytest.raises(FieldOverflow, match="3 steps of 2147483648: the last value is 0x100000000"):
         progression("I", 3, 1 << 31)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 1023, 1024, 1025, 3000])
+def test_a_progression_is_told_from_what_is_none(count: int) -> None:
+    """It says that one stub follows the other: one that lies elsewhere must be seen, whichever it is."""
+    values = progression("Q", count, 20)
+    assert list(values) == list(range(0, 20 * count, 20))
+    assert is_progression(values, 20)
+    for index in {0, 1, count // 2, 1023, 1024, count - 2, count - 1} & {*range(count)}:
+        for change in (1, 20, 1 << 40):
+            values[index] ^= change
+            assert not is_progression(values, 20)
+            values[index] ^= change

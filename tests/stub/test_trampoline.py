@@ -115,6 +115,30 @@ def test_a_wrong_instruction_is_found(position: int, word: int, stubs: tuple[int
 
 
 @pytest.mark.parametrize("bti", [False, True])
+@pytest.mark.parametrize(("count", "stub"), [(1, 0), (3, 1), (CHUNK + 3, 7), (CHUNK + 3, CHUNK + 1)])
+def test_each_bit_is_an_address_or_a_wrong_instruction(
+    bti: bool, count: int, stub: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Verification looks at columns of bytes: one bit that it does not look at, and a branch goes somewhere else."""
+    monkeypatch.setattr(decoding, "confirm_words", lambda numbers, facts: None)
+    values = array("Q", [(0x5500_1234_5678 + 0x1_0001_0004 * index) % (1 << 48) for index in range(count)])
+    code = bytearray(bytes(encode(values, bti=bti)))
+    stride = len(code) // count
+    for bit in range(8 * stride):
+        at, position = stride * stub + bit // 8, bit // 32
+        part, shift = position - bti, bit % 32 - 5
+        code[at] ^= 1 << bit % 8
+        if 0 <= part < 4 and 0 <= shift < 16:
+            changed = values[:]
+            changed[stub] ^= 1 << 16 * part + shift
+            assert decode(code, bti=bti) == changed
+        else:
+            with pytest.raises(VerificationRefusal, match=f"stub {stub}: instruction {position} is "):
+                decode(code, bti=bti)
+        code[at] ^= 1 << bit % 8
+
+
+@pytest.mark.parametrize("bti", [False, True])
 def test_the_frame_of_a_hosts_resolver_is_what_its_code_makes(bti: bool) -> None:
     """An exception or a profiler's signal in it would be unwound by another word than the return address."""
     first, last, size, saved_at = host_resolver_frame(bti)
