@@ -22,6 +22,9 @@ from stubgen.stub.trampoline import (
     Instruction,
 )
 
+WORDS_AT_ONCE = 1024
+"""Capstone keeps 240 bytes for each word that it is given at once: so many are in the processor's cache."""
+
 _read = bytearray(-(-WORD_NUMBERS // 8))
 """The words that Capstone has read as they must be read in this process: a bit for each word number.
 
@@ -132,8 +135,11 @@ def _texts(words: Sequence[int]) -> list[tuple[str, str]]:
         disassembler = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)
         disassembler.skipdata = True  # an unknown word becomes data and the next one is still read
         texts = [("", "")] * len(words)
-        for address, _, mnemonic, operands in disassembler.disasm_lite(bytes(column_bytes(array("I", words))), 0):
-            texts[address // WORD] = ("", "") if mnemonic.startswith(".") else (mnemonic, operands)
+        for first in range(0, len(words), WORDS_AT_ONCE):
+            code = bytes(column_bytes(array("I", words[first : first + WORDS_AT_ONCE])))
+            for address, _, mnemonic, operands in disassembler.disasm_lite(code, 0):
+                if mnemonic[:1] != ".":
+                    texts[first + address // WORD] = mnemonic, operands
     return texts
 
 

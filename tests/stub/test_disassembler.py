@@ -45,6 +45,15 @@ def test_a_word_that_is_none_hides_no_other() -> None:
     assert disassembler.text_of(0xD65F03C0) == "ret"
 
 
+@pytest.mark.parametrize("beyond", [-1, 0, 1])
+def test_each_word_has_the_text_of_its_own(beyond: int) -> None:
+    """Capstone is given some at a time: behind a wrong seam every word would be another one's."""
+    need_module("capstone", "capstone")
+    numbers = range(0x1_1000, 0x1_1000 + disassembler.WORDS_AT_ONCE + beyond)
+    texts = disassembler._texts([*map(disassembler._word, numbers), 0xFFFFFFFF, 0xD61F0200])
+    assert texts == [*map(disassembler._usual_text, numbers), ("", ""), ("br", "x16")]
+
+
 @pytest.mark.parametrize("number", [0, 9, 10, 0xFFFF, 0x1_0000, 0x2_1234, 0x3_FFFF, BRANCH_NUMBER, LANDING_PAD_NUMBER])
 def test_every_number_is_one_word(number: int) -> None:
     """Another word's would be vouched for instead."""
