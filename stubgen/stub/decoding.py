@@ -110,8 +110,8 @@ def _are_beside(octets: bytes, fixed: int, field: int) -> bool:
 
 @cache
 def _choices(fixed: int, field: int) -> bytes:
-    """The octets that are *fixed* but for the bits of *field*."""
-    return bytes(octet for octet in range(256) if octet & ~field == fixed)
+    """The octets that are *fixed* but for the bits of *field*, which lie side by side."""
+    return bytes(fixed | value for value in range(0, field + 1, field & -field or 1))
 
 
 def _halves(octets: Sequence[bytes]) -> tuple[bytes, bytes]:
