@@ -62,7 +62,7 @@ class Previous:
             return newest
         if not (writable or kind is Kind.THREAD_LOCAL or name.startswith(_TYPE_INFORMATION)):
             return next((each for each in reversed(found) if not each.patch.uses_anothers(name)), None)
-        if newest.patch.keeps_state and newest.patch.may_have_begun(name) and kind in _STATE and writable:
+        if newest.patch.keeps_state and newest.patch.may_have_begun(name) and writable:
             return newest
         if any(_holds_state_of(newest, candidate, host) for candidate in pool):
             return None

@@ -20,6 +20,7 @@ from stubgen.image.dwarf_places import places_of
 from stubgen.symbols.cxx import cxx_name, is_external_cxx_name, other_linkages
 from stubgen.symbols.numbering import numbering
 from stubgen.symbols.rust import crate_of, is_rust_name, legacy_hash, rust_parts
+from stubgen.symbols.versions import base_name
 
 _GCC_SUFFIX = b".lto_priv."
 """What GCC's link-time optimisation puts between a static's name and a number."""
@@ -180,10 +181,10 @@ caught types by."""
 
 def _is_gone(candidate: Candidate, known: Collection[bytes]) -> bool:
     """Whether somebody wrote the host's variable, and the patch has none of that name."""
-    name = candidate.name.removesuffix(THREAD_LOCAL_START)
+    name = base_name(candidate.name).removesuffix(THREAD_LOCAL_START).partition(_GCC_SUFFIX)[0]
     shared = is_external_cxx_name(name) and not is_rust_name(name)
     written = not name.startswith(_MADE) and not numbering(name) and not shared
-    return candidate.writable and written and name.partition(_GCC_SUFFIX)[0] not in known
+    return candidate.writable and written and name not in known
 
 
 def _renamed_by_gcc(host: Image) -> dict[bytes, list[bytes]]:

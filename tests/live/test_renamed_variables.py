@@ -161,6 +161,15 @@ def test_another_type_of_one_that_was_renamed(tmp_path: Path) -> None:
 RENAMED = EDITED.replace("calls", "used")
 
 
+def test_one_that_link_time_optimisation_had_renamed(tmp_path: Path) -> None:
+    """``calls.lto_priv.0`` counts as numbered by the compiler: that ``used`` is new beside it was said to nobody."""
+    program = make(tmp_path, OPTIMISED["gcc"])
+    with LiveHost(program.folder / "host") as live:
+        kept, reason = shared(program.link(live, program.recompiled("a.c", RENAMED)))["used"]
+    assert not kept
+    assert reason.startswith("it is new in a.c, and gone from there is calls.lto_priv.")
+
+
 @pytest.mark.parametrize("debug", ["-g", "-g0"])
 @pytest.mark.parametrize("keep_state", [True, False])
 def test_a_variable_that_the_source_calls_otherwise_now(tmp_path: Path, debug: str, keep_state: bool) -> None:
@@ -213,9 +222,10 @@ def test_what_a_compiler_made_for_exceptions_is_no_renamed_variable(compiler: st
     assert not builder.judge([tmp_path / "patch.o"], slide=0, bind=True, keep_state=True).shared_variables
 
 
-def test_a_new_variable_is_no_renamed_one(tmp_path: Path) -> None:
-    """A note about each counter that is added would soon be read by nobody."""
-    program = make(tmp_path, OPTIMISED["gcc"])
+@pytest.mark.parametrize(("way", "attribute"), [("gcc", NOINLINE), ("clang-thin", "")])
+def test_a_new_variable_is_no_renamed_one(tmp_path: Path, way: str, attribute: str) -> None:
+    """A note about each counter that is added would soon be read by nobody: ``calls.llvm.HASH`` is still there."""
+    program = make(tmp_path, OPTIMISED[way], attribute=attribute)
     edited = EDITED.replace("last;", "last, added = 3;", 1).replace("last = by;", "last = by; added++;")
     with LiveHost(program.folder / "host") as live:
         assert "added" not in shared(program.link(live, program.recompiled("a.c", edited)))

@@ -50,6 +50,16 @@ PARTS = {
             )
         ),
     ),
+    "plan": Part(
+        tuple(f"stubgen/linkplan/{name}.py" for name in ("edits", "plan", "refusals", "anchor", "map_option")),
+        tuple(
+            f"tests/linkplan/test_{name}.py"
+            for name in (
+                *("anchor", "map_option", "plan", "refusals", "decisions", "relocatable", "request", "response"),
+                *("public_commands", "search", "toolchain"),
+            )
+        ),
+    ),
     "bind": Part(
         (
             "stubgen/bind/__init__.py",
@@ -101,6 +111,22 @@ PARTS = {
         tuple(
             f"tests/resolve/test_{name}.py"  # those that need no compiler
             for name in ("candidates", "keep_state_pairs", "keep_state_rules", "moves", "resolver")
+        ),
+    ),
+    "variables": Part(
+        tuple(
+            f"stubgen/resolve/{name}.py"
+            for name in ("answering", "for_copies", "renamed", "shared_variables", "previous", "renumbered")
+        ),
+        (
+            "tests/test_policies.py",
+            *(
+                f"tests/resolve/test_{name}.py"
+                for name in (
+                    *("judging", "resolver", "same_file_rules", "plain", "candidates"),
+                    *("keep_state_pairs", "keep_state_rules", "previous", "renamed", "renumbered"),
+                )
+            ),
         ),
     ),
     "redirections": Part(
