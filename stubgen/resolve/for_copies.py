@@ -103,7 +103,9 @@ class BoundResolver(Judging):
                 "find it; compile the host with -fPIC and neither -ftls-model nor -mtls-dialect, or leave it to the "
                 "loader with --tls loader if the host exports it"
             )
-            if self.patch is not None:
+            if self.answers.data is DataPolicy.NONE:
+                reason = "it is thread-local, and --data none refuses all data"
+            elif self.patch is not None:
                 reason = (
                     "it is thread-local in an earlier patch that has no TLS descriptor (R_AARCH64_TLSDESC) by which to "
                     "find it; compile that one without -ftls-model and -mtls-dialect"

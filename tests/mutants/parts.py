@@ -125,6 +125,7 @@ PARTS = {
                 for name in (
                     *("judging", "resolver", "same_file_rules", "plain", "candidates"),
                     *("keep_state_pairs", "keep_state_rules", "previous", "renamed", "renumbered"),
+                    *("for_copies", "shared_variables"),
                 )
             ),
         ),

@@ -1,0 +1,238 @@
+"""Variables of the patch's that the host or earlier patches have too, or may have: whose goes on, and what is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from linked import CODE, CONSTANTS, VARIABLES, Sym
+from resolve.test_for_copies import (
+    KEPT,
+    LOADED,
+    LOCAL,
+    NOT_ASKED,
+    OWN_CONSTANT,
+    OWN_THREAD_LOCAL,
+    SLIDE,
+    address,
+    constant,
+    function,
+    judge,
+    own,
+    thread,
+    variable,
+)
+from synthetic import Sym as OwnSym
+
+from stubgen.elf import constants as e
+from stubgen.resolve.shared_variables import NAMELESS
+from stubgen.resolve.verdicts import SharedVariable
+
+
+def file(name: str) -> Sym:
+    """The symbol of a source file, in front of those of its statics."""
+    return Sym(name, 0, e.STT_FILE, e.STB_LOCAL, e.SHN_ABS)
+
+
+def static(name: str = "x", at: int = VARIABLES + 8) -> Sym:
+    """A static variable of the file in front of it."""
+    return variable(name, at, **LOCAL)
+
+
+OWN_FILE = OwnSym("a.c", 0, e.STT_FILE, e.STB_LOCAL, e.SHN_ABS)
+OWN_STATIC = own(**LOCAL)
+STATIC = [OWN_FILE, OWN_STATIC, OwnSym("g", 0)]
+"""A patch with a static variable, of a file that a function of its tells."""
+HOST = [file("a.c"), static(), file("b.c"), static("y", VARIABLES + 16), function("g")]
+"""A host with that."""
+WITHOUT = [file("a.c"), function("g")]
+"""An earlier patch of that file without it."""
+
+
+class Case(NamedTuple):
+    """What the patch, the host and earlier patches have, and what becomes of the patch's ``x``."""
+
+    patch: Sequence[OwnSym]
+    host: Sequence[Sym]
+    earlier: Sequence[Sequence[Sym]] = ()
+    target: int | None = None  # runtime address of the variable that goes on
+    static: int | None = None
+    whose: str = ""  # which earlier patch has it
+    reason: str = ""
+    lost: str = ""
+    options: Mapping[str, Any] = KEPT
+    library: bool = False
+
+
+OF_HOST, OF_FIRST, OF_SECOND = (base + VARIABLES + 8 for base in (SLIDE, LOADED, LOADED + 0x100000))
+AT = VARIABLES + 8
+FIRST, SECOND = "earlier-0.so", "earlier-1.so"
+GROWN = f"{{}}/{FIRST} has one of its own, and its size changed from 4 to 8 bytes"
+WAS_CALLED = f"if it was called {{}} in {{{{}}}}/{FIRST}, what that has is lost"
+DELETED = f"{{}}/{FIRST} is without it"
+CASES = {
+    "the host's though an earlier patch has one": Case(
+        [own()], [variable()], [[variable()]], OF_HOST, AT, lost=f"what {{}}/{FIRST} has in its own is lost"
+    ),
+    "not asked for, nothing is lost": Case([own()], [variable()], [[variable()]], None, AT, options=NOT_ASKED),
+    "an earlier patch's": Case([own()], [], [[variable()]], OF_FIRST, AT, FIRST),
+    "the oldest patch's": Case([own()], [], [[variable()], [variable()]], OF_FIRST, AT, FIRST),
+    "the newest form": Case([own()], [variable(size=4)], [[variable(size=4)], [variable()]], OF_SECOND, AT, SECOND),
+    "an earlier patch's that is not asked for": Case([own()], [], [[variable()]], None, AT, FIRST, options=NOT_ASKED),
+    "an earlier patch's of another size": Case([own()], [], [[variable(size=4)]], None, AT, FIRST, GROWN),
+    "a constant": Case([OWN_CONSTANT], [], [[constant()]], LOADED + CONSTANTS + 8, None, FIRST, options=NOT_ASKED),
+    "the oldest constant": Case(
+        [OWN_CONSTANT], [constant()], [[constant()]], SLIDE + CONSTANTS + 8, None, options=NOT_ASKED
+    ),
+    "the oldest constant of patches": Case(
+        [OWN_CONSTANT], [], [[constant()], [constant()]], LOADED + CONSTANTS + 8, None, FIRST, options=NOT_ASKED
+    ),
+    "a constant of the newer size": Case(
+        [OWN_CONSTANT],
+        [constant(size=4)],
+        [[constant()]],
+        LOADED + CONSTANTS + 8,
+        None,
+        FIRST,
+        options=NOT_ASKED,
+    ),
+    "a constant of an older size": Case(
+        [OWN_CONSTANT], [constant(size=4)], [[constant(size=4)]], None, CONSTANTS + 8, FIRST, options=NOT_ASKED
+    ),
+    "a constant and a thread-local": Case(
+        [OWN_CONSTANT], [constant()], [[thread()]], SLIDE + CONSTANTS + 8, None, options=NOT_ASKED
+    ),
+    "an earlier patch's thread-local": Case(
+        [OWN_THREAD_LOCAL],
+        [],
+        [[thread()]],
+        None,
+        8,
+        FIRST,
+        f"{{}}/{FIRST} has one of its own, and it is a thread-local of an earlier patch that has no TLS descriptor",
+        options=NOT_ASKED,
+    ),
+    "a thread-local that an earlier patch had as a variable": Case(
+        [OWN_THREAD_LOCAL], [], [[variable()]], None, None, FIRST, f"{{}}/{FIRST} has one that is not thread-local"
+    ),
+    "a variable that an earlier patch had as a thread-local": Case(
+        [own()], [], [[thread()]], None, None, FIRST, f"{{}}/{FIRST} has one that is thread-local"
+    ),
+    "a static one": Case(STATIC, HOST, [], OF_HOST, AT),
+    "a static one that an earlier patch began": Case(STATIC, HOST, [[*WITHOUT, static()]], OF_FIRST, AT, FIRST),
+    "a static one that the newest patch began": Case(
+        STATIC, HOST, [[*WITHOUT, static()], [*WITHOUT, static()]], OF_SECOND, AT, SECOND
+    ),
+    "a static one that an earlier patch was without": Case(STATIC, HOST, [WITHOUT], OF_HOST, AT, lost=DELETED),
+    "a static one that an earlier patch calls otherwise": Case(
+        STATIC, HOST, [[file("a.c"), static("z"), function("g")]], OF_HOST, AT, lost=WAS_CALLED.format("z")
+    ),
+    "a static one that an earlier patch calls in two ways": Case(
+        STATIC,
+        HOST,
+        [[file("a.c"), static("z"), static("w", VARIABLES + 16), function("g")]],
+        OF_HOST,
+        AT,
+        lost=WAS_CALLED.format("z or w"),
+    ),
+    "what the host has is not what it was called": Case(
+        STATIC, HOST, [[file("a.c"), static("y"), function("g")]], OF_HOST, AT, lost=DELETED
+    ),
+    "what the patch has is not what it was called": Case(
+        [*STATIC, own("z")._replace(value=8)],
+        HOST,
+        [[file("a.c"), static("z"), function("g")]],
+        OF_HOST,
+        AT,
+        lost=DELETED,
+    ),
+    "what the patch uses is not what it was called": Case(
+        [*STATIC, OwnSym("z", 0, e.STT_NOTYPE, section=e.SHN_UNDEF)],
+        [*HOST, variable("z", VARIABLES + 24)],
+        [[file("a.c"), static("z"), function("g")]],
+        OF_HOST,
+        AT,
+        lost=DELETED,
+    ),
+    "an earlier patch of another file": Case(STATIC, HOST, [[file("b.c"), static("z"), function("h")]], OF_HOST, AT),
+    "a global one that an earlier patch does not use": Case([OWN_FILE, own()], [variable()], [WITHOUT], OF_HOST, AT),
+    "a static one that is not asked for": Case(STATIC, HOST, [WITHOUT], None, AT, options=NOT_ASKED),
+    "one of its file, of two in the host": Case(
+        STATIC, [*HOST[:2], file("b.c"), static("x", VARIABLES + 16), function("g")], [], OF_HOST, AT
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_whose_goes_on(tmp_path: Path, name: str) -> None:
+    """State is where the process's code went on with it; what is given up is said, and what is not is not."""
+    case = CASES[name]
+    resolution = judge(tmp_path, case.host, case.patch, *case.earlier, library=case.library, **case.options)
+    (shared,) = (each for each in resolution.shared_variables if each.name == "x")
+    kept = case.target is not None
+    constant = case.patch[0] is OWN_CONSTANT
+    assert shared == SharedVariable(
+        "x",
+        8,
+        not constant,
+        kept,
+        case.reason.format(tmp_path),
+        f"{tmp_path}/{case.whose}" if case.whose else "",
+        case.static,
+        case.lost.format(tmp_path),
+    )
+    assert resolution.bound_targets is not None
+    target = resolution.bound_targets.get(b"x")
+    assert target == (None if case.target is None else address(case.target, kept=True, constant=constant))
+
+
+ANOTHER = [file("a.c"), static("k")]
+"""A host that has another static of the file."""
+START = [function("_start", CODE)]
+"""A host without names of statics; to GNU ld what all see stays global."""
+IS_NEW = "it is new in a.c, and gone from there is k: if it was called so, what the process has is lost"
+NUMBERED = "compilers number such names anew in each build, and nothing tells whether it is the host's {}"
+LINKAGE = "its linkage is another one than in the host, which calls it {}"
+NEW: dict[str, tuple[Sequence[OwnSym], Sequence[Sym], Mapping[str, Any], str]] = {
+    # what -> (the patch's, the host's, options, why it starts afresh, if that is said)
+    "a static one of a file that lost another": ([OWN_FILE, OWN_STATIC], ANOTHER, KEPT, IS_NEW),
+    "whether or not it is asked for": ([OWN_FILE, OWN_STATIC], ANOTHER, NOT_ASKED, IS_NEW),
+    "a global one": ([OWN_FILE, own()], ANOTHER, KEPT, IS_NEW),
+    "a constant": ([OWN_FILE, OWN_CONSTANT], ANOTHER, KEPT, ""),
+    "a constant of a host without names": ([OWN_FILE, OWN_CONSTANT], START, KEPT, ""),
+    "a static one of a host without names": ([OWN_FILE, OWN_STATIC], START, KEPT, NAMELESS),
+    "a hidden one of a host without names": ([OWN_FILE, own(other=e.STV_HIDDEN)], START, KEPT, NAMELESS),
+    "a global one of a host without names": ([OWN_FILE, own()], START, KEPT, ""),
+    "a global one of a host that hides all": ([OWN_FILE, own()], [function("_start", CODE, **LOCAL)], KEPT, NAMELESS),
+    "a global one of a host that hides all and names them": (
+        [OWN_FILE, own()],
+        [function("_start", CODE, **LOCAL), *ANOTHER],
+        KEPT,
+        IS_NEW,
+    ),
+    "a static one of another linkage": (
+        [OWN_FILE, own("count")],
+        [file("a.c"), static("_ZL5count"), static("k", VARIABLES + 16)],
+        KEPT,
+        LINKAGE.format("_ZL5count"),
+    ),
+    "another number": (
+        [OWN_FILE, own("n.1", **LOCAL)],
+        [file("a.c"), static("n.0"), static("k", VARIABLES + 16)],
+        KEPT,
+        NUMBERED.format("n.0"),
+    ),
+    "a function of its name": ([OWN_FILE, OWN_STATIC], [*ANOTHER, function("x")], KEPT, IS_NEW),
+}
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_what_is_new_to_the_host(tmp_path: Path, name: str) -> None:
+    """A variable that may be the host's is named once, with the most telling reason; others trouble nobody."""
+    patch, host, options, reason = NEW[name]
+    resolution = judge(tmp_path, host, patch, **options)
+    expected = (SharedVariable(patch[-1].name, 8, True, False, reason),) if reason else ()
+    assert resolution.shared_variables == expected
+    assert resolution.bound_targets == {}
