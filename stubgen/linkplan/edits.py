@@ -136,9 +136,10 @@ def _response_edit(file: ResponseFile, span: _Span) -> Edit:
         )
     why, roles = span.why(stays=False), span.dropped_roles()
     if not after:
-        return Edit(Action.DROPPED, text, (), why or "an empty response file", roles)
-    why = f"{len(before) - len(after)} of its {len(before)} arguments go: {why}"
-    return Edit(Action.REPLACED, text, after, why, roles)
+        return Edit(Action.DROPPED, text, (), why, roles)
+    count = len(before) - len(after)
+    gone = f"{count} of its {len(before)} arguments go" if count else "parts of its arguments go"
+    return Edit(Action.REPLACED, text, after, f"{gone}: {why}", roles)
 
 
 def make_plan(

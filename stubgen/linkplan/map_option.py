@@ -70,7 +70,7 @@ def library_folders(args: Sequence[str], directory: str) -> Iterator[str]:
                 folder = word
             elif word.startswith("-L") and len(word) > 2:
                 folder = word[2:]
-            elif word.startswith("--library-") and word.partition("=")[0] in LIBRARY_FOLDERS:
+            elif word.partition("=")[0] in LIBRARY_FOLDERS:
                 folder = word.partition("=")[2] or None
             elif re.search(r"\.so(\.[\d.]+)?\Z", word) and not word.startswith("-"):
                 folder = os.path.dirname(word)

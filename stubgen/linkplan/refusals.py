@@ -48,7 +48,7 @@ class _Said(Row):
     script: str
     """The linker script, or ``""``."""
     alone: bool
-    """No library of a system is linked."""
+    """There is a script, and no library of a system is linked."""
     files: tuple[str, ...]
     """Output, the library's own name, linker scripts."""
 
@@ -79,7 +79,7 @@ def refuse_other_links(tokens: Tokens, context: Context) -> None:
             "--no-dynamic-linker: the command links a program without a dynamic loader, so nothing there can load a "
             "patch"
         )
-    if said.script and said.alone and not said.loaded:
+    if said.alone and not said.loaded:
         raise PlanRefusal(
             f"{said.script}: the command lays out a program of its own and links no library, so it has no dynamic "
             "loader that could load a patch"
@@ -112,8 +112,8 @@ def _refuse_format(item: Item) -> None:
 
 
 def _refuse_emulation(item: Item) -> None:
-    kind = EMULATIONS.get(item.values[0]) if item.linker and item.values else None
-    if kind is not None and item.option is not None and item.option.name == "-m":
+    kind = EMULATIONS.get(item.values[0]) if item.values else None
+    if kind is not None:
         raise PlanRefusal(
             f"-m {item.values[0]}: the command links {kind}, without a dynamic loader that could load a patch"
         )

@@ -38,6 +38,7 @@ ADDED = {
     "ld.gold a.o -o app": "--export-dynamic-symbol=main",
     "swiftc -target aarch64-unknown-linux-gnu a.o -o app": "-Xlinker --export-dynamic-symbol=main",
     f"{GCC} -Wl,--export-dynamic-symbol=other -o app": "-Wl,--export-dynamic-symbol=main",
+    f"{GCC} -Wl,--defsym,main -Wl,-z,main -o app": "-Wl,--export-dynamic-symbol=main",
     f"{ZIG}-linux-gnu a.o -o app": "-rdynamic",
     f"{ZIG}-linux-musl -dynamic a.o -o app": "-rdynamic",
     "zig ld.lld a.o -o app": "--export-dynamic-symbol=main",

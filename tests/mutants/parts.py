@@ -56,7 +56,7 @@ PARTS = {
             f"tests/linkplan/test_{name}.py"
             for name in (
                 *("anchor", "map_option", "plan", "refusals", "decisions", "relocatable", "request", "response"),
-                *("public_commands", "search", "toolchain"),
+                *("public_commands", "search", "toolchain", "edits"),
             )
         ),
     ),
