@@ -147,7 +147,7 @@ def _renamed_item(host: Image, variable: Variable, known: Collection[bytes]) -> 
     parts = rust_parts(variable.name)
     alike = {name for name in host.names_with([crate_of(parts)]) if _differs_once(parts, name)}
     kind = Kind.THREAD_LOCAL if variable.thread_local else Kind.DATA
-    taken = {rust_parts(name) for name in known if is_rust_name(name)}
+    taken = {rust_parts(name) for name in known}
     found = host.find({name for name in alike if rust_parts(name) not in taken})
     gone = sorted(
         name for name, pool in found.items() if any(each.kind is kind and _is_gone(each, known) for each in pool)

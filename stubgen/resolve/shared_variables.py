@@ -148,7 +148,7 @@ class SharedVariables(Answering):
         self.patch = patch
         shared = self._share_counterparts(variables, candidates)._replace(patch=patch.path)
         self.patch = None
-        if shared.forwarded or not shared.reason_not_kept or not first.writable:
+        if not shared.reason_not_kept or not first.writable:
             return shared
         return shared._replace(reason_not_kept=f"{patch.path} has one of its own, and {shared.reason_not_kept}")
 

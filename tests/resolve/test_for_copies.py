@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,12 +13,16 @@ from linked import CODE, CONSTANTS, DATA, RODATA, THREAD, VARIABLES, Relocation,
 from synthetic import DATA as OWN_DATA
 from synthetic import THREAD as OWN_THREAD
 from synthetic import Sym as OwnSym
-from synthetic import elf_object, put, undefined
+from synthetic import elf_object, macho_object, put, undefined
 
 from stubgen.build import StubBuilder
 from stubgen.elf import constants as e
+from stubgen.errors import AnchorRefusal
 from stubgen.host.previous import PreviousPatch
 from stubgen.image import Kind
+from stubgen.macho import constants as m
+from stubgen.macho import writer as macho_writer
+from stubgen.macho.reader import BuildVersion
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.verdicts import SharedVariable, SlotKind, Target, Verdict
 
@@ -66,14 +72,34 @@ def judge(
     *earlier: Sequence[Sym],
     library: bool = False,
     words: Sequence[Relocation] = (),
+    stripped: bool = False,
+    began: Sequence[str] | None = None,
     **options: Any,
 ) -> Resolution:
-    """What a patch of bound copies becomes for a host, a *library* or a program, and earlier patches."""
+    """What a patch of bound copies becomes for a host, a *library* or a program, and earlier patches.
+
+    Args:
+        folder: for the files.
+        host: its symbols.
+        patch: the object's.
+        earlier: those of each earlier patch.
+        library: whether the host is one.
+        words: where it keeps what the loader found.
+        stripped: whether it has only what the loader needs.
+        began: the variables that each earlier patch is said to have begun.
+        options: of the library's call.
+    """
     interpreter = "" if library else "/lib/ld-linux-aarch64.so.1"
     symbols = [*host, Sym("main", CODE + 0x40)]
-    path = put(folder, "host", elf_linked(symbols, program=not library, interpreter=interpreter, relocations=words))
+    path = put(
+        folder,
+        "host",
+        elf_linked(symbols, program=not library, interpreter=interpreter, relocations=words, stripped=stripped),
+    )
     previous = [
-        PreviousPatch(put(folder, f"earlier-{number}.so", elf_linked(symbols)), LOADED + number * 0x100000)
+        PreviousPatch(
+            put(folder, f"earlier-{number}.so", elf_linked(symbols)), LOADED + number * 0x100000, variables=began
+        )
         for number, symbols in enumerate(earlier)
     ]
     objects = [put(folder, "patch.o", elf_object(patch))]
@@ -240,6 +266,16 @@ REFERENCES = {
         options={"tls": "loader"},
         forwarded=True,
     ),
+    "a thread-local of a pinned version": Case(
+        [thread("x@V1"), thread()],
+        offset(24),
+        Verdict.TLS,
+        8,
+        None,
+        "from the thread pointer",
+        options={"data": "absolute"},
+        forwarded=True,
+    ),
     "an earlier patch's thread-local": Case(
         [],
         None,
@@ -278,10 +314,11 @@ REFERENCES = {
 def test_what_a_reference_reads(tmp_path: Path, name: str) -> None:
     """Another word in a slot is another variable, or the library's own where the process uses the program's."""
     case = REFERENCES[name]
+    spelling = "x@V1" if "pinned" in name else "x"
     resolution = judge(
         tmp_path,
         case.host,
-        [undefined("x")],
+        [undefined(spelling)],
         *case.earlier,
         library=case.library,
         words=case.words,
@@ -291,7 +328,7 @@ def test_what_a_reference_reads(tmp_path: Path, name: str) -> None:
     assert (decision.verdict, decision.static_address, decision.runtime_address) == case[2:5]
     assert case.reason in decision.reason
     assert decision.forwarded is case.forwarded
-    assert resolution.bound_targets == ({} if case.target is None else {b"x": case.target})
+    assert resolution.bound_targets == ({} if case.target is None else {spelling.encode(): case.target})
     assert decision.patch == (f"{tmp_path}/earlier-0.so" if case.earlier else "")
 
 
@@ -403,3 +440,38 @@ def test_where_the_loader_keeps_it_is_asked_of_the_exported_one(tmp_path: Path) 
     assert resolution.bound_targets == {b"x": address(WORD_AT, kept=True, indirect=True)}
     (unfound,) = judge(tmp_path, symbols, [own()], library=True, keep_state=True).shared_variables
     assert unfound.reason_not_kept == UNFOUND
+
+
+def test_user_space_ends(tmp_path: Path) -> None:
+    """A stub that branches to 2^48 faults; the anchor's address was wrong."""
+    path = put(tmp_path, "host", elf_linked([function(at=CODE)], program=True))
+    patch = put(tmp_path, "patch.o", elf_object([undefined("x")]))
+    builder = StubBuilder(path, cache=False)
+    for slide, refused in ((2**48 - CODE, True), (2**48 - CODE - 0x1000, False)):
+        if refused:
+            with pytest.raises(AnchorRefusal, match="where user space ends"):
+                builder.judge([patch], slide=slide, bind=True)
+        else:
+            assert list(builder.judge([patch], slide=slide, bind=True).stubs.addresses) == [slide + CODE]
+
+
+def test_a_thread_local_of_macho(tmp_path: Path) -> None:
+    """Its descriptor in the host leads to each thread's own."""
+    sections = [
+        macho_writer.Section("__TEXT", "__text", m.S_ATTR_PURE_INSTRUCTIONS, bytes(16), 2),
+        macho_writer.Section("__DATA", "__thread_vars", m.S_THREAD_LOCAL_VARIABLES, bytes(24), 3),
+    ]
+    symbols = [
+        macho_writer.SymbolColumns([name], m.N_SECT | m.N_EXT, section, 0, array("Q", [at]))
+        for name, section, at in ((b"_main", 1, 0), (b"_x", 2, 16))
+    ]
+    obj = macho_writer.Object(sections, BuildVersion(1, 0x000D0000, 0), defined_symbols=symbols)
+    content = bytearray(macho_writer.write(obj))
+    struct.pack_into("<I", content, 12, m.MH_EXECUTE)
+    struct.pack_into("<I", content, 24, m.MH_PIE)
+    host, patch = put(tmp_path, "host", bytes(content)), put(tmp_path, "patch.o", macho_object(needed=["_x"]))
+    resolution = StubBuilder(host, cache=False).judge([patch], slide=0x4000, bind=True)
+    (decision,) = resolution.decisions()
+    assert (decision.verdict, decision.forwarded) == (Verdict.TLS, True)
+    assert decision.reason == "it is thread-local: bound copies use the host's own descriptor"
+    assert resolution.bound_targets == {b"_x": Target(Kind.THREAD_LOCAL, SlotKind.ADDRESS, 0x4000 + 16)}

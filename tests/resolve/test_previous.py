@@ -166,7 +166,7 @@ BEGUN: dict[str, tuple[Sequence[Patch], Variable, Sequence[Candidate], list[int]
     "not what the host has": ([Patch(STATE)], variable(), [STATE], []),
     "each form": ([Patch(STATE), Patch(WIDE), Patch(WIDE), Patch(STATE)], variable(), [STATE], [3, 1]),
     "no constant": ([Patch(CONSTANT)], variable(), [], []),
-    "no function": ([Patch(FUNCTION)], variable(), [], []),
+    "no function": ([Patch(FUNCTION._replace(writable=True))], variable(), [], []),
     "a thread's own": ([Patch(THREAD)], variable(thread_local=True), [], [0]),
     "not what it uses of another's": ([Patch(STATE, uses=[b"count"])], variable(), [], []),
     "not what its record lacks": ([Patch(STATE, own=["other"])], variable(), [], []),
@@ -203,6 +203,7 @@ LEFT: dict[str, tuple[Sequence[Patch], Variable, int | None]] = {
     "the newest that has it": ([Patch(STATE), Patch()], variable(), 0),
     "not a constant": ([Patch(CONSTANT)], variable(), None),
     "not another file's": ([Patch(STATIC._replace(file=b"b.c"))], OWN_STATIC, None),
+    "a static one of its file": ([Patch(STATIC)], variable(), 0),
     "not where it keeps": ([Patch(STATE, keeps=True)], variable(), None),
     "where it keeps others by its record": ([Patch(STATE, keeps=True, own=["count"])], variable(), 0),
     "not what it uses of another's": ([Patch(STATE), Patch(STATE, uses=[b"count"])], variable(), 0),
@@ -220,6 +221,7 @@ A_C = {b"a.c": 1}
 WITHOUT: dict[str, tuple[Sequence[Patch], Variable, int | None]] = {
     # what -> the patches, the patch's variable, and which has its file without it
     "the newest with its file": ([Patch(files=A_C), Patch(files=A_C), Patch()], OWN_STATIC, 1),
+    "one has a static one of its file": ([Patch(STATIC, files=A_C)], variable(), None),
     "none has its file": ([Patch(), Patch(files={b"b.c": 1})], OWN_STATIC, None),
     "the newest with its file has it": ([Patch(files=A_C), Patch(STATIC, files=A_C)], OWN_STATIC, None),
     "an older one had it": ([Patch(STATIC, files=A_C), Patch(files=A_C)], OWN_STATIC, 1),

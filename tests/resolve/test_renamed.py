@@ -72,7 +72,7 @@ def own(name: bytes = b"count", path: bytes = PATH, **facts: object) -> Variable
     return variable(**{"name": name, "defined_in": object_of(path), **STATIC, **facts})
 
 
-RENAMED = candidate(local=False)._replace(name=b"count.llvm.1")
+RENAMED = candidate(local=True, hidden=True)._replace(name=b"count.llvm.1")
 OURS = candidate(local=True, file=b"a.c")
 MAY_BE_RENAMED: dict[str, tuple[Variable, list[Candidate], bool]] = {
     # what -> (the patch's, what the host has under its name, whether it is told by where the host has it)
@@ -97,6 +97,7 @@ MAY_BE_RENAMED: dict[str, tuple[Variable, list[Candidate], bool]] = {
         [OURS._replace(file=b"", hidden=True)],
         False,
     ),
+    "a static one of no file that other files see in the host": (own(file=b""), [candidate()], True),
     "of no known folder": (own(path=b"a.c"), [], False),
     "of no known file": (own(path=b""), [], False),
 }
@@ -309,6 +310,27 @@ RUST: dict[str, tuple[Variable, Sequence[Sym], Sequence[str], str]] = {
         "",
     ),
     "one part more": (own(rust("count").encode()), [lto("_ZN4shop1a5count17h0123456789abcdefE")], [], ""),
+    "two differences in other letters": (
+        own(b"_ZN4shop2xx5count17h0123456789abcdefE"),
+        [lto("_ZN4shop2yy5bells17h0123456789abcdefE")],
+        [],
+        "",
+    ),
+    "one part more at the end": (own(rust("count").encode()), [lto("_ZN4shop5calls1a17h0123456789abcdefE")], [], ""),
+    "another hash behind other letters": (own(rust("count").encode()), [lto("x" + rust("count", OTHER_HASH))], [], ""),
+    "another hash of what is in it": (
+        own(rust("count").encode()),
+        [lto(f"_ZN4shop5count1a17h{OTHER_HASH}E")],
+        [],
+        "",
+    ),
+    "the newer mangling": (own(b"_RNvCs_4shop5COUNT"), [lto("_RNvCs_4shop5COUNS.0")], [], ""),
+    "another item of the newer mangling": (
+        own(b"_RNvCs_4shop5COUNT"),
+        [lto("_RNvCs_4shop5CALLS")],
+        [],
+        OF_CRATE.format("_RNvCs_4shop5CALLS"),
+    ),
     "two items": (
         own(rust("count").encode()),
         [lto(rust("calls")), lto(rust("bells"), AT + 4)],
@@ -357,4 +379,5 @@ def test_what_an_earlier_patch_calls_it() -> None:
     assert called_otherwise(image, own(path=b"/src/b.c"), ()) == []
     assert called_otherwise(image, own(rust("count").encode()), ()) == [rust("count", OTHER_HASH).encode()]
     assert called_otherwise(image, own(rust("other").encode()), ()) == []
+    assert called_otherwise(image, own(rust("calls").encode()), ()) == []  # it is called so there
     assert Kind.DATA is there(b"calls")[0].kind

@@ -138,3 +138,13 @@ def test_each_is_told_by_itself() -> None:
         "n.1": NUMBERED.format("n.0"),
         "m.1": NUMBERED.format("m.0"),
     }
+
+
+def test_what_is_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name's own letters are in each second name of a large host, each of which is then taken apart."""
+    asked: list[bytes] = []
+    monkeypatch.setattr(ElfImage, "names_with", lambda self, parts: asked.extend(parts) or [])
+    assert reasons([own("n.1"), own("_ZZ3addiE5count"), own("m.2"), own("m.3")], []) == {}
+    assert sorted(asked) == [b"E5count", b"m.", b"n."]
+    reasons([own("fresh", local=False), own("_ZL1x")], [])
+    assert sorted(asked) == [b"E5count", b"m.", b"n."]

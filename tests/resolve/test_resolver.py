@@ -99,6 +99,9 @@ def test_data_is_absolute_only_where_that_is_right(
     resolution = judge(host, [undefined("counter")], interpreter=interpreter, data=data)
     assert only(resolution).verdict is verdict
     assert resolution.stubs.absolute_visibility == visibility
+    if data == "auto" and verdict is Verdict.REFUSED:
+        platform = "Linux with musl" if "musl" in interpreter else "an unknown C library"
+        assert f"on {platform} " in only(resolution).reason
     if verdict is Verdict.ABSOLUTE:
         assert list(resolution.stubs.absolute_addresses) == [SLIDE + BASE + SIZE + 8]
 

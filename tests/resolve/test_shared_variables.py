@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -24,10 +25,16 @@ from resolve.test_for_copies import (
     thread,
     variable,
 )
+from resolve.test_keep_state_rules import variable as a_variable
 from synthetic import Sym as OwnSym
 
+from stubgen.build import StubBuilder
 from stubgen.elf import constants as e
-from stubgen.resolve.shared_variables import NAMELESS
+from stubgen.host.previous import EarlierPatch
+from stubgen.image import Candidate, Kind
+from stubgen.resolve import other_forms
+from stubgen.resolve.resolution import Resolution
+from stubgen.resolve.shared_variables import NAMELESS, SharedVariables
 from stubgen.resolve.verdicts import SharedVariable
 
 
@@ -104,6 +111,34 @@ CASES = {
     "a constant and a thread-local": Case(
         [OWN_CONSTANT], [constant()], [[thread()]], SLIDE + CONSTANTS + 8, None, options=NOT_ASKED
     ),
+    "the oldest constant that is the patch's": Case(
+        [OWN_CONSTANT],
+        [constant(size=4)],
+        [[constant()], [constant()]],
+        LOADED + CONSTANTS + 8,
+        None,
+        FIRST,
+        options=NOT_ASKED,
+    ),
+    "a constant that an earlier patch has as a variable": Case(
+        [OWN_CONSTANT],
+        [],
+        [[variable()]],
+        None,
+        AT,
+        FIRST,
+        "it is constant here, and the host's is a variable: what the process has in that is lost",
+    ),
+    "an earlier patch's thread-local of another size": Case(
+        [OWN_THREAD_LOCAL],
+        [],
+        [[thread(size=4)]],
+        None,
+        8,
+        FIRST,
+        GROWN,
+        options=NOT_ASKED,
+    ),
     "an earlier patch's thread-local": Case(
         [OWN_THREAD_LOCAL],
         [],
@@ -150,7 +185,7 @@ CASES = {
     ),
     "what the patch uses is not what it was called": Case(
         [*STATIC, OwnSym("z", 0, e.STT_NOTYPE, section=e.SHN_UNDEF)],
-        [*HOST, variable("z", VARIABLES + 24)],
+        HOST,
         [[file("a.c"), static("z"), function("g")]],
         OF_HOST,
         AT,
@@ -202,6 +237,24 @@ NEW: dict[str, tuple[Sequence[OwnSym], Sequence[Sym], Mapping[str, Any], str]] =
     "a global one": ([OWN_FILE, own()], ANOTHER, KEPT, IS_NEW),
     "a constant": ([OWN_FILE, OWN_CONSTANT], ANOTHER, KEPT, ""),
     "a constant of a host without names": ([OWN_FILE, OWN_CONSTANT], START, KEPT, ""),
+    "a static constant of a host without names": (
+        [OWN_FILE, OWN_CONSTANT._replace(bind=e.STB_LOCAL)],
+        START,
+        KEPT,
+        "",
+    ),
+    "a hidden one of another linkage and another number": (
+        [OWN_FILE, own("count", other=e.STV_HIDDEN)],
+        [file("a.c"), static("_ZL5count"), static("count.0", VARIABLES + 16)],
+        KEPT,
+        LINKAGE.format("_ZL5count"),
+    ),
+    "another number, and one that is gone": (
+        [OWN_FILE, own("s", **LOCAL)],
+        [file("a.c"), static("s.0"), static("k", VARIABLES + 16)],
+        KEPT,
+        NUMBERED.format("s.0"),
+    ),
     "a static one of a host without names": ([OWN_FILE, OWN_STATIC], START, KEPT, NAMELESS),
     "a hidden one of a host without names": ([OWN_FILE, own(other=e.STV_HIDDEN)], START, KEPT, NAMELESS),
     "a global one of a host without names": ([OWN_FILE, own()], START, KEPT, ""),
@@ -236,3 +289,117 @@ def test_what_is_new_to_the_host(tmp_path: Path, name: str) -> None:
     expected = (SharedVariable(patch[-1].name, 8, True, False, reason),) if reason else ()
     assert resolution.shared_variables == expected
     assert resolution.bound_targets == {}
+
+
+def one(resolution: Resolution, name: str = "x") -> SharedVariable:
+    """What became of it."""
+    return next(each for each in resolution.shared_variables if each.name == name)
+
+
+def test_a_global_one_of_a_stripped_host(tmp_path: Path) -> None:
+    """What the loader needs is no full list of a program's variables."""
+    names = judge(tmp_path, [function("f")], [OWN_FILE, own()], stripped=True, **KEPT)
+    assert one(names).reason_not_kept == NAMELESS
+
+
+def test_what_the_hosts_link_named(tmp_path: Path) -> None:
+    """An object that the host was linked from tells its file, of which a name may tell nothing; no earlier patch's."""
+    host, patch = [file("a.c"), static()], [OWN_FILE, OWN_STATIC]
+    linked = [str(tmp_path / "patch.o")]
+    assert not one(judge(tmp_path, host, patch, **KEPT)).forwarded
+    assert one(judge(tmp_path, host, patch, linked=linked, **KEPT)).forwarded
+    earlier = one(judge(tmp_path, host, patch, host, linked=linked, **KEPT))
+    assert (earlier.forwarded, earlier.patch) == (False, f"{tmp_path}/{FIRST}")
+    unbound = StubBuilder(tmp_path / "host", cache=False).judge(linked, slide=SLIDE)
+    assert not one(unbound).forwarded
+
+
+def test_each_variable_is_asked_about_by_itself(tmp_path: Path) -> None:
+    """One that an earlier patch has stands in front of one that the host has."""
+    patch = [own(), own("y")._replace(value=8)]
+    resolution = judge(tmp_path, [variable("y", VARIABLES + 16)], patch, [variable()], **KEPT)
+    expected = {b"x": address(OF_FIRST, kept=True), b"y": address(SLIDE + VARIABLES + 16, kept=True)}
+    assert resolution.bound_targets == expected
+
+
+def test_another_kind_is_no_constant(tmp_path: Path) -> None:
+    """An earlier patch's thread-local of that name is another thing."""
+    assert judge(tmp_path, [], [OWN_CONSTANT], [thread()], **KEPT).shared_variables == ()
+
+
+@pytest.mark.parametrize("uses", [False, True])
+def test_a_constant_that_an_earlier_patch_took_from_another(
+    tmp_path: Path, uses: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own copy is nobody's: whoever compares addresses has the other."""
+    monkeypatch.setattr(EarlierPatch, "uses_anothers", lambda self, name: uses)
+    resolution = judge(tmp_path, [], [OWN_CONSTANT], [constant()])
+    assert bool(resolution.shared_variables) is not uses
+    assert bool(resolution.bound_targets) is not uses
+
+
+def test_what_an_earlier_patch_took_is_not_what_it_was_called(tmp_path: Path) -> None:
+    """By its record it began no ``z``: that one is another's state, and goes on."""
+    earlier = [file("a.c"), static("z"), function("g")]
+    said = [one(judge(tmp_path, HOST, STATIC, earlier, began=began, **KEPT)).lost for began in (["z"], [])]
+    assert said == [WAS_CALLED.format("z").format(tmp_path), DELETED.format(tmp_path)]
+
+
+FOUND = Candidate(b"other", VARIABLES + 24, Kind.DATA, local=True, size=8, section=".data", file=b"a.c")
+
+
+@pytest.mark.parametrize("function", ["statics.counterparts", "renamed.told_by_debug_info"])
+def test_what_debug_information_tells(tmp_path: Path, function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows the host's variable by its place, whatever symbols are called; nobody is asked for what is not kept."""
+    asked = []
+
+    def told(*arguments: object) -> dict[bytes, Candidate]:
+        asked.append(arguments)
+        return {b"x": FOUND}
+
+    monkeypatch.setattr(f"stubgen.resolve.{function}", told)
+    resolution = judge(tmp_path, HOST, STATIC, **KEPT)
+    assert one(resolution).static_address == FOUND.address
+    assert resolution.bound_targets == {b"x": address(SLIDE + FOUND.address, kept=True)}
+    assert len(asked) == 1
+    assert one(judge(tmp_path, HOST, STATIC)).static_address == AT
+    assert len(asked) == 1
+
+
+def test_what_became_a_constant_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No symbol is left of it, and the process's value is lost."""
+    monkeypatch.setattr(other_forms, "names_folded", lambda files, known: [b"x"])
+    expected = SharedVariable("x", 0, True, False, other_forms.FOLDED)
+    assert judge(tmp_path, HOST, [OwnSym("g", 0)], **KEPT).shared_variables == (expected,)
+    assert judge(tmp_path, HOST, [OwnSym("g", 0)]).shared_variables == ()
+
+
+RUST = "_ZN4shop5count17h0123456789abcdefE"
+DELETED_BY: dict[str, tuple[dict[str, Any], bytes, list[bytes], int, bool, bool]] = {
+    # what -> (facts of the variable, its path, paths of the patch's units of that name, the host's files of it, whether
+    # the patch uses another's, whether the patch is surely without it)
+    "its file": ({}, b"/a.c", [b"/a.c"], 2, False, True),
+    "another folder's file": ({}, b"/a.c", [b"/b/a.c"], 1, False, False),
+    "two folders' files": ({}, b"/a.c", [b"/a.c", b"/b/a.c"], 1, False, False),
+    "no debug information there": ({}, b"/a.c", [], 1, False, True),
+    "no debug information here": ({}, b"", [b"/a.c"], 1, False, True),
+    "two files of its name": ({}, b"", [], 2, False, False),
+    "a global one": ({"local": False}, b"/a.c", [b"/a.c"], 1, False, False),
+    "Rust's": ({"name": RUST.encode()}, b"/a.c", [b"/a.c"], 1, False, False),
+    "what it uses of another's": ({}, b"/a.c", [b"/a.c"], 1, True, False),
+}
+
+
+@pytest.mark.parametrize("name", DELETED_BY)
+def test_which_patch_is_surely_without_it(name: str) -> None:
+    """Nobody is told that state was lost which another file's patch never had."""
+    facts, path, units, files, uses, deleted = DELETED_BY[name]
+    image = SimpleNamespace(debug_info=SimpleNamespace(source_file=path))
+    asked = a_variable(**{"local": True, "file": b"/src/a.c", "defined_in": SimpleNamespace(image=image), **facts})
+    called = SimpleNamespace(
+        called=lambda base: [SimpleNamespace(path=each) for each in units] if base == b"a.c" else []
+    )
+    without: Any = SimpleNamespace(uses_anothers=lambda name: uses, image=SimpleNamespace(debug_info=called))
+    image_of_host = SimpleNamespace(files_called=lambda file: files if file == b"/src/a.c" else 0)
+    resolver: Any = SimpleNamespace(host=SimpleNamespace(image=image_of_host))
+    assert SharedVariables._was_deleted(resolver, without, asked) is deleted
