@@ -83,7 +83,7 @@ def library_query(args: Sequence[str], linker_os: LinkerOs, name: str) -> list[s
     """A command that prints where a compiler driver has the library *name*; empty for anything but gcc and clang."""
     if linker_os is not LinkerOs.LINUX:
         return []
-    toolchain = find_toolchain(args, os=linker_os)
+    toolchain = find_toolchain(args)
     if not toolchain.driver or toolchain.dialect is not Dialect.COMMON:
         return []
     target = [word for word in args if word.startswith(("--target=", "--sysroot="))]

@@ -146,7 +146,7 @@ def _read(telling: Sequence[Item], tokens: Tokens, context: Context) -> _Said:
         role, name = item.option.role, item.option.name
         if role is Role.STATIC:
             static = name
-        elif role is Role.RELOCATABLE or name in ("--dynamic-linker", "-I", "-bundle", "-dylib"):
+        elif role is Role.RELOCATABLE or name in ("--dynamic-linker", "-I", "-bundle"):
             loaded = True
         elif name == "--no-dynamic-linker":
             no_loader = True
