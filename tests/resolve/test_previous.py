@@ -86,7 +86,17 @@ REFERENCES: dict[str, tuple[Sequence[Patch], Sequence[Candidate], int | None]] =
     "state that the host has": ([Patch(STATE), Patch(STATE)], [STATE], None),
     "state that the oldest patch has": ([Patch(STATE), Patch(STATE)], [], 0),
     "state whose user is not its owner": ([Patch(STATE, uses=[b"count"]), Patch(STATE)], [], 1),
-    "state that nobody says he owns": ([Patch(STATE, uses=[b"count"]), Patch(STATE, uses=[b"count"])], [], 1),
+    "state that goes on in the newest": ([Patch(STATE), Patch(STATE, uses=[b"count"])], [], 0),
+    "state that goes on in all of them": ([Patch(STATE, uses=[b"count"]), Patch(STATE, uses=[b"count"])], [], None),
+    "state that the newest did not begin by its record": ([Patch(STATE, own=[])], [], None),
+    "state that the newest began by its record": ([Patch(STATE, own=["count"])], [], 0),
+    "one of two, of which nobody says that it uses another's": ([Patch(STATE, STATIC, own=[])], [], 0),
+    "one of two, of which one goes on": ([Patch(STATE, STATIC, uses=[b"count"])], [], 0),
+    "a thread's constant that goes on": (
+        [Patch(THREAD._replace(writable=False), uses=[b"count"])],
+        [],
+        0,
+    ),
     "the newest form": ([Patch(STATE), Patch(WIDE)], [STATE], 1),
     "the oldest of the newest form": ([Patch(STATE), Patch(WIDE), Patch(WIDE)], [STATE], 1),
     "of no known size here": ([Patch(UNSIZED)], [STATE], None),
@@ -121,6 +131,8 @@ def test_a_types_information_stays_one(name: bytes) -> None:
     assert meant([Patch(CONSTANT), Patch(CONSTANT)], CONSTANT, name=name) is None
     assert meant([Patch(CONSTANT), Patch(CONSTANT)], name=name) == 0
     assert meant([Patch(CONSTANT, keeps=True)], CONSTANT, name=name) is None
+    assert meant([Patch(CONSTANT), Patch(CONSTANT, uses=[name])], name=name) == 0
+    assert meant([Patch(CONSTANT, own=[]), Patch(CONSTANT)], name=name) == 0
 
 
 def test_a_type_that_changed_holds_state_of_its_own(tmp_path: Path) -> None:
