@@ -94,7 +94,7 @@ def find_changes(
         change, reason = _judge(part, verdicts, equality)
         found[part] = FunctionChange(tuple(map(as_text, part.names)), title, change, reason, leads_to_change=False)
     changed = [part for part, row in found.items() if row.change is not Change.UNCHANGED]
-    own = [part for each in parts for part in each.all() if _is_own(part, kept)]
+    own = [part for each in parts for part in _variables(each) if not any(name in kept for name in part.names)]
     users = _users(parts)
     edited = [part for part in _seen_elsewhere(users) if _is_edited(part, places, equality)]
     others = [part for part in _reached(parts) if _uses(part, parts[part.object], elsewhere)] if elsewhere else []
@@ -116,16 +116,18 @@ def _pointed_to(parts: Sequence[ObjectParts], kept: Collection[bytes]) -> dict[P
     found: dict[Part, set[str]] = {}
     homes = _homes(parts) if kept else {}
     for each in parts if kept else ():
-        for part in each.all():
-            if part.sort in (Sort.VARIABLE, Sort.THREAD_LOCAL) and not _is_own(part, kept):
+        for part in _variables(each):
+            if any(name in kept for name in part.names):
                 for target in _targets(part, each, homes):
                     found.setdefault(target, set()).update(map(as_text, part.names))
     return found
 
 
-def _is_own(part: Part, kept: Collection[bytes]) -> bool:
-    """Whether the patch has that variable for itself."""
-    return part.sort in (Sort.VARIABLE, Sort.THREAD_LOCAL) and not any(name in kept for name in part.names)
+def _variables(each: ObjectParts) -> list[Part]:
+    """The variables of an object; of a Mach-O thread-local the descriptor, through which all code reaches it."""
+    found = [part for part in each.all() if part.sort in (Sort.VARIABLE, Sort.THREAD_LOCAL)]
+    templates = {each.initial_value(part) for part in found if each.initial_value(part) != part}
+    return [part for part in found if part not in templates]
 
 
 def _judge(part: Part, verdicts: Sequence[Known], equality: Equality) -> tuple[Change, str]:
@@ -202,7 +204,7 @@ def _reached(parts: Sequence[ObjectParts]) -> Iterator[Part]:
 def _targets(part: Part, each: ObjectParts, homes: Mapping[bytes, Part]) -> Iterator[Part]:
     """What *part* of the object *each* refers to."""
     for use in each.uses(part) or ():
-        target = use.target.part or homes.get(use.target.name)
+        target = use.target.part or homes.get(use.target.name) or each.descriptor(use.target.name)
         if target is None:
             continue
         yield target

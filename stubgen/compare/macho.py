@@ -167,6 +167,13 @@ class MachOParts(ObjectParts):
                 return Target(b"", part, address - section.header.addr - part.start)
         raise MalformedInput(f"{self.file.name}: a relocation leads to {address:#x}, which is in no section")
 
+    def descriptor(self, name: bytes) -> Part | None:
+        return self._descriptors.get(name)
+
+    @cached_property
+    def _descriptors(self) -> dict[bytes, Part]:
+        return {name: part for part in self.all() if self._is_descriptor(part.section) for name in part.names}
+
     def initial_value(self, part: Part) -> Part:
         if not self._is_descriptor(part.section):
             return part
@@ -253,35 +260,7 @@ class MachOPlaces(HostPlaces):
         return None
 
     def initial_value(self, address: int) -> tuple[int, int | None]:
-        if address not in self._templates:
-            return super().initial_value(address)
-        start, starts = self._templates[address], self._template_starts
-        following = bisect_right(starts, start)
-        return start, starts[following] - start if following < len(starts) else None
-
-    @cached_property
-    def _template_starts(self) -> list[int]:
-        """Virtual addresses of the initial values, ascending."""
-        return sorted(self._templates.values())
-
-    @cached_property
-    def _templates(self) -> dict[int, int]:
-        """Where a thread-local's descriptor is -> virtual address of its initial value.
-
-        A section may be said to be larger than the file: its descriptors end where that does.
-        """
-        headers = [(section.header.flags & c.SECTION_TYPE, section.header) for section in self.file.sections]
-        templates = (c.S_THREAD_LOCAL_REGULAR, c.S_THREAD_LOCAL_ZEROFILL)
-        base = min((header.addr for kind, header in headers if kind in templates), default=0)
-        found = {}
-        for kind, header in headers:
-            if kind == c.S_THREAD_LOCAL_VARIABLES:
-                for address in range(header.addr, header.addr + header.size, _DESCRIPTOR):
-                    word = self.read(address + _TEMPLATE, 8)
-                    if word is None:
-                        break
-                    found[address] = base + int.from_bytes(word, "little")
-        return found
+        return self.image.thread_template(address) or super().initial_value(address)
 
     def pointer(self, address: int) -> int | Imported | None:
         found = self.fixups.pointer(address)

@@ -85,6 +85,10 @@ class ObjectParts(ABC):
     def attached(self, part: Part) -> Iterable[Part]:
         """What belongs to a function without being referred to by it: its exception table."""
 
+    def descriptor(self, _name: bytes) -> Part | None:
+        """What code reaches the object's thread-local of that name through; ELF has none."""
+        return None
+
     @abstractmethod
     def neighbours(self, part: Part) -> Sequence[Part]:
         """Variables that code may reach from *part* by their distance alone: those of its section."""

@@ -121,6 +121,8 @@ class Variable(Row):
     place: int = 0  # where its object's debug information says that it is
 
 
+THREAD_LOCAL_START = b"$tlv$init"
+"""What Mach-O compilers put behind a thread-local's name for its template, the value with which it begins."""
 PLACE_SHIFT = 40
 """ELF: bits below the section's index in a variable's ``place``, more than any section has bytes."""
 
@@ -612,6 +614,17 @@ class Image(ABC):
 
     def maximum_size(self, address: int) -> int | None:
         """Bytes that the variable at virtual *address* can have at most, where the format does not say how many."""
+        return None
+
+    def thread_template(self, descriptor: int) -> tuple[int, int] | None:
+        """Mach-O: what a thread-local begins with in each thread.
+
+        Args:
+            descriptor: the virtual address of what code reaches it through.
+
+        Returns:
+            The virtual address, and how many bytes it can have at most; None where that is no descriptor.
+        """
         return None
 
     def thread_offset(self, value: int) -> int | None:

@@ -13,6 +13,7 @@ from operator import and_, or_
 from stubgen.common.code_digest import code_digest
 from stubgen.errors import InputError, UnsupportedInput
 from stubgen.image import (
+    THREAD_LOCAL_START,
     Candidate,
     Code,
     Content,
@@ -78,6 +79,10 @@ _LANGUAGES = (b"__Z", b"__R", b"_$s", b"_$S", b"___clang_call_terminate", b"___s
 """How weak definitions are called that compilers emit in each object that uses them: Mach-O has no COMDAT groups."""
 
 
+_TEMPLATES = frozenset({c.S_THREAD_LOCAL_REGULAR, c.S_THREAD_LOCAL_ZEROFILL})
+"""Sections of what thread-locals begin with."""
+_DESCRIPTOR, _OFFSET = 24, 16
+"""Bytes of a thread-local's descriptor, and from where in it the template's offset stands."""
 _LIBRARIES = frozenset({c.MH_DYLIB, c.MH_BUNDLE})
 """Files whose weak definitions may give way to another image's; a program's come first."""
 _TYPE_NAME = b"__ZTS"  # Itanium C++ ABI 5.1.4.1: a type's name, which ends with a NUL
@@ -460,17 +465,17 @@ class MachOImage(Image):
         defining = DefiningObject(self, table, b"_")
         file = self.source_file
         kept_apart = bool(self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS)
-        indexes = list(self._variable_indexes(table))
+        indexes, templates = list(self._variable_indexes(table)), self._template_symbols
         symbols_at = Counter((table.n_sect[index], table.n_value[index]) for index in indexes)
         for index in indexes:
-            n_type = table.n_type[index]
+            n_type, name = table.n_type[index], table.name(index)
             n_sect = _ordinal(table, index)
             thread_local = self._is_thread_local(n_sect)
             in_section = bool(n_sect) and not thread_local  # of a thread-local, the symbol is its descriptor
             yield Variable(
-                name=table.name(index),
+                name=name,
                 size=0,
-                minimum_size=0 if thread_local else self._minimum_size(table, index),
+                minimum_size=self._minimum_size(table, templates.get(name, -1) if thread_local else index),
                 alignment=1 if thread_local else self._alignment(table, index),
                 writable=not n_sect or self.file.sections[n_sect - 1].name not in _CONSTANTS,
                 thread_local=thread_local,
@@ -483,6 +488,15 @@ class MachOImage(Image):
                 defined_in=defining,
                 place=table.n_value[index] if n_sect else -1,
             )
+
+    @cached_property
+    def _template_symbols(self) -> dict[bytes, int]:
+        """A thread-local's name -> the index of its template's symbol, where the compiler has given it one."""
+        table = self._symbols
+        names = () if table is None else enumerate(table.names())
+        return {
+            name.removesuffix(THREAD_LOCAL_START): index for index, name in names if name.endswith(THREAD_LOCAL_START)
+        }
 
     def _is_thread_local(self, n_sect: int) -> bool:
         """Whether what lies in section *n_sect* (0: a common) are descriptors of thread-locals."""
@@ -506,6 +520,8 @@ class MachOImage(Image):
 
     def _minimum_size(self, table: Symbols, index: int) -> int:
         """Bytes that an object's variable surely has: up to what comes next, less what may have aligned that."""
+        if index < 0:
+            return 0
         n_sect, start = _ordinal(table, index), table.n_value[index]
         if not n_sect:
             return start  # a common's size
@@ -627,6 +643,37 @@ class MachOImage(Image):
     def maximum_size(self, address: int) -> int | None:
         end = self._next_symbol(address)
         return None if end is None else end - address
+
+    def thread_template(self, descriptor: int) -> tuple[int, int] | None:
+        start = self._thread_templates.get(descriptor)
+        if start is None:
+            return None
+        following = bisect_right(self._template_ends, start)
+        return start, self._template_ends[following] - start if following < len(self._template_ends) else 0
+
+    @cached_property
+    def _template_ends(self) -> list[int]:
+        """Virtual addresses, ascending: where one template begins another ends, and the last with its section."""
+        sections = (s.header for s in self.file.sections if s.header.flags & c.SECTION_TYPE in _TEMPLATES)
+        return sorted({*self._thread_templates.values(), *(header.addr + header.size for header in sections)})
+
+    @cached_property
+    def _thread_templates(self) -> dict[int, int]:
+        """Virtual address of a linked image's descriptor -> that of its template (``<mach-o/loader.h>``).
+
+        A section may be said to be larger than the file: its descriptors end where that does.
+        """
+        headers = [(section.header.flags & c.SECTION_TYPE, section.header) for section in self.file.sections]
+        base = min((header.addr for kind, header in headers if kind in _TEMPLATES), default=0)
+        found: dict[int, int] = {}
+        for kind, header in headers:
+            if kind == c.S_THREAD_LOCAL_VARIABLES:
+                for address in range(header.addr, header.addr + header.size, _DESCRIPTOR):
+                    if self.file.offset_of(address + _DESCRIPTOR - 1) is None:
+                        break
+                    word = self.file.read_at(address + _OFFSET, 8, "a thread-local's descriptor")
+                    found[address] = base + int.from_bytes(word, "little")
+        return found
 
     def section_span(self, name: str) -> tuple[int, int] | None:
         section = self.file.section(name)

@@ -127,7 +127,8 @@ class Pair:
     @cached_property
     def maximum_size(self) -> int | None:
         """Bytes that the host's can have at most, where the format does not say how many."""
-        return self.host.maximum_size(self.candidate.address)
+        template = self.host.thread_template(self.candidate.address) if self.variable.thread_local else None
+        return self.host.maximum_size(self.candidate.address) if template is None else template[1]
 
     @cached_property
     def position(self) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import ne
 
 from stubgen.common.text import as_text
-from stubgen.image import Candidate, Image, Kind, Variable
+from stubgen.image import THREAD_LOCAL_START, Candidate, Image, Kind, Variable
 from stubgen.image.dwarf import occurrences
 from stubgen.image.dwarf_places import places_of
 from stubgen.symbols.cxx import cxx_name, is_external_cxx_name, other_linkages
@@ -26,8 +26,6 @@ _GCC_SUFFIX = b".lto_priv."
 """What GCC's link-time optimisation puts between a static's name and a number."""
 _NUMBER = rb"(?:\.lto_priv)?\.\d+\Z"
 """What that, GCC (``count.0``) and LLVM (``calls.1``) put behind the names of static variables."""
-THREAD_LOCAL_START = b"$tlv$init"
-"""What Mach-O compilers put behind a thread-local's name for the value with which it begins."""
 LOST = "what the process has is lost"
 _FEW = 3  # names that a reason lists
 

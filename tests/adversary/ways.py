@@ -160,11 +160,12 @@ class Commands:
         table = json.loads((folder / f"pairs{number}").read_text())
         made = [Path(path) for unit in document["recompiled"] for path in unit["objects"]]
         self._objects.update({path.stem: path for path in made})
+        told = [(i["object"], i["name"], i["reason"]) for i in (*document["undecided"], *document["left_out"])]
         again = {Path(path).stem for path in document.get("relinked", ())}
         return Said(
             (table["anchor"]["host"], table["anchor"]["patch"]),
             tuple((row["old"], row["new"]) for row in table["functions"]),
-            tuple((item["object"], item["name"], item["reason"]) for item in document["undecided"]),
+            tuple(dict.fromkeys(told)),
             tuple(map(_shared, document["duplicates"])),
             {file: path for file, path in self._objects.items() if path in made or file in again},
         )

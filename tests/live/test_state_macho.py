@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from adversary.toolchains import SYSTEM
 from live.test_bound_macho import Patched, Running, hints
 from live.test_macho import PATCH_SLIDE, SLIDE, Toolchain, objdump, read, symbols, toolchain
 from tools import need, need_module, run
@@ -736,6 +737,10 @@ GROWN = {
     "smaller": ("int thing[8]", "int thing[5]", True),
     "a common": ("int thing[8]", "int thing[40]", False),
     "a byte more": ("char thing[64]", "char thing[65]", False),
+    "a thread-local": ("__thread int thing[8]", "__thread int thing[16]", False),
+    "a thread-local as it was": ("__thread int thing[8]", "__thread int thing[8]", True),
+    "a thread-local of zeroes": ("__thread int thing[8]", "__thread int thing[9]", False),
+    "a thread-local of zeroes as it was": ("__thread int thing[8]", "__thread int thing[8]", True),
 }
 """What it is -> (the host's variable, the patch's, whether it is kept)."""
 
@@ -746,11 +751,12 @@ def test_a_variable_that_outgrew_the_hosts_is_not_kept(case: str, neighbours: st
     """Mach-O says no sizes: the patch would write behind the end of the host's variable, into another."""
     there, here, expected = GROWN[case]
     tools = toolchain("lld")
-    host = f"{there} = {{1}}; int other = 5; int main(void) {{ return thing[0] + other; }}"
-    run([*tools.link, "-o", "host", tools.object(tmp_path, "host-object", host).name], cwd=tmp_path)
+    begin = "" if "zeroes" in case else " = {1}"
+    host = f"{there}{begin}; int other = 5; int main(void) {{ return thing[0] + other; }}"
+    run([*tools.link, "-o", "host", tools.object(tmp_path, "host-object", host).name, str(SYSTEM)], cwd=tmp_path)
     first, _, second = neighbours.partition(",")
     kind = first.partition(" before")[0]
-    value = ";" if case == "a common" else " = {1};"
+    value = ";" if case == "a common" else f"{begin};"
     before, after = (f"{first};", kind + second) if first else ("", "")
     text = f"{before} {here}{value} {after} int f(void) {{ return thing[1]++; }}"
     patch = compile_patch(tmp_path, tools, text, "-O1", *(["-fcommon"] if case == "a common" else []))

@@ -68,8 +68,8 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
 
 
 STATE = """
-static char last[SIZE];
-static int calls = 1;
+static STORAGE char last[SIZE];
+static STORAGE int calls = 1;
 __attribute__((noinline)) void put(int at, char value) { last[at % SIZE] = value; calls++; }
 __attribute__((noinline)) char get(int at) { return last[at & 7]; }
 __attribute__((noinline)) int count(void) { return calls; }
@@ -78,16 +78,19 @@ __attribute__((noinline)) int asked(int at) { return get(at) + twice(at); }
 """
 
 
+@pytest.mark.parametrize("storage", ["", "__thread"], ids=["static", "thread-local"])
 @pytest.mark.parametrize("options", [(), ("--keep-state",)], ids=["afresh", "kept"])
 def test_functions_that_share_a_variable_go_together(
-    project: Project, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+    project: Project, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], storage: str
 ) -> None:
     """get() would go on reading the host's buffer, which nobody fills any more: unchanged, and silently wrong."""
-    project.build(STATE.replace("SIZE", "8"))
-    document = project.patch(STATE.replace("SIZE", "32"), capsys, *options)
+    state = STATE.replace("STORAGE", storage)
+    project.build(state.replace("SIZE", "8"))
+    document = project.patch(state.replace("SIZE", "32"), capsys, *options)
     kept = names([variable for variable in document["duplicates"] if variable["forwarded"]])
-    assert kept == ({"calls"} if options else set())
-    expected = {"put", "get", "asked"} | ({"count"} if not options else set())
+    keeps = bool(options or storage)  # the host's thread-locals are used in any case
+    assert kept == ({"calls"} if keeps else set())
+    expected = {"put", "get", "asked"} | (set() if keeps else {"count"})
     assert names(document["jump_table"]) == expected
     row = next(row for row in document["changes"] if "get" in names([{"name": name} for name in row["names"]]))
     assert (row["change"], row["leads_to_change"]) == ("unchanged", True)
