@@ -242,7 +242,7 @@ def _definitions(images: Sequence[Image], name: bytes) -> Iterator[Place]:
                 yield Place(image.name, None, symbol)
 
 
-def _symbols(image: Image) -> Iterator[Listed]:
+def _symbols(image: Image) -> list[Listed]:
     from stubgen.listing.files import symbols_of
 
     return symbols_of(image)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 from stubgen.commands import Outcome
 from stubgen.commands.options import address, identity_line
-from stubgen.common.text import as_text, counted
+from stubgen.common.text import as_text, as_texts, counted
 from stubgen.errors import Refusal
 from stubgen.image.identity import identity_in
 from stubgen.listing.files import Archive, Opened, open_any
 from stubgen.listing.selection import CHOICES, Selection
-from stubgen.listing.symbols import ORDERS, Listed, Traits, Wanted
+from stubgen.listing.symbols import ORDERS, Listed, Wanted, version_mark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from stubgen.listing.patch import FoundSlot
     from stubgen.stub.find import Stub
-    from stubgen.terminal.sheet import Block, Entry, Sheet
+    from stubgen.terminal.sheet import Block, Columns, Sheet
 
 PLURALS = {kind: f"{kind}s" for kind in ("function", "thread-local", "ifunc", "common")}
 UNASKED = 100
@@ -146,19 +146,17 @@ def _title(opened: Opened) -> str:
     return f"{FORMATS[opened.image.format]} {opened.title}"
 
 
-def _provided_and_required(symbols: Iterable[Listed]) -> tuple[list[Listed], list[Listed]]:
-    provided: list[Listed] = []
-    required: list[Listed] = []
-    for symbol in symbols:
-        (provided if symbol.traits.defined else required).append(symbol)
-    return provided, required
+def _provided_and_required(symbols: Sequence[Listed]) -> tuple[list[Listed], list[Listed]]:
+    provided = [symbol for symbol in symbols if symbol.traits.defined]
+    return provided, [] if len(provided) == len(symbols) else [s for s in symbols if not s.traits.defined]
 
 
 def _kinds(symbols: Iterable[Listed]) -> str:
     """How many of each kind, and how many of these are no plain global ones."""
+    held_by = Counter([symbol.traits for symbol in symbols])
     counts = Counter[tuple[str, str, str]]()
-    for traits, count in Counter([symbol.traits for symbol in symbols]).items():
-        counts[traits.what] += count  # thousands of sections may hold one symbol each
+    for traits, count in held_by.items():
+        counts[traits[:3]] += count  # thousands of sections may hold one symbol each
     kinds: dict[str, Counter[str]] = {}
     for (kind, binding, visibility), count in counts.items():
         held = kinds.setdefault(kind, Counter())
@@ -180,11 +178,14 @@ def _file_sheet(path: str, selection: Selection, asked: bool) -> Sheet:
 
     opened = selection.opened
     blocks: list[Block] = [Text(f"{path}: {_title(opened)}, {opened.size:,} bytes", CYAN)]
+    every, others = opened.symbols, selection.others
+    provided, required = _provided_and_required(every)
     if not selection.wanted:
-        blocks.append(Table(list(_facts(opened)), indent=2))
-    lists: list[tuple[int, str, Callable[[], tuple[Entry, list[Entry]]]]] = []
+        blocks.append(Table(list(_facts(opened, provided, required)), indent=2))
+    if others is not every:
+        provided, required = _provided_and_required(others)
+    lists: list[tuple[int, str, Callable[[], Columns]]] = []
     stubs, slots = selection.stubs, selection.slots
-    provided, required = _provided_and_required(selection.others)
     lists.append((len(stubs), "stubs", lambda: _stub_rows(stubs)))
     lists.append((len(slots), "slots", lambda: _slot_rows(slots)))
     lists.append((len(provided), "symbols provided", lambda: _symbol_rows(provided, "PROVIDES")))
@@ -195,10 +196,9 @@ def _file_sheet(path: str, selection: Selection, asked: bool) -> Sheet:
     return blocks
 
 
-def _facts(opened: Opened) -> Iterable[tuple[str, str]]:
-    """The lines of a file's summary."""
+def _facts(opened: Opened, provided: Sequence[Listed], required: Sequence[Listed]) -> Iterable[tuple[str, str]]:
+    """The lines of a file's summary; it has the symbols *provided* and *required*."""
     image = opened.image
-    provided, required = _provided_and_required(opened.symbols)
     linked = opened.role != "object"
     identity = identity_in(image)
     facts = [
@@ -244,67 +244,83 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:FEW_NAMES]) + more
 
 
-def _stub_rows(found: Sequence[Stub]) -> tuple[Entry, list[Entry]]:
-    from stubgen.terminal.sheet import Entry
+def _stub_rows(found: Sequence[Stub]) -> Columns:
+    from stubgen.terminal.sheet import Columns
 
     width = max(len(f"{max(stub.address for stub in found):#x}"), len("ADDRESS"))
     target = len(f"{max(stub.target for stub in found):#x}")
-    return Entry(f"  {'ADDRESS':>{width}} -> TARGET", "", "STUB"), [
-        Entry(
-            f"  {s.address:>#{width}x} -> {s.target:>#{target}x}",
-            "bti" if s.bti else "",
-            as_text(s.name) or "(stripped)",
-        )
-        for s in found
-    ]
+    return Columns(
+        (f"  {'ADDRESS':>{width}} -> TARGET", "", "STUB"),
+        [f"  {s.address:>#{width}x} -> {s.target:>#{target}x}" for s in found],
+        ["bti" if stub.bti else "" for stub in found],
+        [as_text(stub.name) or "(stripped)" for stub in found],
+        [""] * len(found),
+    )
 
 
-def _slot_rows(found: Sequence[FoundSlot]) -> tuple[Entry, list[Entry]]:
+def _slot_rows(found: Sequence[FoundSlot]) -> Columns:
     from stubgen.listing.patch import SLOT_KINDS
-    from stubgen.terminal.sheet import Entry
+    from stubgen.terminal.sheet import Columns
 
-    rows = []
     width = max(len(f"{max(slot.address for slot in found):#x}"), len("ADDRESS"))
-    for slot in found:
-        value = "?" if slot.value is None else f"{slot.value:#x}"
-        added = f"{slot.addend:+d}" if slot.addend else ""
-        kept = "  (kept: the patch has its own too)" if slot.kept else ""
-        name = f"{as_text(slot.name)}{added}"
-        rows.append(Entry(f"  {slot.address:>#{width}x} = {value:<18}", SLOT_KINDS[slot.size], name, kept))
-    return Entry(f"  {'ADDRESS':>{width}} = VALUE", "", "SLOT"), rows
+    values = ["?" if slot.value is None else f"{slot.value:#x}" for slot in found]
+    return Columns(
+        (f"  {'ADDRESS':>{width}} = VALUE", "", "SLOT"),
+        [f"  {slot.address:>#{width}x} = {value:<18}" for slot, value in zip(found, values, strict=True)],
+        [SLOT_KINDS[slot.size] for slot in found],
+        [as_text(slot.name) + (f"{slot.addend:+d}" if slot.addend else "") for slot in found],
+        ["  (kept: the patch has its own too)" if slot.kept else "" for slot in found],
+    )
 
 
-def _symbol_rows(found: Sequence[Listed], title: str) -> tuple[Entry, list[Entry]]:
-    from stubgen.terminal.sheet import Entry
+def _symbol_rows(found: Sequence[Listed], title: str) -> Columns:
+    """Each column is made by the pass: a file may have a million symbols."""
+    from stubgen.terminal.sheet import Columns
 
-    highest = max((symbol.address or 0 for symbol in found), default=0)
-    largest = max((symbol.size or 0 for symbol in found), default=0)
-    wide, size_wide = max(len(f"{highest:#x}"), len("ADDRESS")), max(len(str(largest)), len("SIZE"))
-    whats = {
-        (traits, exported): _what(traits, exported) for traits, exported in {(s.traits, s.exported) for s in found}
-    }
-    what_wide = max(map(len, whats.values()))
-    whats = {key: what.ljust(what_wide) for key, what in whats.items()}
-    anywhere = any(symbol.address is not None for symbol in found)
-    sized = any(symbol.size is not None for symbol in found)
-    both = f"  %#{wide}x  %{size_wide}d  "  # a third of the time of two formats with widths
-    rows = []
-    for symbol in found:
-        name, address, size, traits, version, _, exported, file, library = symbol
-        before = "  "
-        if address is not None and size is not None:
-            before = both % (address, size)
-        elif anywhere:
-            before += (f"{address:#x}" if address is not None else "").rjust(wide) + "  "
-            before += (str(size) if size is not None else "").rjust(size_wide) + "  " if sized else ""
-        note = f"  [{as_text(file)}]" if file else f"  ({library})" if library else ""
-        shown = as_text(symbol.versioned if version else name)
-        rows.append(Entry(before + whats[traits, exported], traits.section, shown, note))
-    places = f"{'ADDRESS':>{wide}}  " + (f"{'SIZE':>{size_wide}}  " if sized else "") if anywhere else ""
-    return Entry(f"  {places}{title}", "SECTION", "SYMBOL"), rows
+    names, addresses, sizes, traits, versions, defaults, exported, files, libraries = zip(*found, strict=True)
+    keys = [(each[:3], seen) for each, seen in zip(traits, exported, strict=True)]
+    whats = {key: _what(*key) for key in set(keys)}
+    wide = max(map(len, whats.values()))
+    whats = {key: what.ljust(wide) for key, what in whats.items()}
+    places, befores = _places(addresses, sizes, [whats[key] for key in keys])
+    spellings = as_texts(names)
+    if any(versions):
+        told = zip(spellings, versions, defaults, traits, strict=True)
+        spellings = [text + version_mark(version, default and each.defined) for text, version, default, each in told]
+    known = set(zip(files, libraries, strict=True))
+    notes = {(f, lib): f"  [{as_text(f)}]" if f else f"  ({lib})" if lib else "" for f, lib in known}
+    return Columns(
+        (f"  {places}{title}", "SECTION", "SYMBOL"),
+        befores,
+        [each.section for each in traits],
+        spellings,
+        [notes[key] for key in zip(files, libraries, strict=True)],
+    )
 
 
-def _what(traits: Traits, exported: bool) -> str:
-    seen = "" if traits.visibility == "default" else f" {traits.visibility}"
-    binding = traits.binding if not exported else "exported" if traits.binding == "global" else "weak exported"
-    return f"{traits.kind} {binding}{seen}"
+def _places(
+    addresses: Sequence[int | None], sizes: Sequence[int | None], whats: Sequence[str]
+) -> tuple[str, list[str]]:
+    """The title of the columns for address and size, and what each row has there, with what it is behind that.
+
+    No symbol of the list may have an address, or a size: then there is no such column.
+    """
+    anywhere = any(address is not None for address in addresses)
+    sized = anywhere and any(size is not None for size in sizes)
+    if not anywhere:
+        return "", [f"  {what}" for what in whats]
+    largest = max(size or 0 for size in sizes)
+    wide = max(len(f"{max(address or 0 for address in addresses):#x}"), len("ADDRESS"))
+    size_wide = max(len(str(largest)), len("SIZE"))
+    row = f"%{wide}s  %{size_wide}s  " if sized else f"%{wide}s  "
+    columns: list[Iterable[object]] = [["" if address is None else hex(address) for address in addresses]]
+    columns += [["" if size is None else size for size in sizes]] if sized else []
+    return row % ("ADDRESS", "SIZE")[: len(columns)], list(map(f"  {row}%s".__mod__, zip(*columns, whats, strict=True)))
+
+
+def _what(traits: tuple[str, str, str], exported: bool) -> str:
+    """A symbol's kind, binding and visibility in words."""
+    kind, binding, visibility = traits
+    seen = "" if visibility == "default" else f" {visibility}"
+    told = binding if not exported else "exported" if binding == "global" else "weak exported"
+    return f"{kind} {told}{seen}"

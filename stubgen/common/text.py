@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def as_text(name: bytes) -> str:
     """A name out of a file, for a person; :func:`as_bytes` gives back the same bytes, whatever they are."""
     return name.decode("utf-8", "surrogateescape")
+
+
+def as_texts(names: Iterable[bytes]) -> list[str]:
+    """:func:`as_text` of each name, all at once; no name has a NUL."""
+    return as_text(b"\0".join(names)).split("\0")
 
 
 def as_bytes(text: str) -> bytes:

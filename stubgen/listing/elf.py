@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cached_property
 
+from stubgen.common.columns import field_column
 from stubgen.elf import constants as c
 from stubgen.elf.reader import Symbols
-from stubgen.image.elf import ElfImage, is_mapping_symbol, names_nothing
-from stubgen.listing.symbols import Listed, Traits
+from stubgen.elf.records import SYM
+from stubgen.image.elf import ElfImage, is_mapping_symbol
+from stubgen.listing.symbols import Listed, ListedFields, Traits, listed
 from stubgen.symbols.versions import split_version
 
-_BINDINGS = {c.STB_LOCAL: "local", c.STB_GLOBAL: "global", c.STB_WEAK: "weak", c.STB_GNU_UNIQUE: "unique"}
+_LOCAL = "local"
+_BINDINGS = {c.STB_LOCAL: _LOCAL, c.STB_GLOBAL: "global", c.STB_WEAK: "weak", c.STB_GNU_UNIQUE: "unique"}
 _VISIBILITIES = {
     c.STV_DEFAULT: "default",
     c.STV_INTERNAL: "internal",
@@ -20,23 +23,21 @@ _VISIBILITIES = {
 }
 _UNDEFINED = {c.STT_FUNC: "function", c.STT_OBJECT: "data", c.STT_TLS: "thread-local", c.STT_GNU_IFUNC: "ifunc"}
 """What a reference says of what it means; most say nothing."""
-_VISIBILITY = bytes(other & 3 for other in range(256))
-"""``st_other`` -> the visibility in it."""
 _DOLLAR = ord("$")
 _NOWHERE = -1
 """In the place of an address, for what is not defined."""
 
 
-def symbols(image: ElfImage) -> Iterator[Listed]:
+def symbols(image: ElfImage) -> list[Listed]:
     """Every symbol that has a name for somebody: no sections, files and marks of code and data.
 
     The full table comes first, and then what only the dynamic one has.
     """
     full, dynamic = image.file.symbols, _Dynamic(image)
-    if full is not None:
-        yield from _listed(image, full, dynamic)
+    rows = list(_rows(image, full, dynamic)) if full is not None else []
     if dynamic.table is not None:
-        yield from _listed(image, dynamic.table, dynamic, known=full is not None)
+        rows += _rows(image, dynamic.table, dynamic, known=full is not None)
+    return listed(rows)
 
 
 class _Dynamic:
@@ -51,7 +52,7 @@ class _Dynamic:
     def versions(self) -> dict[tuple[bytes, int], tuple[str, bool]]:
         """Name and address of what the loader finds -> its version, and whether that is the default one."""
         return {
-            (self.table.name(index), self.table.st_value[index]): self.version(index)
+            (self.table.name(index), self.table.st_value[index]): self.defined[index]
             for index in self._indexes(defined=True)
             if self.table is not None and self.table.st_info[index] >> 4 != c.STB_LOCAL
         }
@@ -69,19 +70,17 @@ class _Dynamic:
         shndx = () if self.table is None else self.table.st_shndx
         return [index for index, number in enumerate(shndx) if (number != c.SHN_UNDEF) is defined and index]
 
-    def version(self, index: int) -> tuple[str, bool]:
-        """Version of symbol *index*, which is defined, and whether it is the default one."""
-        return self._defined[index] if index < len(self._defined) else ("", True)
-
     @cached_property
-    def _defined(self) -> Sequence[tuple[str, bool]]:
-        numbers: Sequence[int] = () if self.table is None else self.table.versions
-        dynamic = self.image.file.dynamic
-        if dynamic is None:
+    def defined(self) -> Sequence[tuple[str, bool]]:
+        """Version of each symbol, if it is defined, and whether it is the default one."""
+        if self.table is None:
             return ()
+        numbers, dynamic = self.table.versions, self.image.file.dynamic
+        if dynamic is None:
+            return [("", True)] * len(self.table)
         definitions = dynamic.version_definitions
         told = {n: (definitions.get(n & ~c.VERSYM_HIDDEN, ""), not n & c.VERSYM_HIDDEN) for n in set(numbers)}
-        return [told[number] for number in numbers]
+        return [told[number] for number in numbers] + [("", True)] * (len(self.table) - len(numbers))
 
     def need(self, index: int) -> tuple[str, str]:
         """Version of symbol *index*, which is not defined, and the library that has it."""
@@ -93,50 +92,67 @@ class _Dynamic:
         return version, library
 
 
-def _listed(image: ElfImage, table: Symbols, dynamic: _Dynamic, *, known: bool = False) -> Iterator[Listed]:
+def _rows(image: ElfImage, table: Symbols, dynamic: _Dynamic, *, known: bool = False) -> Iterator[ListedFields]:
     """The symbols of *table*; where the full one has been *known* before, those that it did not have."""
-    traits: dict[tuple[int, int, int], Traits] = {}
-    file, seen = b"", dynamic.seen
+    shared: dict[Hashable, tuple[Traits, bool, bool, bool]] = {}
+    file, seen, kinds = b"", dynamic.seen, table.st_info
     own = table is dynamic.table  # where each symbol has its own version
-    keys = zip(table.st_info, table.st_other.translate(_VISIBILITY), table.st_shndx, strict=True)
-    columns = (table.names(), keys, table.st_value, table.st_size)
+    marked = b"@" in table.strings.content
+    versions = dynamic.versions if marked or not own else {}
+    own_versions = dynamic.defined if own else ()
+    columns = (table.names(), _keys(table), table.st_value, table.st_size)
     for index, (spelling, key, value, size) in enumerate(zip(*columns, strict=True)):
-        common = traits.get(key)
-        if common is None:
-            st_type = key[0] & 0xF
-            if st_type == c.STT_FILE:
-                file = spelling
-            if not index or not spelling or names_nothing(st_type, spelling):
-                continue
-            common = _traits(image, table, index, key)
-            if key[2] != table.absolute:
-                traits[key] = common
-        elif not spelling or (spelling[0] == _DOLLAR and is_mapping_symbol(spelling)):
+        if not spelling or (spelling[0] == _DOLLAR and is_mapping_symbol(spelling)):
+            file = spelling if kinds[index] & 0xF == c.STT_FILE else file
             continue
-        local = key[0] >> 4 == c.STB_LOCAL
-        name, version, default = split_version(spelling) if b"@" in spelling else (spelling, "", True)
-        if not common.defined:
+        told = shared.get(key)
+        if told is None:
+            st_type = kinds[index] & 0xF
+            file = spelling if st_type == c.STT_FILE else file
+            if not index or st_type in (c.STT_SECTION, c.STT_FILE):
+                continue
+            told = _shared(image, table, index)
+            if table.st_shndx[index] != table.absolute:
+                shared[key] = told
+        common, defined, local, nowhere = told
+        name, version, default = split_version(spelling) if marked and b"@" in spelling else (spelling, "", True)
+        if not defined:
             if known and (name, _NOWHERE) in seen:
                 continue
             seen.add((name, _NOWHERE))
             needed, library = dynamic.need(index) if own else dynamic.needs.get(name, ("", ""))
-            yield Listed(name, None, size or None, common, version or needed, True, False, b"", library)
+            yield name, None, size or None, common, version or needed, True, False, b"", library
             continue
-        exported = not local and ((own and name is spelling) or (name, value) in dynamic.versions)
+        if local:
+            yield name, None if nowhere else value, size, common, version, default, False, file, ""
+            continue
+        exported = (own and name is spelling) or (name, value) in versions
         if exported:
             if known and (name, value) in seen:
                 continue
             if not own:
                 seen.add((name, value))
             if not version:
-                version, default = dynamic.version(index) if own else dynamic.versions[name, value]
-        nowhere = common.kind == "common"
-        yield Listed(name, None if nowhere else value, size, common, version, default, exported, file if local else b"")
+                version, default = own_versions[index] if own else versions[name, value]
+        yield name, None if nowhere else value, size, common, version, default, exported, b"", ""
 
 
-def _traits(image: ElfImage, table: Symbols, index: int, key: tuple[int, int, int]) -> Traits:
-    """What symbol *index* has in common with others of its *key*: type and binding, visibility, section."""
-    info, other, shndx = key
+def _keys(table: Symbols) -> Iterable[Hashable]:
+    """What tells apart which symbols have their traits in common: type and binding, visibility, section."""
+    if len(table.extended):
+        return zip(table.st_info, table.st_other, table.st_shndx, strict=True)
+    return field_column("I", table.raw, SYM.size, SYM.offset("st_info"))  # the three, side by side
+
+
+def _shared(image: ElfImage, table: Symbols, index: int) -> tuple[Traits, bool, bool, bool]:
+    """What symbol *index* has in common with others; whether they are defined, local, and have no place yet."""
+    traits = _traits(image, table, index)
+    return traits, traits.defined, traits.binding == _LOCAL, traits.kind == "common"
+
+
+def _traits(image: ElfImage, table: Symbols, index: int) -> Traits:
+    """Those of symbol *index*."""
+    info, other, shndx = table.st_info[index], table.st_other[index] & 3, table.st_shndx[index]
     st_type, binding, visibility = info & 0xF, _BINDINGS.get(info >> 4, "other"), _VISIBILITIES[other]
     if shndx == c.SHN_UNDEF:
         return Traits(_UNDEFINED.get(st_type, "undefined"), binding, visibility, "", 0, False)

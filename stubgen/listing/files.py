@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
 
 from stubgen.common.files import read_input
 from stubgen.errors import StubgenError, UnsupportedInput
@@ -15,6 +14,10 @@ from stubgen.listing import patch
 from stubgen.listing.symbols import Listed
 from stubgen.stub.find import Stub
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _OTHERS = (
     (b"BC\xc0\xde", "LLVM bitcode"),
     (b"\xde\xc0\x17\x0b", "LLVM bitcode"),
@@ -23,7 +26,7 @@ _OTHERS = (
 """How members begin that are no objects."""
 
 
-def symbols_of(image: Image) -> Iterator[Listed]:
+def symbols_of(image: Image) -> list[Listed]:
     """The symbols of *image*, in the file's order."""
     if image.format == "elf":
         from stubgen.image.elf import ElfImage
@@ -48,7 +51,7 @@ class Opened:
     @cached_property
     def symbols(self) -> list[Listed]:
         """Its symbols, in the file's order."""
-        return list(symbols_of(self.image))
+        return symbols_of(self.image)
 
     @cached_property
     def stubs(self) -> list[Stub]:

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from itertools import compress
 
+from stubgen.common.columns import field_column
 from stubgen.image.macho import MachOImage
-from stubgen.listing.symbols import Listed, Traits
+from stubgen.listing.symbols import Listed, ListedFields, Traits, listed
 from stubgen.macho import constants as c
+from stubgen.macho.records import NLIST_64
 
 
-def symbols(image: MachOImage) -> Iterator[Listed]:
+def symbols(image: MachOImage) -> list[Listed]:
     """Every symbol that is no debugger's entry."""
     table = image.file.symbols
     if table is None:
-        return
-    shared: dict[tuple[int, int, int], tuple[Traits, bool, str]] = {}
+        return []
+    shared: dict[int, tuple[Traits, bool, str]] = {}
     linked = image.file.header.filetype != c.MH_OBJECT
-    keys = zip(table.n_type, table.n_sect, table.n_desc, strict=True)
-    for name, key, value in zip(table.names(), keys, table.n_value, strict=True):
-        if key[0] & c.N_STAB:
-            continue
+    keys = field_column("I", table.raw, NLIST_64.size, NLIST_64.offset("n_type"))  # with n_sect and n_desc
+    wanted = table.n_type.translate(_WANTED)
+    names = table.strings.names(array("I", compress(table.n_strx, wanted)))
+    rows: list[ListedFields] = []
+    for name, key, value in zip(names, compress(keys, wanted), compress(table.n_value, wanted), strict=True):
         known = shared.get(key)
         if known is None:
-            known = shared[key] = _shared(image, *key, linked=linked)
+            known = shared[key] = _shared(image, key & 0xFF, key >> 8 & 0xFF, key >> 16, linked=linked)
         traits, exported, library = known
         if traits.defined:
-            yield Listed(name, value, None, traits, "", True, exported)
+            rows.append((name, value, None, traits, "", True, exported, b"", ""))
         elif value and not linked:
-            yield Listed(name, None, value, _traits(image, key[0], key[1], weak=traits.binding == "weak", common=True))
+            common = _traits(image, key & 0xFF, key >> 8 & 0xFF, weak=traits.binding == "weak", common=True)
+            rows.append((name, None, value, common, "", True, False, b"", ""))
         else:
-            yield Listed(name, None, None, traits, "", True, False, b"", library)
+            rows.append((name, None, None, traits, "", True, False, b"", library))
+    return listed(rows)
+
+
+_WANTED = bytes(not n_type & c.N_STAB for n_type in range(256))
+"""``n_type`` -> whether the symbol is no debugger's entry; of some tables most are."""
 
 
 def _shared(image: MachOImage, n_type: int, n_sect: int, n_desc: int, *, linked: bool) -> tuple[Traits, bool, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from stubgen.common.row import Row
 from stubgen.errors import MalformedInput
@@ -14,6 +13,7 @@ from stubgen.stub.find import Stub, find_stubs
 from stubgen.stub.slots import SLOT_PREFIX, parse_symbol
 from stubgen.symbols.placed import LITERAL_PREFIX
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.origin.sources import Source
 

@@ -42,8 +42,9 @@ class Selection:
         """The stubs; an address may be a stub's own, or the one that it branches to."""
         if self.wanted.kinds and "stub" not in self.wanted.kinds:
             return []
-        matches, address, found = self.wanted.matcher(), self.wanted.address, self.opened.stubs
+        address, found = self.wanted.address, self.opened.stubs
         if self.wanted.glob is not None:
+            matches = self.wanted.matcher()
             found = [stub for stub in found if matches(as_text(stub.name))]
         if address is not None:
             found = [s for s in found if s.target == address or 0 <= address - s.address < len(template(s.bti).code)]
@@ -54,8 +55,9 @@ class Selection:
         """The slots, likewise."""
         if self.wanted.kinds and "slot" not in self.wanted.kinds:
             return []
-        matches, address, found = self.wanted.matcher(), self.wanted.address, self.opened.slots
+        address, found = self.wanted.address, self.opened.slots
         if self.wanted.glob is not None:
+            matches = self.wanted.matcher()
             found = [slot for slot in found if matches(as_text(slot.name))]
         if address is not None:
             found = [slot for slot in found if slot.value == address or 0 <= address - slot.address < slot.size]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
-from fnmatch import translate
+from functools import partial
 from operator import attrgetter
-from typing import NamedTuple
 
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text
@@ -15,7 +13,7 @@ KINDS = ("function", "data", "thread-local", "ifunc", "common", "absolute", "und
 """What a symbol can be; what is only referred to has the kind that its reference says, if it says one."""
 
 
-class Traits(NamedTuple):
+class Traits(Row):
     """What many symbols of a file have in common."""
 
     kind: str  # one of KINDS, or "other"
@@ -25,13 +23,8 @@ class Traits(NamedTuple):
     number: int  # the section's number or ordinal; 0 for none
     defined: bool
 
-    @property
-    def what(self) -> tuple[str, str, str]:
-        """What a symbol is, without where: thousands of sections may hold one each."""
-        return self[:3]
 
-
-class Listed(NamedTuple):
+class Listed(Row):
     """One symbol."""
 
     name: bytes  # without its version
@@ -47,8 +40,21 @@ class Listed(NamedTuple):
     @property
     def versioned(self) -> bytes:
         """Its name with its version, as GNU ld spells it."""
-        mark = "" if not self.version else "@@" if self.default and self.traits.defined else "@"
-        return self.name + as_bytes(f"{mark}{self.version}")
+        return self.name + as_bytes(version_mark(self.version, self.default and self.traits.defined))
+
+
+def version_mark(version: str, default: bool) -> str:
+    """What GNU ld puts behind a name: its version, if it has one, and whether that is a definition's *default* one."""
+    return f"{'@@' if default else '@'}{version}" if version else ""
+
+
+ListedFields = tuple[bytes, int | None, int | None, Traits, str, bool, bool, bytes, str]
+"""What a :class:`Listed` has, in its order."""
+
+
+def listed(rows: Iterable[ListedFields]) -> list[Listed]:
+    """A :class:`Listed` of each row; its own constructor, which counts the fields, takes three times as long."""
+    return list(map(partial(tuple.__new__, Listed), rows))
 
 
 class Wanted(Row):
@@ -67,6 +73,9 @@ class Wanted(Row):
         """Whether a name matches the glob; all do where there is none."""
         if self.names:
             return self.names.__contains__
+        import re
+        from fnmatch import translate
+
         return re.compile(translate("*" if self.glob is None else self.glob)).match
 
     def takes_kind(self, traits: Traits) -> bool:
@@ -106,7 +115,7 @@ def ordered(symbols: list[Listed], order: str | None) -> list[Listed]:
     return symbols if order is None else sorted(symbols, key=ORDERS[order])  # type: ignore[arg-type]  # comparable
 
 
-class Use(NamedTuple):
+class Use(Row):
     """One place in an object that means a symbol."""
 
     section: str

@@ -6,11 +6,11 @@ The search starts from the code, not from the symbol table, so it also finds stu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from stubgen.common.aarch64 import WORD
 from stubgen.common.arguments import instance
 from stubgen.common.columns import TABLE_AT_ONCE, column
+from stubgen.common.row import Row
 from stubgen.image import Code, Image
 from stubgen.stub.decoding import decode
 from stubgen.stub.facts import LibraryFacts, known_facts
@@ -18,7 +18,7 @@ from stubgen.stub.trampoline import IMMEDIATE_SHIFT, template
 from stubgen.symbols.versions import known_name
 
 
-class Stub(NamedTuple):
+class Stub(Row):
     """One trampoline in a file."""
 
     name: bytes
@@ -83,22 +83,24 @@ def _decoded(code: Code, facts: LibraryFacts | None) -> list[tuple[int, bool, in
 
 
 def _matches(code: Code) -> Iterator[tuple[int, bool]]:
-    """Byte offset of each trampoline in *code*, and whether a landing pad begins it.
+    """Byte offset of each trampoline in *code*, in no order, and whether a landing pad begins it.
 
-    The code is searched in pieces, each as long as the processor's cache likes it, for the branch that ends one.
+    The code is searched in pieces, each as long as the processor's cache likes it, for the branch that ends one. The
+    byte before it is the last move's, whatever that moves: with it, and backwards, two thirds of the time are enough.
     """
     shape = template(bti=True)
     words = [int.from_bytes(shape.code[at : at + WORD], "little") for at in range(0, len(shape.code), WORD)]
-    pad, moves, branch = words[0], words[1:5], shape.code[-WORD:]
+    pad, moves, end = words[0], words[1:5], shape.code[-WORD - 1 :]
     fixed = ~(0xFFFF << IMMEDIATE_SHIFT)
     for first in range(0, len(code.content), TABLE_AT_ONCE):
-        piece = bytes(code.content[first : first + TABLE_AT_ONCE])
-        position = piece.find(branch)
+        start = max(first - 1, 0)
+        piece = bytes(code.content[start : first + TABLE_AT_ONCE])
+        position = piece.rfind(end)
         while position >= 0:
-            index = (first + position) // WORD
-            if position % WORD == 0 and index >= 4:
+            index, within = divmod(start + position + 1, WORD)
+            if not within and index >= 4:
                 held = column("I", code.content[WORD * max(index - 5, 0) : WORD * index])
                 if all(word & fixed == move for word, move in zip(held[-4:], moves, strict=True)):
                     padded = index >= 5 and held[0] == pad
                     yield (index - (5 if padded else 4)) * WORD, padded
-            position = piece.find(branch, position + 1)
+            position = piece.rfind(end, 0, position + len(end) - 1)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
 
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
@@ -12,6 +10,7 @@ from stubgen.resolve.verdicts import SlotKind, Target
 from stubgen.symbols.placed import LITERAL_PREFIX
 from stubgen.symbols.versions import known_name, plain_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.image import Image
 
@@ -28,13 +27,15 @@ SIZES = {b"": 8, b".tlsdesc": 16, b".tlshost": 24}
 
 def parse_symbol(symbol: bytes) -> tuple[bytes, int, int]:
     """What the symbol of a slot says: the host symbol, the bytes added to it, the slot's size in bytes."""
+    import re
+
     match = re.match(_SYMBOL, symbol)
     if match is None:
         return symbol, 0, 8
     return known_name(match["name"]), int(match["addend"] or 0), SIZES[match["mark"] or b""]
 
 
-class Slot(NamedTuple):
+class Slot(Row):
     """A constant in the stub object."""
 
     symbol: bytes

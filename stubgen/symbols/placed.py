@@ -7,8 +7,6 @@ symbol value. So whoever checks a linked patch against the host can tell whether
 
 from __future__ import annotations
 
-import re
-
 from stubgen.common.row import Row
 
 LITERAL_PREFIX = b"__stubgen_literal."
@@ -32,5 +30,7 @@ def placed_name(label: str, value: int, *, thread_local: bool = False) -> bytes:
 
 def placed(name: bytes) -> Placed | None:
     """What *name* says, if it is such a name."""
+    import re
+
     match = re.search(_PLACED, name)
     return None if match is None else Placed(int(match["value"], 16), bool(match["tls"]))

@@ -10,14 +10,16 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-from stubgen.common.text import text_lines
-
-_MANGLED = re.compile(r"(?<![\w.$@])__?(?:Z[\dA-Zd-zLNST]|R[A-Z])[\w$]*(?:\.[\w$]+)*", re.ASCII)
+_MANGLED = re.compile(r"_(?<![\w.$@]_)_?(?:Z[\dA-Zd-zLNST]|R[A-Z])[\w$]*(?:\.[\w$]+)*", re.ASCII)
 """Itanium C++ ABI 5.1 and Rust's RFC 2603, in Mach-O with one more underscore; with what LLVM and GCC append."""
 _HASH = re.compile(r"::h[0-9a-f]{16}\b")
 """What ends each of Rust's legacy names."""
-_CRATE = re.compile(r"(?<=\w)\[[0-9a-f]+\](?=::|\b|$)", re.MULTILINE)
-"""GNU's ``c++filt`` writes the disambiguator of a crate behind its name."""
+_END = "\x01"
+"""What is behind each name that the demangler gets: after each line end GNU's writes what it has."""
+_CRATE = re.compile(rf"\[(?<=\w\[)[0-9a-f]+\](?=::|\b|{_END})")
+"""GNU's ``c++filt`` writes the disambiguator of a crate behind its name. What a pattern begins with is searched for."""
+_WITH_CRATES = ("_R", "__R")
+"""How the names begin that have them."""
 
 _TOOLS = ("c++filt", "llvm-cxxfilt", "rustfilt")
 """In the order in which they are tried; LLVM's takes a tenth of a second to load its library."""
@@ -36,19 +38,21 @@ def demangled_in(text: str) -> dict[str, str]:
 
 def _demangled(names: Iterable[str]) -> dict[str, str]:
     """The same for *names* that are mangled; what is to be left out of all answers is looked for in one text."""
-    spellings = {name: _without_prefix(name) for name in names}
-    crates = {name: spelling for name, spelling in spellings.items() if spelling.startswith("_R")}
-    asked = {**crates, **spellings}  # those with crates first
+    crates: list[str] = []
+    others: list[str] = []
+    for name in names:
+        (crates if name.startswith(_WITH_CRATES) else others).append(name)
+    asked = [*crates, *others]
     if not asked:
         return {}
-    answers = _answers("".join([f"{spelling}\n" for spelling in asked.values()]))
-    if len(answers) != len(asked):
+    spellings = [_without_prefix(name) for name in asked]
+    lines = [spellings[: len(crates)], spellings[len(crates) :]]
+    with_crates, _, rest = _answer("".join([f"{_END.join([*line, ''])}\n" for line in lines])).partition("\n")
+    told = _HASH.sub("", _CRATE.sub("", with_crates) + rest).split(_END)
+    if len(told) != len(asked) + 1:  # a line end is left
         return {}
-    with_crates = _CRATE.sub("", "\n".join(answers[: len(crates)]))
-    others = "\n".join(answers[len(crates) :])
-    told = _HASH.sub("", f"{with_crates}\n{others}" if crates else others).split("\n")
-    rows = zip(asked.items(), answers, told, strict=False)  # one line too many where all have crates
-    return {name: text for (name, spelling), answer, text in rows if answer not in ("", spelling)}
+    rows = zip(asked, spellings, told, strict=False)
+    return {name: text for name, spelling, text in rows if text not in ("", spelling)}
 
 
 def replaced(text: str, known: Mapping[str, str]) -> str:
@@ -61,15 +65,15 @@ def _without_prefix(name: str) -> str:
     return name[1:] if name.startswith("__") else name
 
 
-def _answers(lines: str) -> list[str]:
-    """What the first demangler that is installed makes of *lines*; nothing where that fails."""
+def _answer(text: str) -> str:
+    """*text* as the first demangler that is installed filters it; nothing where that fails."""
     import subprocess
 
     for tool in _TOOLS:
         try:
             done = subprocess.run(
                 [tool],
-                input=lines.encode(),
+                input=text.encode(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 check=False,
@@ -79,6 +83,6 @@ def _answers(lines: str) -> list[str]:
         except FileNotFoundError:
             continue
         except (OSError, subprocess.SubprocessError):
-            return []
-        return text_lines(done.stdout.decode("utf-8", "replace")) if not done.returncode else []
-    return []
+            return ""
+        return done.stdout.decode("utf-8", "replace") if not done.returncode else ""
+    return ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 
 from stubgen.common.row import Row
 from stubgen.common.text import harmless
@@ -45,11 +46,16 @@ class Names:
 
     def replaced(self, text: str) -> str:
         """*text* with its names as people write them, whatever a terminal makes of it."""
-        if "_Z" not in text and "_R" not in text:
+        if not self._known or ("_Z" not in text and "_R" not in text):
             return text
         from stubgen.terminal.names import replaced
 
-        return self._known.get(text) or replaced(text, self._known)
+        return replaced(text, self._known)
+
+    def all_replaced(self, texts: Sequence[str]) -> Sequence[str]:
+        """:meth:`replaced` for each of *texts*."""
+        known = self._known
+        return [known.get(text) or self.replaced(text) for text in texts] if known else texts
 
 
 if TYPE_CHECKING:
@@ -165,29 +171,28 @@ class Table:
             yield from wrapped(below + row[-1], screen.width, hanging=0)
 
 
-class Entry(Row):
-    """A line of :class:`Entries`."""
+class Columns(Row):
+    """The rows of :class:`Entries`, and the line above them, as columns of equal length."""
 
-    before: str  # aligned by who makes it
-    section: str
-    name: str
-    note: str = ""  # behind the name, where there is room
+    titles: tuple[str, str, str]  # above the first three columns
+    before: Sequence[str]  # aligned by who makes it
+    section: Sequence[str]
+    name: Sequence[str]
+    note: Sequence[str]  # behind the name, where there is room
 
 
 class Entries:
     """A list with a line for each of a million entries: each is laid out by itself, and on a terminal cut to one line.
 
     Args:
-        make: makes the line above the rows, and the rows, where they are printed.
+        make: makes the rows, of which there is one at least, where they are printed.
         count: how many there will be.
         what: the kind of rows.
         most: rows up to which a terminal gets them; None for no limit.
         hint: what to do on a terminal to get more.
     """
 
-    def __init__(
-        self, make: Callable[[], tuple[Entry, Sequence[Entry]]], count: int, what: str, *, most: int | None, hint: str
-    ) -> None:
+    def __init__(self, make: Callable[[], Columns], count: int, what: str, *, most: int | None, hint: str) -> None:
         self._make = make
         self.count = count
         self.what = what
@@ -195,42 +200,43 @@ class Entries:
         self.hint = hint
 
     @cached_property
-    def made(self) -> tuple[Entry, Sequence[Entry]]:
-        """The line above the rows, and the rows."""
+    def made(self) -> Columns:
+        """The rows."""
         return self._make()
 
     def _is_withheld(self, screen: Screen) -> bool:
         return screen.width is not None and self.most is not None and self.count > self.most
 
     def raw(self, screen: Screen) -> Iterable[str]:
-        return () if self._is_withheld(screen) else (row.name for row in self.made[1])
+        return () if self._is_withheld(screen) else self.made.name
 
     def lines(self, screen: Screen, names: Names) -> Iterator[str]:
         if self._is_withheld(screen):
             yield from wrapped(f"  {self.count:,} {self.what}: {self.hint}", screen.width)
             return
-        (before, section, name, _), rows = self.made
-        sections = {row.section for row in rows}
-        width = min(max(map(len, sections), default=0), _SECTION)
-        first = max((len(row.before) for row in rows), default=0)
+        titles, befores, parts, spellings, notes = self.made
+        before, section, name = titles
+        sections = set(parts)
+        width = min(max(map(len, sections)), _SECTION)
+        first = max(map(len, befores))
         yield coloured(
             f"{before:<{first}}  {section:<{width}}  {name}" if width else f"{before:<{first}}  {name}", BOLD, screen
         )
         gap = "  " if width else ""
         if screen.width is None and not screen.coloured:
-            shown = names.replaced
-            between = {section: shown(f"  {section:<{width}}{gap}") for section in sections}
-            notes = {note: shown(note) for note in {row.note for row in rows}}
-            lines = [f"{before}{between[part]}{shown(name)}{notes[note]}" for before, part, name, note in rows]
-            yield harmless("\n".join(lines))
+            between = {section: names.replaced(f"  {section:<{width}}{gap}") for section in sections}
+            behind = {note: f"{names.replaced(note)}\n" for note in set(notes)}
+            told = names.all_replaced(spellings)
+            lines = zip(befores, map(between.__getitem__, parts), told, map(behind.__getitem__, notes), strict=True)
+            yield harmless("".join(chain.from_iterable(lines))[:-1])
             return
-        for before, part, name, note in rows:
+        for before, part, name, note in zip(befores, parts, spellings, notes, strict=True):
             room = None if screen.width is None else screen.width - first - width - 4
             section = part if room is None else cut(part, width)
-            told, more = names.shown(name), harmless(note)
-            told += more if room is None or len(told) + len(more) <= room else ""
+            shown, more = names.shown(name), harmless(note)
+            shown += more if room is None or len(shown) + len(more) <= room else ""
             start = f"{before}  {harmless(section):<{width}}{gap}"
-            yield start + (told if room is None else cut(told, max(room, _LEAST)))
+            yield start + (shown if room is None else cut(shown, max(room, _LEAST)))
 
 
 Sheet = Sequence["Block"]

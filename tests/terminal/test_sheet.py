@@ -17,7 +17,7 @@ from tools import need
 from stubgen.cli import main
 from stubgen.terminal import names
 from stubgen.terminal.screen import Screen, screen_of, terminal_width
-from stubgen.terminal.sheet import RED, Entries, Entry, Table, Text, cut, render, wrapped
+from stubgen.terminal.sheet import RED, Columns, Entries, Table, Text, cut, render, wrapped
 
 ROOT = Path(__file__).parents[2]
 SENTENCE = (
@@ -61,10 +61,10 @@ def test_a_word_is_never_cut() -> None:
 
 def test_a_long_list_is_not_dumped_on_a_terminal() -> None:
     """A host has a million symbols; in a pipe, and where somebody asked, they are all there."""
-    rows = [Entry("  0x0", ".text", f"name{number}") for number in range(300)]
-    title = Entry("  PROVIDES", "SECTION", "SYMBOL")
-    many = Entries(lambda: (title, rows), len(rows), "symbols", most=100, hint="use --all")
-    asked = Entries(lambda: (title, rows), len(rows), "symbols", most=None, hint="")
+    names = [f"name{number}" for number in range(300)]
+    rows = Columns(("  PROVIDES", "SECTION", "SYMBOL"), ["  0x0"] * 300, [".text"] * 300, names, [""] * 300)
+    many = Entries(lambda: rows, len(names), "symbols", most=100, hint="use --all")
+    asked = Entries(lambda: rows, len(names), "symbols", most=None, hint="")
     assert render([many], Screen(width=80)) == "  300 symbols: use --all"
     for shown in (render([many], Screen()), render([asked], Screen(width=80))):
         assert len(shown.splitlines()) == 301
@@ -72,8 +72,9 @@ def test_a_long_list_is_not_dumped_on_a_terminal() -> None:
 
 def test_a_list_has_one_line_an_entry() -> None:
     """A C++ name of 300 characters over four lines hides its neighbours; its end says more than its middle."""
-    row = Entry("  0x10", ".text._ZN" + "x" * 40, "shop::" + "a" * 100 + "::total()")
-    shown = render([Entries(lambda: (Entry("  A", "S", "N"), [row]), 1, "rows", most=None, hint="")], Screen(width=80))
+    name = "shop::" + "a" * 100 + "::total()"
+    rows = Columns(("  A", "S", "N"), ["  0x10"], [".text._ZN" + "x" * 40], [name], [""])
+    shown = render([Entries(lambda: rows, 1, "rows", most=None, hint="")], Screen(width=80))
     assert max(map(len, shown.splitlines())) <= 80
     assert shown.endswith("::total()")
     assert cut("abcdefghijklmnop", 10) == "abc...mnop"
