@@ -107,7 +107,7 @@ class Library:
 
 def _is_refusal(error: StubgenError) -> bool:
     """Whether it is said by right: also of a member that is bitcode, and by linkers of what no library can supply."""
-    gone = isinstance(error, LinkerFailed) and "undefined hidden symbol" in error.output  # optimised away at link
+    gone = isinstance(error, LinkerFailed) and "undefined hidden symbol" in str(error)  # optimised away at link
     return error.exit_status == 1 or isinstance(error, UnsupportedInput) or gone
 
 
