@@ -130,6 +130,10 @@ PARTS = {
             ),
         ),
     ),
+    "table": Part(
+        ("stubgen/jumptable/__init__.py",),
+        ("tests/jumptable/test_make.py", "tests/jumptable/test_lines.py", "tests/jumptable/test_formats.py"),
+    ),
     "redirections": Part(
         ("stubgen/generations/redirections.py", "stubgen/jumptable/formats.py"),
         ("tests/generations/test_redirections.py", "tests/jumptable/test_formats.py"),
