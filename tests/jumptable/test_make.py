@@ -315,6 +315,9 @@ def test_callers_that_rely_on_registers(bench: Bench) -> None:
     bench.relying = [RELYING, RELYING._replace(old=0x130)]
     table = bench.make()
     assert table.relying == (RELYING,)
+    (asked,) = bench.relied
+    assert asked[0] is bench.host_image
+    assert [each.image for each in asked[1]] == [bench.patch] * 2  # type: ignore[attr-defined]  # a list
     assert [entry.name for entry in table.entries] == ["f", "h"]
     table = bench.make(direct_calls=True)
     reason = f"its callers go on calling the old one: caller keeps values in x2, x3 while it calls it: {WHY_THEY_RELY}"
@@ -326,8 +329,11 @@ def test_callers_that_rely_on_registers(bench: Bench) -> None:
     assert bench.entries(direct_calls=True) == ["h"]
 
 
-def test_one_reason_is_enough(bench: Bench) -> None:
+def test_one_reason_is_enough(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A function that is left out already is listed once."""
+    told = "stubgen.resolve.convention.reason_not_to_call"
+    monkeypatch.setattr(told, lambda *_, **__: "it drops arguments")
+    bench.host_image = image("host", candidate("main", HOST_ANCHOR), candidate("f", 0x110), compiled_by_llvm=True)
     bench.relying = [RELYING]
     bench.signatures({0x1000: "int"}, {0x110: "long"})
     assert [item.reason for item in bench.make(direct_calls=True).undecided] == [OTHERWISE]
@@ -363,6 +369,9 @@ def test_who_relies_where_no_table_is_made(bench: Bench) -> None:
     bench.relying = [RELYING, RELYING._replace(old=0x130), RELYING._replace(old=0x150)]
     arguments = (bench.patch, bench.host, bench.replaced, [*bench.objects.items()], {b"kept"}, {b"elsewhere"})
     assert [one.old for one in relying_without_table(*arguments)] == [0x110, 0x150]
+    assert bench.relied[0][0] is bench.host_image
+    assert bench.asked[0][:2] == ([*bench.objects.items()], bench.host_image)
+    assert callable(bench.asked[0][2])
     assert bench.asked[0][3:] == ({b"kept"}, {b"elsewhere"})
     bench.relying, bench.asked = [], []
     assert relying_without_table(*arguments) == ()
