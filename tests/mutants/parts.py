@@ -134,6 +134,11 @@ PARTS = {
         ("stubgen/jumptable/__init__.py",),
         ("tests/jumptable/test_make.py", "tests/jumptable/test_lines.py", "tests/jumptable/test_formats.py"),
     ),
+    "generation": Part(
+        ("stubgen/generations/linking.py",),
+        ("tests/generations/test_linking.py", "tests/generations/test_redirections.py"),
+    ),
+    "patching": Part(("stubgen/patching.py",), ("tests/test_patching.py",)),
     "redirections": Part(
         ("stubgen/generations/redirections.py", "stubgen/jumptable/formats.py"),
         ("tests/generations/test_redirections.py", "tests/jumptable/test_formats.py"),
