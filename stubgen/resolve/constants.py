@@ -62,7 +62,7 @@ class Constants:
 
     def _judge(self, name: bytes) -> int | None:
         contents, variables, candidates = self._contents.get(name, []), self.variables[name], self._candidates(name)
-        if len(contents) != len(variables) or not candidates or any(variable.writable for variable in variables):
+        if len(contents) != len(variables) or any(variable.writable for variable in variables):
             return None
         if reason_own_constant(Pair(variables, candidates, self.files)):
             return None

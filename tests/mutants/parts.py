@@ -139,6 +139,13 @@ PARTS = {
         ("tests/generations/test_linking.py", "tests/generations/test_redirections.py"),
     ),
     "patching": Part(("stubgen/patching.py",), ("tests/test_patching.py",)),
+    "forms": Part(
+        ("stubgen/resolve/constants.py", "stubgen/resolve/other_forms.py"),
+        tuple(
+            f"tests/resolve/test_{name}.py"
+            for name in ("for_copies", "shared_variables", "keep_state_pairs", "judging", "constants", "other_forms")
+        ),
+    ),
     "redirections": Part(
         ("stubgen/generations/redirections.py", "stubgen/jumptable/formats.py"),
         ("tests/generations/test_redirections.py", "tests/jumptable/test_formats.py"),
