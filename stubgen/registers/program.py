@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import compress, count
 
 from stubgen.common.aarch64 import WORD
-from stubgen.common.columns import column
+from stubgen.common.columns import column, column_bytes
 from stubgen.common.row import Row
 from stubgen.compare.fields import signed
 from stubgen.image import Code, Image
@@ -28,6 +28,10 @@ _FAR, _SIGN = 0x3FFFFFF, 0x2000000
 """The distance in words of b and bl, and its sign (Arm ARM C4.1.95)."""
 _TOP_OF_BRANCH = bytes(top & 0x7C == 0x14 for top in range(256))
 """The last byte of such a word -> 1."""
+FEW = 64
+"""Targets up to which most branches are seen to lead elsewhere by 16 bits of theirs, with no object an instruction."""
+_AT_ONCE = 1 << 16
+"""Instructions after which the last 16 bits of their indexes begin again."""
 
 
 class Branch(Row):
@@ -112,7 +116,7 @@ class Program:
 
     def branches_to(self, targets: Collection[int]) -> Iterator[Branch]:
         """The branches to *targets*, in the order of the code."""
-        for code, indexes, words in self._branches:
+        for code, indexes, words in self._branches if len(targets) > FEW else self._likely(targets):
             for index, word in zip(indexes, words, strict=True):
                 target = code.address + WORD * (index + (word & _FAR) - ((word & _SIGN) << 1))
                 if target in targets:
@@ -128,6 +132,55 @@ class Program:
             words = column("I", content)
             found.append((code, list(compress(count(), is_branch)), list(compress(words, is_branch))))
         return found
+
+    def _likely(self, targets: Collection[int]) -> Iterator[tuple[Code, list[int], list[int]]]:
+        """Index and word of each b and bl of which the last 16 bits of what it leads to are those of a target."""
+        for code, is_branch, low, high in self._ends:
+            ends = {(target - code.address) // WORD for target in targets}
+            lows, highs = ({end >> shift & 0xFF for end in ends} for shift in (0, 8))
+            is_low, is_high = (bytes(byte in each for byte in range(256)) for each in (lows, highs))
+            columns = (is_branch, low.translate(is_low), high.translate(is_high))
+            one, two, three = (int.from_bytes(each, "little") for each in columns)
+            indexes = list(_ones((one & two & three).to_bytes(len(low), "little")))
+            raw = [code.content[WORD * index : WORD * index + WORD] for index in indexes]
+            yield code, indexes, [int.from_bytes(word, "little") for word in raw]
+
+    @cached_property
+    def _ends(self) -> list[tuple[Code, bytes, bytes, bytes]]:
+        """Of each word whether it is a b or bl, and the last two bytes of the index of the word that it leads to."""
+        found, step = [], WORD * _AT_ONCE
+        lanes = _Lanes()
+        for code in self._code:
+            content = bytes(code.content[: len(code.content) & -WORD])
+            ends = b"".join([lanes.ends(content[at : at + step]) for at in range(0, len(content), step)])
+            found.append((code, content[3::WORD].translate(_TOP_OF_BRANCH), ends[::2], ends[1::2]))
+        return found
+
+
+class _Lanes:
+    """Adds indexes to the last 16 bits of up to ``_AT_ONCE`` words at a time, as one number of 16 bits a word."""
+
+    def __init__(self) -> None:
+        indexes = bytearray(2 * _AT_ONCE)
+        indexes[::2] = bytes(range(256)) * 256
+        indexes[1::2] = b"".join([bytes([high]) * 256 for high in range(256)])
+        masks = (b"\xff\x7f" * _AT_ONCE, b"\x00\x80" * _AT_ONCE)
+        self._indexes, self._low, self._top = (int.from_bytes(each, "little") for each in (indexes, *masks))
+
+    def ends(self, content: bytes) -> bytes:
+        """The sums, 2 bytes a word of *content*, each without its carry."""
+        halves = column_bytes(column("H", content)[::2])
+        words = int.from_bytes(halves, "little")
+        sums = (words & self._low) + (self._indexes & self._low)  # no lane's highest bit can carry into the next one
+        return (sums ^ (words ^ self._indexes) & self._top).to_bytes(2 * _AT_ONCE, "little")[: len(halves)]
+
+
+def _ones(flags: bytes) -> Iterator[int]:
+    """Where 1 is in *flags*."""
+    at = flags.find(1)
+    while at >= 0:
+        yield at
+        at = flags.find(1, at + 1)
 
 
 def _traps(word: int) -> bool:

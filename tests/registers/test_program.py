@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import random
+from array import array
 from pathlib import Path
+from typing import cast
 
 import pytest
 from registers.test_callers import TARGETS, address, function, library
 
-from stubgen.image import Image
+from stubgen.image import Code, Image
 from stubgen.registers.program import SOMEWHERE, Branch, Program, Step
 
 AT = 0x10000
+FAR = 0x3FFFFFF
 STEPS = {
     "nop": (0xD503201F, Step()),
     "b .+8": (0x14000002, Step(AT + 8, goes_on=False)),
@@ -114,3 +118,37 @@ def test_where_a_jump_by_a_register_may_lead(program: Program, image: Image) -> 
     assert not program.jumps_by_table(last + 4, 2), "uxtb counts no words from a table"
     assert not program.jumps_by_table(last + 12, 3)
     assert program.jumps_by_table(last + 20, 2)
+
+
+class _Words:
+    """An image of nothing but code: *words* at ``AT``."""
+
+    def __init__(self, words: list[int]) -> None:
+        self.content = memoryview(array("I", words).tobytes())
+
+    def code(self) -> list[Code]:
+        """That code, and a run of none."""
+        return [Code(2, AT + len(self.content), memoryview(b"")), Code(1, AT, self.content)]
+
+
+def test_few_targets_are_sought_by_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The few functions of a patch cost no object an instruction of a large host; what is found is the same."""
+    chance, count = random.Random(7), 3 * (1 << 16) - 5
+    words = [0xD503201F] * count
+    for at in (*chance.sample(range(count), 9000), 0, 0xFFFF, 0x10000, count - 1):
+        words[at] = (
+            chance.choice([0x14000000, 0x94000000, 0x54000000, 0xB4000000]) | chance.randrange(-at, count - at) & FAR
+        )
+    words[4], words[5] = 0x94000000 | 1 << 16, 0x94000000 | (1 << 16) - 5  # to other targets of the same 16 bits
+    words[6] = 0x94000000 | 0xFFFFFF8 & FAR
+    targets = [AT + 4 * index for index in (4 + (1 << 16), 1 << 16, 0, count - 1, *chance.sample(range(count), 50))]
+    image = cast("Image", _Words(words))
+    few, many = Program(image), Program(image)
+    monkeypatch.setattr("stubgen.registers.program.FEW", 0)
+    expected = list(many.branches_to(targets))
+    monkeypatch.undo()
+    assert list(few.branches_to(targets)) == expected
+    assert {AT + 16, AT + 20} < {branch.address for branch in expected}
+    assert list(few.branches_to([AT - 8])) == [Branch(AT + 24, AT - 8, is_call=True)]
+    assert "_branches" not in vars(few)
+    assert "_branches" in vars(many)
