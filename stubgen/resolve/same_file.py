@@ -179,9 +179,16 @@ class Files:
         GNU ld keeps no file symbol of an object of which it kept nothing; of two that are called alike the host's
         one file may be the other's.
         """
-        base = os.path.basename(image.name)
-        named = [path for path in self.linked if os.path.basename(path) == base]
+        named = self._linked_by_name.get(os.path.basename(image.name), ())
         return len(named) == 1 and os.path.realpath(named[0]) == os.path.realpath(image.name)
+
+    @cached_property
+    def _linked_by_name(self) -> dict[str, list[str]]:
+        """Base name -> the objects of the host's link that are called so."""
+        found: dict[str, list[str]] = {}
+        for path in self.linked:
+            found.setdefault(os.path.basename(path), []).append(path)
+        return found
 
     def _vouches(self, image: Image, candidate: Candidate) -> bool:
         """Whether the host has a function of this object's of which a program has but one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,17 @@ def test_the_object_that_was_linked(tmp_path: Path) -> None:
     ):
         assert Files(image(ONE), [str(path) for path in linked]).why_not(own, b"util.c", static()) == reason
     assert Files(image(TWO), [str(here)]).why_not(own, b"util.c", static()) == NOBODY_SAYS
+
+
+def test_the_objects_of_a_link_are_gone_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each static function of each object it took minutes with thousands of objects without debug information."""
+    names = list[str]()
+    plain = os.path.basename
+    monkeypatch.setattr(os.path, "basename", lambda path: names.append(path) or plain(path))
+    files, own = Files(image(ONE), [f"{number}.o" for number in range(300)]), patch(name="util.o")
+    for _ in range(300):
+        assert files.why_not(own, b"util.c", static()) == NOBODY_SAYS
+    assert len(names) < 900
 
 
 class MachOHost(MachOImage):
