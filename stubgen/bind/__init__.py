@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from stubgen.bind.held import Held, hold_against
-from stubgen.common.files import Outputs, fitting
+from stubgen.common.files import Outputs, cannot_be_written, fitting
 from stubgen.common.row import Row
 from stubgen.common.text import counted
 from stubgen.errors import SymbolRefusal
@@ -83,7 +83,7 @@ def bound_paths(names: Iterable[str], folder: str | os.PathLike[str]) -> list[st
 
 
 def write_bound(bound: Bound, folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
-    """Write every bound copy into *folder*, which is made; the originals stay as they are.
+    """Write every bound copy into *folder*, which is made: the caller's own, and gone where this is cut short.
 
     Returns:
         (input, an archive's member as ``archive(member)``; its copy) for each, in link order.
@@ -92,16 +92,24 @@ def write_bound(bound: Bound, folder: str | os.PathLike[str]) -> list[tuple[str,
         UsageError: the folder may not be written.
         OutputFailure: the disk is full, or failed.
     """
-    with Outputs() as outputs:
-        copies = stage_bound(bound, folder, outputs)
-        outputs.commit()
-    return copies
+    paths = bound_paths([item.name for item in bound.objects], folder)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise cannot_be_written(folder, error) from error
+    for item, path in zip(bound.objects, paths, strict=True):
+        try:
+            with open(path, "wb") as file:
+                file.write(item.content)
+        except OSError as error:
+            raise cannot_be_written(path, error) from error
+    return _copies(bound, paths)
 
 
 def stage_bound(
     bound: Bound, folder: str | os.PathLike[str], outputs: Outputs, *, like: Sequence[str] | None = None
 ) -> list[tuple[str, str]]:
-    """As :func:`write_bound`, but the copies are among the *outputs*.
+    """As :func:`write_bound`, but the copies are among the *outputs*, and the folder may be anybody's.
 
     *like*: files of which each copy has the time of modification; None: now.
     """
@@ -109,6 +117,11 @@ def stage_bound(
     paths = bound_paths([item.name for item in bound.objects], folder)
     for number, (item, path) in enumerate(zip(bound.objects, paths, strict=True)):
         outputs.add(path, item.content, modified=os.stat(like[number]).st_mtime_ns if like else None)
+    return _copies(bound, paths)
+
+
+def _copies(bound: Bound, paths: Sequence[str]) -> list[tuple[str, str]]:
+    """Name and path of each copy."""
     return [(item.name, path) for item, path in zip(bound.objects, paths, strict=True)]
 
 

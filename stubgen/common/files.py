@@ -142,6 +142,26 @@ def _copy(file: BinaryIO, path: str | os.PathLike[str]) -> Buffer:
     return content
 
 
+class RealPaths:
+    """What ``os.path.realpath`` says of many files, each folder looked at once: a link has hundreds of one folder's.
+
+    It knows nothing of what changes meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def of(self, path: str | os.PathLike[str]) -> str:
+        """The real path of *path*, whether there is such a file or not."""
+        folder, name = os.path.split(os.fspath(path))
+        if name in ("", os.curdir, os.pardir):
+            return os.path.realpath(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        found = os.path.join(self._folders[folder], name)
+        return os.path.realpath(found) if os.path.islink(found) else found
+
+
 def keep_apart(
     outputs: Mapping[str, str | os.PathLike[str] | None],
     inputs: Iterable[str | os.PathLike[str]],
@@ -161,7 +181,8 @@ def keep_apart(
         os.getcwd()
     except OSError as error:
         raise UsageError("the folder that this was started in is gone: start it in another one") from error
-    taken = {file: f"the input {os.fspath(path)}" for path in inputs for file in _files_of(path)}
+    real_paths = RealPaths()
+    taken = {file: f"the input {os.fspath(path)}" for path in inputs for file in _files_of(path, real_paths)}
     for option, path in outputs.items():
         if path is None:
             continue
@@ -175,28 +196,33 @@ def keep_apart(
         if not special and (not os.path.isdir(folder) or not os.access(folder, os.W_OK)):
             why = "may not be written" if os.path.isdir(folder) else "does not exist"
             raise UsageError(f"{os.fspath(path)}: cannot be written: the folder {folder} {why}")
-        _claim(path, f"{option} {os.fspath(path)}", f"what {option} writes", "file", taken)
+        _claim(path, f"{option} {os.fspath(path)}", f"what {option} writes", "file", taken, real_paths)
     for path in copies:
-        _claim(path, f"the bound copy {os.fspath(path)}", "another bound copy", "folder", taken)
+        _claim(path, f"the bound copy {os.fspath(path)}", "another bound copy", "folder", taken, real_paths)
 
 
 def _claim(
-    path: str | os.PathLike[str], title: str, written: str, other: str, taken: dict[str | tuple[int, int], str]
+    path: str | os.PathLike[str],
+    title: str,
+    written: str,
+    other: str,
+    taken: dict[str | tuple[int, int], str],
+    real_paths: RealPaths,
 ) -> None:
     """Note in *taken* that the file at *path* is an output; what was *taken* before is refused."""
-    files = _files_of(path)
+    files = _files_of(path, real_paths)
     victim = next((taken[file] for file in files if file in taken), None)
     if victim is not None and not os.path.realpath(path).startswith("/dev/"):
         raise UsageError(f"{title} would overwrite {victim}; name another {other}")
     taken.update(dict.fromkeys(files, written))
 
 
-def _files_of(path: str | os.PathLike[str]) -> list[str | tuple[int, int]]:
+def _files_of(path: str | os.PathLike[str], real_paths: RealPaths) -> list[str | tuple[int, int]]:
     """What tells the file at *path* from others: its real path, and where it is there, its device and inode.
 
     A file system may take names that differ in case for one.
     """
-    real = os.path.realpath(path)
+    real = real_paths.of(path)
     try:
         status = os.stat(real)
     except (OSError, ValueError):

@@ -10,6 +10,7 @@ from functools import cached_property
 from types import ModuleType
 from typing import NamedTuple
 
+from stubgen.common.files import RealPaths
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Kind
@@ -235,7 +236,11 @@ class _Ledger(_Opened):
 
     @cached_property
     def by_path(self) -> dict[str, LinkInput]:
-        return {os.path.realpath(item.path): item for item in self.inputs.files}
+        return {self._real_paths.of(item.path): item for item in self.inputs.files}
+
+    @cached_property
+    def _real_paths(self) -> RealPaths:
+        return RealPaths()
 
     @cached_property
     def by_name(self) -> dict[bytes, list[_Known]]:
@@ -302,8 +307,7 @@ class _Ledger(_Opened):
         return origin
 
     def _of_file(self, file: str, member: str) -> Origin:
-        path = os.path.realpath(os.path.join(self.inputs.directory, file))
-        item = self.by_path.get(path)
+        item = self.by_path.get(self._real_paths.of(os.path.join(self.inputs.directory, file)))
         if item is not None:
             return item.origin._replace(member=member) if member else item.origin
         if file in SYNTHESIZED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from stubgen.common.files import read_input
+from stubgen.common.files import RealPaths, read_input
 from stubgen.common.row import Row
 from stubgen.errors import InputError, UnsupportedInput, UsageError
 from stubgen.image import Candidate, FileType, Image, References, Variable, weak_alone
@@ -117,9 +117,10 @@ def read_needed(
     taken: list[Image] = []
     waiting: list[Image] = []
     seen: set[str] = set()
+    real_paths = RealPaths()
     for path in paths:
         opened = (opener or open_objects)(path)
-        file = os.path.realpath(path)
+        file = real_paths.of(path)
         if file in seen and not opened.optional:
             raise UsageError(f"{os.fspath(path)}: is given twice, and what it defines would be there twice")
         seen.add(file)
