@@ -365,8 +365,12 @@ class ElfFile:
             names = self.view.bytes(strings.sh_offset, strings.sh_size, "the section name table")
         table_of_names = StringTable(names, f"{self.name}: sections")
         size = len(table_of_names.content)  # cut out of a copy: objects have a section for each function
-        found = [table_of_names.at(shdr.sh_name) if shdr.sh_name < size else b"" for shdr in headers]
-        return tuple(Section(as_text(name), index, headers[index]) for index, name in enumerate(found))
+        starts = [shdr.sh_name for shdr in headers]
+        if max(starts, default=0) < size:
+            found = list(table_of_names.names(starts))
+        else:
+            found = [table_of_names.at(start) if start < size else b"" for start in starts]
+        return tuple(map(Section, map(as_text, found), range(count), headers))
 
     # sections
 

@@ -231,7 +231,7 @@ class _Question(_Asked):
         wanted.update(split_pin(parse_symbol(symbol)[0])[0] for symbol, _ in slots_of(self.patch))
         wanted |= names_of(self._symbols)
         self.previous.learn(wanted)
-        return self.host.find(wanted)
+        return self.host.find_again(wanted)
 
     @cached_property
     def slide_of_stubs(self) -> int | None:

@@ -102,16 +102,10 @@ class _Own:
         """The host's that other files see, or could before the link."""
         self.local = [c for c in placed if c.address not in shown]
         """The host's that are one file's own."""
-
-    @cached_property
-    def candidates(self) -> list[Candidate]:
+        self.candidates = [*self.visible, *self.local]
         """All of the host's."""
-        return [*self.visible, *self.local]
-
-    @cached_property
-    def is_ifunc(self) -> bool:
+        self.is_ifunc = Kind.IFUNC in [symbol.kind, *[c.kind for c in self.candidates]]
         """Whether it is one, here or in the host."""
-        return Kind.IFUNC in (self.symbol.kind, *(c.kind for c in self.candidates))
 
     @cached_property
     def is_one_by_name(self) -> bool:

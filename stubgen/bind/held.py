@@ -45,10 +45,9 @@ def hold_against(original: Image, content: bytes) -> Held:
     _refuse_outside(original, ())
     _refuse_outside(copy, alike)
     wrote_code = False
-    for one, other in zip(before.sections, after.sections, strict=True):
+    pairs = zip(before.sections, after.sections, strict=True)
+    for one, other in (pair for pair in pairs if pair[0].number not in alike) if alike else pairs:
         number = _number(original, one)
-        if number in alike:
-            continue
         old, new = before.content(one), after.content(other)
         if _is_data(original, one.header) and not _is_same(old, new, _places(original, number)):
             raise MalformedInput(

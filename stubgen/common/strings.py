@@ -22,8 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-MANY = 10_000
-"""Names looked at one by one from which a copy of the table pays."""
+COPY_PAYS = 1 << 11
+"""Bytes of a table a name that is looked at, up to which it pays to cut them out of a copy of it."""
 
 FEW = 4
 """Hits in that many bytes up to which each is looked for again; beyond, the strings are walked through."""
@@ -176,7 +176,7 @@ class StringTable:
             chunk = starts[first : first + 4 * NAMES_AT_ONCE]
             candidates = self._candidates(marked, chunk)
             looked_at += len(candidates)
-            if looked_at > MANY:
+            if looked_at * COPY_PAYS > len(self.view):
                 _ = self.content  # from here on names are cut out of a copy
             for index in candidates:
                 name = self.at(chunk[index])

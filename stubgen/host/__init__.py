@@ -45,6 +45,15 @@ class Host:
             self._found[question] = found
         return found
 
+    def find_again(self, bases: Collection[bytes]) -> Mapping[bytes, list[Candidate]]:
+        """As :meth:`find`, in any order of the names; those that were asked for before are not looked for again."""
+        wanted, found = frozenset(bases), dict[bytes, list[Candidate]]()
+        for question, answer in list(self._found.items()):
+            known = wanted & question
+            found.update((name, answer[name]) for name in known if name in answer)
+            wanted -= known
+        return {**found, **self.find(wanted)} if wanted else found
+
 
 def open_host(
     path: StrPath,

@@ -82,6 +82,8 @@ _OF_LTO = (b"", b"<artificial>", b"ld-temp.o")
 global before, and none of them is a symbol's source file."""
 _MAPPING = (b"$x", b"$d")
 """How mapping symbols begin, and a few besides."""
+MANY = 64
+"""Symbols of a table for each that is asked for, up to which a column of all takes less than a look at each one's."""
 _ZLIB, _CHDR_SIZE = 1, 24  # gABI, "Compressed sections": ELFCOMPRESS_ZLIB, the size of Elf64_Chdr
 
 
@@ -210,8 +212,10 @@ class ElfImage(Image):
         return [table for table in (self.file.symbols, self.file.dynamic_symbols) if table is not None]
 
     def candidates(self, number: int, indexes: Iterable[int], keep: Callable[[bytes], bool]) -> Iterator[Candidate]:
-        table = self.symbol_tables[number]
-        for index in indexes:
+        table, wanted = self.symbol_tables[number], list(indexes)
+        if len(wanted) * MANY > len(table):
+            _ = table.st_info  # of which the files of that many are found sooner
+        for index in wanted:
             symbol = table.entry(index)
             plain, version, default = split_version(table.strings.at(symbol.st_name))
             if not keep(plain):
@@ -402,13 +406,14 @@ class ElfImage(Image):
         if symbol.st_other & 3:
             return True
         file = table.file_symbol_of(index) if table is self.file.symbols else -1
-        return file >= 0 and file == self._last_file and not table.name(file)
+        return file >= 0 and file == self._nameless_last_file
 
     @cached_property
-    def _last_file(self) -> int:
-        """The index of the full table's last file symbol, -1 for none."""
+    def _nameless_last_file(self) -> int:
+        """The index of the full table's last file symbol, if that has no name; else -1."""
         table = self.file.symbols
-        return -1 if table is None else table.file_symbol_of(len(table))
+        file = -1 if table is None else table.file_symbol_of(len(table))
+        return file if table is not None and file >= 0 and not table.name(file) else -1
 
     def is_static(self, table: Symbols, index: int, symbol: Sym) -> bool:
         """Whether a local symbol is surely one of its object's own; not where the linker may have made it local."""

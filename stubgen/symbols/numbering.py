@@ -14,7 +14,7 @@ GCC numbers every static of a C function (``n.0``).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -228,11 +228,13 @@ def with_siblings(names: Iterable[bytes], tables: Iterable[NameTable]) -> set[by
     for name in names:
         spelled.setdefault(base_name(name), set()).add(name)
     hashed: dict[bytes, set[bytes]] = {}
+    heads: dict[bytes, bytes] = {}  # a name -> what is in front of its hash
     shaped = _Shapes()
     for name in spelled:
         before = _before_hash(name)
         if before is not None:
             hashed.setdefault(before, set()).add(name)
+            heads[name] = before
         elif _V0_CLOSURE in name:
             shaped.add(name)
     found: set[bytes] = set()
@@ -241,18 +243,28 @@ def with_siblings(names: Iterable[bytes], tables: Iterable[NameTable]) -> set[by
         names_here = set(table.names()) - seen
         seen |= names_here
         for name in map(base_name, names_here):
-            if hashed and LEGACY_MARK in name and (before := _before_hash(name)) is not None:
-                found |= hashed.get(before, set()) - {name}
-            if _V0_CLOSURE in name:
+            if name in heads:
+                pool = hashed[heads[name]]
+                if len(pool) > 1:
+                    found |= pool - {name}
+            elif heads and LEGACY_MARK in name and (before := _before_hash(name, hashed)) is not None:
+                found |= hashed[before]
+            if shaped and _V0_CLOSURE in name:
                 found |= shaped.others(name)
     return set().union(*(spelled[name] for name in found))
 
 
-def _before_hash(name: bytes) -> bytes | None:
-    """What is in front of the hash of a function's name of Rust's legacy mangling; None for others."""
+def _before_hash(name: bytes, among: Collection[bytes] | None = None) -> bytes | None:
+    """What is in front of the hash of a function's name of Rust's legacy mangling; None for others.
+
+    *among*: None too where it is none of these.
+    """
     plain = _plain(name)
     at = plain.rfind(LEGACY_MARK)
-    return plain[:at] if at > 0 and legacy_parts()[1](plain, at) else None
+    before = plain[: max(at, 0)]
+    if not before or (among is not None and before not in among):
+        return None
+    return before if legacy_parts()[1](plain, at) else None
 
 
 def _others(family: _Family, strings: bytes) -> Iterator[bytes]:

@@ -199,6 +199,7 @@ def test_siblings_of_functions(name: str, other: str, expected: bool) -> None:
     asked, there = name.encode(), other.encode()
     for given in (there, there + b".llvm.123"):
         assert (asked in with_siblings([asked], [table([asked, given])])) is expected
+        assert with_siblings([asked, given], [table([asked, given])]) == ({asked, given} if expected else set())
     assert not with_siblings([asked], [table([asked, asked + b".llvm.123"])])
 
 
