@@ -147,19 +147,20 @@ class _Families:
         """The names of whose family *table* has another one."""
         found: set[bytes] = set()
         match = re.compile(rb"(.*?)(?:" + _DISCRIMINATOR + rb"|(\.\d+))", re.DOTALL).fullmatch
+        by_hash, by_shape = bool(self._heads), bool(self._shaped)
         for name in map(base_name, table):
             numbered = match(name) if name[-1:] in _LAST_OF_A_NUMBER else None
             if numbered is not None and numbered[1] in self.names and _takes(numbered[1], suffix=bool(numbered[2])):
                 found.add(numbered[1])
-            if self._may_be_hashed(name) and (hashless := _hashless(name)) is not None:
+            if by_hash and self._may_be_hashed(name) and (hashless := _hashless(name)) is not None:
                 found |= self._hashed.get(hashless, set()) - {name}
-            if self._shaped:
+            if by_shape:
                 found |= self._shaped.others(name)
         return found
 
     def _may_be_hashed(self, name: bytes) -> bool:
         """Whether one of the names looked for has what *name* has in front of something that begins like a hash."""
-        at = name.find(LEGACY_MARK) if self._heads else -1
+        at = name.find(LEGACY_MARK)
         while at >= 0:
             if name[:at] in self._heads:
                 return True
@@ -238,6 +239,7 @@ def with_siblings(names: Iterable[bytes], tables: Iterable[NameTable]) -> set[by
         elif _V0_CLOSURE in name:
             shaped.add(name)
     found: set[bytes] = set()
+    by_shape = bool(shaped)
     seen: set[bytes] = set()  # the patch's tables and the host's have most names in common
     for table in tables if hashed or shaped else ():
         names_here = set(table.names()) - seen
@@ -249,7 +251,7 @@ def with_siblings(names: Iterable[bytes], tables: Iterable[NameTable]) -> set[by
                     found |= pool - {name}
             elif heads and LEGACY_MARK in name and (before := _before_hash(name, hashed)) is not None:
                 found |= hashed[before]
-            if shaped and _V0_CLOSURE in name:
+            if by_shape and _V0_CLOSURE in name:
                 found |= shaped.others(name)
     return set().union(*(spelled[name] for name in found))
 

@@ -30,7 +30,7 @@ def slowly(table: bytes, starts: array[int], wanted: set[bytes], markers: list[b
     size=st.integers(2, 40),
     few=st.integers(0, 4),
     lead=st.sampled_from([b"\0", b" \0", b" ", b"\0\0"]),
-    many=st.sampled_from([0, 10_000]),
+    pays=st.sampled_from([0, 1 << 20]),
 )
 @example(
     texts=[b"barfoo", b"foo", b"foo"],
@@ -41,10 +41,18 @@ def slowly(table: bytes, starts: array[int], wanted: set[bytes], markers: list[b
     size=8,
     few=0,
     lead=b"\0",
-    many=0,
+    pays=1 << 20,
 )
 @example(
-    texts=[b"a@V", b"b"], picks=[1, 0, 5], wanted={b"b"}, markers=[b"@"], ends=True, size=4, few=0, lead=b"\0", many=0
+    texts=[b"a@V", b"b"],
+    picks=[1, 0, 5],
+    wanted={b"b"},
+    markers=[b"@"],
+    ends=True,
+    size=4,
+    few=0,
+    lead=b"\0",
+    pays=1 << 20,
 )
 @example(
     texts=[b"\1\1foo", b"x"],
@@ -55,7 +63,7 @@ def slowly(table: bytes, starts: array[int], wanted: set[bytes], markers: list[b
     size=3,
     few=0,
     lead=b"\0",
-    many=0,
+    pays=1 << 20,
 )
 def test_find_overlooks_nothing(
     texts: list[bytes],
@@ -66,7 +74,7 @@ def test_find_overlooks_nothing(
     size: int,
     few: int,
     lead: bytes,
-    many: int,
+    pays: int,
 ) -> None:
     """A name that the search overlooks is "missing in the host", though the host has it.
 
@@ -80,7 +88,7 @@ def test_find_overlooks_nothing(
         patch.setattr(module, "TABLE_AT_ONCE", size)
         patch.setattr(module, "NAMES_AT_ONCE", 7)
         patch.setattr(module, "FEW", few)
-        patch.setattr(module, "MANY", many)
+        patch.setattr(module, "COPY_PAYS", pays)
         strings = StringTable(memoryview(table), "file")
         assert list(strings.find(starts, wanted, markers)) == slowly(table, starts, wanted, markers)
         assert strings.read(starts) == [table[start:].partition(b"\0")[0] for start in starts]
