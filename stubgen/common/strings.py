@@ -10,7 +10,7 @@ import sys
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property, partial
-from itertools import accumulate, compress, count
+from itertools import accumulate, count
 from operator import add, itemgetter
 
 from stubgen.common.columns import NAMES_AT_ONCE, TABLE_AT_ONCE, Pieces
@@ -28,6 +28,9 @@ COPY_PAYS = 1 << 11
 FEW = 4
 """Hits in that many bytes up to which each is looked for again; beyond, the strings are walked through."""
 
+
+_IS_MARKED = bytes(map(bool, range(256)))
+"""A byte in front of a name -> 1, unless it is the NUL behind the string before."""
 
 LONG = 1 << 12
 """Bytes of a name from which it counts against :data:`LONG_IN_ALL`; compilers' longest are not much longer."""
@@ -190,7 +193,12 @@ class StringTable:
         except IndexError as error:
             message = f"{self.where}: a symbol's name lies beyond the end of the string table"
             raise MalformedInput(message) from error
-        return list(compress(count(), before)) if before.strip(b"\0") else []
+        flags, found = before.translate(_IS_MARKED), []
+        position = flags.find(1)
+        while position >= 0:
+            found.append(position)
+            position = flags.find(1, position + 1)
+        return found
 
     def _marked(self, wanted: set[bytes], markers: Sequence[bytes]) -> bytearray:
         """The table with one byte in front, where byte *n* is 0 if a string starts at *n* that is not looked for."""
@@ -223,13 +231,11 @@ def _whole_strings(table: bytearray) -> Iterator[tuple[int, bytes]]:
     """
     offset = 0
     while offset < len(table) - 1:
-        piece = bytes(memoryview(table)[offset : offset + TABLE_AT_ONCE])
-        end = piece.rfind(b"\0")
-        if end <= 0:  # a longer string
-            end = table.index(b"\0", offset + 1) - offset
-            piece = bytes(memoryview(table)[offset : offset + end + 1])
-        yield offset, piece[: end + 1]
-        offset += end
+        end = table.rfind(b"\0", offset, offset + TABLE_AT_ONCE)
+        if end <= offset:  # a longer string
+            end = table.index(b"\0", offset + 1)
+        yield offset, bytes(memoryview(table)[offset : end + 1])
+        offset = end
 
 
 def _marks_of_strings(piece: bytes, wanted: set[bytes]) -> Iterator[int]:
