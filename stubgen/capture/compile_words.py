@@ -83,12 +83,10 @@ def crate_of(words: Sequence[str]) -> tuple[str, str, str]:
     name = value_of(words, "--crate-name")
     extra = codegen_value(words, "extra-filename")
     output = value_of(words, "-o")
-    if output:
-        return name or os.path.basename(output).partition(".")[0], extra, os.path.dirname(output)
     if not name:
         source = next((word for word in words if word.endswith(".rs") and word[0] != "-"), "")
         name = os.path.basename(source).removesuffix(".rs").replace("-", "_")
-    return name, extra, value_of(words, "--out-dir")
+    return name, extra, os.path.dirname(output) if output else value_of(words, "--out-dir")
 
 
 def value_of(words: Sequence[str], option: str) -> str:
@@ -120,7 +118,8 @@ def _crate(words: list[str]) -> Compiled | None:
     if not source:
         return None  # standard input: a question about the target
     name, extra, folder = crate_of(words)
-    return Compiled(words, source, os.path.join(folder, name + extra), rust=True)
+    output = os.path.splitext(value_of(words, "-o"))[0]  # two programs of one crate differ in nothing else
+    return Compiled(words, source, output or os.path.join(folder, name + extra), rust=True)
 
 
 def _unit(words: list[str]) -> Compiled | None:

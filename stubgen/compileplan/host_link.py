@@ -42,12 +42,11 @@ class HostLink(Row):
     def _has_crate(self, unit: Unit) -> bool:
         crate = unit.crate
         folder = os.path.realpath(os.path.join(unit.directory, crate.folder))
-        if os.path.join(folder, f"lib{crate.stem}.rlib") in self.files:
+        if any(os.path.join(folder, name) in self.files for name in crate.files() if name.endswith(".rlib")):
             return True
-        begins = f"{crate.stem}."
-        if any(where == folder and _is_unit_of(name, begins) for where, name in self.folders):
+        if any(where == folder and _is_unit_of(name, crate.units) for where, name in self.folders):
             return True
-        return any(_is_unit_of(name, begins) for name in self.archived)  # of a staticlib
+        return any(_is_unit_of(name, crate.units) for name in self.archived)  # of a staticlib
 
 
 def _is_unit_of(name: str, begins: str) -> bool:

@@ -23,7 +23,7 @@ def unrecorded(units: Sequence[Unit], link: HostLink) -> list[str]:
     """
     outputs = {unit.output for unit in units if not unit.rust}
     names = {os.path.basename(output) for output in outputs}
-    crates = tuple(f"{unit.crate.stem}." for unit in units if unit.rust)
+    crates = tuple(unit.crate.units for unit in units if unit.rust)
     found = [
         os.path.basename(path)
         for path in sorted(link.files - outputs)

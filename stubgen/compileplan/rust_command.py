@@ -27,7 +27,7 @@ class Crate(Row):
 
     name: str
     stem: str
-    """Name and ``extra-filename``: what its files are called."""
+    """Name and ``extra-filename``: what its files are called, unless the command says it (:attr:`output`)."""
     folder: str
     """Where they are, relative to the command's own folder."""
     types: tuple[str, ...]
@@ -35,10 +35,18 @@ class Crate(Row):
     """(name, file) of each crate that the command names."""
     folders: tuple[str, ...]
     """Where rustc looks for crates that are named without a file, or in the source alone."""
+    output: str
+    """What ``-o`` names, without its folder; empty where it is left out."""
 
     def files(self) -> tuple[str, ...]:
         """The names under which the command's crate is given to other crates."""
-        return tuple(f"lib{self.stem}.{ending}" for ending in ("rmeta", "rlib", "so", "dylib"))
+        given = f"{os.path.splitext(self.output)[0]}" if self.output else f"lib{self.stem}"
+        return tuple(f"{given}.{ending}" for ending in ("rmeta", "rlib", "so", "dylib"))
+
+    @property
+    def units(self) -> str:
+        """How the names of its codegen units begin: ``-o host`` of the crate ``main`` makes ``host.main.HASH.rcgu.o``."""
+        return f"{os.path.splitext(self.output)[0] or self.stem}."
 
 
 class Option(Row):
@@ -87,7 +95,15 @@ def read_crate(argv: Sequence[str]) -> Crate:
         for kind, equals, path in searched
         if kind in CRATE_FOLDERS or not equals
     ]
-    return Crate(name, name + extra, folder, tuple(types or ["bin"]), tuple(externs), tuple(folders))
+    return Crate(
+        name,
+        name + extra,
+        folder,
+        tuple(types or ["bin"]),
+        tuple(externs),
+        tuple(folders),
+        os.path.basename(value_of(argv, "-o")),
+    )
 
 
 def depfile_of(argv: Sequence[str]) -> str | None:

@@ -315,3 +315,25 @@ def test_a_static_library_in_a_program_of_c(tmp_path: Path) -> None:
         assert live.tell(f"apply {tmp_path / 'table.json'}") == "applied"
         assert live.tell("call 1") == "2202"
         live.end()
+
+
+def test_crates_whose_files_are_called_otherwise(tmp_path: Path) -> None:
+    """As Meson and make call rustc: ``-o shop`` of the crate ``main``, of which no edit was in the host."""
+    environment = capturing(tmp_path / "captured", str(need("aarch64-linux-gnu-gcc")))
+    (tmp_path / "price.rs").write_text("#[inline]\npub fn price(n: u64) -> u64 {\n    n + 1\n}\n")
+    (tmp_path / "main.rs").write_text('fn main() {\n    println!("{}", price::price(1));\n}\n')
+    linker = f"-Clinker={capture_executable(tmp_path)}"
+    program = [linker, "--edition=2024", "--extern", "price=libcost.rlib", "main.rs"]
+    for command in (
+        ["--crate-type", "rlib", "-o", "libcost.rlib", "price.rs"],
+        [*program, "-o", "shop"],
+        [*program, "-Cdebug-assertions", "-o", "other.bin"],
+    ):
+        run([compiling(tmp_path), *rustc(), *command], cwd=tmp_path, env=environment)
+    for output, option in (("shop", []), ("other.bin", ["-Cdebug-assertions"])):
+        words = ["recompile", "--json", "--captured", tmp_path / "captured", "--output-name", output]
+        done = stubgen(*words, "-o", tmp_path / f"of-{output}", tmp_path / "price.rs")
+        assert done.returncode == 0, done.stdout + done.stderr
+        units = {unit["name"]: unit for unit in json.loads(done.stdout)["recompiled"]}
+        assert sorted(units) == ["crate main", "crate price"]
+        assert [word for word in units["crate main"]["command"] if word.startswith("-Cdebug")] == option
