@@ -14,6 +14,7 @@ from stubgen.host import Host
 from stubgen.image import Candidate, FileType, Image, Kind
 from stubgen.image.identity import PatchIdentity
 from stubgen.symbols.forwarded import forwarded_address
+from stubgen.symbols.placed import placed
 from stubgen.symbols.versions import base_name, split_pin
 
 
@@ -182,6 +183,8 @@ def _refuse_another_hosts(
         if forwarded_address(name) == target:
             continue
         places = [place + slide for c in found.get(split_pin(name)[0], ()) for place in _branched_to(host, c)]
+        there = placed(name)  # what an archive's member, which came along, calls by no name of the host's
+        places += [] if there is None else [there.value + slide]
         if target not in places and not any(other.holds(target) for other in before):
             where = ", ".join(f"{place:#x}" for place in places) or "nowhere"
             raise PatchRefusal(

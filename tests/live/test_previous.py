@@ -385,6 +385,28 @@ def test_a_member_of_an_archive_is_borrowed_once(tmp_path: Path) -> None:
         live.end()
 
 
+def test_what_came_along_calls_a_static_function_of_the_host(tmp_path: Path) -> None:
+    """It has no name of the host's to call that by, and the patch was no earlier one of the process for the next."""
+    member = edited(
+        tmp_path, "foo.c", MEMBER.replace("return state + x", "return step(0) + x"), "gcc", "-ffunction-sections"
+    )
+    archive = tmp_path / "libfoo.a"
+    run([need("aarch64-linux-gnu-ar"), "rc", archive, member])
+    user = edited(tmp_path, "b.c", "long foo_next(long); long count_of_b(long x) { return foo_next(x); }")
+    objects = {"a.c": edited(tmp_path, "a.c", HOST_A), "b.c": user, "libfoo.a": archive}
+    program = linked_host(tmp_path, objects, "gnu", "-Wl,--gc-sections,-u,count_of_b")
+    with LiveHost(program.host) as live:
+        run_ = Generations(program, live, {})
+        assert run_.call(0, "count_of_b", 1) == 41
+        source = "long foo_other(long); long p(long x) { return foo_other(x); }"
+        run_.load([edited(tmp_path, "p.c", source)], "1.so")
+        assert b":step#0x" in (tmp_path / "1.so").read_bytes()
+        assert run_.call(1, "p", 1) == 42
+        run_.load([edited(tmp_path, "p.c", source.replace("foo_other(x)", "foo_other(x) + 100"))], "2.so")
+        assert run_.call(2, "p", 1) == 142
+        live.end()
+
+
 def test_the_state_of_a_resized_variable(tmp_path: Path) -> None:
     """Code that was compiled for the new size must not run over the end of the host's variable."""
     host = "long table[2] = {1, 2}; long use(long x) { return table[x & 1]++; }"
