@@ -45,7 +45,7 @@ class Crate(Row):
 
     @property
     def units(self) -> str:
-        """How the names of its codegen units begin: ``-o host`` of the crate ``main`` makes ``host.main.HASH.rcgu.o``."""
+        """How the names of its codegen units begin: ``-o host`` of the crate ``a`` makes ``host.a.HASH.rcgu.o``."""
         return f"{os.path.splitext(self.output)[0] or self.stem}."
 
 

@@ -17,7 +17,10 @@ class Generator(ClassParts):
     def program(self) -> Program:
         """A whole program."""
         names = ["a", "b", "c", "d"][: self.random.choice((1, 2, 2, 3, 3, 4))]
+        names = names if len(names) > 1 or not self.features.crates else ["a", "b"]
         program = Program((File(HEADER, (), ()), *(File(name, (), ()) for name in names)))
+        if self.features.crates:
+            program = program._replace(library=self._library(names))
         kinds = ["variable"] * self.random.randint(5, 16) + ["function"] * self.random.randint(5, 14)
         self.random.shuffle(kinds)
         for number, kind in enumerate(kinds):
@@ -43,6 +46,10 @@ class Generator(ClassParts):
             for _ in range(self.random.randint(1, 4)):
                 program = self.with_rival(program, "weak") or program
         return with_digests(program)
+
+    def _library(self, names: list[str]) -> tuple[str, ...]:
+        """The modules of the library crate, generic functions among them."""
+        return HEADER, *self.random.sample(names, self.random.randint(1, len(names) - 1))
 
     def _with_header_variable(self, program: Program, name: str) -> Program:
         """*program* with a variable that each file that uses it defines, and of which there is one."""

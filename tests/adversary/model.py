@@ -271,10 +271,18 @@ class Program(NamedTuple):
     archived: tuple[str, ...] = ()  # files that are in an archive
     shared: tuple[str, ...] = ()  # files that are in a shared library, which no edit changes
     classes: tuple[Class, ...] = ()  # of its header, bases first
+    library: tuple[str, ...] = ()  # modules of a library crate, which use nothing of the program's own crate (Rust)
 
     def file(self, name: str) -> File:
         """The file of that name."""
         return next(file for file in self.files if file.name == name)
+
+
+def seen_from(program: Program, file: str) -> tuple[File, ...]:
+    """The files whose names that file may use."""
+    if file not in program.library:
+        return program.files
+    return tuple(each for each in program.files if each.name in program.library)
 
 
 def is_plain(definition: Function | Variable) -> bool:

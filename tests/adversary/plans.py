@@ -60,7 +60,7 @@ def plans_of_seed(seed: int, kind: str, count: int) -> list[Plan]:
     random = Random(f"{kind} {seed}")
     language, file_format = (*kind.split(), "elf")[:2]
     macho = file_format.startswith("macho")
-    crate = choose_rust(random) if language == "rust" else None
+    crate = choose_rust(random, file_format) if language == "rust" else None
     features = Features(
         cxx=language in ("c++", "rust"),
         cxx_runtime=not macho and not (crate and "-Cpanic=abort" in crate.options),
@@ -68,6 +68,7 @@ def plans_of_seed(seed: int, kind: str, count: int) -> list[Plan]:
         rivals=file_format == "weak",
         libraries=file_format == "shared",
         classes=file_format.endswith("classes"),
+        crates=language == "rust" and (file_format == "crates" or (file_format == "patch" and bool(seed % 4))),
         rust=crate is not None,
     )
     while True:

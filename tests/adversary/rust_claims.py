@@ -7,18 +7,20 @@ from functools import cached_property
 
 from adversary.claims import Claims, Kept, Key, Split, Untold
 from adversary.model import Point, Program, Store, Variable, parts
+from adversary.rust_crates import crate_of
 from adversary.rust_names import function_of, part_of, variable_of
-from adversary.rust_source import is_computed
+from adversary.rust_types import is_computed
 from tools import need, run
 
 from stubgen.resolve.verdicts import SharedVariable
 
 
 class RustClaims(Claims):
-    """What stubgen said of one patch, which has the whole crate."""
+    """What stubgen said of one patch, which has the whole of each crate that it has."""
 
     def _files(self) -> frozenset[str]:
-        return frozenset(file.name for file in self.program.files)
+        crates = {name.partition(".")[0] for name in self.said.objects}
+        return frozenset(file.name for file in self.program.files if crate_of(self.program, file.name) in crates)
 
     def _left_out(self) -> frozenset[tuple[str, str]]:
         told = [(function_of(self.program, symbol), reason) for _, symbol, reason in self.said.undecided]
@@ -46,6 +48,8 @@ class RustClaims(Claims):
             if self._of(key).thread_local and not self._is_written(key[2]):
                 raise Split(".".join(key))  # LLVM may have put what it began with into the code, cell by cell
             kept[key] = patches.get(forwarded[0].patch, 0)
+            if self._is_in_another_order(key, kept[key]):
+                raise Split(f"{'.'.join(key)}, whose fields rustc may have left where they were,")
             if not is_computed(self._of(key)):
                 self._check_value(forwarded[0], key, kept[key])
         constants = {variable_of(self.program, row.name) for row in self.said.shared if not row.writable}
@@ -70,6 +74,14 @@ class RustClaims(Claims):
         """Whether some code of the version stores into a static of that name."""
         stores = (part for file in self.program.files for part in parts(file.functions))
         return any(isinstance(part, (Store, Point)) and part.place.variable == name for part in stores)
+
+    def _is_in_another_order(self, key: Key, kept: int) -> bool:
+        """Whether the source of version *kept* has the fields in another order; rustc puts them into its own."""
+        file, function, name = key
+        old = [v for v in self.plan.versions[kept].file(file).variables if (v.function, v.name) == (function, name)]
+        return any(
+            each.fields != self._of(key).fields and set(each.fields) == set(self._of(key).fields) for each in old
+        )
 
     def _of(self, key: Key) -> Variable:
         file, function, name = key

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from adversary.model import Function, Program, is_plain
-from adversary.rust_source import CRATE
+from adversary.rust_crates import CRATE, LIBRARY, crate_of
 
 
 def symbol_path(symbol: str) -> list[str]:
-    """The identifiers of a symbol's path, the crate's first; [] if it is no symbol of the crate's own."""
+    """The identifiers of a symbol's path, the crate's first; [] if it is no symbol of the program's own crates."""
     begin = re.match(r"_ZN", symbol) or re.match(r"_R[A-Za-z]*?Cs[0-9a-zA-Z]*_", symbol)
     if begin is None:
         return []
@@ -19,7 +19,7 @@ def symbol_path(symbol: str) -> list[str]:
         found.append(symbol[number.end() : at])
     if begin[0] == "_ZN":
         found = found[:-1]  # the hash
-    return found if found[:1] == [CRATE] else []
+    return found if found[:1] in ([CRATE], [LIBRARY]) else []
 
 
 def part_of(symbol: str) -> str:
@@ -32,7 +32,16 @@ def function_of(program: Program, symbol: str) -> tuple[str, str] | None:
     path = symbol_path(symbol)
     for file in program.files:
         for function in file.functions:
-            if symbol == function.name if is_plain(function) else path == [CRATE, file.name, function.name]:
+            if (
+                symbol == function.name
+                if is_plain(function)
+                else path
+                == [
+                    crate_of(program, file.name),
+                    file.name,
+                    function.name,
+                ]
+            ):
                 return file.name, function.name
     return None
 

@@ -36,35 +36,13 @@ from adversary.model import (
     Throw,
     Variable,
     is_plain,
+    seen_from,
 )
-from adversary.scope import rank
-
-CRATE = "prog"
-"""The name of the crate."""
-
-ROOT = """#![no_main]
-#![allow(warnings, static_mut_refs)]
-unsafe extern "C" {{
-    pub safe fn hot(called: *const ()) -> *const ();
-    pub safe fn computed(value: u64) -> u64;
-}}
-#[repr(transparent)]
-pub struct Cell<T>(core::cell::UnsafeCell<T>);
-unsafe impl<T> Sync for Cell<T> {{}}
-impl<T> Cell<T> {{
-    pub const fn new(value: T) -> Self {{ Self(core::cell::UnsafeCell::new(value)) }}
-    pub const fn get(&self) -> *mut T {{ self.0.get() }}
-}}
-pub trait Called {{ fn called(&self, value: u64) -> u64; }}
-#[repr(transparent)]
-pub struct Fixed<T>(pub T);
-unsafe impl<T> Sync for Fixed<T> {{}}
-{}
-"""
+from adversary.rust_crates import LIBRARY, crate_of
+from adversary.rust_types import POINTER, atomic, form, is_computed, is_implementation, leaf_type, looked_up_as
 
 VISIBILITY = {"static": "", "global": "pub ", "weak": "pub ", "hidden": "pub(crate) ", "inline": "pub "}
 INLINING = {"template": "", "never": "#[inline(never)] ", "free": "", "always": "#[inline(always)] "}
-POINTER = "fn(u64) -> u64"
 METHODS = {"+": "wrapping_add", "-": "wrapping_sub", "*": "wrapping_mul"}
 CAUGHT = (
     "match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {})) {{ Ok(value) => value, "
@@ -109,7 +87,7 @@ class RustSource:
 
     def _definition(self, variable: Variable) -> str:
         """A static, or a constant."""
-        linkage = VISIBILITY[variable.linkage]
+        linkage = self._visibility(variable.linkage)
         if variable.linkage == "weak" and not variable.thread_local:
             linkage = f"#[unsafe(no_mangle)] {linkage}"
         element = self._tag(variable) if variable.fields[0][0] else leaf_type(variable.fields[0][1])
@@ -182,28 +160,38 @@ class RustSource:
         found += [(here, v) for v in own if v.name == name and not v.function]
         found += [
             (file.name, v)
-            for file in self.program.files
+            for file in seen_from(self.program, self.file.name)
             for v in file.variables
             if v.name == name and v.linkage != "static"
         ]
         return found[0]
 
+    def _visibility(self, linkage: str) -> str:
+        """How a definition is seen: everything of a library is the program's as well."""
+        return "pub " if linkage == "hidden" and self.file.name in self.program.library else VISIBILITY[linkage]
+
     def _callee(self, name: str) -> tuple[str, Function]:
         own = [(self.file.name, function) for function in self.file.functions if function.name == name]
         every = (
             (file.name, f)
-            for file in self.program.files
+            for file in seen_from(self.program, self.file.name)
             for f in file.functions
             if f.name == name and f.linkage != "static"
         )
-        return next(iter([*own, *every]))
+        found = next(iter([*own, *every]), None)
+        if found is None:
+            raise KeyError(name)  # another crate's, which this one does not know
+        return found
 
     def _path(self, name: str) -> str:
         """A function, as the file says it."""
         return self._qualified(self._callee(name)[0], name)
 
     def _qualified(self, file: str, name: str) -> str:
-        return name if file == self.file.name else f"crate::{file}::{name}"
+        if file == self.file.name:
+            return name
+        own = crate_of(self.program, file) == crate_of(self.program, self.file.name)
+        return f"{'crate' if own else LIBRARY}::{file}::{name}"
 
     def _head(self, function: Function) -> str:
         if function.inlining == "template":
@@ -212,7 +200,9 @@ class RustSource:
         kept = "#[unsafe(no_mangle)] " if is_plain(function) else ""
         convention = 'extern "C-unwind" ' if function.entry else ""
         inlining = "#[inline] " if function.linkage == "inline" else INLINING[function.inlining]
-        return f"{inlining}{kept}{VISIBILITY[function.linkage]}{convention}fn {function.name}({parameters}) -> u64"
+        return (
+            f"{inlining}{kept}{self._visibility(function.linkage)}{convention}fn {function.name}({parameters}) -> u64"
+        )
 
     def _body(self, function: Function) -> str:
         self._function = function.name
@@ -343,59 +333,6 @@ class RustSource:
         return f"{looked_up_as(f'fn({types}) -> u64', path)}({', '.join(values)})"
 
 
-def is_implementation(function: Function) -> bool:
-    """Whether the callers that know its name call it as a method of a trait, by a table."""
-    return function.takes_one and function.linkage != "inline" and rank(function.name) % 3 == 1
-
-
-def form(variable: Variable) -> str:
-    """What a variable is in Rust: "static mut", "static", "const", "fixed", "atomic", "cell", "thread" or "lazy"."""
-    kinds = {leaf.kind for _, leaf in variable.fields}
-    if variable.constant:
-        if variable.linkage == "hidden":
-            return "const"
-        return "fixed" if kinds & {"pointer"} else "static"
-    if variable.thread_local:
-        return "thread"
-    if variable.dynamic:
-        return "lazy"
-    if not variable.volatile:
-        return "static mut"
-    return "atomic" if len(variable.fields) == 1 and kinds <= {"number", "bool"} else "cell"
-
-
-def is_computed(variable: Variable) -> bool:
-    """Whether it gets its first value at its first use."""
-    kind = form(variable)
-    return kind == "lazy" or (kind == "thread" and len(variable.initial) == 1)
-
-
-def atomic(variable: Variable) -> str:
-    """The type that holds a variable's number."""
-    leaf = variable.fields[0][1]
-    name = "Bool" if leaf.kind == "bool" else f"{'I' if leaf.signed else 'U'}{leaf.bits}"
-    return f"core::sync::atomic::Atomic{name}"
-
-
-def leaf_type(leaf: Leaf) -> str:
-    """The type of a cell."""
-    if leaf.kind == "number":
-        return f"{'i' if leaf.signed else 'u'}{leaf.bits}"
-    return {"bool": "bool", "double": "f64", "string": "&'static str", "pointer": "*mut u64", "function": POINTER}[
-        leaf.kind
-    ]
-
-
-def looked_up_as(kind: str, function: str) -> str:
-    """What the runtime's table has for *function*, of type *kind*."""
-    return f"core::mem::transmute::<*const (), {kind}>(crate::hot({function} as {kind} as *const ()))"
-
-
 def rust_text(program: Program, file: str) -> str:
     """A file as a module."""
     return RustSource(program, file).text()
-
-
-def root_text(program: Program) -> str:
-    """The crate's root."""
-    return ROOT.format("\n".join(f"pub mod {file.name};" for file in program.files))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adversary.classes import HEADER, method_of, this
-from adversary.model import Function, Leaf, Program, Variable
+from adversary.model import Function, Leaf, Program, Variable, seen_from
 
 U64 = Leaf("number")
 
@@ -27,7 +27,7 @@ class Scope:
 
     def __init__(self, program: Program, file: str, function: str) -> None:
         seen: dict[str, Variable] = {}
-        for each in (program.file(file), *program.files):
+        for each in (program.file(file), *seen_from(program, file)):
             for variable in each.variables:
                 is_own = each.name == file and variable.function in ("", function)
                 if is_own or (variable.linkage != "static" and not variable.function):
@@ -40,7 +40,7 @@ class Scope:
             seen = {**(seen if file != HEADER else {}), "this": it}
         self.variables = list(seen.values())
         called: dict[str, Function] = {}
-        for each in (program.file(file), *program.files):
+        for each in (program.file(file), *seen_from(program, file)):
             for other in each.functions:
                 visible = (each.name == file or other.linkage != "static") and "::" not in other.name
                 if visible and (it is None or file != HEADER) and rank(other.name) < rank(function):
@@ -86,14 +86,16 @@ def targets(program: Program, file: str) -> list[str]:
     """The variables that a pointer of a file's may lead to."""
     own = {variable.name for variable in program.file(file).variables}
     visible = [v for v in program.file(file).variables if can_be_target(v)]
-    others = (v for each in program.files for v in each.variables if each.name != file and v.linkage != "static")
+    others = (
+        v for each in seen_from(program, file) for v in each.variables if each.name != file and v.linkage != "static"
+    )
     return [v.name for v in (*visible, *others) if can_be_target(v) and (v in visible or v.name not in own)]
 
 
 def callbacks(program: Program, file: str) -> list[str]:
     """The functions that a pointer of a file's may lead to."""
     found = []
-    for each in program.files:
+    for each in seen_from(program, file):
         for function in each.functions:
             visible = each.name == file or function.linkage != "static"
             allowed = (

@@ -51,6 +51,7 @@ class Features:
         libraries: bool = False,
         rust: bool = False,
         classes: bool = False,
+        crates: bool = False,
     ) -> None:
         self.cxx = cxx
         """Templates and variables of headers."""
@@ -64,7 +65,9 @@ class Features:
         self.classes = classes
         """Classes with virtual functions, and objects."""
         self.rust = rust
-        """One crate whose files are modules: no archives, and what C has volatile is of another type."""
+        """Files are modules of crates: no archives, and what C has volatile is of another type."""
+        self.crates = crates
+        """Some of them are a library crate's."""
 
 
 class Statements:

@@ -119,12 +119,24 @@ def test_crates_of_rust(seed: int) -> None:
     assert {outcome.kind for outcome in outcomes} <= {"same", "refused", "excused"}, outcomes
 
 
+@pytest.mark.parametrize("seed", range(1, 3))
+@pytest.mark.parametrize("kind", ["rust crates", "rust patch"])
+def test_programs_of_two_crates(kind: str, seed: int) -> None:
+    """A library's generic functions are compiled into its users, which an edit of the library alone leaves old."""
+    rustc()
+    plans = plans_of_seed(seed, kind, 2)
+    assert all(plan.versions[0].library for plan in plans)
+    outcomes = attempt_each(plans)
+    assert {outcome.kind for outcome in outcomes} <= {"same", "refused", "excused"}, outcomes
+
+
 SYMBOLS = {
     "_ZN4prog1a2v217hf9918c7e3b03e4eaE": ["prog", "a", "v2"],
     "_ZN4prog1a2f11n17ha5d84c5ade96a6a2E.0": ["prog", "a", "f1", "n"],
     "_RNvNtCshAYImzgROYg_4prog1a3v11": ["prog", "a", "v11"],
     "_RNvNvNtCshAYImzg92fROYg_4prog1c2f62s6.0.llvm.8910482947891184193": ["prog", "c", "f6", "s6"],
     "_RNvNCNKNvNtCsW6vxcFiGhU_4prog1b3v12s_0s_023___RUST_STD_INTERNAL_VAL": ["prog", "b", "v12", "", ""],
+    "_RINvNtCs9CcfNtdN6fb_5parts1h2f0mECsW6vxcFiGhU_4prog": ["parts", "h", "f0"],
     "_RNvNtCs8EjvGJSkyPt_3std5panic13resume_unwind": [],
     "step_a": [],
 }
@@ -136,7 +148,7 @@ def test_a_symbol_of_rust_tells_file_and_function(symbol: str) -> None:
     assert symbol_path(symbol)[:5] == SYMBOLS[symbol]
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "rust"])
+@pytest.mark.parametrize("kind", [*KINDS, "rust", "rust crates"])
 def test_a_seed_is_one_program(kind: str) -> None:
     """A finding that cannot be tried again is none."""
     plan = plan_of_seed(3, kind)

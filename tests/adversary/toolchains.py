@@ -97,7 +97,7 @@ class Build(NamedTuple):
             return [str(need("ld64.lld-19")), *MACHO_LINK, *self.link_options, *inputs, str(SYSTEM), "-o", output]
         driver = "aarch64-linux-gnu-g++" if self.language == "c++" else "aarch64-linux-gnu-gcc"
         position = ["-no-pie"] if "-fno-pie" in self.host_options else ["-pie"]
-        linker = ["-B", str(_linkers()), f"-fuse-ld={LINKERS[self.linker]}"]
+        linker = ["-B", str(linkers()), f"-fuse-ld={LINKERS[self.linker]}"]
         export = "-Wl,--export-dynamic-symbol=main"
         return [str(need(driver)), *position, *linker, export, *self.link_options, *inputs, "-o", output]
 
@@ -192,7 +192,8 @@ def scratch() -> Path:
 
 
 @cache
-def _linkers() -> Path:
+def linkers() -> Path:
+    """The folder in which GCC finds the linkers."""
     return linker_folder(scratch() / "linkers")
 
 

@@ -18,8 +18,9 @@ from adversary.interpret import HEADER, Generation, Machine, WrongCallError
 from adversary.model import Program
 from adversary.objects import WrongObjectError
 from adversary.plans import ARGUMENTS, Plan, changed_files, entries, mangled, text_of
-from adversary.rust_build import compile_crate, libraries
+from adversary.rust_build import RECORDED_GUARD, build_recorded, compile_crates, libraries, write_crates
 from adversary.rust_claims import RustClaims
+from adversary.rust_crates import CRATE
 from adversary.toolchains import anchor_object, entries_object, library_command, runtime_objects
 from adversary.ways import WAYS, Commands, Failed, Library, Refused, Said, Wanted, compile_host, link_host
 from live.live import LiveHost
@@ -184,7 +185,7 @@ class Trial:
     def _compiled(self, program: Program) -> list[str]:
         """Write and compile all files of a version as the host's; their objects."""
         if self._is_crate:
-            return [str(path.relative_to(self.folder)) for path in self._crate(program)]
+            return [str(path.relative_to(self.folder)) for path in self._crates(program)]
         files = [file.name for file in program.files if file.name != HEADER]
         for file in files:
             self._write(program, file)
@@ -199,10 +200,10 @@ class Trial:
     def _is_crate(self) -> bool:
         return self.build.language == "rust"
 
-    def _crate(self, program: Program) -> list[Path]:
-        """Write and compile a version as one crate; its objects."""
+    def _crates(self, program: Program) -> list[Path]:
+        """Write and compile a version's crates; their objects."""
         try:
-            return compile_crate(self.build, self.folder, program)
+            return compile_crates(self.build, self.folder, program)
         except AssertionError as error:
             raise _Stop("unusable", f"does not compile: {error}") from error
 
@@ -263,7 +264,12 @@ class Trial:
             self.host.restore()
             return self.host.captured
         program = self.plan.versions[0]
-        captured = self._link(program, "host", self._compiled(program))
+        captured: list[str] = []
+        if self._is_crate and self.build.way != "library":
+            symbols = tuple(each.name for each in entries(program))
+            build_recorded(self.build, self.folder, program, entries_object(symbols, macho=False))
+        else:
+            captured = self._link(program, "host", self._compiled(program))
         if self._symbols:
             run([str(need("dsymutil-19")), "host"], cwd=self.folder)
         self.host.keep(captured)
@@ -299,7 +305,7 @@ class Trial:
         files = changed_files(versions[since], versions[number], language)
         fresh = changed_files(versions[number - 1], versions[number], language)
         if self._is_crate:
-            objects, sources = self._crate(versions[number]), [f"{file}.rs" for file in files]
+            objects, sources = self._crates_of_patch(versions[number], files, fresh)
         else:
             edited = {file: self._write(versions[number], file) for file in dict.fromkeys((*files, *fresh))}
             objects, sources = [self.folder / f"{file}.o" for file in files], [edited[file] for file in files]
@@ -313,6 +319,19 @@ class Trial:
             raise _Stop("differs", f"patch {number} does not load: {answer}")
         self.loaded = int(answer.split()[1], 16)
         self._learn(said, number)
+
+    def _crates_of_patch(
+        self, program: Program, files: list[str], fresh: list[str]
+    ) -> tuple[Sequence[Path], list[str]]:
+        """The objects of crates with *files* in them, and of their users; what was edited, *fresh* of it now."""
+        sources = [f"{file}.rs" for file in files]
+        if self.build.way != "library":
+            write_crates(self.folder, program, fresh, RECORDED_GUARD)
+            return (), sources
+        objects = self._crates(program)
+        if not set(files) & set(program.library):
+            objects = [path for path in objects if path.name.partition(".")[0] == CRATE]
+        return objects, sources
 
     def _said(self, way: Library | Commands, wanted: Wanted, captured: list[str]) -> Said:
         try:
