@@ -589,7 +589,7 @@ def test_the_executable_starts_fast(shim: Path, tmp_path: Path, wrote: str) -> N
     assert (read_captures(tmp_path / "records")[0].identity is None) == (not option)
     loaded = set((tmp_path / "modules").read_text().split())
     own = {name.removeprefix("stubgen.") for name in loaded if name.partition(".")[0] == "stubgen"}
-    recording = {"process", "json_text", "records", "words", "outputs", "links", "compile_words", "compiles"}
+    recording = {"process", "json_text", "records", "words", "outputs", "links"}
     assert own == {"stubgen", "capture", *(f"capture.{name}" for name in recording), *readers}
     assert not {"enum", "re", "json", "signal", "hashlib", "functools", "collections", "pathlib", "typing"} & loaded
 

@@ -9,6 +9,7 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from synthetic import Sym, elf_object, put, undefined
@@ -151,6 +152,23 @@ def test_one_process_for_all_names(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = [Text(f"_ZN{len(str(n)) + 1}f{n}Ev is missing") for n in range(500)]
     assert render(blocks, Screen()).count("()") == 500
     assert len(started) == 1
+
+
+def test_the_demangler_gets_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GNU's writes what it has after each line end: a line a name takes twice the time for 100,000 names."""
+    given: list[bytes] = []
+    run = subprocess.run
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        given.append(options["input"])
+        return run(*arguments, **options)
+
+    need("c++filt")
+    monkeypatch.setattr(subprocess, "run", noted)
+    mangled = [form.format(n) for form in ("_ZN4shop3f{}Ev", "_RNvCs1234_4shop3f{}") for n in range(10, 60)]
+    told = names.demangled(mangled)
+    assert [told[name].removesuffix("()") for name in mangled] == 2 * [f"shop::f{n}" for n in range(10, 60)]
+    assert [text.count(b"\n") for text in given] == [2]
 
 
 @pytest.mark.parametrize("script", [None, "exit 1", "head -1"], ids=["none", "fails", "stops early"])
