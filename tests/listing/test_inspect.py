@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from pathlib import Path
 
 import pytest
 from counting import count_calls
 from live.test_bound_macho import make_patch
 from live.test_macho import toolchain
-from synthetic import BASE, Sym, elf_host, put
+from synthetic import BASE, Sym, elf_host, macho_host, put
 from tools import need, need_archive, run, rustc
 
 from stubgen.capture import record
@@ -18,6 +19,7 @@ from stubgen.cli import main
 from stubgen.commands.inspect import _Part
 from stubgen.listing.files import open_any
 from stubgen.listing.symbols import Listed, Traits, Wanted
+from stubgen.macho import constants as m
 from stubgen.terminal.screen import Screen
 from stubgen.terminal.sheet import render
 
@@ -224,6 +226,18 @@ def test_what_a_macho_file_lists(tmp_path: Path, capsys: pytest.CaptureFixture[s
             assert f"({found['section']})" in line
     assert symbols["_thread"]["kind"] == "thread-local"
     assert symbols["_shown"]["exported"] == name.endswith(".dylib")
+
+
+def test_a_debuggers_entries_are_no_symbols(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three of four entries of a library may be stabs, whose names are those of functions and source files."""
+    content = bytearray(macho_host({"_main": 4, "_stab": 8}))
+    symoff, count, stroff, _ = struct.unpack_from(
+        "<4I", content, content.index(struct.pack("<II", m.LC_SYMTAB, 24)) + 8
+    )
+    entries = {struct.unpack_from("<I", content, symoff + 16 * n)[0]: symoff + 16 * n for n in range(count)}
+    content[entries[content.index(b"_stab\0", stroff) - stroff] + 4] = 0x24  # N_FUN
+    path = put(tmp_path, "host", bytes(content))
+    assert [symbol["name"] for symbol in inspected(capsys, Path(path))["symbols"]] == ["_main"]
 
 
 @pytest.mark.parametrize("archive", ["libgcc.a", "rlib"])
