@@ -7,7 +7,6 @@ from hashlib import sha256
 
 import pytest
 
-from stubgen.common import layout
 from stubgen.macho.reader import BuildVersion
 from stubgen.resolve.verdicts import SlotKind
 from stubgen.stub.emit import StubObject, emit_elf, emit_macho
@@ -89,10 +88,3 @@ def test_the_bytes_stay(kind: str, count: int) -> None:
     stub = emitted(kind, count)
     assert sha256(stub.content).hexdigest()[:16] == DIGESTS[kind][count]
     assert verify(stub).targets == stub.addresses
-
-
-@pytest.mark.parametrize("kind", DIGESTS)
-def test_the_bytes_stay_in_large_pages(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the memory of a large object comes from must not be seen in it."""
-    monkeypatch.setattr(layout, "LARGE", 0)
-    assert sha256(emitted(kind, 1025).content).hexdigest()[:16] == DIGESTS[kind][1025]

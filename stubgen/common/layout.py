@@ -9,9 +9,6 @@ from stubgen.common.columns import Content, pieces
 from stubgen.common.fields import align_up, narrow
 from stubgen.common.row import Row
 
-LARGE = 1 << 25
-"""Bytes above which large pages are asked for: so much is a mapping of its own (mallopt(3), M_MMAP_THRESHOLD)."""
-
 
 class Span(Row):
     """One region of a file to be written."""
@@ -55,7 +52,7 @@ class LayoutWriter:
     def __init__(self, layout: Layout, where: str) -> None:
         self._layout = layout
         self._where = where
-        self._file = file_of(layout.size)  # hands out what was written to it without a copy
+        self._file = io.BytesIO(bytes(layout.size))  # nobody else has those: they are not copied
         self._waiting = layout.names()
 
     def put(self, name: str, content: Content) -> None:
@@ -87,30 +84,3 @@ class LayoutWriter:
         if self._waiting:
             raise RuntimeError(f"{self._where}: never wrote {', '.join(self._waiting)}")
         return self._file.getvalue()
-
-
-def file_of(size: int) -> io.BytesIO:
-    """*size* zeros to write a file over.
-
-    By pages of 4 KiB, a hundred megabytes take the system as long to give out as half of what we put there.
-    """
-    file = io.BytesIO(bytes(size))  # keeps the one reference to them: they are neither copied nor touched
-    if size > LARGE:
-        with file.getbuffer() as memory:
-            _ask_for_large_pages(memory)
-    return file
-
-
-def _ask_for_large_pages(memory: memoryview) -> None:
-    """Advise the system (madvise(2)), which changes no byte; it may ignore that, or not be there to ask."""
-    try:
-        import ctypes
-        from mmap import MADV_HUGEPAGE, PAGESIZE
-
-        madvise = ctypes.CDLL(None).madvise
-    except (ImportError, AttributeError):
-        return
-    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    first = -(-start // PAGESIZE) * PAGESIZE
-    madvise(first, start + len(memory) - first, MADV_HUGEPAGE)

@@ -166,6 +166,9 @@ def test_layout_and_bytes_must_agree() -> None:
     file.put("a", Pieces(4, lambda: [b"ab", b"cd"]))
     with pytest.raises(RuntimeError, match="never wrote b"):
         file.finish()
+    file.put("b", b"efgh")
+    assert file.finish() == b"abcd" + bytes(4) + b"efgh"
+    assert file.finish() is file.finish(), "a copy of a large file is that much memory more"
 
 
 def test_offsets_that_do_not_fit_are_errors() -> None:
