@@ -99,6 +99,9 @@ CASES = {
         [content()], ALIKE, False, found={b"count": [there()._replace(kind=Kind.FUNCTION)]}
     ),
     "another name in the host": Case([content()], ALIKE, False, found={b"count": [there(b"count.llvm.1")]}),
+    "another name beside it in the host": Case(
+        [content()], ALIKE, True, found={b"count": [there(), there(b"count.llvm.1", OTHER)]}
+    ),
     "a variable in the host": Case([content()], ALIKE, False, found={b"count": [there(writable=True)]}),
     "of another size": Case([content()], ALIKE, False, found={b"count": [there(size=8)]}),
     "a pointer to the same": Case([pointing(b"f")], POINTING, True, found=FOUND_F, words={AT + 8: Word(b"", FUNCTION)}),

@@ -32,6 +32,7 @@ STATIC = candidate(local=True, file=b"a.c")
 RUST = b"_ZN4shop5count17h0123456789abcdefE"
 OF_FILE: dict[str, tuple[Variable, Candidate, bool]] = {
     "a global one": (own("count"), candidate(), True),
+    "a global one of another file": (own("count"), candidate(file=b"b.c"), True),
     "one that the linker made local": (own("count"), candidate(local=True, hidden=True, file=b"b.c"), True),
     "its file's": (own("count"), STATIC, True),
     "another file's": (own("count"), STATIC._replace(file=b"b.c"), False),
