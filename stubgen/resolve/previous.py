@@ -71,7 +71,7 @@ class Previous:
             for each in found
             if _holds_state_of(newest, each.candidate, each.patch.image) and not _goes_on(each, name)
         )
-        is_hosts = writable and len(newest.patch.find(name)) == 1 and _goes_on(newest, name)
+        is_hosts = writable and len(newest.patch.find(name)) == 1  # nobody holds it, so that the newest goes on
         return next(holders, None if is_hosts else newest)
 
     def began(self, variable: Variable, pool: Sequence[Candidate], host: Image) -> Iterator[Earlier]:

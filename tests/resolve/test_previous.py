@@ -91,6 +91,8 @@ REFERENCES: dict[str, tuple[Sequence[Patch], Sequence[Candidate], int | None]] =
     "state that the newest did not begin by its record": ([Patch(STATE, own=[])], [], None),
     "state that the newest began by its record": ([Patch(STATE, own=["count"])], [], 0),
     "one of two, of which nobody says that it uses another's": ([Patch(STATE, STATIC, own=[])], [], 0),
+    "one of two that is older": ([Patch(STATE, STATIC, own=[]), Patch(STATE)], [], 0),
+    "one of two that is older and goes on": ([Patch(STATE, STATIC, uses=[b"count"]), Patch(STATE)], [], 1),
     "one of two, of which one goes on": ([Patch(STATE, STATIC, uses=[b"count"])], [], 0),
     "a thread's constant that goes on": (
         [Patch(THREAD._replace(writable=False), uses=[b"count"])],

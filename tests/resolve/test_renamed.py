@@ -11,7 +11,7 @@ from resolve.test_keep_state_rules import candidate, variable
 from synthetic import BASE, DATA, SIZE, THREAD, Sym, elf_host, elf_object
 
 from stubgen.elf import constants as e
-from stubgen.image import Candidate, DefiningObject, Kind, Variable
+from stubgen.image import Candidate, DefiningObject, Variable
 from stubgen.image.elf import ElfImage
 from stubgen.resolve import renamed as module
 from stubgen.resolve.renamed import (
@@ -72,7 +72,7 @@ def own(name: bytes = b"count", path: bytes = PATH, **facts: object) -> Variable
     return variable(**{"name": name, "defined_in": object_of(path), **STATIC, **facts})
 
 
-RENAMED = candidate(local=True, hidden=True)._replace(name=b"count.llvm.1")
+RENAMED = candidate(local=False, hidden=True)._replace(name=b"count.llvm.1")
 OURS = candidate(local=True, file=b"a.c")
 MAY_BE_RENAMED: dict[str, tuple[Variable, list[Candidate], bool]] = {
     # what -> (the patch's, what the host has under its name, whether it is told by where the host has it)
@@ -318,6 +318,12 @@ RUST: dict[str, tuple[Variable, Sequence[Sym], Sequence[str], str]] = {
     ),
     "one part more at the end": (own(rust("count").encode()), [lto("_ZN4shop5calls1a17h0123456789abcdefE")], [], ""),
     "another hash behind other letters": (own(rust("count").encode()), [lto("x" + rust("count", OTHER_HASH))], [], ""),
+    "a name of C++'s that is as long": (
+        own(rust("count").encode()),
+        [lto("_ZN4shop5count5other11abcdefghijkE")],
+        [],
+        "",
+    ),
     "another hash of what is in it": (
         own(rust("count").encode()),
         [lto(f"_ZN4shop5count1a17h{OTHER_HASH}E")],
@@ -380,4 +386,4 @@ def test_what_an_earlier_patch_calls_it() -> None:
     assert called_otherwise(image, own(rust("count").encode()), ()) == [rust("count", OTHER_HASH).encode()]
     assert called_otherwise(image, own(rust("other").encode()), ()) == []
     assert called_otherwise(image, own(rust("calls").encode()), ()) == []  # it is called so there
-    assert Kind.DATA is there(b"calls")[0].kind
+    assert called_otherwise(image, own(b"_RNvCs_4shop5COUNT"), ()) == []
