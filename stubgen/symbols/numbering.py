@@ -34,7 +34,7 @@ FEW = 8
 """Names up to which each family is looked for by itself, in a table's bytes: those searches take less than a pass."""
 
 # Patterns are compiled where they are first needed: most patches need none of these.
-_SUFFIX = rb"\.\d+\Z"
+_SUFFIX = rb"(?<!\.__uniq)\.\d+\Z"  # which is a hash of the file's path
 _BLOCK = rb"_block_invoke(?:_\d+)?(?:\.|\Z)"
 _ITANIUM = rb"L_?Z|L[a-z]+n?\d+E|S[0-9A-Z]*_|T\d*_|A\d+_|_\d|__\d+_|(?P<length>[1-9]\d*)"
 """What holds digits in an Itanium name: literals, substitutions, array types, discriminators, identifiers."""

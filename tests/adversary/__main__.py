@@ -28,13 +28,14 @@ MORE_KINDS = (
     *("c patch", "c++ patch", "c macho-patch", "c++ macho-patch", "c shared", "c++ shared"),
     *("c library", "c++ library", "rust", "c++ classes", "c++ macho-classes"),
     *("c macho-threads", "c++ macho-threads", "c++ lto-classes"),
-    *("rust crates", "rust patch"),
+    *("rust crates", "rust patch", "c options", "c++ options"),
 )
 """Tried where they are asked for: C++ without its library; names that several files define, all but one of them weak;
 ELF hosts that the linker optimises as a whole; recorded builds, whose patches the command ``patch`` makes; ELF hosts
 with a shared library of their own, and such that are a shared library; crates of Rust; classes with
 virtual functions; Mach-O with thread-locals; classes in hosts that the linker optimises
-as a whole; a program's crate and a library's; recorded builds of rustc's."""
+as a whole; a program's crate and a library's; recorded builds of rustc's; more
+of the options that ordinary builds have."""
 
 
 WHOLE = 4

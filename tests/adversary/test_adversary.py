@@ -111,6 +111,13 @@ def test_hosts_that_are_a_shared_library(kind: str, seed: int) -> None:
     assert {outcome.kind for outcome in outcomes} <= {"same", "refused", "excused"}, outcomes
 
 
+@pytest.mark.parametrize(("kind", "seed"), [("c options", 0), ("c options", 1), ("c++ options", 45)])
+def test_options_that_builds_have(kind: str, seed: int) -> None:
+    """What is in an object, its names too, is as much the options' as the source's."""
+    outcome = attempt(plan_of_seed(seed, kind), whole=False)
+    assert outcome.kind in ("same", "refused", "excused"), outcome
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_crates_of_rust(seed: int) -> None:
     """A crate's statics have a hash, an edit moves code between its units, and a panic crosses host and patch."""

@@ -117,6 +117,8 @@ def choose(random: Random, language: str, file_format: str) -> Build:
     build = _macho(random, language) if file_format.startswith("macho") else _elf(random, language)
     if file_format.startswith("lto"):
         build = _optimised_at_link(random, build)
+    if file_format == "options":
+        build = _with_more_options(random, build)
     if file_format.endswith("patch"):
         build = build._replace(way=random.choice(("newer", "named")))
     if file_format in ("shared", "library"):
@@ -126,6 +128,33 @@ def choose(random: Random, language: str, file_format: str) -> Build:
         link = (*build.link_options, *symbolic)
         build = build._replace(library=True, host_options=("-fPIC",), link_options=link)
     return build
+
+
+MORE_OPTIONS = {
+    "gcc": (
+        *("-fvisibility=hidden", "-mbranch-protection=standard", "-fstack-protector-strong", "-fcommon", "-gz"),
+        *("-fno-asynchronous-unwind-tables", "-fno-plt", "-fno-jump-tables", "-fmerge-all-constants", "-gdwarf-4"),
+        *("-fno-toplevel-reorder", "-fipa-pta", "-fno-semantic-interposition", "-fno-strict-aliasing", "-g1"),
+        *("-ftls-model=initial-exec", "-fpatchable-function-entry=2", "-falign-functions=64", "-mno-outline-atomics"),
+        *("-fno-zero-initialized-in-bss", "-fno-merge-constants", "-mcmodel=small", "-fno-inline", "-gsplit-dwarf"),
+    ),
+    "clang": (
+        *("-fvisibility=hidden", "-mbranch-protection=standard", "-fstack-protector-strong", "-fcommon", "-gz"),
+        *("-fno-asynchronous-unwind-tables", "-fno-plt", "-fno-jump-tables", "-fmerge-all-constants", "-gdwarf-4"),
+        *("-moutline", "-fno-semantic-interposition", "-fno-strict-aliasing", "-g1", "-mno-outline-atomics"),
+        *("-ftls-model=initial-exec", "-fpatchable-function-entry=2", "-falign-functions=64", "-faddrsig"),
+        *("-fno-zero-initialized-in-bss", "-funique-internal-linkage-names", "-fno-inline", "-gsplit-dwarf"),
+    ),
+}
+"""Compiler -> options that ordinary builds have, and that change what is in an object."""
+
+
+def _with_more_options(random: Random, build: Build) -> Build:
+    """*build* with one to four of :data:`MORE_OPTIONS`."""
+    more = random.sample(MORE_OPTIONS[build.compiler], random.randint(1, 4))
+    more = [option for option in more if build.debug or not option.startswith("-g")]
+    debug = build.debug and "-g1" not in more  # which describes no types
+    return build._replace(options=(*build.options, *more), debug=debug)
 
 
 def _optimised_at_link(random: Random, build: Build) -> Build:

@@ -21,6 +21,9 @@ ALONE = {
     "_f.n": "",
     "f.n.1": NUMBERED,
     "n.0": NUMBERED,
+    "f.__uniq.215834133817723143233859405521266354170": "",  # clang, of the file's path
+    "_ZL2f4m.__uniq.215834133817723143233859405521266354170": "",
+    "f.__uniq.215834133817723143233859405521266354170.1": NUMBERED,
     "___f_block_invoke.n": LAMBDA,
     "___f_block_invoke_2.n": LAMBDA,
     "my_block_invoked": "",
