@@ -197,7 +197,7 @@ class Source:
 
     @staticmethod
     def _tag(variable: Variable) -> str:
-        return f"struct {variable.function}{variable.name}_t"
+        return f"struct {variable.function.replace('::', '_')}{variable.name}_t"
 
     def _declared(self, variable: Variable) -> str:
         """A variable's type and name."""
