@@ -38,10 +38,6 @@ as a whole; a program's crate and a library's; recorded builds of rustc's; more
 of the options that ordinary builds have."""
 
 
-WHOLE = 4
-"""One of so many programs is also built as a whole with its first series of edits: that holds the oracle."""
-
-
 class Figures:
     """What was tried and what came of it."""
 
@@ -93,6 +89,13 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1 << 30, help="at most so many programs of each language")
     parser.add_argument("--series", type=int, default=3, help="of edits for each program, each in a process of its own")
     parser.add_argument(
+        "--whole",
+        type=int,
+        default=4,
+        metavar="N",
+        help="one of N programs is built as a whole too, to hold the oracle",
+    )
+    parser.add_argument(
         "--kind", choices=KINDS + MORE_KINDS, action="append", dest="kinds", help="by default the first three"
     )
     parser.add_argument("--keep", type=Path, default=Path("build/adversary"), help="folder for what went wrong")
@@ -115,7 +118,9 @@ def _try(arguments: argparse.Namespace, figures: Figures, seed: int, kind: str) 
     """One program, with each series of edits."""
     plans = plans_of_seed(seed, kind, arguments.series)
     figures.programs += 1
-    for number, (plan, tried) in enumerate(zip(plans, attempt_each(plans, whole=seed % WHOLE == 0), strict=True)):
+    for number, (plan, tried) in enumerate(
+        zip(plans, attempt_each(plans, whole=seed % arguments.whole == 0), strict=True)
+    ):
         name = f"{kind} {seed}" + (f" series {number}" if number else "")
         outcome = attempt(plan) if tried.is_finding else tried  # with the oracle held against the program as a whole
         figures.add(name, plan, outcome)
