@@ -380,7 +380,7 @@ def test_the_bytes_of_a_macho_objects_definitions() -> None:
         *(("_f", SECT | EXT, 1, 0, 4), ("_g", SECT, 1, 0, 12), ("_said", BEGIN, 1, 0, 4)),
         *(("_v", SECT | EXT | PEXT, 2, 0, 1024), ("_w", SECT | EXT, 2, 0, 1032)),
         *(("_text", SECT, 3, 0, 2048), ("_class", SECT | EXT, 4, 0, 3072), ("_last", SECT | EXT, 5, 0, 4096)),
-        *(("_end", SECT | EXT, 5, 0, 4104), ("_number", m.N_ABS | EXT, 1, 0, 4), ("_beyond", SECT | EXT, 6, 0, 4)),
+        *(("_end", SECT | EXT, 5, 0, 4104), ("_number", m.N_ABS | EXT, 1, 0, 4)),
     ]
     found = {item.name: item for item in macho.contents(macho_image(sections=sections, rows=rows))}
     assert {name: (item.content, item.start) for name, item in found.items()} == {
