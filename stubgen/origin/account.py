@@ -265,7 +265,7 @@ class _Ledger(_Opened):
         if piece is not None:
             origin = self.of_piece(piece)
             if origin != LINKER:
-                return origin
+                return self._folded(symbol, origin) or origin
         return self._by_name(symbol) or self._by_tables(symbol, inside=piece is not None)
 
     def _is_linkers_mark(self, symbol: Symbol) -> bool:
@@ -317,18 +317,51 @@ class _Ledger(_Opened):
             return Origin(Source.START_UP if row.kind is EveryImage.START_UP else Source.RUNTIME, file, member)
         return Origin(Source.MEMBER if member else Source.OTHER, file, member)
 
+    def _folded(self, symbol: Symbol, origin: Origin) -> Origin | None:
+        """The input that defines *symbol* where *origin*, whose bytes lie there, does not: --icf makes one of two.
+
+        Of what is weak, or one file's own, and lies in what is no input, nobody can tell that it was an input's.
+        """
+        known = self._definitions(symbol) if symbol.kind in (Kind.FUNCTION, Kind.IFUNC) else []
+        origins = [item.input.origin for item in known]
+        if origin in origins:
+            if not symbol.static or len(origins) == 1:
+                return None
+            key = (symbol.name, symbol.address)  # each of several static ones has a symbol
+            place = self._folded_statics[key]
+            self._folded_statics[key] += 1
+            return [origin, *(each for each in origins if each != origin)][min(place, len(origins) - 1)]
+        if origin not in self._input_origins:
+            alike = self._statics[symbol.name] if symbol.static else 0
+            origins = [item.input.origin for item in known if not item.symbol.weak and alike <= len(known)]
+        return origins[0] if origins else None
+
+    @cached_property
+    def _folded_statics(self) -> Counter[tuple[bytes, int]]:
+        """Name and address of a static symbol -> how many of them have their origin."""
+        return Counter()
+
+    @cached_property
+    def _statics(self) -> Counter[bytes]:
+        """Name -> how many of the patch's symbols are static and called so."""
+        return Counter(symbol.name for symbol in symbols_of(self.image) if symbol.static)
+
+    @cached_property
+    def _input_origins(self) -> frozenset[Origin]:
+        return frozenset(item.origin for item in self.inputs.files)
+
+    def _definitions(self, symbol: Symbol) -> list[_Known]:
+        """Those of the inputs that *symbol* may be; none of the stub object's, which lies elsewhere."""
+        known = [item for item in self.by_name.get(symbol.name, ()) if item.input.source is not Source.STUB]
+        if not symbol.static:
+            return [item for item in known if not item.symbol.static]
+        return [item for item in known if item.symbol.static and item.symbol.file in (symbol.file, b"")] or [
+            item for item in known if item.symbol.static and not symbol.file
+        ]
+
     def _by_name(self, symbol: Symbol) -> Origin | None:
         """The input that defines *symbol*, by its name and, where that does not settle it, by its instructions."""
-        known = self.by_name.get(symbol.name, [])
-        if symbol.static:
-            known = [item for item in known if item.symbol.static and item.symbol.file in (symbol.file, b"")] or [
-                item for item in known if item.symbol.static and not symbol.file
-            ]
-        else:
-            known = [item for item in known if not item.symbol.static]
-        for item in known:
-            if item.input.source is Source.STUB:
-                continue  # a stub or a slot, and neither lies here: something else won
+        for item in self._definitions(symbol):
             if self.pieces or not item.symbol.weak or self._same_code(item, symbol):
                 return item.input.origin
         return None
