@@ -13,7 +13,6 @@ from operator import and_, or_
 from stubgen.common.code_digest import code_digest
 from stubgen.errors import InputError, UnsupportedInput
 from stubgen.image import (
-    THREAD_LOCAL_START,
     Candidate,
     Code,
     Content,
@@ -83,6 +82,12 @@ _TEMPLATES = frozenset({c.S_THREAD_LOCAL_REGULAR, c.S_THREAD_LOCAL_ZEROFILL})
 """Sections of what thread-locals begin with."""
 _DESCRIPTOR, _OFFSET = 24, 16
 """Bytes of a thread-local's descriptor, and from where in it the template's offset stands."""
+_SYMBOL_NUMBER = 0xFFFFFF
+"""The bits of a relocation's second word that number its symbol or section."""
+_POINTER, _EXTERN_POINTER = (
+    r_word(0, pcrel=False, length=3, extern=extern, kind=ARM64_RELOC_UNSIGNED) for extern in (False, True)
+)
+"""That word less the number, of an address of a section's, and of a symbol's."""
 _LIBRARIES = frozenset({c.MH_DYLIB, c.MH_BUNDLE})
 """Files whose weak definitions may give way to another image's; a program's come first."""
 _TYPE_NAME = b"__ZTS"  # Itanium C++ ABI 5.1.4.1: a type's name, which ends with a NUL
@@ -465,7 +470,7 @@ class MachOImage(Image):
         defining = DefiningObject(self, table, b"_")
         file = self.source_file
         kept_apart = bool(self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS)
-        indexes, templates = list(self._variable_indexes(table)), self._template_symbols
+        indexes = list(self._variable_indexes(table))
         symbols_at = Counter((table.n_sect[index], table.n_value[index]) for index in indexes)
         for index in indexes:
             n_type, name = table.n_type[index], table.name(index)
@@ -475,7 +480,7 @@ class MachOImage(Image):
             yield Variable(
                 name=name,
                 size=0,
-                minimum_size=self._minimum_size(table, templates.get(name, -1) if thread_local else index),
+                minimum_size=(self._minimum_thread_size if thread_local else self._minimum_size)(table, index),
                 alignment=1 if thread_local else self._alignment(table, index),
                 writable=not n_sect or self.file.sections[n_sect - 1].name not in _CONSTANTS,
                 thread_local=thread_local,
@@ -490,13 +495,27 @@ class MachOImage(Image):
             )
 
     @cached_property
-    def _template_symbols(self) -> dict[bytes, int]:
-        """A thread-local's name -> the index of its template's symbol, where the compiler has given it one."""
-        table = self._symbols
-        names = () if table is None else enumerate(table.names())
-        return {
-            name.removesuffix(THREAD_LOCAL_START): index for index, name in names if name.endswith(THREAD_LOCAL_START)
-        }
+    def _object_templates(self) -> dict[int, tuple[int, int]]:
+        """Address of an object's thread-local descriptor -> the ordinal and the address of its template.
+
+        The descriptor's relocation says so; a symbol of the template, which compilers give it, may be stripped.
+        """
+        table, found = self.file.symbols, dict[int, tuple[int, int]]()
+        for section, relocations in self.file.relocations():
+            if not self._is_thread_local(section.ordinal):
+                continue
+            content = self.file.content(section)
+            for offset, word in zip(relocations.r_address, relocations.r_word, strict=True):
+                if offset % _DESCRIPTOR != _OFFSET or word & ~_SYMBOL_NUMBER not in (_POINTER, _EXTERN_POINTER):
+                    continue
+                ordinal, target = word & _SYMBOL_NUMBER, int.from_bytes(content[offset : offset + 8], "little")
+                if word & ~_SYMBOL_NUMBER == _EXTERN_POINTER:
+                    if table is None:
+                        continue
+                    ordinal, target = _ordinal(table, ordinal), target + table.entry(ordinal).n_value
+                if 0 < ordinal <= len(self.file.sections):
+                    found[section.header.addr + offset - _OFFSET] = ordinal, target
+        return found
 
     def _is_thread_local(self, n_sect: int) -> bool:
         """Whether what lies in section *n_sect* (0: a common) are descriptors of thread-locals."""
@@ -520,11 +539,16 @@ class MachOImage(Image):
 
     def _minimum_size(self, table: Symbols, index: int) -> int:
         """Bytes that an object's variable surely has: up to what comes next, less what may have aligned that."""
-        if index < 0:
-            return 0
         n_sect, start = _ordinal(table, index), table.n_value[index]
-        if not n_sect:
-            return start  # a common's size
+        return self._minimum_size_at(n_sect, start) if n_sect else start  # a common's size
+
+    def _minimum_thread_size(self, table: Symbols, index: int) -> int:
+        """Likewise of a thread-local whose descriptor is symbol *index*."""
+        template = self._object_templates.get(table.n_value[index])
+        return 0 if template is None else self._minimum_size_at(*template)
+
+    def _minimum_size_at(self, n_sect: int, start: int) -> int:
+        """Likewise of what begins at *start* in section *n_sect*."""
         header = self.file.sections[n_sect - 1].header
         end = self._next_symbol(start)
         if end is None or not header.addr <= start < header.addr + header.size:
@@ -549,9 +573,10 @@ class MachOImage(Image):
 
     @cached_property
     def _symbol_addresses(self) -> list[int]:
-        """The addresses of all defined symbols, ascending, and the ends of all sections."""
+        """Ascending: the addresses of all defined symbols and of thread-locals' templates, and the ends of sections."""
         table = self._symbols
         addresses = {section.header.addr + section.header.size for section in self.file.sections}
+        addresses.update(template for _, template in self._object_templates.values())
         if table is not None:
             addresses.update(
                 n_value
@@ -591,8 +616,6 @@ class MachOImage(Image):
         Labels have no symbol: the pointer names their section, or a symbol in front of them and a distance.
         """
         table, found = self.file.symbols, list[int]()
-        pointer = r_word(0, pcrel=False, length=3, extern=False, kind=ARM64_RELOC_UNSIGNED)
-        extern = r_word(0, pcrel=False, length=3, extern=True, kind=ARM64_RELOC_UNSIGNED)
         code = [(code.address, code.address + len(code.content)) for code in self.code()]
         starts = {function.address for function in self.functions()}
         for section, relocations in self.file.relocations():
@@ -600,11 +623,11 @@ class MachOImage(Image):
             if not section.name.startswith("__DATA"):
                 continue
             for offset, word in zip(relocations.r_address, relocations.r_word, strict=True):
-                index = word & 0xFFFFFF
-                if word - index not in (pointer, extern) or not 0 <= offset <= len(content) - 8:
+                index = word & _SYMBOL_NUMBER
+                if word - index not in (_POINTER, _EXTERN_POINTER) or not 0 <= offset <= len(content) - 8:
                     continue
                 target = int.from_bytes(content[offset : offset + 8], "little")
-                if word - index == extern:
+                if word - index == _EXTERN_POINTER:
                     if table is None or index >= len(table) or table.n_type[index] & c.N_TYPE != c.N_SECT:
                         continue
                     target += table.n_value[index]

@@ -766,6 +766,36 @@ def test_a_variable_that_outgrew_the_hosts_is_not_kept(case: str, neighbours: st
     assert found.reason_not_kept.startswith("it has grown: the patch's has ") is not expected
 
 
+NAMELESS = """
+.section __DATA,__thread_data,thread_local_regular
+Lbefore: .long 7
+Lthing: .space {size}, 1
+Lafter: .long 7
+.section __DATA,__thread_vars,thread_local_variables
+.globl _thing
+.quad __tlv_bootstrap, 0, Lbefore
+_thing: .quad __tlv_bootstrap, 0, Lthing
+.quad __tlv_bootstrap, 0, Lafter
+.subsections_via_symbols
+"""
+
+
+@pytest.mark.parametrize(("size", "kept"), [(32, True), (33, False)])
+def test_the_template_of_a_thread_local_needs_no_symbol(size: int, kept: bool, tmp_path: Path) -> None:
+    """The descriptor's relocation tells it from its neighbours; the symbol that compilers add is a local one."""
+    tools = toolchain("lld")
+    host = "__thread int thing[8] = {1}; __thread int other = 5; int main(void) { return thing[0] + other; }"
+    run([*tools.link, "-o", "host", tools.object(tmp_path, "host-object", host).name, str(SYSTEM)], cwd=tmp_path)
+    source = tmp_path / "patch.s"
+    source.write_text(NAMELESS.format(size=size))
+    run([*tools.compile, "-c", source.name, "-o", "patch.o"], cwd=tmp_path)
+    assert b"$tlv$init" not in (tmp_path / "patch.o").read_bytes()
+    judged = StubBuilder(tmp_path / "host").judge([tmp_path / "patch.o"], slide=SLIDE, bind=True, keep_state=True)
+    (found,) = (variable for variable in judged.shared_variables if variable.name == "_thing")
+    assert found.forwarded is kept, found.reason_not_kept
+    assert found.reason_not_kept.startswith("it has grown: the patch's has 33 bytes or more") is not kept
+
+
 def test_hints_about_kept_variables_are_gone(kept: Kept) -> None:
     """The linker would follow such a hint and turn the literal load into an address beside the patch."""
     before, copy = kept.patched.object, next(kept.patched.object.parent.glob("bound/000-*"))
