@@ -190,6 +190,9 @@ def _reader(image: Image) -> ModuleType:
     return macho
 
 
+_CODE = (Kind.FUNCTION, Kind.IFUNC)
+
+
 class _Known(Row):
     """A definition in one of the inputs."""
 
@@ -320,31 +323,75 @@ class _Ledger(_Opened):
     def _folded(self, symbol: Symbol, origin: Origin) -> Origin | None:
         """The input that defines *symbol* where *origin*, whose bytes lie there, does not: --icf makes one of two.
 
-        Of what is weak, or one file's own, and lies in what is no input, nobody can tell that it was an input's.
+        Of what is weak and lies in what is no input, nobody can tell that it was an input's.
         """
-        known = self._definitions(symbol) if symbol.kind in (Kind.FUNCTION, Kind.IFUNC) else []
+        if symbol.kind not in _CODE or symbol.name not in self.by_name:
+            return None
+        if symbol.static:
+            if symbol.name not in self._static_origins:
+                self._static_origins[symbol.name] = self._origins_of_statics(symbol.name)
+            alike = self._static_origins[symbol.name][symbol]
+            return alike.pop() if len(alike) > 1 else alike[0]
+        known = self._definitions(symbol)
         origins = [item.input.origin for item in known]
         if origin in origins:
-            if not symbol.static or len(origins) == 1:
-                return None
-            key = (symbol.name, symbol.address)  # each of several static ones has a symbol
-            place = self._folded_statics[key]
-            self._folded_statics[key] += 1
-            return [origin, *(each for each in origins if each != origin)][min(place, len(origins) - 1)]
+            return None
         if origin not in self._input_origins:
-            alike = self._statics[symbol.name] if symbol.static else 0
-            origins = [item.input.origin for item in known if not item.symbol.weak and alike <= len(known)]
+            origins = [item.input.origin for item in known if not item.symbol.weak]
         return origins[0] if origins else None
 
     @cached_property
-    def _folded_statics(self) -> Counter[tuple[bytes, int]]:
-        """Name and address of a static symbol -> how many of them have their origin."""
-        return Counter()
+    def _static_origins(self) -> dict[bytes, dict[Symbol, list[Origin | None]]]:
+        """Name -> each static function that is called so, and the origins of all that are just like it."""
+        return {}
+
+    def _origins_of_statics(self, name: bytes) -> dict[Symbol, list[Origin | None]]:
+        """The origins of all the patch's static functions *name*, each another one; None: whosever bytes lie there.
+
+        One is the input's whose bytes lie there. What is left over was folded into those, or into another function,
+        and is told by its instructions; where they do not tell, it is of no known origin.
+        """
+        found: dict[Symbol, list[Origin | None]] = {}
+        known: dict[bytes, list[_Known]] = {}  # by source file
+        folded: dict[int, list[Symbol]] = {}  # virtual address -> those that are not of the input whose bytes lie there
+        claimed: set[Origin | None] = set()
+        for symbol in self._statics[name]:
+            piece = self.piece(symbol.section, symbol.address)
+            origin = None if piece is None else self.of_piece(piece)
+            if symbol.file not in known:
+                known[symbol.file] = self._definitions(symbol)
+            if origin in claimed or origin not in [item.input.origin for item in known[symbol.file]]:
+                folded.setdefault(symbol.address, []).append(symbol)
+            else:
+                claimed.add(origin)
+                found.setdefault(symbol, []).append(origin)
+        choices = {
+            address: {
+                item.input.origin: None
+                for symbol in symbols
+                for item in known[symbol.file]
+                if item.input.origin not in claimed and self._same_code(item, symbol)
+            }
+            for address, symbols in folded.items()
+        }
+        chances = Counter(origin for each in choices.values() for origin in each)
+        for address, symbols in folded.items():
+            origins: list[Origin | None] = list(choices[address])
+            if len(origins) > len(symbols) or any(chances[each] > 1 for each in choices[address]):
+                origins = [Origin(Source.UNKNOWN)] * len(symbols)
+            origins += [None] * (len(symbols) - len(origins))
+            for symbol, origin in zip(symbols, origins, strict=True):
+                found.setdefault(symbol, []).append(origin)
+        return found
 
     @cached_property
-    def _statics(self) -> Counter[bytes]:
-        """Name -> how many of the patch's symbols are static and called so."""
-        return Counter(symbol.name for symbol in symbols_of(self.image) if symbol.static)
+    def _statics(self) -> dict[bytes, list[Symbol]]:
+        """Name -> the patch's static functions that are called so."""
+        found: dict[bytes, list[Symbol]] = {}
+        for symbol in symbols_of(self.image):
+            if symbol.static and symbol.kind in _CODE:
+                found.setdefault(symbol.name, []).append(symbol)
+        return found
 
     @cached_property
     def _input_origins(self) -> frozenset[Origin]:
