@@ -53,12 +53,33 @@ def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
     if judge.refusals:
         lines = [f"{counted(len(judge.refusals), 'weak default')} of the patch may be the host's or not"]
         raise SymbolRefusal("\n  ".join([*lines, *judge.refusals]))
-    if not meant:
-        return needed
     images = [_without(image, meant.intersection(image.weak_definitions())) for image in needed.images]
+    later = _linked_later(needed, frozenset(names) - meant, homes)
+    images = [_without(image, later.get(number, ())) for number, image in enumerate(images)]
+    if not meant and not later:
+        return needed
     return needed_of(images, needed.meanings)._replace(
         roots=needed.roots, previous=needed.previous, gave_way=frozenset(meant)
     )
+
+
+def _linked_later(needed: Needed, names: frozenset[bytes], homes: Homes) -> dict[int, set[bytes]]:
+    """The place of an object of the patch -> its defaults that another one's come before in the host's link.
+
+    Of several, linkers take the first; the patch's objects may stand in another order, as those of earlier patches do.
+    """
+    owners: dict[bytes, list[int]] = {}
+    for number, image in enumerate(needed.images):
+        for name in names & set(image.weak_definitions()):
+            owners.setdefault(name, []).append(number)
+    later: dict[int, set[bytes]] = {}
+    for name, numbers in owners.items():
+        titles = {number: needed.images[number].name for number in numbers}
+        first = homes.first_of(list(titles.values())) if len(numbers) > 1 else None
+        for number in numbers if first is not None else ():
+            if titles[number] != first:
+                later.setdefault(number, set()).add(name)
+    return later
 
 
 def _is_used(image: Image, name: bytes) -> bool:

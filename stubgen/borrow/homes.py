@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from stubgen.common.files import read_input
@@ -89,6 +89,13 @@ class Homes:
         called = {os.path.basename(path) for path in own}
         old = next((at for at, path in enumerate(self._in_order) if os.path.basename(path) in called), 0)
         return member if member is not None and member.name in self._in_order[:old] else None
+
+    def first_of(self, paths: Sequence[str]) -> str | None:
+        """Which of *paths* is called like the object that the link has first; None where it has not one of each."""
+        linked = [os.path.basename(path) for path in self._in_order]
+        names = {path: os.path.basename(path) for path in paths}
+        told = len(set(names.values())) == len(names) and all(linked.count(name) == 1 for name in names.values())
+        return min(names, key=lambda path: linked.index(names[path])) if told and names else None
 
     def is_strongly_in_objects(self, name: bytes) -> bool:
         """Whether an object of the link defines *name*, and not as a default."""

@@ -353,11 +353,13 @@ class ElfImage(Image):
     @cached_property
     def _linked_by_llvm_or_mold(self) -> bool:
         """Whether lld or mold left its name in the image, or nothing says that another linker made it."""
+        return b" LLD " in self._comment or b"mold " in self._comment or not self._comment
+
+    @cached_property
+    def _comment(self) -> bytes:
+        """What compilers and linkers left of their names; empty where there is nothing."""
         section = self.file.section(".comment")
-        if section is None:
-            return True
-        names = bytes(self.file.content(section))
-        return b" LLD " in names or b"mold " in names or not names
+        return b"" if section is None else bytes(self.file.content(section))
 
     def _kind_by_section(self, symbol: Sym) -> Kind:
         flags = 0
@@ -417,10 +419,14 @@ class ElfImage(Image):
 
     def is_static(self, table: Symbols, index: int, symbol: Sym) -> bool:
         """Whether a local symbol is surely one of its object's own; not where the linker may have made it local."""
-        if self.hides_globals or self.was_global(table, index, symbol):
+        if self.hides_globals or self.was_global(table, index, symbol) or self._forgets_visibility(symbol):
             return False
         file = table.file_symbol_of(index) if table is self.file.symbols else -1
         return file < 0 or table.name(file) not in _OF_LTO
+
+    def _forgets_visibility(self, symbol: Sym) -> bool:
+        """Whether a local symbol may have been a hidden one: mold 1.10 does not say so of thread-locals."""
+        return symbol.st_info & 0xF == c.STT_TLS and b"mold " in self._comment
 
     @cached_property
     def hides_globals(self) -> bool:
@@ -451,8 +457,7 @@ class ElfImage(Image):
     @cached_property
     def may_be_by_llvm(self) -> bool:
         """Whether ``.comment`` names another compiler than GCC, or none; linkers write there, too."""
-        section = self.file.section(".comment")
-        entries = bytes(self.file.content(section)).split(b"\0") if section is not None else []
+        entries = self._comment.split(b"\0")
         compilers = [entry for entry in entries if entry and not entry.startswith((b"Linker: ", b"mold "))]
         return not compilers or not all(compiler.startswith(b"GCC: ") for compiler in compilers)
 

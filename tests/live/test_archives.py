@@ -45,7 +45,7 @@ class Program(NamedTuple):
         return link_patch(
             builder,
             self.captured,
-            [self.folder / patch],
+            [self.folder / name for name in patch.split()],
             output,
             live.anchor,
             exports=exports,
@@ -598,6 +598,44 @@ def test_of_two_defaults_the_one_that_was_linked_first_is_meant(
     with LiveHost(program.path) as live:
         assert live.tell("call 3") == "call 4"
         assert live.patch(program.link(live, "second.o", keep_state=True).output) == "patch 11"
+
+
+@every_linker
+def test_a_hidden_thread_local_of_an_object_that_was_linked_is_the_hosts(tmp_path: Path, linker: str) -> None:
+    """mold does not say that it was hidden: as a static one of its file it was taken again, from the host's object."""
+    hidden = '__attribute__((visibility("hidden"))) __thread long seen'
+    sources = {
+        "state.c": f"{hidden} = 3; long see(long by) {{ return seen += by; }}",
+        "entry.c": "long see(long); long host_entry(long by) { return see(by); }",
+        "patch.c": f"extern {hidden}; long patch_main(void) {{ return ++seen; }}",
+    }
+    program = make(tmp_path, sources, {}, "entry.o state.o -rdynamic", linker=linker, flags=SECTIONS)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 4") == "call 7"
+        assert program.answers(live) == "patch 8"
+        assert live.tell("call 1") == "call 9"
+
+
+@every_linker
+@pytest.mark.parametrize("order", ["first.o second.o", "second.o first.o"])
+def test_of_two_defaults_in_the_patch_the_one_that_the_host_linked_first_is_meant(
+    tmp_path: Path, linker: str, order: str
+) -> None:
+    """The order in which the patch's objects are given decided; with --relink-earlier that in which they changed."""
+    hook = "__attribute__((weak)) int hook(void) {{ return {0}; }}"
+    sources = {
+        "first.c": hook.format(1),
+        "second.c": f"{hook.format(2)} int tell(void) {{ return hook(); }}",
+        "entry.c": "int hook(void), tell(void); long host_entry(long by) { return by * hook() + tell(); }",
+    }
+    program = make(tmp_path, sources, {}, "entry.o first.o second.o", linker=linker, flags=SECTIONS)
+    (tmp_path / "first.c").write_text(hook.format(5))
+    edited = f"{sources['second.c']} long patch_main(void) {{ return tell() + 10; }}"
+    (tmp_path / "second.c").write_text(edited)
+    run([need("aarch64-linux-gnu-gcc"), "-c", *SECTIONS.split(), "first.c", "second.c"], cwd=tmp_path)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 4"
+        assert live.patch(program.link(live, order).output) == "patch 15"
 
 
 @pytest.mark.parametrize("linker", LINKERS)
