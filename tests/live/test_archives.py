@@ -602,7 +602,7 @@ def test_of_two_defaults_the_one_that_was_linked_first_is_meant(
 
 @every_linker
 def test_a_hidden_thread_local_of_an_object_that_was_linked_is_the_hosts(tmp_path: Path, linker: str) -> None:
-    """mold does not say that it was hidden: as a static one of its file it was taken again, from the host's object."""
+    """Mold does not say that it was hidden: as a static one it was taken again, from the object of the link."""
     hidden = '__attribute__((visibility("hidden"))) __thread long seen'
     sources = {
         "state.c": f"{hidden} = 3; long see(long by) {{ return seen += by; }}",
