@@ -32,7 +32,7 @@ from stubgen.origin.exports import read_exports
 from stubgen.origin.sources import Source
 from stubgen.policies import Policy, edit_link
 from stubgen.replaced import Replaced, replaced_by, replaced_in
-from stubgen.resolve.needed import open_objects
+from stubgen.resolve.objects import open_objects
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.rulings import PolicyChange
 from stubgen.resolve.verdicts import Verdict

@@ -21,7 +21,8 @@ from stubgen.host import Host, check_build_id, open_host
 from stubgen.host.index import Identity
 from stubgen.host.slide import Slide
 from stubgen.image.opening import open_image
-from stubgen.resolve.needed import Needed, Opened, open_objects, read_needed
+from stubgen.resolve.needed import Needed, read_needed
+from stubgen.resolve.objects import Opened, open_objects
 from stubgen.resolve.previous import NO_PATCHES, Previous
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.resolver import resolve

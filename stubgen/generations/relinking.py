@@ -14,7 +14,7 @@ from stubgen.generations.redirections import counted
 from stubgen.generations.state import Generation, PatchSession, Unit
 from stubgen.image import Image
 from stubgen.origin.account import symbols_of
-from stubgen.resolve.needed import open_objects
+from stubgen.resolve.objects import open_objects
 
 
 class KeptObject(Row):

@@ -15,7 +15,7 @@ from stubgen.common.arguments import StrPath
 from stubgen.common.files import Outputs, read_input
 from stubgen.generations.state import Generation, PatchSession, Unit
 from stubgen.image import Image
-from stubgen.resolve.needed import open_objects
+from stubgen.resolve.objects import open_objects
 
 ENDING = ".objects"
 """The folder is called like the session file, and this."""

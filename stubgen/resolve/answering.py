@@ -84,7 +84,8 @@ class Answering(ABC):
             from stubgen.resolve.same_file import Files
 
             linked = self.answers.linked if isinstance(self.answers, BoundAnswers) and self.patch is None else ()
-            self._files[self.patch] = Files.of_needed(self._image, self.needed, linked)
+            files = self._files[self.patch] = Files.of_needed(self._image, self.needed, linked)
+            files.earlier = self.patch
         return self._files[self.patch]
 
     @abstractmethod

@@ -105,16 +105,18 @@ class Pair:
         from stubgen.image.dwarf_differences import difference
 
         own, theirs = self._types()
-        return "" if own is None or theirs is None else difference(own, theirs)
+        place = "the host" if self.files.earlier is None else "the earlier patch"
+        return "" if own is None or theirs is None else difference(own, theirs, place)
 
     def _types(self) -> tuple[VariableType | None, VariableType | None]:
         """The patch's type and the host's, where debug information has both."""
         from stubgen.image.dwarf_types import type_of_thread_local, type_of_variable
 
-        debug, host = self.variable.defined_in.image.debug_info, self.host.debug_info
+        image, address = self.files.described(self.candidate)
+        debug, host = self.variable.defined_in.image.debug_info, image.debug_info
         own = type_of_variable(debug, self.variable.place)
         if own is not None or not self.variable.thread_local:
-            return own, None if own is None else type_of_variable(host, self.candidate.address)
+            return own, None if own is None else type_of_variable(host, address)
         path = debug.source_file
         own = type_of_thread_local(debug, self.compiler_name, path)
         return own, None if own is None else type_of_thread_local(host, self.compiler_name, path)

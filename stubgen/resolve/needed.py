@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from stubgen.common.files import RealPaths, read_input
+from stubgen.common.files import RealPaths
 from stubgen.common.row import Row
 from stubgen.errors import InputError, UnsupportedInput, UsageError
-from stubgen.image import Candidate, FileType, Image, References, Variable, weak_alone
-from stubgen.image.archive import is_archive, is_thin, members
-from stubgen.image.opening import arm64_slice, has_object_magic, open_image
+from stubgen.image import Candidate, Image, References, Variable, weak_alone
+from stubgen.resolve.objects import Opened, open_objects
 from stubgen.resolve.previous import NO_PATCHES, Previous
 from stubgen.symbols.wrapped import wrapped_meanings
 
@@ -77,14 +76,6 @@ class Needed(Row):
     def inputs(self) -> tuple[str, ...]:
         """The names of ``images``."""
         return tuple(image.name for image in self.images)
-
-
-class Opened(Row):
-    """The objects in one file."""
-
-    images: list[Image]
-    optional: bool  # members of an archive, which count only when something refers to them
-    whole: bool  # all of them lie in the file itself; a thin archive only names other files
 
 
 def read_needed(
@@ -231,24 +222,3 @@ def needed_of(images: Iterable[Image], meanings: Mapping[bytes, bytes] | None = 
         meanings=meanings,
         further_users=further,
     )
-
-
-def open_objects(path: str | os.PathLike[str], *, copied: bool = False) -> Opened:
-    """The objects at *path*; *copied* into memory, for a process that outlives what others do to the file."""
-    name = os.fspath(path)
-    data = arm64_slice(read_input(path, copied=copied), name)
-    if not is_archive(data):
-        return Opened([_checked(open_image(data, name))], optional=False, whole=True)
-    images = []
-    for member in members(data, name):
-        if has_object_magic(member.content):
-            images.append(_checked(open_image(member.content, f"{name}({member.name})")))
-        elif bytes(member.content[:4]) in (b"BC\xc0\xde", b"\xde\xc0\x17\x0b"):
-            open_image(member.content, f"{name}({member.name})")  # raises: bitcode hides what it refers to
-    return Opened(images, optional=True, whole=not is_thin(data))
-
-
-def _checked(image: Image) -> Image:
-    if image.file_type is not FileType.OBJECT:
-        raise InputError(f"{image.name}: is a linked {image.file_type.value}; a patch is made of relocatable objects")
-    return image

@@ -157,8 +157,10 @@ def _holds_state_of(newest: Earlier, candidate: Candidate, image: Image) -> bool
         return same
     from stubgen.image.dwarf_differences import difference
     from stubgen.image.dwarf_types import type_of_variable
+    from stubgen.resolve.described import described
 
-    mine = type_of_variable(newest.patch.image.debug_info, own.address)
+    home, address = described(newest.patch, own)
+    mine = type_of_variable(home.debug_info, address)
     theirs = None if mine is None else type_of_variable(image.debug_info, candidate.address)
     return mine is None or theirs is None or not difference(mine, theirs)
 

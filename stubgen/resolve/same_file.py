@@ -17,6 +17,7 @@ from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Kind, Variable
 
 if TYPE_CHECKING:
+    from stubgen.host.previous import EarlierPatch
     from stubgen.resolve.initialisers import Initialisers
     from stubgen.resolve.needed import Needed
     from stubgen.resolve.storage import Storage
@@ -61,6 +62,8 @@ class Files:
         left_to_host: Collection[bytes] = (),
     ) -> None:
         self.host = host
+        self.earlier: EarlierPatch | None = None
+        """The earlier patch that *host* is; None where it is the program."""
         self.linked = linked
         self.patch = patch
         self.left_to_host = left_to_host
@@ -77,6 +80,14 @@ class Files:
         files = cls(host, linked, needed.images, set(needed.references.names))
         files.variables = needed.variables
         return files
+
+    def described(self, candidate: Candidate) -> tuple[Image, int]:
+        """The file whose debug information tells of the host's *candidate*, and its address there."""
+        if self.earlier is None:
+            return self.host, candidate.address
+        from stubgen.resolve.described import described
+
+        return described(self.earlier, candidate)
 
     @cached_property
     def variables(self) -> Sequence[Variable]:

@@ -60,6 +60,26 @@ def test_an_object_that_is_no_longer_there(now: str, name: str, tmp_path: Path) 
     assert made.number == 2
 
 
+@pytest.mark.parametrize("name", ["lld", "zig"])
+@pytest.mark.parametrize("storage", ["", "static ", "static __thread "])
+def test_a_variable_whose_type_changed_since_an_earlier_patch_begins_anew(
+    storage: str, name: str, tmp_path: Path
+) -> None:
+    """The process went on with the old object, and the new code read its fields in each other's place."""
+    need_module("unicorn", "unicorn")
+    source = f"{storage}struct s {{ int FIRST; int SECOND; }} thing = {{3, 5}};"
+    source += " struct s *where(void) { return &thing; } int take(void) { return thing.a++; }"
+    before = source.replace("FIRST", "a").replace("SECOND", "b")
+    after = source.replace("FIRST", "b").replace("SECOND", "a")
+    process = Process(tmp_path, toolchain(name))
+    reasons = []
+    for text in (before, before.replace("a++", "a--"), after):
+        made = process.patch(compiled(process, "unit", text))
+        reasons += [each.reason_not_kept for each in made.linked.built.resolution.shared_variables]
+    kept, afresh = reasons
+    assert (kept, "p1.dylib has one of its own, and its type is another one: " in afresh) == ("", True), afresh
+
+
 def test_what_is_kept_is_not_what_was_linked(tmp_path: Path) -> None:
     """A copy that a full disk or a hand changed speaks neither for the call nor against it."""
     need_module("unicorn", "unicorn")
