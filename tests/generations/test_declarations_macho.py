@@ -61,7 +61,7 @@ def test_an_object_that_is_no_longer_there(now: str, name: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["lld", "zig"])
-@pytest.mark.parametrize("storage", ["", "static ", "static __thread "])
+@pytest.mark.parametrize("storage", ["", "static "])
 def test_a_variable_whose_type_changed_since_an_earlier_patch_begins_anew(
     storage: str, name: str, tmp_path: Path
 ) -> None:
