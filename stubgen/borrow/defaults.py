@@ -8,6 +8,7 @@ functions, templates) is no default: there the patch's is the newer one.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stubgen.borrow.elf import file_names
@@ -25,6 +26,9 @@ from stubgen.resolve.unanswered import weak_defaults
 
 if TYPE_CHECKING:
     from stubgen.elf.editor import ObjectEditor as ElfEditor
+
+_GIMPLE = b"GNU GIMPLE"
+"""How the producer begins, in debug information, of what GCC compiled at link."""
 
 
 def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
@@ -44,7 +48,8 @@ def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
         if (
             judge.is_the_hosts(name, found[name])
             if name in hidden
-            else _is_strong(found.get(name, ())) or (found.get(name) and judge.is_anothers_default(name))
+            else (_is_strong(found.get(name, ())) and not judge.is_made_global(name))
+            or (found.get(name) and judge.is_anothers_default(name))
         )
     }
     for name in sorted(names):
@@ -148,6 +153,28 @@ class _Judge:
             f"the host with -rdynamic, or name the objects that it was linked from with --archive"
         )
         return False
+
+    def is_made_global(self, name: bytes) -> bool:
+        """Whether the host's strong *name* is the default: GCC's link-time optimisation makes it global if it counts."""
+        if not self._optimised_by_gcc or self.homes.is_strongly_in_objects(name):
+            return False
+        if any(self.homes.strongly_in_libraries(name)):
+            return False
+        if not self.homes.sees_all_objects or self.homes.is_uncompiled(name):
+            self.refusals.append(
+                f"{as_text(name)}: it is weak in the patch, and global in the host, which GCC optimised at link: that "
+                f"makes a default global as well, and nothing says whether this one is; give --captured the host's link, "
+                f"from objects that hold compiled code too (-ffat-lto-objects)"
+            )
+        return True
+
+    @cached_property
+    def _optimised_by_gcc(self) -> bool:
+        image = self.host.image
+        if not isinstance(image, ElfImage):
+            return False
+        producers = (unit.producer for unit in image.debug_info.units)
+        return image.files_called(b"<artificial>") > 0 or any(each.startswith(_GIMPLE) for each in producers)
 
     def refuse_left_out(self, name: bytes) -> None:
         """Refuse a default of which the host has nothing, if its link had a definition that wins over it."""

@@ -14,6 +14,9 @@ from stubgen.image.archive import is_archive, members, members_at, symbol_index
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
 from stubgen.image.text_stub import is_text_stub, text_stub_exports
 
+_NOT_COMPILED = b"__gnu_lto_slim\0"
+"""A symbol of an object of GCC's that has no compiled code beside its intermediate one."""
+
 
 class LinkFiles(Row):
     """The files of the host's link in which a name may be defined."""
@@ -54,6 +57,9 @@ class Homes:
         self._looked_for: set[bytes] = set()
         self._in_objects: dict[bytes, Home] = {}
         self._in_order = files.objects
+        self._uncompiled: set[bytes] = (
+            set()
+        )  # named in objects that GCC compiles at link, by what it did not compile yet
         self._weak: set[bytes] = set()  # of those, what is nothing but a default
         self.sees_all_objects = bool(files.objects) and not files.gone
         """Whether no object of the link can have a name unseen."""
@@ -69,9 +75,12 @@ class Homes:
                     image = open_image(data, path)
                     home = Home(image, os.path.basename(path))
                     weak = set(image.weak_definitions())
-                    for name in image.definitions():
-                        if name in self._looked_for:
-                            self._take(name, home, weak=name in weak)
+                    defined = set(image.definitions())
+                    for name in defined & self._looked_for:
+                        self._take(name, home, weak=name in weak)
+                    if image.intermediate_code and data.find(_NOT_COMPILED) >= 0:
+                        named = (name for text, name in wanted.items() if data.find(text) >= 0)
+                        self._uncompiled.update(name for name in named if name not in defined)
             except InputError:  # bitcode, a file that somebody else has written since
                 self.sees_all_objects = False
 
@@ -96,6 +105,11 @@ class Homes:
         names = {path: os.path.basename(path) for path in paths}
         told = len(set(names.values())) == len(names) and all(linked.count(name) == 1 for name in names.values())
         return min(names, key=lambda path: linked.index(names[path])) if told and names else None
+
+    def is_uncompiled(self, name: bytes) -> bool:
+        """Whether an object that has nothing but GCC's intermediate code names *name*; as what, nothing says."""
+        self.learn([name])
+        return name in self._uncompiled
 
     def is_strongly_in_objects(self, name: bytes) -> bool:
         """Whether an object of the link defines *name*, and not as a default."""

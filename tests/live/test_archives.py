@@ -600,6 +600,28 @@ def test_of_two_defaults_the_one_that_was_linked_first_is_meant(
         assert live.patch(program.link(live, "second.o", keep_state=True).output) == "patch 11"
 
 
+@pytest.mark.parametrize("linker", ["gnu", "mold"])
+@pytest.mark.parametrize("strong", [False, True], ids=["the default", "another file's"])
+def test_a_default_that_gcc_made_global_at_link_is_still_the_patchs(
+    tmp_path: Path, linker: str, *, strong: bool
+) -> None:
+    """An edit of a weak function had no effect: the host's is global, as one is that wins over the default."""
+    default = "__attribute__((weak, noinline)) int hook(void) {{ return {0}; }} int tell(void) {{ return hook(); }}"
+    sources = {
+        "first.c": default.format(1),
+        "second.c": "__attribute__((noinline)) int hook(void) { return 2; }" if strong else "int unused;",
+        "entry.c": "int hook(void), tell(void); long host_entry(long by) { return by * hook() + tell(); }",
+    }
+    flags = SECTIONS + " -flto -ffat-lto-objects -g"
+    link = "entry.o first.o second.o -flto -O1 -rdynamic"
+    program = make(tmp_path, sources, {}, link, linker=linker, flags=flags)
+    (tmp_path / "first.c").write_text(f"{default.format(5)} long patch_main(void) {{ return tell() + 10; }}")
+    run([need("aarch64-linux-gnu-gcc"), "-c", *SECTIONS.split(), "first.c"], cwd=tmp_path)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == ("call 8" if strong else "call 4")
+        assert live.patch(program.link(live, "first.o").output) == ("patch 12" if strong else "patch 15")
+
+
 @every_linker
 def test_a_hidden_thread_local_of_an_object_that_was_linked_is_the_hosts(tmp_path: Path, linker: str) -> None:
     """Mold does not say that it was hidden: as a static one it was taken again, from the object of the link."""
