@@ -155,7 +155,7 @@ class _Judge:
         return False
 
     def is_made_global(self, name: bytes) -> bool:
-        """Whether the host's strong *name* is the default: GCC's link-time optimisation makes it global if it counts."""
+        """Whether the host's strong *name* is the default, which GCC's link-time optimisation makes global."""
         if not self._optimised_by_gcc or self.homes.is_strongly_in_objects(name):
             return False
         if any(self.homes.strongly_in_libraries(name)):
@@ -163,8 +163,8 @@ class _Judge:
         if not self.homes.sees_all_objects or self.homes.is_uncompiled(name):
             self.refusals.append(
                 f"{as_text(name)}: it is weak in the patch, and global in the host, which GCC optimised at link: that "
-                f"makes a default global as well, and nothing says whether this one is; give --captured the host's link, "
-                f"from objects that hold compiled code too (-ffat-lto-objects)"
+                f"makes a default global as well, and nothing says whether this one is; give --captured the host's "
+                f"link, from objects that hold compiled code too (-ffat-lto-objects)"
             )
         return True
 
