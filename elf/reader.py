@@ -454,7 +454,8 @@ class ElfFile:
             reserved = (symbols.absolute, symbols.common)
             for home in sorted(set(symbols.st_shndx)):
                 if home >= count and home not in reserved:
-                    name = as_text(symbols.name(list(symbols.st_shndx).index(home)))
+                    index = list(symbols.st_shndx).index(home)
+                    name = as_text(symbols.name(index)) or f"symbol {index}"
                     raise MalformedInput(f"{self.name}: {name} is in section {home:#x}, and there are {count}")
 
     # symbols

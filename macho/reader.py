@@ -50,7 +50,7 @@ from stubgen.macho.records import (
     Section64,
     SegmentCommand64,
 )
-from stubgen.macho.relocations import Relocations, read_relocations
+from stubgen.macho.relocations import ARM64_RELOC_ADDEND, Relocations, read_relocations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -265,11 +265,19 @@ class MachOFile:
         if self.header.filetype != c.MH_OBJECT:
             return
         count, symbols = len(self.sections), self.symbols
+        for section, relocations in self.relocations():
+            for word in set(relocations.r_word):
+                number = word & 0xFFFFFF  # ADDEND: what is added; R_ABS is 0
+                if not word >> 27 & 1 and word >> 28 != ARM64_RELOC_ADDEND and number > count:
+                    raise MalformedInput(
+                        f"{self.name}: a relocation of {section.name} is of section {number}, and there are {count}"
+                    )
         if symbols is None:
             return
-        for index, (n_type, home) in enumerate(zip(symbols.n_type, symbols.n_sect, strict=True)):
+        for n_type, home in sorted(set(zip(symbols.n_type, symbols.n_sect, strict=True))):
             if n_type & (c.N_STAB | c.N_TYPE) == c.N_SECT and not 0 < home <= count:
-                name = as_text(symbols.name(index))
+                index = list(zip(symbols.n_type, symbols.n_sect, strict=True)).index((n_type, home))
+                name = as_text(symbols.name(index)) or f"symbol {index}"
                 raise MalformedInput(f"{self.name}: {name} is in section {home}, and there are {count}")
 
     # symbols

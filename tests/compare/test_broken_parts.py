@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from stubgen.compare import object_parts
 from stubgen.errors import MalformedInput
 from stubgen.image.opening import open_image
+from stubgen.macho.reader import MachOFile
+from stubgen.macho.relocations import r_word
 
 FINDINGS = Path(__file__).parent.parent / "fuzz" / "findings"
 
@@ -31,3 +34,14 @@ def test_objects_are_refused_that_name_sections_they_have_not(name: str, sentenc
     """Each phase that looked such a section up ended in a traceback of its own."""
     with pytest.raises(MalformedInput, match=sentence):
         open_image((FINDINGS / name).read_bytes(), name)
+
+
+def test_a_mach_o_relocation_of_no_section_is_refused() -> None:
+    """A copy of the object was made and given to the linker as if nothing were wrong."""
+    name = "bind-macho/symbol-of-no-section"
+    content = bytearray((FINDINGS / name).read_bytes())
+    section, relocations = next(MachOFile(content, name).relocations())
+    word = relocations.r_word[0] & ~r_word(0xFFFFFF, pcrel=False, length=0, extern=True, kind=0)
+    struct.pack_into("<I", content, section.header.reloff + 4, word | 16)
+    with pytest.raises(MalformedInput, match=f": a relocation of {section.name} is of section 16, and there are 15"):
+        open_image(content, name)
