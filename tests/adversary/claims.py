@@ -150,8 +150,10 @@ class Claims:
             if self._steps_back(file, variable):
                 continue
             host, patch = self._symbols["host"], self._symbols[file]
-            part = re.compile(rf"_{{0,2}}(?:ZL\d+)?{variable.name}\.\d")
-            if not variable.function and any(part.match(symbol) for symbol in (*host, *patch)):
+            own = rf"(?:_{{0,2}}ZZ\w+E\d+|{variable.function}\.)" if variable.function else r"_{0,2}(?:ZL\d+)?"
+            part = re.compile(rf"{own}{variable.name}\.\d")
+            split_by_llvm = not variable.function or self.plan.build.compiler != "gcc"
+            if split_by_llvm and any(part.match(symbol) for symbol in (*host, *patch)):
                 raise Split(variable.name)
             if variable.function and self.plan.build.compiler == "gcc" and not self._mangles:
                 yield "numbered: GCC gave a static of a function another number, and nothing tells which it is"

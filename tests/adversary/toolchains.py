@@ -153,6 +153,8 @@ def _with_more_options(random: Random, build: Build) -> Build:
     """*build* with one to four of :data:`MORE_OPTIONS`."""
     more = random.sample(MORE_OPTIONS[build.compiler], random.randint(1, 4))
     more = [option for option in more if build.debug or not option.startswith("-g")]
+    if (build.language, build.compiler) == ("c++", "gcc"):  # GCC 12's inline functions do not link with it
+        more = [option for option in more if "patchable" not in option]
     debug = build.debug and "-g1" not in more  # which describes no types
     return build._replace(options=(*build.options, *more), debug=debug)
 
