@@ -56,6 +56,7 @@ class Homes:
         self._opened: dict[tuple[str, int], Home] = {}
         self._looked_for: set[bytes] = set()
         self._in_objects: dict[bytes, Home] = {}
+        self._in_file: dict[str, Home] = {}  # of each object one, whatever it is asked for
         self._in_order = files.objects
         self._uncompiled: set[bytes] = (
             set()
@@ -72,8 +73,11 @@ class Homes:
             try:
                 data = read_input(path)
                 if any(data.find(text) >= 0 for text in wanted) or not has_object_magic(data):
-                    image = open_image(data, path)
-                    home = Home(image, os.path.basename(path))
+                    home = self._in_file.get(path)
+                    if home is None:
+                        home = self._in_file[path] = Home(open_image(data, path), os.path.basename(path))
+                    image = home.member
+                    assert image is not None  # noqa: S101  # as it was made
                     weak = set(image.weak_definitions())
                     defined = set(image.definitions())
                     for name in defined & self._looked_for:
