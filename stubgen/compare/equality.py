@@ -235,7 +235,7 @@ class Equality:
             return any(self._holds(entry, meant) for entry in _entries(one, told))
         if says in (Says.ADDRESS, Says.IMPORT):
             found = Imported(one.field.name, value) if says is Says.IMPORT else self.host.behind(value)
-            return value == address or meant.is_what(found)
+            return meant.is_what(found) or (says is Says.ADDRESS and value == address)
         if says is Says.NOTHING or address is None:
             return says is Says.NOTHING
         return value == self._part_of(address, says, one.field.mask)
