@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -174,6 +175,13 @@ def rust_peer() -> Path:
     if not rust.found():
         _missing(f"the object crate cannot be built ({rust.HINT})")
     return rust.build()
+
+
+def need_pip_for(version: str) -> None:
+    """Skip the test where this environment's pip does not run on Python *version*: 23.0, Debian 12's, not from 3.12 on."""
+    pip = importlib.metadata.version("pip")
+    if version != "3.11" and tuple(map(int, pip.split(".")[:2])) < (23, 1):
+        _missing(f"pip {pip} does not run on Python {version} ({sys.executable} -m pip install --upgrade pip)")
 
 
 def _missing(reason: str) -> None:
