@@ -178,7 +178,7 @@ def rust_peer() -> Path:
 
 
 def need_pip_for(version: str) -> None:
-    """Skip the test where this environment's pip does not run on Python *version*: 23.0, Debian 12's, not from 3.12 on."""
+    """Skip the test where this environment's pip does not run on Python *version*: Debian 12's, not from 3.12 on."""
     pip = importlib.metadata.version("pip")
     if version != "3.11" and tuple(map(int, pip.split(".")[:2])) < (23, 1):
         _missing(f"pip {pip} does not run on Python {version} ({sys.executable} -m pip install --upgrade pip)")
