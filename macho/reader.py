@@ -257,7 +257,9 @@ class MachOFile:
                 yield section, read_relocations(raw)
 
     def check_places(self) -> None:
-        """See that an object has the sections that its symbols and relocations are of; a linked file is not looked at.
+        """See that an object has the sections and symbols that its symbols and relocations are of.
+
+        A linked file is not looked at.
 
         Raises:
             MalformedInput: it has not.
@@ -265,9 +267,14 @@ class MachOFile:
         if self.header.filetype != c.MH_OBJECT:
             return
         count, symbols = len(self.sections), self.symbols
+        known = 0 if symbols is None else len(symbols)
         for section, relocations in self.relocations():
             for word in set(relocations.r_word):
                 number = word & 0xFFFFFF  # ADDEND: what is added; R_ABS is 0
+                if word >> 27 & 1 and number >= known:
+                    raise MalformedInput(
+                        f"{self.name}: a relocation of {section.name} is of symbol {number}, and there are {known}"
+                    )
                 if not word >> 27 & 1 and word >> 28 != ARM64_RELOC_ADDEND and number > count:
                     raise MalformedInput(
                         f"{self.name}: a relocation of {section.name} is of section {number}, and there are {count}"
