@@ -56,7 +56,7 @@ class Homes:
         self._opened: dict[tuple[str, int], Home] = {}
         self._looked_for: set[bytes] = set()
         self._in_objects: dict[bytes, Home] = {}
-        self._in_file: dict[str, Home] = {}  # of each object one, whatever it is asked for
+        self._opened_objects: dict[str, Image] = {}  # who takes one for two names takes it once
         self._in_order = files.objects
         self._uncompiled: set[bytes] = (
             set()
@@ -73,11 +73,10 @@ class Homes:
             try:
                 data = read_input(path)
                 if any(data.find(text) >= 0 for text in wanted) or not has_object_magic(data):
-                    home = self._in_file.get(path)
-                    if home is None:
-                        home = self._in_file[path] = Home(open_image(data, path), os.path.basename(path))
-                    image = home.member
-                    assert image is not None  # noqa: S101  # as it was made
+                    image = self._opened_objects.get(path)
+                    if image is None:
+                        image = self._opened_objects[path] = open_image(data, path)
+                    home = Home(image, os.path.basename(path))
                     weak = set(image.weak_definitions())
                     defined = set(image.definitions())
                     for name in defined & self._looked_for:

@@ -15,4 +15,5 @@ def test_an_object_is_one_whatever_it_is_asked_for(tmp_path: Path) -> None:
     homes = Homes(LinkFiles(objects=(str(path),)))
     first, second = homes.find(b"f"), homes.find(b"g")
     assert first is not None
-    assert first is second
+    assert second is not None
+    assert first.member is second.member

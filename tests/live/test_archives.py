@@ -622,6 +622,22 @@ def test_a_default_that_gcc_made_global_at_link_is_still_the_patchs(
         assert live.patch(program.link(live, "first.o").output) == ("patch 12" if strong else "patch 15")
 
 
+@pytest.mark.parametrize("linker", ["gnu", "mold"])
+def test_a_default_beside_objects_that_gcc_has_not_compiled_is_refused(tmp_path: Path, linker: str) -> None:
+    """Whether one of them wins over it stands in GCC's intermediate code, which nothing here reads."""
+    default = "__attribute__((weak, noinline)) int hook(void) {{ return {0}; }} int tell(void) {{ return hook(); }}"
+    sources = {
+        "first.c": default.format(1),
+        "entry.c": "int hook(void), tell(void); long host_entry(long by) { return by * hook() + tell(); }",
+    }
+    link = "entry.o first.o -flto -O1 -rdynamic"
+    program = make(tmp_path, sources, {}, link, linker=linker, flags=SECTIONS + " -flto -g")
+    (tmp_path / "first.c").write_text(f"{default.format(5)} long patch_main(void) {{ return tell() + 10; }}")
+    run([need("aarch64-linux-gnu-gcc"), "-c", *SECTIONS.split(), "first.c"], cwd=tmp_path)
+    with LiveHost(program.path) as live, pytest.raises(SymbolRefusal, match=r"hook: .*which GCC optimised at link"):
+        program.link(live, "first.o")
+
+
 @every_linker
 def test_a_hidden_thread_local_of_an_object_that_was_linked_is_the_hosts(tmp_path: Path, linker: str) -> None:
     """Mold does not say that it was hidden: as a static one it was taken again, from the object of the link."""
