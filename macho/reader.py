@@ -241,13 +241,17 @@ class MachOFile:
         return self.view.bytes(section.header.offset, section.header.size, f"section {section.name}")
 
     def relocations(self) -> Iterator[tuple[Section, Relocations]]:
-        """Every section that has relocations with its table."""
+        """Every section of an object that has relocations with its table.
+
+        A linked file's are in the tables of LC_DYSYMTAB (<mach-o/loader.h>, ``struct dysymtab_command``), and what the
+        headers of its sections say of others is nobody's.
+        """
         return iter(self._relocation_tables)
 
     @cached_property
     def _relocation_tables(self) -> tuple[tuple[Section, Relocations], ...]:
-        """Read once: several phases ask for them, and a linked file has none in its sections."""
-        return tuple(self._read_relocations())
+        """Read once: several phases ask for them."""
+        return tuple(self._read_relocations()) if self.header.filetype == c.MH_OBJECT else ()
 
     def _read_relocations(self) -> Iterator[tuple[Section, Relocations]]:
         for section in self.sections:

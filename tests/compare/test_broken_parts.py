@@ -9,6 +9,7 @@ import pytest
 
 from stubgen.compare import object_parts
 from stubgen.errors import MalformedInput
+from stubgen.image.macho import MachOImage
 from stubgen.image.opening import open_image
 from stubgen.macho.reader import MachOFile
 from stubgen.macho.relocations import r_word
@@ -46,3 +47,12 @@ def test_a_mach_o_relocation_of_no_section_is_refused() -> None:
     struct.pack_into("<I", content, section.header.reloff + 4, word | 16)
     with pytest.raises(MalformedInput, match=f": a relocation of {section.name} is of section 16, and there are 15"):
         open_image(content, name)
+
+
+def test_what_sections_of_a_linked_mach_o_file_say_of_relocations_is_nobodys() -> None:
+    """Its own are in LC_DYSYMTAB's tables; one whose sections had some of symbols that it has not was a traceback."""
+    name = "image/dylib-with-an-objects-relocations"
+    image = open_image((FINDINGS / name).read_bytes(), name)
+    assert isinstance(image, MachOImage)
+    assert any(section.header.nreloc for section in image.file.sections) and not list(image.file.relocations())
+    assert {variable.name for variable in image.variables() if variable.thread_local}
