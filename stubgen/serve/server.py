@@ -83,7 +83,10 @@ class Server:
         self._workers = workers
         self._methods = {name: Method(name) for name in METHODS}
         self._frames = Frames()
-        self._state = threading.Condition()  # guards everything below
+        self._state = threading.RLock()  # guards everything below; a thread is woken where it has something to do
+        self._has_job = threading.Condition(self._state)
+        self._has_answer = threading.Condition(self._state)
+        self._has_ended = threading.Condition(self._state)  # a job, or the writing of an answer
         self._waiting: deque[Job] = deque()
         self._jobs: dict[Id, Job] = {}  # waiting and running ones
         self._answers: deque[bytes] = deque()
@@ -155,10 +158,10 @@ class Server:
                 self._disconnect()
         self._cancel_all()
         with self._state:
-            self._state.wait_for(lambda: not self._busy(), DRAIN_TIMEOUT)
+            self._has_ended.wait_for(lambda: not self._busy(), DRAIN_TIMEOUT)
             for job in self._jobs.values():
                 job.cancellation.kill()
-            self._state.wait_for(lambda: not self._jobs, DRAIN_TIMEOUT if self._jobs else 0.0)
+            self._has_ended.wait_for(lambda: not self._jobs, DRAIN_TIMEOUT if self._jobs else 0.0)
 
     def _busy(self) -> bool:
         """Whether anything is in flight or not yet read by the client."""
@@ -168,7 +171,6 @@ class Server:
         with self._state:
             if self._status is None:
                 self._status = status
-            self._state.notify_all()
         self._wake_up()
 
     def _end_by_signal(self, number: int, _: FrameType | None) -> None:
@@ -272,7 +274,7 @@ class Server:
                 )
             self._jobs[id_] = job
             self._waiting.append(job)
-            self._state.notify_all()
+            self._has_job.notify()
 
     def _initialize(self, params: dict[str, Any] | list[Any]) -> dict[str, object]:
         """What a client may want to know before it asks for anything."""
@@ -298,7 +300,7 @@ class Server:
         """Do one job after another; a thread's whole life."""
         while True:
             with self._state:
-                self._state.wait_for(lambda: bool(self._waiting))
+                self._has_job.wait_for(lambda: bool(self._waiting))
                 job = self._waiting.popleft()
             answer = self._execute(job)
             _log(untold_refusal())
@@ -320,7 +322,7 @@ class Server:
         del self._jobs[job.id]
         self._answer(answer)
         self._answer_shutdown()
-        self._wake_up()
+        self._has_ended.notify()
 
     def _answer_shutdown(self) -> None:
         """Say that everything is done, if it is. The state is locked."""
@@ -333,13 +335,13 @@ class Server:
         """Give an answer to the writer."""
         with self._state:
             self._answers.append(frame(content))
-            self._state.notify_all()
+            self._has_answer.notify()
 
     def _write(self) -> None:
         """Write one answer after another; a thread's whole life."""
         while True:
             with self._state:
-                self._state.wait_for(lambda: bool(self._answers))
+                self._has_answer.wait_for(lambda: bool(self._answers))
                 content = self._answers.popleft()
                 self._writing = True
             try:
@@ -348,7 +350,7 @@ class Server:
                 self._disconnect()
             with self._state:
                 self._writing = False
-                self._state.notify_all()
+                self._has_ended.notify()
             self._wake_up()
 
 
