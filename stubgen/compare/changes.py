@@ -19,6 +19,9 @@ from stubgen.compare.removed import find_removed
 from stubgen.image import Image
 from stubgen.symbols.versions import is_part
 
+LOCAL_ALIAS = ".localalias"
+"""What GCC calls by another name where it binds a library's calls to the file's own global function."""
+
 REMOVED = "the host has it of this file, and the object has it no more"
 MAPPED = "the host has none of that name"
 
@@ -92,7 +95,7 @@ def find_changes(
         title = objects[number][0]
         verdicts = [known(title, name) for name in part.names]
         change, reason = _judge(part, verdicts, equality)
-        found[part] = FunctionChange(tuple(map(as_text, part.names)), title, change, reason, leads_to_change=False)
+        found[part] = FunctionChange(_names(part), title, change, reason, leads_to_change=False)
     changed = [part for part, row in found.items() if row.change is not Change.UNCHANGED]
     own = [part for each in parts for part in _variables(each) if not any(name in kept for name in part.names)]
     users = _users(parts)
@@ -109,6 +112,11 @@ def find_changes(
         for row in find_removed(objects, host)
     ]
     return [*found.values(), *gone]
+
+
+def _names(part: Part) -> tuple[str, ...]:
+    """What a function is called, with what the source calls it in front."""
+    return tuple(sorted(map(as_text, part.names), key=lambda name: LOCAL_ALIAS in name))
 
 
 def _pointed_to(parts: Sequence[ObjectParts], kept: Collection[bytes]) -> dict[Part, set[str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -21,6 +23,17 @@ is in it."""
 
 STATE_OPTIONS = ("-g", "-fdata-sections", "-ffunction-sections")
 """What ``--keep-state`` tells variables apart by: files by debug information, variables by sections of their own."""
+
+
+FOR_LIBRARIES = ("-fPIC", "-fpic")
+"""Options of host code that any library's may take the place of; the last of its kind counts (``Fate.PIC``)."""
+
+BOUND = "-fno-semantic-interposition"
+"""With ``-fPIC`` alone GCC inlines none of a file's own global functions, nor looks into them, as for a program:
+functions that nobody edited would differ from the host's. clang does so in either case."""
+
+GCC_NAMES = r"(.*-)?(gcc|g\+\+|cc|c\+\+)(-[0-9.]+)?"
+"""How GCC is called; what is clang under such a name takes the option as well."""
 
 
 class Word(Row):
@@ -70,7 +83,7 @@ def patch_command(
         kept += _kept(word, source, directory, apple=apple)
     kept = _without_compiled_headers(kept, directory)
     kept = _with_first(kept, first)
-    added = ["-fPIC", *(STATE_OPTIONS if keep_state else ())]
+    added = ["-fPIC", *([BOUND] if _is_bound(argv) and not apple else ()), *(STATE_OPTIONS if keep_state else ())]
     if keep_state and any(word.startswith("-g") and word != "-g0" for word in kept):
         added.remove("-g")
     return [*kept, *added, "-c", "-o", output]
@@ -126,6 +139,15 @@ def _kept(word: Word, source: str, directory: str, *, apple: bool) -> Sequence[s
     if fate is not None:
         return ()
     return _dropped_preprocessor_words(word)
+
+
+def _is_bound(argv: Sequence[str]) -> bool:
+    """Whether GCC compiled for a program, whose functions nothing takes the place of."""
+    named = itertools.takewhile(lambda argument: not is_option(argument), argv)
+    if not any(re.fullmatch(GCC_NAMES, os.path.basename(name)) for name in named):
+        return False
+    addressing = [word.name for word in words_of(argv[1:]) if fates().get(word.name) is Fate.PIC]
+    return not addressing or addressing[-1] not in FOR_LIBRARIES
 
 
 def _is_input(path: str, directory: str) -> bool:

@@ -118,3 +118,21 @@ def test_state_needs_its_options(tmp_path: Path, given: str) -> None:
     sections = run([str(need("llvm-readobj-19")), "--sections", tmp_path / "plain" / "x.o"])
     assert ".bss.count" not in sections
     assert (".debug_info" in sections) == (given in ("-g", "-ggdb3"))
+
+
+@pytest.mark.parametrize(
+    ("given", "bound"),
+    [("", True), ("-fPIE", True), ("-fPIC -fno-pic", True), ("-fPIC", False), ("-fno-pic -fpic", False)],
+)
+def test_what_gcc_inlines_in_a_program_it_inlines_in_the_patch(tmp_path: Path, given: str, bound: bool) -> None:
+    """With -fPIC alone it calls the file's own global functions, as a library's callers do.
+
+    Functions that nobody edited were then told as changed, and were replaced. A library is compiled as it was.
+    """
+    gcc = str(need("aarch64-linux-gnu-gcc"))
+    (tmp_path / "x.c").write_text("int half(int x) { return x / 2; }\nint f(int x) { return half(x) + 1; }\n")
+    command = [gcc, "-O2", *given.split(), "-c", "x.c"]
+    record_compile(command, tmp_path / "captured", directory=str(tmp_path), environment=dict(os.environ))
+    recompile(tmp_path / "captured", tmp_path / "patch", [tmp_path / "x.c"])
+    listing = run([str(need("llvm-readobj-19")), "--relocations", tmp_path / "patch" / "x.o"])
+    assert ("CALL26 half" in listing) is not bound
