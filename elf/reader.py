@@ -58,6 +58,11 @@ class Section(Row):
     number: int  # section index
     header: Shdr
 
+    @property
+    def holds_variables(self) -> bool:
+        """Whether it can be written to, and not only until the loader has relocated it."""
+        return bool(self.header.sh_flags & c.SHF_WRITE) and not self.name.startswith(".data.rel.ro")
+
 
 class Note(Row):
     """One entry of a note section or segment (gABI chapter 5, "Note Section")."""

@@ -208,3 +208,8 @@ CSMAGIC_CODEDIRECTORY = 0xFADE0C02
 CS_SUPPORTSCODELIMIT64 = 0x20300  # the first version of a code directory that has codeLimit64
 CS_HASHTYPES = {1: ("sha1", 20), 2: ("sha256", 32), 3: ("sha256", 20), 4: ("sha384", 48)}
 """hashType -> (what hashlib calls it, bytes of it that count)."""
+
+TLV_DESCRIPTOR, TLV_OFFSET = 24, 16
+"""Bytes of a thread-local's descriptor, and where in it its template's offset stands (``<mach-o/loader.h>``)."""
+OBJECTIVE_C = (b"_OBJC_", b"__OBJC_", b"l_OBJC")
+"""How compilers call Objective-C's metadata, which lies in __data and of which each image has its own."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
+from itertools import compress, count
+from operator import and_, or_
 
 from stubgen.common.columns import column, field_column, octet_column
 from stubgen.common.record import Record, RowT
@@ -101,6 +103,13 @@ _AT_ONCE = 4096
 """Symbols looked through at a time, where one of them may be enough."""
 
 
+IN_SECTION = bytes(not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT for n_type in range(256))
+"""n_type -> whether it is that of a symbol in a section."""
+_UNDEFINED_EXTERNAL = bytes(
+    not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_UNDF and bool(n_type & c.N_EXT) for n_type in range(256)
+)
+
+
 class Symbols:
     """A symbol table: a record where one is asked for, columns of equal length where all are."""
 
@@ -147,6 +156,15 @@ class Symbols:
     def n_value(self) -> array[int]:
         """Virtual address."""
         return field_column("Q", self.raw, NLIST_64.size, NLIST_64.offset("n_value"))
+
+    def ordinal(self, index: int) -> int:
+        """The ordinal of the section in which symbol *index* is; 0 for a common, whatever its n_sect says."""
+        return self.n_sect[index] if self.n_type[index] & c.N_TYPE == c.N_SECT else 0
+
+    def with_commons(self, kinds: bytes) -> Iterator[int]:
+        """Index of each symbol whose n_type is one of *kinds* (a flag for each of the 256), and of each common."""
+        commons = map(and_, self.n_type.translate(_UNDEFINED_EXTERNAL), map(bool, self.n_value))
+        return compress(count(), map(or_, self.n_type.translate(kinds), commons))
 
     def name(self, index: int) -> bytes:
         """The name of symbol *index*."""

@@ -39,8 +39,6 @@ _LABELS = (b"ltmp", b"l_", b"L", b"GCC_except_table", b"lCPI")
 """What assembler and compiler call what has no name in the source."""
 _COMPACT_UNWIND = "__LD,__compact_unwind"
 _ENTRY = 32  # bytes of a compact unwind entry
-_DESCRIPTOR, _TEMPLATE = 24, 16
-"""Bytes of a descriptor of a thread-local, and where in it its initial value is named (``<mach-o/loader.h>``)."""
 
 
 class MachOParts(ObjectParts):
@@ -177,7 +175,7 @@ class MachOParts(ObjectParts):
     def initial_value(self, part: Part) -> Part:
         if not self._is_descriptor(part.section):
             return part
-        found = (use.target.part for use in self.uses(part) or () if use.at == _TEMPLATE and not use.target.offset)
+        found = (use.target.part for use in self.uses(part) or () if use.at == c.TLV_OFFSET and not use.target.offset)
         return next(filter(None, found), part)
 
     def part_at(self, ordinal: int, offset: int) -> Part:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 from array import array
-from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import compress, count
-from operator import and_, itemgetter
+from operator import and_
 
 from stubgen.common.aarch64 import UNTAGGED
 from stubgen.common.code_digest import code_digest
@@ -40,7 +39,6 @@ from stubgen.image import (
     Candidate,
     Code,
     Content,
-    DefiningObject,
     Entry,
     FileType,
     Found,
@@ -48,12 +46,10 @@ from stubgen.image import (
     Image,
     Import,
     Kind,
-    Pointer,
     Reach,
     References,
     Variable,
     Word,
-    alignment_at,
     names_llvm,
     weak_alone,
 )
@@ -64,6 +60,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from stubgen.image.sole import SoleFunctions
+    from stubgen.image.variables_elf import ElfVariables
 
 _DEBUG_SECTIONS = {"debug_str_offs": ".debug_str_offsets"}
 """What Mach-O's 16 bytes cut off."""
@@ -72,10 +69,8 @@ _GLOBAL_FUNCTIONS, _LOCAL_FUNCTIONS = (
     for binds in ((c.STB_GLOBAL, c.STB_WEAK), (c.STB_LOCAL,))
 )
 """st_info -> whether it is such a symbol's."""
-_VARIABLES = bytes(info & 0xF in (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS) for info in range(256))
-"""Likewise, of any binding."""
 _NOT_LOCAL = bytes(info >> 4 != c.STB_LOCAL for info in range(256))
-"""Likewise, whether other files see it."""
+"""Likewise, whether it is one that other files see."""
 _WEAK = bytes(info >> 4 == c.STB_WEAK for info in range(256))
 _OF_LTO = (b"", b"<artificial>", b"ld-temp.o")
 """What GNU ld, GCC and LLVM call the file that link-time optimisation makes of several: static there is also what was
@@ -98,7 +93,6 @@ class ElfImage(Image):
 
         self.file: ElfFile = ElfFile(data, name)
         self._debug_file: ElfImage | None = None
-        self._sorted: dict[int, list[int]] = {}
         self.features = self.file.features
         self.intermediate_code = any(section.name.startswith(".gnu.lto_") for section in self.file.sections)
         self.kinds = {
@@ -382,7 +376,7 @@ class ElfImage(Image):
         if _within(address, self._read_only_later):
             return False
         if shndx < len(self.file.sections):
-            return _holds_variables(self.file.sections[shndx])
+            return self.file.sections[shndx].holds_variables
         return any(
             s.p_type == c.PT_LOAD and s.p_flags & c.PF_W and s.p_vaddr <= address < s.p_vaddr + s.p_memsz
             for s in self.file.segments
@@ -652,146 +646,21 @@ class ElfImage(Image):
                     found.update(words[1:])
         return frozenset(found)
 
+    @cached_property
+    def _variables(self) -> ElfVariables:
+        """Loaded where somebody asks: most of what is opened are programs."""
+        from stubgen.image.variables_elf import ElfVariables
+
+        return ElfVariables(self, self.file, self._source_file)
+
     def variables(self) -> Iterator[Variable]:
-        table = self.file.symbols
-        if table is None:
-            return
-        defining, sections = DefiningObject(self, table, b""), self.file.sections
-        found = list(self._variables_of(table))
-        st_shndx, st_value, st_size = table.st_shndx, table.st_value, table.st_size
-        symbols_at = Counter([(st_shndx[index], st_value[index] & UNTAGGED) for index, _ in found])
-        for index, name in found:
-            shndx, value, info = st_shndx[index], st_value[index] & UNTAGGED, table.st_info[index]
-            local = info >> 4 == c.STB_LOCAL
-            yield Variable(
-                name=name,
-                size=st_size[index],
-                minimum_size=0,
-                alignment=max(self._alignment(shndx, value, st_size[index]), 1),
-                writable=shndx >= len(sections) or _holds_variables(sections[shndx]),
-                thread_local=info & 0xF == c.STT_TLS,
-                local=local,
-                hidden=table.st_other[index] & 3 == c.STV_HIDDEN,
-                file=self._source_file(table, index if local else len(table)),
-                has_several_names=shndx != table.common and symbols_at[shndx, value] > 1,
-                is_part_of_another=False,
-                is_kept_apart=True,
-                defined_in=defining,
-                place=value + (shndx << PLACE_SHIFT),
-            )
-
-    def _alignment(self, shndx: int, offset: int, size: int) -> int:
-        """What the code of an object may rely on: exact for a common and for what has its section to itself."""
-        if shndx >= len(self.file.sections):  # a common, whose value is its alignment
-            return offset
-        header = self.file.sections[shndx].header
-        if not offset and size == header.sh_size:
-            return int(header.sh_addralign)
-        return alignment_at(offset, size, header.sh_addralign)
-
-    def _variables_of(self, table: Symbols) -> Iterator[tuple[int, bytes]]:
-        """Index and name of every symbol that is somebody's variable.
-
-        Raises:
-            MalformedInput: the name of any symbol lies beyond the string table.
-        """
-        next(table.names(), None)  # raises
-        nowhere = (c.SHN_UNDEF, table.absolute)
-        for index in compress(count(), table.st_info.translate(_VARIABLES)):
-            # the compiler's pointer for unwinding; labels and anchors
-            if table.st_shndx[index] not in nowhere:
-                name = table.name(index)
-                if not name.startswith((b"DW.ref.", b".L", b"$")):
-                    yield index, name
+        return self._variables.all()
 
     def contents(self, names: Collection[bytes]) -> Iterator[Content]:
-        table = self.file.symbols
-        if table is None:
-            return
-        for index, name in self._variables_of(table):
-            shndx = table.st_shndx[index]
-            if name in names and shndx < len(self.file.sections) and not _holds_variables(self.file.sections[shndx]):
-                yield self._content(table, name, table.entry(index))
-
-    def _content(self, table: Symbols, name: bytes, symbol: Sym) -> Content:
-        section = self.file.sections[symbol.st_shndx]
-        start, end = symbol.st_value, symbol.st_value + symbol.st_size
-        raw, pointers = bytes(self.file.content(section)[start:end]), {}
-        opaque = section.header.sh_type == c.SHT_NOBITS or len(raw) != symbol.st_size
-        relocations = self._relocations.get(symbol.st_shndx)
-        if relocations is not None:
-            places = relocations.r_offset
-            ascending = self._ascending(symbol.st_shndx, places)
-            for at in range(bisect_left(ascending, start, key=places.__getitem__), len(ascending)):
-                number = ascending[at]
-                if places[number] >= end:
-                    break
-                opaque |= relocations.kind[number] != R_AARCH64_ABS64
-                meant = relocations.symbol[number], relocations.r_addend[number]
-                pointers[places[number] - start] = self._pointer(table, *meant)
-        return Content(name, raw, pointers, opaque)
+        return self._variables.contents(names)
 
     def holds_labels(self, variable: Variable) -> bool:
-        table, shndx, start = self.file.symbols, variable.place >> PLACE_SHIFT, variable.place & (1 << PLACE_SHIFT) - 1
-        relocations = self._relocations.get(shndx)
-        if table is None or relocations is None:
-            return False
-        places = relocations.r_offset
-        ascending = self._ascending(shndx, places)
-        first = bisect_left(ascending, start, key=places.__getitem__)
-        last = bisect_left(ascending, start + variable.size, key=places.__getitem__)
-        return any(
-            self._is_within_function(table, relocations.symbol[number], relocations.r_addend[number])
-            for number in ascending[first:last]
-        )
-
-    def _is_within_function(self, table: Symbols, index: int, addend: int) -> bool:
-        """Whether symbol *index* plus *addend* bytes is in this object's code, and no function begins there."""
-        symbol = table.entry(index)
-        if not 0 < symbol.st_shndx < len(self.file.sections):
-            return False
-        in_code = self.file.sections[symbol.st_shndx].header.sh_flags & c.SHF_EXECINSTR
-        return bool(in_code) and (symbol.st_shndx, symbol.st_value + addend) not in self._function_starts
-
-    @cached_property
-    def _function_starts(self) -> set[tuple[int, int]]:
-        """Section of an object and byte offset in it of each of its functions."""
-        return {(function.section, function.address) for function in self.functions()}
-
-    @cached_property
-    def _relocations(self) -> dict[int, Relocations]:
-        """Section of an object -> its relocations."""
-        return {section.header.sh_info: table for section, table in self.file.relocations()}
-
-    def _ascending(self, section: int, places: Sequence[int]) -> list[int]:
-        """The numbers of the relocations of *section* of an object, which are at *places*, ascending by those."""
-        if section not in self._sorted:
-            self._sorted[section] = sorted(range(len(places)), key=places.__getitem__)
-        return self._sorted[section]
-
-    def _pointer(self, table: Symbols, index: int, addend: int) -> Pointer:
-        """What a relocation to symbol *index* plus *addend* bytes points to."""
-        symbol = table.entry(index)
-        if symbol.st_info & 0xF not in (c.STT_SECTION, c.STT_NOTYPE) or symbol.st_shndx == c.SHN_UNDEF:
-            return Pointer(table.name(index), addend, symbol.st_shndx != c.SHN_UNDEF)
-        offset, variables = symbol.st_value + addend, self._placed.get(symbol.st_shndx, [])
-        position = bisect_right(variables, offset, key=itemgetter(0)) - 1
-        if position >= 0:
-            start, size, name = variables[position]
-            if offset < start + size:
-                return Pointer(name, offset - start, True)
-        return Pointer(b"", offset, True)
-
-    @cached_property
-    def _placed(self) -> dict[int, list[tuple[int, int, bytes]]]:
-        """Section of an object -> (byte offset, size, name) of its variables, ascending."""
-        table = self.file.symbols
-        found: dict[int, list[tuple[int, int, bytes]]] = {}
-        if table is not None:
-            for index, name in self._variables_of(table):
-                symbol = table.entry(index)
-                found.setdefault(symbol.st_shndx, []).append((symbol.st_value, symbol.st_size, name))
-        return {number: sorted(variables) for number, variables in found.items()}
+        return self._variables.holds_labels(variable)
 
     def word_at(self, address: int) -> Word | None:
         names = self.file.dynamic_symbols
@@ -984,7 +853,6 @@ class ElfImage(Image):
 
     def functions_of(self, path: bytes) -> list[Candidate]:
         import posixpath
-        from bisect import bisect_right
 
         from stubgen.image.unit_ranges import ranges_of
 
@@ -1087,10 +955,6 @@ def _uncompressed(content: bytes) -> bytes:
         return zlib.decompress(content[_CHDR_SIZE:]) if content[:1] == bytes([_ZLIB]) else b""
     except zlib.error:
         return b""
-
-
-def _holds_variables(section: Section) -> bool:
-    return bool(section.header.sh_flags & c.SHF_WRITE) and not section.name.startswith(".data.rel.ro")
 
 
 _PLT_PAGE, _PLT_PAGE_MASK = 0x90000010, 0x9F00001F  # adrp x16, page of the word (AAELF64, "PLT")

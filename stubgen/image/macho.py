@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import compress, count
-from operator import and_, or_
+from operator import and_
 
 from stubgen.common.code_digest import code_digest
 from stubgen.errors import InputError, UnsupportedInput
@@ -16,7 +15,6 @@ from stubgen.image import (
     Candidate,
     Code,
     Content,
-    DefiningObject,
     FileType,
     Found,
     FunctionSymbol,
@@ -27,13 +25,12 @@ from stubgen.image import (
     References,
     Variable,
     Word,
-    alignment_at,
     names_llvm,
     weak_alone,
 )
 from stubgen.macho import constants as c
 from stubgen.macho.identity import code_ranges
-from stubgen.macho.reader import MachOFile, Section, Symbols
+from stubgen.macho.reader import IN_SECTION, MachOFile, Section, Symbols
 from stubgen.macho.records import Nlist64
 from stubgen.macho.relocations import ARM64_RELOC_UNSIGNED, r_word
 
@@ -42,15 +39,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from stubgen.image.sole import SoleFunctions
+    from stubgen.image.variables_macho import MachOVariables
     from stubgen.macho.fixups import Fixups
 
 _SYMBOLS = bytes(not n_type & c.N_STAB for n_type in range(256))
 """n_type -> whether it is a symbol's, and not a debugger's entry's."""
 _UNDEFINED = bytes(not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_UNDF for n_type in range(256))
 """n_type -> whether it is that of an undefined symbol, or of a common, external or not."""
-_UNDEFINED_EXTERNAL = bytes(undefined and n_type & c.N_EXT for n_type, undefined in enumerate(_UNDEFINED))
-_IN_SECTION = bytes(not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT for n_type in range(256))
-_STATIC = frozenset(n_type for n_type in range(256) if _IN_SECTION[n_type] and not n_type & (c.N_EXT | c.N_PEXT))
+_STATIC = frozenset(n_type for n_type in range(256) if IN_SECTION[n_type] and not n_type & (c.N_EXT | c.N_PEXT))
 """The n_type of what lies in a section and one file alone sees."""
 _DEFINED = bytes(
     not n_type & c.N_STAB and n_type & c.N_EXT and n_type & c.N_TYPE in (c.N_SECT, c.N_ABS, c.N_INDR)
@@ -62,35 +58,14 @@ _SEEN, _LOCAL = (
     for seen in (True, False)
 )
 """n_type -> whether it is of something in a section that all files see; and that one file alone does."""
-_VARIABLE_TYPES = frozenset({c.S_REGULAR, c.S_ZEROFILL, c.S_GB_ZEROFILL, c.S_THREAD_LOCAL_VARIABLES})
-"""Types of sections that hold variables; the others hold pointers to functions, literals and the like."""
-_CONSTANTS = frozenset({"__DATA,__const", "__TEXT,__const"})
-"""Sections of an object that hold constants; those of the first have pointers in them."""
-_TABLES = tuple(
-    f"__DATA,__{name}" for name in ("objc_", "cfstring", "interpose", "llvm_", "asan_", "sancov_", "swift", "auth_")
-)
-"""How sections are called that have no type of their own, and whose content a runtime collects image by image."""
-_OBJECTIVE_C = (b"_OBJC_", b"__OBJC_", b"l_OBJC")
-"""How compilers call Objective-C's metadata, which lies in __data and of which each image has its own."""
-_NO_VARIABLES = (b"ltmp", b"l_", *_OBJECTIVE_C)  # the first two are the assembler's and the compiler's
-
-_LANGUAGES = (b"__Z", b"__R", b"_$s", b"_$S", b"___clang_call_terminate", b"___swift_", b"_symbolic ", *_OBJECTIVE_C)
+_LANGUAGES = (b"__Z", b"__R", b"_$s", b"_$S", b"___clang_call_terminate", b"___swift_", b"_symbolic ", *c.OBJECTIVE_C)
 """How weak definitions are called that compilers emit in each object that uses them: Mach-O has no COMDAT groups."""
 
 
 _TEMPLATES = frozenset({c.S_THREAD_LOCAL_REGULAR, c.S_THREAD_LOCAL_ZEROFILL})
 """Sections of what thread-locals begin with."""
-_DESCRIPTOR, _OFFSET = 24, 16
-"""Bytes of a thread-local's descriptor, and from where in it the template's offset stands."""
-_SYMBOL_NUMBER = 0xFFFFFF
-"""The bits of a relocation's second word that number its symbol or section."""
-_POINTER, _EXTERN_POINTER = (
-    r_word(0, pcrel=False, length=3, extern=extern, kind=ARM64_RELOC_UNSIGNED) for extern in (False, True)
-)
-"""That word less the number, of an address of a section's, and of a symbol's."""
 _LIBRARIES = frozenset({c.MH_DYLIB, c.MH_BUNDLE})
 """Files whose weak definitions may give way to another image's; a program's come first."""
-_TYPE_NAME = b"__ZTS"  # Itanium C++ ABI 5.1.4.1: a type's name, which ends with a NUL
 
 
 class MachOImage(Image):
@@ -311,13 +286,15 @@ class MachOImage(Image):
     @cached_property
     def _has_nameless_variables(self) -> bool:
         """By sections that begin without a name: clang has zeroed static variables apart from others."""
+        from stubgen.image.variables_macho import TABLES, VARIABLE_TYPES
+
         places = self._defined_places
         return any(
             section.name.startswith("__DATA,")
-            and section.header.flags & c.SECTION_TYPE in _VARIABLE_TYPES
+            and section.header.flags & c.SECTION_TYPE in VARIABLE_TYPES
             and section.header.addr not in places
             for section in self.file.sections
-            if section.header.size and not section.name.startswith(_TABLES)
+            if section.header.size and not section.name.startswith(TABLES)
         )
 
     @property
@@ -449,196 +426,34 @@ class MachOImage(Image):
         table = self.file.symbols
         if table is None:
             return
-        yield from map(table.name, _with_commons(table, _DEFINED))
+        yield from map(table.name, table.with_commons(_DEFINED))
 
     def weak_definitions(self) -> Iterator[bytes]:
         table = self.file.symbols
         if table is None:
             return
         weak = c.N_WEAK_DEF | c.N_WEAK_REF  # both: nobody needs to see it, as of inline functions
-        for index in compress(count(), table.n_type.translate(_IN_SECTION)):
+        for index in compress(count(), table.n_type.translate(IN_SECTION)):
             if table.n_desc[index] & weak == c.N_WEAK_DEF:
                 name = table.name(index)
                 if not name.startswith(_LANGUAGES):
                     yield name
 
+    @cached_property
+    def _variables(self) -> MachOVariables:
+        """Loaded where somebody asks: most of what is opened are programs."""
+        from stubgen.image.variables_macho import MachOVariables
+
+        return MachOVariables(self, self.file, self._symbols)
+
     def variables(self) -> Iterator[Variable]:
-        table = self.file.symbols
-        if table is None:
-            return
-        next(table.names(), None)  # raises where any name lies beyond the string table
-        defining = DefiningObject(self, table, b"_")
-        file = self.source_file
-        kept_apart = bool(self.file.header.flags & c.MH_SUBSECTIONS_VIA_SYMBOLS)
-        indexes = list(self._variable_indexes(table))
-        symbols_at = Counter((table.n_sect[index], table.n_value[index]) for index in indexes)
-        for index in indexes:
-            n_type, name = table.n_type[index], table.name(index)
-            n_sect = _ordinal(table, index)
-            thread_local = self._is_thread_local(n_sect)
-            in_section = bool(n_sect) and not thread_local  # of a thread-local, the symbol is its descriptor
-            yield Variable(
-                name=name,
-                size=0,
-                minimum_size=(self._minimum_thread_size if thread_local else self._minimum_size)(table, index),
-                alignment=1 if thread_local else self._alignment(table, index),
-                writable=not n_sect or self.file.sections[n_sect - 1].name not in _CONSTANTS,
-                thread_local=thread_local,
-                local=not n_type & (c.N_EXT | c.N_PEXT),
-                hidden=bool(n_type & c.N_PEXT),
-                file=file,
-                has_several_names=in_section and symbols_at[n_sect, table.n_value[index]] > 1,
-                is_part_of_another=in_section and bool(table.n_desc[index] & c.N_ALT_ENTRY),
-                is_kept_apart=kept_apart or not in_section,
-                defined_in=defining,
-                place=table.n_value[index] if n_sect else -1,
-            )
-
-    @cached_property
-    def _object_templates(self) -> dict[int, tuple[int, int]]:
-        """Address of an object's thread-local descriptor -> the ordinal and the address of its template.
-
-        The descriptor's relocation says so; a symbol of the template, which compilers give it, may be stripped.
-        """
-        table, found = self.file.symbols, dict[int, tuple[int, int]]()
-        for section, relocations in self.file.relocations():
-            if not self._is_thread_local(section.ordinal):
-                continue
-            content = self.file.content(section)
-            for offset, word in zip(relocations.r_address, relocations.r_word, strict=True):
-                if offset % _DESCRIPTOR != _OFFSET or word & ~_SYMBOL_NUMBER not in (_POINTER, _EXTERN_POINTER):
-                    continue
-                ordinal, target = word & _SYMBOL_NUMBER, int.from_bytes(content[offset : offset + 8], "little")
-                if word & ~_SYMBOL_NUMBER == _EXTERN_POINTER:
-                    if table is None:
-                        continue
-                    ordinal, target = _ordinal(table, ordinal), target + table.entry(ordinal).n_value
-                if 0 < ordinal <= len(self.file.sections):
-                    found[section.header.addr + offset - _OFFSET] = ordinal, target
-        return found
-
-    def _is_thread_local(self, n_sect: int) -> bool:
-        """Whether what lies in section *n_sect* (0: a common) are descriptors of thread-locals."""
-        return 0 < n_sect <= len(self.file.sections) and (
-            self.file.sections[n_sect - 1].header.flags & c.SECTION_TYPE == c.S_THREAD_LOCAL_VARIABLES
-        )
-
-    def _variable_indexes(self, table: Symbols) -> Iterator[int]:
-        """Index of every symbol that is somebody's variable."""
-        for index in _with_commons(table, _IN_SECTION):
-            n_sect = table.n_sect[index]
-            if _UNDEFINED[table.n_type[index]]:  # a common
-                yield index
-            elif 0 < n_sect <= len(self.file.sections):
-                section = self.file.sections[n_sect - 1]
-                kind = section.header.flags & c.SECTION_TYPE
-                variable = section.name.startswith(("__DATA,", "__TEXT,__const")) and kind in _VARIABLE_TYPES
-                tables = section.name.startswith(_TABLES)
-                if variable and not tables and not table.name(index).startswith(_NO_VARIABLES):
-                    yield index
-
-    def _minimum_size(self, table: Symbols, index: int) -> int:
-        """Bytes that an object's variable surely has: up to what comes next, less what may have aligned that."""
-        n_sect, start = _ordinal(table, index), table.n_value[index]
-        return self._minimum_size_at(n_sect, start) if n_sect else start  # a common's size
-
-    def _minimum_thread_size(self, table: Symbols, index: int) -> int:
-        """Likewise of a thread-local whose descriptor is symbol *index*."""
-        template = self._object_templates.get(table.n_value[index])
-        return 0 if template is None else self._minimum_size_at(*template)
-
-    def _minimum_size_at(self, n_sect: int, start: int) -> int:
-        """Likewise of what begins at *start* in section *n_sect*."""
-        header = self.file.sections[n_sect - 1].header
-        end = self._next_symbol(start)
-        if end is None or not header.addr <= start < header.addr + header.size:
-            return 0
-        if end >= header.addr + header.size:
-            return int(header.addr + header.size - start)
-        return max(end - start - min(end & -end, 1 << min(header.align, c.MAX_SECTION_ALIGN)) + 1, 0)
-
-    def _alignment(self, table: Symbols, index: int) -> int:
-        """What an object's code may rely on: a type is aligned to at most its size, which ends at what comes next."""
-        n_sect, start = _ordinal(table, index), table.n_value[index]
-        if not n_sect:
-            return 1 << (table.n_desc[index] >> c.COMMON_ALIGN_SHIFT & 0xF)
-        header, end = self.file.sections[n_sect - 1].header, self._next_symbol(start)
-        most = 1 << max((end or start) - start, 1).bit_length() - 1
-        return min(most, alignment_at(start - header.addr, 0, 1 << min(header.align, c.MAX_SECTION_ALIGN)))
-
-    def _next_symbol(self, address: int) -> int | None:
-        """The address of the first symbol behind *address*."""
-        position = bisect_right(self._symbol_addresses, address)
-        return self._symbol_addresses[position] if position < len(self._symbol_addresses) else None
-
-    @cached_property
-    def _symbol_addresses(self) -> list[int]:
-        """Ascending: the addresses of all defined symbols and of thread-locals' templates, and the ends of sections."""
-        table = self._symbols
-        addresses = {section.header.addr + section.header.size for section in self.file.sections}
-        addresses.update(template for _, template in self._object_templates.values())
-        if table is not None:
-            addresses.update(
-                n_value
-                for n_type, n_value in zip(table.n_type, table.n_value, strict=True)
-                if not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_SECT
-            )
-        return sorted(addresses)
+        return self._variables.all()
 
     def contents(self, names: Collection[bytes]) -> Iterator[Content]:
-        """As far as what comes next, with what may align that; a string that has to end is taken up to there."""
-        table = self.file.symbols
-        if table is None:
-            return
-        for index in self._variable_indexes(table):
-            name, n_sect, start = table.name(index), _ordinal(table, index), table.n_value[index]
-            section = self.file.sections[n_sect - 1] if n_sect else None
-            if name not in names or section is None or section.name not in _CONSTANTS:
-                continue
-            first = start - section.header.addr
-            end = (self._next_symbol(start) or start) - section.header.addr
-            opaque = any(first <= at < end for at in self._relocated_places.get(n_sect, ()))
-            raw = bytes(self.file.content(section)[first:end])
-            if name.startswith(_TYPE_NAME):
-                raw = raw[: raw.find(0) + 1]
-            yield Content(name, raw, {}, opaque or not raw)
+        return self._variables.contents(names)
 
     def holds_labels(self, variable: Variable) -> bool:
-        end = self._next_symbol(variable.place)
-        last = variable.place + 8 if end is None else end
-        first = bisect_left(self._label_places, variable.place)
-        return first < len(self._label_places) and self._label_places[first] < last
-
-    @cached_property
-    def _label_places(self) -> list[int]:
-        """The addresses in an object's data of pointers into code where no symbol is, ascending.
-
-        Labels have no symbol: the pointer names their section, or a symbol in front of them and a distance.
-        """
-        table, found = self.file.symbols, list[int]()
-        code = [(code.address, code.address + len(code.content)) for code in self.code()]
-        starts = {function.address for function in self.functions()}
-        for section, relocations in self.file.relocations():
-            content = self.file.content(section)
-            if not section.name.startswith("__DATA"):
-                continue
-            for offset, word in zip(relocations.r_address, relocations.r_word, strict=True):
-                index = word & _SYMBOL_NUMBER
-                if word - index not in (_POINTER, _EXTERN_POINTER) or not 0 <= offset <= len(content) - 8:
-                    continue
-                target = int.from_bytes(content[offset : offset + 8], "little")
-                if word - index == _EXTERN_POINTER:
-                    if table is None or index >= len(table) or table.n_type[index] & c.N_TYPE != c.N_SECT:
-                        continue
-                    target += table.n_value[index]
-                if target not in starts and any(first <= target < last for first, last in code):
-                    found.append(section.header.addr + offset)
-        return sorted(found)
-
-    @cached_property
-    def _relocated_places(self) -> dict[int, Sequence[int]]:
-        """Section of an object -> the byte offsets in it of relocations."""
-        return {section.ordinal: table.r_address for section, table in self.file.relocations()}
+        return self._variables.holds_labels(variable)
 
     def word_at(self, address: int) -> Word | None:
         del address  # a constant that holds pointers is told from none
@@ -664,7 +479,7 @@ class MachOImage(Image):
         return Fixups(self.file)
 
     def maximum_size(self, address: int) -> int | None:
-        end = self._next_symbol(address)
+        end = self._variables.next_symbol(address)
         return None if end is None else end - address
 
     def thread_template(self, descriptor: int) -> tuple[int, int] | None:
@@ -691,10 +506,10 @@ class MachOImage(Image):
         found: dict[int, int] = {}
         for kind, header in headers:
             if kind == c.S_THREAD_LOCAL_VARIABLES:
-                for address in range(header.addr, header.addr + header.size, _DESCRIPTOR):
-                    if self.file.offset_of(address + _DESCRIPTOR - 1) is None:
+                for address in range(header.addr, header.addr + header.size, c.TLV_DESCRIPTOR):
+                    if self.file.offset_of(address + c.TLV_DESCRIPTOR - 1) is None:
                         break
-                    word = self.file.read_at(address + _OFFSET, 8, "a thread-local's descriptor")
+                    word = self.file.read_at(address + c.TLV_OFFSET, 8, "a thread-local's descriptor")
                     found[address] = base + int.from_bytes(word, "little")
         return found
 
@@ -829,14 +644,3 @@ class MachOImage(Image):
 def _is_linkers(name: bytes) -> bool:
     """Whether a local symbol of a linked image is the linker's own: a label, a veneer, what lazy binding needs."""
     return name.startswith((b"ltmp", b"l_", b"__mh_", b"___dso_handle")) or name.endswith((b"__thunk", b"dyld_private"))
-
-
-def _with_commons(table: Symbols, kinds: bytes) -> Iterator[int]:
-    """Index of each symbol whose n_type is one of *kinds* (a flag for each), and of each common."""
-    commons = map(and_, table.n_type.translate(_UNDEFINED_EXTERNAL), map(bool, table.n_value))
-    return compress(count(), map(or_, table.n_type.translate(kinds), commons))
-
-
-def _ordinal(table: Symbols, index: int) -> int:
-    """The ordinal of the section in which symbol *index* is; 0 for a common, whatever its n_sect says."""
-    return table.n_sect[index] if table.n_type[index] & c.N_TYPE == c.N_SECT else 0
