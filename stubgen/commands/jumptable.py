@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from stubgen.check import check_patch, refuse_findings
 from stubgen.commands import Outcome
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 MOST_NAMES = 6
-"""Functions that changed are named up to so many; ``--json`` has all."""
+"""Functions that changed, or are left out for one reason, are named up to so many; ``--json`` has all."""
 DIRECT_CALLS = ", or, if your runtime leads them there, give --direct-calls"
 """What helps where a table is written."""
 
@@ -163,9 +163,7 @@ def table_lines(table: JumpTable) -> list[str]:
     counts = Counter(row.change.value for row in table.changes)
     told = {change: f"{count} {change}" for change, count in sorted(counts.items())}
     if Change.CHANGED.value in told:
-        names = [row.names[0] for row in table.changed(Change.CHANGED)]
-        more = f" and {len(names) - MOST_NAMES} more" if names[MOST_NAMES:] else ""
-        told[Change.CHANGED.value] += f" ({', '.join(names[:MOST_NAMES])}{more})"
+        told[Change.CHANGED.value] += f" ({_first([row.names[0] for row in table.changed(Change.CHANGED)])})"
     lines = [f"  functions: {', '.join(told.values())}"]
     gone = [f"{', '.join(row.names)} ({row.object})" for row in table.changes if row.change is Change.REMOVED]
     lines += [f"  removed: {', '.join(gone)}"] if gone else []
@@ -180,8 +178,23 @@ def table_lines(table: JumpTable) -> list[str]:
 
 
 def left_out_lines(table: JumpTable) -> list[str]:
-    """What a table has not, and why."""
-    return [f"  left out: {item.name} ({item.object}): {item.reason}" for item in table.undecided]
+    """What a table has not, and why: a line for each reason, which of an edited type hundreds of functions have.
+
+    What was edited itself comes first.
+    """
+    from stubgen.compare.changes import Change
+
+    unchanged = {(name, row.object) for row in table.changes if row.change is Change.UNCHANGED for name in row.names}
+    names: dict[str, list[str]] = {}
+    for item in sorted(table.undecided, key=lambda item: (item.name, item.object) in unchanged):
+        names.setdefault(item.reason, []).append(f"{item.name} ({item.object})")
+    return [f"  left out: {_first(listed)}: {reason}" for reason, listed in names.items()]
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first of *names*, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMES} more" if names[MOST_NAMES:] else ""
+    return f"{', '.join(names[:MOST_NAMES])}{more}"
 
 
 def relying_lines(names: Mapping[int, str], relying: Iterable[Reliance], advice: str = "") -> list[str]:
@@ -189,5 +202,4 @@ def relying_lines(names: Mapping[int, str], relying: Iterable[Reliance], advice:
     told = [f"{names[one.old]} ({reliance_text(one)})" for one in relying if one.old in names]
     if not told:
         return []
-    more = f" and {len(told) - MOST_NAMES} more" if told[MOST_NAMES:] else ""
-    return [f"  direct calls must not be led to {', '.join(told[:MOST_NAMES])}{more}: {WHY_THEY_RELY}{advice}"]
+    return [f"  direct calls must not be led to {_first(told)}: {WHY_THEY_RELY}{advice}"]

@@ -7,6 +7,7 @@ import pytest
 from stubgen.commands.jumptable import MOST_NAMES, table_lines
 from stubgen.compare.changes import Change, FunctionChange
 from stubgen.jumptable import JumpTable
+from stubgen.replaced import Replacement
 
 
 def table(changed: int) -> JumpTable:
@@ -30,3 +31,12 @@ def table(changed: int) -> JumpTable:
 def test_what_changed_is_named(changed: int, line: str) -> None:
     """Three functions for an edit of one is a question that a count does not answer."""
     assert table_lines(table(changed))[0] == line
+
+
+def test_of_functions_that_are_left_out_for_one_reason_there_is_one_line() -> None:
+    """An edited field of Lua's had 303 lines, for an edit of one; what was edited is named first."""
+    reasons = [("same", "its layout"), *((f"f{number}", "its layout") for number in range(7)), ("g", "two of them")]
+    undecided = tuple(Replacement(name, "a.o", False, 0, (), False, reason) for name, reason in reasons)
+    lines = table_lines(table(7)._replace(undecided=undecided))
+    first = ", ".join(f"f{number} (a.o)" for number in range(MOST_NAMES))
+    assert lines[1:] == [f"  left out: {first} and 2 more: its layout", "  left out: g (a.o): two of them"]
