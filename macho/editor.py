@@ -54,7 +54,8 @@ _FILE_OFFSETS = {
 """LC_* -> where in the command offsets in the file lie, in bytes from its start."""
 
 
-_UNDEFINED_PREFIX = b"__stubgen_default."
+_UNDEFINED_PREFIX = b"l_stubgen_default."
+"""Of a compiler's own names: such a symbol is nobody's variable."""
 
 
 class Table:
@@ -198,11 +199,17 @@ class ObjectEditor(ObjectCopy[Section]):
             NLIST_64.write_into(self.content, symtab.symoff + at, edited, where)
 
     def undefine(self, symbol: int) -> None:
-        """Have what refers to *symbol*, a definition, refer to an undefined one of its name; it becomes private."""
+        """Have what refers to *symbol*, a definition, refer to an undefined one of its name; it becomes private.
+
+        Its new name has the object's checksum in it: linkers see a private one from other objects as well.
+        """
+        from zlib import crc32  # few patches need it
+
+        object_ = crc32(self.file.name.encode(), crc32(self.content))
         at, name = NLIST_64.size * symbol, self.symbols.name(symbol)
         private = NLIST_64.read(self._entries, at)
         private = private._replace(
-            n_strx=self.add_string(_UNDEFINED_PREFIX + name),
+            n_strx=self.add_string(_UNDEFINED_PREFIX + b"%08x" % object_ + name),
             n_type=private.n_type | c.N_PEXT,
             n_desc=private.n_desc & ~(c.N_WEAK_DEF | c.N_WEAK_REF),
         )

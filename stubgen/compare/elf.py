@@ -66,8 +66,10 @@ FORMS = {
 class ElfParts(ObjectParts):
     """A relocatable ELF object, by the part."""
 
-    def __init__(self, number: int, image: ElfImage) -> None:
+    def __init__(self, number: int, image: ElfImage, given_up: frozenset[bytes] = frozenset()) -> None:
         self.number = number
+        self.given_up = given_up
+        """Names that it defines, and that mean another object's definition all the same."""
         self.name = image.name
         self.file = image.file
         symbols = image.file.symbols
@@ -102,7 +104,7 @@ class ElfParts(ObjectParts):
         return covered
 
     def _part(self, shndx: int, start: int, indexes: Sequence[int]) -> Part:
-        names = tuple(split_version(self.symbols.name(index))[0] for index in indexes)
+        names = tuple(name for i in indexes if (name := split_version(self.symbols.name(i))[0]) not in self.given_up)
         local = all(self.symbols.st_info[index] >> 4 == c.STB_LOCAL for index in indexes)
         size = max(self.symbols.st_size[index] for index in indexes)
         return Part(self.number, shndx, start, size, _sort(self.file.sections[shndx]), names, local)
@@ -172,7 +174,8 @@ class ElfParts(ObjectParts):
 
     def _target(self, table: Relocations, index: int, form: Form) -> Target:
         symbol, addend = self.symbols.entry(table.symbol[index]), table.r_addend[index]
-        if not 0 < symbol.st_shndx < len(self.file.sections):
+        outside = not 0 < symbol.st_shndx < len(self.file.sections)
+        if outside or (self.given_up and self.symbols.strings.at(symbol.st_name) in self.given_up):
             return Target(split_version(self.symbols.strings.at(symbol.st_name))[0], None, addend)
         if symbol.st_info & 0xF != c.STT_SECTION and symbol.st_size:
             part = self.part_at(symbol.st_shndx, symbol.st_value)

@@ -44,8 +44,10 @@ _ENTRY = 32  # bytes of a compact unwind entry
 class MachOParts(ObjectParts):
     """A relocatable Mach-O object, by the part."""
 
-    def __init__(self, number: int, image: MachOImage) -> None:
+    def __init__(self, number: int, image: MachOImage, given_up: frozenset[bytes] = frozenset()) -> None:
         self.number = number
+        self.given_up = given_up
+        """Names that it defines, and that mean another object's definition all the same."""
         self.file = image.file
         symbols = image.file.symbols
         if symbols is None:
@@ -85,7 +87,7 @@ class MachOParts(ObjectParts):
     def _part(self, section: Section, start: int, size: int, indexes: Sequence[int]) -> Part:
         named = [i for i in indexes if not self.symbols.name(i).startswith(_LABELS)]
         local = not any(self.symbols.n_type[index] & (c.N_EXT | c.N_PEXT) for index in named)
-        names = tuple(self.symbols.name(index) for index in named)
+        names = tuple(name for index in named if (name := self.symbols.name(index)) not in self.given_up)
         return Part(self.number, section.ordinal, start, size, _sort(section), names, local)
 
     def all(self) -> Iterable[Part]:
@@ -146,7 +148,7 @@ class MachOParts(ObjectParts):
             return self._at_address(addend)
         symbol = self.symbols.entry(number)
         name = self.symbols.strings.at(symbol.n_strx)
-        if symbol.n_type & c.N_TYPE != c.N_SECT or self._is_descriptor(symbol.n_sect):
+        if symbol.n_type & c.N_TYPE != c.N_SECT or self._is_descriptor(symbol.n_sect) or name in self.given_up:
             return Target(name, None, addend)
         found = self._at_address(symbol.n_value)
         return found._replace(offset=found.offset + addend)

@@ -61,7 +61,7 @@ def _changed(resolution: Resolution, shared: Iterable[SharedVariable], image: Im
         if known is not None and (known.writable or not own.local):
             definer = own.defined_in.image
             defined.setdefault(id(definer), (definer, set()))[1].add(own.name)
-    parts = object_parts([definer for definer, _ in defined.values()])
+    parts = object_parts([definer for definer, _ in defined.values()], resolution.needed.images)
     pairs = [
         _Pair(each.initial_value(part), name, wanted[name].static_address or 0)
         for each, (_, names) in zip(parts, defined.values(), strict=True)

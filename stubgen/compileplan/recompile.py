@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -63,11 +64,24 @@ class Recompiled(NamedTuple):
         """What the compilers printed."""
         return "".join(unit.messages for unit in self.units)
 
+    @property
+    def _names(self) -> list[tuple[str, str]]:
+        """Path of an object, and what people know it as; behind those, the folders."""
+        names = Counter(map(os.path.basename, self.objects))
+        sources = [
+            (each, unit.name) for unit in self.units for each in unit.objects if names[os.path.basename(each)] > 1
+        ]
+        named = [(each, f"{os.path.basename(each)} of {source}") for each, source in sources]
+        return [*named, *((f"{os.path.dirname(each)}{os.sep}", "") for each in self.objects)]
+
     def told(self, value: Any) -> Any:
-        """*value*, a text or texts in lists and dictionaries, without the folders of objects, which will be gone."""
+        """*value*, a text or texts in lists and dictionaries, without the folders of objects, which will be gone.
+
+        Of several objects of one name each has its source with it: ``util.o of net/util.c``.
+        """
         if isinstance(value, str):
-            for folder in {os.path.dirname(each) for each in self.objects}:
-                value = value.replace(f"{folder}{os.sep}", "")
+            for object_, name in self._names:
+                value = value.replace(object_, name)
             return value
         if isinstance(value, list):
             return [self.told(item) for item in value]

@@ -29,13 +29,17 @@ MORE_KINDS = (
     *("c library", "c++ library", "rust", "c++ classes", "c++ macho-classes"),
     *("c macho-threads", "c++ macho-threads", "c++ lto-classes"),
     *("rust crates", "rust patch", "c options", "c++ options"),
+    *("c folders", "c++ folders", "c macho-folders", "c++ macho-folders"),
+    *("c inline", "c++ inline", "c macho-inline", "c++ macho-inline"),
+    *("c names", "c++ names", "c macho-names", "c++ macho-names"),
 )
 """Tried where they are asked for: C++ without its library; names that several files define, all but one of them weak;
 ELF hosts that the linker optimises as a whole; recorded builds, whose patches the command ``patch`` makes; ELF hosts
 with a shared library of their own, and such that are a shared library; crates of Rust; classes with
 virtual functions; Mach-O with thread-locals; classes in hosts that the linker optimises
 as a whole; a program's crate and a library's; recorded builds of rustc's; more
-of the options that ordinary builds have."""
+of the options that ordinary builds have; files of one name in folders, and archives of several kinds; static variables
+of a header's functions; aliases and names for the assembler."""
 
 
 class Figures:

@@ -9,17 +9,21 @@ from adversary.interpret import HEADER
 from adversary.model import (
     Accumulator,
     Binary,
+    Call,
     Constant,
     Expression,
     File,
     Function,
+    LeadsTo,
     Letter,
     Load,
     Place,
+    Point,
     Program,
     Set,
     Statement,
     Through,
+    Variable,
 )
 from adversary.scope import U64
 
@@ -43,6 +47,28 @@ def rewritten(node: Any, change: Callable[[Any], Any]) -> Any:
         made = tuple(inner) if type(node) is tuple else type(node)(*inner)
         return change(made) if type(node) is not tuple else made
     return node
+
+
+def with_name(node: Any, old: str, new: str) -> Any:
+    """*node* with another name of a function or variable, wherever it stands."""
+
+    def other(node: Any) -> Any:
+        if type(node) in (Place, LeadsTo) and node.variable == old:
+            return node._replace(variable=new)
+        if type(node) is Call and node.function == old:
+            return node._replace(function=new)
+        if type(node) is Point and node.target == old:
+            return node._replace(target=new)
+        if type(node) is Variable:
+            initial = tuple(new if value == old else value for value in node.initial)
+            name, function, alias = (new if each == old else each for each in (node.name, node.function, node.alias))
+            return node._replace(name=name, initial=initial, function=function, alias=alias)
+        if type(node) is Function:
+            name, alias = (new if each == old else each for each in (node.name, node.alias))
+            return node._replace(name=name, alias=alias)
+        return node
+
+    return rewritten(node, other)
 
 
 def with_digests(program: Program) -> Program:

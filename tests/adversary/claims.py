@@ -9,9 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from adversary.inline import own_variables
 from adversary.interpret import HEADER, chosen
 from adversary.model import Program, Variable, is_plain
-from adversary.plans import Plan, mangled
+from adversary.names import mangled
+from adversary.plans import Plan
 from adversary.ways import Said
 from tools import need, run
 
@@ -57,10 +59,12 @@ class Claims:
         self.variables = [
             (file.name, variable)
             for file in self.program.files
-            for variable in file.variables
+            for variable in own_variables(self.program, file.name)
             if file.name in (*self.files, HEADER) and not variable.constant
+            if file.name != HEADER or variable.linkage != "static"
         ]
-        self._constants = {source_name(row.name)[1] for row in said.shared if not row.writable}
+        self._labels = {v.label: v.name for f in self.program.files for v in f.variables if v.label}
+        self._constants = {self._source_name(row.name)[1] for row in said.shared if not row.writable}
         self.inline = self._inline()
         self.kept = self._kept([row for row in said.shared if row.writable])
 
@@ -88,14 +92,15 @@ class Claims:
         self.excuses += [f"left out: {reason}" for _, name, reason in left_out if name]
         methods = {name for _, name, _ in left_out if name and "::" in name}  # an inline one is of any file
         everywhere = {(file, name) for file in self.said.objects for name in methods}
-        return frozenset((Path(path).stem, name) for path, name, _ in left_out if name) | everywhere
+        files = {str(path): file for file, path in self.said.objects.items()}
+        return frozenset((files.get(path, Path(path).stem), name) for path, name, _ in left_out if name) | everywhere
 
     def _kept(self, rows: list[SharedVariable]) -> list[Kept]:
         """Whose variables the patch uses, in each way that the rows can be meant: they have names alone."""
         patches = {str(self.folder / f"patch{n}.so"): n for n in range(1, self.number)}
         meant: dict[tuple[str, str], list[SharedVariable]] = {}
         for row in rows:
-            meant.setdefault(source_name(row.name), []).append(row)
+            meant.setdefault(self._source_name(row.name), []).append(row)
         choices: list[dict[Key, int]] = [{}]
         of_files = {variable.name for _, variable in self.variables if not variable.function}
         for (function, name), alike in meant.items():
@@ -117,6 +122,10 @@ class Claims:
                 self._check_value(alike[0], keys[0], kept[0])
         self.excuses += self._absent({name for _, name in meant} | self._constants)
         return list(choices)
+
+    def _source_name(self, symbol: str) -> tuple[str, str]:
+        """Function (or "") and name of a variable, by its symbol."""
+        return ("", self._labels[symbol]) if symbol in self._labels else source_name(symbol)
 
     def _check_value(self, row: SharedVariable, key: Key, kept: int) -> None:
         """See that a kept variable is told to begin with another value exactly where the source says so."""
@@ -145,13 +154,17 @@ class Claims:
         old = self.plan.versions[known]
         before = {self._name(old, v) for file in old.files for v in file.variables}
         for file, variable in self.variables:
-            if file == HEADER or self._name(self.program, variable) not in before or variable.name in told:
+            if (
+                (file == HEADER and not variable.function)
+                or self._name(self.program, variable) not in before
+                or variable.name in told
+            ):
                 continue
-            if self._steps_back(file, variable):
+            if self._steps_back(file, variable) or variable.alias:
                 continue
-            host, patch = self._symbols["host"], self._symbols[file]
+            host, patch = self._symbols["host"], self._of_objects(file)
             own = rf"(?:_{{0,2}}ZZ\w+E\d+|{variable.function}\.)" if variable.function else r"_{0,2}(?:ZL\d+)?"
-            part = re.compile(rf"{own}{variable.name}\.\d")
+            part = re.compile(rf"{own}{variable.symbol}\.\d")
             split_by_llvm = not variable.function or self.plan.build.compiler != "gcc"
             if split_by_llvm and any(part.match(symbol) for symbol in (*host, *patch)):
                 raise Split(variable.name)
@@ -161,6 +174,12 @@ class Claims:
             if all(_has_variable(symbols, variable) for symbols in (host, patch)):
                 raise Untold(f"host and patch have {variable.name}, and no word is said of it")
             yield "absent: the compiler left none of it in host or patch"
+
+    def _of_objects(self, file: str) -> Mapping[str, str]:
+        """The symbols of a file's object; the header's are all objects'."""
+        if file != HEADER:
+            return self._symbols[file]
+        return {name: letter for each in self.said.objects for name, letter in self._symbols[each].items()}
 
     def _steps_back(self, file: str, variable: Variable) -> bool:
         """Whether it is weak, and what it means is another file's."""
@@ -177,7 +196,7 @@ class Claims:
         functions = (
             mangled(f, language) for each in program.files for f in each.functions if f.name == variable.function
         )
-        return next(functions, ""), variable.name, self._mangles and variable.linkage == "static"
+        return next(functions, ""), variable.symbol, self._mangles and variable.linkage == "static"
 
     @cached_property
     def _symbols(self) -> dict[str, dict[str, str]]:
@@ -201,10 +220,13 @@ def _beginning(program: Program, key: Key, language: str) -> tuple[Any, tuple[An
         variable
         for each in program.files
         for variable in each.variables
-        if (variable.name, variable.function) == (name, function) and _may_be_same(each.name, file, variable, language)
+        if (variable.name, variable.function) == (name, function)
+        if each.name == HEADER or _may_be_same(each.name, file, variable, language)
     ]
-    if len(found) != 1:
-        return None
+    named = [function for each in program.files for function in each.functions if function.alias]
+    aliases = {name for function in named for name in (function.name, function.alias)}
+    if len(found) != 1 or found[0].label or not aliases.isdisjoint(found[0].initial):
+        return None  # a pointer to one of two names of a function may be told by either
     values = enumerate(found[0].initial or (0,) * found[0].cells)
     return found[0].fields, tuple(_symbol(program, file, found[0].leaf(n).kind, value, language) for n, value in values)
 
@@ -221,14 +243,14 @@ def _symbol(program: Program, file: str, kind: str, value: Any, language: str) -
         home, found = next((f, v) for f in files for v in f.variables if v.name == value and not v.function)
         if language == "rust":
             return value, None if is_plain(found) else home.name
-        return value, language == "c++" and found.linkage == "static"
+        return found.symbol, language == "c++" and found.linkage == "static"
     return value
 
 
 def _has_variable(symbols: Mapping[str, str], variable: Variable) -> bool:
     """Whether one of the symbols can be the variable's; GCC leaves a static's function out of its symbol."""
     names = {source_name(symbol) for symbol, letter in symbols.items() if letter in "bBdDvVcC"}
-    return not names.isdisjoint({("", variable.name), (variable.function, variable.name)})
+    return not names.isdisjoint({("", variable.symbol), (variable.function, variable.name)})
 
 
 def _may_be_same(file: str, other: str, variable: Variable, language: str) -> bool:

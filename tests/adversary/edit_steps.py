@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from adversary.changes import changed, replaced, rewritten
+from adversary.changes import changed, replaced, rewritten, with_name
 from adversary.generate import Generator
 from adversary.interpret import HEADER
 from adversary.model import (
     Accumulator,
     Binary,
-    Call,
     Constant,
     File,
     Function,
@@ -56,7 +55,7 @@ class Edits:
             (file.name, function)
             for file in program.files
             for function in file.functions
-            if not function.name.startswith("digest_") and (entries or not function.entry)
+            if not (function.name.startswith("digest_") or function.alias) and (entries or not function.entry)
             if methods or "::" not in function.name
         ]
         return self.random.choice(found) if found else None
@@ -113,22 +112,5 @@ class Edits:
         return changed(program, file, variables=variables)
 
     def _renamed(self, program: Program, old: str, new: str) -> Program:
-        def other(node: Any) -> Any:
-            if type(node) in (Place, LeadsTo) and node.variable == old:
-                return node._replace(variable=new)
-            if type(node) is Call and node.function == old:
-                return node._replace(function=new)
-            if type(node) is Point and node.target == old:
-                return node._replace(target=new)
-            if type(node) is Variable:
-                initial = tuple(new if value == old else value for value in node.initial)
-                name = new if node.name == old else node.name
-                return node._replace(
-                    name=name, initial=initial, function=new if node.function == old else node.function
-                )
-            if type(node) is Function and node.name == old:
-                return node._replace(name=new)
-            return node
-
-        renamed: Program = rewritten(program, other)
+        renamed: Program = with_name(program, old, new)
         return renamed

@@ -9,6 +9,7 @@ from adversary.class_edits import CLASS_EDITS, CLASS_TYPES, ClassEdits
 from adversary.function_edits import FunctionEdits
 from adversary.generate import Generator
 from adversary.model import Program
+from adversary.name_edits import NAME_EDITS, NameEdits
 from adversary.variable_edits import VariableEdits
 
 
@@ -20,7 +21,7 @@ class Edited(NamedTuple):
     """The edit, for people."""
 
 
-class Editor(ClassEdits, FunctionEdits, VariableEdits):
+class Editor(ClassEdits, FunctionEdits, NameEdits, VariableEdits):
     """Makes edits.
 
     Args:
@@ -37,6 +38,7 @@ class Editor(ClassEdits, FunctionEdits, VariableEdits):
         )
         classes = CLASS_EDITS * 2 if generator.features.classes else ()
         edits = tuple(each for each in (*EDITS, *classes) if each not in untold)
+        edits += NAME_EDITS if generator.features.names else ()
         edits = edits if files else tuple(each for each in edits if each != "new_file")
         self._edits = (*edits, *(RIVALS if generator.features.rivals else ()))
 

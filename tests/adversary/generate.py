@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from adversary.changes import changed, replaced, rewritten, with_digests
-from adversary.class_parts import ClassParts
+from adversary.changes import changed, replaced, rewritten, with_digests, with_name
 from adversary.interpret import HEADER
-from adversary.model import File, Function, Leaf, Program, Variable
-from adversary.scope import NUMBERS, U64, WORDS, callbacks, rank, targets
+from adversary.model import Call, File, Function, Leaf, Program, Variable, functions_in, parts
+from adversary.name_parts import NameParts
+from adversary.scope import LEAST_POINTED, NUMBERS, U64, WORDS, callbacks, rank, targets
 
 
-class Generator(ClassParts):
+class Generator(NameParts):
     """Makes programs and their parts."""
 
     def program(self) -> Program:
@@ -28,20 +28,28 @@ class Generator(ClassParts):
                 program = self._with_header_variable(program, f"v{number}")
             elif kind == "variable":
                 program = self.with_variable(program, self.random.choice(names), f"v{number}")
+            elif self.features.names and self.features.elf and self.chance(30):
+                name, file = f"f{kinds[:number].count(kind)}", self.random.choice(names)
+                program = self.with_alias(program, file, name) or program
             else:
-                file = HEADER if self.chance(8) else self.random.choice(names)
+                file = HEADER if self.chance(40 if self.features.inline_statics else 8) else self.random.choice(names)
                 program = self.with_function(program, file, f"f{kinds[:number].count(kind)}")
         if self.features.classes:
             program = self.with_classes(program, names)
+        if self.features.names:
+            program = self._with_names(program, names)
         for file in names:
             program = self._with_entry(program, file)
         if self.features.libraries and len(names) > 1:
             shared = tuple(self.random.sample(names, self.random.randint(1, len(names) - 1)))
             program = rewritten(program, _visible)._replace(shared=shared)
-        elif len(names) > 1 and not self.features.rust and self.chance(25):
+        elif len(names) > 1 and not self.features.rust and self.chance(70 if self.features.folders else 25):
             program = program._replace(
                 archived=tuple(self.random.sample(names, self.random.randint(1, len(names) - 1)))
             )
+        if self.features.folders:
+            for _ in range(self.random.randint(1, 5)):
+                program = self.with_twin(program) or program
         if self.features.rivals:
             for _ in range(self.random.randint(1, 4)):
                 program = self.with_rival(program, "weak") or program
@@ -79,6 +87,20 @@ class Generator(ClassParts):
         function = original._replace(linkage=linkage, body=())
         program = changed(program, home, functions=(*program.file(home).functions, function))
         return replaced(program, home, function._replace(body=self.body(program, home, function, 2)))
+
+    def with_twin(self, program: Program) -> Program | None:
+        """*program* with a static variable or function called like one of another file."""
+        kind = self.random.choice((Function, Variable))
+        every = [(f.name, d) for f in program.files if f.name != HEADER for d in (*f.functions, *f.variables)]
+        found = [(file, each) for file, each in every if type(each) is kind and _may_have_twins(each)]
+        pairs = [(home, old, twin) for home, old in found for file, twin in found if home != file]
+        pairs = [pair for pair in pairs if kind is Variable or _may_be_called(program, *pair)]
+        pairs = [(home, old, twin) for home, old, twin in pairs if (home, twin.name) not in _names(every)]
+        if not pairs:
+            return None
+        home, old, twin = self.random.choice(pairs)
+        file = with_name(program.file(home), old.name, twin.name)
+        return changed(program, home, variables=file.variables, functions=file.functions)
 
     def with_variable(self, program: Program, file: str, name: str, function: str = "") -> Program:
         """*program* with one more variable."""
@@ -148,8 +170,22 @@ class Generator(ClassParts):
         if file != HEADER and linkage not in ("weak",) and self.chance(25):
             local = self.random.choice(("n", "calls", f"s{rank(name)}", f"s{rank(name)}"))
             program = self.with_variable(program, file, local, name)
+        if file == HEADER and self.features.inline_statics and self.chance(75):
+            program = self._with_inline_static(program, name)
         body = self.body(program, file, made, self.random.randint(1, 5))
         return replaced(program, file, made._replace(body=body))
+
+    def _with_inline_static(self, program: Program, function: str) -> Program:
+        """*program* with a static variable of a function of the header."""
+        made = self.variable(program, HEADER, self.random.choice(("n", f"s{rank(function)}")), function)
+        made = made._replace(linkage="inline" if self.features.cxx else "static", constant=False)
+        return changed(program, HEADER, variables=(*program.file(HEADER).variables, made))
+
+    def _with_names(self, program: Program, files: list[str]) -> Program:
+        """*program* with other names for some of what it has."""
+        for number in range(self.random.randint(0, 2) if self.features.elf else 0):
+            program = self.with_variable_alias(program, self.random.choice(files), f"v{90 + number}") or program
+        return self.with_labels(program, 25)
 
     def _with_entry(self, program: Program, file: str) -> Program:
         entry = Function(f"step_{file}", (U64,), (), "global", "never", entry=True)
@@ -160,6 +196,25 @@ class Generator(ClassParts):
 def _visible(node: Any) -> Any:
     """A hidden definition made one that a shared library sees."""
     return node._replace(linkage="global") if type(node) in (Function, Variable) and node.linkage == "hidden" else node
+
+
+def _may_have_twins(definition: Function | Variable) -> bool:
+    plain = not definition.function if isinstance(definition, Variable) else "::" not in definition.name
+    return plain and definition.linkage == "static"
+
+
+def _names(every: list[tuple[str, Any]]) -> set[tuple[str, str]]:
+    return {(file, each.name) for file, each in every}
+
+
+def _may_be_called(program: Program, home: str, old: Function, twin: Function) -> bool:
+    """Whether a function of a file may have another's name, so that those of higher numbers call those of lower."""
+    if (rank(old.name) < LEAST_POINTED) != (rank(twin.name) < LEAST_POINTED):
+        return False
+    callers = [f.name for f in program.file(home).functions if old.name in functions_in(f.body)]
+    called = [part.function for part in parts(old.body) if type(part) is Call]
+    number = rank(twin.name)
+    return all(rank(name) > number for name in callers) and all(rank(name) < number for name in called)
 
 
 def _may_have_rivals(definition: Function | Variable) -> bool:

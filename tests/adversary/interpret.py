@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from adversary.classes import HEADER, bodies
 from adversary.frames import Frame, Thrown
+from adversary.inline import statics_of
 from adversary.model import (
     MASK,
     File,
@@ -122,7 +123,9 @@ class Machine:
         """What *name* means to code of a file in a generation; "" is a file of the runtime's."""
         key = file, name, generation
         if key not in self._resolved:
-            self._resolved[key] = self._find_function(*key)
+            found = self._find_function(*key)
+            target = self._body(found).alias  # whose address it has
+            self._resolved[key] = self._find_function(found.file, target, found.generation) if target else found
         return self._resolved[key]
 
     def _find_function(self, file: str, name: str, generation: int) -> Instance:
@@ -161,7 +164,7 @@ class Machine:
             )
         for file in generation.program.files:
             for function in file.functions:
-                if function.name != instance.name or file.name not in generation.files:
+                if function.symbol != original.symbol or file.name not in generation.files or function.alias:
                     continue
                 if self._has_other_name(instance.file, original, file.name, function):
                     continue
@@ -195,6 +198,10 @@ class Machine:
         own = [pair for pair in every if pair[0].name == file and pair[1].function == function and function]
         own = own or [pair for pair in every if pair[0].name == file and not pair[1].function]
         owners = own if own and own[0][1].linkage == "static" else [p for p in every if p[1].linkage != "static"]
+        of_inline = [variable for variable in statics_of(program, function) if variable.name == name]
+        if of_inline:
+            home = file if of_inline[0].linkage == "static" else HEADER
+            owners = [(program.file(home), of_inline[0])]
         owner, variable = chosen(program, owners)
         everywhere = owner.name == HEADER and not self.paths  # which in Rust is a module like any other
         number = generation if everywhere else self.latest(owner.name, generation)
@@ -207,6 +214,8 @@ class Machine:
             earlier = self._same_variable(owner.name, variable, kept)
             if earlier is not None:
                 return earlier, variable
+        if variable.alias:
+            return self.storage(owner.name, "", variable.alias, number)[0], variable
         place = owner.name, f"{variable.function}.{name}", number
         if place not in self.memory:
             if variable.of:
@@ -220,9 +229,11 @@ class Machine:
         program = self.generations[generation].program
         for each in program.files:
             for other in each.variables:
-                is_same = (other.name, other.function) == (variable.name, variable.function)
+                is_same = (other.symbol, other.function) == (variable.symbol, variable.function)
                 if self.paths and each.name != file and not (is_plain(other) and is_plain(variable)):
                     continue
+                if is_same and each.name == HEADER and variable.linkage == other.linkage == "static":
+                    return self.storage(file, other.function, other.name, generation)[0]
                 if is_same and (each.name == file or "static" not in (other.linkage, variable.linkage)):
                     return self.storage(each.name, other.function, other.name, generation)[0]
         return None

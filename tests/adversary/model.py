@@ -46,6 +46,13 @@ class Variable(NamedTuple):
     dynamic: bool = False  # its initial value is computed at first use, or at the start (C++)
     volatile: bool = False
     of: str = ""  # the class of which it is an object
+    label: str = ""  # the assembler's name of it, where the source says one
+    alias: str = ""  # a variable of its file that it is another name of
+
+    @property
+    def symbol(self) -> str:
+        """What tells it from others of its function, or of no function."""
+        return self.label or self.name
 
     @property
     def cells(self) -> int:
@@ -238,6 +245,14 @@ class Function(NamedTuple):
     linkage: str = "static"  # "static", "global", "hidden", "weak", "inline" (in every file that uses it)
     inlining: str = "never"  # "never", "free", "always", "template"
     entry: bool = False  # the runtime calls it
+    label: str = ""  # the assembler's name of it, where the source says one
+    alias: str = ""  # a function of its file that it is another name of
+    by: str = ""  # what makes it that: "" (the attribute), "ifunc", "defsym"
+
+    @property
+    def symbol(self) -> str:
+        """What tells it from others, its parameters aside."""
+        return self.label or self.name
 
     @property
     def takes_one(self) -> bool:

@@ -9,11 +9,12 @@ from random import Random
 from typing import NamedTuple
 
 from adversary.c_source import PRINTERS
-from adversary.classes import HEADER, is_sound, method_of
+from adversary.classes import HEADER, is_sound
 from adversary.edits import Editor
 from adversary.generate import Generator
 from adversary.interpret import Machine, TooLong
 from adversary.model import Function, Program, decode, encode
+from adversary.names import are_sound
 from adversary.objects import WrongObjectError
 from adversary.rust_build import choose as choose_rust
 from adversary.statements import Features
@@ -21,9 +22,6 @@ from adversary.toolchains import SESSIONS, Build, choose
 
 ARGUMENTS = (3, 10, 4, 7)
 """What the entries are called with before the first patch and after each."""
-
-MANGLED = {(8, False): "h", (8, True): "a", (16, False): "t", (16, True): "s", (32, False): "j", (32, True): "i"}
-MANGLED |= {(64, False): "m", (64, True): "l"}
 
 
 class Plan(NamedTuple):
@@ -67,6 +65,10 @@ def plans_of_seed(seed: int, kind: str, count: int) -> list[Plan]:
         thread_locals=not macho or file_format == "macho-threads",
         rivals=file_format == "weak",
         libraries=file_format == "shared",
+        folders=file_format.endswith("folders"),
+        names=file_format.endswith("names"),
+        elf=not macho,
+        inline_statics=file_format.endswith("inline"),
         classes=file_format.endswith("classes"),
         crates=language == "rust" and (file_format == "crates" or (file_format == "patch" and bool(seed % 4))),
         rust=crate is not None,
@@ -106,7 +108,7 @@ def _edited(plan: Plan, editor: Editor) -> Plan:
 
 def is_usable(program: Program, language: str) -> bool:
     """Whether every name in it means something where it stands, and no call takes long."""
-    if not is_sound(program):
+    if not (is_sound(program) and are_sound(program)):
         return False
     try:
         for file in program.files:
@@ -115,7 +117,7 @@ def is_usable(program: Program, language: str) -> bool:
         for argument in ARGUMENTS:
             for entry in entries(program):
                 machine.call(entry.name, argument)
-    except (IndexError, StopIteration, KeyError, TooLong, WrongObjectError):
+    except (IndexError, StopIteration, KeyError, RecursionError, TooLong, WrongObjectError):
         return False
     return True
 
@@ -140,15 +142,3 @@ def changed_files(before: Program, after: Program, language: str) -> list[str]:
         if (file.name != HEADER or language == "rust")
         and (file.name not in known or text_of(before, file.name, language) != text_of(after, file.name, language))
     ]
-
-
-def mangled(function: Function, language: str) -> str:
-    """The symbol of a function; in Rust that of an entry."""
-    if language in ("c", "rust"):
-        return function.name
-    parameters = "".join(MANGLED[leaf.bits, leaf.signed] for leaf in function.parameters) or "v"
-    owner, name = method_of(function.name)
-    if owner:
-        return f"_ZN{len(owner)}{owner}{len(name)}{name}E{parameters}"
-    static = "L" if function.linkage == "static" else ""
-    return f"_Z{static}{len(function.name)}{function.name}{parameters}"

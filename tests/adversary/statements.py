@@ -52,6 +52,10 @@ class Features:
         rust: bool = False,
         classes: bool = False,
         crates: bool = False,
+        folders: bool = False,
+        inline_statics: bool = False,
+        names: bool = False,
+        elf: bool = True,
     ) -> None:
         self.cxx = cxx
         """Templates and variables of headers."""
@@ -66,6 +70,13 @@ class Features:
         """Classes with virtual functions, and objects."""
         self.rust = rust
         """Files are modules of crates: no archives, and what C has volatile is of another type."""
+        self.folders = folders
+        """Static names that several files have, and more archives."""
+        self.inline_statics = inline_statics
+        """Static variables of the header's functions."""
+        self.names = names
+        """Aliases, and names that are the assembler's alone."""
+        self.elf = elf
         self.crates = crates
         """Some of them are a library crate's."""
 
@@ -165,7 +176,8 @@ class Statements:
             return None
         called = self.random.choice(scope.functions)
         arguments = tuple(self.pure(scope, function) for _ in called.parameters)
-        looked_up = called.linkage != "inline" and called.inlining != "always" and self.chance(30)
+        has_address = called.linkage != "inline" and called.inlining != "always" and called.by != "ifunc"
+        looked_up = has_address and self.chance(30)
         call: Expression = Call(called.name, arguments, looked_up)
         if self.features.cxx_runtime and self.chance(30):
             call = Catch(call, self.random.randrange(99))

@@ -118,6 +118,32 @@ def test_options_that_builds_have(kind: str, seed: int) -> None:
     assert outcome.kind in ("same", "refused", "excused"), outcome
 
 
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", ["c folders", "c++ folders", "c macho-folders", "c++ macho-folders"])
+def test_files_of_one_name(kind: str, seed: int) -> None:
+    """Objects, members of archives and static names that are called alike are told by more than their name."""
+    plans = plans_of_seed(seed, kind, 1)
+    assert all(plan.build.folders for plan in plans)
+    outcomes = attempt_each(plans, whole=False)
+    assert {outcome.kind for outcome in outcomes} <= {"same", "refused", "excused"}, outcomes
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", ["c inline", "c++ inline", "c macho-inline", "c++ macho-inline"])
+def test_statics_of_a_headers_functions(kind: str, seed: int) -> None:
+    """In C each file has its own, in C++ the program has one, whichever of its files a patch has."""
+    outcome = attempt(plan_of_seed(seed, kind), whole=False)
+    assert outcome.kind in ("same", "refused", "excused"), outcome
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", ["c names", "c++ names", "c macho-names", "c++ macho-names"])
+def test_other_names(kind: str, seed: int) -> None:
+    """Two names of a function have one address, which a table can lead to one place alone."""
+    outcome = attempt(plan_of_seed(seed, kind), whole=False)
+    assert outcome.kind in ("same", "refused", "excused"), outcome
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_crates_of_rust(seed: int) -> None:
     """A crate's statics have a hash, an edit moves code between its units, and a panic crosses host and patch."""

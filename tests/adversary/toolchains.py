@@ -61,6 +61,10 @@ class Build(NamedTuple):
     """How patches are made: a row of ``WAYS``."""
     library: bool = False
     """Whether what is patched is a shared library, and the program only starts it."""
+    folders: bool = False
+    """Whether the files have folders of their own, and one name."""
+    archives: str = ""
+    """How members are archived, and archives linked: a row of ``ARCHIVES``."""
 
     @property
     def anchor(self) -> str:
@@ -82,6 +86,10 @@ class Build(NamedTuple):
     def is_macho(self) -> bool:
         """Whether it makes Mach-O files."""
         return self.linker in MACHO_LINKERS
+
+    def path(self, file: str, ending: str) -> str:
+        """Where something of a program's file lies, in the folder of the program."""
+        return f"{file}/part{ending}" if self.folders else f"{file}{ending}"
 
     def compile_command(self, source: str, output: str, *, patch: bool) -> list[str]:
         """The command that compiles a file."""
@@ -123,6 +131,10 @@ def choose(random: Random, language: str, file_format: str) -> Build:
         build = build._replace(way=random.choice(("newer", "named")))
     if file_format in ("shared", "library"):
         build = build._replace(way=random.choice(("library", "newer")))
+    if file_format.endswith("folders"):
+        kinds = ("", "each", "whole") if build.is_macho else ("", "each", "group", "whole", "thin")
+        way = random.choice(("library", "library", "newer", "named"))
+        build = build._replace(folders=True, archives=random.choice(kinds), way=way)
     if file_format == "library":
         symbolic = random.choice(((), *(("-Wl,-Bsymbolic",),) * 3, ("-Wl,-Bsymbolic-functions",)))
         link = (*build.link_options, *symbolic)

@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from adversary.archives import archived
 from adversary.c_source import PRINTERS
 from adversary.claims import Claims, Split, Untold
 from adversary.emulated import EmulatedHost
 from adversary.interpret import HEADER, Generation, Machine, WrongCallError
 from adversary.model import Program
+from adversary.names import defined_by_linker, mangled
 from adversary.objects import WrongObjectError
-from adversary.plans import ARGUMENTS, Plan, changed_files, entries, mangled, text_of
+from adversary.plans import ARGUMENTS, Plan, changed_files, entries, text_of
 from adversary.rust_build import RECORDED_GUARD, build_recorded, compile_crates, libraries, write_crates
 from adversary.rust_claims import RustClaims
 from adversary.rust_crates import CRATE
@@ -167,20 +169,20 @@ class Trial:
         """The dSYM of a Mach-O host with debug information."""
         return self.folder / "host.dSYM" if self.build.is_macho and self.build.debug else None
 
-    @property
-    def _archive_format(self) -> list[str]:
-        return ["--format=darwin"] if self.build.is_macho else []
-
     def _write(self, program: Program, file: str) -> str:
         """Write a file of a version; what people edit of it."""
-        source = f"{file}{PRINTERS[self.build.language][0]}"
+        source = self._source(file)
         edited = source
+        (self.folder / source).parent.mkdir(exist_ok=True)
         if self.build.way != "library" and file in INCLUDED:
-            edited = f"{file}.inc"
+            edited = self.build.path(file, ".inc")
             if not (self.folder / edited).exists():
-                (self.folder / source).write_text(f'#include "{edited}"\n')
+                (self.folder / source).write_text(f'#include "{Path(edited).name}"\n')
         (self.folder / edited).write_text(text_of(program, file, self.build.language))
         return edited
+
+    def _source(self, file: str) -> str:
+        return self.build.path(file, PRINTERS[self.build.language][0])
 
     def _compiled(self, program: Program) -> list[str]:
         """Write and compile all files of a version as the host's; their objects."""
@@ -190,11 +192,11 @@ class Trial:
         for file in files:
             self._write(program, file)
             try:
-                source = f"{file}{PRINTERS[self.build.language][0]}"
-                compile_host(self.build, self.folder, source, f"{file}.o", shared=file in program.shared)
+                output = self.build.path(file, ".o")
+                compile_host(self.build, self.folder, self._source(file), output, shared=file in program.shared)
             except AssertionError as error:
                 raise _Stop("unusable", f"does not compile: {error}") from error
-        return [f"{file}.o" for file in files]
+        return [self.build.path(file, ".o") for file in files]
 
     @property
     def _is_crate(self) -> bool:
@@ -210,7 +212,7 @@ class Trial:
     def _recompiled(self, files: list[str]) -> None:
         """Compile files for a patch, as whoever uses the library does for himself."""
         for file in files:
-            words = self.build.compile_command(f"{file}{PRINTERS[self.build.language][0]}", f"{file}.o", patch=True)
+            words = self.build.compile_command(self._source(file), self.build.path(file, ".o"), patch=True)
             try:
                 run(words, cwd=self.folder)
             except AssertionError as error:
@@ -221,15 +223,14 @@ class Trial:
         table = entries_object(symbols, macho=self.build.is_macho)
         build = self.build
         runtime = [str(path) for path in runtime_objects(build.language, build.anchor, macho=build.is_macho)]
-        archived = [f"{file}.o" for file in program.archived]
-        shared = [f"{file}.o" for file in program.shared]
-        direct = [path for path in objects if path not in (*archived, *shared)]
+        shared = [build.path(file, ".o") for file in program.shared]
+        apart = (*(build.path(file, ".o") for file in program.archived), *shared)
+        direct = [path for path in objects if path not in apart]
         program_inputs = [*runtime, str(table)]
         inputs = [str(anchor_object()), *direct] if build.library else [*program_inputs, *direct]
-        if archived:
-            (self.folder / "libparts.a").unlink(missing_ok=True)
-            run([str(need("llvm-ar-19")), *self._archive_format, "rcs", "libparts.a", *archived], cwd=self.folder)
-            inputs += ["libparts.a"] if self.build.is_macho else ["-L.", "-lparts"]
+        inputs += defined_by_linker(program, build.language)
+        if program.archived:
+            inputs += archived(build, self.folder, program.archived)
         if self._is_crate:
             inputs += libraries()
         try:
@@ -308,7 +309,8 @@ class Trial:
             objects, sources = self._crates_of_patch(versions[number], files, fresh)
         else:
             edited = {file: self._write(versions[number], file) for file in dict.fromkeys((*files, *fresh))}
-            objects, sources = [self.folder / f"{file}.o" for file in files], [edited[file] for file in files]
+            objects = [self.folder / self.build.path(file, ".o") for file in files]
+            sources = [edited[file] for file in files]
             if self.build.way == "library":
                 self._recompiled(fresh)
         said = self._said(way, Wanted(number, objects, sources, live.anchor, self.loaded), captured)

@@ -101,8 +101,23 @@ class Library:
             tuple((entry.old, entry.new) for entry in table.entries),
             tuple((item.object, item.name, item.reason) for item in table.undecided),
             tuple(linked.built.resolution.shared_variables),
-            {Path(path).stem: Path(path) for path in (*objects, *relinked)},
+            {_file_of(path, path): Path(path) for path in (*objects, *relinked)},
         )
+
+
+def _file_of(source: str, output: str) -> str:
+    """The program's file of an object: its folder's name where that is what tells it from others."""
+    return Path(source).parent.name if Path(source).stem == "part" else Path(output).stem
+
+
+def _names_of_objects(units: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What ``patch`` calls an object that it made -> where it is."""
+    made = [(path, unit["name"]) for unit in units for path in unit["objects"]]
+    bases = [f"{Path(source).stem}.o" for _, source in made]
+    return {
+        f"{base} of {source}" if bases.count(base) > 1 else base: path
+        for base, (path, source) in zip(bases, made, strict=True)
+    }
 
 
 def _is_refusal(error: StubgenError) -> bool:
@@ -159,13 +174,16 @@ class Commands:
         document = _answer(words)
         table = json.loads((folder / f"pairs{number}").read_text())
         made = [Path(path) for unit in document["recompiled"] for path in unit["objects"]]
-        self._objects.update({path.stem: path for path in made})
+        self._objects.update(
+            {_file_of(unit["name"], path): Path(path) for unit in document["recompiled"] for path in unit["objects"]}
+        )
         told = [(i["object"], i["name"], i["reason"]) for i in (*document["undecided"], *document["left_out"])]
-        again = {Path(path).stem for path in document.get("relinked", ())}
+        again = {file for file, path in self._objects.items() if str(path) in document.get("relinked", ())}
+        known = _names_of_objects(document["recompiled"])
         return Said(
             (table["anchor"]["host"], table["anchor"]["patch"]),
             tuple((row["old"], row["new"]) for row in table["functions"]),
-            tuple(dict.fromkeys(told)),
+            tuple(dict.fromkeys((known.get(path, path), name, why) for path, name, why in told)),
             tuple(map(_shared, document["duplicates"])),
             {file: path for file, path in self._objects.items() if path in made or file in again},
         )
