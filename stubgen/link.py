@@ -213,6 +213,7 @@ def stage_patch(
             table = _jump_table(linked, target, built, replaced, jump_table, named, allow_static=allow_static)
             relying, relying_in_previous = table.relying, [() for _ in earlier]
         compared = _compared(linked, built.host.image, replaced, judged)
+        built = _with_abandoned(built, replaced)
         command, plan = tuple(map(folder.told, link.command)), _told(link.plan, folder)
         tell_finished(link.wanted.policies, FinishedPatch(str(linked), written, link.exports, judged, command))
         phase("puts the files in their places")
@@ -361,6 +362,17 @@ def _compared(linked: Path, host: Image, replaced: Replaced, judged: Resolution)
     from stubgen.compared import names_compared
 
     return names_compared(open_image(read_input(linked), str(linked)), host, replaced, judged.shared_variables)
+
+
+def _with_abandoned(built: Built, replaced: Replaced) -> Built:
+    """*built*, whose shared variables have those of the host's that the patch's functions no longer use."""
+    from stubgen.abandoned import variables_abandoned
+
+    judged = built.resolution
+    found = variables_abandoned(built.host, replaced, judged, dict(_own_objects(judged)))
+    if not found:
+        return built
+    return built._replace(resolution=judged._replace(shared_variables=(*judged.shared_variables, *found)))
 
 
 def _sound(checked: Checked, problems: Iterable[Decision]) -> Checked:

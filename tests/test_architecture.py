@@ -77,6 +77,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         ),
     },
     {"compared": ""},
+    {"abandoned": ""},
     {"registers": "access program changed live past signatures ."},
     {"jumptable": ". formats"},
     {"linker": ""},

@@ -423,6 +423,9 @@ def shared_variable_notes(variables: Iterable[SharedVariable]) -> list[str]:
             notes.append(f"note: {len(alike)} variables of the patch's own start afresh: {cause}: {named}")
             continue
         for variable in alike:
+            if variable.only_in_host:
+                notes.append(f"note: {variable.name}: {cause}")
+                continue
             size = f" of {counted(variable.size, 'byte')}" if variable.size else ""
             notes.append(f"note: {variable.name}: the patch has its own copy{size}, which starts afresh: {cause}")
     return notes + older

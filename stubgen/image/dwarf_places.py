@@ -66,6 +66,22 @@ def unplaced_in(debug: DebugInfo) -> set[bytes]:
     return found
 
 
+def described_in(debug: DebugInfo, *, functions: bool) -> set[bytes]:
+    """The names of the variables outside functions that an object's debug information describes, or of those inside."""
+    found: set[bytes] = set()
+    for unit in debug.units:
+        entries = entries_of(debug, unit)
+        if entries is None:
+            continue
+        try:
+            for offset in entries.entries.tagged(VARIABLE, having=NAME):
+                if entries.is_in_function(offset) is functions:
+                    found.add(as_bytes(entries.text(entries.entries[offset])))
+        except FAULTS:
+            continue
+    return found
+
+
 def function_of_optimised(debug: DebugInfo, address: int) -> tuple[Unit, bool] | None:
     """The source file's unit of the function at *address*, where GCC's link-time optimisation placed it.
 

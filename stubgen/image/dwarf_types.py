@@ -27,6 +27,8 @@ from stubgen.image.dwarf_units import units_with
 CLASS, STRUCTURE, UNION = 0x02, 0x13, 0x17  # DWARF 5, 7.5.3, DW_TAG_*
 TYPES_AROUND = (CLASS, STRUCTURE, UNION, 0x39)
 """What has a name and may have types in it; the last is a namespace."""
+_CODE = frozenset((0x2E, 0x0B, 0x1D))
+"""DW_TAG_subprogram, lexical_block, inlined_subroutine."""
 DECLARATION, LINKAGE = 0x3C, 0x6E  # 7.5.4, DW_AT_*
 _STATIC_CXX = re.compile(rb"_ZL(\d+)(.*)")  # Itanium C++ ABI 5.1.2: outside of namespaces
 DEEPEST = 64  # types in types that are followed
@@ -138,6 +140,11 @@ class TypeEntries(Entries):
         """Whether the variable at *offset* is in no function and no namespace."""
         around = self.entries.get(self._around.get(offset, -1))
         return around is not None and around.tag == UNIT
+
+    def is_in_function(self, offset: int) -> bool:
+        """Whether the variable at *offset* is a function's, static or not."""
+        around = self.entries.get(self._around.get(offset, -1))
+        return around is not None and around.tag in _CODE
 
     def parts(self, offset: int, tags: Sequence[int]) -> list[Entry]:
         """What the type at *offset* is made of."""

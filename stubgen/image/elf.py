@@ -903,6 +903,24 @@ class ElfImage(Image):
         near = [index for index, at in enumerate(self.symbol_tables[0].st_value) if at in addresses]
         return [each for each in self.candidates(0, near, lambda _: True) if each.kind is Kind.DATA]
 
+    def variables_around(self, addresses: Collection[int]) -> Iterator[tuple[Candidate, list[int]]]:
+        if not self.symbol_tables or not addresses:
+            return
+        table, places = self.symbol_tables[0], sorted(addresses)
+        sizes, last = table.st_size, places[-1]
+        starts = [
+            (index, at)
+            for index, (at, info) in enumerate(zip(table.st_value, table.st_info, strict=True))
+            if at <= last and info & 0xF == c.STT_OBJECT
+        ]
+        inside = {
+            index: places[bisect_left(places, at) : bisect_left(places, at + sizes[index])] for index, at in starts
+        }
+        near = [index for index, found in inside.items() if found]
+        for index in near:
+            for candidate in self.candidates(0, [index], lambda _: True):
+                yield candidate, inside[index]
+
     def names_at(self, addresses: Collection[int]) -> dict[int, set[bytes]]:
         found: dict[int, set[bytes]] = {}
         for table in self.symbol_tables:

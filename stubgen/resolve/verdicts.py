@@ -223,6 +223,7 @@ class SharedVariable(Row):
     static_address: int | None = None  # in the host's file, or that patch's
     lost: str = ""  # whose state is not used any more, although the patch goes on with an older one
     initial_value_changed: bool = False  # the patch's object begins with another value than that file
+    only_in_host: bool = False  # the patch has none of that name
 
 
 class Decision(Row):

@@ -1,0 +1,212 @@
+"""Variables that the old code of a patch's functions uses, and of which the patch has nothing.
+
+An edit deleted them; or nobody writes them any more, and the compiler put what they began with into the code: then the
+patch's functions go on with that, and what the process has is lost. A static variable that code reaches directly is of
+that code's file, whatever symbols say. Debug information of the patch's object goes on describing the latter kind;
+without it nothing tells the two apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from stubgen.common.aarch64 import (
+    ADD,
+    IMMEDIATE_AT,
+    IMMEDIATE_LIMIT,
+    PAGE_MASK,
+    REGISTERS,
+    page_of,
+    page_offset,
+    writes,
+)
+from stubgen.common.columns import column
+from stubgen.common.text import as_bytes, as_text
+from stubgen.host import Host
+from stubgen.image import Candidate, Image, Kind
+from stubgen.resolve.other_forms import FOLDED
+from stubgen.resolve.renamed import plain_of
+from stubgen.resolve.verdicts import SharedVariable
+from stubgen.symbols.cxx import cxx_name, other_linkages
+from stubgen.symbols.rust import crate_of, is_rust_name, rust_parts
+from stubgen.symbols.versions import base_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stubgen.replaced import Replaced
+    from stubgen.resolve.resolution import Resolution
+
+ABANDONED = (
+    "the old code of its file uses it, and the patch has none: if no code writes it any more, the compiler put its "
+    "first value into the code, and what the process has in it is lost (compile with -g: it is told then from one that "
+    "the edit deleted)"
+)
+
+_PAGES = re.compile(rb"[\x10\x30\x50\x70\x90\xb0\xd0\xf0]")
+"""The top byte of ``adr`` and ``adrp``."""
+_ADR = 0x10000000
+_AHEAD = 24
+"""Words behind an instruction in which what it made is looked for."""
+_LONGEST = 1 << 16
+"""Bytes of a function that are looked at."""
+_STATE = (".data", ".bss", *(f"__DATA,{name}" for name in ("__data", "__bss", "__common", "__thread_vars")))
+"""The sections of a linked image in which variables lie that code writes; of Mach-O's thread-locals the descriptors."""
+_OF_FUNCTION = re.compile(rb"_ZZ.*E(\d+)([A-Za-z_]\w*)")
+"""A static of a C++ function (Itanium C++ ABI 5.1.6), and a number behind it."""
+_MADE = re.compile(rb"_?(_ZGV|_MergedGlobals|__compound_literal|__prof|__llvm|__tls_guard|_ZTH|\$|l_|ltmp|L)")
+"""How names of variables begin that nobody wrote."""
+
+
+def variables_abandoned(
+    host: Host, replaced: Replaced, judged: Resolution, objects: Mapping[str, Image]
+) -> tuple[SharedVariable, ...]:
+    """The static variables of the *host*'s that its functions use, and of which the patch that replaces those has none.
+
+    Args:
+        host: the program.
+        replaced: the functions of both.
+        judged: the verdicts.
+        objects: name -> image, of the patch's own objects.
+
+    Raises:
+        MalformedInput: an object or the host is broken.
+    """
+    image = host.image
+    spans = [span for name in _STATE if (span := image.section_span(name)) is not None]
+    places = _used(host, replaced, spans) if spans else {}
+    known = [
+        (row.static_address, row.static_address + max(row.size, 1))
+        for row in judged.shared_variables
+        if row.static_address is not None and not row.patch
+    ]
+    for place in [place for place in places if any(start <= place < end for start, end in known)]:
+        del places[place]
+    if not places:
+        return ()
+    names = {_plain(name) for name in _known(judged)}
+    told = {as_bytes(row.name) for row in judged.shared_variables}
+    found: dict[bytes, SharedVariable] = {}
+    for candidate, titles in _variables(image, places):
+        name = candidate.name
+        if name in found or name in told or _plain(name) in names or not names.isdisjoint(other_linkages(name)):
+            continue
+        users = [objects[title] for title in titles if title in objects]
+        if not _may_be_of(candidate, users):
+            continue
+        described = [_is_described(candidate, user) for user in users]
+        if any(described) or None in described:
+            reason = FOLDED if any(described) else ABANDONED
+            found[name] = SharedVariable(
+                as_text(name),
+                0,
+                writable=True,
+                forwarded=False,
+                reason_not_kept=reason,
+                only_in_host=not any(described),
+            )
+    return tuple(found.values())
+
+
+def _known(judged: Resolution) -> Iterator[bytes]:
+    """The names that the patch's objects define or use."""
+    yield from judged.needed.references.names
+    for image in judged.needed.images:
+        yield from image.definitions()
+    yield from (variable.name for variable in judged.needed.variables)
+
+
+def _plain(name: bytes) -> bytes:
+    """What stays of a variable's name in each build: statics of functions and LTO's renamed ones have a number."""
+    return plain_of(base_name(name))
+
+
+def _used(host: Host, replaced: Replaced, spans: Sequence[tuple[int, int]]) -> dict[int, set[str]]:
+    """Virtual address of what the host's old functions reach in *spans* -> the patch's objects that replace them."""
+    names = {as_bytes(name) for item in replaced.functions for copy in item.copies for name in copy.names}
+    sizes = {one.address: one.size for pool in host.find_again(names).values() for one in pool} if names else {}
+    code = sorted(host.image.code(), key=lambda each: each.address)
+    found: dict[int, set[str]] = {}
+    for item in replaced.functions:
+        for copy in item.copies:
+            start = copy.static_address
+            size = min(sizes.get(start) or host.image.maximum_size(start) or 0, _LONGEST) & ~3
+            home = next((each for each in code if 0 <= start - each.address < len(each.content)), None)
+            if size and home is not None:
+                at = start - home.address
+                for place in _reached(bytes(home.content[at : at + size]), start, spans):
+                    found.setdefault(place, set()).add(item.object)
+    return found
+
+
+def _reached(content: bytes, start: int, spans: Sequence[tuple[int, int]]) -> set[int]:
+    """The virtual addresses in *spans* that the code at *start* forms, loads from or stores to."""
+    words = column("I", content)
+    pages = [(first & -IMMEDIATE_LIMIT, last) for first, last in spans]
+    found = set[int]()
+    for index in (match.start() for match in _PAGES.finditer(content[3::4])):
+        word, place = words[index], start + 4 * index
+        if word & PAGE_MASK == _ADR:
+            count = (word >> 5 & 0x7FFFF) << 2 | word >> 29 & 3
+            base = place + count - (count >> 20 << 21)
+            found.add(base)
+        else:
+            base = page_of(word, place)
+        if any(first <= base < last for first, last in pages):
+            found.update(_offsets(words, index, word & 0x1F, base, deeper=True))
+    return {place for place in found if any(first <= place < last for first, last in spans)}
+
+
+def _offsets(words: Sequence[int], index: int, register: int, base: int, *, deeper: bool) -> Iterator[int]:
+    """The addresses that the code behind the word at *index*, which left *base* in *register*, makes of that."""
+    for user in range(index + 1, min(index + 1 + _AHEAD, len(words))):
+        word = words[user]
+        offset = page_offset(word) if word >> 5 & 0x1F == register else None
+        if offset is not None:
+            yield base + offset
+            if deeper and word & ~REGISTERS & ~(IMMEDIATE_LIMIT - 1 << IMMEDIATE_AT) == ADD:
+                yield from _offsets(words, user, word & 0x1F, base + offset, deeper=False)
+        if writes(word, register):
+            return
+
+
+def _variables(image: Image, places: Mapping[int, Collection[str]]) -> Iterator[tuple[Candidate, set[str]]]:
+    """The static variables of a linked image that lie around *places*, and the objects of those."""
+    for candidate, inside in image.variables_around(places):
+        written = not _MADE.match(candidate.name) and b".llvm." not in candidate.name
+        own = candidate.local and (not candidate.hidden or is_rust_name(candidate.name))
+        if own and written and candidate.writable and candidate.kind in (Kind.DATA, Kind.THREAD_LOCAL):
+            yield candidate, {title for place in inside for title in places[place]}
+
+
+def _may_be_of(candidate: Candidate, users: Iterable[Image]) -> bool:
+    """Whether nothing says that the host's variable is another file's than that of *users*, or another crate's."""
+    sources = {image.source_file.rpartition(b"/")[2] for image in users}
+    if is_rust_name(candidate.name):
+        crate = crate_of(rust_parts(candidate.name))
+        return any(source.partition(b".")[0] == crate for source in sources)
+    return not candidate.file or b"" in sources or candidate.file.rpartition(b"/")[2] in sources
+
+
+def _is_described(candidate: Candidate, image: Image) -> bool | None:
+    """Whether debug information of the patch's object has a variable called so; None where it has none."""
+    from stubgen.image.dwarf_places import described_in
+
+    if not image.debug_section("debug_info"):
+        return None
+    name, of_function = _written(candidate.name.removeprefix(b"_" if image.format == "macho" else b""))
+    return name in described_in(image.debug_info, functions=of_function)
+
+
+def _written(name: bytes) -> tuple[bytes, bool]:
+    """What people call the variable that compilers call *name*, and whether it is a function's."""
+    if is_rust_name(name):  # of which debug information has a namespace for each function
+        return next((part for part in reversed(rust_parts(name)) if part), name), False
+    static = _OF_FUNCTION.fullmatch(name)
+    if static is not None:
+        return static[2][: int(static[1])], True
+    parts = cxx_name(name) if name.startswith(b"_Z") else None
+    if parts is not None:
+        return parts.identifier, False
+    plain = _plain(name)
+    return plain.rpartition(b".")[2], b"." in plain or (plain != name and b".lto_priv" not in name)
