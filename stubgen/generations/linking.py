@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Unpack
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture
 from stubgen.common.arguments import StrPath, instance, number, optional, path_list
-from stubgen.common.files import Outputs
+from stubgen.common.files import Outputs, read_input
 from stubgen.common.placeholders import DIGEST, DIGITS, GENERATION, expand
 from stubgen.common.row import Row
+from stubgen.common.text import as_bytes, as_text
 from stubgen.errors import PatchRefusal, UsageError
 from stubgen.generations.opening import Begun, SessionOptions, begin, now, stage_session
 from stubgen.generations.redirections import (
@@ -307,22 +308,48 @@ def _own_variables(linked: Linked) -> list[str]:
 def _with_losses(linked: Linked, session: PatchSession) -> Linked:
     """*linked*, and what earlier generations began of the variables that go on as the host has them.
 
-    With ``--relink-earlier`` no earlier patch is a host, and the host has what was there before the first.
+    With ``--relink-earlier`` no earlier patch is a host, and the host has what was there before the first. The newest
+    one has all objects that count, and what it is without was deleted.
     """
     owners: dict[str, str] = {}
-    for generation in reversed(in_process(session)):
+    earlier = in_process(session)
+    for generation in reversed(earlier):
         for name in generation.variables:
             owners.setdefault(name, generation.patch)
         if generation.complete:
             break
     resolution = linked.built.resolution
+    kept = {as_bytes(row.name) for row in resolution.shared_variables if row.forwarded and row.writable}
+    lost = {name: f"what {patch} has in its own is lost" for name, patch in owners.items()}
+    if earlier and not kept <= {as_bytes(name) for name in owners}:
+        lost = {**_deleted(linked, earlier[-1], kept), **lost}
     shared = tuple(
-        variable._replace(lost=f"what {owners[variable.name]} has in its own is lost")
-        if variable.forwarded and variable.writable and variable.name in owners
+        variable._replace(lost=lost[variable.name])
+        if variable.forwarded and variable.writable and variable.name in lost
         else variable
         for variable in resolution.shared_variables
     )
     return linked._replace(built=linked.built._replace(resolution=resolution._replace(shared_variables=shared)))
+
+
+def _deleted(linked: Linked, generation: Generation, kept: Collection[bytes]) -> dict[str, str]:
+    """Those of the variables *kept* that the patch of *generation* has the file of, and not the variable; and that."""
+    from stubgen.resolve.deleted import is_surely_without
+    from stubgen.resolve.described import as_linked
+    from stubgen.stub.slots import SLOT_PREFIX
+
+    patch = open_image(read_input(generation.patch), generation.patch)
+    objects = as_linked((unit.path, unit.digest) for unit in generation.units if unit.path)
+    there = patch.find({*kept, *(SLOT_PREFIX + name for name in kept)})
+    host = linked.built.host.image
+    found = {}
+    for variable in linked.built.resolution.needed.variables:
+        name, file = variable.name, variable.file
+        if name not in kept or there.get(name) or there.get(SLOT_PREFIX + name) or not patch.files_called(file):
+            continue
+        if is_surely_without(patch, objects, variable, host.files_called(file)):
+            found[as_text(name)] = f"{generation.patch} is without it"
+    return found
 
 
 def with_table(linked: Linked, table: JumpTable) -> Linked:

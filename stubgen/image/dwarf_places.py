@@ -66,10 +66,15 @@ def unplaced_in(debug: DebugInfo) -> set[bytes]:
     return found
 
 
-def described_in(debug: DebugInfo, *, functions: bool) -> set[bytes]:
-    """The names of the variables outside functions that an object's debug information describes, or of those inside."""
+def described_in(debug: DebugInfo, *, functions: bool, path: bytes = b"") -> set[bytes]:
+    """The names of the variables outside functions that debug information describes, or of those inside.
+
+    Of *path* those alone that the units of that source file describe.
+    """
     found: set[bytes] = set()
     for unit in debug.units:
+        if path and unit.path != path:
+            continue
         entries = entries_of(debug, unit)
         if entries is None:
             continue

@@ -6,6 +6,7 @@ read, where the session has them and as they were linked.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
 from stubgen.common.files import read_input
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def described(patch: EarlierPatch, candidate: Candidate) -> tuple[Image, int]:
     """The file whose debug information tells of *candidate*, which *patch* defines, and its address there."""
     if not patch.image.debug_info.units:
-        found = [(image, place) for image in _objects_of(patch) for place in _places(image, candidate)]
+        found = [(image, place) for image in objects_of(patch) for place in _places(image, candidate)]
         if len(found) == 1 or (found and not candidate.local):
             return found[0]
     return patch.image, candidate.address
@@ -40,19 +41,25 @@ _OPENED: WeakKeyDictionary[EarlierPatch, list[Image]] = WeakKeyDictionary()
 """Earlier patch -> the objects that still tell of it."""
 
 
-def _objects_of(patch: EarlierPatch) -> list[Image]:
+def objects_of(patch: EarlierPatch) -> list[Image]:
     """The objects that *patch* was linked from, of those files that are as they were then."""
     found = _OPENED.get(patch)
     if found is None:
-        import hashlib
+        found = _OPENED[patch] = as_linked(patch.objects)
+    return found
 
-        found = _OPENED[patch] = []
-        seen = set()
-        for path, digest in patch.objects:
-            try:
-                if digest not in seen and hashlib.sha256(read_input(path)).hexdigest() == digest:
-                    found += open_objects(path).images
-                    seen.add(digest)
-            except InputError:
-                continue  # gone: nothing says
+
+def as_linked(objects: Iterable[tuple[str, str]]) -> list[Image]:
+    """The *objects*, path and SHA-256 of each, of those files that are as they were when somebody wrote that down."""
+    import hashlib
+
+    found: list[Image] = []
+    seen = set()
+    for path, digest in objects:
+        try:
+            if digest not in seen and hashlib.sha256(read_input(path)).hexdigest() == digest:
+                found += open_objects(path).images
+                seen.add(digest)
+        except InputError:
+            continue  # gone: nothing says
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
@@ -177,19 +176,14 @@ class SharedVariables(Answering):
         return shared._replace(lost=f"if it was called {listed} in {without.path}, what that has is lost")
 
     def _was_deleted(self, without: EarlierPatch, variable: Variable) -> bool:
-        """Whether an earlier patch that has the file of *variable*, a static one of C, is certainly without that.
+        """Whether an earlier patch that has the file of *variable*, one of C or C++, is certainly without that."""
+        from stubgen.resolve.deleted import is_surely_without
+        from stubgen.resolve.described import objects_of
 
-        A global one that its file does not use may be kept and leave no trace.
-        """
-        from stubgen.symbols.rust import is_rust_name
-
-        if not variable.local or is_rust_name(variable.name) or without.uses_anothers(variable.name):
-            return False
-        path, base = variable.defined_in.image.debug_info.source_file, posixpath.basename(variable.file)
-        units = {unit.path for unit in without.image.debug_info.called(base)}
-        if path and units:
-            return units == {path}
-        return self.host.image.files_called(variable.file) == 1
+        of_host = self.host.image.files_called(variable.file)
+        return not without.uses_anothers(variable.name) and is_surely_without(
+            without.image, objects_of(without), variable, of_host
+        )
 
     def _compare_constants(  # a stub object alone reaches none
         self, variables: Mapping[bytes, Sequence[Variable]], found: Mapping[bytes, Sequence[Candidate]]

@@ -152,6 +152,44 @@ def test_deleted_and_back(program: Program, live: LiveHost, debug: str) -> None:
     assert told(document, "own")["lost"] is None, "that was said, and the last patch has it"
 
 
+WITHOUT_GLOBAL = ("long count = 1; ", ""), ("count++, ", ""), (" + count * 10000", "")
+
+
+@pytest.mark.parametrize("relink", [False, True], ids=["previous", "relinked"])
+@pytest.mark.parametrize(("number", "name", "without"), [(0, "count", WITHOUT_GLOBAL), (1, "own", WITHOUT)])
+def test_which_was_deleted_by_debug_information(
+    program: Program, live: LiveHost, number: int, name: str, without: tuple[tuple[str, str], ...], relink: bool
+) -> None:
+    """A global one that its file does not use leaves no trace either; debug information tells the two apart."""
+    options = ["--relink-earlier"] if relink else []
+    expected = [2, 2, 2]
+    assert counts(live) == tuple(expected)
+    program.link(live, *options, object_of(program, *without))
+    loaded = program.apply(live, 1)
+    gone = [value + 1 for value in expected]
+    gone[number] = 0
+    assert counts(live) == tuple(gone)
+    more = options or ["--loaded", hex(loaded)]
+    row = told(program.link(live, *more, object_of(program)), name)
+    assert (row["forwarded"], row["lost"]) == (True, f"{program.folder}/patch-1.so is without it")
+    loaded = program.apply(live, 2)
+    assert counts(live)[number] == expected[number] + 1
+    more = options or ["--loaded", hex(loaded)]
+    assert told(program.link(live, *more, object_of(program)), name)["lost"] is None, "that was said"
+
+
+@pytest.mark.parametrize("relink", [False, True], ids=["previous", "relinked"])
+def test_one_that_is_only_unused_is_not_deleted(program: Program, live: LiveHost, relink: bool) -> None:
+    """The host's linker takes away what nobody uses, and a patch's does too: nothing is lost."""
+    options = ["--relink-earlier"] if relink else []
+    unused = ("count++, own++", "own++"), ("+ count * 10000", "")
+    document = program.link(live, *options, object_of(program, *unused))
+    assert document["status"] == 0, document
+    loaded = program.apply(live, 1)
+    more = options or ["--loaded", hex(loaded)]
+    assert told(program.link(live, *more, object_of(program)), "count")["lost"] is None
+
+
 def test_a_patch_of_another_file_is_without_nothing(program: Program, live: LiveHost) -> None:
     """Each patch but those of its file is without the variable, and so is one of a file that is called alike."""
     (program.folder / "more").mkdir()

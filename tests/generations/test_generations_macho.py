@@ -155,17 +155,20 @@ def test_a_form_that_returns(name: str, tmp_path: Path) -> None:
     assert process.call(price, 1) == 12 + 1001
 
 
+@pytest.mark.parametrize("storage", ["static ", ""])
 @pytest.mark.parametrize("name", ["lld", "zig"])
-def test_deleted_and_back(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A static variable that one patch had no more goes on with what the host counted before: that is to be known."""
+def test_deleted_and_back(name: str, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that one patch had no more goes on with what the host counted before: that is to be known."""
     need_module("unicorn", "unicorn")
-    static = A.replace("long count", "static long count")
+    static = A.replace("long count", f"{storage}long count")
     monkeypatch.setitem(SOURCES, "a", static)
     process = Process(tmp_path, toolchain(name))
     price = process.address(None, "_price")
     assert process.call(price, 1) == 10 + 1001
     monkeypatch.setitem(
-        SOURCES, "a", static.replace("static long count = 1;", "").replace("count += 1000;", "").replace(" + count", "")
+        SOURCES,
+        "a",
+        static.replace(f"{storage}long count = 1;", "").replace("count += 1000;", "").replace(" + count", ""),
     )
     process.patch(process.object("a", P=1))
     assert process.call(price, 1) == 11

@@ -384,10 +384,21 @@ DELETED_BY: dict[str, tuple[dict[str, Any], bytes, list[bytes], int, bool, bool]
     "no debug information there": ({}, b"/a.c", [], 1, False, True),
     "no debug information here": ({}, b"", [b"/a.c"], 1, False, True),
     "two files of its name": ({}, b"", [], 2, False, False),
-    "a global one": ({"local": False}, b"/a.c", [b"/a.c"], 1, False, False),
+    "a global one": ({"local": False}, b"/a.c", [b"/a.c"], 1, False, True),
+    "a global one, and no debug information there": ({"local": False}, b"/a.c", [], 1, False, False),
     "Rust's": ({"name": RUST.encode()}, b"/a.c", [b"/a.c"], 1, False, False),
     "what it uses of another's": ({}, b"/a.c", [b"/a.c"], 1, True, False),
 }
+
+
+class EarlierStandIn:
+    """An earlier patch whose objects are gone."""
+
+    objects = ()
+
+    def __init__(self, uses: bool, image: SimpleNamespace) -> None:
+        self.image = image
+        self.uses_anothers = lambda name: uses
 
 
 @pytest.mark.parametrize("name", DELETED_BY)
@@ -397,9 +408,9 @@ def test_which_patch_is_surely_without_it(name: str) -> None:
     image = SimpleNamespace(debug_info=SimpleNamespace(source_file=path))
     asked = a_variable(**{"local": True, "file": b"/src/a.c", "defined_in": SimpleNamespace(image=image), **facts})
     called = SimpleNamespace(
-        called=lambda base: [SimpleNamespace(path=each) for each in units] if base == b"a.c" else []
+        called=lambda base: [SimpleNamespace(path=each) for each in units] if base == b"a.c" else [], units=[]
     )
-    without: Any = SimpleNamespace(uses_anothers=lambda name: uses, image=SimpleNamespace(debug_info=called))
+    without: Any = EarlierStandIn(uses, SimpleNamespace(debug_info=called))
     image_of_host = SimpleNamespace(files_called=lambda file: files if file == b"/src/a.c" else 0)
     resolver: Any = SimpleNamespace(host=SimpleNamespace(image=image_of_host))
     assert SharedVariables._was_deleted(resolver, without, asked) is deleted
