@@ -124,6 +124,11 @@ class HostPlaces(ABC):
         self.learn([name])
         return self._found[name]
 
+    def also(self, name: bytes, addresses: Iterable[int]) -> None:
+        """Let *name* be at *addresses* as well, outside of this file: what its pointers hold of other files' names."""
+        self.learn([name])
+        self._found[name] = sorted({*self._found[name], *((address, 0) for address in addresses)})
+
     def has_import(self, name: bytes) -> bool:
         """Whether a library of the host supplies *name*."""
         self.learn([name])

@@ -7,7 +7,7 @@ and by its content where it has none, as a string.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes
@@ -15,9 +15,13 @@ from stubgen.compare import host_places, object_parts
 from stubgen.compare.equality import Equality, is_named
 from stubgen.compare.parts import HostPlaces, ObjectParts, Part
 from stubgen.host import Host
-from stubgen.image import Image
+from stubgen.image import Image, Kind
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.verdicts import SharedVariable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stubgen.host.previous import EarlierPatch
 
 
 class _Pair(Row):
@@ -39,11 +43,13 @@ def with_changed_values(resolution: Resolution, host: Host) -> Resolution:
         if variable.static_address is not None and variable.writable is variable.forwarded:
             shared.setdefault(variable.patch, []).append(variable)
     changed: set[bytes] = set()
-    earlier = {patch.path: patch.image for patch in resolution.needed.previous.patches}
+    earlier = {patch.path: patch for patch in resolution.needed.previous.patches}
     for path, variables in shared.items():
-        image = earlier[path] if path else host.image
-        # The pointers of an earlier patch lead to addresses in the process, which its own symbols do not explain.
-        changed |= _changed(resolution, variables, image, plain=bool(path))
+        if path:
+            patch = earlier[path]
+            changed |= _changed(resolution, variables, patch.image, _Outside(resolution, host, patch))
+        else:
+            changed |= _changed(resolution, variables, host.image)
     return resolution._replace(
         shared_variables=tuple(
             variable._replace(initial_value_changed=as_bytes(variable.name) in changed)
@@ -52,8 +58,30 @@ def with_changed_values(resolution: Resolution, host: Host) -> Resolution:
     )
 
 
-def _changed(resolution: Resolution, shared: Iterable[SharedVariable], image: Image, *, plain: bool) -> set[bytes]:
-    """The names of those in *shared* that *image* has with another value; *plain*: only of those without pointers."""
+class _Outside:
+    """What the pointers of an earlier *patch* hold of names that are the host's or another patch's: addresses there."""
+
+    def __init__(self, resolution: Resolution, host: Host, patch: EarlierPatch) -> None:
+        self._slide = resolution.slide.value
+        self._host = host
+        self._others = [each for each in resolution.needed.previous.patches if each is not patch]
+
+    def tell(self, names: Collection[bytes], places: HostPlaces) -> None:
+        """Let *places*, of the patch, know where the process has *names*."""
+        found = self._host.find_again(names)
+        for other in self._others:
+            other.learn(names)
+        for name in names:
+            there = [each.address + self._slide for each in found.get(name, ()) if each.kind is not Kind.IMPORT]
+            there += [each.address + other.slide for other in self._others for each in other.find(name)]
+            if there:
+                places.also(name, there)
+
+
+def _changed(
+    resolution: Resolution, shared: Iterable[SharedVariable], image: Image, outside: _Outside | None = None
+) -> set[bytes]:
+    """The names of those in *shared* that *image*, of an earlier patch with *outside*, has with another value."""
     wanted = {as_bytes(variable.name): variable for variable in shared}
     defined: dict[int, tuple[Image, set[bytes]]] = {}
     for own in resolution.needed.variables:
@@ -67,10 +95,13 @@ def _changed(resolution: Resolution, shared: Iterable[SharedVariable], image: Im
         for each, (_, names) in zip(parts, defined.values(), strict=True)
         for part in each.all()
         for name in part.names
-        if name in names and not (plain and each.uses(part))
+        if name in names
     ]
     places = host_places(image)
-    places.learn({*(pair.name for pair in pairs), *_referred(parts, [pair.part for pair in pairs])})
+    referred = set(_referred(parts, [pair.part for pair in pairs]))
+    places.learn({*(pair.name for pair in pairs), *referred})
+    if outside is not None and referred:
+        outside.tell(referred, places)
     equality = Equality(parts, places, by_name=True)
     return {pair.name for pair in pairs if _has_changed(pair, parts, places, equality)}
 
