@@ -84,12 +84,16 @@ def variables_abandoned(
         del places[place]
     if not places:
         return ()
+    prefix = b"_" if image.format == "macho" else b""
     names = {_plain(name) for name in _known(judged)}
+    written = {_written(each.name.removeprefix(prefix))[0] for each in judged.needed.variables}
     told = {as_bytes(row.name) for row in judged.shared_variables}
     found: dict[bytes, SharedVariable] = {}
     for candidate, titles in _variables(image, places):
         name = candidate.name
         if name in found or name in told or _plain(name) in names or not names.isdisjoint(other_linkages(name)):
+            continue
+        if _written(name.removeprefix(prefix))[0] in written:  # in another build's form, as clang and GCC call it
             continue
         users = [objects[title] for title in titles if title in objects]
         if not _may_be_of(candidate, users):
