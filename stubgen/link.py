@@ -361,7 +361,7 @@ def _compared(linked: Path, host: Image, replaced: Replaced, judged: Resolution)
     """What of host and patch the patch at *linked* compares the addresses of."""
     from stubgen.compared import names_compared
 
-    return names_compared(open_image(read_input(linked), str(linked)), host, replaced, judged.shared_variables)
+    return names_compared(open_image(read_input(linked), str(linked)), host, replaced, judged)
 
 
 def _with_abandoned(built: Built, replaced: Replaced) -> Built:

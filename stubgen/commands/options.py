@@ -446,11 +446,14 @@ def changed_value_notes(variables: Iterable[SharedVariable]) -> list[str]:
     ]
 
 
+COMPARED = "the patch compares the address, or has it compared, and its own is not the one that the process has"
+
+
 def compared_notes(names: Sequence[str]) -> list[str]:
-    """A line about those whose addresses the patch's code compares."""
+    """A line about those whose addresses the patch's code compares, or hands to a function that does."""
     if not names:
         return []
-    return [f"note: {_few(names)}: the patch compares the address, and its own is not the one that the process has"]
+    return [f"note: {_few(names)}: {COMPARED}"]
 
 
 _ALIKE = 3

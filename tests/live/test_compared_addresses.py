@@ -42,10 +42,41 @@ WAYS = {
     ),
 }
 
+HANDED = "typedef long handler(long); void subscribe(handler *); int is_subscribed(handler *); "
+BUS = """typedef long handler(long); struct node { handler *f; struct node *next; };
+static struct node nodes[9], *first;
+void subscribe(handler *f) {
+  struct node *one = nodes;
+  while (one->f) one++;
+  one->f = f, one->next = first, first = one;
+}
+static __attribute__((noinline)) struct node *find(handler *f) {
+  for (struct node *one = first; one; one = one->next) if (one->f == f) return one;
+  return 0;
+}
+int is_subscribed(handler *f) { return find(f) != 0; }
+"""
+ASKING = {
+    "the host's function": (
+        f"{HANDED}static long on_click(long n) {{ return n; }} static long on;",
+        "if (!on++) subscribe(on_click); return is_subscribed(on_click) ? by : -1;",
+    ),
+    "the patch's function": (
+        "typedef long handler(long); static long on_click(long n) { return n; } static handler *slot;"
+        f"{KEPT}static int is_own(long n, handler *f) {{ return slot == f ? n : 0; }}",
+        "if (!slot) slot = on_click; return is_own(1, on_click) ? by : -1;",
+    ),
+    "far behind": (
+        "static long on_click(long n) { return n; } static long (*slot)(long); static volatile long a, b, c;",
+        "long (*f)(long) = on_click; if (!slot) slot = f; a += by, b += by, c += by; a *= 3, b *= 5, c *= 7;"
+        "a ^= b, b ^= c, c ^= a; a += b, b += c, c += a; return slot == f ? by : -1;",
+    ),
+}
+
 
 def source(way: str) -> str:
     """The file."""
-    before, body, _ = WAYS[way]
+    before, body, *_ = (WAYS | ASKING)[way]
     return f"{before} long a_next(long by) {{ {body} }}"
 
 
@@ -84,6 +115,39 @@ def test_the_same_in_macho_files(way: str, name: str, tmp_path: Path) -> None:
     builder = StubBuilder(tmp_path / "host")
     linked = link_patch(builder, captured, [tmp_path / "patch.o"], tmp_path / "p.dylib", slide=SLIDE, keep_state=True)
     assert list(linked.compared) == [f"_{each}" for each in WAYS[way][2]]
+
+
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("way", ASKING)
+def test_what_is_compared_elsewhere(way: str, compiler: str, level: str, tmp_path: Path) -> None:
+    """``unsubscribe(on_click)`` finds nothing of what the host subscribed: another function compares."""
+    flags = f"{level} -g -fPIC -fdata-sections"
+    more = {"a.c": source(way), "b.c": HOST, "c.c": BUS}
+    program = make(tmp_path, more, {}, "a.o b.o c.o", flags=flags)
+    text = source(way) + "long patch_main(void) { return a_next(9); }"
+    patch = recompiled(tmp_path, "a.c", text, compiler, f"{flags} -fdebug-prefix-map={tmp_path}/again={tmp_path}")
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 3"
+        linked = link(program, live, patch)
+        assert linked.compared == ("on_click",)
+        assert live.patch(linked.output) == "patch -1", "which the note is about"
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_a_callback_that_nobody_compares_is_told_nothing(compiler: str, tmp_path: Path) -> None:
+    """Most functions call what they are given, and a library's are not looked into."""
+    text = (
+        "#include <stdlib.h>\nlong each(long (*)(long), long); static long twice(long n) { return 2 * n; }"
+        "static int order(const void *a, const void *b) { return *(int *)a - *(int *)b; } static int values[3] = {3};"
+        "long a_next(long by) { qsort(values, 3, 4, order); return each(twice, by) + values[0]; }"
+    )
+    other = "long each(long (*f)(long), long n) { long sum = 0; while (n--) sum += f(n); return f ? sum : 0; }"
+    program = make(tmp_path, {"a.c": text, "b.c": HOST, "c.c": other}, {}, "a.o b.o c.o", flags=FLAGS)
+    patch = recompiled(tmp_path, "a.c", text + "long patch_main(void) { return a_next(1); }", compiler, FLAGS)
+    with LiveHost(program.path) as live:
+        live.tell("call 3")
+        assert link(program, live, patch).compared == ()
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
