@@ -25,10 +25,7 @@ from stubgen.common.columns import column
 from stubgen.common.text import as_bytes, as_text
 from stubgen.host import Host
 from stubgen.image import Candidate, Image, Kind
-from stubgen.resolve.other_forms import FOLDED
-from stubgen.resolve.renamed import plain_of
 from stubgen.resolve.verdicts import SharedVariable
-from stubgen.symbols.cxx import cxx_name, other_linkages
 from stubgen.symbols.rust import crate_of, is_rust_name, rust_parts
 from stubgen.symbols.versions import base_name
 
@@ -54,7 +51,7 @@ _STATE = (".data", ".bss", *(f"__DATA,{name}" for name in ("__data", "__bss", "_
 """The sections of a linked image in which variables lie that code writes; of Mach-O's thread-locals the descriptors."""
 _OF_FUNCTION = re.compile(rb"_ZZ.*E(\d+)([A-Za-z_]\w*)")
 """A static of a C++ function (Itanium C++ ABI 5.1.6), and a number behind it."""
-_MADE = re.compile(rb"_?(_ZGV|_MergedGlobals|__compound_literal|__prof|__llvm|__tls_guard|_ZTH|\$|l_|ltmp|L)")
+_MADE = re.compile(rb"_?(_ZGV|_MergedGlobals|__compound_literal|__prof|__llvm|__tls_guard|_ZTH)|\$")
 """How names of variables begin that nobody wrote."""
 
 
@@ -82,16 +79,23 @@ def variables_abandoned(
     ]
     for place in [place for place in places if any(start <= place < end for start, end in known)]:
         del places[place]
-    if not places:
-        return ()
+    return tuple(_abandoned(image, places, judged, objects)) if places else ()
+
+
+def _abandoned(
+    image: Image, places: Mapping[int, Collection[str]], judged: Resolution, objects: Mapping[str, Image]
+) -> Iterator[SharedVariable]:
+    """Those around *places*, each of which is reached by functions that are in *objects* now."""
+    from stubgen.resolve.other_forms import FOLDED
+    from stubgen.symbols.cxx import other_linkages
+
     prefix = b"_" if image.format == "macho" else b""
     names = {_plain(name) for name in _known(judged)}
     written = {_written(each.name.removeprefix(prefix))[0] for each in judged.needed.variables}
     told = {as_bytes(row.name) for row in judged.shared_variables}
-    found: dict[bytes, SharedVariable] = {}
     for candidate, titles in _variables(image, places):
         name = candidate.name
-        if name in found or name in told or _plain(name) in names or not names.isdisjoint(other_linkages(name)):
+        if name in told or _plain(name) in names or not names.isdisjoint(other_linkages(name)):
             continue
         if _written(name.removeprefix(prefix))[0] in written:  # in another build's form, as clang and GCC call it
             continue
@@ -100,16 +104,11 @@ def variables_abandoned(
             continue
         described = [_is_described(candidate, user) for user in users]
         if any(described) or None in described:
-            reason = FOLDED if any(described) else ABANDONED
-            found[name] = SharedVariable(
-                as_text(name),
-                0,
-                writable=True,
-                forwarded=False,
-                reason_not_kept=reason,
-                only_in_host=not any(described),
+            told.add(name)
+            reason, there = (FOLDED, False) if any(described) else (ABANDONED, True)
+            yield SharedVariable(
+                as_text(name), 0, writable=True, forwarded=False, reason_not_kept=reason, only_in_host=there
             )
-    return tuple(found.values())
 
 
 def _known(judged: Resolution) -> Iterator[bytes]:
@@ -122,12 +121,14 @@ def _known(judged: Resolution) -> Iterator[bytes]:
 
 def _plain(name: bytes) -> bytes:
     """What stays of a variable's name in each build: statics of functions and LTO's renamed ones have a number."""
+    from stubgen.resolve.renamed import plain_of
+
     return plain_of(base_name(name))
 
 
 def _used(host: Host, replaced: Replaced, spans: Sequence[tuple[int, int]]) -> dict[int, set[str]]:
     """Virtual address of what the host's old functions reach in *spans* -> the patch's objects that replace them."""
-    names = {as_bytes(name) for item in replaced.functions for copy in item.copies for name in copy.names}
+    names = {as_bytes(item.name) for item in replaced.functions}
     sizes = {one.address: one.size for pool in host.find_again(names).values() for one in pool} if names else {}
     code = sorted(host.image.code(), key=lambda each: each.address)
     found: dict[int, set[str]] = {}
@@ -177,7 +178,8 @@ def _offsets(words: Sequence[int], index: int, register: int, base: int, *, deep
 def _variables(image: Image, places: Mapping[int, Collection[str]]) -> Iterator[tuple[Candidate, set[str]]]:
     """The static variables of a linked image that lie around *places*, and the objects of those."""
     for candidate, inside in image.variables_around(places):
-        written = not _MADE.match(candidate.name) and b".llvm." not in candidate.name
+        named = image.format == "elf" or candidate.name.startswith(b"_")  # else the assembler's, Mach-O
+        written = named and not _MADE.match(candidate.name) and b".llvm." not in candidate.name
         own = candidate.local and (not candidate.hidden or is_rust_name(candidate.name))
         if own and written and candidate.writable and candidate.kind in (Kind.DATA, Kind.THREAD_LOCAL):
             yield candidate, {title for place in inside for title in places[place]}
@@ -204,6 +206,8 @@ def _is_described(candidate: Candidate, image: Image) -> bool | None:
 
 def _written(name: bytes) -> tuple[bytes, bool]:
     """What people call the variable that compilers call *name*, and whether it is a function's."""
+    from stubgen.symbols.cxx import cxx_name
+
     if is_rust_name(name):  # of which debug information has a namespace for each function
         return next((part for part in reversed(rust_parts(name)) if part), name), False
     static = _OF_FUNCTION.fullmatch(name)
