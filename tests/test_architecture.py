@@ -38,7 +38,8 @@ LEVELS: tuple[dict[str, str], ...] = (
         "resolve": (
             "objects described deleted previous needed declared rulings verdicts candidates convention linker_names "
             "unanswered storage initialisers same_file statics renamed other_forms renumbered keep_state constants "
-            "resolution plain answering by_kind linker_places shared_variables left_out judging for_objects for_copies resolver"
+            "resolution plain answering by_kind linker_places shared_variables left_out "
+            "judging for_objects for_copies resolver"
         )
     },
     {"borrow": "object unwind places elf_places elf atoms presence macho_object macho_unwind macho homes defaults ."},
