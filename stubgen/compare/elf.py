@@ -63,6 +63,10 @@ FORMS = {
 """Relocation -> the field that it fills. A part with another one counts as changed."""
 
 
+LITERAL_ALIGNMENT = 8
+"""Bytes to which GCC aligns strings on this processor (``aarch64_constant_alignment``), ``-Os`` aside."""
+
+
 class ElfParts(ObjectParts):
     """A relocatable ELF object, by the part."""
 
@@ -196,7 +200,53 @@ class ElfParts(ObjectParts):
         if flags & c.SHF_MERGE and 0 <= offset < size:
             start = offset // unit * unit
             size = self._string_size(section, start, unit) if flags & c.SHF_STRINGS else unit
+        elif 0 <= offset < size:
+            start, size = self._literal(shndx, offset) or (start, size)
         return Part(self.number, shndx, start, size, _sort(section), (), True)
+
+    def _literal(self, shndx: int, offset: int) -> tuple[int, int] | None:
+        """Start and bytes of the string at byte *offset* of constants that nobody merges: GCC's at ``-O0``.
+
+        It begins at a multiple of 8, as what is referred to next does, and has one zero byte and what fills it up.
+        None: it is no such one, and code may reach whatever lies behind *offset*.
+        """
+        section = self.file.sections[shndx]
+        if offset % LITERAL_ALIGNMENT or not _is_plain(section.header.sh_flags):
+            return None
+        starts = self._referred_to.get(shndx, [])
+        place = bisect_left(starts, offset)
+        if place == len(starts) or starts[place] != offset:
+            return None
+        covered = [part.start for part in self._covered.get(shndx, ()) if part.start > offset]
+        end = min([*starts[place + 1 : place + 2], *covered[:1], section.header.sh_size])
+        _, zero, filling = bytes(self.file.content(section)[offset:end]).partition(b"\0")
+        if not zero or any(filling) or len(filling) >= LITERAL_ALIGNMENT:
+            return None
+        if end % LITERAL_ALIGNMENT and end < section.header.sh_size:
+            return None
+        offsets = self._relocations.get(shndx, ([], [], None))[0]
+        has_fields = bisect_left(offsets, offset) != bisect_left(offsets, end)
+        return None if has_fields else (offset, end - offset)
+
+    @cached_property
+    def _referred_to(self) -> dict[int, list[int]]:
+        """Section of plain constants -> where in it something is referred to by its place, ascending."""
+        plain = [_is_plain(section.header.sh_flags) for section in self.file.sections]
+        symbols, found = self.symbols, dict[int, set[int]]()
+        homes = {
+            index: shndx
+            for index, shndx in enumerate(symbols.st_shndx)
+            if 0 < shndx < len(plain) and plain[shndx] and not symbols.st_size[index]
+        }
+        for section, (_, order, table) in self._relocations.items():
+            if not self.file.sections[section].header.sh_flags & c.SHF_ALLOC:
+                continue
+            for index in order:
+                shndx = homes.get(table.symbol[index])
+                if shndx is not None:
+                    place = symbols.st_value[table.symbol[index]] + table.r_addend[index]
+                    found.setdefault(shndx, set()).add(place)
+        return {shndx: sorted(places) for shndx, places in found.items()}
 
     def _string_size(self, section: Section, start: int, unit: int) -> int:
         content, end = self.file.content(section), start
@@ -217,6 +267,11 @@ class ElfParts(ObjectParts):
     def _exception_tables(self) -> dict[tuple[int, int], list[tuple[int, int, int]]]:
         """Function (section, offset) -> its language-specific data: (section, offset, bytes)."""
         return exception_tables(self.file, self.symbols, {s: t for s, (_, _, t) in self._relocations.items()})
+
+
+def _is_plain(flags: int) -> bool:
+    """Whether a section with *flags* has constants that the linker neither merges nor relocates."""
+    return flags & (c.SHF_ALLOC | c.SHF_WRITE | c.SHF_EXECINSTR | c.SHF_TLS | c.SHF_MERGE) == c.SHF_ALLOC
 
 
 def _sort(section: Section) -> Sort:
