@@ -36,6 +36,7 @@ TRANSPARENT = frozenset({0x16, 0x26, 0x35, 0x37, 0x47, 0x4B})  # typedef, const,
 LOCATION, NAME, BYTE_SIZE, _FOLDER, _ENCODING, _TYPE = 0x02, 0x03, 0x0B, 0x1B, 0x3E, 0x49  # 7.5.4, DW_AT_*
 PARAMETER, _CONVENTION, _PRODUCER = 0x05, 0x36, 0x25
 _UPPER_BOUND, _COUNT, ORIGIN, SPECIFICATION, _OFFSETS, _ADDRESSES = 0x2F, 0x37, 0x31, 0x47, 0x72, 0x73
+_RESERVING = b"-fpatchable-function-entry="
 SUBPROGRAM, _LOW_PC = 0x2E, 0x11  # DW_TAG_subprogram, DW_AT_low_pc
 _ADDRESS_FORM = 0x01  # DW_FORM_addr; those behind it are indexes into .debug_addr
 _INDEX_FORMS = frozenset({0x1B, 0x29, 0x2A, 0x2B, 0x2C})
@@ -245,6 +246,27 @@ def read_entries(
     return EntryTable(section("debug_info"), unit.start, unit.entries, unit.end, abbreviations, unit.strings, others)
 
 
+def reserved(producer: bytes) -> int:
+    """Bytes that ``-fpatchable-function-entry=N,M`` reserves where each function of GCC's begins; 0 for none."""
+    if not producer.startswith(b"GNU "):
+        return 0
+    said = [word for word in producer.split() if word.startswith(_RESERVING)]
+    both, _, before = said[-1].removeprefix(_RESERVING).partition(b",") if said else (b"0", b"", b"")
+    before = before or b"0"
+    return 4 * max(int(both) - int(before), 0) if both.isdigit() and before.isdigit() else 0
+
+
+def beginnings(producer: bytes, start: int) -> tuple[int, ...]:
+    """Where a function of *producer*'s may begin whose DW_AT_low_pc is *start*.
+
+    GCC counts from behind what it reserves there, in front of which may be a landing pad.
+    """
+    skipped = reserved(producer)
+    if not skipped:
+        return (start,)
+    return (start, start - skipped, *([start - skipped - 4] if b" -mbranch-protection=" in producer else []))
+
+
 class Entries:
     """All entries of one unit, and what they say of variables, functions and types."""
 
@@ -271,11 +293,11 @@ class Entries:
             yield address, Stored(size, how, is_number)
 
     def starts(self) -> Iterator[tuple[int, int]]:
-        """Offset of each function that is there, and its address."""
+        """Offset of each function that is there, and its address; of some several, of which one is its symbol's."""
         for offset, form, raw in self.entries.values(SUBPROGRAM, _LOW_PC):
             start = self._start(form, raw)
             if start >= 0:
-                yield offset, start
+                yield from ((offset, place) for place in beginnings(self.unit.producer, start))
 
     def functions(self) -> Iterator[int]:
         """The address of each function that is there."""

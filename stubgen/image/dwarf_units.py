@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 
-from stubgen.image.dwarf import NAME, STRP, DebugInfo, Entries, Sections, Subprogram, Unit, occurrences
+from stubgen.image.dwarf import NAME, STRP, DebugInfo, Entries, Sections, Subprogram, Unit, beginnings, occurrences
 from stubgen.image.dwarf_entries import FAULTS, STRING, abbreviations_at, fixed_before, number_of
 
 SEARCHES = 64
@@ -123,6 +123,8 @@ class _Units:
         self._tables = sorted(self._by_table)
         self._searches = 0
         self._placing: dict[int, list[int]] = {}
+        producers = {unit.producer for unit in debug.units}
+        self._skipped = sorted({-place for each in producers for place in beginnings(each, 0) if place})
 
     def with_address(self, debug: DebugInfo, address: int) -> list[int]:
         """Those that may place something at *address*."""
@@ -134,8 +136,17 @@ class _Units:
         return self._placing.get(address, [])
 
     def _holding(self, debug: DebugInfo, address: int) -> set[int]:
-        """Those whose entries, or whose addresses apart from them, have the bytes of *address* in them."""
-        sought, found = address.to_bytes(8, "little"), set()
+        """Those whose entries, or whose addresses apart from them, have the bytes of *address* in them.
+
+        Or of where GCC has a function begin that begins there.
+        """
+        found: set[int] = set()
+        for place in (address, *(address + skipped for skipped in self._skipped)):
+            found |= self._with_bytes(debug, place.to_bytes(8, "little"))
+        return found
+
+    def _with_bytes(self, debug: DebugInfo, sought: bytes) -> set[int]:
+        found: set[int] = set()
         for at in occurrences(debug.section("debug_info"), sought):
             number = bisect_right(self._starts, at) - 1
             if number >= 0 and at < debug.units[number].end:

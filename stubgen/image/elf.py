@@ -861,9 +861,15 @@ class ElfImage(Image):
         if not runs or not self.symbol_tables:
             return []
         starts, low, high = [start for start, _ in runs], runs[0][0], max(end for _, end in runs)
-        near = [index for index, at in enumerate(self.symbol_tables[0].st_value) if low <= at < high]
+        said = self.debug_info.functions(units[0])  # GCC's ranges may begin behind where a function does
+        values = self.symbol_tables[0].st_value
+        near = [index for index, at in enumerate(values) if low <= at < high or at in said]
         found = self.candidates(0, near, lambda _: True)
-        return [each for each in found if each.address < runs[max(bisect_right(starts, each.address) - 1, 0)][1]]
+        return [
+            each
+            for each in found
+            if each.address in said or each.address < runs[max(bisect_right(starts, each.address) - 1, 0)][1]
+        ]
 
     def in_its_file(self, candidate: Candidate) -> Candidate:
         if candidate.file or not candidate.local or candidate.hidden or candidate.kind is not Kind.FUNCTION:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 
 from stubgen.common.row import Row
-from stubgen.image.dwarf import Sections, Unit, occurrences, read_text
+from stubgen.image.dwarf import Sections, Unit, beginnings, occurrences, read_text
 from stubgen.image.dwarf_entries import FAULTS, REF_ADDR, EntryTable, abbreviations_at
 from stubgen.image.dwarf_units import owners, units_naming
 
@@ -81,7 +81,8 @@ class InlinedCopies:
             for function in self._read(unit).values():
                 chain = list(self._chain(function))
                 linkage, name = self._names(function)
-                there = homes.get(function.address, b"") if function.address is not None else b""
+                places = () if function.address is None else beginnings(unit.producer, function.address)
+                there = next((homes[place] for place in places if place in homes), b"")
                 if there and (linkage == there or (not linkage and name in there)):
                     meant.update((entry.offset, there) for entry in chain)
                 elif (linkage or name) in wanted:

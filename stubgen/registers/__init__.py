@@ -90,6 +90,20 @@ def relying_callers(host: Image, redirected: Iterable[Redirected], stubs: Iterab
     return [found[old] for old in sorted(found)]
 
 
+def without_ipa_ra(producer: bytes) -> bool:
+    """Whether GCC compiled a unit without ``-fipa-ra``, by what ``DW_AT_producer`` has of its options.
+
+    Where link-time optimisation made the code, those are the link's, and each function has its own.
+    """
+    language, *options = producer.split()[1:] or [b""]
+    if not producer.startswith(b"GNU ") or language == b"GIMPLE":
+        return False
+    if any(option.startswith(b"-fpatchable-function-entry=") and option[-2:] != b"=0" for option in options):
+        return True
+    said = [option for option in options if option in (b"-fipa-ra", b"-fno-ipa-ra", b"-O0")]
+    return bool(said) and said[-1] != b"-fipa-ra"
+
+
 _Waiting = dict[int, dict[int, int]]
 """Address of a function of which callers are sought -> number of a redirected function that it calls, or is -> the
 registers that its callers may rely on."""
@@ -133,7 +147,7 @@ class _Callers:
 
     def kept(self, hit: Branch, registers: int) -> Iterator[Reliance]:
         """What of *registers* is used behind a call; behind a jump nothing of the caller's runs."""
-        if not hit.is_call:
+        if not hit.is_call or self._relies_on_nothing(self.program.body(hit.address).start):
             return
         uses = self.liveness.behind(hit.address, registers)
         past = Past(self.program, self.liveness, hit)
@@ -144,6 +158,11 @@ class _Callers:
             if mask:
                 place = self.program.labels.at(hit.address)
                 yield Reliance(self.one.old, place.name, hit.address, names_of(mask), certain)
+
+    def _relies_on_nothing(self, caller: int) -> bool:
+        """Whether debug information says that the function at static address *caller* was compiled so."""
+        said = subprogram(self.host.debug_info, caller)
+        return said is not None and without_ipa_ra(said.producer)
 
     def _is_elsewhere(self, address: int) -> bool:
         return self._name_of_other(address) is not None

@@ -11,7 +11,7 @@ from tools import need, run
 
 from stubgen.image import Image
 from stubgen.image.opening import open_image
-from stubgen.registers import Redirected, relying_callers
+from stubgen.registers import Redirected, relying_callers, without_ipa_ra
 
 
 class Case(NamedTuple):
@@ -211,3 +211,46 @@ def test_what_a_function_returns(tmp_path: Path) -> None:
     compiled(tmp_path, "host", RETURNING, "gcc", "-g")
     host = linked(tmp_path, "host")
     assert not relying_callers(host, [Redirected(address(host, "old"), address(host, "new"), host, [])])
+
+
+KEEPING = """
+#define KEPT __attribute__((noipa, visibility("hidden")))
+KEPT void old(void) { __asm__ volatile(""); }
+KEPT void new(void) { __asm__ volatile("mov x9, 1" ::: "x9"); }
+KEPT long caller(void) { long n; __asm__ volatile("bl old; add %0, x9, x9" : "=r"(n) :: "x30"); return n; }
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "relies"),
+    [
+        ("-g", True),
+        ("-fno-ipa-ra", True),
+        ("-g -fno-ipa-ra", False),
+        ("-g -fno-ipa-ra -fipa-ra", True),
+        ("-g -fpatchable-function-entry=2", False),
+        ("-g -fpatchable-function-entry=0", True),
+        ("-g -O0", False),
+        ("-g -fno-ipa-ra -gno-record-gcc-switches", True),
+    ],
+)
+def test_debug_information_says_that_callers_rely_on_nothing(tmp_path: Path, options: str, relies: bool) -> None:
+    """Redis was told to use -fno-ipa-ra, with which it was compiled; what is behind a call reads v0 to v7 perhaps."""
+    compiled(tmp_path, "host", KEEPING, "gcc", *options.split())
+    host = linked(tmp_path, "host")
+    rows = relying_callers(host, [Redirected(address(host, "old"), address(host, "new"), host, [])])
+    assert bool(rows) is relies
+
+
+@pytest.mark.parametrize(
+    ("producer", "says"),
+    [
+        (b"GNU C11 12.2.0 -O1 -fno-ipa-ra", True),
+        (b"GNU GIMPLE 12.2.0 -O1 -fno-ipa-ra", False),
+        (b"clang version 19.1.7 -fno-ipa-ra", False),
+        (b"", False),
+    ],
+)
+def test_whose_options_count(producer: bytes, says: bool) -> None:
+    """A linker's options are not those of each function; another compiler's mean something else."""
+    assert without_ipa_ra(producer) is says
