@@ -24,7 +24,7 @@ from stubgen.symbols.cxx import is_external_cxx_name, relinked_function
 from stubgen.symbols.numbering import function_numbering, with_siblings
 from stubgen.symbols.placed import LITERAL_PREFIX
 from stubgen.symbols.rust import is_rust_name
-from stubgen.symbols.versions import base_name, is_part
+from stubgen.symbols.versions import GCC_RENAMED, LLVM_RENAMED, base_name, is_part, unrenamed
 
 _FUNCTIONS = (Kind.FUNCTION, Kind.IFUNC)
 
@@ -217,6 +217,9 @@ def _own_functions(account: Account, files: Files, find: Callable[[bytes], Seque
             own.addresses.add(definition.symbol.address)
         else:
             new.setdefault((origin, name), (symbol, set()))[1].add(definition.symbol.address)
+    for key, own in _renamed_by_the_link(found, new, objects, files).items():
+        found[key] = own
+        new.pop(key, None)
     yield from found.values()
     relinked = _with_another_linkage({name for _, name in new}, objects.values(), host)
     for (origin, name), (symbol, addresses) in new.items():
@@ -224,6 +227,42 @@ def _own_functions(account: Account, files: Files, find: Callable[[bytes], Seque
             own = _Own(objects[origin], symbol, relinked.get(name, ()), files, relinked=name in relinked)
             own.addresses |= addresses
             yield own
+
+
+def _renamed_by_the_link(
+    found: Mapping[tuple[Origin, bytes], _Own],
+    new: Mapping[tuple[Origin, bytes], tuple[Symbol, set[int]]],
+    objects: Mapping[Origin, LinkInput],
+    files: Files,
+) -> dict[tuple[Origin, bytes], _Own]:
+    """Functions that the host has under no name of their file's, and may have as a static one that the link renamed.
+
+    Args:
+        found: those of whose names the host has some.
+        new: the others: as their objects have them, and their addresses in the patch.
+        objects: the patch's.
+        files: the host's.
+    """
+    sought: dict[tuple[Origin, bytes], tuple[Symbol, set[int], Sequence[Candidate]]] = {
+        key: (symbol, addresses, ()) for key, (symbol, addresses) in new.items()
+    }
+    strangers = {key: own for key, own in found.items() if own.has_strangers_alone and not own.relinked}
+    sought |= {key: (own.symbol, own.addresses, own.candidates) for key, own in strangers.items()}
+    called: dict[bytes, list[bytes]] = {}
+    for name in files.host.names_with([GCC_RENAMED, LLVM_RENAMED]) if sought else ():
+        if plain := unrenamed(name):
+            called.setdefault(plain, []).append(name)
+    there = files.host.find({each for _, name in sought for each in called.get(name, ())})
+    for name, candidates in there.items():
+        if GCC_RENAMED in name:  # hidden where GCC compiled its callers apart: the linker puts it behind any file
+            there[name] = [c._replace(hidden=False, file=b"") if c.hidden else c for c in candidates]
+    made = {}
+    for key, (symbol, addresses, known) in sought.items():
+        others = [c for name in called.get(key[1], ()) for c in there.get(name, ()) if c.kind in _FUNCTIONS]
+        if others:
+            made[key] = _Own(objects[key[0]], symbol, [*known, *others], files)
+            made[key].addresses |= addresses
+    return made
 
 
 def _with_another_linkage(
@@ -346,9 +385,15 @@ def _lasting_name(name: str) -> bytes:
     return base_name(spelling) if b".llvm." in spelling and is_rust_name(spelling) else spelling
 
 
-def _is_relinked(row: Replacement, copy: HostCopy, name: str) -> bool:
-    """Whether *name*, of *copy*, is the host's of the function of *row*, which has another linkage there."""
-    return row.name not in copy.names and as_bytes(name) in relinked_function(as_bytes(row.name))
+def _is_called_so(row: Replacement, copy: HostCopy, name: str) -> bool:
+    """Whether *name*, of *copy*, is the host's of the function of *row*, which has another linkage there.
+
+    Or which link-time optimisation gave that name, and no other function of that name in the source lies there.
+    """
+    if row.name in copy.names:
+        return False
+    by_link = [each for each in copy.names if unrenamed(as_bytes(each)) == as_bytes(row.name)]
+    return by_link == [name] or as_bytes(name) in relinked_function(as_bytes(row.name))
 
 
 def _why_not_apart(row: Replacement, places: Mapping[tuple[bytes, int], set[int]]) -> str:
@@ -359,6 +404,7 @@ def _why_not_apart(row: Replacement, places: Mapping[tuple[bytes, int], set[int]
         name: None
         for copy in row.copies
         for name in copy.names
-        if places.get((_lasting_name(name), copy.static_address)) != {row.address} and not _is_relinked(row, copy, name)
+        if places.get((_lasting_name(name), copy.static_address)) != {row.address}
+        and not _is_called_so(row, copy, name)
     }
     return f"the host has {', '.join(others)} at the same address" if others else ""

@@ -58,6 +58,19 @@ def base_name(name: bytes) -> bytes:
     return re.sub(THINLTO_SUFFIX, b"", name, count=1)
 
 
+GCC_RENAMED, LLVM_RENAMED = b".lto_priv.", b".llvm."
+"""What GCC's link-time optimisation and LLVM's ThinLTO put between a static's name and a number."""
+
+
+def unrenamed(name: bytes) -> bytes:
+    """What the source calls the static that link-time optimisation calls *name*; empty where it does not say so."""
+    for mark in (GCC_RENAMED, LLVM_RENAMED):
+        plain, found, number = name.rpartition(mark)
+        if found and number.isdigit():
+            return plain
+    return b""
+
+
 def is_part(name: bytes) -> bool:
     """Whether *name* is of code that compilers took out of functions, and that nobody calls by it.
 
