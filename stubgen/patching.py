@@ -86,8 +86,11 @@ def patch(
             keep_state=state,
             host=lambda: builder.host,
             earlier=lambda: [os.fspath(each[0]) for each in options.get("previous", ())],
+            as_built=jump_table is not None and not jump_table.everything,
         ) as made,
     ):
+        if jump_table is not None:
+            jump_table = jump_table._replace(as_built=made.as_built)
         linked = stage_patch(
             outputs,
             builder,

@@ -76,7 +76,8 @@ def table_options(arguments: argparse.Namespace) -> TableOptions:
     of_session = getattr(arguments, "session", None) is not None  # which is one process's
     if arguments.pid is not None and arguments.table_format != "devserver" and not of_session:
         raise UsageError(f"--pid says nothing in the format {arguments.table_format}; devserver has it")
-    return TableOptions(arguments.lib, arguments.all, arguments.strict, direct_calls=arguments.direct_calls)
+    wanted = TableOptions(arguments.lib, arguments.all, arguments.strict, direct_calls=arguments.direct_calls)
+    return wanted._replace(as_built=getattr(arguments, "as_built", ()))  # of patch, which compiles
 
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:

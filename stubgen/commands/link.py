@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from stubgen.generations.linking import LinkedGeneration
     from stubgen.generations.opening import Begun, SessionOptions
     from stubgen.keywords import Options
+    from stubgen.resolve.verdicts import SharedVariable
     from stubgen.terminal.sheet import Block
 
 
@@ -355,13 +356,20 @@ def _sheet(linked: Linked) -> Sheet:
     )
     lines = policy_lines(linked.policy_changes)
     lines += table_lines(linked.jump_table) if linked.jump_table else _relying_lines(linked)
-    kept = [variable.name for variable in resolution.shared_variables if variable.forwarded]
-    lines += [f"  kept as the host's: {', '.join(kept)}"] if kept else []
+    lines += kept_lines([variable for variable in resolution.shared_variables if variable.forwarded])
     return [
         Text("\n".join([title, *borrowed_lines(resolution.needed)])),
         check_table(linked.checked),
         *([Text("\n".join(lines))] if lines else []),
     ]
+
+
+def kept_lines(kept: Sequence[SharedVariable]) -> list[str]:
+    """The state that goes on, by name; of a C++ file there are tens of constants besides, for each class two."""
+    told = [variable.name for variable in kept if variable.writable]
+    constants = len(kept) - len(told)
+    told += [counted(constants, "constant")] if constants else []
+    return [f"  kept as the host's: {', '.join(told)}"] if told else []
 
 
 def _relying_lines(linked: Linked) -> list[str]:

@@ -52,9 +52,10 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             keep_state=arguments.keep_state,
             host=partial(session.host, arguments.host, symbols=arguments.symbols, cache=arguments.cache),
             earlier=partial(_earlier_patches, arguments),
+            as_built=arguments.jump_table is not None and not arguments.all,
         ) as made,
     ):
-        arguments.objects = made.objects
+        arguments.objects, arguments.as_built = made.objects, made.as_built
         arguments.kept_objects = _kept_objects(made, arguments.objects_dir)
         try:
             outcome = link.execute(arguments, session, made.told)

@@ -259,6 +259,39 @@ def run(
     return (_current.get() or Cancellation()).run(command, cwd, environment, errors=errors, timeout=timeout)
 
 
+@contextlib.contextmanager
+def beside(command: Sequence[str], cwd: StrPath, environment: Mapping[str, str]) -> Iterator[Callable[[], int]]:
+    """Run a program while something else is done; what it prints is read by nobody. It has ended when this is left.
+
+    Yields what waits for its end and returns its exit status, or raises ``Cancelled`` where nobody
+    wants the result any more.
+
+    Raises:
+        OSError: it cannot be run.
+    """
+    import subprocess
+
+    program: subprocess.Popen[bytes] | None = None
+
+    def status() -> int:
+        assert program is not None  # noqa: S101  # it was started
+        while True:
+            checkpoint()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return program.wait(LOOK)
+
+    nobody = subprocess.DEVNULL
+    try:
+        with signals_held():  # a group of its own, as in _start()
+            program = subprocess.Popen(
+                command, cwd=cwd, env=environment, stdin=nobody, stdout=nobody, stderr=nobody, process_group=0
+            )
+        yield status
+    finally:
+        if program is not None and program.poll() is None:
+            _end(program)
+
+
 def attend(command: Sequence[str], stdout: int | None) -> int:
     """Run a program on this process's own streams, standard output apart, and wait for it; its exit status.
 

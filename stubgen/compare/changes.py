@@ -22,6 +22,7 @@ from stubgen.symbols.versions import is_part
 LOCAL_ALIAS = ".localalias"
 """What GCC calls by another name where it binds a library's calls to the file's own global function."""
 
+NO_TWINS: Mapping[str, Image] = {}
 REMOVED = "the host has it of this file, and the object has it no more"
 MAPPED = "the host has none of that name"
 
@@ -67,6 +68,7 @@ def find_changes(
     known: Callable[[str, bytes], Known],
     kept: Collection[bytes] = (),
     elsewhere: Collection[bytes] = (),
+    as_built: Mapping[str, Image] = NO_TWINS,
 ) -> list[FunctionChange]:
     """What became of each function of *objects*, in their order, and then what their files no longer have.
 
@@ -76,6 +78,8 @@ def find_changes(
         known: an object and the name of a function in it -> where the host has it.
         kept: the names of the variables of *objects* that the patch uses in the host; all others are its own.
         elsewhere: the names that mean something else in the patch than in the host: what an earlier patch replaced.
+        as_built: an object's name -> what the host's own options make of the same source. Options of the patch's, such
+            as ``-fPIC`` where the host has ``-fPIE``, make other instructions of a function that nobody edited.
 
     Raises:
         MalformedInput: an object or the host is broken.
@@ -96,6 +100,10 @@ def find_changes(
         verdicts = [known(title, name) for name in part.names]
         change, reason = _judge(part, verdicts, equality)
         found[part] = FunctionChange(_names(part), title, change, reason, leads_to_change=False)
+    twins = _Twins(as_built, places, known)
+    for part, row in found.items():
+        if row.change in (Change.CHANGED, Change.UNDECIDED) and twins.are_unchanged(row):
+            found[part] = row._replace(change=Change.UNCHANGED, reason="")
     changed = [part for part, row in found.items() if row.change is not Change.UNCHANGED]
     own = [part for each in parts for part in _variables(each) if not any(name in kept for name in part.names)]
     users = _users(parts)
@@ -104,6 +112,9 @@ def find_changes(
     for part in [*others, *_leading_to([*changed, *own, *edited, *others], users)]:
         if part in found and found[part].change is Change.UNCHANGED:
             found[part] = found[part]._replace(leads_to_change=True)
+    for part, row in found.items():
+        if row.change is Change.UNCHANGED and twins.lead_to_change(row):
+            found[part] = row._replace(leads_to_change=True)
     for target, names in _pointed_to(parts, kept).items():
         if target in found and found[target].is_needed:
             found[target] = found[target]._replace(pointed_to_by=tuple(sorted(names)))
@@ -117,6 +128,50 @@ def find_changes(
 def _names(part: Part) -> tuple[str, ...]:
     """What a function is called, with what the source calls it in front."""
     return tuple(sorted(map(as_text, part.names), key=lambda name: LOCAL_ALIAS in name))
+
+
+class _Twins:
+    """The objects that the host's own options make of the patch's sources.
+
+    One of their functions that the host has is what the source says by now, whatever other options make of it. What it
+    calls here is asked too: where the patch's copy has something inlined, the host's may call it.
+    """
+
+    def __init__(self, images: Mapping[str, Image], places: HostPlaces, known: Callable[[str, bytes], Known]) -> None:
+        titles, parts = list(images), object_parts(list(images.values()))
+        places.learn({name for each in parts for name in each.names()})
+        equality = Equality(parts, places)
+        functions = [part for each in parts for part in each.functions() if not all(map(is_part, part.names))]
+        self._unchanged: set[tuple[str, str]] = set()
+        self._all: set[tuple[str, str]] = set()
+        changed = []
+        for part in functions:
+            title = titles[part.object]
+            verdicts = [Known(_everywhere(title, name, places, known)) for name in part.names]
+            rows = {(title, as_text(name)) for name in part.names}
+            self._all |= rows
+            if _judge(part, verdicts, equality)[0] is Change.UNCHANGED:
+                self._unchanged |= rows
+            else:
+                changed.append(part)
+        # LLVM merges no constants: a virtual table's place is the one that an instruction says
+        exact = [number for number, image in enumerate(images.values()) if image.compiled_by_llvm]
+        leading = _leading_to(changed, _users(parts, exact)) if changed else set()
+        self._leading = {(titles[part.object], as_text(name)) for part in leading for name in part.names}
+
+    def are_unchanged(self, row: FunctionChange) -> bool:
+        """Whether the host has the function of *row*, and its source is as it was."""
+        own = self._all.intersection((row.object, name) for name in row.names)
+        return bool(own) and own <= self._unchanged
+
+    def lead_to_change(self, row: FunctionChange) -> bool:
+        """Whether the host's leads to what has changed."""
+        return any((row.object, name) in self._leading for name in row.names)
+
+
+def _everywhere(title: str, name: bytes, places: HostPlaces, known: Callable[[str, bytes], Known]) -> Sequence[int]:
+    """Where the host has a function: where it is the patch's, or else, of one that the patch lacks, by its name."""
+    return known(title, name).addresses or [address for address, _ in places.addresses(name)]
 
 
 def _pointed_to(parts: Sequence[ObjectParts], kept: Collection[bytes]) -> dict[Part, set[str]]:
@@ -154,12 +209,15 @@ def _uses(part: Part, each: ObjectParts, names: Collection[bytes]) -> bool:
     return any(use.target.part is None and use.target.name in names for use in each.uses(part) or ())
 
 
-def _users(parts: Sequence[ObjectParts]) -> dict[Part, list[Part]]:
-    """What functions refer to, however indirectly -> what refers to it."""
+def _users(parts: Sequence[ObjectParts], exact: Collection[int] = ()) -> dict[Part, list[Part]]:
+    """What functions refer to, however indirectly -> what refers to it.
+
+    The objects with the numbers *exact* reach nothing by its distance from something else.
+    """
     found: dict[Part, list[Part]] = {}
     homes = _homes(parts)
-    for part in _reached(parts):
-        for target in _targets(part, parts[part.object], homes):
+    for part in _reached(parts, exact):
+        for target in _targets(part, parts[part.object], homes, exact=part.object in exact):
             found.setdefault(target, []).append(part)
     return found
 
@@ -196,7 +254,7 @@ def _homes(parts: Sequence[ObjectParts]) -> dict[bytes, Part]:
     return {name: part for each in parts for part in each.all() if not part.local for name in part.names}
 
 
-def _reached(parts: Sequence[ObjectParts]) -> Iterator[Part]:
+def _reached(parts: Sequence[ObjectParts], exact: Collection[int] = ()) -> Iterator[Part]:
     """The objects' functions, and the data that they refer to, however indirectly and in whatever object."""
     homes, seen = _homes(parts), set()
     waiting: list[Part] = [part for each in parts for part in each.functions()]
@@ -205,17 +263,17 @@ def _reached(parts: Sequence[ObjectParts]) -> Iterator[Part]:
         if part not in seen:
             seen.add(part)
             yield part
-            targets = _targets(part, parts[part.object], homes)
+            targets = _targets(part, parts[part.object], homes, exact=part.object in exact)
             waiting += [target for target in targets if target.sort is not Sort.FUNCTION]
 
 
-def _targets(part: Part, each: ObjectParts, homes: Mapping[bytes, Part]) -> Iterator[Part]:
+def _targets(part: Part, each: ObjectParts, homes: Mapping[bytes, Part], *, exact: bool = False) -> Iterator[Part]:
     """What *part* of the object *each* refers to."""
     for use in each.uses(part) or ():
         target = use.target.part or homes.get(use.target.name) or each.descriptor(use.target.name)
         if target is None:
             continue
         yield target
-        if use.target.by_section and target.sort is not Sort.FUNCTION:
+        if use.target.by_section and target.sort is not Sort.FUNCTION and not exact:
             yield from each.neighbours(target)
     yield from each.attached(part)

@@ -89,6 +89,25 @@ def patch_command(
     return [*kept, *added, "-c", "-o", output]
 
 
+def as_built_command(
+    argv: Sequence[str], source: str, output: str, directory: str, first: str, *, keep_state: bool
+) -> list[str] | None:
+    """The command that compiles *source* alone as the host's own options do; arguments as of :func:`patch_command`.
+
+    What that makes is no patch, but has the host's instructions wherever the source is as it was. None where a patch is
+    compiled so anyway, and for Apple's systems, whose code is position-independent by itself.
+    """
+    if _for_apple(argv):
+        return None
+    kept = [argv[0]]
+    for word in words_of(argv[1:]):
+        how = fates().get(word.name) in (Fate.PIC, Fate.MODEL)
+        kept += word.texts if how else _kept(word, source, directory, apple=False)
+    own = patch_command(argv, source, output, directory, first, keep_state=keep_state)
+    command = [*_with_first(_without_compiled_headers(kept, directory), first), "-c", "-o", output]
+    return command if {*command, "-g"} != {*own, "-g"} else None
+
+
 def dependency_command(argv: Sequence[str], directory: str, first: str) -> list[str]:
     """The command that prints what *argv* reads, as a rule for make on standard output; *first* is as above."""
     kept = [argv[0]]

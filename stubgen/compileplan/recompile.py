@@ -42,6 +42,8 @@ class RecompiledUnit(NamedTuple):
     """What it made."""
     messages: str
     """What the compiler printed: warnings."""
+    as_built: tuple[tuple[str, str], ...] = ()
+    """One of *objects*, and what the host's own options make of its source: what changed is told by that."""
 
 
 class Recompiled(NamedTuple):
@@ -58,6 +60,11 @@ class Recompiled(NamedTuple):
     def objects(self) -> list[str]:
         """All objects, for ``link``."""
         return [each for unit in self.units for each in unit.objects]
+
+    @property
+    def as_built(self) -> list[tuple[str, str]]:
+        """What the host's own options make of the same sources: :attr:`TableOptions.as_built`."""
+        return [each for unit in self.units for each in unit.as_built]
 
     @property
     def messages(self) -> str:
@@ -152,17 +159,19 @@ def recompiled(
     keep_state: bool = False,
     host: Callable[[], Host] | None = None,
     earlier: Callable[[], Sequence[str]] = tuple,
+    as_built: bool = False,
 ) -> Iterator[Recompiled]:
     """As :func:`recompile`, into a folder that is there as long as this is entered.
 
-    *host* opens the host, *earlier* tells the files of the patches that the process has.
+    *host* opens the host, *earlier* tells the files of the patches that the process has. *as_built*: let the host's own
+    options make objects of C and C++ files as well.
     """
     names, databases = path_list("changed", changed), path_list("compile_commands", compile_commands)
     phase("looks up how the host was compiled")
     selection = Selection(read_units(captured, databases), None if link is None else host_link(link), host, earlier)
     chosen = selection.changed(names, crates) if names or crates else selection.edited()
     with scratch_folder("stubgen-objects.") as folder:
-        run = _Run(os.path.realpath(folder), _incremental(captured), keep_state=keep_state)
+        run = _Run(os.path.realpath(folder), _incremental(captured), keep_state=keep_state, as_built=as_built)
         left_out = tuple((os.path.basename(unit.output), unit.name) for unit in selection.left_out)
         yield Recompiled(tuple([run.compile(unit, chosen) for unit in chosen]), tuple(selection.notes), left_out)
 
@@ -226,10 +235,11 @@ def _incremental(captured: StrPath) -> str:
 class _Run:
     """One run over the chosen units."""
 
-    def __init__(self, folder: str, incremental: str, *, keep_state: bool) -> None:
+    def __init__(self, folder: str, incremental: str, *, keep_state: bool, as_built: bool) -> None:
         self._folder = folder
         self._incremental = incremental
         self._keep_state = keep_state
+        self._as_built = as_built
         self._made = 0
         self._metadata: dict[str, str] = {}  # the file that crates are given -> the one made now
 
@@ -250,18 +260,27 @@ class _Run:
         return made
 
     def _file(self, unit: Unit, folder: str) -> RecompiledUnit:
-        objects, printed, command = [], [], []
+        objects: list[str] = []
+        printed: list[str] = []
+        command: list[str] = []
+        twins: list[tuple[str, str]] = []
         named = c_command.inputs_of(unit.argv)
         for source in named:
             name = os.path.basename(unit.output if len(named) == 1 else source)
             name = name if name.endswith(".o") else f"{os.path.splitext(name)[0]}.o"
             objects.append(os.path.join(folder, name))
-            command = c_command.patch_command(
-                unit.argv, source, objects[-1], unit.directory, unit.first_header(folder), keep_state=self._keep_state
-            )
-            printed.append(unit.run(command))
+            twin = os.path.join(folder, "as-built", name)
+            how = (unit.directory, unit.first_header(folder))
+            command = c_command.patch_command(unit.argv, source, objects[-1], *how, keep_state=self._keep_state)
+            other = c_command.as_built_command(unit.argv, source, twin, *how, keep_state=self._keep_state)
+            other = other if self._as_built else None
+            os.makedirs(os.path.dirname(twin), exist_ok=True)
+            with unit.beside(other):
+                printed.append(unit.run(command))
+            twins += [(objects[-1], twin)] if other else []
         there = tuple(each for each in objects if os.path.isfile(each))
-        return RecompiledUnit(unit.name, False, tuple(command), unit.directory, there, "".join(printed))
+        twins = [each for each in twins if all(map(os.path.isfile, each))]
+        return RecompiledUnit(unit.name, False, tuple(command), unit.directory, there, "".join(printed), tuple(twins))
 
     def _crate(self, unit: Unit, folder: str, chosen: Sequence[Unit]) -> RecompiledUnit:
         crate = unit.crate

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
 from stubgen.capture.compile_words import is_rustc
 from stubgen.capture.compiles import Compile, keeps, read_compiles
-from stubgen.common.cancellation import run
+from stubgen.common.cancellation import beside, run
 from stubgen.common.files import system_failure
 from stubgen.common.scratch import scratch_folder
 from stubgen.common.text import as_text
@@ -177,6 +178,27 @@ class Unit:
             elif not name.startswith(LOADER_VARIABLES):
                 found[name] = value
         return found
+
+    @contextmanager
+    def beside(self, command: list[str] | None) -> Iterator[None]:
+        """Run *command*, if there is one, beside what is done while this is entered; when it is left it has ended well.
+
+        Raises:
+            CompilerFailed: it cannot be run, or ended with an error, which nobody else has come upon.
+        """
+        if command is None:
+            yield
+            return
+        with ExitStack() as stack:
+            try:
+                status = stack.enter_context(beside(command, self.directory, self.environment()))
+            except OSError:
+                self.run(command)  # it says why
+                raise
+            yield
+            ended = status()
+        if ended:
+            self.run(command)
 
     def run(self, command: list[str], *, errors: bool = True) -> str:
         """What *command* prints, run as the build ran its own.

@@ -8,7 +8,7 @@ nothing speaks against it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from stubgen.image.dwarf import (
     ARRAY,
@@ -29,6 +29,9 @@ from stubgen.image.dwarf_members import member_place, place_text
 from stubgen.image.dwarf_types import CLASS, DECLARATION, DEEPEST, LINKAGE, STRUCTURE, UNION, TypeEntries, VariableType
 
 _MEMBER, _SUBROUTINE, _INHERITANCE, _ENUMERATOR = 0x0D, 0x15, 0x1C, 0x28  # DWARF 5, 7.5.3, DW_TAG_*
+_WHICH_BODY, _VIRTUAL_TABLES = "__in_chrg", "__vtt_parm"
+"""What GCC lists behind ``this`` for all bodies of a constructor or destructor: none takes the first, some the second.
+Debug information of link-time optimisation leads to a body's own entry, which has what that takes."""
 _RECORDS = {CLASS: "structure", STRUCTURE: "structure", UNION: "union"}
 _MEMBER_PLACE, _BIT_SIZE, _BIT_OFFSET, _OLD_BIT_OFFSET, _VALUE, _EXTERNAL, _VIRTUAL_PLACE = (
     0x38,
@@ -198,11 +201,24 @@ class _Comparison:
     def signatures(self, first: int, second: int, depth: int) -> str:
         """How the function at *first* differs from the host's at *second*."""
         own, other = self.mine.parts(first, [PARAMETER]), self.theirs.parts(second, [PARAMETER])
+        if self._is_of_all_bodies(self.mine, own) is not self._is_of_all_bodies(self.theirs, other):
+            own, other = self._passed_by_source(self.mine, own), self._passed_by_source(self.theirs, other)
+            count = min(len(own), len(other))  # one has virtual tables more, behind ``this`` and without a name
+            own, other = ([*each[:1], *each[len(each) - count + 1 :]] for each in (own, other))
         if len(own) != len(other):
             return f"a function of {len(own)} arguments, in {self.whose} of {len(other)}"
         pairs = [(self.mine.entries[first], self.theirs.entries[second]), *zip(own, other, strict=True)]
         told = (self.types(self.mine.target(a), self.theirs.target(b), depth + 1) for a, b in pairs)
         return next((text for text in told if text), "")
+
+    @staticmethod
+    def _is_of_all_bodies(entries: TypeEntries, parameters: Sequence[Entry]) -> bool:
+        """Whether they are those of GCC's entry for all bodies of a constructor or destructor."""
+        return any(entries.text(each) == _WHICH_BODY for each in parameters)
+
+    @staticmethod
+    def _passed_by_source(entries: TypeEntries, parameters: Sequence[Entry]) -> list[Entry]:
+        return [each for each in parameters if entries.text(each) not in (_WHICH_BODY, _VIRTUAL_TABLES)]
 
     def _records(self, first: int, second: int, depth: int) -> str:
         own, other = self.mine.entries[first], self.theirs.entries[second]

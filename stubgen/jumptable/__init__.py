@@ -14,6 +14,7 @@ from stubgen.compare.changes import Change, FunctionChange, Known, find_changes
 from stubgen.errors import PatchRefusal
 from stubgen.host import Host
 from stubgen.image import FunctionSymbol, Image, Kind
+from stubgen.image.opening import open_image
 from stubgen.replaced import Replaced, Replacement
 from stubgen.symbols.cxx import function_of_thunk
 from stubgen.symbols.rust import is_rust_name
@@ -44,6 +45,8 @@ class TableOptions(Row):
     """And static functions of LLVM's of which nothing shows that they take the arguments that their source says."""
     unchanged: Collection[tuple[str, int]] = ()
     """Path of an earlier patch and static address of each function there that is as in the host."""
+    as_built: Collection[tuple[str, str]] = ()
+    """Path of an object, and of what the host's own options make of the same source: what changed is told by that."""
 
 
 class Entry(Row):
@@ -113,7 +116,8 @@ def make_jump_table(
     host_anchor, patch_anchor = _host_anchor(host, anchor), _anchor_address(patch, anchor)
     if patch_anchor is None:
         raise PatchRefusal(f"{patch.name}: does not export {anchor}, by which a runtime sees where it was loaded")
-    changes = find_changes(objects, host.image, _known(replaced), kept, elsewhere)
+    twins = {} if wanted.everything else {title: open_image(twin) for title, twin in wanted.as_built}
+    changes = find_changes(objects, host.image, _known(replaced), kept, elsewhere, twins)
     dropped = set() if wanted.everything else _dropped(changes) - _led(replaced, wanted.led)
     changed = [item for item in replaced.functions if (item.object, item.name) not in dropped]
     relying = relying_on_replaced(patch, host.image, changed, dict(objects))

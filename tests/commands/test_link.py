@@ -15,6 +15,8 @@ import pytest
 from tools import need, run
 
 from stubgen.capture import record
+from stubgen.commands.link import kept_lines
+from stubgen.resolve.verdicts import SharedVariable
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -260,3 +262,20 @@ def test_a_patch_with_a_name_of_255_bytes(project: Path) -> None:
     (copy,) = os.listdir(project / "bound")
     assert copy.startswith("000-")
     assert copy.endswith(".o")
+
+
+@pytest.mark.parametrize(
+    ("writable", "constant", "lines"),
+    [
+        (["taken"], [], ["  kept as the host's: taken"]),
+        (["taken"], ["LF", "typeinfo for S"], ["  kept as the host's: taken, 2 constants"]),
+        ([], ["typeinfo for S"], ["  kept as the host's: 1 constant"]),
+        ([], [], []),
+    ],
+)
+def test_state_is_told_by_name_and_constants_by_number(
+    writable: list[str], constant: list[str], lines: list[str]
+) -> None:
+    """Of one C++ file 36 names were told, all of them type information: who looks for a lost counter reads nothing."""
+    kept = [SharedVariable(name, 4, name in writable, forwarded=True) for name in (*constant, *writable)]
+    assert kept_lines(kept) == lines

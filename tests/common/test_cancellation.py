@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 from stubgen.common import cancellation
-from stubgen.common.cancellation import run
+from stubgen.common.cancellation import Cancellation, beside, run
+from stubgen.errors import Cancelled
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +40,7 @@ def ends(pid: int) -> bool:
 
 STARTING = """
 import os, signal, subprocess, sys, threading, time
-from stubgen.common.cancellation import run, tidy_at_signals
+from stubgen.common.cancellation import beside, run, tidy_at_signals
 
 class Slow(subprocess.Popen):
     def __init__(self, *given, **named):
@@ -53,6 +55,9 @@ try:
     if sys.argv[2] == "tidy":
         with tidy_at_signals():
             run(["sleep", "300"], None, os.environ)
+    elif sys.argv[2] == "beside":
+        with beside(["sleep", "300"], ".", os.environ) as status:
+            status()
     else:
         run(["sleep", "300"], None, os.environ)
 except BaseException as error:
@@ -68,6 +73,7 @@ print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
         (signal.SIGTERM, "tidy", "Ended"),
         (signal.SIGHUP, "tidy", "Ended"),
         (signal.SIGINT, "library", "KeyboardInterrupt"),
+        (signal.SIGINT, "beside", "KeyboardInterrupt"),
     ],
 )
 def test_a_signal_while_a_program_is_started_ends_it(number: signal.Signals, how: str, ended_by: str) -> None:
@@ -180,3 +186,35 @@ def test_a_program_gets_no_longer_than_it_is_given(monkeypatch: pytest.MonkeyPat
     monkeypatch.undo()
     assert len(started) == 1
     assert ends(started[0])
+
+
+BESIDE = ["sh", "-c", "echo $$ > pid; exec sleep 300"]
+
+
+def started(folder: Path) -> int:
+    """The process that :data:`BESIDE` is in *folder*."""
+    deadline = time.monotonic() + 30
+    while not (folder / "pid").exists() or not (folder / "pid").read_text().strip():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return int((folder / "pid").read_text())
+
+
+def test_what_runs_beside_something_that_fails_is_ended(tmp_path: Path) -> None:
+    """A compiler said what is wrong, and a second one of the same file went on for as long as it liked."""
+    with contextlib.suppress(ZeroDivisionError), beside(BESIDE, tmp_path, os.environ):
+        pid = started(tmp_path)
+        raise ZeroDivisionError
+    assert ends(pid)
+
+
+def test_whoever_waits_for_what_runs_beside_can_be_called_off(tmp_path: Path) -> None:
+    """A client of ``serve`` that cancels a patch would wait for a compile that it does not want."""
+    with Cancellation() as wanted, beside(BESIDE, tmp_path, os.environ) as status:
+        pid = started(tmp_path)
+        wanted.cancel()
+        with pytest.raises(Cancelled):
+            status()
+    assert ends(pid)
+    with beside(["sh", "-c", "exit 3"], tmp_path, os.environ) as status:
+        assert status() == 3

@@ -9,7 +9,7 @@ import pytest
 from tools import SYSROOT, need, run
 
 from stubgen.capture import record_compile
-from stubgen.compileplan.recompile import recompile
+from stubgen.compileplan.recompile import recompile, recompiled
 
 COMPILERS = {
     "gcc": ["aarch64-linux-gnu-gcc"],
@@ -136,3 +136,52 @@ def test_what_gcc_inlines_in_a_program_it_inlines_in_the_patch(tmp_path: Path, g
     recompile(tmp_path / "captured", tmp_path / "patch", [tmp_path / "x.c"])
     listing = run([str(need("llvm-readobj-19")), "--relocations", tmp_path / "patch" / "x.o"])
     assert ("CALL26 half" in listing) is not bound
+
+
+AS_BUILT = {
+    "gcc": [
+        "",
+        "-fno-pic",
+        "-fPIE -fpic",
+        "-mcmodel=large -fno-pic",
+        "-mcmodel=tiny",
+        "-save-temps",
+        "-gsplit-dwarf -MD",
+    ],
+    "clang": ["", "-fpie", "-mcmodel=large -fno-pic", "-ftime-trace"],
+}
+
+
+@pytest.mark.parametrize(
+    ("compiler", "options"), [(compiler, each) for compiler, listed in AS_BUILT.items() for each in listed]
+)
+def test_the_hosts_own_options_make_the_hosts_own_code(tmp_path: Path, compiler: str, options: str) -> None:
+    """What changed is told by it: one option more or less, and functions that nobody edited count as changed."""
+    name, *target = COMPILERS[compiler]
+    (tmp_path / "x.c").write_text(SOURCE)
+    command = [str(need(name)), *target, "-O1", *options.split(), "-c", "x.c", "-o", "x.o"]
+    run(command, cwd=tmp_path)
+    record_compile(command, tmp_path / "captured", directory=str(tmp_path), environment=dict(os.environ))
+    before = snapshot(tmp_path)
+    with recompiled(tmp_path / "captured", [tmp_path / "x.c"], link=None, keep_state=True, as_built=True) as made:
+        ((own, twin),) = made.as_built
+        assert own == made.objects[0]
+        dumps = [run([str(need("llvm-objdump-19")), "-d", "-r", path]) for path in (tmp_path / "x.o", twin, own)]
+    there, twice, for_patch = (text.split("Disassembly", 1)[1] for text in dumps)
+    assert twice == there
+    assert for_patch != there
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("compiler", "options"), [("gcc", "-fPIC -g -fdata-sections -ffunction-sections"), ("apple", "-O1")]
+)
+def test_what_is_a_patch_anyway_is_compiled_once(tmp_path: Path, compiler: str, options: str) -> None:
+    """The second compile takes a processor for as long as the first one."""
+    name, *target = COMPILERS[compiler]
+    (tmp_path / "x.c").write_text(SOURCE)
+    command = [str(need(name)), *target, *options.split(), "-c", "x.c", "-o", "x.o"]
+    record_compile(command, tmp_path / "captured", directory=str(tmp_path), environment=dict(os.environ))
+    with recompiled(tmp_path / "captured", [tmp_path / "x.c"], link=None, keep_state=True, as_built=True) as made:
+        assert len(made.objects) == 1
+        assert made.as_built == []

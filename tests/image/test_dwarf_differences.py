@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from resolve.test_same_file import Workshop
+from tools import need, run
 
-from stubgen.image.dwarf_differences import difference
-from stubgen.image.dwarf_types import VariableType, type_of_variable
+from stubgen.image.dwarf_differences import difference, signature_difference
+from stubgen.image.dwarf_types import VariableType, signature_of, type_of_variable
 from stubgen.image.opening import open_image
 
 ENTER = "int enter(void) { return 0; }"
@@ -47,3 +48,30 @@ def test_types_that_are_alike_are_not_compared_again(tmp_path: Path) -> None:
     assert len(known) > LENGTH - 20
     assert not any(difference(mine[b"v%d" % n], theirs[b"v%d" % n]) for n in range(20, LENGTH + 1))
     assert len(entries.alike[other] - known) <= LENGTH - 20 + 1  # the pointers that the other variables are
+
+
+DESTROYED = """
+struct base { long held; virtual ~base(); };
+struct all : virtual base { all(long by); ~all() override; };
+base::~base() { held += 1; }
+all::all(long by) { held = by; }
+all::~all() { held += NUMBER; }
+"""
+
+
+def test_a_destructor_takes_no_number_that_gcc_lists(tmp_path: Path) -> None:
+    """Each edited destructor of a host of GCC's link-time optimisation was left out of the table, for its arguments.
+
+    GCC lists what no body takes where it describes all bodies, and the optimised host's bodies are in another unit.
+    """
+    (tmp_path / "a.cc").write_text(DESTROYED)
+    command = [str(need("aarch64-linux-gnu-g++")), "-g", "-O2", "-fPIC", "-shared", "-nostdlib", "a.cc"]
+    run([*command, "-flto", "-DNUMBER=2", "-o", "host.so"], cwd=tmp_path)
+    run([*command, "-DNUMBER=3", "-o", "edited.so"], cwd=tmp_path)
+    edited, host = (open_image((tmp_path / name).read_bytes(), name) for name in ("edited.so", "host.so"))
+    for name in (b"_ZN3allD0Ev", b"_ZN3allD1Ev", b"_ZN3allD2Ev", b"_ZN4baseD2Ev", b"_ZN3allC1El", b"_ZN3allC2El"):
+        places = [image.find([name])[name][0].address for image in (edited, host)]
+        mine, theirs = signature_of(edited.debug_info, places[0]), signature_of(host.debug_info, places[1])
+        assert mine is not None
+        assert theirs is not None
+        assert not signature_difference(mine, theirs), name

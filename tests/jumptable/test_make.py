@@ -147,13 +147,14 @@ def test_what_changed_is_in_it(bench: Bench) -> None:
     )
     assert [row.names for row in table.changed(Change.CHANGED)] == [("f",), ("h",)]
     assert [row.names for row in table.changed(Change.UNCHANGED)] == [("g",)]
-    ((objects, host, known, kept, elsewhere),) = bench.asked
+    ((objects, host, known, kept, elsewhere, twins),) = bench.asked
     assert (objects, host, kept, elsewhere) == (
         [*bench.objects.items()],
         bench.host_image,
         {b"kept"},
         {b"elsewhere"},
     )
+    assert twins == {}
     assert callable(known)
     assert known("a.o", b"f") == Known([0x110], "")
     assert known("b.o", b"f") == Known()
@@ -166,6 +167,15 @@ def test_what_is_doubtful_is_known_as_that(bench: Bench) -> None:
     bench.make()
     known: Any = bench.asked[0][2]
     assert known("a.o", b"d") == Known([0x170, 0x180], "two of them")
+
+
+def test_what_the_hosts_own_options_make_is_asked_about(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under the object's own name; a table of everything needs none, which is a compile less."""
+    monkeypatch.setattr("stubgen.jumptable.open_image", lambda path: f"image of {path}")
+    bench.make(as_built=[("a.o", "twin/a.o")])
+    assert bench.asked[0][5] == {"a.o": "image of twin/a.o"}
+    bench.make(as_built=[("a.o", "twin/a.o")], everything=True)
+    assert bench.asked[1][5] == {}
 
 
 def test_all_that_is_asked_for(bench: Bench) -> None:
