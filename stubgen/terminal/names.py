@@ -10,10 +10,15 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-_MANGLED = re.compile(r"_(?<![\w.$@]_)_?(?:Z[\dA-Zd-zLNST]|R[A-Z])[\w$]*(?:\.[\w$]+)*", re.ASCII)
-"""Itanium C++ ABI 5.1 and Rust's RFC 2603, in Mach-O with one more underscore; with what LLVM and GCC append."""
+_MANGLED = re.compile(r"_(?<![\w.$@]_)_?(?:Z[\dA-Zd-zLNST]|R[A-Z])[\w$]*(?:\.\.?[\w$]+)*", re.ASCII)
+"""Itanium C++ ABI 5.1 and Rust's RFC 2603, in Mach-O with one more underscore; with what LLVM and GCC append.
+Rust's legacy names have two dots for ``::`` in what stands in ``$LT$`` and ``$GT$``: all of traits' implementations."""
 _HASH = re.compile(r"::h[0-9a-f]{16}\b")
 """What ends each of Rust's legacy names."""
+_STRING = re.compile(
+    r"std::(?:__\w+::)?basic_string<char, std::(?:__\w+::)?char_traits<char>, std::(?:__\w+::)?allocator<char> ?>"
+)
+"""What C++'s source calls ``std::string``, and most names have; behind ``__`` which library's it is."""
 _END = "\x01"
 """What is behind each name that the demangler gets: after each line end GNU's writes what it has."""
 _CRATE = re.compile(rf"\[(?<=\w\[)[0-9a-f]+\](?=::|\b|{_END})")
@@ -48,7 +53,7 @@ def _demangled(names: Iterable[str]) -> dict[str, str]:
     spellings = [_without_prefix(name) for name in asked]
     lines = [spellings[: len(crates)], spellings[len(crates) :]]
     with_crates, _, rest = _answer("".join([f"{_END.join([*line, ''])}\n" for line in lines])).partition("\n")
-    told = _HASH.sub("", _CRATE.sub("", with_crates) + rest).split(_END)
+    told = _STRING.sub("std::string", _HASH.sub("", _CRATE.sub("", with_crates) + rest)).split(_END)
     if len(told) != len(asked) + 1:  # a line end is left
         return {}
     rows = zip(asked, spellings, told, strict=False)

@@ -124,6 +124,8 @@ MANGLED = {
     "__ZN4shop5totalEv": "shop::total()",
     "_RNvCs1234_4shop5total": "shop::total",
     "_ZN4shop5total17h0123456789abcdefE": "shop::total",
+    "_Z5totalRKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE": "total(std::string const&)",
+    "_Z5totalNSt3__112basic_stringIcNS_11char_traitsIcEENS_9allocatorIcEEEE": "total(std::string)",
 }
 
 
@@ -135,6 +137,17 @@ def test_every_mangling(tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert names.demangled(MANGLED) == MANGLED
     text = f"'{next(iter(MANGLED))}@@V1' and main, _Z, _R and _Zeta; {ROOT}/_ZN4shop5totalEv.o"
     assert names.replaced(text, names.demangled_in(text)).startswith("'shop::total()@@V1' and main, _Z, _R and _Zeta; ")
+
+
+def test_what_a_trait_is_implemented_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two dots are Rust's ``::`` there: of an edited ``Display`` the user was shown the name as the file has it."""
+    need("c++filt")
+    monkeypatch.setattr(names, "_TOOLS", ("c++filt",))
+    name = "_ZN49_$LT$shop..Item$u20$as$u20$core..fmt..Display$GT$3fmt17h0123456789abcdefE"
+    told = "<shop::Item as core::fmt::Display>::fmt"
+    assert names.demangled([name]) == {name: told}
+    text = f"1 changed ({name}), {name}.llvm.12, main..."
+    assert names.replaced(text, names.demangled_in(text)) == f"1 changed ({told}), {told}, main..."
 
 
 def test_one_process_for_all_names(monkeypatch: pytest.MonkeyPatch) -> None:
