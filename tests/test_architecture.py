@@ -27,7 +27,7 @@ LEVELS: tuple[dict[str, str], ...] = (
     },
     {
         "image": (
-            "dwarf_entries dwarf dwarf_units dwarf_members dwarf_types dwarf_definitions dwarf_differences "
+            "dwarf_entries dwarf dwarf_units dwarf_members dwarf_types dwarf_files dwarf_definitions dwarf_differences "
             "dwarf_declarations dwarf_places inlined unit_ranges sole . archive reach_elf reach_macho "
             "variables_elf variables_macho "
             "elf macho opening text_stub identity intermediate"

@@ -35,7 +35,8 @@ def definitions(entries: TypeEntries, offset: int, host: DebugInfo | None = None
     """What describes the type at *offset*: itself, or what has its name in this file or the patch's other objects.
 
     The name of a structure of C is its file's own. Of the patch's objects those count whose file has a type of that
-    name in *host* too: what an edit brought is nothing that the host's files mean.
+    name in *host* too, or that have it from a header from which *host* has it: what else an edit brought is nothing
+    that the host's files mean.
     """
     if not _is_declared(entries, offset):
         yield entries, offset
@@ -43,8 +44,17 @@ def definitions(entries: TypeEntries, offset: int, host: DebugInfo | None = None
     path = path_of(entries, offset)
     for debug in entries.debug.with_companions() if path else ():
         for each in _described(debug, path):
-            if host is None or not _is_of_c(each[0]) or _describes(host, each[0].unit.path, path):
+            known = host is None or not _is_of_c(each[0]) or _describes(host, each[0].unit.path, path)
+            header = b"" if known else header_of_c(each)
+            if known or (header and host and any(header_of_c(other) == header for other in _described(host, path))):
                 yield each
+
+
+def header_of_c(one: VariableType) -> bytes:
+    """The header from which a unit of C has a type; empty where that is in none, or of another language."""
+    from stubgen.image.dwarf_files import header_of
+
+    return header_of(*one) if _is_of_c(one[0]) else b""
 
 
 def namesakes(entries: TypeEntries, offset: int, host: DebugInfo) -> list[VariableType]:

@@ -23,7 +23,7 @@ from stubgen.image.dwarf import (
     extent,
     is_float,
 )
-from stubgen.image.dwarf_definitions import definitions, namesakes, path_of
+from stubgen.image.dwarf_definitions import definitions, header_of_c, namesakes, path_of
 from stubgen.image.dwarf_entries import BLOCK, BLOCKS, EXPRESSION, Entry, Unknown
 from stubgen.image.dwarf_members import member_place, place_text
 from stubgen.image.dwarf_types import CLASS, DECLARATION, DEEPEST, LINKAGE, STRUCTURE, UNION, TypeEntries, VariableType
@@ -124,16 +124,22 @@ class _Comparison:
         """Likewise of types of which at least one is only declared; those of other units that have its name are meant.
 
         In C several files may have a type of one name each: one that is alike is enough, and where the host has several
-        and the patch describes none here, nothing says which is meant. A session's next patch may have other
-        objects that describe it.
+        and the patch describes none here, nothing says which is meant, unless both have it from one header. A session's
+        next patch may have other objects that describe it.
         """
-        told, self._is_sure = "", False
+        told, of_header, self._is_sure = "", "", False
         for mine in definitions(self.mine, first, self.theirs.debug) if self._looks_elsewhere else ():
+            header, is_alike = header_of_c(mine), False
             for theirs in definitions(self.theirs, second):
                 told = self._elsewhere.get((mine, theirs)) or self._of_others(mine, theirs, depth)
-                if not told:
+                is_meant = not header or header_of_c(theirs) == header
+                if not told and is_meant:
                     return ""
-        return "" if told and self._is_ambiguous(first) else told
+                is_alike = is_alike or not told
+                of_header = of_header or (told if header and is_meant else "")
+            if is_alike and not of_header:
+                return ""
+        return of_header or ("" if told and self._is_ambiguous(first) else told)
 
     def _of_others(self, mine: VariableType, theirs: VariableType, depth: int) -> str:
         if (mine, theirs) in self._elsewhere:

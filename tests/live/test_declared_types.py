@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,20 +96,26 @@ int fa(int x) { last.key += x; return last.key; }
 NO_NODE = "static int total; int fa(int x) { total += x; return total; }\n"
 
 
-def patch_of_c(
-    folder: Path, compiler: str, sources: dict[str, tuple[str, str]], capsys: pytest.CaptureFixture[str]
-) -> dict[str, Any]:
-    """The document of a patch of HEAD and of those *sources* that differ between the program and the edit."""
+def project_of_c(folder: Path, compiler: str, sources: Mapping[str, str], debug: str = "-g") -> Project:
+    """A program of HEAD and of *sources*."""
     driver = [str(need("aarch64-linux-gnu-gcc")), "-Wl,--export-dynamic-symbol=main"]
     own = {"gcc": driver[:1], "clang": [str(need("clang-19")), "--target=aarch64-linux-gnu"]}
-    project = Project(folder, driver, ("-g", "-O1", "-fdata-sections"))
+    project = Project(folder, driver, (debug, "-O1", "-fdata-sections"))
     project.compiling = [*own[compiler], *project.compiling[1:]]
-    for name, (before, _) in sources.items():
-        (folder / name).write_text(before)
+    for name, text in sources.items():
+        (folder / name).write_text(text)
     run([*project.compiling, *sources], cwd=folder)
     objects = [str(Path(name).with_suffix(".o")) for name in sources]
     project._link = [*driver, "main.o", "unit.o", *objects, "-o", "app"]
     project.build(HEAD.replace("EDIT", "1"))
+    return project
+
+
+def patch_of_c(
+    folder: Path, compiler: str, sources: dict[str, tuple[str, str]], capsys: pytest.CaptureFixture[str]
+) -> dict[str, Any]:
+    """The document of a patch of HEAD and of those *sources* that differ between the program and the edit."""
+    project = project_of_c(folder, compiler, {name: before for name, (before, _) in sources.items()})
     edited = {name: after for name, (before, after) in sources.items() if after != before}
     for name, after in edited.items():
         (folder / name).write_text(after)
@@ -143,6 +150,47 @@ def test_a_structure_of_c_that_files_share(compiler: str, tmp_path: Path, capsys
     told = "node has 24 bytes, and in the host 16"
     assert told in next(row["obstacle"] for row in document["duplicates"] if row["name"] == "head")
     assert {row["name"] for row in document["left_out"]} >= {"fn"}
+
+
+NODE = "struct node { long v; long w; MORE };\n"
+PRIVATE = "struct node { double x; };\nstatic struct node own = {1};\nint fx(int x) { own.x += x; return own.x; }\n"
+OTHER = '#include "node.h"\nlong peek(struct node *p) { return p->v; }\n'
+WITHOUT = "struct node; long peek(struct node *); int more(struct node *p) { return peek(p); }\n"
+WITH = '#include "node.h"\nint more(struct node *p) { return p->w; }\n'
+OF_A_HEADER = {
+    # what the patch has before and after the edit, and what else the host has
+    "described only now": ({"more.c": (WITHOUT, WITH)}, {"other.c": OTHER}),
+    "another's of that name": ({"other.c": (OTHER, OTHER)}, {"private.c": PRIVATE}),
+    "both": ({"more.c": (WITHOUT, WITH)}, {"other.c": OTHER, "private.c": PRIVATE}),
+}
+
+
+@pytest.mark.parametrize("version", ["-gdwarf-5", "-gdwarf-4", "-gdwarf-3"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("way", OF_A_HEADER)
+def test_a_structure_of_c_that_is_of_one_header(
+    way: str, compiler: str, version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """New code walked old nodes: what a header has is one type, whoever else has one of that name."""
+    edited, others = OF_A_HEADER[way]
+    maker = MAKER.replace("struct node { long v; long w; };", '#include "node.h"')
+    sources = {"c.c": maker, **others, **{name: before for name, (before, _) in edited.items()}}
+    obstacles = []
+    for more in ("", "long z;"):
+        folder = tmp_path / (more or "same").strip("; ")
+        folder.mkdir()
+        header = folder / "node.h"
+        header.write_text(NODE.replace("MORE", ""))
+        project = project_of_c(folder, compiler, sources, version)
+        header.write_text(NODE.replace("MORE", more))
+        for name, (_, after) in edited.items():
+            (folder / name).write_text(after)
+        run([*project.compiling, *edited], cwd=folder)
+        objects = [str(folder / Path(name).with_suffix(".o")) for name in edited]
+        document = project.patch(HEAD.replace("EDIT", "2"), capsys, "--keep-state", *objects)
+        obstacles.append(next(row["obstacle"] for row in document["duplicates"] if row["name"] == "head"))
+    assert not obstacles[0], "nothing was edited"
+    assert "node has 24 bytes, and in the host 16" in (obstacles[1] or "")
 
 
 USES = """
