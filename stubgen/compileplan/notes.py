@@ -6,12 +6,17 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
+from stubgen.common.files import read_input
+from stubgen.common.text import as_text
+from stubgen.compileplan.depfile import prerequisites
 from stubgen.compileplan.host_link import HostLink, content_digest
 from stubgen.compileplan.units import Unit, modified
-from stubgen.errors import CompilerFailed
+from stubgen.errors import CompilerFailed, InputError
 
 START_UP = re.compile(r"\w*crt[\w.-]*\.o|rs(?:begin|end)\.o|swift\w*\.o")
 """Objects of compilers and C libraries, which a link without a driver names: ``crt1.o``, ``crtbeginS.o``."""
+_FIXED = (b"/registry/src/", b"/git/checkouts/")
+"""The folders of cargo's in which nobody edits."""
 SHOWN = 5
 """Names that a note lists."""
 
@@ -48,6 +53,43 @@ def unrecorded_note(units: Sequence[Unit], link: HostLink) -> list[str]:
         f"{listed(found)}: in the link of {link.output} without a record of a compile, so that it is not known whether "
         "what changed is in there: build with hotpatch-stubgen-compiler, or give --compile-commands"
     ]
+
+
+def edited_elsewhere(units: Sequence[Unit], link: HostLink) -> list[str]:
+    """That sources of Rust crates changed of whose compile there is no record: cargo's path dependencies elsewhere.
+
+    ``RUSTC_WORKSPACE_WRAPPER`` stands before the workspace's own crates alone. What rustc read is listed beside what it
+    made.
+    """
+    crates = [unit for unit in units if unit.rust]
+    made = {name for unit in crates for name in unit.made_files}
+    used = {name for unit in crates for name in unit.extern_files} | (link.files if crates else frozenset())
+    found: dict[str, set[str]] = {}
+    for path in sorted(used - made):
+        stem, ending = os.path.splitext(os.path.basename(path))
+        if ending in (".rlib", ".rmeta") and stem.startswith("lib"):
+            built = min(modified(path) or link.time, link.time)
+            newer = {each for each in _read_by(path, stem[3:]) if modified(each) > built}
+            found.setdefault(stem[3:].rpartition("-")[0] or stem[3:], set()).update(newer)
+    return [
+        f"{listed(sorted(map(os.path.basename, newer)))}: changed since crate {name} was built, and not in this patch: "
+        "nothing recorded that compile, as of all that is outside of the workspace: make it a member, or build and "
+        "start the host anew"
+        for name, newer in found.items()
+        if newer
+    ]
+
+
+def _read_by(library: str, crate: str) -> list[str]:
+    """The sources from which rustc made the *library* of a *crate*, by the list beside it; none of a registry's."""
+    path = os.path.join(os.path.dirname(library), f"{crate}.d")
+    try:
+        text = bytes(read_input(path)) if os.path.isfile(path) else b""
+        if any(folder in text for folder in _FIXED):
+            return []
+        return [name for name in prerequisites(as_text(text)) if os.path.isabs(name)]
+    except InputError:
+        return []
 
 
 def left_behind(chosen: Sequence[Unit], others: Sequence[Unit], taken: Callable[[Unit], bool]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from stubgen.compileplan.host_link import HostLink, content_digest, units_of_host
 from stubgen.compileplan.members import TakenMembers
-from stubgen.compileplan.notes import left_behind, not_of_host, not_taken, unrecorded_note
+from stubgen.compileplan.notes import edited_elsewhere, left_behind, not_of_host, not_taken, unrecorded_note
 from stubgen.compileplan.units import Unit
 from stubgen.errors import UsageError
 from stubgen.host import Host
@@ -59,6 +59,7 @@ class Selection:
             others = [unit for unit in self._host if id(unit) not in kept]
             self.notes += left_behind(chosen, others, self._taken.has)
             self.notes += not_of_host([unit for unit in chosen if not self._taken.host_has(unit)])
+            self.notes += edited_elsewhere(self._host, self._link)
             sources = {path for unit in self._units for path in unit.sources}
             if any(os.path.realpath(name) not in sources for name in files):
                 self.notes += unrecorded_note(self._units, self._link)
@@ -94,8 +95,11 @@ class Selection:
         """
         if self._link is None:
             raise UsageError("name what changed: source files, or crates")
-        self.notes += unrecorded_note(self._units, self._link)
+        elsewhere = edited_elsewhere(self._host, self._link)
+        self.notes += [*unrecorded_note(self._units, self._link), *elsewhere]
         found = self._in_host([unit for unit in self._host if unit.edited(ask=True)])
+        if not found and elsewhere:
+            raise UsageError(elsewhere[0])
         if not found:
             raise UsageError(
                 f"nothing that {self._link.output} was compiled from has changed since; name what did, if its time is "

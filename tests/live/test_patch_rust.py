@@ -171,6 +171,25 @@ def test_what_changed_need_not_be_named(workspace: Workspace) -> None:
         assert running.ask("2") == "2 plain 0.1.0 7 model 21 2202 1 2006"
 
 
+def test_a_crate_outside_of_the_workspace(built: Workspace) -> None:
+    """No launcher stands before its compile: its edit was in no patch, and nothing said so."""
+    built.host = built.folder / "target" / RUST_TARGET / "debug" / "app"
+    built.restore()
+    with built.start() as running:
+        assert running.ask("2") == "1 plain 0.1.0 7 model 21 2202 0 2005"
+        anchor = running.runtime.anchor()
+        assert built.patch(anchor, built.edit("app/src/cart.rs", "+ 5", "+ 6"))["notes"] == []
+        built.edit("../hot/src/lib.rs", "mod identity;", "mod identity; // edited")
+        document = built.patch(anchor)
+        (note,) = document["notes"]  # type: ignore[misc]
+        assert note.startswith("lib.rs: changed since crate hot was built, and not in this patch")
+        os.utime(built.folder / "app/src/cart.rs", (0, 0))
+        refused = built.patch(anchor)
+        assert refused["status"] == 2
+        assert "lib.rs: changed since crate hot was built" in json.dumps(refused)
+    built.restore()
+
+
 def test_a_crate_that_was_compiled_again_and_not_linked_is_no_less_edited(built: Workspace) -> None:
     """A build fails over the program: the library's edit, newer than nothing any more, was left out in silence."""
     built.host = built.folder / "target" / RUST_TARGET / "debug" / "app"
