@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Unpack
@@ -13,7 +14,7 @@ from stubgen.common.files import Outputs, read_input
 from stubgen.common.placeholders import DIGEST, DIGITS, GENERATION, expand
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text
-from stubgen.errors import PatchRefusal, UsageError
+from stubgen.errors import InputError, PatchRefusal, UsageError
 from stubgen.generations.opening import Begun, SessionOptions, begin, now, stage_session
 from stubgen.generations.redirections import (
     in_process,
@@ -338,7 +339,13 @@ def _deleted(linked: Linked, generation: Generation, kept: Collection[bytes]) ->
     from stubgen.resolve.described import as_linked
     from stubgen.stub.slots import SLOT_PREFIX
 
-    patch = open_image(read_input(generation.patch), generation.patch)
+    try:
+        content = read_input(generation.patch)
+    except InputError:  # it is no host of this patch, and need not be there
+        return {}
+    if hashlib.sha256(content).hexdigest() != generation.digest:
+        return {}
+    patch = open_image(content, generation.patch)
     objects = as_linked((unit.path, unit.digest) for unit in generation.units if unit.path)
     there = patch.find({*kept, *(SLOT_PREFIX + name for name in kept)})
     host = linked.built.host.image
