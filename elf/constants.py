@@ -34,6 +34,8 @@ SHN_ABS = 0xFFF1
 SHN_COMMON = 0xFFF2
 SHN_XINDEX = 0xFFFF  # the real index is in .symtab_shndx (symbols) or section 0 (header)
 
+PADDED_TO = 0x10000  # bytes: how far a section of an object is aligned in the file; gABI aligns sh_addr alone
+
 # gABI chapter 4, "Sections": sh_type
 SHT_PROGBITS = 1
 SHT_SYMTAB = 2

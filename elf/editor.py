@@ -131,10 +131,7 @@ class ObjectEditor(ObjectCopy[Section]):
                 continue
             if not 0 < section.header.sh_info < len(self.file.sections):
                 raise MalformedInput(f"{self.file.name}: {section.name} belongs to no section")
-            read = tables[section.number]
-            if read.symbol and max(read.symbol) >= len(self.symbols):
-                raise MalformedInput(f"{self.file.name}: {section.name} names a symbol that does not exist")
-            yield Table(section, self.file.sections[section.header.sh_info], read)
+            yield Table(section, self.file.sections[section.header.sh_info], tables[section.number])
 
     def _is_profile(self, section: Section) -> bool:
         """Whether *section* relocates what no program sees: LLVM's call graph profile names functions by REL."""
@@ -211,7 +208,7 @@ class ObjectEditor(ObjectCopy[Section]):
             section = self.file.sections[number]
             content = self.read(section, 0, section.header.sh_size)
             padded = content + bytes(align_up(len(content), WORD) - len(content))
-            self._move(number, padded + added, max(section.header.sh_addralign, WORD))
+            self._move(number, padded + added, max(min(section.header.sh_addralign, c.PADDED_TO), WORD))
         if self.strings_grew:
             self._move(self._symtab.number, self._entries, 8)
             self._move(self._symtab.header.sh_link, self.strings, 1)

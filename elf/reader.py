@@ -411,7 +411,24 @@ class ElfFile:
     def _read_relocations(self) -> Iterator[tuple[Section, Relocations]]:
         for section in self.sections:
             if section.header.sh_type == c.SHT_RELA:
-                yield section, read_relocations(self.content(section))
+                yield section, self.relocation_table(section)
+
+    def relocation_table(self, section: Section) -> Relocations:
+        """The relocations of *section*; those of an object are of symbols that it has.
+
+        A linked file's may be of either table: who reads them asks the table.
+
+        Raises:
+            MalformedInput: they are not.
+        """
+        found = read_relocations(self.content(section))
+        if self.header.e_type == c.ET_REL:
+            most, known = max(found.symbol, default=0), 0 if self.symbols is None else len(self.symbols)
+            if most >= known and most:
+                raise MalformedInput(
+                    f"{self.name}: a relocation of {section.name} is of symbol {most}, and there are {known}"
+                )
+        return found
 
     @cached_property
     def _relocation_tables(self) -> tuple[tuple[Section, Relocations], ...]:
@@ -422,7 +439,7 @@ class ElfFile:
         """Take the tables that *other*, an object, has read: of the sections *alike*, whose bytes are the same here."""
         known = {section.number: table for section, table in other.relocations() if section.number in alike}
         self._relocation_tables = tuple(
-            (section, known.get(section.number) or read_relocations(self.content(section)))
+            (section, known.get(section.number) or self.relocation_table(section))
             for section in self.sections
             if section.header.sh_type == c.SHT_RELA
         )
@@ -439,10 +456,29 @@ class ElfFile:
         """Every relocation section of an object that changes section *target*, with its table."""
         for section in self.sections:
             if section.header.sh_type == c.SHT_RELA and section.header.sh_info == target.number:
-                yield section, read_relocations(self.content(section))
+                yield section, self.relocation_table(section)
+
+    def comdat_groups(self) -> Iterator[tuple[Section, Sequence[int]]]:
+        """Each group of sections of which a linker keeps one where several objects have it, and the numbers in it.
+
+        Raises:
+            MalformedInput: it is of sections that the file has not, or no whole number of words.
+        """
+        for section in self.sections:
+            if section.header.sh_type == c.SHT_GROUP:
+                content, where = self.content(section), f"{self.name}: the group in section {section.number}"
+                if len(content) % 4:
+                    raise MalformedInput(f"{where} is not a whole number of section indexes")
+                first, *held = column("I", content) or (0,)
+                if first & c.GRP_COMDAT:
+                    if max(held, default=0) >= len(self.sections):
+                        raise MalformedInput(f"{where} has section {max(held)}, and there are {len(self.sections)}")
+                    yield section, held
 
     def check_places(self) -> None:
-        """See that an object has the sections that its symbols and relocations are of; a linked file is not looked at.
+        """See that an object has the sections that its symbols and relocations are of, aligned to powers of two.
+
+        A linked file is not looked at.
 
         Raises:
             MalformedInput: it has not; ld.lld refuses such objects as well.
@@ -451,6 +487,9 @@ class ElfFile:
             return
         count, symbols = len(self.sections), self.symbols
         for section in self.sections:
+            alignment = section.header.sh_addralign
+            if alignment & alignment - 1:
+                raise MalformedInput(f"{self.name}: {section.name} is aligned to {alignment}, which is no power of two")
             if section.header.sh_type == c.SHT_RELA and section.header.sh_info >= count:
                 raise MalformedInput(
                     f"{self.name}: {section.name} changes section {section.header.sh_info}, and there are {count}"

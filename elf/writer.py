@@ -11,6 +11,7 @@ from stubgen.common.fields import align_up, narrow
 from stubgen.common.layout import Layout, LayoutWriter, Span
 from stubgen.common.row import Row
 from stubgen.common.strings import name_table
+from stubgen.common.text import as_bytes
 from stubgen.elf import constants as c
 from stubgen.elf.records import EHDR, NHDR, RELA, SHDR, SYM, Ehdr, Nhdr, Shdr
 from stubgen.elf.relocations import Relocations, write_relocations
@@ -94,7 +95,7 @@ def write(obj: Object, name: str = "object") -> bytes:
     groups = [obj.local_symbols, *obj.global_symbols]
     strings, st_names = name_table([group.names for group in groups], name)
     regions = _regions(obj, _symbols(groups, st_names, name), strings, name)
-    titles = [region.title.encode() for region in regions] + [b".shstrtab"]
+    titles = [as_bytes(region.title) for region in regions] + [b".shstrtab"]
     shstrtab, (sh_names,) = name_table([titles], name)
     regions.append(_Region(".shstrtab", _shdr(sh_type=c.SHT_STRTAB), shstrtab))
     if len(regions) + 1 >= c.SHN_LORESERVE:

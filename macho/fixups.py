@@ -122,7 +122,7 @@ class Fixups:
             if command.cmd == c.LC_DYLD_CHAINED_FIXUPS:
                 data = self.file.read_command(LINKEDIT_DATA_COMMAND, command, "LC_DYLD_CHAINED_FIXUPS")
                 view = self.file.view.slice(data.dataoff, data.datasize, "the chained fixups")
-                header = CHAINED_FIXUPS_HEADER.read_from(view, 0, "their header")
+                header = self.file.chains_header(view)
                 size, shift, mask = c.CHAINED_IMPORT_FORMATS[header.imports_format]
                 strings = view.bytes(header.symbols_offset, len(view) - header.symbols_offset, "their names")
                 raw = view.bytes(header.imports_offset, size * header.imports_count, "their imports")

@@ -44,6 +44,7 @@ from stubgen.macho.records import (
     SYMTAB_COMMAND,
     UUID_COMMAND,
     VERSION_MIN_COMMAND,
+    ChainedFixupsHeader,
     DysymtabCommand,
     FatArch,
     FatArch64,
@@ -99,6 +100,8 @@ class CodeDirectory(Row):
     hashes: tuple[bytes, ...]  # one a page
 
 
+_EXTERN = 1 << 27
+"""Of ``r_word``: r_symbolnum is a symbol's index."""
 _AT_ONCE = 4096
 """Symbols looked through at a time, where one of them may be enough."""
 
@@ -281,28 +284,47 @@ class MachOFile:
     def check_places(self) -> None:
         """See that an object has the sections and symbols that its symbols and relocations are of.
 
-        A linked file is not looked at.
+        And that its sections lie where linkers take them. A linked file is not looked at.
 
         Raises:
             MalformedInput: it has not.
         """
         if self.header.filetype != c.MH_OBJECT:
             return
-        count, symbols = len(self.sections), self.symbols
-        known = 0 if symbols is None else len(symbols)
-        for section, relocations in self.relocations():
-            for word in set(relocations.r_word):
-                number = word & 0xFFFFFF  # ADDEND: what is added; R_ABS is 0
-                if word >> 27 & 1 and number >= known:
-                    raise MalformedInput(
-                        f"{self.name}: a relocation of {section.name} is of symbol {number}, and there are {known}"
-                    )
-                if not word >> 27 & 1 and word >> 28 != ARM64_RELOC_ADDEND and number > count:
-                    raise MalformedInput(
-                        f"{self.name}: a relocation of {section.name} is of section {number}, and there are {count}"
-                    )
-        if symbols is None:
-            return
+        for section in self.sections:
+            header, where = section.header, f"{self.name}: {section.name}"
+            if header.align > c.MAX_SECTION_ALIGN:
+                raise MalformedInput(f"{where} is aligned to 2^{header.align}; linkers take 2^{c.MAX_SECTION_ALIGN}")
+            if header.addr + header.size >= 1 << 64:
+                raise MalformedInput(f"{where} ends beyond the last address")
+        symbols = self.symbols
+        types = b"" if symbols is None else symbols.n_type
+        kinds = {
+            section.name: self._checked_kinds(f"{self.name}: a relocation of {section.name}", table.r_word, types)
+            for section, table in self.relocations()
+        }
+        if symbols is not None:
+            self._check_homes(symbols)
+        for name, found in kinds.items():
+            if any(n_type & c.N_STAB for n_type in found):
+                raise MalformedInput(f"{self.name}: a relocation of {name} is of a debugger's entry")
+
+    def _checked_kinds(self, where: str, r_words: Sequence[int], types: bytes) -> set[int]:
+        """The n_type of each symbol that relocations of *r_words* are of; *types* has those of all."""
+        named = {word & 0xFFFFFF for word in r_words if word & _EXTERN}
+        try:
+            kinds = set(map(types.__getitem__, named))
+        except IndexError:
+            raise MalformedInput(f"{where} is of symbol {max(named)}, and there are {len(types)}") from None
+        others = {word for word in r_words if not word & _EXTERN}
+        homes = (word & 0xFFFFFF for word in others if word >> 28 != ARM64_RELOC_ADDEND)  # which has what is added
+        most, count = max(homes, default=0), len(self.sections)  # R_ABS is 0
+        if most > count:
+            raise MalformedInput(f"{where} is of section {most}, and there are {count}")
+        return kinds
+
+    def _check_homes(self, symbols: Symbols) -> None:
+        count = len(self.sections)
         for n_type, home in sorted(set(zip(symbols.n_type, symbols.n_sect, strict=True))):
             if n_type & (c.N_STAB | c.N_TYPE) == c.N_SECT and not 0 < home <= count:
                 index = list(zip(symbols.n_type, symbols.n_sect, strict=True)).index((n_type, home))
@@ -398,13 +420,8 @@ class MachOFile:
 
     def _names_in_chains(self, view: View, ordinal: int | None = None) -> set[bytes]:
         """The imports of chained fixups; with *ordinal* those from that library alone."""
-        header = CHAINED_FIXUPS_HEADER.read_from(view, 0, "their header")
-        known = c.CHAINED_IMPORT_FORMATS.get(header.imports_format)
-        if known is None or header.symbols_format:
-            raise UnsupportedInput(
-                f"{self.name}: its chained fixups have import format {header.imports_format}, which is not known"
-            )
-        size, shift, mask = known
+        header = self.chains_header(view)
+        size, shift, mask = c.CHAINED_IMPORT_FORMATS[header.imports_format]
         strings = view.bytes(header.symbols_offset, len(view) - header.symbols_offset, "the chained fixups' names")
         raw = view.bytes(header.imports_offset, size * header.imports_count, "the chained fixups' imports")
         width = min(size, 8)
@@ -414,6 +431,19 @@ class MachOFile:
         table = StringTable(strings, f"{self.name}: the chained fixups")
         starts = (word >> shift & mask for word in words if wanted in (None, word % limit))
         return {table.at(start) if start < len(table) else b"" for start in starts}
+
+    def chains_header(self, view: View) -> ChainedFixupsHeader:
+        """The header of the chained fixups in *view*, whose imports are of a known form.
+
+        Raises:
+            UnsupportedInput: they are not.
+        """
+        header = CHAINED_FIXUPS_HEADER.read_from(view, 0, "their header")
+        if header.imports_format not in c.CHAINED_IMPORT_FORMATS or header.symbols_format:
+            raise UnsupportedInput(
+                f"{self.name}: its chained fixups have import format {header.imports_format}, which is not known"
+            )
+        return header
 
     # load commands
 

@@ -10,6 +10,7 @@ from stubgen.common.fields import align_up
 from stubgen.common.layout import Layout, LayoutWriter, Span
 from stubgen.common.row import Row
 from stubgen.common.strings import name_table
+from stubgen.common.text import as_bytes
 from stubgen.macho import constants as c
 from stubgen.macho.reader import BuildVersion
 from stubgen.macho.records import (
@@ -194,8 +195,8 @@ def _section_headers(obj: Object, layout: Layout, name: str) -> Iterator[bytes]:
     for number, (section, address) in enumerate(zip(obj.sections, addresses, strict=True), start=1):
         count = len(section.relocations) if section.relocations else 0
         header = Section64(
-            sectname=section.sectname.encode(),
-            segname=section.segname.encode(),
+            sectname=as_bytes(section.sectname),
+            segname=as_bytes(section.segname),
             addr=address,
             size=section.size,
             offset=0 if section.zeros else layout.offset(f"section {number}"),

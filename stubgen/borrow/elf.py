@@ -15,11 +15,11 @@ from stubgen.borrow.elf_places import ElfPlaces, fields_of
 from stubgen.borrow.object import Piece, PieceSymbol, write_object
 from stubgen.borrow.unwind import Frame, frames, join_frames
 from stubgen.common.row import Row
-from stubgen.common.text import as_text
+from stubgen.common.text import as_bytes, as_text
 from stubgen.elf import constants as c
 from stubgen.elf import relocations as r
 from stubgen.elf.reader import ElfFile, Section, Symbols
-from stubgen.elf.relocations import Relocations, read_relocations
+from stubgen.elf.relocations import Relocations
 from stubgen.errors import MalformedInput, UnsupportedInput
 from stubgen.host import Host
 from stubgen.image import Candidate, Kind, Reference
@@ -263,10 +263,7 @@ class Member:
                     raise MalformedInput(f"{self.title}: {section.name} belongs to no section")
                 if not self._is_allocated(target):  # debug information, which is left behind
                     continue
-                table = read_relocations(self.file.content(section))
-                if table.symbol and max(table.symbol) >= len(self.symbols):
-                    raise MalformedInput(f"{self.title}: {section.name} names a symbol that does not exist")
-                found[target] = table
+                found[target] = self.file.relocation_table(section)
         return found
 
     @cached_property
@@ -292,19 +289,15 @@ class Member:
     def _groups(self) -> dict[int, tuple[int, bytes]]:
         """Section -> the group that it is in: (number of the group's section, signature)."""
         found = {}
-        for section in self.file.sections:
-            if section.header.sh_type == c.SHT_GROUP:
-                words = memoryview(bytes(self.file.content(section))).cast("I")
-                signature = self._signature(section.header.sh_info)
-                if len(words) and words[0] & c.GRP_COMDAT:
-                    for member in words[1:]:
-                        found[member] = (section.number, signature)
+        for group, held in self.file.comdat_groups():
+            signature = self._signature(group.header.sh_info)
+            found.update(dict.fromkeys(held, (group.number, signature)))
         return found
 
     def _signature(self, symbol: int) -> bytes:
         name = self.symbols.name(symbol)
         shndx = self.symbols.st_shndx[symbol]
-        return name or (self.file.sections[shndx].name.encode() if shndx < len(self.file.sections) else b"")
+        return name or (as_bytes(self.file.sections[shndx].name) if shndx < len(self.file.sections) else b"")
 
     # what the host has of it
 
@@ -707,6 +700,8 @@ class Member:
 
     def _by_name(self, symbol: int, addend: int, *, weak: bool = False) -> Target:
         name = self.symbols.name(symbol)
+        if not name:
+            raise MalformedInput(f"{self.title}: a relocation is of a symbol that has neither a name nor a place")
         self.undefined[name] = self.undefined.get(name, True) and weak
         return Target(0, symbol, name, addend)
 

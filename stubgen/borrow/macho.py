@@ -23,6 +23,7 @@ from stubgen.borrow.presence import (
 from stubgen.common.aarch64 import DESTINATION, LITERAL, LITERAL_REACH, PAGE, PAGE_MASK, WORD, with_offset
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
+from stubgen.errors import MalformedInput
 from stubgen.image import Candidate, Kind
 from stubgen.image.macho import MachOImage
 from stubgen.macho import constants as c
@@ -260,6 +261,8 @@ class Member:
         return self._is_answered(index) or bool(self.host.definitions(self.symbols.name(index)))
 
     def _by_name(self, name: bytes, *, weak: bool = False) -> Target:
+        if not name:
+            raise MalformedInput(f"{self.title}: a relocation is of a symbol that has neither a name nor a place")
         self.undefined[name] = self.undefined.get(name, True) and weak
         return Target(Referent(name=name))
 
@@ -357,9 +360,9 @@ class _Writer:
     def _put(self, atom: Atom) -> None:
         piece = self._piece(atom)
         zero = atom.kind in c.ZEROFILL_TYPES
-        content = bytearray(self.atoms.content(atom))
+        content = bytearray() if zero else bytearray(self.atoms.content(atom))  # of zeroes there may be any number
         fields = [] if zero else list(self._fields(atom, content))
-        place = Placed(piece, piece.add(bytes(content), like=atom.start, zero=zero))
+        place = Placed(piece, piece.add(bytes(content), like=atom.start, zeros=atom.size if zero else None))
         self.placed[atom.number] = place
         piece.fields += [field._replace(address=field.address + place.offset) for field in fields]
         for index in atom.symbols:

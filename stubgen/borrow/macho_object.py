@@ -50,12 +50,15 @@ class Piece:
         """Bytes so far."""
         return len(self.content) + self.zeros
 
-    def add(self, content: bytes, *, like: int = 0, zero: bool = False) -> int:
-        """Byte offset at which *content* is put: alike *like* in all that the section's alignment divides."""
+    def add(self, content: bytes, *, like: int = 0, zeros: int | None = None) -> int:
+        """Byte offset at which *content* is put: alike *like* in all that the section's alignment divides.
+
+        In its place so many *zeros*, which take no room, in a section of those.
+        """
         unit = 1 << min(self.align, c.MAX_SECTION_ALIGN)
         offset = align_up(self.size - like % unit, unit) + like % unit
-        if zero:
-            self.zeros = offset + len(content)
+        if zeros is not None:
+            self.zeros = offset + zeros
         else:
             self.content += bytes(offset - len(self.content)) + content
         return offset

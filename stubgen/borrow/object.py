@@ -88,7 +88,7 @@ def write_object(
 
     def put(name: str, sh_type: int, flags: int, raw: BytesLike, size: int, *rest: int) -> None:
         link, info, align, entsize = rest
-        content.extend(bytes(align_up(len(content), max(align, 1)) - len(content)))
+        content.extend(bytes(align_up(len(content), max(min(align, c.PADDED_TO), 1)) - len(content)))
         headers.append((name, (sh_type, flags, 0, len(content), size, link, info, align, entsize)))
         content.extend(raw)
 

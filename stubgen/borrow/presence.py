@@ -262,6 +262,10 @@ class Presence:
             return False
         if address + atom.size > section.header.addr + section.header.size:
             return False
+        if kind in c.ZEROFILL_TYPES and atom.kind in c.ZEROFILL_TYPES:  # any number of zeroes, of which none is written
+            return True
+        if atom.size > len(self.atoms.file.view) + len(self.host.file.view):
+            return False
         if kind in c.ZEROFILL_TYPES:
             there = bytearray(atom.size)
         else:

@@ -31,9 +31,13 @@ TABLE_AT_ONCE = 1 << 15
 
 
 def column(typecode: str, raw: BytesLike) -> array[int]:
-    """Little-endian integers as an array: ``B`` 1, ``H`` 2, ``I`` 4, ``Q`` (signed: ``q``) 8 bytes each."""
+    """Little-endian integers as an array: ``B`` 1, ``H`` 2, ``I`` 4, ``Q`` (signed: ``q``) 8 bytes each.
+
+    A partial one at the end is ignored.
+    """
     values = array(typecode)
-    values.frombytes(raw)
+    partial = len(raw) % values.itemsize
+    values.frombytes(raw[:-partial] if partial else raw)
     if sys.byteorder == "big":
         values.byteswap()
     return values

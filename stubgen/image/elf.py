@@ -15,7 +15,6 @@ from operator import and_
 
 from stubgen.common.aarch64 import UNTAGGED
 from stubgen.common.code_digest import code_digest
-from stubgen.common.columns import column
 from stubgen.common.text import as_text
 from stubgen.elf import constants as c
 from stubgen.elf.identity import code_ranges
@@ -637,14 +636,7 @@ class ElfImage(Image):
     @cached_property
     def _shared_sections(self) -> frozenset[int]:
         """The sections of which a linker keeps one where several objects have them: COMDAT groups."""
-        found: set[int] = set()
-        for section in self.file.sections:
-            if section.header.sh_type == c.SHT_GROUP:
-                content = self.file.content(section)
-                words = column("I", content[: len(content) // 4 * 4])
-                if len(words) and words[0] & c.GRP_COMDAT:
-                    found.update(words[1:])
-        return frozenset(found)
+        return frozenset(number for _, held in self.file.comdat_groups() for number in held)
 
     @cached_property
     def _variables(self) -> ElfVariables:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from stubgen.compare import object_parts
+from stubgen.elf.reader import ElfFile
+from stubgen.elf.records import RELA, SHDR
 from stubgen.errors import MalformedInput
 from stubgen.image.macho import MachOImage
 from stubgen.image.opening import open_image
@@ -15,6 +17,7 @@ from stubgen.macho.reader import MachOFile
 from stubgen.macho.relocations import r_word
 
 FINDINGS = Path(__file__).parent.parent / "fuzz" / "findings"
+SEEDS = FINDINGS.parent / "seeds"
 
 
 def test_parts_of_code_without_mapping_symbols() -> None:
@@ -28,6 +31,9 @@ BROKEN = {
     "bind-macho/symbol-of-no-section": r" is in section 0, and there are 15",
     "bind-macho/relocation-of-no-symbol": r" is of symbol 16711680, and there are 29",
     "bind-elf/relocations-of-no-section": r" changes section 256, and there are 22",
+    "borrow/relocation-of-a-debuggers-entry": r": a relocation of __TEXT,__text is of a debugger's entry",
+    "borrow/section-aligned-to-2-to-the-4294967294": r"__cstring is aligned to 2\^4294967294; linkers take 2\^15",
+    "borrow/section-aligned-to-no-power-of-two": r": \.text is aligned to 18446744073709551615, which",
 }
 
 
@@ -36,6 +42,28 @@ def test_objects_are_refused_that_name_sections_they_have_not(name: str, sentenc
     """Each phase that looked such a section up ended in a traceback of its own."""
     with pytest.raises(MalformedInput, match=sentence):
         open_image((FINDINGS / name).read_bytes(), name)
+
+
+def test_an_elf_relocation_of_no_symbol_is_refused() -> None:
+    """Whoever takes a column of the symbols by it has to find it there: compare, bind, borrow, inspect."""
+    content = bytearray((SEEDS / "elf-object" / "gcc.o").read_bytes())
+    section, relocations = next(ElfFile(content, "x.o").relocations())
+    struct.pack_into("<I", content, section.header.sh_offset + RELA.offset("r_info") + 4, 999)
+    with pytest.raises(MalformedInput, match=r"x\.o: a relocation of \.rela\.text is of symbol 999, and there are 41"):
+        list(ElfFile(content, "x.o").relocations())
+    assert len(relocations)
+
+
+@pytest.mark.parametrize(("size", "sentence"), [(11, "a whole number"), (12, "has section 999, and there are 46")])
+def test_a_group_of_no_section_is_refused(size: int, sentence: str) -> None:
+    """A member of the host's link with such a group was a traceback when it was borrowed."""
+    content = bytearray((FINDINGS / "borrow" / "group-of-half-a-word").read_bytes())
+    file = ElfFile(content, "x.o")
+    group = next(section for section in file.sections if section.name == ".group")
+    struct.pack_into("<Q", content, file.header.e_shoff + SHDR.size * group.number + SHDR.offset("sh_size"), size)
+    struct.pack_into("<I", content, group.header.sh_offset + 8, 999)
+    with pytest.raises(MalformedInput, match=sentence):
+        list(open_image(content, "x.o").weak_definitions())
 
 
 def test_a_mach_o_relocation_of_no_section_is_refused() -> None:
