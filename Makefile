@@ -15,7 +15,7 @@ help:
 	@echo "make adversary   patch programs that nobody wrote; TIME=seconds, SEED=first"
 	@echo "make overwriting  random programs whose runtime overwrites where old functions begin; TIME=seconds, SEED=first"
 	@echo "make faults  full disks, kills and rude linkers at every step of each command that writes; TIME=seconds, SEED=n"
-	@echo "make fuzz    give each reader broken files, guided by coverage; TIME=seconds"
+	@echo "make fuzz    give each reader broken files, guided by coverage; TIME=seconds, SEED=n"
 	@echo "make mutants  break the code in small ways and see a test fail; MUTANTS='part …'"
 	@echo "make man     write the man page, build/man/hotpatch-stubgen.1"
 	@echo "make clean   remove what these made"
@@ -48,7 +48,7 @@ faults: $(VENV)/.test
 	PYTHONPATH=tests:. $(BIN)/python -m faults --time $(or $(TIME),60) --seed $(or $(SEED),0) $(FAULTS)
 
 fuzz: $(VENV)/.fuzz
-	PYTHONPATH=tests $(BIN)/python -m fuzz --time $(or $(TIME),60) $(FUZZ)
+	PYTHONPATH=tests $(BIN)/python -m fuzz --time $(or $(TIME),60) --seed $(or $(SEED),0) $(FUZZ)
 
 mutants: $(VENV)/.test
 	PYTHONPATH=tests $(BIN)/python -m mutants $(MUTANTS)

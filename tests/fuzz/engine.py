@@ -8,6 +8,7 @@ import os
 import pkgutil
 import random
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stderr, suppress
+from hashlib import sha256
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -41,6 +43,8 @@ class Round(NamedTuple):
     inputs: int
     failures: dict[str, bytes]
     """Fault, as :func:`fault_of` says it -> an input that has it."""
+    sequence: dict[int, str]
+    """Power of two -> what tells the first so many inputs from others: two runs that agree there tried the same."""
     said: str
     """The end of what the process wrote."""
 
@@ -87,13 +91,15 @@ def failure_of(run: Callable[[bytes], object], content: bytes) -> str:
 def fuzz(run: Callable[[bytes], object], seeds: Sequence[bytes], corpus: Path, seconds: int, seed: int) -> Round:
     """Run a target in a process of its own for *seconds*, or until an input goes wrong.
 
-    *corpus* is a folder that keeps what reached new code.
+    *corpus* is a folder that keeps what reached new code. What it has at first is tried first, so that the same run is
+    one from an empty folder.
     """
     corpus.mkdir(parents=True, exist_ok=True)
     for number, content in enumerate(seeds):
         (corpus / f"seed-{number}").write_bytes(content)
     with tempfile.TemporaryDirectory() as folder:
-        log, failed = Path(folder) / "log", Path(folder) / "failed-"
+        log, failed, new = Path(folder) / "log", Path(folder) / "failed-", Path(folder) / "new"
+        new.mkdir()
         child = os.fork()
         if child == 0:
             try:  # never back into what the parent does
@@ -101,7 +107,9 @@ def fuzz(run: Callable[[bytes], object], seeds: Sequence[bytes], corpus: Path, s
                     os.dup2(out.fileno(), 1)
                     os.dup2(out.fileno(), 2)
                 bounded()
-                (_guided if atheris else _at_random)(run, corpus, seconds, seed, str(failed))
+                _keep_nothing()
+                watch = Watch(run, str(failed))
+                (_guided if atheris else _at_random)(watch, corpus, new, seconds, seed)
             except BaseException:
                 traceback.print_exc()
             finally:
@@ -109,11 +117,21 @@ def fuzz(run: Callable[[bytes], object], seeds: Sequence[bytes], corpus: Path, s
                 sys.stderr.flush()
                 os._exit(0)
         os.waitpid(child, 0)
+        for path in new.iterdir():
+            shutil.move(path, corpus / path.name)
         said = log.read_text(errors="replace")
         inputs = max(map(int, re.findall(r"^(?:#|Done )(\d+)", said, re.MULTILINE)), default=0)
         found = sorted(Path(folder).glob("failed-*"))
         failures = {unquote(path.name.removeprefix("failed-")): path.read_bytes() for path in found}
-        return Round(inputs, failures, said[-2000:])
+        sequence = {int(count): told for count, told in re.findall(r"^first (\d+): (\w+)$", said, re.MULTILINE)}
+        return Round(inputs, failures, sequence, said[-2000:])
+
+
+def _keep_nothing() -> None:
+    """Have each file opened anew: whether one is kept goes by how long ago it was written, and runs would differ."""
+    from stubgen import session
+
+    session.is_settled = lambda identity, now: False
 
 
 class Watch:
@@ -121,11 +139,18 @@ class Watch:
 
     def __init__(self, run: Callable[[bytes], object], failed: str) -> None:
         self._run = run
-        self._failed = failed
         self._faults: set[str] = set()
+        self._count = 0
+        self._seen = sha256()
+        self.failed = failed
+        """How the files of inputs that went wrong begin."""
 
     def one(self, content: bytes) -> None:
         """Run one input."""
+        self._seen.update(b"%d:" % len(content) + content)
+        self._count += 1
+        if not self._count & self._count - 1:
+            os.write(1, b"\nfirst %d: %b\n" % (self._count, self._seen.hexdigest()[:16].encode()))
         try:
             with suppress(StubgenError):
                 self._run(content)
@@ -133,11 +158,13 @@ class Watch:
             fault = fault_of(error)
             if fault not in self._faults and len(self._faults) < MOST_FAULTS:
                 self._faults.add(fault)
-                Path(self._failed + quote(fault, safe="")).write_bytes(content)
+                Path(self.failed + quote(fault, safe="")).write_bytes(content)
 
 
-def _guided(run: Callable[[bytes], object], corpus: Path, seconds: int, seed: int, failed: str) -> None:
-    pool = [path.read_bytes() for path in sorted(corpus.iterdir())]
+def _guided(watch: Watch, corpus: Path, new: Path, seconds: int, seed: int) -> None:
+    """By libFuzzer. Nothing that it does depends on the time, or on the order in which a folder is read."""
+    names = sorted(path.name for path in corpus.iterdir())
+    pool = [(corpus / name).read_bytes() for name in names]
 
     def changed(content: bytes, largest: int, number: int) -> bytes:
         if number % 3 == 0:
@@ -147,19 +174,23 @@ def _guided(run: Callable[[bytes], object], corpus: Path, seconds: int, seed: in
     options = {
         "max_total_time": seconds,
         "seed": seed + 1,  # 0: any
-        "artifact_prefix": failed,
+        "reload": 0,  # else the corpus is read again every second
+        "seed_inputs": f"@{new.parent / 'seeds'}",
+        "artifact_prefix": watch.failed,
         "max_len": LARGEST,
         "timeout": SECONDS,
         "rss_limit_mb": 0,  # the limit of the address space is ours
         "print_final_stats": 1,
     }
+    (new.parent / "seeds").write_text(",".join(names))
+    os.chdir(corpus)
     words = [f"-{name}={value}" for name, value in options.items()]
-    atheris.Setup([sys.argv[0], *words, str(corpus)], Watch(run, failed).one, custom_mutator=changed)
+    atheris.Setup([sys.argv[0], *words, str(new)], watch.one, custom_mutator=changed)
     atheris.Fuzz()
 
 
-def _at_random(run: Callable[[bytes], object], corpus: Path, seconds: int, seed: int, failed: str) -> None:
-    pool, watch = [path.read_bytes() for path in sorted(corpus.iterdir())], Watch(run, failed)
+def _at_random(watch: Watch, corpus: Path, _new: Path, seconds: int, seed: int) -> None:
+    pool = [path.read_bytes() for path in sorted(corpus.iterdir())]
     rng, end, count = random.Random(seed), time.monotonic() + seconds, 0
     while time.monotonic() < end:
         content = mutate(rng.choice(pool), rng.getrandbits(64), rng.choice(pool), largest=LARGEST)

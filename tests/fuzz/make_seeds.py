@@ -17,6 +17,9 @@ from stubgen.build import StubBuilder
 from stubgen.capture.compiles import record_compile
 from stubgen.capture.links import record
 from stubgen.compileplan.ninja_deps import SIGNATURE
+from stubgen.elf import constants as e
+from stubgen.elf.reader import ElfFile
+from stubgen.elf.records import EHDR, SHDR, SYM
 from stubgen.generations.state import SCHEMA
 
 SEEDS = Path(__file__).parent / "seeds"
@@ -46,6 +49,7 @@ template <class T> inline T twice(T x) { static T last; T was = last; last = x; 
 inline int counter = 5;
 int run(int n) { static Derived d; d.n = n; try { return twice(d.value()) + counter; } catch (int e) { return e; } }
 """
+WEAK = "template <class T> T kept = 1;\nint *g(int x) { kept<int> += x; return &kept<int>; }\n"
 SESSION = {
     "schema": SCHEMA,
     "session": "0123456789abcdef0123456789abcdef",
@@ -161,6 +165,79 @@ def macho(maker: Maker) -> None:
     maker.text("stub", "macho.o", bytes(built.stub.content))
 
 
+def rare_elf(maker: Maker) -> None:
+    """What linkers and compilers write when they are asked for it: a table or a header that the others have not."""
+    small = ["-z", "max-page-size=4096", "--hash-style=both", "-e", "main"]
+    maker.run("ld.lld-19", *small, "-pie", "--emit-relocs", "gcc.o", "p.o", "-o", "emit-relocs")
+    maker.run("aarch64-linux-gnu-ld", *small, "-static", "gcc.o", "p.o", "-o", "static")
+    (maker.folder / "v.map").write_text("V1 { global: total; };\nV2 { global: host_value; local: *; } V1;\n")
+    provider = ["-shared", "p.o", "-soname", "libv.so", "--version-script", "v.map"]
+    maker.run("aarch64-linux-gnu-ld", *small[:3], *provider, "-o", "libv.so")
+    maker.run("ld.lld-19", *small, "-pie", "gcc.o", "libv.so", "--pack-dyn-relocs=relr", "-o", "versions")
+    maker.run("llvm-objcopy-19", "--strip-sections", "versions", "no-sections")
+    maker.run("ld.lld-19", *small, "-pie", "clang-g2.o", "p.o", "-o", "debug-pie")
+    for name in ("emit-relocs", "static", "libv.so", "versions", "no-sections", "debug-pie"):
+        maker.keep("elf", name, name)
+    maker.run(*GCC, "-O1", "-mbranch-protection=standard", "-c", "p.c", "-o", "bti.o")
+    (maker.folder / "w.cc").write_text(
+        "template <class T> T kept = 1;\nint *g(int x) { kept<int> += x; return &kept<int>; }\n"
+    )
+    maker.run(*CROSS, "-O1", "-c", "w.cc", "-o", "w.o")
+    maker.run("aarch64-linux-gnu-ld", "-r", "bti.o", "w.o", "-o", "r.o")
+    for name in ("r.o", "bti.o"):
+        maker.keep("elf-object", name, name)
+    (maker.folder / "extended.o").write_bytes(with_extended_numbers((maker.folder / "bti.o").read_bytes()))
+    maker.keep("elf-object", "extended.o", "extended.o")
+    maker.run(*CROSS, "-g", "-O2", "-ffunction-sections", "-c", "b.cc", "-o", "clangxx-g.o")
+    maker.run(*CROSS, "-g", "-gz=zlib", "-O1", "-c", "a.c", "-o", "compressed.o")
+    for name in ("clangxx-g.o", "compressed.o"):
+        maker.keep("debug", name, name)
+
+
+def with_extended_numbers(content: bytes) -> bytes:
+    """An object of few sections as one of very many is: counts in section 0, symbols' sections in their own table."""
+    file = ElfFile(content, "the object")
+    headers = [list(section.header) for section in file.sections]
+    table = next(number for number, header in enumerate(headers) if header[1] == e.SHT_SYMTAB)
+    out = bytearray(content)
+    homes = []
+    for number in range(len(file.symbols or ())):
+        at = headers[table][4] + SYM.size * number + SYM.offset("st_shndx")
+        (home,) = struct.unpack_from("<H", out, at)
+        homes.append(home if home < e.SHN_LORESERVE else 0)
+        if home and home < e.SHN_LORESERVE:
+            struct.pack_into("<H", out, at, e.SHN_XINDEX)
+    out += bytes(-len(out) % 8)
+    indexes = struct.pack(f"<{len(homes)}I", *homes)
+    headers.append([0, e.SHT_SYMTAB_SHNDX, 0, 0, len(out), len(indexes), table, 0, 4, 4])
+    out += indexes + bytes(-len(indexes) % 8)
+    headers[0][5], headers[0][6] = len(headers), file.header.e_shstrndx
+    names = file.header._fields
+    header = list(file.header)
+    header[names.index("e_shoff")], header[names.index("e_shnum")] = len(out), 0
+    header[names.index("e_shstrndx")] = e.SHN_XINDEX
+    out[: EHDR.size] = EHDR.struct.pack(*header)
+    return bytes(out) + b"".join(SHDR.struct.pack(*one) for one in headers)
+
+
+def rare_macho(maker: Maker) -> None:
+    """The same of Mach-O: programs, debug information by itself, universal files, old systems."""
+    link = ["ld64.lld-19", "-arch", "arm64", "-platform_version", "macos", "13", "13", "-undefined", "dynamic_lookup"]
+    maker.run(*APPLE, "-O1", "-g", "a.c", "-o", "mg.o")
+    link += ["-oso_prefix", f"{maker.folder}/"]
+    maker.run(*link, "-execute", "-fixup_chains", "mg.o", "mp.o", "-o", "program")
+    maker.run("dsymutil-19", "--flat", "program", "-o", "program.dwarf")
+    maker.run(*link, "-dylib", "-no_fixup_chains", "-data_in_code_info", "mxx.o", "mp.o", "-o", "weak.dylib")
+    for name in ("program", "program.dwarf", "weak.dylib"):
+        maker.keep("macho", name, name)
+    (maker.folder / "q.c").write_text(PROVIDER + 'asm(".data_region jt32\\n.long 0\\n.end_data_region");\n')
+    maker.run(*APPLE[:1], "--target=arm64-apple-ios10", *APPLE[2:], "-O1", "q.c", "-o", "ios.o")
+    maker.keep("macho-object", "ios.o", "ios.o")
+    for name, options in {"fat": [], "fat64": ["-fat64"]}.items():
+        maker.run("llvm-lipo-19", "-create", *options, "m.o", "-output", name)
+        maker.keep("universal", name, name)
+
+
 def texts(maker: Maker) -> None:
     """What is read as text."""
     words = ["-o", "lib shop.so", '"a b".o', "-Wl,-soname,libshop.so", r"c\:\\x", "'q'", "--wrap=f"]
@@ -213,6 +290,8 @@ def main() -> int:
         maker = Maker(Path(folder))
         elf(maker)
         macho(maker)
+        rare_elf(maker)
+        rare_macho(maker)
         texts(maker)
     return 0
 

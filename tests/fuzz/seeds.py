@@ -14,7 +14,7 @@ FINDINGS = Path(__file__).parent / "findings"
 
 UNIONS = {
     "any-elf": ("elf", "elf-object", "debug", "stub"),
-    "any-macho": ("macho", "macho-object", "stub"),
+    "any-macho": ("macho", "macho-object", "stub", "universal"),
     "elf-object": ("elf-object", "debug"),
 }
 """Kind -> the folders whose files are of it, where it has not one of its own name."""

@@ -5,15 +5,16 @@ A target returns, or raises one of stubgen's errors. Anything else is a finding.
 
 from __future__ import annotations
 
+import itertools
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from synthetic import BASE, Sym, elf_host, elf_object, macho_host, macho_object, undefined
+from fuzz import phases
+from fuzz.inputs import builder, file, fixture, folder
 
 from stubgen.build import StubBuilder
 from stubgen.capture.compiles import Compile
@@ -25,7 +26,7 @@ from stubgen.compileplan.compile_commands import read_compile_commands
 from stubgen.elf.reader import ElfFile
 from stubgen.errors import StubgenError
 from stubgen.generations.state import encode_session, read_session
-from stubgen.host.index import SMALLEST, build_index
+from stubgen.host.index import build_index
 from stubgen.host.slide import Slide
 from stubgen.image import Image
 from stubgen.image.archive import is_archive, is_thin, members, members_at, symbol_index
@@ -56,47 +57,6 @@ class Target(NamedTuple):
     run: Callable[[bytes], object]
     seeds: tuple[str, ...]
     """Kinds of seeds, as ``seeds.KINDS`` names them."""
-
-
-@cache
-def folder() -> str:
-    """Where inputs that are read as files lie: in memory where the system has such a folder."""
-    return tempfile.mkdtemp(prefix="stubgen-fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
-
-
-def file(name: str, content: bytes) -> str:
-    """The path of a file of *name* with *content*."""
-    path = os.path.join(folder(), name)
-    with open(path, "wb", opener=_private) as out:
-        out.write(content)
-    return path
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-@cache
-def fixture(name: str) -> str:
-    """The path of a sound file that the fuzzed one is used with."""
-    return file(name, FIXTURES[name]())
-
-
-MAIN = BASE + 0x100
-FIXTURES: dict[str, Callable[[], bytes]] = {
-    "sound-elf-host": lambda: elf_host([Sym("main", MAIN), Sym("f", MAIN + 0x40)]),
-    "sound-elf-patch.o": lambda: elf_object([undefined("f")]),
-    "sound-elf-large-host": lambda: elf_host([Sym(f"f{n}", MAIN + 4 * n) for n in range(SMALLEST)]),
-    "sound-macho-host": lambda: macho_host({"_main": 0x100, "_f": 0x140}),
-    "sound-macho-patch.o": lambda: macho_object({"_g": 0}, ["_f"]),
-}
-"""Name -> its content."""
-
-
-@cache
-def builder(host: str) -> StubBuilder:
-    """Of a sound host; opened once."""
-    return StubBuilder(fixture(host), cache=False)
 
 
 # readers
@@ -380,8 +340,11 @@ def dependencies(content: bytes) -> None:
 
 def ninja(content: bytes) -> None:
     """Ninja's log of dependencies."""
-    file(".ninja_deps", content)
+    os.utime(file(".ninja_deps", content), ns=(0, next(_times)))  # what is known of a log goes by its time
     ninja_deps.dependencies_of("a.o", folder())
+
+
+_times = itertools.count()
 
 
 def frames(content: bytes) -> None:
@@ -435,6 +398,11 @@ TARGETS: dict[str, Target] = {
     "host-macho": Target(host_macho, ("macho",)),
     "check-elf": Target(check_elf, ("elf",)),
     "check-macho": Target(check_macho, ("macho",)),
+    "compare-object": Target(phases.compare_object, ("elf-object", "macho-object")),
+    "compare-host": Target(phases.compare_host, ("elf", "macho")),
+    "borrow": Target(phases.borrow, ("elf-object", "macho-object")),
+    "account": Target(phases.account, ("elf-object", "macho-object")),
+    "reach": Target(phases.reach, ("elf", "macho")),
     "verify": Target(verify, ("stub",)),
     "index": Target(index, ("index",)),
     "facts": Target(facts, ("facts",)),
