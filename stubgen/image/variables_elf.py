@@ -82,10 +82,10 @@ class ElfVariables:
         next(table.names(), None)  # raises
         nowhere = (c.SHN_UNDEF, table.absolute)
         for index in compress(count(), table.st_info.translate(_VARIABLES)):
-            # the compiler's pointer for unwinding; labels and anchors
+            # the compiler's pointer for unwinding; labels and anchors; what rustc names for debuggers
             if table.st_shndx[index] not in nowhere:
                 name = table.name(index)
-                if not name.startswith((b"DW.ref.", b".L", b"$")):
+                if not name.startswith((b"DW.ref.", b".L", b"$", b"__rustc_debug_gdb_scripts_section__")):
                     yield index, name
 
     def contents(self, names: Collection[bytes]) -> Iterator[Content]:

@@ -117,7 +117,9 @@ class Files:
             if variable.writable and (name.startswith(b"_Z") or variable.thread_local):
                 spelled.update((prefix + guard, guard) for guard in (*guards_of(name), THREAD_GUARD))
         found = self.host.find(spelled) if spelled else {}
-        return {spelled[name]: pool for name, pool in found.items() if pool}
+        # who uses another file's thread-local refers to its initialiser weakly, whether there is one or not
+        there = {name: [each for each in pool if each.kind is not Kind.IMPORT] for name, pool in found.items()}
+        return {spelled[name]: pool for name, pool in there.items() if pool}
 
     def why_not_by_name(self, file: bytes, candidate: Candidate) -> str:
         """Why the names alone say that a local symbol of the host is not from the patch's *file*; empty if they do not.
