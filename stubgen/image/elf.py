@@ -354,10 +354,13 @@ class ElfImage(Image):
         section = self.file.section(".comment")
         return b"" if section is None else bytes(self.file.content(section))
 
-    def _kind_by_section(self, symbol: Sym) -> Kind:
+    def _kind_by_section(self, symbol: Sym) -> Kind | None:
+        """None: its section is not in memory, as that of GCC's ``price.c.1234`` in debug information (``-flto -g``)."""
         flags = 0
         if symbol.st_shndx < len(self.file.sections):
             flags = self.file.sections[symbol.st_shndx].header.sh_flags
+            if not flags & c.SHF_ALLOC:
+                return None
         if flags & c.SHF_EXECINSTR or (not flags and _within(symbol.st_value, self.executable_ranges())):
             return Kind.FUNCTION
         return Kind.THREAD_LOCAL if flags & c.SHF_TLS else Kind.DATA

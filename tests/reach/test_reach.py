@@ -431,3 +431,18 @@ def test_broken_debug_information_says_nothing(debugged: Path, data: st.DataObje
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     read = lambda name: bytes(sections[name]) if name in sections else image.debug_section(name)  # noqa: E731
     InlinedCopies(read, DebugInfo(read).units).find({b"_Z3taxi": {1}}, lambda name: False)
+
+
+def test_a_symbol_of_debug_information_is_no_copy(tmp_path: Path) -> None:
+    """GCC's ``price.c.1234`` in ``.debug_info``, with -flto -g: ``price`` was said to be specialised as that."""
+    gcc = str(need("aarch64-linux-gnu-gcc"))
+    (tmp_path / "price.c").write_text("__attribute__((noipa)) int price(int x) { return x; }\n")
+    (tmp_path / "main.c").write_text("int price(int); int main(int n, char **v) { return price(n + !v); }\n")
+    for name in ("price.c", "main.c"):
+        run([gcc, "-g", "-O1", "-flto", "-c", name], cwd=tmp_path)
+    run([gcc, "-g", "-O1", "-flto", "price.o", "main.o", "-o", "host"], cwd=tmp_path)
+    host = open_host(tmp_path / "host", cache=False)
+    assert any(name.startswith(b"price.c.") for name in host.image.names()), "GCC refers to it otherwise"
+    one = find_reach(host, ["price"]).functions[0]
+    assert [caller.place.name for caller in one.callers] == ["main"]
+    assert not one.clones
