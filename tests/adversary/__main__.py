@@ -32,6 +32,8 @@ MORE_KINDS = (
     *("c folders", "c++ folders", "c macho-folders", "c++ macho-folders"),
     *("c inline", "c++ inline", "c macho-inline", "c++ macho-inline"),
     *("c names", "c++ names", "c macho-names", "c++ macho-names"),
+    *("c forms", "c++ forms", "c macho-forms", "c++ macho-forms"),
+    *("c start", "c++ start", "c macho-start", "c++ macho-start"),
 )
 """Tried where they are asked for: C++ without its library; names that several files define, all but one of them weak;
 ELF hosts that the linker optimises as a whole; recorded builds, whose patches the command ``patch`` makes; ELF hosts
@@ -39,7 +41,8 @@ with a shared library of their own, and such that are a shared library; crates o
 virtual functions; Mach-O with thread-locals; classes in hosts that the linker optimises
 as a whole; a program's crate and a library's; recorded builds of rustc's; more
 of the options that ordinary builds have; files of one name in folders, and archives of several kinds; static variables
-of a header's functions; aliases and names for the assembler."""
+of a header's functions; aliases and names for the assembler; constructors, with state kept or not; what
+C has that most programs do without."""
 
 
 class Figures:

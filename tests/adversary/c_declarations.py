@@ -38,6 +38,7 @@ LINKAGE = {
 RUNTIME = "void *hot(void *); unsigned long length(const char *);"
 CXX_RUNTIME = f'extern "C" {{ {RUNTIME} unsigned long computed(unsigned long); }}'
 LOOKED_UP = "hot((void *){})"
+WIDE = f"struct wide {{ {U64} m[5]; }};"
 
 
 class Declarations:
@@ -55,10 +56,12 @@ class Declarations:
         self.cxx = cxx
         self._function = ""
         """The function that is being written."""
+        self._tables = 0
+        """How many tables of labels it has so far."""
 
     def _type(self, leaf: Leaf) -> str:
         if leaf.kind == "number":
-            return NUMBERS[leaf.bits, leaf.signed]
+            return NUMBERS.get((leaf.bits, leaf.signed)) or NUMBERS[64, leaf.signed]
         return {"bool": "bool" if self.cxx else "_Bool", "double": "double"}[leaf.kind]
 
     def _leaf(self, leaf: Leaf, name: str, constant: str = "") -> str:
@@ -72,15 +75,21 @@ class Declarations:
                 return f"const char *{constant}{name}"
             case "object":
                 return f"{leaf.of} *{constant}{name}"
-        return f"{constant}{self._type(leaf)} {name}"
+        bits = f" : {leaf.bits}" if leaf.kind == "number" and (leaf.bits, leaf.signed) not in NUMBERS else ""
+        return f"{constant}{self._type(leaf)} {name}{bits}"
 
     def _structure(self, variable: Variable) -> str:
         fields = " ".join(f"{self._leaf(leaf, name)};" for name, leaf in variable.fields)
+        if variable.form == "flexible":
+            fields = f"unsigned char count; {self._leaf(variable.fields[0][1], 'm[]')};"
+        if variable.form == "union":
+            fields = f"{self._leaf(variable.fields[0][1], 'm')}; unsigned char raw[12];"
         return f"{self._tag(variable)} {{ {fields} }};"
 
     @staticmethod
     def _tag(variable: Variable) -> str:
-        return f"struct {variable.function.replace('::', '_')}{variable.name}_t"
+        kind = "union" if variable.form == "union" else "struct"
+        return f"{kind} {variable.function.replace('::', '_')}{variable.name}_t"
 
     def _declared(self, variable: Variable) -> str:
         """A variable's type and name."""
@@ -90,6 +99,9 @@ class Declarations:
         thread = ("__thread " if variable.thread_local else "") + ("volatile " if variable.volatile else "")
         if variable.of:
             return f"{variable.of} {variable.name}"
+        if variable.form in ("flexible", "union"):
+            return f"{self._tag(variable)} {variable.name}"
+        thread += "_Atomic " if variable.form == "atomic" else ""
         if variable.fields[0][0]:
             return f"{thread}{constant}{self._tag(variable)} {variable.name}{array}"
         return thread + self._leaf(variable.fields[0][1], variable.name + array, constant)
@@ -111,7 +123,8 @@ class Declarations:
         width = len(variable.fields)
         if variable.fields[0][0]:
             values = [f"{{{', '.join(values[at : at + width])}}}" for at in range(0, len(values), width)]
-        text = f"{{{', '.join(values)}}}" if variable.count else values[0]
+        text = f"{{{', '.join(values)}}}" if variable.count or variable.form == "union" else values[0]
+        text = f"{{{variable.count}, {text}}}" if variable.form == "flexible" else text
         if variable.dynamic:
             text = f"({self._type(variable.fields[0][1])})computed({text})"
         return f"{linkage}{self._declared(variable)} = {text};"
@@ -160,12 +173,15 @@ class Declarations:
         label = f' __asm__("{function.label}")' if function.label and not defined else ""
         if function.inlining == "template":
             return f"template <class T> {U64} {function.name}(T a0)"
-        parameters = ", ".join(self._leaf(leaf, f"a{number}") for number, leaf in enumerate(function.parameters))
+        known = function.parameters[:1] if function.form == "variadic" else function.parameters
+        parameters = ", ".join(self._leaf(leaf, f"a{number}") for number, leaf in enumerate(known))
+        parameters += ", ..." if function.form == "variadic" else ""
         if "::" in function.name:
             return f"{U64} {function.name}({parameters})"
         linkage = self._inline if function.linkage == "inline" else LINKAGE[function.linkage]
-        inlining = INLINING[function.inlining]
-        return f"{inlining}{linkage}{U64} {function.name}({parameters or 'void'}){label}"
+        inlining = ("__attribute__((constructor)) " if function.starts else "") + INLINING[function.inlining]
+        result = "struct wide" if function.form == "wide" else U64
+        return f"{inlining}{linkage}{result} {function.name}({parameters or 'void'}){label}"
 
     @property
     def _inline(self) -> str:

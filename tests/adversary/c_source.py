@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from adversary.c_declarations import CXX_RUNTIME, LINKAGE, RUNTIME, U64
+from adversary.c_declarations import CXX_RUNTIME, LINKAGE, RUNTIME, U64, WIDE
 from adversary.c_statements import Statements
 from adversary.class_source import HELPERS, class_text
 from adversary.classes import HEADER, method_of, used_in
@@ -37,8 +37,9 @@ class Source(Statements):
         begin += [
             self._structure(variable)
             for variable in self._visible_variables(code)
-            if variable.fields[0][0] and not variable.of
+            if (variable.fields[0][0] and not variable.of) or variable.form in ("flexible", "union")
         ]
+        begin += [WIDE] if any(f.form == "wide" for f in self._visible_functions(code)) else []
         begin += [HELPERS, *(class_text(self.program, name, self._leaf) for name in used)] if used else []
         own_names = {variable.name for variable in self.file.variables if not variable.function}
         prototypes = [f"{self._head(f)};" for f in self._visible_functions(code) if "::" not in f.name]
@@ -121,7 +122,7 @@ class Source(Statements):
         return f'{text}\n{head} __attribute__((ifunc("{resolver}")));'
 
     def _body(self, function: Function) -> str:
-        self._function = function.name
+        self._function, self._tables = function.name, 0
         statics = [
             f"  {self._definition(variable)}"
             for variable in (*self.file.variables, *statics_of(self.program, function.name))
@@ -131,8 +132,21 @@ class Source(Statements):
         loops = any(isinstance(part, Repeat) for part in parts(function.body))
         counters = ["  unsigned outer = 0, inner = 0;"] if loops else []
         begin = [f"{self._head(function, defined=True)} {{", f"  {U64} acc = 0;", *counters, *statics]
-        self._function = function.name
-        return "\n".join([*begin, *lines, "  return acc;", "}"])
+        end = "  return (struct wide){{1, 2, acc, 3, 4}};" if function.form == "wide" else "  return acc;"
+        begin += self._more_arguments(function)
+        begin += ['  __asm__ volatile("" ::: "memory");'] if function.starts else []  # LLVM would run it and drop it
+        return "\n".join([*begin, *lines, end, "}"])
+
+    def _more_arguments(self, function: Function) -> list[str]:
+        """How a function gets the arguments that its type does not say."""
+        if function.form != "variadic":
+            return []
+        more = [
+            f"  {self._type(leaf)} a{number} = __builtin_va_arg(more, {self._type(leaf)});"
+            for number, leaf in enumerate(function.parameters)
+            if number
+        ]
+        return ["  __builtin_va_list more;", "  __builtin_va_start(more, a0);", *more, "  __builtin_va_end(more);"]
 
 
 def c_text(program: Program, file: str) -> str:

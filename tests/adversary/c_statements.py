@@ -66,6 +66,8 @@ class Statements(Declarations):
                 for inner in body:
                     yield from self._statement(inner, indent + "  ")
                 yield f"{indent}}}"
+            case Switch(value, cases, by) if by:
+                yield from self._jump(value, cases, by, indent)
             case Switch(value, cases):
                 yield f"{indent}switch ({self._value(value)} % {len(cases) + 1}) {{"
                 for number, more in enumerate(cases):
@@ -75,6 +77,25 @@ class Statements(Declarations):
                 yield f"{indent}{self._place(place)} = new {of};"
             case Throw(bit, value):
                 yield f"{indent}if (acc >> {bit} & 1) throw ({U64}){self._value(value)};"
+
+    def _jump(self, value: Expression, cases: tuple[int, ...], by: str, indent: str) -> Iterator[str]:
+        """A switch by a table of labels."""
+        self._tables += 1
+        name = f"way{self._tables}"
+        labels = [f"&&{name}_{number}" for number in range(len(cases) + 1)]
+        if by == "distance":
+            entries = ", ".join(f"{label} - {labels[0]}" for label in labels)
+            table, target = f"static const int {name}[]", f"{labels[0]} + {name}"
+        else:
+            entries = ", ".join(labels)
+            table = "static const void *const" if by == "const" else "static const void *"
+            table, target = f"{table} {name}[]", name
+        chosen = f"[{self._value(value)} % {len(labels)}]"
+        go = f"({target}{chosen})" if by == "distance" else f"{target}{chosen}"
+        yield f"{indent}{{ {table} = {{{entries}}}; goto *{go};"
+        for number, more in enumerate(cases):
+            yield f"{indent}  {name}_{number}: acc += {more & ((1 << 64) - 1)}UL; goto {name}_{len(cases)};"
+        yield f"{indent}  {name}_{len(cases)}: ; }}"
 
     def _cut(self, leaf: Leaf, value: Expression) -> str:
         text = self._value(value)
@@ -90,6 +111,7 @@ class Statements(Declarations):
         if place.variable == "this":
             return f"this->{variable.fields[place.field][0]}"
         field = f".{variable.fields[place.field][0]}" if variable.fields[0][0] else ""
+        index = f".m{index}" if variable.form in ("flexible", "union") else index
         return f"{place.variable}{index}{field}"
 
     def _value(self, expression: Expression) -> str:
@@ -142,7 +164,10 @@ class Statements(Declarations):
         ]
         if function.inlining == "template":
             return f"{name}<{U64}>({values[0]})"
+        part = ".m[2]" if function.form == "wide" else ""
         if not looked_up:
-            return f"{name}({', '.join(values)})"
+            return f"{name}({', '.join(values)}){part}"
         types = ", ".join(self._type(leaf) for leaf in function.parameters) or "void"
-        return f"(({U64} (*)({types})){LOOKED_UP.format(name)})({', '.join(values)})"
+        types = f"{self._type(function.parameters[0])}, ..." if function.form == "variadic" else types
+        result = "struct wide" if part else U64
+        return f"(({result} (*)({types})){LOOKED_UP.format(name)})({', '.join(values)}){part}"

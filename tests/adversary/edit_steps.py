@@ -55,7 +55,8 @@ class Edits:
             (file.name, function)
             for file in program.files
             for function in file.functions
-            if not (function.name.startswith("digest_") or function.alias) and (entries or not function.entry)
+            if not (function.name.startswith("digest_") or function.alias or function.starts)
+            if entries or not function.entry
             if methods or "::" not in function.name
         ]
         return self.random.choice(found) if found else None

@@ -10,6 +10,7 @@ from adversary.function_edits import FunctionEdits
 from adversary.generate import Generator
 from adversary.model import Program
 from adversary.name_edits import NAME_EDITS, NameEdits
+from adversary.start_edits import START_EDITS, StartEdits
 from adversary.variable_edits import VariableEdits
 
 
@@ -21,7 +22,7 @@ class Edited(NamedTuple):
     """The edit, for people."""
 
 
-class Editor(ClassEdits, FunctionEdits, NameEdits, VariableEdits):
+class Editor(ClassEdits, FunctionEdits, NameEdits, StartEdits, VariableEdits):
     """Makes edits.
 
     Args:
@@ -39,6 +40,7 @@ class Editor(ClassEdits, FunctionEdits, NameEdits, VariableEdits):
         classes = CLASS_EDITS * 2 if generator.features.classes else ()
         edits = tuple(each for each in (*EDITS, *classes) if each not in untold)
         edits += NAME_EDITS if generator.features.names else ()
+        edits += START_EDITS if generator.features.constructors else ()
         edits = edits if files else tuple(each for each in edits if each != "new_file")
         self._edits = (*edits, *(RIVALS if generator.features.rivals else ()))
 

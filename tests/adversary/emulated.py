@@ -52,6 +52,7 @@ class EmulatedHost:
         self._emulator.cpu.mem_write(GETTER, struct.pack("<4I", *GET_THREAD_LOCAL))
         self._host = self._emulator.load(program, slide=SLIDE)
         _set_descriptors(self._emulator, program, SLIDE)
+        _initialise(self._emulator, program, SLIDE)
         self._entries = [self._host.address(name) for name in entries]
         self._patches = 0
         self._table: dict[int, int] = {}
@@ -89,6 +90,7 @@ class EmulatedHost:
         self._patches += 1
         self._emulator.load(library, slide=slide)
         _set_descriptors(self._emulator, library, slide)
+        _initialise(self._emulator, library, slide)
         pairs = zip(numbers[2::2], numbers[3::2], strict=True)
         self._table = {(old + SLIDE) % (1 << 64): new + slide for old, new in pairs}
         place = self._host.address("table")
@@ -97,6 +99,21 @@ class EmulatedHost:
                 self._emulator.write_word(place + 16 * number + 8 * word, value)
         self._emulator.write_word(self._host.address("count"), len(self._table))
         return f"loaded {numbers[1] + slide:#x}"
+
+
+def _initialise(emulator: Emulator, path: Path, slide: int) -> None:
+    """Run the constructors of an image, as dyld does."""
+    file = MachOFile(path.read_bytes(), path.name)
+    for section in file.sections:
+        header, kind = section.header, section.header.flags & c.SECTION_TYPE
+        if kind == c.S_MOD_INIT_FUNC_POINTERS:
+            for place in range(header.addr + slide, header.addr + slide + header.size, 8):
+                emulator.call(emulator.read_word(place))
+        elif kind == c.S_INIT_FUNC_OFFSETS:
+            content = file.content(section)
+            base = next(each.vmaddr for each in file.segments if each.fileoff == 0 and each.filesize)
+            for at in range(0, header.size, 4):
+                emulator.call(base + slide + int.from_bytes(content[at : at + 4], "little"))
 
 
 def _set_descriptors(emulator: Emulator, path: Path, slide: int) -> None:

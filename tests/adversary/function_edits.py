@@ -127,7 +127,7 @@ class FunctionEdits(Edits):
             return None
         file, function = found
         is_pointed = self._is_pointed_to(program, function.name)
-        if is_pointed or len(function.parameters) > 2 or function.inlining == "template":
+        if is_pointed or len(function.parameters) > 2 or function.form or function.inlining == "template":
             return None
         more = self.random.choice(NUMBERS)
         function = function._replace(parameters=(*function.parameters, more))

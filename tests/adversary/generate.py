@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from adversary.changes import changed, replaced, rewritten, with_digests, with_name
+from adversary.forms import of_another_shape, shaped
 from adversary.interpret import HEADER
 from adversary.model import Call, File, Function, Leaf, Program, Variable, functions_in, parts
-from adversary.name_parts import NameParts
 from adversary.scope import LEAST_POINTED, NUMBERS, U64, WORDS, callbacks, rank, targets
+from adversary.start_parts import StartParts
 
 
-class Generator(NameParts):
+class Generator(StartParts):
     """Makes programs and their parts."""
 
     def program(self) -> Program:
@@ -40,6 +41,8 @@ class Generator(NameParts):
             program = self._with_names(program, names)
         for file in names:
             program = self._with_entry(program, file)
+        for file in names if self.features.constructors else ():
+            program = (self.chance(70) and self.with_constructor(program, file)) or program
         if self.features.libraries and len(names) > 1:
             shared = tuple(self.random.sample(names, self.random.randint(1, len(names) - 1)))
             program = rewritten(program, _visible)._replace(shared=shared)
@@ -121,15 +124,20 @@ class Generator(NameParts):
         numbers = all(leaf.kind in ("number", "bool", "double") for _, leaf in fields)
         volatile = numbers and not constant and not thread and self.chance(5)
         made = Variable(name, fields, count, (), linkage, constant, thread, function, volatile=volatile)
-        if thread:
+        if thread and not self.features.forms:
             fields = tuple((label, leaf if leaf.kind not in ("pointer", "function") else U64) for label, leaf in fields)
             made = made._replace(fields=fields)
+        if self.features.forms and len(fields) > 1:
+            made = shaped(self.random, made, cxx=self.features.cxx)
         needs = any(leaf.kind in ("string", "pointer", "function") for _, leaf in made.fields)
         if constant or needs or self.chance(60):
             made = made._replace(initial=tuple(self.initial(program, file, made.leaf(n)) for n in range(made.cells)))
         is_number = made.cells == 1 and made.fields[0][1].kind == "number" and not (constant or thread)
         if self.features.cxx_runtime and is_number and linkage != "weak" and made.initial:
             made = made._replace(dynamic=self.chance(50 if function else 8))
+            made = made._replace(dynamic=made.dynamic and not (self.features.constructors and not function))
+        if self.features.forms and len(made.fields) == 1:
+            made = shaped(self.random, made, cxx=self.features.cxx)
         return made
 
     def initial(self, program: Program, file: str, leaf: Leaf) -> Any:
@@ -166,6 +174,7 @@ class Generator(NameParts):
         if linkage == "inline":
             inlining = "template" if self.features.cxx and parameters == (U64,) and self.chance(50) else "free"
         made = Function(name, parameters, (), linkage, inlining)
+        made = of_another_shape(self.random, made) if self.features.forms else made
         program = changed(program, file, functions=(*program.file(file).functions, made))
         if file != HEADER and linkage not in ("weak",) and self.chance(25):
             local = self.random.choice(("n", "calls", f"s{rank(name)}", f"s{rank(name)}"))

@@ -80,10 +80,21 @@ class Machine:
         self._functions: dict[Instance, Function] = {}
         self._resolved: dict[tuple[str, str, int], Instance] = {}
         self._variables: dict[tuple[str, str, str, int], tuple[tuple[str, str, int], Variable]] = {}
+        self._start(0)
 
     def load(self, generation: Generation) -> None:
         """A patch is loaded, and its table is the one that counts."""
         self.generations.append(generation)
+        self._start(len(self.generations) - 1)
+
+    def _start(self, number: int) -> None:
+        """Run the constructors of a generation."""
+        self._steps = 0
+        generation = self.generations[number]
+        for file in generation.program.files:
+            for function in file.functions if file.name in generation.files else ():
+                if function.starts:
+                    self.run(Instance(file.name, function.name, number), ())
 
     def call(self, name: str, argument: int) -> int:
         """What the runtime gets when it looks up the host's global function *name* and calls it."""

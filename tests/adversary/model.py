@@ -48,6 +48,9 @@ class Variable(NamedTuple):
     of: str = ""  # the class of which it is an object
     label: str = ""  # the assembler's name of it, where the source says one
     alias: str = ""  # a variable of its file that it is another name of
+    form: str = (
+        ""  # "atomic", a "union" with its bytes, the array at the end of a structure ("flexible"), or none of them
+    )
 
     @property
     def symbol(self) -> str:
@@ -224,6 +227,7 @@ class Switch(NamedTuple):
 
     value: Expression
     cases: tuple[int, ...]
+    by: str = ""  # a table of labels in place of a switch: "const" or "static"; "distance": of distances between them
 
 
 class Throw(NamedTuple):
@@ -248,6 +252,8 @@ class Function(NamedTuple):
     label: str = ""  # the assembler's name of it, where the source says one
     alias: str = ""  # a function of its file that it is another name of
     by: str = ""  # what makes it that: "" (the attribute), "ifunc", "defsym"
+    form: str = ""  # "variadic" behind its first parameter, "wide": it returns a structure
+    starts: bool = False  # it is a constructor, which runs when what it is in is loaded
 
     @property
     def symbol(self) -> str:
@@ -257,7 +263,7 @@ class Function(NamedTuple):
     @property
     def takes_one(self) -> bool:
         """Whether its address fits a place of kind "function"."""
-        return self.parameters == (Leaf("number"),)
+        return self.parameters == (Leaf("number"),) and not self.form
 
 
 class File(NamedTuple):

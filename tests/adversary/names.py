@@ -13,7 +13,9 @@ def mangled(function: Function, language: str) -> str:
     """The symbol of a function; in Rust that of an entry."""
     if function.label or language in ("c", "rust"):
         return function.symbol
-    parameters = "".join(MANGLED[leaf.bits, leaf.signed] for leaf in function.parameters) or "v"
+    more = "z" if function.form == "variadic" else ""
+    known = function.parameters[:1] if more else function.parameters
+    parameters = "".join(MANGLED[leaf.bits, leaf.signed] for leaf in known) + more or "v"
     owner, name = method_of(function.name)
     if owner:
         return f"_ZN{len(owner)}{owner}{len(name)}{name}E{parameters}"

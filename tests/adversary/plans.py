@@ -68,6 +68,8 @@ def plans_of_seed(seed: int, kind: str, count: int) -> list[Plan]:
         folders=file_format.endswith("folders"),
         names=file_format.endswith("names"),
         elf=not macho,
+        forms=file_format.endswith("forms"),
+        constructors=file_format.endswith("start"),
         inline_statics=file_format.endswith("inline"),
         classes=file_format.endswith("classes"),
         crates=language == "rust" and (file_format == "crates" or (file_format == "patch" and bool(seed % 4))),

@@ -67,7 +67,7 @@ class Scope:
 
 def can_be_target(variable: Variable) -> bool:
     """Whether a pointer to a number may lead to it for as long as the program runs."""
-    plain = not (variable.constant or variable.thread_local or variable.volatile or variable.of)
+    plain = not (variable.constant or variable.thread_local or variable.volatile or variable.of or variable.form)
     return plain and variable.fields[0][1] == U64 and not variable.function
 
 

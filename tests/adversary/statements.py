@@ -55,6 +55,8 @@ class Features:
         folders: bool = False,
         inline_statics: bool = False,
         names: bool = False,
+        constructors: bool = False,
+        forms: bool = False,
         elf: bool = True,
     ) -> None:
         self.cxx = cxx
@@ -76,6 +78,10 @@ class Features:
         """Static variables of the header's functions."""
         self.names = names
         """Aliases, and names that are the assembler's alone."""
+        self.forms = forms
+        """What C has that most programs do not need: bit-fields, tables of labels, atomics, unions, ..."""
+        self.constructors = constructors
+        """Functions that run at the start, and values that are not computed there: nobody says which is first."""
         self.elf = elf
         self.crates = crates
         """Some of them are a library crate's."""
@@ -193,7 +199,10 @@ class Statements:
 
     def _switch(self, scope: Scope, function: Function, _depth: int) -> Statement:
         cases = tuple(self.random.randrange(1000) for _ in range(self.random.choice((2, 3, 6, 9))))
-        return Switch(self.pure(scope, function), cases)
+        value, by = self.pure(scope, function), ""
+        if self.features.forms and function.inlining == "never" and not function.entry and self.chance(70):
+            by = self.random.choice(("const", "static") if self.features.cxx else ("const", "static", "distance"))
+        return Switch(value, cases, by)
 
     def _throw(self, scope: Scope, function: Function, _depth: int) -> Statement:
         return Throw(self.random.randrange(2, 6), self.pure(scope, function))

@@ -63,6 +63,7 @@ class Build(NamedTuple):
     """Whether what is patched is a shared library, and the program only starts it."""
     folders: bool = False
     """Whether the files have folders of their own, and one name."""
+    keep_state: bool = True
     archives: str = ""
     """How members are archived, and archives linked: a row of ``ARCHIVES``."""
 
@@ -135,6 +136,8 @@ def choose(random: Random, language: str, file_format: str) -> Build:
         kinds = ("", "each", "whole") if build.is_macho else ("", "each", "group", "whole", "thin")
         way = random.choice(("library", "library", "newer", "named"))
         build = build._replace(folders=True, archives=random.choice(kinds), way=way)
+    if file_format.endswith("start"):
+        build = build._replace(keep_state=random.randrange(3) > 0)
     if file_format == "library":
         symbolic = random.choice(((), *(("-Wl,-Bsymbolic",),) * 3, ("-Wl,-Bsymbolic-functions",)))
         link = (*build.link_options, *symbolic)

@@ -80,7 +80,7 @@ class Library:
         objects = [str(path) for path in wanted.objects]
         capture = Capture(captured, self._folder, {}, output="host")
         relinked: tuple[str, ...] = ()
-        common: dict[str, Any] = {"keep_state": True, "anchor": self._build.anchor_symbol}
+        common: dict[str, Any] = {"keep_state": self._build.keep_state, "anchor": self._build.anchor_symbol}
         try:
             if self._build.session == "none":
                 options: dict[str, Any] = {"jump_table": TableOptions(), **common}
@@ -122,8 +122,10 @@ def _names_of_objects(units: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _is_refusal(error: StubgenError) -> bool:
     """Whether it is said by right: also of a member that is bitcode, and by linkers of what no library can supply."""
-    gone = isinstance(error, LinkerFailed) and "undefined hidden symbol" in str(error)  # optimised away at link
-    return error.exit_status == 1 or isinstance(error, UnsupportedInput) or gone
+    # optimised away at link; or in an object of a host at a fixed address that the patch needs as well
+    said = ("undefined hidden symbol", "recompile with -fPIC")
+    by_linker = isinstance(error, LinkerFailed) and any(each in str(error) for each in said)
+    return error.exit_status == 1 or isinstance(error, UnsupportedInput) or by_linker
 
 
 class Commands:
@@ -150,7 +152,7 @@ class Commands:
             f"{wanted.anchor:#x}",
             "--anchor",
             self._build.anchor_symbol,
-            "--keep-state",
+            *(["--keep-state"] if self._build.keep_state else []),
             "--no-cache",
         ]
         words += [
