@@ -33,6 +33,7 @@ MORE_KINDS = (
     *("c inline", "c++ inline", "c macho-inline", "c++ macho-inline"),
     *("c names", "c++ names", "c macho-names", "c++ macho-names"),
     *("c forms", "c++ forms", "c macho-forms", "c++ macho-forms"),
+    *("c common", "c macho-common"),
     *("c start", "c++ start", "c macho-start", "c++ macho-start"),
 )
 """Tried where they are asked for: C++ without its library; names that several files define, all but one of them weak;
@@ -42,7 +43,7 @@ virtual functions; Mach-O with thread-locals; classes in hosts that the linker o
 as a whole; a program's crate and a library's; recorded builds of rustc's; more
 of the options that ordinary builds have; files of one name in folders, and archives of several kinds; static variables
 of a header's functions; aliases and names for the assembler; constructors, with state kept or not; what
-C has that most programs do without."""
+C has that most programs do without; tentative definitions in several files."""
 
 
 class Figures:

@@ -32,6 +32,7 @@ LINKAGE = {
     "static": "static ",
     "global": "",
     "inline": "inline ",
+    "common": "",
     "hidden": '__attribute__((visibility("hidden"))) ',
     "weak": "__attribute__((weak)) ",
 }

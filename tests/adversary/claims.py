@@ -14,6 +14,7 @@ from adversary.interpret import HEADER, chosen
 from adversary.model import Program, Variable, is_plain
 from adversary.names import mangled
 from adversary.plans import Plan
+from adversary.scope import definers, largest
 from adversary.ways import Said
 from tools import need, run
 
@@ -62,7 +63,9 @@ class Claims:
             for variable in own_variables(self.program, file.name)
             if file.name in (*self.files, HEADER) and not variable.constant
             if file.name != HEADER or variable.linkage != "static"
+            if variable.linkage != "common"
         ]
+        self.variables += self._commons()
         self._labels = {v.label: v.name for f in self.program.files for v in f.variables if v.label}
         self._constants = {self._source_name(row.name)[1] for row in said.shared if not row.writable}
         self.inline = self._inline()
@@ -162,7 +165,7 @@ class Claims:
                 continue
             if self._steps_back(file, variable) or variable.alias:
                 continue
-            host, patch = self._symbols["host"], self._of_objects(file)
+            host, patch = self._symbols["host"], self._of_objects(HEADER if variable.linkage == "common" else file)
             own = rf"(?:_{{0,2}}ZZ\w+E\d+|{variable.function}\.)" if variable.function else r"_{0,2}(?:ZL\d+)?"
             part = re.compile(rf"{own}{variable.symbol}\.\d")
             split_by_llvm = not variable.function or self.plan.build.compiler != "gcc"
@@ -174,6 +177,13 @@ class Claims:
             if all(_has_variable(symbols, variable) for symbols in (host, patch)):
                 raise Untold(f"host and patch have {variable.name}, and no word is said of it")
             yield "absent: the compiler left none of it in host or patch"
+
+    def _commons(self) -> Iterator[tuple[str, Variable]]:
+        """The variables that the patch's files define tentatively, each as the first file's of all."""
+        names = {v.name for file in self.files for v in self.program.file(file).variables if v.linkage == "common"}
+        for name in sorted(names):
+            found = definers(self.program, name)
+            yield found[0][0].name, largest(found)
 
     def _of_objects(self, file: str) -> Mapping[str, str]:
         """The symbols of a file's object; the header's are all objects'."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from adversary.changes import with_digests
 from adversary.class_edits import CLASS_EDITS, CLASS_TYPES, ClassEdits
+from adversary.common_edits import COMMON_EDITS, CommonEdits
 from adversary.function_edits import FunctionEdits
 from adversary.generate import Generator
 from adversary.model import Program
@@ -22,7 +23,7 @@ class Edited(NamedTuple):
     """The edit, for people."""
 
 
-class Editor(ClassEdits, FunctionEdits, NameEdits, StartEdits, VariableEdits):
+class Editor(ClassEdits, CommonEdits, FunctionEdits, NameEdits, StartEdits, VariableEdits):
     """Makes edits.
 
     Args:
@@ -41,6 +42,7 @@ class Editor(ClassEdits, FunctionEdits, NameEdits, StartEdits, VariableEdits):
         edits = tuple(each for each in (*EDITS, *classes) if each not in untold)
         edits += NAME_EDITS if generator.features.names else ()
         edits += START_EDITS if generator.features.constructors else ()
+        edits += COMMON_EDITS if generator.features.commons else ()
         edits = edits if files else tuple(each for each in edits if each != "new_file")
         self._edits = (*edits, *(RIVALS if generator.features.rivals else ()))
 

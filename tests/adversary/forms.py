@@ -9,7 +9,7 @@ from adversary.model import Function, Leaf, Variable
 NUMBER = ("number", "bool", "double")
 
 
-def shaped(random: Random, variable: Variable, *, cxx: bool) -> Variable:
+def shaped(random: Random, variable: Variable, *, cxx: bool, atomics: bool) -> Variable:
     """*variable* in a form that fits it, by chance."""
     if len(variable.fields) > 1:
         fields = tuple((name, _bits(random, leaf)) for name, leaf in variable.fields)
@@ -18,7 +18,7 @@ def shaped(random: Random, variable: Variable, *, cxx: bool) -> Variable:
     if not plain or variable.fields[0][1].kind not in NUMBER:
         return variable
     forms = ["", "union"] if not variable.count else [""]
-    forms += [] if cxx else ["atomic"]
+    forms += ["atomic"] if atomics else []
     forms += ["flexible"] * 3 if variable.count and variable.initial and not cxx else []
     return variable._replace(form=random.choice(forms))
 

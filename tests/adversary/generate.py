@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from adversary.changes import changed, replaced, rewritten, with_digests, with_name
+from adversary.common_parts import CommonParts
 from adversary.forms import of_another_shape, shaped
 from adversary.interpret import HEADER
 from adversary.model import Call, File, Function, Leaf, Program, Variable, functions_in, parts
 from adversary.scope import LEAST_POINTED, NUMBERS, U64, WORDS, callbacks, rank, targets
-from adversary.start_parts import StartParts
 
 
-class Generator(StartParts):
+class Generator(CommonParts):
     """Makes programs and their parts."""
 
     def program(self) -> Program:
@@ -37,6 +37,8 @@ class Generator(StartParts):
                 program = self.with_function(program, file, f"f{kinds[:number].count(kind)}")
         if self.features.classes:
             program = self.with_classes(program, names)
+        if self.features.commons:
+            program = self.with_commons(program, names)
         if self.features.names:
             program = self._with_names(program, names)
         for file in names:
@@ -128,7 +130,7 @@ class Generator(StartParts):
             fields = tuple((label, leaf if leaf.kind not in ("pointer", "function") else U64) for label, leaf in fields)
             made = made._replace(fields=fields)
         if self.features.forms and len(fields) > 1:
-            made = shaped(self.random, made, cxx=self.features.cxx)
+            made = self._shaped(made)
         needs = any(leaf.kind in ("string", "pointer", "function") for _, leaf in made.fields)
         if constant or needs or self.chance(60):
             made = made._replace(initial=tuple(self.initial(program, file, made.leaf(n)) for n in range(made.cells)))
@@ -137,8 +139,14 @@ class Generator(StartParts):
             made = made._replace(dynamic=self.chance(50 if function else 8))
             made = made._replace(dynamic=made.dynamic and not (self.features.constructors and not function))
         if self.features.forms and len(made.fields) == 1:
-            made = shaped(self.random, made, cxx=self.features.cxx)
+            made = self._shaped(made)
         return made
+
+    def _shaped(self, variable: Variable) -> Variable:
+        """*variable* in another form, by chance."""
+        cxx = self.features.cxx
+        # Apple's processors have instructions for atomics that the emulated one has not
+        return shaped(self.random, variable, cxx=cxx, atomics=self.features.elf and not cxx)
 
     def initial(self, program: Program, file: str, leaf: Leaf) -> Any:
         """What a cell begins with."""

@@ -22,6 +22,7 @@ from adversary.model import (
     is_plain,
 )
 from adversary.objects import Objects, Storage
+from adversary.scope import definers, largest
 
 STEPS = 6000
 """Statements and expressions of one call; a program that takes more is not used."""
@@ -209,6 +210,11 @@ class Machine:
         own = [pair for pair in every if pair[0].name == file and pair[1].function == function and function]
         own = own or [pair for pair in every if pair[0].name == file and not pair[1].function]
         owners = own if own and own[0][1].linkage == "static" else [p for p in every if p[1].linkage != "static"]
+        common = definers(program, name)
+        if common:
+            owners, variable = [(common[0][0], largest(common))], own[0][1] if own else common[0][1]
+            latest = max(self.latest(each.name, generation) for each, _ in common)
+            return self._place(owners[0], generation if own else latest, variable)
         of_inline = [variable for variable in statics_of(program, function) if variable.name == name]
         if of_inline:
             home = file if of_inline[0].linkage == "static" else HEADER
@@ -216,6 +222,14 @@ class Machine:
         owner, variable = chosen(program, owners)
         everywhere = owner.name == HEADER and not self.paths  # which in Rust is a module like any other
         number = generation if everywhere else self.latest(owner.name, generation)
+        return self._place((owner, variable), number, variable)
+
+    def _place(
+        self, definition: tuple[File, Variable], number: int, seen: Variable
+    ) -> tuple[tuple[str, str, int], Variable]:
+        """Where a variable of generation *number* is, for code to which it looks like *seen*."""
+        owner, variable = definition
+        name = variable.name
         kept = (
             self.generations[number].kept.get((owner.name, variable.function, name))
             if number and not variable.constant
@@ -224,7 +238,7 @@ class Machine:
         if kept is not None:
             earlier = self._same_variable(owner.name, variable, kept)
             if earlier is not None:
-                return earlier, variable
+                return earlier, seen
         if variable.alias:
             return self.storage(owner.name, "", variable.alias, number)[0], variable
         place = owner.name, f"{variable.function}.{name}", number
@@ -233,7 +247,7 @@ class Machine:
                 self.objects.begin(place, variable.of, owner.name, number)
             self.memory[place] = []  # a variable may lead to itself
             self.memory[place] = self._initial(owner, variable, number)
-        return place, variable
+        return place, seen
 
     def _same_variable(self, file: str, variable: Variable, generation: int) -> tuple[str, str, int] | None:
         """Where an earlier generation has the variable."""

@@ -68,6 +68,7 @@ def plans_of_seed(seed: int, kind: str, count: int) -> list[Plan]:
         folders=file_format.endswith("folders"),
         names=file_format.endswith("names"),
         elf=not macho,
+        commons=file_format.endswith("common"),
         forms=file_format.endswith("forms"),
         constructors=file_format.endswith("start"),
         inline_statics=file_format.endswith("inline"),

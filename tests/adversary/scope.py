@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adversary.classes import HEADER, method_of, this
-from adversary.model import Function, Leaf, Program, Variable, seen_from
+from adversary.model import File, Function, Leaf, Program, Variable, seen_from
 
 U64 = Leaf("number")
 
@@ -107,3 +107,17 @@ def callbacks(program: Program, file: str) -> list[str]:
             if visible and allowed and rank(function.name) < LEAST_POINTED:
                 found.append(function.name)
     return found
+
+
+Definers = list[tuple[File, Variable]]
+
+
+def definers(program: Program, name: str) -> Definers:
+    """The files that define a name tentatively, and what each makes of it; the oracle has it as the first's."""
+    found = [(file, variable) for file in program.files for variable in file.variables if variable.name == name]
+    return [pair for pair in found if pair[1].linkage == "common"]
+
+
+def largest(found: Definers) -> Variable:
+    """The variable as the linker makes it."""
+    return max((variable for _, variable in found), key=lambda variable: variable.count)

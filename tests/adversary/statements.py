@@ -57,6 +57,7 @@ class Features:
         names: bool = False,
         constructors: bool = False,
         forms: bool = False,
+        commons: bool = False,
         elf: bool = True,
     ) -> None:
         self.cxx = cxx
@@ -80,6 +81,8 @@ class Features:
         """Aliases, and names that are the assembler's alone."""
         self.forms = forms
         """What C has that most programs do not need: bit-fields, tables of labels, atomics, unions, ..."""
+        self.commons = commons
+        """Variables that several files define tentatively (``-fcommon``)."""
         self.constructors = constructors
         """Functions that run at the start, and values that are not computed there: nobody says which is first."""
         self.elf = elf

@@ -136,6 +136,8 @@ def choose(random: Random, language: str, file_format: str) -> Build:
         kinds = ("", "each", "whole") if build.is_macho else ("", "each", "group", "whole", "thin")
         way = random.choice(("library", "library", "newer", "named"))
         build = build._replace(folders=True, archives=random.choice(kinds), way=way)
+    if file_format.endswith("common"):
+        build = build._replace(options=(*build.options, "-fcommon"))
     if file_format.endswith("start"):
         build = build._replace(keep_state=random.randrange(3) > 0)
     if file_format == "library":

@@ -48,6 +48,8 @@ class VariableEdits(Edits):
         if found is None:
             return None
         file, variable = found
+        if variable.linkage == "common":
+            return None  # which would make it the one that counts
         at = self.random.randrange(variable.cells)
         values = list(variable.initial or (0,) * variable.cells)
         leaf = variable.leaf(at)
