@@ -64,6 +64,7 @@ class Build(NamedTuple):
     folders: bool = False
     """Whether the files have folders of their own, and one name."""
     keep_state: bool = True
+    """Whether patches use the variables that the process has: ``--keep-state``."""
     archives: str = ""
     """How members are archived, and archives linked: a row of ``ARCHIVES``."""
 
@@ -138,8 +139,8 @@ def choose(random: Random, language: str, file_format: str) -> Build:
         build = build._replace(folders=True, archives=random.choice(kinds), way=way)
     if file_format.endswith("common"):
         build = build._replace(options=(*build.options, "-fcommon"))
-    if file_format.endswith("start"):
-        build = build._replace(keep_state=random.randrange(3) > 0)
+    if file_format.endswith(("common", "folders", "forms", "inline", "names", "start")):
+        build = build._replace(keep_state=random.randrange(4) > 0)
     if file_format == "library":
         symbolic = random.choice(((), *(("-Wl,-Bsymbolic",),) * 3, ("-Wl,-Bsymbolic-functions",)))
         link = (*build.link_options, *symbolic)
