@@ -139,6 +139,8 @@ def choose(random: Random, language: str, file_format: str) -> Build:
         build = build._replace(folders=True, archives=random.choice(kinds), way=way)
     if file_format.endswith("common"):
         build = build._replace(options=(*build.options, "-fcommon"))
+        if build.linker == "zig":  # which makes a variable as large as the first definition of it
+            build = build._replace(linker="ld64.lld", link_options=())
     if file_format.endswith(("common", "folders", "forms", "inline", "names", "start")):
         build = build._replace(keep_state=random.randrange(4) > 0)
     if file_format == "library":
