@@ -231,21 +231,25 @@ def _binds(file: MachOFile, content: bytes, *, coalesced: bool) -> Iterator[Poin
 _CHAINED_64 = 2  # <mach-o/fixup-chains.h>, DYLD_CHAINED_PTR_64: targets are static addresses
 _CHAINED_64_OFFSET = 6  # DYLD_CHAINED_PTR_64_OFFSET: targets are bytes from the image's start
 _CHAIN_NONE = 0xFFFF  # DYLD_CHAINED_PTR_START_NONE
-_CHAIN_IMPORT = 1  # DYLD_CHAINED_IMPORT: library ordinal 8 bits, weak 1, offset of the name 23
+_CHAIN_IMPORTS = {1: 4, 2: 8}
+"""DYLD_CHAINED_IMPORT (library ordinal 8 bits, weak 1, offset of the name 23) and DYLD_CHAINED_IMPORT_ADDEND (likewise,
+and 32 bits to add) -> bytes."""
 
 
 def _chained(file: MachOFile, content: bytes) -> Iterator[Pointer]:
     """LC_DYLD_CHAINED_FIXUPS (``<mach-o/fixup-chains.h>``): each word holds its target and how far the next is."""
     _, starts, imports, strings, count, imports_format, _ = unpack_from("<7I", content)
-    if count and imports_format != _CHAIN_IMPORT:
+    if count and imports_format not in _CHAIN_IMPORTS:
         raise NotImplementedError(f"{file.name}: chained imports of format {imports_format}")
     names = []
     for index in range(count):
-        word = int.from_bytes(content[imports + 4 * index : imports + 4 * index + 4], "little")
+        place = imports + _CHAIN_IMPORTS[imports_format] * index
+        (word,) = unpack_from("<I", content, place)
+        (more,) = unpack_from("<i", content, place + 4) if _CHAIN_IMPORTS[imports_format] > 4 else (0,)
         at = strings + (word >> 9)
         coalesced = word % 256 == macho_c.BIND_SPECIAL_DYLIB_WEAK_LOOKUP % 256
         name = content[at : content.index(b"\0", at)].decode().removeprefix("_")
-        names.append((name, bool(word >> 8 & 1), coalesced))
+        names.append((name, more, bool(word >> 8 & 1), coalesced))
     base = next((segment.vmaddr for segment in file.segments if segment.initprot), 0)
     (segment_count,) = unpack_from("<I", content, starts)
     for offset in unpack_from(f"<{segment_count}I", content, starts + 4):
@@ -263,8 +267,8 @@ def _chained(file: MachOFile, content: bytes) -> Iterator[Pointer]:
                 word = int.from_bytes(file.read_at(place, 8, "a chained fixup"), "little")
                 step = word >> 51 & 0xFFF  # in units of 4 bytes
                 if word >> 63:
-                    name, weak, coalesced = names[word & 0xFFFFFF]
-                    yield Pointer(place, word >> 24 & 0xFF, name, weak, coalesced)
+                    name, more, weak, coalesced = names[word & 0xFFFFFF]
+                    yield Pointer(place, (word >> 24 & 0xFF) + more, name, weak, coalesced)
                 else:
                     target = word & 0xFFFFFFFFF
                     yield Pointer(place, target + (base if pointer_format == _CHAINED_64_OFFSET else 0), "")

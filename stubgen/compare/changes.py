@@ -108,6 +108,7 @@ def find_changes(
     own = [part for each in parts for part in _variables(each) if not any(name in kept for name in part.names)]
     users = _users(parts)
     edited = [part for part in _seen_elsewhere(users) if _is_edited(part, places, equality)]
+    elsewhere = {*elsewhere, *(name for each in parts for name in each.commons() if name not in kept)}
     others = [part for part in _reached(parts) if _uses(part, parts[part.object], elsewhere)] if elsewhere else []
     for part in [*others, *_leading_to([*changed, *own, *edited, *others], users)]:
         if part in found and found[part].change is Change.UNCHANGED:

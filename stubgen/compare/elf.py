@@ -116,6 +116,11 @@ class ElfParts(ObjectParts):
     def all(self) -> Iterable[Part]:
         return [part for parts in self._covered.values() for part in parts]
 
+    def commons(self) -> Iterable[bytes]:
+        symbols = self.symbols
+        common = (index for index, shndx in enumerate(symbols.st_shndx) if shndx == c.SHN_COMMON)
+        return [split_version(symbols.name(index))[0] for index in common]
+
     def functions(self) -> Sequence[Part]:
         return [part for part in self.all() if part.sort is Sort.FUNCTION]
 

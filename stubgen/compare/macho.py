@@ -93,6 +93,11 @@ class MachOParts(ObjectParts):
     def all(self) -> Iterable[Part]:
         return [part for parts in self._covered.values() for part in parts]
 
+    def commons(self) -> Iterable[bytes]:
+        symbols = self.symbols
+        undefined = (i for i, kind in enumerate(symbols.n_type) if kind & (c.N_STAB | c.N_TYPE) == c.N_UNDF)
+        return [symbols.name(index) for index in undefined if symbols.n_value[index]]
+
     def functions(self) -> Sequence[Part]:
         return [part for part in self.all() if part.sort is Sort.FUNCTION and part.names]
 

@@ -70,6 +70,10 @@ class ObjectParts(ABC):
         return found
 
     @abstractmethod
+    def commons(self) -> Iterable[bytes]:
+        """The names of what it defines tentatively, which lies in none of its sections; its code refers to the name."""
+
+    @abstractmethod
     def content(self, part: Part) -> memoryview:
         """Its bytes; none where it is zeroes."""
 

@@ -10,6 +10,7 @@ from adversary.model import (
     Program,
     Variable,
 )
+from adversary.names import ANONYMOUS
 
 U64 = "unsigned long"
 NUMBERS = {
@@ -108,6 +109,8 @@ class Declarations:
         return thread + self._leaf(variable.fields[0][1], variable.name + array, constant)
 
     def _definition(self, variable: Variable) -> str:
+        if variable.identity[1]:
+            return f"namespace {{ {self._definition(variable._replace(linkage='global', anonymous=False))} }}"
         linkage = "static " if variable.function else LINKAGE[variable.linkage]
         if self.cxx and variable.constant and linkage != "static ":
             linkage = f"extern {linkage}"  # else C++ makes it static
@@ -155,6 +158,8 @@ class Declarations:
     def _symbol(self, name: str) -> str:
         """The symbol of a variable of the file."""
         variable = next(each for each in self.file.variables if each.name == name and not each.function)
+        if variable.identity[1] and not variable.label:
+            return f"_ZN{ANONYMOUS}{len(name)}{name}E"
         mangles = self.cxx and variable.linkage == "static" and not variable.label
         return f"_ZL{len(name)}{name}" if mangles else variable.symbol
 
@@ -179,6 +184,8 @@ class Declarations:
         parameters += ", ..." if function.form == "variadic" else ""
         if "::" in function.name:
             return f"{U64} {function.name}({parameters})"
+        if function.identity[1]:
+            return self._head(function._replace(linkage="global", anonymous=False), defined=defined)
         linkage = self._inline if function.linkage == "inline" else LINKAGE[function.linkage]
         inlining = ("__attribute__((constructor)) " if function.starts else "") + INLINING[function.inlining]
         result = "struct wide" if function.form == "wide" else U64

@@ -42,7 +42,8 @@ class Source(Statements):
         begin += [WIDE] if any(f.form == "wide" for f in self._visible_functions(code)) else []
         begin += [HELPERS, *(class_text(self.program, name, self._leaf) for name in used)] if used else []
         own_names = {variable.name for variable in self.file.variables if not variable.function}
-        prototypes = [f"{self._head(f)};" for f in self._visible_functions(code) if "::" not in f.name]
+        declared = [each for each in self._visible_functions(code) if "::" not in each.name]
+        prototypes = [self._in_namespace(each, f"{self._head(each)};") for each in declared]
         others = [
             f"extern {LINKAGE['hidden'] if variable.linkage == 'hidden' else ''}{self._declared(variable)};"
             for variable in self._visible_variables(code)
@@ -54,8 +55,9 @@ class Source(Statements):
             if variable.linkage == "inline" and not variable.function
         ]
         own = [self._definition(variable) for variable in self.file.variables if not variable.function]
-        bodies = [self._body(function) for function in code if not function.alias]
-        aliases = [self._alias(function) for function in code if function.alias and function.by != "defsym"]
+        bodies = [self._in_namespace(function, self._body(function)) for function in code if not function.alias]
+        named_again = [function for function in code if function.alias and function.by != "defsym"]
+        aliases = [self._in_namespace(function, self._alias(function)) for function in named_again]
         return "\n".join([*begin, *prototypes, *others, *own, *bodies, *aliases, ""])
 
     def _used_classes(self) -> list[str]:
@@ -107,6 +109,10 @@ class Source(Statements):
                     known.add(function.name)
                     linkage = "hidden" if function.linkage == "hidden" else "global"
                     yield function._replace(linkage=linkage, inlining="free")
+
+    @staticmethod
+    def _in_namespace(function: Function, text: str) -> str:
+        return f"namespace {{\n{text}\n}}" if function.identity[1] else text
 
     def _alias(self, function: Function) -> str:
         """The declaration of a function that is another name for one of the file."""

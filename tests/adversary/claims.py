@@ -12,7 +12,7 @@ from typing import Any
 from adversary.inline import own_variables
 from adversary.interpret import HEADER, chosen
 from adversary.model import Program, Variable, is_plain
-from adversary.names import mangled
+from adversary.names import ANONYMOUS, mangled
 from adversary.plans import Plan
 from adversary.scope import definers, largest
 from adversary.ways import Said
@@ -166,8 +166,12 @@ class Claims:
             if self._steps_back(file, variable) or variable.alias:
                 continue
             host, patch = self._symbols["host"], self._of_objects(HEADER if variable.linkage == "common" else file)
-            own = rf"(?:_{{0,2}}ZZ\w+E\d+|{variable.function}\.)" if variable.function else r"_{0,2}(?:ZL\d+)?"
-            part = re.compile(rf"{own}{variable.symbol}\.\d")
+            own = (
+                rf"(?:_{{0,2}}ZZ\w+E\d+|{variable.function}\.)"
+                if variable.function
+                else rf"_{{0,2}}(?:ZL\d+|ZN{ANONYMOUS}L?\d+)?"
+            )
+            part = re.compile(rf"{own}{variable.symbol}E?\.\d")
             split_by_llvm = not variable.function or self.plan.build.compiler != "gcc"
             if split_by_llvm and any(part.match(symbol) for symbol in (*host, *patch)):
                 raise Split(variable.name)
@@ -200,13 +204,13 @@ class Claims:
     def _mangles(self) -> bool:
         return self.plan.build.language == "c++"
 
-    def _name(self, program: Program, variable: Variable) -> tuple[str, str, bool]:
+    def _name(self, program: Program, variable: Variable) -> tuple[str, tuple[str, bool], bool]:
         """What tells a variable from others, its file aside: in C++ its function's parameters as well."""
         language = self.plan.build.language
         functions = (
             mangled(f, language) for each in program.files for f in each.functions if f.name == variable.function
         )
-        return next(functions, ""), variable.symbol, self._mangles and variable.linkage == "static"
+        return next(functions, ""), variable.identity, self._mangles and variable.linkage == "static"
 
     @cached_property
     def _symbols(self) -> dict[str, dict[str, str]]:
@@ -253,7 +257,7 @@ def _symbol(program: Program, file: str, kind: str, value: Any, language: str) -
         home, found = next((f, v) for f in files for v in f.variables if v.name == value and not v.function)
         if language == "rust":
             return value, None if is_plain(found) else home.name
-        return found.symbol, language == "c++" and found.linkage == "static"
+        return found.identity, language == "c++" and found.linkage == "static"
     return value
 
 
@@ -269,12 +273,13 @@ def _may_be_same(file: str, other: str, variable: Variable, language: str) -> bo
 
 def _is_part(symbol: str, name: str) -> bool:
     """Whether clang made it of a part of the variable *name*."""
-    return re.fullmatch(rf"_{{0,2}}(?:ZL\d+)?{name}\.\d+", symbol) is not None
+    return re.fullmatch(rf"_{{0,2}}(?:ZL\d+|ZN{ANONYMOUS}L?\d+)?{name}E?\.\d+", symbol) is not None
 
 
 def source_name(symbol: str) -> tuple[str, str]:
     """Function (or "") and name of a variable's symbol: ``n.0``, ``f.n``, ``_ZL1n``, ``_ZZ1fmE1n``."""
     symbol = symbol.removeprefix("_") if symbol.startswith("__Z") or not symbol.startswith("_Z") else symbol
+    symbol = re.sub(rf"N{ANONYMOUS}(L?(\d+)\D\w*?)E", r"\1", symbol)  # a namespace without a name
     found = re.fullmatch(r"_Z(?:ZL?(\d+)(.*)E|L)?(\d+)(.*)", symbol)
     if found:
         return (found[2] or "")[: int(found[1] or 0)], found[4][: int(found[3])]

@@ -202,7 +202,8 @@ class Generator(CommonParts):
         """*program* with other names for some of what it has."""
         for number in range(self.random.randint(0, 2) if self.features.elf else 0):
             program = self.with_variable_alias(program, self.random.choice(files), f"v{90 + number}") or program
-        return self.with_labels(program, 25)
+        program = self.with_labels(program, 25)
+        return self.with_namespaces(program, 40) if self.features.cxx else program
 
     def _with_entry(self, program: Program, file: str) -> Program:
         entry = Function(f"step_{file}", (U64,), (), "global", "never", entry=True)

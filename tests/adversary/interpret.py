@@ -176,7 +176,7 @@ class Machine:
             )
         for file in generation.program.files:
             for function in file.functions:
-                if function.symbol != original.symbol or file.name not in generation.files or function.alias:
+                if function.identity != original.identity or file.name not in generation.files or function.alias:
                     continue
                 if self._has_other_name(instance.file, original, file.name, function):
                     continue
@@ -254,7 +254,7 @@ class Machine:
         program = self.generations[generation].program
         for each in program.files:
             for other in each.variables:
-                is_same = (other.symbol, other.function) == (variable.symbol, variable.function)
+                is_same = (other.identity, other.function) == (variable.identity, variable.function)
                 if self.paths and each.name != file and not (is_plain(other) and is_plain(variable)):
                     continue
                 if is_same and each.name == HEADER and variable.linkage == other.linkage == "static":

@@ -48,9 +48,13 @@ class Variable(NamedTuple):
     of: str = ""  # the class of which it is an object
     label: str = ""  # the assembler's name of it, where the source says one
     alias: str = ""  # a variable of its file that it is another name of
-    form: str = (
-        ""  # "atomic", a "union" with its bytes, the array at the end of a structure ("flexible"), or none of them
-    )
+    form: str = ""  # "atomic", a "union" with its bytes, the array at the end of a structure ("flexible")
+    anonymous: bool = False  # a static one is that by a namespace without a name (C++)
+
+    @property
+    def identity(self) -> tuple[str, bool]:
+        """What makes it another one for a linker if an edit changes it."""
+        return self.symbol, self.anonymous and self.linkage == "static"
 
     @property
     def symbol(self) -> str:
@@ -253,7 +257,13 @@ class Function(NamedTuple):
     alias: str = ""  # a function of its file that it is another name of
     by: str = ""  # what makes it that: "" (the attribute), "ifunc", "defsym"
     form: str = ""  # "variadic" behind its first parameter, "wide": it returns a structure
+    anonymous: bool = False  # a static one is that by a namespace without a name (C++)
     starts: bool = False  # it is a constructor, which runs when what it is in is loaded
+
+    @property
+    def identity(self) -> tuple[str, bool]:
+        """What makes it another one for a linker if an edit changes it."""
+        return self.symbol, self.anonymous and self.linkage == "static"
 
     @property
     def symbol(self) -> str:
@@ -317,25 +327,8 @@ NODES = {
     kind.__name__: kind
     for kind in (
         *(Leaf, Variable, Place, Constant, Argument, Accumulator, Load, Through, Letter, Binary, Call, CallThrough),
-        *(
-            CallVirtual,
-            Fresh,
-            Make,
-            Class,
-            LeadsTo,
-            Catch,
-            Set,
-            Store,
-            StoreThrough,
-            Point,
-            If,
-            Repeat,
-            Switch,
-            Throw,
-            Function,
-            File,
-            Program,
-        ),
+        *(CallVirtual, Fresh, Make, Class, LeadsTo, Catch, Set, Store, StoreThrough, Point, If, Repeat, Switch, Throw),
+        *(Function, File, Program),
     )
 }
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from adversary.changes import changed, replaced
 from adversary.edit_steps import Edits
 from adversary.interpret import HEADER
-from adversary.model import Accumulator, Binary, Call, Constant, Function, Program, Set
-from adversary.names import can_be_aliased, can_be_labelled
+from adversary.model import Accumulator, Binary, Call, Constant, Function, Program, Set, Variable
+from adversary.names import can_be_aliased, can_be_anonymous, can_be_labelled
 from adversary.scope import rank
 
-NAME_EDITS = ("add_alias", "move_alias", "alias_to_function", "function_to_alias", "label") * 2
+NAME_EDITS = ("add_alias", "move_alias", "alias_to_function", "function_to_alias", "label", "namespace") * 2
 """The edits of programs with aliases."""
 
 
@@ -78,6 +78,21 @@ class NameEdits(Edits):
             return None
         return replaced(program, file, function._replace(alias=self.random.choice(others).name, body=()))
 
+    def _namespace(self, program: Program) -> Program | None:
+        """What is static is so by a namespace without a name, or no longer."""
+        found = self._variable(program) if self.generator.chance(50) else self._function(program, entries=False)
+        if found is None or not (self.generator.features.cxx and can_be_anonymous(found[1])):
+            return None
+        return self._with_definition(program, found[0], found[1]._replace(anonymous=not found[1].anonymous))
+
+    def _with_definition(self, program: Program, file: str, definition: Function | Variable) -> Program:
+        if isinstance(definition, Function):
+            return replaced(program, file, definition)
+        variables = tuple(
+            definition if (v.name, v.function) == (definition.name, "") else v for v in program.file(file).variables
+        )
+        return changed(program, file, variables=variables)
+
     def _label(self, program: Program) -> Program | None:
         """The assembler's name of something is another one, or its own again."""
         found = self._variable(program) if self.generator.chance(50) else self._function(program, entries=False)
@@ -86,8 +101,5 @@ class NameEdits(Edits):
         file, definition = found
         if not can_be_labelled(definition):
             return None
-        definition = definition._replace(label="" if definition.label else f"k_{definition.name}")
-        if isinstance(definition, Function):
-            return replaced(program, file, definition)
-        variables = tuple(definition if v.name == definition.name else v for v in program.file(file).variables)
-        return changed(program, file, variables=variables)
+        label = "" if definition.label else f"k_{definition.name}"
+        return self._with_definition(program, file, definition._replace(label=label))

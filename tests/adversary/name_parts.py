@@ -6,7 +6,7 @@ from adversary.changes import changed, replaced
 from adversary.class_parts import ClassParts
 from adversary.classes import HEADER
 from adversary.model import Function, Program, Variable
-from adversary.names import can_be_aliased, can_be_labelled, can_be_named_again
+from adversary.names import can_be_aliased, can_be_anonymous, can_be_labelled, can_be_named_again
 
 
 class NameParts(ClassParts):
@@ -55,6 +55,17 @@ class NameParts(ClassParts):
             )
             program = changed(program, file.name, variables=variables, functions=functions)
         return program
+
+    def with_namespaces(self, program: Program, percent: int) -> Program:
+        """*program* with some of its static definitions in namespaces without a name."""
+        for file in program.files:
+            variables = tuple(each._replace(anonymous=self._is_anonymous(each, percent)) for each in file.variables)
+            functions = tuple(each._replace(anonymous=self._is_anonymous(each, percent)) for each in file.functions)
+            program = changed(program, file.name, variables=variables, functions=functions)
+        return program
+
+    def _is_anonymous(self, definition: Function | Variable, percent: int) -> bool:
+        return can_be_anonymous(definition) and self.chance(percent)
 
     def _is_labelled(self, definition: Function | Variable, names: list[str], percent: int) -> bool:
         return can_be_labelled(definition) and names.count(definition.name) == 1 and self.chance(percent)

@@ -9,6 +9,10 @@ MANGLED = {(8, False): "h", (8, True): "a", (16, False): "t", (16, True): "s", (
 MANGLED |= {(64, False): "m", (64, True): "l"}
 
 
+ANONYMOUS = "12_GLOBAL__N_1"
+"""A namespace without a name, mangled."""
+
+
 def mangled(function: Function, language: str) -> str:
     """The symbol of a function; in Rust that of an entry."""
     if function.label or language in ("c", "rust"):
@@ -19,6 +23,8 @@ def mangled(function: Function, language: str) -> str:
     owner, name = method_of(function.name)
     if owner:
         return f"_ZN{len(owner)}{owner}{len(name)}{name}E{parameters}"
+    if function.identity[1]:
+        return f"_ZN{ANONYMOUS}{len(function.name)}{function.name}E{parameters}"
     static = "L" if function.linkage == "static" else ""
     return f"_Z{static}{len(function.name)}{function.name}{parameters}"
 
@@ -59,6 +65,13 @@ def can_be_labelled(definition: Function | Variable) -> bool:
         return not definition.entry and definition.linkage != "inline" and "::" not in definition.name
     plain = not (definition.function or definition.of or definition.alias) and definition.linkage != "inline"
     return plain and (bool(definition.fields[0][0]) or definition.fields[0][1].kind != "function")
+
+
+def can_be_anonymous(definition: Function | Variable) -> bool:
+    """Whether a namespace without a name may make it static."""
+    if definition.linkage != "static" or definition.label or definition.alias:
+        return False
+    return not definition.starts if isinstance(definition, Function) else not definition.function
 
 
 def defined_by_linker(program: Program, language: str) -> list[str]:

@@ -18,7 +18,7 @@ from adversary.names import are_sound
 from adversary.objects import WrongObjectError
 from adversary.rust_build import choose as choose_rust
 from adversary.statements import Features
-from adversary.toolchains import SESSIONS, Build, choose
+from adversary.toolchains import SESSIONS, Build, choose, with_session
 
 ARGUMENTS = (3, 10, 4, 7)
 """What the entries are called with before the first patch and after each."""
@@ -90,7 +90,7 @@ def plans_of_seed(seed: int, kind: str, count: int) -> list[Plan]:
             break
     plans = [first]
     while len(plans) < count:
-        how = build._replace(session=random.choice(SESSIONS))
+        how = with_session(build, random.choice(SESSIONS))
         plans.append(_edited(Plan(how, (program,)), editor))
     return [plan for plan in plans if len(plan.versions) > 1]
 

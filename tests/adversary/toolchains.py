@@ -142,12 +142,17 @@ def choose(random: Random, language: str, file_format: str) -> Build:
         if build.linker == "zig":  # which makes a variable as large as the first definition of it
             build = build._replace(linker="ld64.lld", link_options=())
     if file_format.endswith(("common", "folders", "forms", "inline", "names", "start")):
-        build = build._replace(keep_state=random.randrange(4) > 0)
+        build = with_session(build._replace(keep_state=random.randrange(4) > 0), build.session)
     if file_format == "library":
         symbolic = random.choice(((), *(("-Wl,-Bsymbolic",),) * 3, ("-Wl,-Bsymbolic-functions",)))
         link = (*build.link_options, *symbolic)
         build = build._replace(library=True, host_options=("-fPIC",), link_options=link)
     return build
+
+
+def with_session(build: Build, session: str) -> Build:
+    """*build* with patches that know of earlier ones so; those that keep no state share none with later ones either."""
+    return build._replace(session="none" if session == "loaded" and not build.keep_state else session)
 
 
 MORE_OPTIONS = {
