@@ -118,7 +118,7 @@ class ElfParts(ObjectParts):
 
     def commons(self) -> Iterable[bytes]:
         symbols = self.symbols
-        common = (index for index, shndx in enumerate(symbols.st_shndx) if shndx == c.SHN_COMMON)
+        common = (index for index, shndx in enumerate(symbols.st_shndx) if shndx == symbols.common)
         return [split_version(symbols.name(index))[0] for index in common]
 
     def functions(self) -> Sequence[Part]:

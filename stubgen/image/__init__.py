@@ -125,6 +125,16 @@ THREAD_LOCAL_START = b"$tlv$init"
 """What Mach-O compilers put behind a thread-local's name for its template, the value with which it begins."""
 PLACE_SHIFT = 40
 """ELF: bits below the section's index in a variable's ``place``, more than any section has bytes."""
+COMMONS = 1 << 62
+"""Mach-O: where the ``place`` of variables begins that lie in no section of their object."""
+
+
+def common_place(index: int) -> int:
+    """Where debug information is taken to say that a common is, the symbol *index*, which lies nowhere yet.
+
+    What stands for its place, its alignment (ELF) or its size (Mach-O), is that of other variables as well.
+    """
+    return index << 16
 
 
 class Reach(ABC):

@@ -211,7 +211,7 @@ def _entries(_: DebugInfo) -> dict[int, TypeEntries | None]:
 
 
 def _found_at(debug: DebugInfo, address: int, place_of: Callable[[TypeEntries, int], int]) -> VariableType | None:
-    for unit in units_with(debug, address) if address >= 0 else ():  # a common of Mach-O has no place yet
+    for unit in units_with(debug, address):
         entries = entries_of(debug, unit)
         place = -1 if entries is None else place_of(entries, address)
         if entries is not None and place >= 0:

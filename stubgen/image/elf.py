@@ -49,6 +49,7 @@ from stubgen.image import (
     References,
     Variable,
     Word,
+    common_place,
     names_llvm,
     weak_alone,
 )
@@ -534,7 +535,9 @@ class ElfImage(Image):
                 if kind == R_AARCH64_ABS32 and index < count and offset + 4 <= end:
                     raw[offset : offset + 4] = ((value(index) + addend) & 0xFFFFFFFF).to_bytes(4, "little")
                 elif kind == R_AARCH64_ABS64 and index < count and offset + 8 <= end:
-                    place = value(index) + addend + (number(index) << PLACE_SHIFT)
+                    is_common = number(index) == symbols.common
+                    start = common_place(index) if is_common else value(index)
+                    place = start + addend + (number(index) << PLACE_SHIFT)
                     raw[offset : offset + 8] = (place % (1 << 64)).to_bytes(8, "little")
         return bytes(raw)
 

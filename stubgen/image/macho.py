@@ -12,6 +12,7 @@ from operator import and_
 from stubgen.common.code_digest import code_digest
 from stubgen.errors import InputError, UnsupportedInput
 from stubgen.image import (
+    COMMONS,
     Candidate,
     Code,
     Content,
@@ -25,6 +26,7 @@ from stubgen.image import (
     References,
     Variable,
     Word,
+    common_place,
     names_llvm,
     weak_alone,
 )
@@ -369,7 +371,9 @@ class MachOImage(Image):
         ):
             index = word & 0xFFFFFF
             if word - index == address and symbols is not None and index < len(symbols) and offset + 8 <= len(raw):
-                place = int.from_bytes(raw[offset : offset + 8], "little") + symbols.n_value[index]
+                is_common = symbols.n_type[index] & (c.N_STAB | c.N_TYPE) == c.N_UNDF and symbols.n_value[index]
+                start = COMMONS + common_place(index) if is_common else symbols.n_value[index]
+                place = int.from_bytes(raw[offset : offset + 8], "little") + start
                 raw[offset : offset + 8] = (place % (1 << 64)).to_bytes(8, "little")
         return bytes(raw)
 

@@ -14,7 +14,16 @@ from stubgen.elf import constants as c
 from stubgen.elf.reader import ElfFile, Symbols
 from stubgen.elf.records import Sym
 from stubgen.elf.relocations import R_AARCH64_ABS64, Relocations
-from stubgen.image import PLACE_SHIFT, Content, DefiningObject, Image, Pointer, Variable, alignment_at
+from stubgen.image import (
+    PLACE_SHIFT,
+    Content,
+    DefiningObject,
+    Image,
+    Pointer,
+    Variable,
+    alignment_at,
+    common_place,
+)
 
 _VARIABLES = bytes(info & 0xF in (c.STT_OBJECT, c.STT_COMMON, c.STT_TLS) for info in range(256))
 """st_info -> whether it is a variable's, of any binding."""
@@ -61,7 +70,7 @@ class ElfVariables:
                 is_part_of_another=False,
                 is_kept_apart=True,
                 defined_in=defining,
-                place=value + (shndx << PLACE_SHIFT),
+                place=(common_place(index) if shndx == table.common else value) + (shndx << PLACE_SHIFT),
             )
 
     def _alignment(self, shndx: int, offset: int, size: int) -> int:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 
-from stubgen.image import Content, DefiningObject, Image, Variable, alignment_at
+from stubgen.image import COMMONS, Content, DefiningObject, Image, Variable, alignment_at, common_place
 from stubgen.macho import constants as c
 from stubgen.macho.reader import IN_SECTION, MachOFile, Symbols
 from stubgen.macho.relocations import ARM64_RELOC_UNSIGNED, r_word
@@ -75,7 +75,7 @@ class MachOVariables:
                 is_part_of_another=in_section and bool(table.n_desc[index] & c.N_ALT_ENTRY),
                 is_kept_apart=kept_apart or not in_section,
                 defined_in=defining,
-                place=table.n_value[index] if n_sect else -1,
+                place=table.n_value[index] if n_sect else COMMONS + common_place(index),
             )
 
     @cached_property

@@ -238,6 +238,8 @@ class Machine:
         if kept is not None:
             earlier = self._same_variable(owner.name, variable, kept)
             if earlier is not None:
+                cells = self.memory[earlier]  # what is larger now and is kept has what aligned the next one
+                cells += [0] * (variable.cells - len(cells)) if variable.linkage == "common" else []
                 return earlier, seen
         if variable.alias:
             return self.storage(owner.name, "", variable.alias, number)[0], variable
