@@ -144,6 +144,28 @@ def test_other_names(kind: str, seed: int) -> None:
     assert outcome.kind in ("same", "refused", "excused"), outcome
 
 
+@pytest.mark.parametrize("kind", ["c start", "c++ start", "c macho-start", "c++ macho-start"])
+def test_constructors(kind: str) -> None:
+    """What runs when a patch is loaded sets variables that the process has worked on."""
+    outcome = attempt(plan_of_seed(0, kind), whole=False)
+    assert outcome.kind in ("same", "refused", "excused"), outcome
+
+
+@pytest.mark.parametrize("kind", ["c forms", "c++ forms", "c macho-forms", "c++ macho-forms"])
+def test_forms_of_c(kind: str) -> None:
+    """A table of labels leads into a function, a bit-field has no byte of its own, an array ends behind its type."""
+    outcome = attempt(plan_of_seed(0, kind), whole=False)
+    assert outcome.kind in ("same", "refused", "excused"), outcome
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", ["c common", "c macho-common"])
+def test_tentative_definitions(kind: str, seed: int) -> None:
+    """Several files define one variable, of several sizes, and it lies in none of their sections."""
+    outcome = attempt(plan_of_seed(seed, kind), whole=False)
+    assert outcome.kind in ("same", "refused", "excused"), outcome
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_crates_of_rust(seed: int) -> None:
     """A crate's statics have a hash, an edit moves code between its units, and a panic crosses host and patch."""
