@@ -17,6 +17,7 @@ from stubgen.compare.parts import HostPlaces, ObjectParts, Part
 from stubgen.host import Host
 from stubgen.image import Image, Kind
 from stubgen.resolve.resolution import Resolution
+from stubgen.resolve.storage import Storage
 from stubgen.resolve.verdicts import SharedVariable
 
 TYPE_CHECKING = False
@@ -84,14 +85,16 @@ def _changed(
     """The names of those in *shared* that *image*, of an earlier patch with *outside*, has with another value."""
     wanted = {as_bytes(variable.name): variable for variable in shared}
     defined: dict[int, tuple[Image, set[bytes]]] = {}
+    sizes, storage = dict[bytes, int](), Storage(image)
     for own in resolution.needed.variables:
         known = wanted.get(own.name)
         if known is not None and (known.writable or not own.local):
             definer = own.defined_in.image
             defined.setdefault(id(definer), (definer, set()))[1].add(own.name)
+            sizes[own.name] = storage.small_size(own)
     parts = object_parts([definer for definer, _ in defined.values()], resolution.needed.images)
     pairs = [
-        _Pair(each.initial_value(part), name, wanted[name].static_address or 0)
+        _Pair(_shortened(each.initial_value(part), sizes[name]), name, wanted[name].static_address or 0)
         for each, (_, names) in zip(parts, defined.values(), strict=True)
         for part in each.all()
         for name in part.names
@@ -104,6 +107,14 @@ def _changed(
         outside.tell(referred, places)
     equality = Equality(parts, places, by_name=True)
     return {pair.name for pair in pairs if _has_changed(pair, parts, places, equality)}
+
+
+def _shortened(part: Part, size: int) -> Part:
+    """*part* up to the *size* of its variable that debug information says, behind which Mach-O's may have more.
+
+    zig's linker leaves there what it has of another object and does not use.
+    """
+    return part._replace(size=size) if 0 < size < part.size else part
 
 
 def _has_changed(pair: _Pair, parts: Sequence[ObjectParts], places: HostPlaces, equality: Equality) -> bool:

@@ -1,4 +1,4 @@
-"""Weak defaults of one name in several objects of a Mach-O patch."""
+"""Weak defaults of one name in several objects of a Mach-O patch, and what linkers leave of them."""
 
 from __future__ import annotations
 
@@ -48,3 +48,22 @@ def test_three_objects_with_one_default(tmp_path: Path, linker: str, kind: str) 
     running = program.start()
     running.load(output)
     assert [running.call(f"tell_{name}") for name in "abc"] == [11, 11, 11]
+
+
+def test_what_a_linker_leaves_behind_a_small_variable_is_not_its_value(tmp_path: Path) -> None:
+    """A note said that it begins with another value: zig's linker keeps what it does not use of other objects there."""
+    left = ".data\n.globl _small\n.p2align 3\n_small: .byte 5, 0, 0, 0, 65, 0, 0, 0\n.globl _next\n_next: .quad 7\n"
+    text = "signed char small = 5; long next = 7; long told(void) { return small + next; }"
+    sources = {"main.c": "int main(void) { return 0; }", "unit.s": f"{left}.subsections_via_symbols\n"}
+    program = make(tmp_path, sources, {}, "main.o unit.o")
+    anchor = symbols(program.path)["_main"] + SLIDE
+    changed = {}
+    for value in (5, 6):
+        (tmp_path / "unit.c").write_text(text.replace("small = 5", f"small = {value}"))
+        run([*toolchain("lld").compile, "-O1", "-g", "-c", "unit.c"], cwd=tmp_path)
+        builder, output = StubBuilder(program.path), tmp_path / "patch.dylib"
+        patch = link_patch(builder, program.captured, [tmp_path / "unit.o"], output, anchor, keep_state=True)
+        shared = {each.name: each for each in patch.built.resolution.shared_variables}
+        assert shared["_small"].forwarded
+        changed[value] = shared["_small"].initial_value_changed
+    assert changed == {5: False, 6: True}
