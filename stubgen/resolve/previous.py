@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _TYPE_INFORMATION = (b"_ZTI", b"_ZTS", b"__ZTI", b"__ZTS")
 """Itanium C++ ABI 5.1.4.1; with Mach-O's underscore."""
+_PLAIN = ".rodata"
+"""How ELF's sections of constants without pointers are called."""
 _STATE = (Kind.DATA, Kind.THREAD_LOCAL)
 
 
@@ -61,7 +63,8 @@ class Previous:
         if kind not in _STATE:
             return newest
         if not (writable or kind is Kind.THREAD_LOCAL or name.startswith(_TYPE_INFORMATION)):
-            return next((each for each in reversed(found) if not each.patch.uses_anothers(name)), None)
+            own = next((each for each in reversed(found) if not each.patch.uses_anothers(name)), None)
+            return None if own is None else _oldest_alike(own, found, pool, host)
         if newest.patch.keeps_state and newest.patch.may_have_begun(name) and writable:
             return newest
         if any(_holds_state_of(newest, candidate, host) for candidate in pool):
@@ -146,6 +149,27 @@ def _may_be(variable: Variable, candidate: Candidate) -> bool:
     if not candidate.local or candidate.hidden:
         return not variable.local
     return candidate.file == variable.file or not candidate.file
+
+
+def _oldest_alike(own: Earlier, found: Sequence[Earlier], pool: Sequence[Candidate], host: Image) -> Earlier | None:
+    """Of the definitions *found* of a constant the first that is as *own*; None where one of the *host*'s *pool* is."""
+    if any(_is_alike(own, candidate, host) for candidate in pool):
+        return None
+    return next(each for each in found if each is own or _is_alike(own, each.candidate, each.patch.image))
+
+
+def _is_alike(newest: Earlier, candidate: Candidate, image: Image) -> bool:
+    """Whether *image*'s constant *candidate* is the *newest* one, whose patch shares it then.
+
+    An address is an identity; where nothing but data reaches the constant no code tells of that. Of constants with pointers, and of Mach-O's, which have no
+    sizes, nothing is said.
+    """
+    own, size = newest.candidate, newest.candidate.size
+    plain = all(each.kind is Kind.DATA and each.section.startswith(_PLAIN) for each in (own, candidate))
+    if not plain or not size or candidate.size != size:
+        return False
+    mine = newest.patch.image.read_at(own.address, size, "a constant")
+    return mine == image.read_at(candidate.address, size, "a constant")
 
 
 def _holds_state_of(newest: Earlier, candidate: Candidate, image: Image) -> bool:
