@@ -161,8 +161,8 @@ def _oldest_alike(own: Earlier, found: Sequence[Earlier], pool: Sequence[Candida
 def _is_alike(newest: Earlier, candidate: Candidate, image: Image) -> bool:
     """Whether *image*'s constant *candidate* is the *newest* one, whose patch shares it then.
 
-    An address is an identity; where nothing but data reaches the constant no code tells of that. Of constants with pointers, and of Mach-O's, which have no
-    sizes, nothing is said.
+    An address is an identity; where nothing but data reaches the constant no code tells of that. Of constants with
+    pointers, and of Mach-O's, which have no sizes, nothing is said.
     """
     own, size = newest.candidate, newest.candidate.size
     plain = all(each.kind is Kind.DATA and each.section.startswith(_PLAIN) for each in (own, candidate))
