@@ -149,6 +149,10 @@ class StubBuilder:
             needed = needed._replace(previous=previous)
         phase("looks for what the host lacks")
         needed = self.session.borrowed(needed, self.host, supplied, wanted.archives, link)
+        if needed.untold:
+            from stubgen.compare.alike import refuse_untold_defaults
+
+            refuse_untold_defaults(needed)
         phase("judges each symbol")
         judge = partial(
             self.session.resolve,

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stubgen.borrow.defaults import give_way
-from stubgen.borrow.elf import HostSymbols, Member
+from stubgen.borrow.elf import HostSymbols, Member, file_names
 from stubgen.borrow.homes import Homes, LinkFiles
 from stubgen.common.cancellation import checkpoint
 from stubgen.common.text import as_bytes, as_text, counted
@@ -67,7 +67,7 @@ def borrow(
         return needed
     homes.learn((*names.lacking, *names.local))
     static, suppliers, doubts = _static_names(host, names.local, homes, supplied)
-    needed = needed._replace(suppliers=suppliers, doubts=doubts)
+    needed = needed._replace(suppliers=suppliers, doubts=doubts, statics=_surely_static(needed, host, names, homes))
     wanted = [*names.lacking, *static]
     if not wanted:
         return needed
@@ -97,6 +97,22 @@ def _static_names(
             told = doubts if host.image.hides_globals and not homes.sees_all_objects else suppliers
             told[name] = library
     return taken, suppliers, doubts
+
+
+def _surely_static(needed: Needed, host: Host, names: Unanswered, homes: Homes) -> frozenset[bytes]:
+    """Those of *names* that no object or archive of the host's link defines for other files, if all of them were seen.
+
+    What is from a file that the patch has anew may have been in its old object.
+    """
+    if not host.image.hides_globals or not homes.sees_all_objects:
+        return frozenset()
+    files = {name for image in needed.images if isinstance(image, ElfImage) for name in file_names(image)}
+    found = host.find(names.local)
+    return frozenset(
+        name
+        for name in names.local
+        if homes.find(name) is None and files.isdisjoint(candidate.file for candidate in found.get(name, ()))
+    )
 
 
 def _has_it_from(symbols: HostSymbols, name: bytes, first: Image, homes: Homes) -> bool:
@@ -258,8 +274,10 @@ class _Borrowing(ABC):
             located=located,
             suppliers=self.suppliers,
             doubts=self.doubts,
+            statics=self.needed.statics,
             roots=self.needed.roots,
             gave_way=self.needed.gave_way,
+            untold=self.needed.untold,
         )
 
 

@@ -7,7 +7,7 @@ functions, templates) is no default: there the patch's is the newer one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -59,32 +59,54 @@ def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
         lines = [f"{counted(len(judge.refusals), 'weak default')} of the patch may be the host's or not"]
         raise SymbolRefusal("\n  ".join([*lines, *judge.refusals]))
     images = [_without(image, meant.intersection(image.weak_definitions())) for image in needed.images]
-    later = _linked_later(needed, frozenset(names) - meant, homes)
+    later, untold = _linked_later(needed, host, frozenset(names) - meant, homes)
     images = [_without(image, later.get(number, ())) for number, image in enumerate(images)]
     if not meant and not later:
-        return needed
+        return needed._replace(untold=untold) if untold else needed
     return needed_of(images, needed.meanings)._replace(
-        roots=needed.roots, previous=needed.previous, gave_way=frozenset(meant)
+        roots=needed.roots, previous=needed.previous, gave_way=frozenset(meant), untold=untold
     )
 
 
-def _linked_later(needed: Needed, names: frozenset[bytes], homes: Homes) -> dict[int, set[bytes]]:
+def _linked_later(
+    needed: Needed, host: Host, names: frozenset[bytes], homes: Homes
+) -> tuple[dict[int, set[bytes]], dict[bytes, list[int]]]:
     """The place of an object of the patch -> its defaults that another one's come before in the host's link.
 
     Of several, linkers take the first; the patch's objects may stand in another order, as those of earlier patches do.
+
+    Returns:
+        That, and the name of each default of which nothing says whose is first -> the places of its objects; none
+        where the host's link is not known, so that the patch is linked by whoever knows.
     """
     owners: dict[bytes, list[int]] = {}
     for number, image in enumerate(needed.images):
         for name in names & set(image.weak_definitions()):
             owners.setdefault(name, []).append(number)
+    several = {name: numbers for name, numbers in owners.items() if len(numbers) > 1}
+    found = host.find(several) if several else {}
     later: dict[int, set[bytes]] = {}
-    for name, numbers in owners.items():
-        titles = {number: needed.images[number].name for number in numbers}
-        first = homes.first_of(list(titles.values())) if len(numbers) > 1 else None
+    untold: dict[bytes, list[int]] = {}
+    for name, numbers in several.items():
+        first = homes.first_of([needed.images[number].name for number in numbers])
+        if first is None:
+            first = _first_by_source([needed.images[number] for number in numbers], host, found.get(name, ()))
+        if first is None and homes.knows_link:
+            untold[name] = numbers
         for number in numbers if first is not None else ():
-            if titles[number] != first:
+            if number != numbers[first or 0]:
                 later.setdefault(number, set()).add(name)
-    return later
+    return later, untold
+
+
+def _first_by_source(images: Sequence[Image], host: Host, pool: Iterable[Candidate]) -> int | None:
+    """Which of *images* is of the source file that the host's definition is from, by debug information of both."""
+    told = [candidate for candidate in pool if candidate.kind is not Kind.IMPORT]
+    sources = [image.debug_info.source_file for image in images] if told else []
+    if not sources or not all(sources) or len(set(sources)) < len(sources):
+        return None
+    of = [any(host.image.is_of_source(each, source) for each in told) for source in sources]
+    return of.index(True) if sum(of) == 1 else None
 
 
 def _is_used(image: Image, name: bytes) -> bool:

@@ -27,6 +27,8 @@ class LinkFiles(Row):
     """Archives and shared libraries in the link's order: of two that define a name the first one counts."""
     gone: tuple[str, ...] = ()
     """Objects that are no longer there."""
+    order: tuple[str, ...] = ()
+    """Both, as the link has them; a source that was compiled and linked at once stands for its object."""
 
 
 class Home(Row):
@@ -34,6 +36,10 @@ class Home(Row):
 
     member: Image | None  # None: in a shared library
     title: str  # libfoo.a(foo.o)
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 class Homes:
@@ -57,7 +63,9 @@ class Homes:
         self._looked_for: set[bytes] = set()
         self._in_objects: dict[bytes, Home] = {}
         self._opened_objects: dict[str, Image] = {}  # who takes one for two names takes it once
-        self._in_order = files.objects
+        self._in_order = files.order or files.objects
+        self.knows_link = bool(self._in_order)
+        """Whether anything is known of the link."""
         self._uncompiled: set[bytes] = (
             set()
         )  # named in objects that GCC compiles at link, by what it did not compile yet
@@ -102,12 +110,20 @@ class Homes:
         old = next((at for at, path in enumerate(self._in_order) if os.path.basename(path) in called), 0)
         return member if member is not None and member.name in self._in_order[:old] else None
 
-    def first_of(self, paths: Sequence[str]) -> str | None:
-        """Which of *paths* is called like the object that the link has first; None where it has not one of each."""
-        linked = [os.path.basename(path) for path in self._in_order]
-        names = {path: os.path.basename(path) for path in paths}
-        told = len(set(names.values())) == len(names) and all(linked.count(name) == 1 for name in names.values())
-        return min(names, key=lambda path: linked.index(names[path])) if told and names else None
+    def first_of(self, paths: Sequence[str]) -> int | None:
+        """Which of *paths* is of the object that the link has first; None where nothing tells."""
+        places = [self._places(path) for path in paths]
+        for number, own in enumerate(places):
+            others = [at for each in (*places[:number], *places[number + 1 :]) for at in each]
+            if all(places) and max(own) < min(others):
+                return number
+        return None
+
+    def _places(self, path: str) -> list[int]:
+        """Where in the link the old self of the object at *path* may be: the same file, else all that are called so."""
+        called = [at for at, each in enumerate(self._in_order) if _stem(each) == _stem(path)]
+        same = [at for at in called if os.path.realpath(self._in_order[at]) == os.path.realpath(path)]
+        return same or called
 
     def is_uncompiled(self, name: bytes) -> bool:
         """Whether an object that has nothing but GCC's intermediate code names *name*; as what, nothing says."""

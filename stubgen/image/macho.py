@@ -335,12 +335,12 @@ class MachOImage(Image):
 
     @cached_property
     def compiled_by_llvm(self) -> bool:
-        """By its debug information alone: a linked image does not say."""
-        return self._has_debug_information and any(names_llvm(unit.producer) for unit in self.debug_info.units)
+        """By its debug information; a linked image without does not say, and Apple's compilers are LLVM's."""
+        return not self._has_debug_information or any(names_llvm(unit.producer) for unit in self.debug_info.units)
 
     @cached_property
     def compiled_by_gcc(self) -> bool:
-        """Likewise."""
+        """By its debug information; one without may be GCC's too."""
         units = self.debug_info.units if self._has_debug_information else ()
         return not units or not all(names_llvm(unit.producer) for unit in units)
 

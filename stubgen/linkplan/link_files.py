@@ -55,15 +55,17 @@ def link_files(captured: CapturedCommand, system: LinkerOs | None = None) -> Lin
         ]
     )
     known = {library.path for library in libraries}
-    objects, gone = [], []
+    objects, gone, order = [], [], []
     for path in map(search.path, _inputs(tokens.items, search.directory)):
         if path in known or of_every_image(path) is not None:
             continue
         if path.endswith(COMPILED) or (path.endswith(".o") and not os.path.isfile(path)):
             gone.append(path)
+            order.append(path)
         elif path.endswith(".o") or file_kind(path) is FileKind.OBJECT:
             objects.append(path)
-    return LinkFiles(tuple(objects), tuple(library.path for library in libraries), tuple(gone))
+            order.append(path)
+    return LinkFiles(tuple(objects), tuple(library.path for library in libraries), tuple(gone), tuple(order))
 
 
 def _inputs(items: Sequence[Item], directory: str) -> Iterator[str]:

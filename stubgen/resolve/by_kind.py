@@ -81,7 +81,8 @@ class ByKind(Answering):
             return ""
         from stubgen.resolve.convention import reason_not_to_call
 
-        return reason_not_to_call(candidate, self._image, allow_static=self.answers.allow_static)
+        static = self.patch is None and reference.name in self.needed.statics
+        return reason_not_to_call(candidate, self._image, allow_static=self.answers.allow_static, static=static)
 
     def _datum(self, reference: Reference, candidate: Candidate) -> None:
         if self._is_code(reference, candidate):

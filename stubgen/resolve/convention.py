@@ -21,14 +21,16 @@ UNKNOWN = (
     "superfluous, and no debug information shows that this one kept them: make it visible outside its unit, compile "
     "the host with -O0 -g, or allow it with --allow-static"
 )
+UNKNOWN_WITHOUT_DSYM = UNKNOWN.replace("-O0 -g", "-O0 -g and name its dSYM with --symbols")
+"""The same where the linker leaves debug information in the objects."""
 
 
-def reason_not_to_call(candidate: Candidate, host: Image, *, allow_static: bool) -> str:
+def reason_not_to_call(candidate: Candidate, host: Image, *, allow_static: bool, static: bool = False) -> str:
     """Why the patch should not call the host's function *candidate* with the arguments of its source; empty if it may.
 
     The proof that it may is debug information in which each parameter has one place in memory: code that nobody
     optimised is described so. A function that LLVM marks is refused whatever is allowed. Where the linker may have made
-    global functions local, only such a mark speaks against one.
+    global functions local, only such a mark speaks against one, unless it is known to be *static*.
     """
     if not candidate.local or candidate.hidden or not host.compiled_by_llvm:
         return ""
@@ -39,7 +41,9 @@ def reason_not_to_call(candidate: Candidate, host: Image, *, allow_static: bool)
         return DROPPED
     if said is not None and (not names_llvm(said.producer) or (said.in_memory and _marks(said.producer))):
         return ""
-    return "" if allow_static or host.hides_globals else UNKNOWN
+    if allow_static or (host.hides_globals and not static):
+        return ""
+    return UNKNOWN if host.format == "elf" or host.debug_info.units else UNKNOWN_WITHOUT_DSYM
 
 
 def _marks(producer: bytes) -> bool:

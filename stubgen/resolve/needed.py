@@ -51,12 +51,16 @@ class Needed(Row):
     """Name -> the shared library of the host's link that has it, where the host's own is a static one."""
     doubts: Mapping[bytes, str] = {}
     """Name -> the shared library that has it, where nobody can tell whether the host's own is a static one."""
+    statics: frozenset[bytes] = frozenset()
+    """Names that the host has as static symbols for sure: no other file of its link has them."""
     roots: frozenset[bytes] = frozenset()
     """Names that count as referred to: what the patch must export."""
     previous: Previous = NO_PATCHES
     """The earlier patches of the process, which answer references before the host does."""
     gave_way: frozenset[bytes] = frozenset()
     """Weak defaults of the patch's own files that are the host's: undefined in ``images``."""
+    untold: Mapping[bytes, Sequence[int]] = {}
+    """Weak default of several files of the patch -> indexes into ``images``, where nothing says whose counts."""
     meanings: Mapping[bytes, bytes] = {}
     """Spelling in an object -> the one that the linker looks for instead, and that counts everywhere here."""
     further_users: Mapping[bytes, Sequence[int]] = {}

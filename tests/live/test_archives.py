@@ -676,6 +676,41 @@ def test_of_two_defaults_in_the_patch_the_one_that_the_host_linked_first_is_mean
         assert live.patch(program.link(live, order).output) == "patch 15"
 
 
+@every_linker
+@pytest.mark.parametrize("debug", ["", " -g"], ids=["", "-g"])
+@pytest.mark.parametrize("order", ["first.o second.o", "second.o first.o"])
+def test_of_two_defaults_nothing_but_debug_information_tells_which_an_archive_has_first(
+    tmp_path: Path, linker: str, order: str, debug: str
+) -> None:
+    """The order in which the patch's objects are given decided, without a word."""
+    hook = "__attribute__((weak)) int hook(void) {{ return {0}; }}"
+    sources = {
+        "first.c": f"{hook.format(1)} int one(void) {{ return 1; }}",
+        "second.c": f"{hook.format(2)} int tell(void) {{ return hook(); }}",
+        "entry.c": "int one(void), tell(void); long host_entry(long by) { return by * one() + tell(); }",
+    }
+    flags = SECTIONS + debug
+    archive = {"libfoo.a": "first.o second.o"}
+    program = make(tmp_path, sources, archive, "entry.o -L. -lfoo", linker=linker, flags=flags)
+
+    def write(first: int, second: int) -> None:
+        (tmp_path / "first.c").write_text(sources["first.c"].replace("return 1; }", f"return {first}; }}", 1))
+        edited = sources["second.c"].replace("return 2", f"return {second}")
+        (tmp_path / "second.c").write_text(f"{edited} long patch_main(void) {{ return tell() + 10; }}")
+        run([need("aarch64-linux-gnu-gcc"), "-c", *flags.split(), "first.c", "second.c"], cwd=tmp_path)
+
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 4"
+        write(5, 7)
+        if debug:
+            assert live.patch(program.link(live, order).output) == "patch 15"
+        else:
+            with pytest.raises(SymbolRefusal, match=r"hook: .* define it, each otherwise"):
+                program.link(live, order)
+            write(6, 6)
+            assert live.patch(program.link(live, order).output) == "patch 16"
+
+
 @pytest.mark.parametrize("linker", LINKERS)
 def test_a_stronger_definition_that_the_host_was_linked_without(tmp_path: Path, linker: str) -> None:
     """Nothing used hook(), and so nobody has it: the patch that begins to would call its own default."""

@@ -133,9 +133,8 @@ def make_patch(folder: Path, tools: Toolchain, source: str) -> Patched:
     """Link the host, and the patch *source* for a host whose ``main`` lies :data:`SLIDE` above its static address."""
     host, captured = tools.host(folder)
     anchor = symbols(host)["_main"] + SLIDE
-    linked = link_patch(
-        StubBuilder(host), captured, [tools.object(folder, "patch", source)], folder / "patch.dylib", anchor
-    )
+    patch = tools.object(folder, "patch", source)
+    linked = link_patch(StubBuilder(host), captured, [patch], folder / "patch.dylib", anchor, allow_static=True)
     return Patched(host, linked)
 
 
@@ -307,14 +306,20 @@ def test_stub_carries_the_simulators_platform(tmp_path: Path) -> None:
     mac_host, _ = toolchain("lld").host(folder(tmp_path, "mac"))
     patch = tools.object(tmp_path, "patch", PATCH)
     linked = link_patch(
-        StubBuilder(host), captured, [patch], tmp_path / "patch.dylib", slide=SLIDE, stub=tmp_path / "stub.o"
+        StubBuilder(host),
+        captured,
+        [patch],
+        tmp_path / "patch.dylib",
+        slide=SLIDE,
+        allow_static=True,
+        stub=tmp_path / "stub.o",
     )
     assert linked.output.is_file()
     shown = objdump(tmp_path / "stub.o", "--private-headers")
     assert re.search(r"platform iossimulator\s+sdk 17.0\s+minos 17.0", shown), shown
 
     mac_patch = toolchain("lld").object(tmp_path / "mac", "patch", PATCH)
-    mac_stub = StubBuilder(mac_host).build([mac_patch], slide=SLIDE).stub.content
+    mac_stub = StubBuilder(mac_host).build([mac_patch], slide=SLIDE, allow_static=True).stub.content
     (tmp_path / "mac-stub.o").write_bytes(mac_stub)
     with pytest.raises(LinkerFailed, match="platform macOS"):
         link_patch(
@@ -323,6 +328,7 @@ def test_stub_carries_the_simulators_platform(tmp_path: Path) -> None:
             [patch],
             tmp_path / "wrong.dylib",
             slide=SLIDE,
+            allow_static=True,
             extra=[tmp_path / "mac-stub.o"],
         )
 
@@ -342,7 +348,8 @@ def test_universal_host_gives_the_same_stub_as_its_arm64_half(order: tuple[str, 
     universal = tmp_path / "universal"
     run([need("llvm-lipo-19"), "-create", *(thin[name] for name in order), "-output", universal])
     patch = arm64.object(tmp_path, "patch", PATCH)
-    stubs = [bytes(StubBuilder(host).build([patch], slide=SLIDE).stub.content) for host in (thin["arm64"], universal)]
+    builders = [StubBuilder(host) for host in (thin["arm64"], universal)]
+    stubs = [bytes(each.build([patch], slide=SLIDE, allow_static=True).stub.content) for each in builders]
     assert stubs[0] == stubs[1]
     assert symbols(thin["arm64"])["_add"] != 0
 
@@ -359,7 +366,7 @@ def test_a_universal_archive_gives_its_arm64_half(archiver: list[str], tmp_path:
     run([need("llvm-lipo-19"), "-create", *halves, "-output", universal])
     host, _ = toolchain("lld").host(tmp_path)
     builder = StubBuilder(host)
-    options = {"slide": SLIDE, "bind": True, "exports": ["_new_step", "_use_wide"]}
+    options = {"slide": SLIDE, "bind": True, "allow_static": True, "exports": ["_new_step", "_use_wide"]}
     thin, whole = (builder.build([path], **options) for path in (tmp_path / "arm64" / "patch.a", universal))
     assert bytes(thin.stub.content) == bytes(whole.stub.content)
     assert len(thin.stub.names) == len(CALLS)

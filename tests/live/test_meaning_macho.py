@@ -45,7 +45,8 @@ def link(folder: Path, tools: str, source: str, patch: str, options: Sequence[st
     captured = Capture(command, folder, {}, output="host")
     anchor = symbols(folder / "host")["_main"] + SLIDE
     compiled = made.object(folder, "patch", patch)
-    return link_patch(StubBuilder(folder / "host"), captured, [compiled], folder / "patch.dylib", anchor)
+    builder = StubBuilder(folder / "host")
+    return link_patch(builder, captured, [compiled], folder / "patch.dylib", anchor, allow_static=True)
 
 
 def own_library(folder: Path, kind: str) -> list[str]:

@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 import pytest
 from counting import count_calls
+from synthetic import put
 from tools import linker_folder, need, run, rustc
 
+from stubgen.borrow.homes import LinkFiles
 from stubgen.build import StubBuilder
-from stubgen.resolve.convention import DROPPED, UNKNOWN
+from stubgen.resolve.convention import DROPPED, UNKNOWN, UNKNOWN_WITHOUT_DSYM
 from stubgen.resolve.verdicts import Decision
 
 HOST = """
@@ -89,7 +91,7 @@ def compiled(folder: Path, compiler: tuple[str, ...], name: str, text: str, *opt
     return folder / f"{name}.o"
 
 
-def linked(folder: Path, linker: str, *objects: Path) -> Path:
+def linked(folder: Path, linker: str, *objects: Path | str) -> Path:
     """The program of *objects*."""
     driver = [str(need("aarch64-linux-gnu-gcc")), "-B", str(linker_folder(folder / "linkers")), f"-fuse-ld={linker}"]
     run([*driver, "-pie", *objects, "-o", folder / "host"])
@@ -113,6 +115,52 @@ def test_static_functions_of_hosts_that_llvm_compiled(name: str, bind: bool, tmp
     assert refused(list(builder.judge([patch], slide=0x5500000000, bind=bind).decisions())) == expected
     allowed = builder.judge([patch], slide=0x5500000000, bind=bind, allow_static=True)
     assert refused(list(allowed.decisions())) == dict.fromkeys(made.dropped, DROPPED)
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["the objects are there", "one is gone"])
+@pytest.mark.parametrize("linker", ["mold", "lld"])
+def test_where_the_linker_makes_globals_local_the_objects_tell_what_is_static(
+    tmp_path: Path, linker: str, *, seen: bool
+) -> None:
+    """A static function looked like a global one, and got the arguments that it had lost: wrong numbers."""
+    visible = HOST.replace("__attribute__((noinline)) static int plain", "__attribute__((noinline)) int plain")
+    host_object = compiled(tmp_path, CLANG, "host", visible, "-O3")
+    script = put(tmp_path, "script", b"{ local: *; };")
+    options = () if linker == "mold" else (f"-Wl,--version-script={script},--export-dynamic",)
+    host = linked(tmp_path, linker, host_object, *options)
+    patch = compiled(tmp_path, GCC, "patch", PATCH, "-O1")
+    files = LinkFiles(objects=(str(host_object),), gone=() if seen else ("other.o",))
+    builder = StubBuilder(host)
+    judged = builder.judge([patch], slide=0x5500000000, bind=True, link=lambda: files)
+    static = set(STATIC) - {"plain"}
+    assert refused(list(judged.decisions())) == (dict.fromkeys(static, UNKNOWN) if seen else {})
+    allowed = builder.judge([patch], slide=0x5500000000, bind=True, allow_static=True, link=lambda: files)
+    assert not refused(list(allowed.decisions()))
+    again = compiled(tmp_path, GCC, "host", PATCH, "-O1")  # what was global there may be so no longer
+    judged = builder.judge([again], slide=0x5500000000, bind=True, link=lambda: files)
+    assert not refused(list(judged.decisions()))
+
+
+@pytest.mark.parametrize("bind", [False, True])
+@pytest.mark.parametrize("options", ["-O3", "-O3 -g", "-O0 -g"])
+def test_macho_hosts(tmp_path: Path, options: str, *, bind: bool) -> None:
+    """Nothing in the linked file says who compiled it: arguments that LLVM had dropped were passed all the same."""
+    apple = ("clang-19", "--target=arm64-apple-macos13")
+    host_object = compiled(tmp_path, apple, "host", HOST, *options.split())
+    linking = [need("ld64.lld-19"), "-arch", "arm64", "-platform_version", "macos", "13.0", "13.0"]
+    run([*linking, host_object, "-o", tmp_path / "host"])
+    patch = compiled(tmp_path, apple, "patch", PATCH, "-O1")
+    builder = StubBuilder(tmp_path / "host")
+    reasons = refused(list(builder.judge([patch], slide=0x4000, bind=bind).decisions()))
+    assert reasons == {f"_{name}": UNKNOWN_WITHOUT_DSYM for name in STATIC}
+    allowed = builder.judge([patch], slide=0x4000, bind=bind, allow_static=True)
+    assert not refused(list(allowed.decisions()))
+    if "-g" in options:
+        run([need("dsymutil-19"), "host"], cwd=tmp_path)
+        builder = StubBuilder(tmp_path / "host", symbols=tmp_path / "host.dSYM")
+        told = refused(list(builder.judge([patch], slide=0x4000, bind=bind).decisions()))
+        dropped = {"_dropped": DROPPED, "_result": DROPPED, "_promoted": UNKNOWN, "_plain": UNKNOWN}
+        assert told == (dropped if options == "-O3 -g" else {})
 
 
 RUST = """

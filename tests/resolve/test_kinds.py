@@ -292,7 +292,6 @@ MACHO_FUNCTIONS = (
     Kind("_protected_function", "trampoline", PLAIN),
     Kind("_alias_of_global", "trampoline", PLAIN, "_untyped_function"),
     Kind("_untyped_function", "trampoline", PLAIN),
-    Kind("_static_function", "trampoline", PLAIN),
     Kind("_hidden_function", "trampoline", PLAIN),
     Kind("_global_and_static", "trampoline", PLAIN),
     Kind("_suffixed_in_host", "trampoline", "matched _suffixed_in_host.llvm.1234", "_suffixed_in_host.llvm.1234"),
@@ -301,6 +300,7 @@ MACHO_FUNCTIONS = (
 """What gets a trampoline in Mach-O hosts."""
 
 MACHO_NO_STUB = (
+    Kind("_static_function", "refused", "it is a static function of a host that LLVM compiled"),
     Kind("_two_statics", "ambiguous", "2 of them at different addresses"),
     Kind("_suffixed_twice", "ambiguous", "2 of them at different addresses"),
     Kind("_misaligned_function", "refused", "is not a multiple of 4: no instruction is there"),
