@@ -111,7 +111,9 @@ def _surely_static(needed: Needed, host: Host, names: Unanswered, homes: Homes) 
     return frozenset(
         name
         for name in names.local
-        if homes.find(name) is None and files.isdisjoint(candidate.file for candidate in found.get(name, ()))
+        if homes.find(name) is None
+        and not homes.is_in_objects(name)
+        and files.isdisjoint(candidate.file for candidate in found.get(name, ()))
     )
 
 

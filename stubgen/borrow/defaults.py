@@ -154,13 +154,14 @@ class _Judge:
     def is_the_hosts(self, name: bytes, pool: Collection[Candidate]) -> bool:
         """Whether another file's definition won over the default in the host's link."""
         hidden = all(candidate.hidden or not candidate.local for candidate in pool)
-        if not hidden and not self.host.image.hides_globals:
-            return False  # a static one of another file
+        made_local = hidden or self.host.image.hides_globals or self.homes.compiled_at_link
+        if self.homes.is_strongly_in_objects(name) or not made_local:  # not: a static one of another file
+            return self.homes.is_strongly_in_objects(name)
         home = self.homes.find(name)
         default = home is None or home.member is None or name in set(home.member.weak_definitions())
         files = {candidate.file for candidate in pool}
         came_along = home is not None and self._came_along(name, files)
-        if came_along or self.homes.is_strongly_in_objects(name) or self.is_anothers_default(name):
+        if came_along or self.is_anothers_default(name):
             return True
         if default and self.homes.sees_all_objects:
             return False
@@ -178,15 +179,15 @@ class _Judge:
 
     def is_made_global(self, name: bytes) -> bool:
         """Whether the host's strong *name* is the default, which GCC's link-time optimisation makes global."""
-        if not self._optimised_by_gcc or self.homes.is_strongly_in_objects(name):
+        if self.homes.is_strongly_in_objects(name) or not (self._optimised_by_gcc or self.homes.compiled_at_link):
             return False
         if any(self.homes.strongly_in_libraries(name)):
             return False
-        if not self.homes.sees_all_objects or self.homes.is_uncompiled(name):
+        if not self.homes.sees_all_objects:
             self.refusals.append(
                 f"{as_text(name)}: it is weak in the patch, and global in the host, which GCC optimised at link: that "
                 f"makes a default global as well, and nothing says whether this one is; give --captured the host's "
-                f"link, from objects that hold compiled code too (-ffat-lto-objects)"
+                f"link, with its objects still there"
             )
         return True
 
@@ -205,13 +206,15 @@ class _Judge:
             self.refusals.append(
                 f"{as_text(name)}: it is weak in the patch, {home.title if home else 'another file'} of the host's "
                 f"link has the definition that counts, and the host was linked without it, because nothing used it "
-                f"(--gc-sections, -dead_strip); give the patch that object as well"
+                f"(--gc-sections, -dead_strip, -flto); give the patch that object as well"
             )
 
     def is_anothers_default(self, name: bytes) -> bool:
         """Whether the link had another file's default first, which linkers then take for all."""
         own = [image.name for image in self.images if name in set(image.weak_definitions())]
         first = self.homes.first_default(name, own)
+        if self.homes.is_default_of_uncompiled(name, own):
+            return True
         return isinstance(first, ElfImage) and not self._is_from(first, self.files)
 
     def _came_along(self, name: bytes, files: Collection[bytes]) -> bool:

@@ -23,7 +23,7 @@ from stubgen.elf.relocations import Relocations
 from stubgen.errors import MalformedInput, UnsupportedInput
 from stubgen.host import Host
 from stubgen.image import Candidate, Kind, Reference
-from stubgen.image.elf import ElfImage
+from stubgen.image.elf import OF_LTO, ElfImage
 from stubgen.resolve.candidates import meaning
 from stubgen.resolve.unanswered import MANGLED, may_be_static
 from stubgen.symbols.placed import placed_name
@@ -137,7 +137,7 @@ class HostSymbols:
         """Whether a local symbol *name* may be what object *image* defines for others: the linker made it local."""
         files = file_names(image)
         return any(
-            not known.static and (not files or self.file_of(known) in (b"", *files)) for known in self.find(name)
+            not known.static and (not files or self.file_of(known) in (*OF_LTO, *files)) for known in self.find(name)
         )
 
     def imports(self, name: bytes) -> bool:

@@ -11,11 +11,14 @@ from stubgen.common.row import Row
 from stubgen.errors import InputError, MalformedInput, UnsupportedInput
 from stubgen.image import FileType, Image
 from stubgen.image.archive import is_archive, members, members_at, symbol_index
+from stubgen.image.intermediate import IntermediateNames, intermediate_names
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
 from stubgen.image.text_stub import is_text_stub, text_stub_exports
 
-_NOT_COMPILED = b"__gnu_lto_slim\0"
-"""A symbol of an object of GCC's that has no compiled code beside its intermediate one."""
+_FOR_GCC = b".gnu.lto_"
+"""How the sections begin in which GCC leaves what the linker has it compile."""
+_BITCODE = b"BC\xc0\xde"
+"""How an object begins that LLVM compiles at link."""
 
 
 class LinkFiles(Row):
@@ -66,10 +69,8 @@ class Homes:
         self._in_order = files.order or files.objects
         self.knows_link = bool(self._in_order)
         """Whether anything is known of the link."""
-        self._uncompiled: set[bytes] = (
-            set()
-        )  # named in objects that GCC compiles at link, by what it did not compile yet
         self._weak: set[bytes] = set()  # of those, what is nothing but a default
+        self._uncompiled: dict[str, IntermediateNames] = {}  # by path: objects that the linker has compiled
         self.sees_all_objects = bool(files.objects) and not files.gone
         """Whether no object of the link can have a name unseen."""
 
@@ -80,20 +81,26 @@ class Homes:
         for path in self._objects if wanted else ():
             try:
                 data = read_input(path)
+                if self._is_compiled_at_link(path, data) and not has_object_magic(data):
+                    continue
                 if any(data.find(text) >= 0 for text in wanted) or not has_object_magic(data):
                     image = self._opened_objects.get(path)
                     if image is None:
                         image = self._opened_objects[path] = open_image(data, path)
                     home = Home(image, os.path.basename(path))
                     weak = set(image.weak_definitions())
-                    defined = set(image.definitions())
-                    for name in defined & self._looked_for:
+                    for name in self._looked_for.intersection(image.definitions()):
                         self._take(name, home, weak=name in weak)
-                    if image.intermediate_code and data.find(_NOT_COMPILED) >= 0:
-                        named = (name for text, name in wanted.items() if data.find(text) >= 0)
-                        self._uncompiled.update(name for name in named if name not in defined)
-            except InputError:  # bitcode, a file that somebody else has written since
+            except InputError:  # a file that somebody else has written since
                 self.sees_all_objects = False
+
+    def _is_compiled_at_link(self, path: str, data: Any) -> bool:
+        """Whether the linker compiled what is in *data*, the object at *path*; its names are known then."""
+        if path not in self._uncompiled and (data.find(_FOR_GCC) >= 0 or data.find(_BITCODE) == 0):
+            names = intermediate_names(memoryview(data), path)
+            if names is not None:
+                self._uncompiled[path] = names
+        return path in self._uncompiled
 
     def _take(self, name: bytes, home: Home, *, weak: bool) -> None:
         """Note that an object defines *name*: the first one that does, or the first that does so strongly."""
@@ -106,9 +113,7 @@ class Homes:
         self.learn([name])
         home = self._in_objects.get(name) if name in self._weak else None
         member = home.member if home is not None else None
-        called = {os.path.basename(path) for path in own}
-        old = next((at for at, path in enumerate(self._in_order) if os.path.basename(path) in called), 0)
-        return member if member is not None and member.name in self._in_order[:old] else None
+        return member if member is not None and member.name in self._before(own) else None
 
     def first_of(self, paths: Sequence[str]) -> int | None:
         """Which of *paths* is of the object that the link has first; None where nothing tells."""
@@ -125,15 +130,34 @@ class Homes:
         same = [at for at in called if os.path.realpath(self._in_order[at]) == os.path.realpath(path)]
         return same or called
 
-    def is_uncompiled(self, name: bytes) -> bool:
-        """Whether an object that has nothing but GCC's intermediate code names *name*; as what, nothing says."""
+    @property
+    def compiled_at_link(self) -> bool:
+        """Whether an object that was looked at holds what the linker has compiled."""
+        return bool(self._uncompiled)
+
+    def is_in_objects(self, name: bytes) -> bool:
+        """Whether an object of the link defines *name* for other files."""
         self.learn([name])
-        return name in self._uncompiled
+        return name in self._in_objects or any(name in names.seen for names in self._uncompiled.values())
 
     def is_strongly_in_objects(self, name: bytes) -> bool:
         """Whether an object of the link defines *name*, and not as a default."""
         self.learn([name])
-        return name in self._in_objects and name not in self._weak
+        return (name in self._in_objects and name not in self._weak) or any(
+            name in names.seen - names.weak for names in self._uncompiled.values()
+        )
+
+    def is_default_of_uncompiled(self, name: bytes, own: Collection[str]) -> bool:
+        """Whether, before those of the paths *own*, the link has an object with a default that the linker compiled."""
+        self.learn([name])
+        return any(path in self._uncompiled and name in self._uncompiled[path].weak for path in self._before(own))
+
+    def _before(self, own: Collection[str]) -> Sequence[str]:
+        """The objects that the link has before the first that is called like one of the paths *own*."""
+        called = {os.path.basename(path) for path in own}
+        return self._in_order[
+            : next((at for at, each in enumerate(self._in_order) if os.path.basename(each) in called), 0)
+        ]
 
     def find(self, name: bytes) -> Home | None:
         """Where *name* is defined first; libraries are read until one does."""

@@ -72,7 +72,7 @@ _GLOBAL_FUNCTIONS, _LOCAL_FUNCTIONS = (
 _NOT_LOCAL = bytes(info >> 4 != c.STB_LOCAL for info in range(256))
 """Likewise, whether it is one that other files see."""
 _WEAK = bytes(info >> 4 == c.STB_WEAK for info in range(256))
-_OF_LTO = (b"", b"<artificial>", b"ld-temp.o")
+OF_LTO = (b"", b"<artificial>", b"ld-temp.o")
 """What GNU ld, GCC and LLVM call the file that link-time optimisation makes of several: static there is also what was
 global before, and none of them is a symbol's source file."""
 _MAPPING = (b"$x", b"$d")
@@ -393,7 +393,7 @@ class ElfImage(Image):
     def _source_file(self, table: Symbols, index: int) -> bytes:
         """The file of a local symbol; only the full table has file symbols."""
         file = table.file_of(index) if table is self.file.symbols else b""
-        return b"" if file in _OF_LTO else file
+        return b"" if file in OF_LTO else file
 
     def was_global(self, table: Symbols, index: int, symbol: Sym) -> bool:
         """Whether a local symbol of a linked image was one that all its objects could see.
@@ -419,7 +419,7 @@ class ElfImage(Image):
         if self.hides_globals or self.was_global(table, index, symbol) or self._forgets_visibility(symbol):
             return False
         file = table.file_symbol_of(index) if table is self.file.symbols else -1
-        return file < 0 or table.name(file) not in _OF_LTO
+        return file < 0 or table.name(file) not in OF_LTO
 
     def _forgets_visibility(self, symbol: Sym) -> bool:
         """Whether a local symbol may have been a hidden one: mold 1.10 does not say so of thread-locals."""

@@ -21,6 +21,7 @@ _ELF = b"\x7fELF"
 _SYMTAB = ".gnu.lto_.symtab."
 _FUNCTION = r"\.gnu\.lto_(?!\.)(.+)\.\d+\.[0-9a-f]+"
 _GCC_DEFINED = frozenset({0, 1, 4})  # plugin-api.h, enum ld_plugin_symbol_kind: LDPK_DEF, LDPK_WEAKDEF, LDPK_COMMON
+_GCC_WEAK = 1  # LDPK_WEAKDEF
 _GCC_BEHIND_NAMES = 14  # bytes
 
 _WRAPPER_WIDTH, _ENTER, _DEFINE = 2, 1, 2  # bits of an abbreviation at the top; ENTER_SUBBLOCK, DEFINE_ABBREV
@@ -30,7 +31,7 @@ _LONGEST = 64  # bits
 _VERSIONS = range(1, 4)  # of the table, storage::Header::Version
 _SYMBOL = 24  # bytes of a storage::Symbol
 _SYMBOLS_AT, _SOURCE_AT = 28, 52  # byte offsets in storage::Header
-_UNDEFINED, _GLOBAL, _NOT_FOR_LINKERS = 1 << 3, 1 << 10, 1 << 11  # storage::Symbol::FlagBits
+_UNDEFINED, _WEAK, _GLOBAL, _NOT_FOR_LINKERS = 1 << 3, 1 << 4, 1 << 10, 1 << 11  # storage::Symbol::FlagBits
 
 
 class IntermediateNames(Row):
@@ -38,6 +39,8 @@ class IntermediateNames(Row):
 
     seen: frozenset[bytes]
     """What it defines for other files."""
+    weak: frozenset[bytes]
+    """Those of them that give way to another file's."""
     static: frozenset[bytes]
     """What is its own; of GCC's functions alone."""
     source: bytes
@@ -60,21 +63,23 @@ def _of_gcc(content: memoryview, name: str) -> IntermediateNames | None:
     tables = [section for section in file.sections if section.name.startswith(_SYMTAB)]
     if not tables:
         return None
-    seen = {symbol for section in tables for symbol in _gcc_symbols(bytes(file.content(section)))}
+    kinds = {name: kind for section in tables for name, kind in _gcc_symbols(bytes(file.content(section)))}
+    seen = frozenset(name for name, kind in kinds.items() if kind in _GCC_DEFINED)
+    weak = frozenset(name for name, kind in kinds.items() if kind == _GCC_WEAK)
     named = (re.fullmatch(_FUNCTION, section.name) for section in file.sections)
     functions = {match[1].encode("utf-8", "surrogateescape") for match in named if match}
-    return IntermediateNames(frozenset(seen), frozenset(functions - seen), b"")
+    return IntermediateNames(seen, weak, frozenset(functions - seen), b"")
 
 
-def _gcc_symbols(table: bytes) -> Iterator[bytes]:
+def _gcc_symbols(table: bytes) -> Iterator[tuple[bytes, int]]:
+    """Name and kind of each."""
     position = 0
     while position < len(table):
         ends = table.find(b"\0", position)
         kind = table.find(b"\0", ends + 1) + 1
         if ends < 0 or not kind or kind + _GCC_BEHIND_NAMES > len(table):
             raise MalformedInput(".gnu.lto_.symtab: is cut off")
-        if table[kind] in _GCC_DEFINED:
-            yield table[position:ends]
+        yield table[position:ends], table[kind]
         position = kind + _GCC_BEHIND_NAMES
 
 
@@ -87,12 +92,15 @@ def _of_bitcode(content: memoryview, name: str) -> IntermediateNames | None:
         return None
     first, count = _number(table, _SYMBOLS_AT), _number(table, _SYMBOLS_AT + 4)
     table.bytes(first, count * _SYMBOL, "its symbols")
-    seen, static = set[bytes](), set[bytes]()
+    seen, weak, static = set[bytes](), set[bytes](), set[bytes]()
     for at in range(first, first + count * _SYMBOL, _SYMBOL):
         flags = _number(table, at + _SYMBOL - 4)
         if not flags & (_UNDEFINED | _NOT_FOR_LINKERS):
-            (seen if flags & _GLOBAL else static).add(_text(table, at, strings))
-    return IntermediateNames(frozenset(seen), frozenset(static), _text(table, _SOURCE_AT, strings))
+            text = _text(table, at, strings)
+            (seen if flags & _GLOBAL else static).add(text)
+            if flags & _WEAK:
+                weak.add(text)
+    return IntermediateNames(frozenset(seen), frozenset(weak), frozenset(static), _text(table, _SOURCE_AT, strings))
 
 
 def _number(table: View, at: int) -> int:

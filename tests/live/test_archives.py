@@ -601,20 +601,21 @@ def test_of_two_defaults_the_one_that_was_linked_first_is_meant(
 
 
 @pytest.mark.parametrize("linker", ["gnu", "mold"])
+@pytest.mark.parametrize("fat", ["", " -ffat-lto-objects"], ids=["slim", "fat"])
+@pytest.mark.parametrize("shown", ["", " -rdynamic"], ids=["", "-rdynamic"])
 @pytest.mark.parametrize("strong", [False, True], ids=["the default", "another file's"])
-def test_a_default_that_gcc_made_global_at_link_is_still_the_patchs(
-    tmp_path: Path, linker: str, *, strong: bool
+def test_a_default_of_a_host_that_gcc_optimised_at_link(
+    tmp_path: Path, linker: str, fat: str, shown: str, *, strong: bool
 ) -> None:
-    """An edit of a weak function had no effect: the host's is global, as one is that wins over the default."""
+    """GCC makes the one that counts global, or local: the patch's edit had no effect, or won over another file's."""
     default = "__attribute__((weak, noinline)) int hook(void) {{ return {0}; }} int tell(void) {{ return hook(); }}"
     sources = {
         "first.c": default.format(1),
         "second.c": "__attribute__((noinline)) int hook(void) { return 2; }" if strong else "int unused;",
         "entry.c": "int hook(void), tell(void); long host_entry(long by) { return by * hook() + tell(); }",
     }
-    flags = SECTIONS + " -flto -ffat-lto-objects -g"
-    link = "entry.o first.o second.o -flto -O1 -rdynamic"
-    program = make(tmp_path, sources, {}, link, linker=linker, flags=flags)
+    link = "entry.o first.o second.o -flto -O1"
+    program = make(tmp_path, sources, {}, link + shown, linker=linker, flags=f"{SECTIONS} -flto{fat}")
     (tmp_path / "first.c").write_text(f"{default.format(5)} long patch_main(void) {{ return tell() + 10; }}")
     run([need("aarch64-linux-gnu-gcc"), "-c", *SECTIONS.split(), "first.c"], cwd=tmp_path)
     with LiveHost(program.path) as live:
@@ -622,20 +623,30 @@ def test_a_default_that_gcc_made_global_at_link_is_still_the_patchs(
         assert live.patch(program.link(live, "first.o").output) == ("patch 12" if strong else "patch 15")
 
 
-@pytest.mark.parametrize("linker", ["gnu", "mold"])
-def test_a_default_beside_objects_that_gcc_has_not_compiled_is_refused(tmp_path: Path, linker: str) -> None:
-    """Whether one of them wins over it stands in GCC's intermediate code, which nothing here reads."""
-    default = "__attribute__((weak, noinline)) int hook(void) {{ return {0}; }} int tell(void) {{ return hook(); }}"
+@pytest.mark.parametrize("flags", ["-flto", "-flto=thin"])
+@pytest.mark.parametrize("shown", ["", " -rdynamic"], ids=["", "-rdynamic"])
+@pytest.mark.parametrize("strong", [False, True], ids=["the default", "another file's"])
+def test_a_default_of_a_host_that_llvm_optimised_at_link(
+    tmp_path: Path, flags: str, shown: str, *, strong: bool
+) -> None:
+    """LLVM makes both local, or neither."""
+    body = '{{ int x = {0}; __asm__("" : "+r"(x)); return x; }}'  # or every call has the number alone
+    default = f"__attribute__((weak, noinline)) int hook(void) {body} int tell(void) {{{{ return hook(); }}}}"
     sources = {
         "first.c": default.format(1),
+        "second.c": f"__attribute__((noinline)) int hook(void) {body.format(2)}" if strong else "int unused;",
         "entry.c": "int hook(void), tell(void); long host_entry(long by) { return by * hook() + tell(); }",
     }
-    link = "entry.o first.o -flto -O1 -rdynamic"
-    program = make(tmp_path, sources, {}, link, linker=linker, flags=SECTIONS + " -flto -g")
+    for name, text in sources.items():
+        (tmp_path / name).write_text(text)
+    clang = [need("clang-19"), "--target=aarch64-linux-gnu", "-fPIC", "-O1"]
+    run([*clang, flags, "-c", *sources], cwd=tmp_path)
+    program = make(tmp_path, {}, {}, f"entry.o first.o second.o{shown}", linker="lld")
     (tmp_path / "first.c").write_text(f"{default.format(5)} long patch_main(void) {{ return tell() + 10; }}")
-    run([need("aarch64-linux-gnu-gcc"), "-c", *SECTIONS.split(), "first.c"], cwd=tmp_path)
-    with LiveHost(program.path) as live, pytest.raises(SymbolRefusal, match=r"hook: .*which GCC optimised at link"):
-        program.link(live, "first.o")
+    run([*clang, "-c", "first.c"], cwd=tmp_path)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == ("call 8" if strong else "call 4")
+        assert live.patch(program.link(live, "first.o").output) == ("patch 12" if strong else "patch 15")
 
 
 @every_linker
