@@ -147,6 +147,7 @@ DROPPED: Mapping[Role, str] = {
     Role.UNRESOLVED: "a later directive would win over the patch's own",
     Role.SYMBOL_LIST: "names symbols that the patch does not define",
     Role.STRIP: "changed functions look unreferenced, and the builder reads the patch's symbols",
+    Role.FOLDING: "of functions that are alike the patch would have one alone, and a later edit tells them apart again",
     Role.IDENTITY: "the loader would return the loaded host instead of the patch",
     Role.SIDE_OUTPUT: "would overwrite the full build's output",
     Role.EXECUTABLE: "means something for an executable only",

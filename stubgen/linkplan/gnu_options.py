@@ -108,7 +108,7 @@ ROWS: tuple[OptionRow, ...] = (
     (Role.EXECUTABLE, EQUALS, "--thumb-entry"),
     (Role.EXECUTABLE, FLAG, "-N --no-dynamic-linker --force-exe-suffix"),
     (Role.FINAL, FLAG, "--export-dynamic -E --gdb-index"),
-    (Role.FINAL, EQUALS, "--icf"),
+    (Role.FOLDING, EQUALS, "--icf"),
     (Role.LAYOUT, JOINED_OR_SEPARATE, "-T -c"),
     (Role.LAYOUT, SEPARATE_OR_EQUALS, "--script --default-script --mri-script"),
     (Role.LAYOUT, SEPARATE, "-dT"),

@@ -160,10 +160,11 @@ ROWS: tuple[OptionRow, ...] = (
         "--no-warn-thin-archive-missing-members",
     ),
     (Role.PLAIN, SEPARATE_OR_EQUALS, "--ignore-auto-link-option"),
+    (Role.FOLDING, EQUALS, "--icf"),
     (
         Role.PLAIN,
         EQUALS,
-        "--color-diagnostics --cs-profile-path --error-limit --icf --thinlto-cache-policy "
+        "--color-diagnostics --cs-profile-path --error-limit --thinlto-cache-policy "
         "--thinlto-jobs --threads --time-trace-granularity --lto-newpm-passes --bp-startup-sort --irpgo-profile",
     ),
 )

@@ -77,6 +77,8 @@ class Role(Enum):
     """Reads a file that names symbols of the host."""
     STRIP = "strip"
     """Removes code or symbols."""
+    FOLDING = "folding"
+    """Makes one of functions that are alike."""
     IDENTITY = "identity"
     """Names the library for the loader."""
     SIDE_OUTPUT = "side output"

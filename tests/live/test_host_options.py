@@ -15,7 +15,8 @@ from live.live import LiveHost, capture_executable, capturing, libraries_of, stu
 from tools import linker_folder, need, run
 
 from stubgen.build import StubBuilder
-from stubgen.capture import Capture
+from stubgen.capture import Capture, newest_capture
+from stubgen.jumptable import TableOptions
 from stubgen.link import link_patch
 
 MAIN = """
@@ -47,9 +48,9 @@ int main(void) {
 
 ANCHOR = "void *host_anchor(void) { return (void *)&host_anchor; }\n"
 
-LINKERS = {"gnu": "bfd", "lld": "lld", "mold": "mold"}
+LINKERS = {"gnu": "bfd", "lld": "lld", "mold": "mold", "gold": "gold"}
 
-linkers = pytest.mark.parametrize("linker", LINKERS)
+linkers = pytest.mark.parametrize("linker", ["gnu", "lld", "mold"])
 
 
 class Host(NamedTuple):
@@ -428,3 +429,29 @@ def test_an_apple_hosts_own_option_would_fail_or_hide_the_patch(options: list[st
     assert "LC_CODE_SIGNATURE" in shown
     assert "LC_ROUTINES" not in shown
     assert "TWOLEVEL" in shown
+
+
+FOLDED = "__attribute__((noinline)) static long NAME(long x) { return x * 3 + NUMBER; } long of_NAME(long x) { return NAME(x) + 1; }"
+
+
+@pytest.mark.parametrize("linker", ["gold", "lld", "mold"])
+def test_functions_that_a_linker_would_fold_are_each_in_the_patch(linker: str, tmp_path: Path) -> None:
+    """Gold leaves one name of several: the others were in no table, and callers went on calling the old ones."""
+
+    def source(name: str, number: int) -> str:
+        return FOLDED.replace("NAME", name).replace("NUMBER", str(number))
+
+    entry = "long of_one(long), of_two(long); long host_entry(long a) { return of_one(a) + of_two(a); }"
+    words = ["-Wl,--icf=all", "-rdynamic", "main", "app", "one", "two"]
+    made = host(tmp_path, linker, words, app=ANCHOR + entry, one=source("one", 1), two=source("two", 2))
+    own = [compiled(tmp_path, "one", source("one", 7)), compiled(tmp_path, "two", source("two", 7))]
+    anchored = compiled(tmp_path, "patch", "long patch_main(void) { return 1; }")
+    with LiveHost(made.program) as live:
+        assert live.tell("call 2") == "call 17"
+        builder = StubBuilder(made.binary)
+        captured = newest_capture(made.records, "host")
+        options = {"anchor": "host_anchor", "exports": ["patch_main"], "jump_table": TableOptions()}
+        linked = link_patch(builder, captured, [*own, anchored], tmp_path / "p.so", live.anchor, **options)
+        assert linked.jump_table is not None
+        assert {entry.name for entry in linked.jump_table.entries} == {"one", "two", "of_one", "of_two"}
+        assert len({entry.new for entry in linked.jump_table.entries}) == 4
