@@ -68,6 +68,8 @@ def borrow(
     homes.learn((*names.lacking, *names.local))
     static, suppliers, doubts = _static_names(host, names.local, homes, supplied)
     needed = needed._replace(suppliers=suppliers, doubts=doubts, statics=_surely_static(needed, host, names, homes))
+    if names.local and homes.compiled_at_link:
+        needed = needed._replace(compiled_at_link=homes.members_compiled_at_link)
     wanted = [*names.lacking, *static]
     if not wanted:
         return needed
@@ -280,6 +282,7 @@ class _Borrowing(ABC):
             roots=self.needed.roots,
             gave_way=self.needed.gave_way,
             untold=self.needed.untold,
+            compiled_at_link=self.needed.compiled_at_link,
         )
 
 

@@ -163,7 +163,7 @@ class _Judge:
         came_along = home is not None and self._came_along(name, files)
         if came_along or self.is_anothers_default(name):
             return True
-        if default and self.homes.sees_all_objects:
+        if self._may_have_come_along(name) or (default and self.homes.sees_all_objects):
             return False
         if b"" not in files:
             if files <= self.files:
@@ -181,7 +181,7 @@ class _Judge:
         """Whether the host's strong *name* is the default, which GCC's link-time optimisation makes global."""
         if self.homes.is_strongly_in_objects(name) or not (self._optimised_by_gcc or self.homes.compiled_at_link):
             return False
-        if any(self.homes.strongly_in_libraries(name)):
+        if any(self.homes.strongly_in_libraries(name)) or self._may_have_come_along(name):
             return False
         if not self.homes.sees_all_objects:
             self.refusals.append(
@@ -229,6 +229,19 @@ class _Judge:
             if self._is_from(image, files) if b"" not in files else any(self.host.find(others).values()):
                 return True
         return False
+
+    def _may_have_come_along(self, name: bytes) -> bool:
+        """Whether an archive's member that the linker compiled wins over the default if the host has it: a refusal."""
+        if not self.homes.compiled_at_link:
+            return False
+        members = self.homes.members_compiled_at_link.items()
+        title = next((title for title, names in members if name in names.seen - names.weak), "")
+        if title:
+            self.refusals.append(
+                f"{as_text(name)}: it is weak in the patch, and {title} has the definition that counts if the host was "
+                f"linked with it: link-time optimisation left nothing that says so; link that object by its own name"
+            )
+        return bool(title)
 
     @staticmethod
     def _is_from(member: Image | None, files: Collection[bytes]) -> bool:

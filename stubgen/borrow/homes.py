@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from stubgen.common.files import read_input
@@ -19,6 +20,8 @@ _FOR_GCC = b".gnu.lto_"
 """How the sections begin in which GCC leaves what the linker has it compile."""
 _BITCODE = b"BC\xc0\xde"
 """How an object begins that LLVM compiles at link."""
+_WRAPPER = 64
+"""Bytes in which that is; clang for Apple's systems writes a header of 20 in front."""
 
 
 class LinkFiles(Row):
@@ -96,7 +99,7 @@ class Homes:
 
     def _is_compiled_at_link(self, path: str, data: Any) -> bool:
         """Whether the linker compiled what is in *data*, the object at *path*; its names are known then."""
-        if path not in self._uncompiled and (data.find(_FOR_GCC) >= 0 or data.find(_BITCODE) == 0):
+        if path not in self._uncompiled and (data.find(_FOR_GCC) >= 0 or data.find(_BITCODE, 0, _WRAPPER) >= 0):
             names = intermediate_names(memoryview(data), path)
             if names is not None:
                 self._uncompiled[path] = names
@@ -129,6 +132,20 @@ class Homes:
         called = [at for at, each in enumerate(self._in_order) if _stem(each) == _stem(path)]
         same = [at for at in called if os.path.realpath(self._in_order[at]) == os.path.realpath(path)]
         return same or called
+
+    @cached_property
+    def members_compiled_at_link(self) -> Mapping[str, IntermediateNames]:
+        """Title -> the names of each archive's member that the linker compiled, if it took the member."""
+        found: dict[str, IntermediateNames] = {}
+        for path in self._libraries:
+            data = arm64_slice(read_input(path), path)
+            if is_archive(data) and (data.find(_FOR_GCC) >= 0 or data.find(_BITCODE) >= 0):
+                for member in members(data, path):
+                    title = f"{os.path.basename(path)}({member.name})"
+                    names = intermediate_names(member.content, title)
+                    if names is not None:
+                        found[title] = names
+        return found
 
     @property
     def compiled_at_link(self) -> bool:

@@ -3,7 +3,8 @@
 GCC's ``.gnu.lto_.symtab`` is what its linker plugin reads (gcc/lto-streamer-out.cc, ``write_symbol``): name and COMDAT
 group, each up to a zero byte, kind, visibility, 8 bytes of size and 4 of a slot. Each function's code has a section
 that is called for it. LLVM's bitcode (LLVM Bitcode File Format) has a table for linkers in SYMTAB_BLOCK, and its names
-in STRTAB_BLOCK; what is in the table says llvm/Object/IRSymtab.h.
+in STRTAB_BLOCK; what is in the table says llvm/Object/IRSymtab.h. For Apple's systems a header stands in front of all
+(Bitcode Wrapper Format).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from stubgen.elf.reader import ElfFile
 from stubgen.errors import MalformedInput
 
 _BITCODE = b"BC\xc0\xde"
+_WRAPPER = b"\xde\xc0\x17\x0b"
+_WRAPPED_AT = 8  # behind it and a version: offset and size in bytes of the bitcode
 _ELF = b"\x7fELF"
 _SYMTAB = ".gnu.lto_.symtab."
 _FUNCTION = r"\.gnu\.lto_(?!\.)(.+)\.\d+\.[0-9a-f]+"
@@ -53,6 +56,9 @@ def intermediate_names(content: memoryview, name: str) -> IntermediateNames | No
     Raises:
         MalformedInput: it is broken.
     """
+    if content[:4] == _WRAPPER:
+        view = View(content, name)
+        content = view.bytes(_number(view, _WRAPPED_AT), _number(view, _WRAPPED_AT + 4), "the bitcode in it")
     if content[:4] == _BITCODE:
         return _of_bitcode(content, name)
     return _of_gcc(content, name) if content[:4] == _ELF else None

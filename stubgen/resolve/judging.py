@@ -185,7 +185,7 @@ class Judging(LinkerPlaces, SharedVariables, ABC):
     def _left_out(self) -> LeftOut:
         from stubgen.resolve.left_out import LeftOut
 
-        return LeftOut(self.host.image, self._linked)
+        return LeftOut(self.host.image, self._linked, self.needed.compiled_at_link)
 
     @property
     def _linked(self) -> Sequence[str]:

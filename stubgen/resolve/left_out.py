@@ -7,7 +7,7 @@ objects of the host's link tell, if they are there: a name that one of them defi
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from stubgen.common.files import read_input
@@ -24,15 +24,17 @@ class LeftOut:
     Args:
         host: the program.
         linked: the paths of the objects that its link named.
+        members: the names of archives' members that the linker compiled, by their titles.
     """
 
-    def __init__(self, host: Image, linked: Sequence[str]) -> None:
+    def __init__(self, host: Image, linked: Sequence[str], members: Mapping[str, IntermediateNames]) -> None:
         self.host = host
         self.linked = linked
+        self.members = members
 
     @cached_property
     def _objects(self) -> list[tuple[str, IntermediateNames]]:
-        return list(self._read())
+        return [*self._read(), *self.members.items()]
 
     def _read(self) -> Iterator[tuple[str, IntermediateNames]]:
         for path in self.linked:

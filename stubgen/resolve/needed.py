@@ -15,6 +15,7 @@ from stubgen.symbols.wrapped import wrapped_meanings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from stubgen.image.intermediate import IntermediateNames
     from stubgen.macho.reader import BuildVersion
 
 
@@ -59,6 +60,8 @@ class Needed(Row):
     """The earlier patches of the process, which answer references before the host does."""
     gave_way: frozenset[bytes] = frozenset()
     """Weak defaults of the patch's own files that are the host's: undefined in ``images``."""
+    compiled_at_link: Mapping[str, IntermediateNames] = {}
+    """Members of the link's archives that the linker compiled, where a name may be one of theirs: by their titles."""
     untold: Mapping[bytes, Sequence[int]] = {}
     """Weak default of several files of the patch -> indexes into ``images``, where nothing says whose counts."""
     meanings: Mapping[bytes, bytes] = {}

@@ -70,6 +70,7 @@ GOES = {  # role -> a word of the reason that people read
     "end of options": "inputs of the patch's own",
     "language": "as source",
     "layout": "lays out",
+    "folding": "would have one alone",
     "initialiser": "start-up or shut-down",
     "definition": "defines a name",
     "root": "contain it again",

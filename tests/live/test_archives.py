@@ -623,6 +623,35 @@ def test_a_default_of_a_host_that_gcc_optimised_at_link(
         assert live.patch(program.link(live, "first.o").output) == ("patch 12" if strong else "patch 15")
 
 
+@pytest.mark.parametrize("linker", ["gnu", "mold"])
+@pytest.mark.parametrize("shown", ["", " -rdynamic"], ids=["", "-rdynamic"])
+def test_a_member_that_was_compiled_at_link_may_have_come_along(tmp_path: Path, linker: str, shown: str) -> None:
+    """Its definition wins over the default, and nothing says that it was linked: the patch went on with its own."""
+    default = "__attribute__((weak, noinline)) int hook(void) {{ return {0}; }} int tell(void) {{ return hook(); }}"
+    sources = {
+        "first.c": default.format(1),
+        "second.c": "__attribute__((noinline)) int hook(void) { return 2; } int come(void) { return 0; }",
+        "entry.c": "int hook(void), tell(void), come(void);"
+        "long host_entry(long by) { return by * hook() + tell() + come(); }",
+    }
+    link = "entry.o first.o -L. -lfoo -flto -O1"
+    archive = {"libfoo.a": f"second.o --plugin {plugin_of(need('aarch64-linux-gnu-gcc'))}"}
+    program = make(tmp_path, sources, archive, link + shown, linker=linker, flags=f"{SECTIONS} -flto")
+    (tmp_path / "first.c").write_text(f"{default.format(5)} long patch_main(void) {{ return tell() + 10; }}")
+    run([need("aarch64-linux-gnu-gcc"), "-c", *SECTIONS.split(), "first.c"], cwd=tmp_path)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 8"
+        with pytest.raises(
+            SymbolRefusal, match=r"hook: it is weak in the patch, and libfoo\.a\(second\.o\) has the def"
+        ):
+            program.link(live, "first.o")
+
+
+def plugin_of(gcc: Path) -> str:
+    """What ar indexes the archives of GCC's objects with."""
+    return run([gcc, "-print-file-name=liblto_plugin.so"]).strip()
+
+
 @pytest.mark.parametrize("flags", ["-flto", "-flto=thin"])
 @pytest.mark.parametrize("shown", ["", " -rdynamic"], ids=["", "-rdynamic"])
 @pytest.mark.parametrize("strong", [False, True], ids=["the default", "another file's"])

@@ -431,7 +431,10 @@ def test_an_apple_hosts_own_option_would_fail_or_hide_the_patch(options: list[st
     assert "TWOLEVEL" in shown
 
 
-FOLDED = "__attribute__((noinline)) static long NAME(long x) { return x * 3 + NUMBER; } long of_NAME(long x) { return NAME(x) + 1; }"
+FOLDED = """
+__attribute__((noinline)) static long NAME(long x) { return x * 3 + NUMBER; }
+long of_NAME(long x) { return NAME(x) + 1; }
+"""
 
 
 @pytest.mark.parametrize("linker", ["gold", "lld", "mold"])

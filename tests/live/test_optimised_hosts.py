@@ -10,6 +10,8 @@ from live.test_renamed_variables import NOINLINE, Program, make, shared
 from tools import need, run
 
 from stubgen import StubBuilder, SymbolRefusal, link_patch
+from stubgen.capture import Capture
+from stubgen.errors import StubgenError
 from stubgen.host.previous import PreviousPatch
 from stubgen.jumptable import JumpTable, TableOptions
 
@@ -166,6 +168,11 @@ LEFT_OUT = {
     "thin, renamed": ("clang thin", f"{OF_ANOTHER} long a_next(long by) {{ return price(by); }}", " + price(by)"),
 }
 """How the host is optimised, the file with the static function, and what calls the other one."""
+IN_ARCHIVE = {
+    "gcc": r"may be static in another file; libb\.a\(b\.o\) has the one that all files see",
+    "thin": r"libb\.a\(b\.o\): is LLVM bitcode",
+}
+"""The same, and what is said where the other one is an archive's."""
 PRICE = "long price(long x) { return x + 1; } long a_next(long); "
 CALLER = "long price(long); long patch_main(void) { return price(5); }"
 
@@ -187,6 +194,49 @@ def test_a_name_of_which_nothing_is_left_is_not_another_files_static_one(tmp_pat
             program.link(live, tmp_path / "p.o")
         own = program.recompiled("b.c", PRICE + CALLER)
         assert live.patch(program.link(live, own).output) == "6"
+
+
+@pytest.mark.parametrize(("case", "said"), IN_ARCHIVE.items())
+def test_what_was_left_out_of_an_archive_is_not_another_files_static_one(tmp_path: Path, case: str, said: str) -> None:
+    """Likewise where the file is a member: libraries of the build's own are linked so, by CMake for one."""
+    way, static, use = LEFT_OUT[case]
+    entry = f"{PRICE}long host_entry(long by) {{ return a_next(by) * 1000{use}; }}"
+    debug = "-g0 -ffunction-sections -Wl,--gc-sections"
+    program = make(tmp_path, OPTIMISED[way], debug, files={"a.c": static, "b.c": entry})
+    tool = "aarch64-linux-gnu-gcc-ar" if way.startswith("gcc") else "llvm-ar-19"
+    run([need(tool), "rc", "libb.a", "b.o"], cwd=tmp_path)
+    command = [word if Path(word).name != "b.o" else "libb.a" for word in map(str, program.captured.argv)]
+    assert "libb.a" in command
+    run(command, cwd=tmp_path)
+    captured = Capture(command, tmp_path, {}, output="host")
+    (tmp_path / "p.c").write_text(CALLER)
+    plainly = [word for word in program.compile if word != "-Wl,--gc-sections"]
+    run([*plainly, "p.c", "-o", "p.o"], cwd=tmp_path)
+    with (
+        LiveHost(tmp_path / "host") as live,
+        pytest.raises(StubgenError, match=said),
+    ):
+        program._replace(captured=captured).link(live, tmp_path / "p.o")
+
+
+def test_a_name_of_which_nothing_is_left_in_a_macho_file(tmp_path: Path) -> None:
+    """Bitcode for Apple's systems begins with a header of its own, and nobody knew what was in it."""
+    apple = [need("clang-19"), "--target=arm64-apple-macos13", "-O2", "-c"]
+    texts = {"a.c": LEFT_OUT["thin, renamed"][1].replace(" __attribute__((noclone))", ""), "p.c": CALLER}
+    texts["b.c"] = f"{PRICE}int main(int count, char **words) {{ return a_next(count) + price(count); }}"
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    run([*apple, "-flto=thin", "a.c", "b.c"], cwd=tmp_path)
+    run([*apple, "p.c"], cwd=tmp_path)
+    linking = [need("ld64.lld-19"), "-arch", "arm64", "-platform_version", "macos", "13.0", "13.0", "-dead_strip"]
+    run([*linking, "a.o", "b.o", "-o", "host"], cwd=tmp_path)
+    assert "_price.llvm." in run([need("llvm-nm-19"), "host"], cwd=tmp_path)
+    linked = [str(tmp_path / name) for name in ("a.o", "b.o")]
+    builder = StubBuilder(tmp_path / "host", cache=False)
+    judged = builder.judge([tmp_path / "p.o"], slide=0x4000, bind=True, linked=linked)
+    assert [decision.name for decision in judged.problems] == ["_price"]
+    assert "b.o has the one that all files see" in judged.problems[0].reason
+    assert not builder.judge([tmp_path / "p.o"], slide=0x4000, bind=True, linked=[linked[0]]).problems
 
 
 @pytest.mark.parametrize(("debug", "twice"), [("-g0", True), ("-g", False)])
