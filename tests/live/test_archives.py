@@ -675,7 +675,10 @@ def test_a_default_of_a_host_that_llvm_optimised_at_link(
     run([*clang, "-c", "first.c"], cwd=tmp_path)
     with LiveHost(program.path) as live:
         assert live.tell("call 3") == ("call 8" if strong else "call 4")
-        assert live.patch(program.link(live, "first.o").output) == ("patch 12" if strong else "patch 15")
+        patched = live.patch(
+            program.link(live, "first.o", allow_static=True).output
+        )  # full LTO may change any function
+        assert patched == ("patch 12" if strong else "patch 15")
 
 
 @every_linker
