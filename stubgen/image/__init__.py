@@ -197,6 +197,14 @@ class Found(Row):
     entry: int | None  # virtual address of the library's PLT entry, or Mach-O stub, for it
 
 
+class Pointed(Row):
+    """What an entry points to."""
+
+    name: bytes  # the symbol there; empty: a string
+    addend: int  # bytes from it
+    text: bytes  # the string, with its zero byte
+
+
 class Entry(Row):
     """A variable in a section of an object that programs walk as a table."""
 
@@ -205,6 +213,7 @@ class Entry(Row):
     local: bool
     file: bytes  # the source file of a local one
     content: Sequence[int | None]  # its bytes; None where a relocation changes one
+    pointers: Mapping[int, Pointed]  # byte offset in it -> what the word there points to, where that is told
 
 
 class Reference(Row):
@@ -598,7 +607,7 @@ class Image(ABC):
     def entries_of(self, section: str) -> Iterator[Entry]:
         """What an object has in *section*, in order; in Mach-O, where symbols have no sizes, bytes without a name."""
         if self.section_span(section) is not None:
-            yield Entry(b"", 0, local=False, file=b"", content=())
+            yield Entry(b"", 0, local=False, file=b"", content=(), pointers={})
 
     @property
     def hides_globals(self) -> bool:

@@ -45,6 +45,7 @@ from stubgen.image import (
     Image,
     Import,
     Kind,
+    Pointed,
     Reach,
     References,
     Variable,
@@ -696,7 +697,7 @@ class ElfImage(Image):
         for part in self.file.sections if table is not None else ():
             if part.name != section or table is None or not part.header.sh_flags & c.SHF_ALLOC:
                 continue
-            content = self._unrelocated(part)
+            content, pointers = self._unrelocated(part), self._pointers_in(part)
             covered = 0
             at = [i for i, shndx in enumerate(table.st_shndx) if shndx == part.number and table.st_size[i]]
             for index in sorted(at, key=lambda index: table.st_value[index]):
@@ -705,9 +706,39 @@ class ElfImage(Image):
                 file = self._source_file(table, index) if local else b""
                 if start <= covered:
                     covered = max(covered, start + size)
-                yield Entry(table.name(index), size, local, file, content[start : start + size])
+                own = {at - start: meant for at, meant in pointers.items() if start <= at < start + size}
+                yield Entry(table.name(index), size, local, file, content[start : start + size], own)
             if covered < part.header.sh_size:
-                yield Entry(b"", part.header.sh_size - covered, local=False, file=b"", content=())
+                yield Entry(b"", part.header.sh_size - covered, local=False, file=b"", content=(), pointers={})
+
+    def _pointers_in(self, section: Section) -> dict[int, Pointed]:
+        """Byte offset in an object's *section* -> what the word there points to, where a name or a string tells."""
+        table = self.file.symbols
+        found: dict[int, Pointed] = {}
+        for _, relocations in self.file.relocations_of(section) if table is not None else ():
+            for number, offset in enumerate(relocations.r_offset):
+                if relocations.kind[number] == R_AARCH64_ABS64 and table is not None:
+                    meant = self._pointed(table, relocations.symbol[number], relocations.r_addend[number])
+                    if meant is not None:
+                        found[offset] = meant
+        return found
+
+    def _pointed(self, table: Symbols, number: int, addend: int) -> Pointed | None:
+        symbol = table.entry(number)
+        if symbol.st_info & 0xF != c.STT_SECTION and not table.name(number).startswith(b".L"):
+            return Pointed(split_version(table.name(number))[0], addend, b"")
+        if not 0 < symbol.st_shndx < len(self.file.sections):
+            return None
+        section, at = self.file.sections[symbol.st_shndx], symbol.st_value + addend
+        strings = c.SHF_MERGE | c.SHF_STRINGS
+        if section.header.sh_flags & strings == strings and section.header.sh_entsize == 1:
+            content = bytes(self.file.content(section))
+            return Pointed(b"", 0, content[at : content.find(b"\0", at) + 1]) if 0 <= at < len(content) else None
+        for index, shndx in enumerate(table.st_shndx):
+            start, size = table.st_value[index], table.st_size[index]
+            if shndx == symbol.st_shndx and start <= at < start + size:
+                return Pointed(table.name(index), at - start, b"")
+        return None
 
     def _unrelocated(self, section: Section) -> list[int | None]:
         """The bytes of an object's *section*; None where a relocation changes one, by 8 at most."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from stubgen.common.text import as_text
-from stubgen.image import Candidate, Image, Kind
+from stubgen.image import Candidate, Image, Kind, Pointed
 from stubgen.resolve.verdicts import IMAGE_NAMES, IMAGE_PREFIXES, PROVIDED_NAMES
 
 _BOUNDS = {
@@ -95,8 +95,8 @@ def _address(image: Image, name: bytes, section: str) -> int | None:
 def foreign_entry(images: Sequence[Image], host: Image, section: str) -> str:
     """What of the patch's own *section* the host's does not have: a symbol, or where one lacks; empty if nothing.
 
-    An entry is the host's if it has one of that name and size in its section, with the same bytes but for pointers;
-    a static one from a file of that name.
+    An entry is the host's if it has one of that name and size in its section, with the same bytes and pointers to the
+    same names and strings; a static one from a file of that name.
     """
     for image in images:
         for entry in image.entries_of(section):
@@ -109,6 +109,7 @@ def foreign_entry(images: Sequence[Image], host: Image, section: str) -> str:
                 and candidate.size == entry.size
                 and (not entry.local or candidate.file == entry.file)
                 and _is_alike(bytes(host.read_at(candidate.address, entry.size, section)), entry.content)
+                and all(_points_to(host, candidate.address + at, to) for at, to in entry.pointers.items())
             ]
             if len(known) != 1:
                 return f"{as_text(entry.name)} in {image.name}"
@@ -117,3 +118,17 @@ def foreign_entry(images: Sequence[Image], host: Image, section: str) -> str:
 
 def _is_alike(theirs: bytes, ours: Sequence[int | None]) -> bool:
     return all(own is None or own == their for own, their in zip(ours, theirs, strict=True))
+
+
+def _points_to(host: Image, address: int, meant: Pointed) -> bool:
+    """Whether the host's word at virtual *address* points to what is *meant*."""
+    word = host.word_at(address)
+    if word is None:
+        return True
+    if not meant.name:
+        return not word.name and bytes(host.read_at(word.value, len(meant.text), "a string")) == meant.text
+    if word.name:
+        return word == (meant.name, meant.addend)
+    pool = host.find({meant.name}).get(meant.name, ())
+    places = [candidate.address for candidate in pool if candidate.kind is not Kind.IMPORT]
+    return word.value - meant.addend in places if places else bool(pool)  # a program's own PLT entry of a library's

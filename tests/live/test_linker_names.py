@@ -120,6 +120,56 @@ def test_an_entry_that_the_host_lacks_is_refused(tmp_path: Path, linker: str, en
     assert f"({named}" in message
 
 
+POINTERS = """
+struct step { int value; long (*run)(long); const char *name; long *at; long (*there)(const char *); };
+long atol(const char *);
+extern struct step __start_steps[], __stop_steps[];
+static long seen = 5;
+static __attribute__((noinline)) long add(long x) { return x + BY; }
+long other(long x) { return x * 100; }
+long twice(long x) { return x * 2; }
+#define STEP(title, ...) \\
+  __attribute__((section("steps"), used)) static struct step title = { 1, __VA_ARGS__ }
+STEP(one, add, "one", &seen, atol); STEP(two, other, "two", &seen, atol); EXTRA
+#define WALK(walker) long walker(long a) { \\
+  for (struct step *at = __start_steps; at < __stop_steps; at++) a = at->run(a) + *at->at + at->there(at->name + 3); \\
+  return a; }
+"""
+"""A linker set whose entries point to functions, static and not, to a variable, a string and a library's function."""
+EDITED = {
+    "a function": ('add, "one"', 'twice, "one"', "one"),
+    "a new function": ('add, "one"', 'fresh, "one"', "one"),
+    "a string": ('"two"', '"tow"', "two"),
+    "a variable": ('"two", &seen', '"two", &more', "two"),
+    "a library's function": ('"two", &seen, atol', '"two", &seen, labs_of', "two"),
+    "nothing": ("no such text", "", ""),
+}
+
+
+@every_linker
+@pytest.mark.parametrize("pie", ["", " -no-pie"], ids=["pie", "no pie"])
+@pytest.mark.parametrize("case", EDITED)
+def test_an_entry_that_points_elsewhere_is_refused(tmp_path: Path, linker: str, case: str, pie: str) -> None:
+    """The host's entry counts, and has the old pointer: the edit had no effect, without a word."""
+    text = POINTERS.replace("EXTRA", "").replace("BY", "1")
+    sources = {"walk.c": f"{text} WALK(host_entry)"}
+    program = make(tmp_path, sources, {}, f"walk.o -Wl,-u,twice{pie}", linker=linker)
+    before, after, named = EDITED[case]
+    extra = "long fresh(long x) { return x; } static long more = 7; long labs_of(const char *x) { return *x; }"
+    head, tail = POINTERS.replace("BY", "2").replace("EXTRA", "").replace(before, after).split("#define STEP")
+    (tmp_path / "walk.c").write_text(
+        f"{head} {extra}\n#define STEP{tail} WALK(walk) long patch_main(void) {{ return walk(1) + more; }}"
+    )
+    compile_walk(tmp_path)
+    with LiveHost(program.path) as live:
+        if named:
+            with pytest.raises(SymbolRefusal, match=rf"the host has not, or has otherwise \({named} in "):
+                program.link(live, "walk.o", keep_state=True)
+        else:
+            assert live.tell("call 1") == live.tell("call 1")
+            program.link(live, "walk.o", keep_state=True)
+
+
 def test_a_set_of_the_patch_alone_is_its_own(tmp_path: Path) -> None:
     """A new registry: the host has no section of that name, and the patch's linker bounds the patch's."""
     head = COMMAND % ""
