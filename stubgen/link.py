@@ -38,6 +38,7 @@ from stubgen.resolve.rulings import PolicyChange
 from stubgen.resolve.verdicts import Decision
 
 if TYPE_CHECKING:
+    from stubgen.compare.changes import FunctionChange
     from stubgen.image import Image
     from stubgen.jumptable import JumpTable, TableOptions
     from stubgen.keywords import Options
@@ -75,6 +76,9 @@ class Linked(Row):
     """SHA-256 of the patch, hexadecimal, if names of outputs might have it."""
     policy_changes: tuple[PolicyChange, ...] = ()
     """What the builder's policies changed, in the verdicts and in the link."""
+    led_by_kept: tuple[FunctionChange, ...] = ()
+    """Changed functions to whose old selves variables lead that are kept as the host's; empty where there is a table,
+    which has them."""
     compared: tuple[str, ...] = ()
     """Functions and constants of both whose address the patch's code compares: the process has the host's."""
 
@@ -208,10 +212,11 @@ def stage_patch(
         replaced, earlier = link.replaced(checked)
         if jump_table is None:
             table, (relying, *relying_in_previous) = None, _relying(linked, target, built, replaced, earlier)
+            led_by_kept = _led_by_kept(built, replaced)
         else:
             allow_static = link.wanted.allow_static
             table = _jump_table(linked, target, built, replaced, jump_table, named, allow_static=allow_static)
-            relying, relying_in_previous = table.relying, [() for _ in earlier]
+            relying, relying_in_previous, led_by_kept = table.relying, [() for _ in earlier], ()
         compared = _compared(linked, built.host.image, replaced, judged)
         built = _with_abandoned(built, replaced)
         command, plan = tuple(map(folder.told, link.command)), _told(link.plan, folder)
@@ -235,6 +240,7 @@ def stage_patch(
         relying_in_previous=tuple(relying_in_previous),
         digest=named.digest,
         policy_changes=(*judged.changes, *link.edits),
+        led_by_kept=led_by_kept,
         compared=compared,
     )
 
@@ -344,6 +350,17 @@ def _relying(
             for one, (_, found) in zip(resolution.needed.previous.patches, earlier, strict=True)
         ),
     ]
+
+
+def _led_by_kept(built: Built, replaced: Replaced) -> tuple[FunctionChange, ...]:
+    """The changed functions to whose old selves variables lead that are kept as the host's."""
+    resolution = built.resolution
+    objects, kept = _own_objects(resolution), _kept_as_hosts(resolution)
+    if not kept or not replaced.functions:
+        return ()
+    from stubgen.jumptable import led_by_kept_without_table
+
+    return led_by_kept_without_table(built.host, replaced, objects, kept, resolution.elsewhere)
 
 
 def _own_objects(resolution: Resolution) -> list[tuple[str, Image]]:

@@ -168,14 +168,18 @@ def table_lines(table: JumpTable) -> list[str]:
     lines = [f"  functions: {', '.join(told.values())}"]
     gone = [f"{', '.join(row.names)} ({row.object})" for row in table.changes if row.change is Change.REMOVED]
     lines += [f"  removed: {', '.join(gone)}"] if gone else []
-    lines += [
-        f"  {', '.join(row.pointed_to_by)}: kept as the host's, leads to the host's {row.names[0]} ({row.object})"
-        for row in table.changes
-        if row.pointed_to_by
-    ]
+    lines += led_by_kept_lines(row for row in table.changes if row.pointed_to_by)
     lines += left_out_lines(table)
     in_table = {entry.old: entry.name for entry in table.entries}
     return lines + relying_lines(in_table, table.relying, DIRECT_CALLS)
+
+
+def led_by_kept_lines(changes: Iterable[FunctionChange]) -> list[str]:
+    """A line for each changed function to whose old self a variable leads that is kept as the host's."""
+    return [
+        f"  {', '.join(row.pointed_to_by)}: kept as the host's, leads to the host's {row.names[0]} ({row.object})"
+        for row in changes
+    ]
 
 
 def left_out_lines(table: JumpTable) -> list[str]:

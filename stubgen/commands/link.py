@@ -13,6 +13,7 @@ from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import account_document, check_document, check_table, write_map
 from stubgen.commands.jumptable import (
     add_table_options,
+    led_by_kept_lines,
     relying_lines,
     table_document,
     table_lines,
@@ -355,7 +356,8 @@ def _sheet(linked: Linked) -> Sheet:
         f"slide {resolution.slide.value:#x}"
     )
     lines = policy_lines(linked.policy_changes)
-    lines += table_lines(linked.jump_table) if linked.jump_table else _relying_lines(linked)
+    without_table = [*_relying_lines(linked), *led_by_kept_lines(linked.led_by_kept)]
+    lines += table_lines(linked.jump_table) if linked.jump_table else without_table
     lines += kept_lines([variable for variable in resolution.shared_variables if variable.forwarded])
     return [
         Text("\n".join([title, *borrowed_lines(resolution.needed)])),

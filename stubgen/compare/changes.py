@@ -126,6 +126,12 @@ def find_changes(
     return [*found.values(), *gone]
 
 
+def is_any_pointed_to(objects: Sequence[tuple[str, Image]], kept: Collection[bytes]) -> bool:
+    """Whether a variable called one of *kept* begins with the address of a function of *objects*."""
+    parts = object_parts([image for _, image in objects]) if kept else []
+    return any(target.sort is Sort.FUNCTION for target in _pointed_to(parts, kept))
+
+
 def _names(part: Part) -> tuple[str, ...]:
     """What a function is called, with what the source calls it in front."""
     return tuple(sorted(map(as_text, part.names), key=lambda name: LOCAL_ALIAS in name))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from stubgen.common.row import Row
 from stubgen.common.text import as_bytes, as_text, counted
-from stubgen.compare.changes import Change, FunctionChange, Known, find_changes
+from stubgen.compare.changes import Change, FunctionChange, Known, find_changes, is_any_pointed_to
 from stubgen.errors import PatchRefusal
 from stubgen.host import Host
 from stubgen.image import FunctionSymbol, Image, Kind
@@ -252,6 +252,24 @@ def relying_without_table(
     functions = (item for item in replaced.functions if (item.object, item.name) not in unchanged)
     changed = {copy.static_address for item in functions for copy in item.copies}
     return tuple(one for one in relying if one.old in changed)
+
+
+def led_by_kept_without_table(
+    host: Host,
+    replaced: Replaced,
+    objects: Sequence[tuple[str, Image]],
+    kept: Collection[bytes],
+    elsewhere: Collection[bytes],
+) -> tuple[FunctionChange, ...]:
+    """The changed functions to whose old selves kept variables lead, where no table says so; arguments as of a table.
+
+    Raises:
+        MalformedInput: an object or the host is broken.
+    """
+    if not replaced.functions or not is_any_pointed_to(objects, kept):
+        return ()
+    changes = find_changes(objects, host.image, _known(replaced), kept, elsewhere)
+    return tuple(row for row in changes if row.pointed_to_by)
 
 
 def relying_on_replaced(
