@@ -34,7 +34,7 @@ def test_what_changed_is_named(changed: int, line: str) -> None:
 
 
 def test_of_functions_that_are_left_out_for_one_reason_there_is_one_line() -> None:
-    """An edited field of Lua's had 303 lines, for an edit of one; what was edited is named first."""
+    """Edited structures of Lua's had hundreds of lines; what was edited is named first."""
     reasons = [("same", "its layout"), *((f"f{number}", "its layout") for number in range(7)), ("g", "two of them")]
     undecided = tuple(Replacement(name, "a.o", False, 0, (), False, reason) for name, reason in reasons)
     lines = table_lines(table(7)._replace(undecided=undecided))

@@ -60,7 +60,7 @@ long host_entry(long by) {{ return a_next(by) * 1000 + seen(by); }}
     ],
 )
 def test_a_static_function_that_the_link_renamed_is_replaced_or_named(tmp_path: Path, way: str, debug: str) -> None:
-    """``add.lto_priv.0``: 27 of Lua's counted as new, and edits of what it calls by tables did nothing, without a word.
+    """``add.lto_priv.0``: 26 of Lua's counted as new, and edits of what it calls by tables did nothing, without a word.
 
     Debug information tells which is which, also where GCC compiles each function apart and makes it hidden.
     """
