@@ -17,6 +17,8 @@ from stubgen.compare.equality import Equality
 from stubgen.compare.parts import HostPlaces, ObjectParts, Part, Sort
 from stubgen.compare.removed import find_removed
 from stubgen.image import Image
+from stubgen.symbols.cxx import is_external_cxx_name
+from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import is_part
 
 LOCAL_ALIAS = ".localalias"
@@ -25,6 +27,7 @@ LOCAL_ALIAS = ".localalias"
 NO_TWINS: Mapping[str, Image] = {}
 REMOVED = "the host has it of this file, and the object has it no more"
 MAPPED = "the host has none of that name"
+BY_NAME = "nothing but its name says that the host's is this one"
 
 
 class Change(Enum):
@@ -154,7 +157,7 @@ class _Twins:
         changed = []
         for part in functions:
             title = titles[part.object]
-            verdicts = [Known(_everywhere(title, name, places, known)) for name in part.names]
+            verdicts = [_everywhere(title, name, places, known) for name in part.names]
             rows = {(title, as_text(name)) for name in part.names}
             self._all |= rows
             if _judge(part, verdicts, equality)[0] is Change.UNCHANGED:
@@ -176,9 +179,10 @@ class _Twins:
         return any((row.object, name) in self._leading for name in row.names)
 
 
-def _everywhere(title: str, name: bytes, places: HostPlaces, known: Callable[[str, bytes], Known]) -> Sequence[int]:
+def _everywhere(title: str, name: bytes, places: HostPlaces, known: Callable[[str, bytes], Known]) -> Known:
     """Where the host has a function: where it is the patch's, or else, of one that the patch lacks, by its name."""
-    return known(title, name).addresses or [address for address, _ in places.addresses(name)]
+    found = known(title, name)
+    return found if found.addresses else Known([address for address, _ in places.addresses(name)], BY_NAME)
 
 
 def _pointed_to(parts: Sequence[ObjectParts], kept: Collection[bytes]) -> dict[Part, set[str]]:
@@ -203,12 +207,18 @@ def _variables(each: ObjectParts) -> list[Part]:
 def _judge(part: Part, verdicts: Sequence[Known], equality: Equality) -> tuple[Change, str]:
     addresses = sorted({address for known in verdicts for address in known.addresses})
     differences = [equality.difference(part, address) for address in addresses]
-    if "" in differences:
-        return Change.UNCHANGED, ""
     doubt = next((known.doubt for known in verdicts if known.doubt), "")
+    may_be_another = doubt and any(differences) and not any(map(_is_one_by_name, part.names))
+    if "" in differences and not may_be_another:
+        return Change.UNCHANGED, ""
     if doubt:
         return Change.UNDECIDED, doubt
     return (Change.CHANGED, differences[0]) if differences else (Change.ADDED, MAPPED)
+
+
+def _is_one_by_name(name: bytes) -> bool:
+    """Whether all of the host's functions of that name are copies of one."""
+    return is_rust_name(name) or is_external_cxx_name(name)
 
 
 def _uses(part: Part, each: ObjectParts, names: Collection[bytes]) -> bool:
