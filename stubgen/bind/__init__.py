@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from stubgen.bind.held import Held, hold_against
 from stubgen.common.files import Outputs, cannot_be_written, fitting
 from stubgen.common.row import Row
-from stubgen.common.text import counted
+from stubgen.common.text import as_bytes, counted
 from stubgen.errors import SymbolRefusal
 from stubgen.image import Image, Kind
 from stubgen.resolve.resolution import Resolution
@@ -63,12 +63,22 @@ def bind(resolution: Resolution) -> Bound:
     if binder.refusals:
         lines = [f"{counted(len(binder.refusals), 'reference')} cannot be bound"]
         raise SymbolRefusal("\n".join([*lines, *(f"  {refusal}" for refusal in binder.refusals)]))
+    _mark_kept(resolution, targets, binder)
     read = (
         hold_against(image, item.content) if item.changed else Held(image, wrote_code=False)
         for image, item in zip(resolution.needed.images, objects, strict=True)
     )
     objects = tuple(item._replace(**held._asdict()) for item, held in zip(objects, read, strict=True))
     return Bound(objects, tuple(binder.slots.values()), frozenset(own))
+
+
+def _mark_kept(resolution: Resolution, targets: Mapping[bytes, Target], binder: Binder) -> None:
+    """Have a slot for each kept variable, also where no code uses it: it tells later patches whose that is."""
+    has = {slot.name for slot in binder.slots.values()}
+    for variable in resolution.shared_variables:
+        name = as_bytes(variable.name)
+        if variable.writable and variable.forwarded and name not in has and name in targets:
+            binder.slot(name, targets[name], targets[name].slot_kind, 0)
 
 
 def bound_paths(names: Iterable[str], folder: str | os.PathLike[str]) -> list[str]:

@@ -261,6 +261,7 @@ KEPT = {
     "used": (COUNTED.replace("+= by", "+= 10 * by"), ()),
     "used, by its code": (COUNTED.replace("+= by", "+= 10 * by"), None),
     "not used": ("long count = 1; long a_next(long by) { return by; }\n", ()),
+    "not used, by its slot": ("long count = 1; long a_next(long by) { return by; }\n", None),
 }
 """What the earlier patch makes of a.c, and what was written down of the variables that it began."""
 
