@@ -100,7 +100,8 @@ class EarlierPatch:
     def may_have_begun(self, name: bytes) -> bool:
         """Whether nothing says that its code uses another's variable called *name*.
 
-        A global one that it keeps and does not refer to leaves no trace in its code, and is the other's all the same.
+        A global one that it keeps and does not refer to leaves no trace in its code, and is the other's all the same;
+        patches of earlier versions have no slot for it either.
         """
         return not self.uses_anothers(name) and (self._own is None or base_name(name) in self._own)
 
