@@ -14,7 +14,7 @@ from stubgen.host import Host
 from stubgen.host.slide import Slide, slide_from_anchor, slide_from_value
 from stubgen.options import BtiPolicy, BuildOptions, read_options
 from stubgen.resolve.resolution import Resolution
-from stubgen.resolve.verdicts import Answers, BoundAnswers, Decision, Verdict
+from stubgen.resolve.verdicts import OWN_CONSTANT, Answers, BoundAnswers, Decision, Verdict
 from stubgen.session import Session
 from stubgen.stub.emit import Anchor, StubObject, emit
 from stubgen.stub.verify import Verified, verify
@@ -242,10 +242,9 @@ def _with_own_constants(resolution: Resolution, bound: Bound) -> Resolution:
     if not bound.own_constants:
         return resolution
     own = {as_text(name) for name in bound.own_constants}
-    reason = "code or data reaches it in a way that only its own can answer"
     return resolution._replace(
         shared_variables=tuple(
-            variable._replace(forwarded=False, reason_not_kept=reason) if variable.name in own else variable
+            variable._replace(forwarded=False, reason_not_kept=OWN_CONSTANT) if variable.name in own else variable
             for variable in resolution.shared_variables
         )
     )

@@ -408,13 +408,15 @@ def shared_variable_documents(variables: Iterable[SharedVariable]) -> list[dict[
 
 def shared_variable_notes(variables: Iterable[SharedVariable]) -> list[str]:
     """A line about each variable that starts afresh in the patch; many for one reason are one line."""
+    from stubgen.resolve.verdicts import OWN_CONSTANT  # whoever has variables has loaded it
+
     causes: dict[str, list[SharedVariable]] = {}
     older = []
     for variable in variables:
         if variable.lost:
             whose = variable.patch or "the host"
             older.append(f"note: {variable.name}: goes on as {whose} has it, as it was before: {variable.lost}")
-        if (variable.writable or variable.reason_not_kept) and not variable.forwarded:
+        if not variable.forwarded and (variable.writable or variable.reason_not_kept not in ("", OWN_CONSTANT)):
             causes.setdefault(variable.reason_not_kept or "--keep-state may use the host's", []).append(variable)
     notes = []
     for cause, alike in causes.items():

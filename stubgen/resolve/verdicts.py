@@ -211,6 +211,10 @@ class BoundAnswers(Row):
     linked: tuple[str, ...] = ()  # paths of the objects that the host's link named
 
 
+OWN_CONSTANT = "code or data reaches it in a way that only its own can answer"
+"""Why the patch has a constant of its own, as it compiles it: nothing is lost by that."""
+
+
 class SharedVariable(Row):
     """A variable that the patch defines and the host has too; the patch's starts afresh, which surprises people."""
 
