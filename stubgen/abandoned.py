@@ -9,6 +9,7 @@ without it nothing tells the two apart.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from stubgen.common.aarch64 import (
@@ -24,7 +25,7 @@ from stubgen.common.aarch64 import (
 from stubgen.common.columns import column
 from stubgen.common.text import as_bytes, as_text
 from stubgen.host import Host
-from stubgen.image import Candidate, Image, Kind
+from stubgen.image import Candidate, Image
 from stubgen.resolve.verdicts import SharedVariable
 from stubgen.symbols.rust import crate_of, is_rust_name, rust_parts
 from stubgen.symbols.versions import base_name
@@ -70,45 +71,96 @@ def variables_abandoned(
         MalformedInput: an object or the host is broken.
     """
     image = host.image
-    spans = [span for name in _STATE if (span := image.section_span(name)) is not None]
-    places = _used(host, replaced, spans) if spans else {}
-    known = [
+    found = _unknown(image, judged, objects.values())
+    if not found:  # as nearly always: no code needs to be read
+        return ()
+    sizes = {each: each.size or image.maximum_size(each.address) or 1 for each in found}
+    used = _used(host, replaced, _Ranges((each.address, each.address + size) for each, size in sizes.items()))
+    places = sorted(used)
+    told: dict[str, SharedVariable] = {}
+    for each, size in sizes.items():
+        inside = places[bisect_left(places, each.address) : bisect_left(places, each.address + size)]
+        users = [objects[title] for title in {title for place in inside for title in used[place]} if title in objects]
+        row = _told(each, users) if _may_be_of(each, users) else None
+        if row is not None:
+            told.setdefault(row.name, row)
+    return tuple(told.values())
+
+
+def _told(candidate: Candidate, users: Iterable[Image]) -> SharedVariable | None:
+    """What is to be said of a variable that functions in *users* have used; None where nothing is known of it."""
+    from stubgen.resolve.other_forms import FOLDED
+
+    described = [_is_described(candidate, user) for user in users]
+    if not any(described) and None not in described:
+        return None
+    reason, there = (FOLDED, False) if any(described) else (ABANDONED, True)
+    name = as_text(candidate.name)
+    return SharedVariable(name, 0, writable=True, forwarded=False, reason_not_kept=reason, only_in_host=there)
+
+
+def _unknown(image: Image, judged: Resolution, objects: Collection[Image]) -> list[Candidate]:
+    """The static variables of a linked image that may be of the files of *objects*, which do not know them."""
+    prefix = b"_" if image.format == "macho" else b""
+    known = {*_known(judged), *(as_bytes(row.name) for row in judged.shared_variables)}
+    kept = _Ranges(
         (row.static_address, row.static_address + max(row.size, 1))
         for row in judged.shared_variables
         if row.static_address is not None and not row.patch
+    )
+
+    def may_be_unknown(name: bytes) -> bool:
+        return name not in known and name.startswith(prefix) and not _MADE.match(name) and b".llvm." not in name
+
+    found = [
+        each
+        for each in image.static_variables(may_be_unknown)
+        if each.section in _STATE
+        and each.writable
+        and (not each.hidden or is_rust_name(each.name))
+        and each.address not in kept
+        and _may_be_of(each, objects)
     ]
-    for place in [place for place in places if any(start <= place < end for start, end in known)]:
-        del places[place]
-    return tuple(_abandoned(image, places, judged, objects)) if places else ()
+    return _without_other_forms(found, known, judged, prefix) if found else []
 
 
-def _abandoned(
-    image: Image, places: Mapping[int, Collection[str]], judged: Resolution, objects: Mapping[str, Image]
-) -> Iterator[SharedVariable]:
-    """Those around *places*, each of which is reached by functions that are in *objects* now."""
-    from stubgen.resolve.other_forms import FOLDED
+def _without_other_forms(
+    found: Iterable[Candidate], known: Iterable[bytes], judged: Resolution, prefix: bytes
+) -> list[Candidate]:
+    """Those of *found* that no object has in another build's form: renumbered, of another linkage or compiler."""
     from stubgen.symbols.cxx import other_linkages
 
-    prefix = b"_" if image.format == "macho" else b""
-    names = {_plain(name) for name in _known(judged)}
+    plain = {_plain(name) for name in known}
     written = {_written(each.name.removeprefix(prefix))[0] for each in judged.needed.variables}
-    told = {as_bytes(row.name) for row in judged.shared_variables}
-    for candidate, titles in _variables(image, places):
-        name = candidate.name
-        if name in told or _plain(name) in names or not names.isdisjoint(other_linkages(name)):
-            continue
-        if _written(name.removeprefix(prefix))[0] in written:  # in another build's form, as clang and GCC call it
-            continue
-        users = [objects[title] for title in titles if title in objects]
-        if not _may_be_of(candidate, users):
-            continue
-        described = [_is_described(candidate, user) for user in users]
-        if any(described) or None in described:
-            told.add(name)
-            reason, there = (FOLDED, False) if any(described) else (ABANDONED, True)
-            yield SharedVariable(
-                as_text(name), 0, writable=True, forwarded=False, reason_not_kept=reason, only_in_host=there
-            )
+    return [
+        each
+        for each in found
+        if _plain(each.name) not in plain
+        and plain.isdisjoint(other_linkages(each.name))
+        and _written(each.name.removeprefix(prefix))[0] not in written
+    ]
+
+
+class _Ranges:
+    """Ranges of addresses, each from its first to one past its last."""
+
+    def __init__(self, pairs: Iterable[tuple[int, int]]) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        for first, last in sorted(pairs):
+            if self._ends and first <= self._ends[-1]:
+                self._ends[-1] = max(last, self._ends[-1])
+            else:
+                self._starts.append(first)
+                self._ends.append(last)
+
+    def __contains__(self, address: int) -> bool:
+        before = bisect_right(self._starts, address) - 1
+        return before >= 0 and address < self._ends[before]
+
+    def pages(self) -> _Ranges:
+        """The same, each from the beginning of its page on."""
+        return _Ranges((first & -IMMEDIATE_LIMIT, last) for first, last in zip(self._starts, self._ends, strict=True))
 
 
 def _known(judged: Resolution) -> Iterator[bytes]:
@@ -126,11 +178,12 @@ def _plain(name: bytes) -> bytes:
     return plain_of(base_name(name))
 
 
-def _used(host: Host, replaced: Replaced, spans: Sequence[tuple[int, int]]) -> dict[int, set[str]]:
-    """Virtual address of what the host's old functions reach in *spans* -> the patch's objects that replace them."""
+def _used(host: Host, replaced: Replaced, ranges: _Ranges) -> dict[int, set[str]]:
+    """Virtual address of what the host's old functions reach in *ranges* -> the patch's objects that replace them."""
     names = {as_bytes(item.name) for item in replaced.functions}
     sizes = {one.address: one.size for pool in host.find_again(names).values() for one in pool} if names else {}
     code = sorted(host.image.code(), key=lambda each: each.address)
+    pages = ranges.pages()
     found: dict[int, set[str]] = {}
     for item in replaced.functions:
         for copy in item.copies:
@@ -139,15 +192,15 @@ def _used(host: Host, replaced: Replaced, spans: Sequence[tuple[int, int]]) -> d
             home = next((each for each in code if 0 <= start - each.address < len(each.content)), None)
             if size and home is not None:
                 at = start - home.address
-                for place in _reached(bytes(home.content[at : at + size]), start, spans):
-                    found.setdefault(place, set()).add(item.object)
+                for place in _reached(bytes(home.content[at : at + size]), start, pages):
+                    if place in ranges:
+                        found.setdefault(place, set()).add(item.object)
     return found
 
 
-def _reached(content: bytes, start: int, spans: Sequence[tuple[int, int]]) -> set[int]:
-    """The virtual addresses in *spans* that the code at *start* forms, loads from or stores to."""
+def _reached(content: bytes, start: int, pages: _Ranges) -> set[int]:
+    """The virtual addresses that the code at *start* forms, loads from or stores to, of those near *pages*."""
     words = column("I", content)
-    pages = [(first & -IMMEDIATE_LIMIT, last) for first, last in spans]
     found = set[int]()
     for index in (match.start() for match in _PAGES.finditer(content[3::4])):
         word, place = words[index], start + 4 * index
@@ -157,9 +210,9 @@ def _reached(content: bytes, start: int, spans: Sequence[tuple[int, int]]) -> se
             found.add(base)
         else:
             base = page_of(word, place)
-        if any(first <= base < last for first, last in pages):
+        if base in pages:
             found.update(_offsets(words, index, word & 0x1F, base, deeper=True))
-    return {place for place in found if any(first <= place < last for first, last in spans)}
+    return found
 
 
 def _offsets(words: Sequence[int], index: int, register: int, base: int, *, deeper: bool) -> Iterator[int]:
@@ -173,16 +226,6 @@ def _offsets(words: Sequence[int], index: int, register: int, base: int, *, deep
                 yield from _offsets(words, user, word & 0x1F, base + offset, deeper=False)
         if writes(word, register):
             return
-
-
-def _variables(image: Image, places: Mapping[int, Collection[str]]) -> Iterator[tuple[Candidate, set[str]]]:
-    """The static variables of a linked image that lie around *places*, and the objects of those."""
-    for candidate, inside in image.variables_around(places):
-        named = image.format == "elf" or candidate.name.startswith(b"_")  # else the assembler's, Mach-O
-        written = named and not _MADE.match(candidate.name) and b".llvm." not in candidate.name
-        own = candidate.local and (not candidate.hidden or is_rust_name(candidate.name))
-        if own and written and candidate.writable and candidate.kind in (Kind.DATA, Kind.THREAD_LOCAL):
-            yield candidate, {title for place in inside for title in places[place]}
 
 
 def _may_be_of(candidate: Candidate, users: Iterable[Image]) -> bool:

@@ -713,11 +713,8 @@ class Image(ABC):
         """The variables of a linked image that begin at one of *addresses*."""
 
     @abstractmethod
-    def variables_around(self, addresses: Collection[int]) -> Iterator[tuple[Candidate, list[int]]]:
-        """The symbols of a linked image in which one of *addresses* lies that no code is at; and which lie there.
-
-        In Mach-O, which says no sizes, the last one before it.
-        """
+    def static_variables(self, keep: Callable[[bytes], bool]) -> list[Candidate]:
+        """The data that one file alone of a linked image sees, if *keep* wants the name; Mach-O: thread-locals too."""
 
     def in_its_file(self, candidate: Candidate) -> Candidate:
         """*candidate*, a symbol of a linked image, with its file; Mach-O reads all debugger's entries for it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import compress, count
@@ -70,6 +70,8 @@ _GLOBAL_FUNCTIONS, _LOCAL_FUNCTIONS = (
     for binds in ((c.STB_GLOBAL, c.STB_WEAK), (c.STB_LOCAL,))
 )
 """st_info -> whether it is such a symbol's."""
+_STATIC_DATA = bytes(info == c.STB_LOCAL << 4 | c.STT_OBJECT for info in range(256))
+"""Likewise, of a datum that one file alone sees."""
 _NOT_LOCAL = bytes(info >> 4 != c.STB_LOCAL for info in range(256))
 """Likewise, whether it is one that other files see."""
 _WEAK = bytes(info >> 4 == c.STB_WEAK for info in range(256))
@@ -938,23 +940,12 @@ class ElfImage(Image):
         near = [index for index, at in enumerate(self.symbol_tables[0].st_value) if at in addresses]
         return [each for each in self.candidates(0, near, lambda _: True) if each.kind is Kind.DATA]
 
-    def variables_around(self, addresses: Collection[int]) -> Iterator[tuple[Candidate, list[int]]]:
-        if not self.symbol_tables or not addresses:
-            return
-        table, places = self.symbol_tables[0], sorted(addresses)
-        sizes, last = table.st_size, places[-1]
-        starts = [
-            (index, at)
-            for index, (at, info) in enumerate(zip(table.st_value, table.st_info, strict=True))
-            if at <= last and info & 0xF == c.STT_OBJECT
-        ]
-        inside = {
-            index: places[bisect_left(places, at) : bisect_left(places, at + sizes[index])] for index, at in starts
-        }
-        near = [index for index, found in inside.items() if found]
-        for index in near:
-            for candidate in self.candidates(0, [index], lambda _: True):
-                yield candidate, inside[index]
+    def static_variables(self, keep: Callable[[bytes], bool]) -> list[Candidate]:
+        if not self.symbol_tables:
+            return []
+        table = self.symbol_tables[0]
+        near = [index for index in compress(count(), table.st_info.translate(_STATIC_DATA)) if keep(table.name(index))]
+        return [each for each in self.candidates(0, near, lambda _: True) if each.kind is Kind.DATA]
 
     def names_at(self, addresses: Collection[int]) -> dict[int, set[bytes]]:
         found: dict[int, set[bytes]] = {}

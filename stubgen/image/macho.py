@@ -603,22 +603,13 @@ class MachOImage(Image):
         near = [index for index, at in enumerate(self.symbol_tables[0].n_value) if at in addresses]
         return [each for each in self.candidates(0, near, lambda _: True) if each.kind is Kind.DATA]
 
-    def variables_around(self, addresses: Collection[int]) -> Iterator[tuple[Candidate, list[int]]]:
-        if not self.symbol_tables or not addresses:
-            return
+    def static_variables(self, keep: Callable[[bytes], bool]) -> list[Candidate]:
+        if not self.symbol_tables:
+            return []
         table = self.symbol_tables[0]
-        rows = enumerate(zip(table.n_type, table.n_value, strict=True))
-        starts = {at for _, (kind, at) in rows if not kind & c.N_STAB and kind & c.N_TYPE == c.N_SECT}
-        ordered = sorted(starts)
-        inside: dict[int, list[int]] = {}
-        for place in addresses:
-            before = bisect_right(ordered, place) - 1
-            if before >= 0:
-                inside.setdefault(ordered[before], []).append(place)
-        near = [index for index, at in enumerate(table.n_value) if at in inside]
-        for index in near:
-            for candidate in self.candidates(0, [index], lambda _: True):
-                yield candidate, inside[candidate.address]
+        near = [index for index in table.indexes_of(_STATIC) if keep(table.name(index))]
+        kinds = (Kind.DATA, Kind.THREAD_LOCAL)
+        return [each for each in self.candidates(0, near, lambda _: True) if each.kind in kinds]
 
     def names_at(self, addresses: Collection[int]) -> dict[int, set[bytes]]:
         table = self.file.symbols
