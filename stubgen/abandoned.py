@@ -81,7 +81,7 @@ def variables_abandoned(
     for each, size in sizes.items():
         inside = places[bisect_left(places, each.address) : bisect_left(places, each.address + size)]
         users = [objects[title] for title in {title for place in inside for title in used[place]} if title in objects]
-        row = _told(each, users) if _may_be_of(each, users) else None
+        row = _told(each, users) if _may_be_of(each, _sources(users)) else None
         if row is not None:
             told.setdefault(row.name, row)
     return tuple(told.values())
@@ -109,6 +109,8 @@ def _unknown(image: Image, judged: Resolution, objects: Collection[Image]) -> li
         if row.static_address is not None and not row.patch
     )
 
+    sources = _sources(objects)
+
     def may_be_unknown(name: bytes) -> bool:
         return name not in known and name.startswith(prefix) and not _MADE.match(name) and b".llvm." not in name
 
@@ -119,7 +121,7 @@ def _unknown(image: Image, judged: Resolution, objects: Collection[Image]) -> li
         and each.writable
         and (not each.hidden or is_rust_name(each.name))
         and each.address not in kept
-        and _may_be_of(each, objects)
+        and _may_be_of(each, sources)
     ]
     return _without_other_forms(found, known, judged, prefix) if found else []
 
@@ -228,9 +230,13 @@ def _offsets(words: Sequence[int], index: int, register: int, base: int, *, deep
             return
 
 
-def _may_be_of(candidate: Candidate, users: Iterable[Image]) -> bool:
-    """Whether nothing says that the host's variable is another file's than that of *users*, or another crate's."""
-    sources = {image.source_file.rpartition(b"/")[2] for image in users}
+def _sources(objects: Iterable[Image]) -> set[bytes]:
+    """What the source files of *objects* are called, without their folders; nothing for one that does not say."""
+    return {image.source_file.rpartition(b"/")[2] for image in objects}
+
+
+def _may_be_of(candidate: Candidate, sources: Collection[bytes]) -> bool:
+    """Whether nothing says that the host's variable is of another file than *sources*, or of another crate."""
     if is_rust_name(candidate.name):
         crate = crate_of(rust_parts(candidate.name))
         return any(source.partition(b".")[0] == crate for source in sources)

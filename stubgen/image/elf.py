@@ -72,6 +72,8 @@ _GLOBAL_FUNCTIONS, _LOCAL_FUNCTIONS = (
 """st_info -> whether it is such a symbol's."""
 _STATIC_DATA = bytes(info == c.STB_LOCAL << 4 | c.STT_OBJECT for info in range(256))
 """Likewise, of a datum that one file alone sees."""
+_FILES = bytes(info & 0xF == c.STT_FILE for info in range(256))
+"""Likewise, whether it names a source file."""
 _NOT_LOCAL = bytes(info >> 4 != c.STB_LOCAL for info in range(256))
 """Likewise, whether it is one that other files see."""
 _WEAK = bytes(info >> 4 == c.STB_WEAK for info in range(256))
@@ -631,7 +633,7 @@ class ElfImage(Image):
         table = self.file.symbols
         if table is None:
             return b""
-        files = {table.name(index) for index, info in enumerate(table.st_info) if info & 0xF == c.STT_FILE}
+        files = set(map(table.name, compress(count(), table.st_info.translate(_FILES))))
         return files.pop() if len(files) == 1 else b""
 
     def weak_definitions(self) -> Iterator[bytes]:
