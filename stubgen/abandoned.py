@@ -116,9 +116,8 @@ def _unknown(image: Image, judged: Resolution, objects: Collection[Image]) -> li
 
     found = [
         each
-        for each in image.static_variables(may_be_unknown)
-        if each.section in _STATE
-        and each.writable
+        for each in image.static_variables(may_be_unknown, _STATE)
+        if each.writable
         and (not each.hidden or is_rust_name(each.name))
         and each.address not in kept
         and _may_be_of(each, sources)

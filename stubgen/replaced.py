@@ -249,7 +249,8 @@ def _renamed_by_the_link(
     strangers = {key: own for key, own in found.items() if own.has_strangers_alone and not own.relinked}
     sought |= {key: (own.symbol, own.addresses, own.candidates) for key, own in strangers.items()}
     called: dict[bytes, list[bytes]] = {}
-    for name in files.host.names_with([GCC_RENAMED, LLVM_RENAMED]) if sought else ():
+    plain_names = {name for _, name in sought}
+    for name in files.host.names_with([GCC_RENAMED, LLVM_RENAMED], behind=plain_names) if sought else ():
         if plain := unrenamed(name):
             called.setdefault(plain, []).append(name)
     there = files.host.find({each for _, name in sought for each in called.get(name, ())})

@@ -315,6 +315,18 @@ def weak_alone(spellings: Sequence[bytes], weak: Iterable[int]) -> frozenset[byt
     return frozenset(compress(spellings, flags)).difference(compress(spellings, map(not_, flags)))
 
 
+def _behind(content: bytes, parts: Iterable[bytes], names: tuple[bytes, ...]) -> set[bytes]:
+    """Each of *names* with what of *parts* is behind it anywhere in *content*."""
+    found = set[bytes]()
+    for part in parts:
+        at = content.find(part)
+        while at >= 0:
+            if content.endswith(names, 0, at):
+                found.update(name + part for name in names if content.endswith(name, 0, at))
+            at = content.find(part, at + 1)
+    return found
+
+
 class Image(ABC):
     """A parsed file of either format."""
 
@@ -463,11 +475,15 @@ class Image(ABC):
     def names(self) -> Iterator[bytes]:
         """The names of all symbols."""
 
-    def names_with(self, parts: Collection[bytes]) -> list[bytes]:
-        """The names, of those, that have one of *parts* in them."""
+    def names_with(self, parts: Collection[bytes], behind: Collection[bytes] = ()) -> list[bytes]:
+        """The names, of those, that have one of *parts* in them, if it is *behind* one of others, if there are some."""
         if not self.symbol_tables or not all(parts):
             return list(self.names())
         table = self.symbol_tables[0]
+        if behind:
+            parts = _behind(table.strings.content, parts, tuple(behind))
+            if not parts:  # as nearly always: the table of symbols needs no look
+                return []
         return [table.name(index) for index in table.find_indexes((), tuple(parts))]
 
     @abstractmethod
@@ -713,8 +729,11 @@ class Image(ABC):
         """The variables of a linked image that begin at one of *addresses*."""
 
     @abstractmethod
-    def static_variables(self, keep: Callable[[bytes], bool]) -> list[Candidate]:
-        """The data that one file alone of a linked image sees, if *keep* wants the name; Mach-O: thread-locals too."""
+    def static_variables(self, keep: Callable[[bytes], bool], sections: Collection[str]) -> list[Candidate]:
+        """The data in *sections* that one file alone of a linked image sees, if *keep* wants the name.
+
+        In Mach-O thread-locals too.
+        """
 
     def in_its_file(self, candidate: Candidate) -> Candidate:
         """*candidate*, a symbol of a linked image, with its file; Mach-O reads all debugger's entries for it."""

@@ -942,11 +942,13 @@ class ElfImage(Image):
         near = [index for index, at in enumerate(self.symbol_tables[0].st_value) if at in addresses]
         return [each for each in self.candidates(0, near, lambda _: True) if each.kind is Kind.DATA]
 
-    def static_variables(self, keep: Callable[[bytes], bool]) -> list[Candidate]:
+    def static_variables(self, keep: Callable[[bytes], bool], sections: Collection[str]) -> list[Candidate]:
         if not self.symbol_tables:
             return []
         table = self.symbol_tables[0]
-        near = [index for index in compress(count(), table.st_info.translate(_STATIC_DATA)) if keep(table.name(index))]
+        homes, st_shndx = {each.number for each in self.file.sections if each.name in sections}, table.st_shndx
+        there = compress(count(), table.st_info.translate(_STATIC_DATA))
+        near = [index for index in there if st_shndx[index] in homes and keep(table.name(index))]
         return [each for each in self.candidates(0, near, lambda _: True) if each.kind is Kind.DATA]
 
     def names_at(self, addresses: Collection[int]) -> dict[int, set[bytes]]:

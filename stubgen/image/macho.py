@@ -603,11 +603,12 @@ class MachOImage(Image):
         near = [index for index, at in enumerate(self.symbol_tables[0].n_value) if at in addresses]
         return [each for each in self.candidates(0, near, lambda _: True) if each.kind is Kind.DATA]
 
-    def static_variables(self, keep: Callable[[bytes], bool]) -> list[Candidate]:
+    def static_variables(self, keep: Callable[[bytes], bool], sections: Collection[str]) -> list[Candidate]:
         if not self.symbol_tables:
             return []
         table = self.symbol_tables[0]
-        near = [index for index in table.indexes_of(_STATIC) if keep(table.name(index))]
+        homes, n_sect = {each.ordinal for each in self.file.sections if each.name in sections}, table.n_sect
+        near = [index for index in table.indexes_of(_STATIC) if n_sect[index] in homes and keep(table.name(index))]
         kinds = (Kind.DATA, Kind.THREAD_LOCAL)
         return [each for each in self.candidates(0, near, lambda _: True) if each.kind in kinds]
 
