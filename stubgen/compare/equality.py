@@ -184,9 +184,12 @@ class Equality:
     def _leads_to_name(self, name: bytes, told: Sequence[Evidence]) -> bool:
         """Whether the fields lead to what *name* means in the host."""
         addresses: list[int | None] = [address for address, _ in self.host.addresses(name)]
-        if not addresses and not self.host.has_import(name):
+        if self.host.has_import(name):  # programs without -fPIE have the PLT's entry for a function's address
+            entries = (start for start in self._possible_starts(told) if self.host.behind(start) == Imported(name))
+            addresses += [*entries, None]
+        elif not addresses:
             return self._leads_nowhere(told)
-        return any(self._leads_to(address, (name,), told) for address in addresses or [None])
+        return any(self._leads_to(address, (name,), told) for address in addresses)
 
     def _start_of(self, part: Part, told: Sequence[Evidence]) -> int | None:
         """Where the fields say that *part* is; None where they disagree, or with the names that it has."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from compare.test_equality import changed
 from live.test_macho import toolchain
-from tools import need, run
+from tools import linker_folder, need, run
 
 from stubgen.compare import Equality, host_places, object_parts
 from stubgen.image.opening import open_image
@@ -61,3 +62,20 @@ def test_a_pointer_to_a_new_function_is_another_one(kind: str, by_name: bool, tm
         }
         assert found.keys() == names
         assert [not difference for difference in found.values()] == [same, same], found
+
+
+@pytest.mark.parametrize("linker", ["bfd", "gold", "lld", "mold"])
+def test_code_that_has_the_plts_entry_for_an_address(linker: str, tmp_path: Path) -> None:
+    """Whoever takes a library function's address in a program without ``-fPIE`` counted as changed in each patch."""
+    gcc = [str(need("aarch64-linux-gnu-gcc")), "-O2", "-fno-pie"]
+    text = "int puts(const char *); int NAME(const char *);\nint (*taken(void))(const char *) { return NAME; }"
+    for unit, name in (("unit", "puts"), ("edited", "putchar")):
+        (tmp_path / f"{unit}.c").write_text(text.replace("NAME", name))
+        run([*gcc, "-fno-builtin", "-c", f"{unit}.c"], cwd=tmp_path)
+    main = 'int (*taken(void))(const char *); int putchar(int);\nint main(void) { taken()("a"); return putchar(1); }'
+    (tmp_path / "main.c").write_text(main)
+    flags = ["-no-pie", f"-fuse-ld={linker}", f"-B{linker_folder(tmp_path / 'linkers')}"]
+    run([*gcc, *flags, "main.c", "unit.o", "-o", "host"], cwd=tmp_path)
+    places = host_places(open_image(tmp_path / "host"))
+    assert changed(tmp_path / "unit.o", places) == ([], 1)
+    assert changed(tmp_path / "edited.o", places) == (["taken"], 1)
