@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -180,6 +180,7 @@ def stage_patch(
     allow_rebuilt: bool = False,
     placeholders: Mapping[str, str] | None = None,
     forwarded: Sequence[int] = (),
+    as_built: Collection[tuple[str, str]] = (),
     **options: Unpack[Options],
 ) -> Linked:
     """As :func:`link_patch`, for whoever has more to write: what it would write is among the *outputs*.
@@ -189,7 +190,8 @@ def stage_patch(
 
     *placeholders* have what stands for names in braces in *output*, *stub*, *bound_dir* and the table's library, the
     patch's own digest aside (:mod:`stubgen.common.placeholders`); None where braces are braces. The stub object gets a
-    forwarder to each address in the process that is *forwarded*.
+    forwarder to each address in the process that is *forwarded*. *as_built*: see
+    :class:`~stubgen.jumptable.TableOptions`; of what is told where no table is made.
     """
     _check_pair(builder, captured, allow_rebuilt)
     named, written = OutputNames(placeholders), path("output", output)
@@ -211,8 +213,8 @@ def stage_patch(
         checked = _sound(checked._replace(patch=written), judged.problems)
         replaced, earlier = link.replaced(checked)
         if jump_table is None:
-            table, (relying, *relying_in_previous) = None, _relying(linked, target, built, replaced, earlier)
-            led_by_kept = _led_by_kept(built, replaced)
+            table, (relying, *relying_in_previous) = None, _relying(linked, target, built, replaced, earlier, as_built)
+            led_by_kept = _led_by_kept(built, replaced, as_built)
         else:
             allow_static = link.wanted.allow_static
             table = _jump_table(linked, target, built, replaced, jump_table, named, allow_static=allow_static)
@@ -329,7 +331,12 @@ def _jump_table(
 
 
 def _relying(
-    linked: Path, target: Path, built: Built, replaced: Replaced, earlier: Sequence[tuple[str, Replaced]]
+    linked: Path,
+    target: Path,
+    built: Built,
+    replaced: Replaced,
+    earlier: Sequence[tuple[str, Replaced]],
+    as_built: Collection[tuple[str, str]],
 ) -> list[tuple[Reliance, ...]]:
     """The callers, in the host and in each earlier patch, that rely on registers which the new functions change.
 
@@ -344,7 +351,7 @@ def _relying(
     objects, kept = _own_objects(resolution), _kept_as_hosts(resolution)
     patch = open_image(read_input(linked), str(target))
     return [
-        relying_without_table(patch, built.host, replaced, objects, kept, resolution.elsewhere),
+        relying_without_table(patch, built.host, replaced, objects, kept, resolution.elsewhere, as_built),
         *(
             relying_on_replaced(patch, one.image, found.functions, dict(objects), find_stubs(one.image))
             for one, (_, found) in zip(resolution.needed.previous.patches, earlier, strict=True)
@@ -352,7 +359,7 @@ def _relying(
     ]
 
 
-def _led_by_kept(built: Built, replaced: Replaced) -> tuple[FunctionChange, ...]:
+def _led_by_kept(built: Built, replaced: Replaced, as_built: Collection[tuple[str, str]]) -> tuple[FunctionChange, ...]:
     """The changed functions to whose old selves variables lead that are kept as the host's."""
     resolution = built.resolution
     objects, kept = _own_objects(resolution), _kept_as_hosts(resolution)
@@ -360,7 +367,7 @@ def _led_by_kept(built: Built, replaced: Replaced) -> tuple[FunctionChange, ...]
         return ()
     from stubgen.jumptable import led_by_kept_without_table
 
-    return led_by_kept_without_table(built.host, replaced, objects, kept, resolution.elsewhere)
+    return led_by_kept_without_table(built.host, replaced, objects, kept, resolution.elsewhere, as_built)
 
 
 def _own_objects(resolution: Resolution) -> list[tuple[str, Image]]:

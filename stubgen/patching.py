@@ -86,7 +86,7 @@ def patch(
             keep_state=state,
             host=lambda: builder.host,
             earlier=lambda: [os.fspath(each[0]) for each in options.get("previous", ())],
-            as_built=jump_table is not None and not jump_table.everything,
+            as_built=state if jump_table is None else not jump_table.everything,
         ) as made,
     ):
         if jump_table is not None:
@@ -104,6 +104,7 @@ def patch(
             bound_dir=bound_dir,
             keep_temps=keep_temps,
             jump_table=jump_table,
+            as_built=made.as_built,
             **options,
         )
         refuse_old_members(made, [member.name for member in linked.built.resolution.needed.borrowed])

@@ -301,6 +301,7 @@ def _linked(
         _keep_apart(with_names(arguments, None), captured.files())
         objects, output, reference = arguments.objects, arguments.output, arguments.aslr_reference
         given["placeholders"] = {} if has_placeholders(arguments) else None
+        given["as_built"] = getattr(arguments, "as_built", ())  # of patch, which compiles
         return stage_patch(outputs, builder, captured, objects, output, reference, **given, **options), None
     from stubgen.generations.linking import begin_generation, refuse_known_path, stage_generation
 

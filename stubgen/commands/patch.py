@@ -52,7 +52,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             keep_state=arguments.keep_state,
             host=partial(session.host, arguments.host, symbols=arguments.symbols, cache=arguments.cache),
             earlier=partial(_earlier_patches, arguments),
-            as_built=arguments.jump_table is not None and not arguments.all,
+            as_built=not arguments.all and bool(arguments.keep_state or arguments.jump_table or arguments.session),
         ) as made,
     ):
         arguments.objects, arguments.as_built = made.objects, made.as_built

@@ -116,8 +116,8 @@ def make_jump_table(
     host_anchor, patch_anchor = _host_anchor(host, anchor), _anchor_address(patch, anchor)
     if patch_anchor is None:
         raise PatchRefusal(f"{patch.name}: does not export {anchor}, by which a runtime sees where it was loaded")
-    twins = {} if wanted.everything else {title: open_image(twin) for title, twin in wanted.as_built}
-    changes = find_changes(objects, host.image, _known(replaced), kept, elsewhere, twins)
+    twins = () if wanted.everything else wanted.as_built
+    changes = find_changes(objects, host.image, _known(replaced), kept, elsewhere, _twins(twins))
     dropped = set() if wanted.everything else _dropped(changes) - _led(replaced, wanted.led)
     changed = [item for item in replaced.functions if (item.object, item.name) not in dropped]
     relying = relying_on_replaced(patch, host.image, changed, dict(objects))
@@ -145,6 +145,11 @@ def make_jump_table(
     return JumpTable(
         wanted.library or patch.name, anchor, host_anchor, patch_anchor, in_order, tuple(changes), undecided, relying
     )
+
+
+def _twins(as_built: Iterable[tuple[str, str]]) -> dict[str, Image]:
+    """An object's name -> what the host's own options make of the same source."""
+    return {title: open_image(twin) for title, twin in as_built}
 
 
 def _known(replaced: Replaced) -> Callable[[str, bytes], Known]:
@@ -239,6 +244,7 @@ def relying_without_table(
     objects: Sequence[tuple[str, Image]],
     kept: Collection[bytes],
     elsewhere: Collection[bytes],
+    as_built: Collection[tuple[str, str]] = (),
 ) -> tuple[Reliance, ...]:
     """What :attr:`JumpTable.relying` is where none is made, of all that changed; arguments as of a table.
 
@@ -248,7 +254,7 @@ def relying_without_table(
     relying = relying_on_replaced(patch, host.image, replaced.functions, dict(objects))
     if not relying:
         return ()
-    unchanged = _dropped(find_changes(objects, host.image, _known(replaced), kept, elsewhere))
+    unchanged = _dropped(find_changes(objects, host.image, _known(replaced), kept, elsewhere, _twins(as_built)))
     functions = (item for item in replaced.functions if (item.object, item.name) not in unchanged)
     changed = {copy.static_address for item in functions for copy in item.copies}
     return tuple(one for one in relying if one.old in changed)
@@ -260,6 +266,7 @@ def led_by_kept_without_table(
     objects: Sequence[tuple[str, Image]],
     kept: Collection[bytes],
     elsewhere: Collection[bytes],
+    as_built: Collection[tuple[str, str]] = (),
 ) -> tuple[FunctionChange, ...]:
     """The changed functions to whose old selves kept variables lead, where no table says so; arguments as of a table.
 
@@ -268,7 +275,7 @@ def led_by_kept_without_table(
     """
     if not replaced.functions or not is_any_pointed_to(objects, kept):
         return ()
-    changes = find_changes(objects, host.image, _known(replaced), kept, elsewhere)
+    changes = find_changes(objects, host.image, _known(replaced), kept, elsewhere, _twins(as_built))
     return tuple(row for row in changes if row.pointed_to_by)
 
 

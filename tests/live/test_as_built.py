@@ -161,6 +161,29 @@ def test_nothing_is_compiled_twice_where_nobody_asks_what_changed(tmp_path: Path
     assert counts[0] == counts[1] + 1
 
 
+HANDLERS = """
+static long adding(long n) { taken += n; return taken; }
+static long taking(long n) { taken -= n; return *last; }
+static long (*handlers[])(long) = {adding, taking};
+extern "C" long handled(long n) { long (*one)(long) = handlers[n & 1]; handlers[n & 1] = adding; return one(n); }
+"""
+
+
+@pytest.mark.parametrize("build", ["g++ O2", "clang++ O2"])
+def test_a_kept_table_leads_to_what_was_edited_alone(tmp_path: Path, build: str) -> None:
+    """Without a jump table nobody compiled as for the host: each handler of a kept table was told to be edited."""
+    program = Program(tmp_path, build, SOURCE + HANDLERS)
+    (tmp_path / "shapes.cc").write_text(SOURCE + HANDLERS.replace("return *last", "return *last + 1"))
+    done = stubgen(
+        *("patch", "--host", tmp_path / "host", "--captured", tmp_path / "captured", "--keep-state"),
+        *("--aslr-reference", hex(0x5500000000 + anchor_of(program.folder / "host"))),
+        *("--changed", tmp_path / "shapes.cc", "-o", tmp_path / "patch.so"),
+    )
+    told = [line for line in done.stdout.splitlines() if "leads to the host's" in line]
+    assert len(told) == 1, done.stdout
+    assert "taking" in told[0]
+
+
 def counting(folder: Path, log: Path) -> Path:
     """What GCC runs its own programs by, and which notes them."""
     script = folder / "wrapper"
