@@ -22,7 +22,15 @@ from stubgen.image.identity import PatchIdentity
 from stubgen.image.opening import open_image
 from stubgen.kept_files import KeptFiles
 from stubgen.linker import LinkerRun, LinkFolder, library_finder, run_linker
-from stubgen.linkplan import LinkPlan, PatchRequest, captured_objects, linker_os_for_host, plan_link, wrapped_symbols
+from stubgen.linkplan import (
+    LinkPlan,
+    PatchRequest,
+    captured_objects,
+    linker_os_for_host,
+    plan_link,
+    refuse_unloadable,
+    wrapped_symbols,
+)
 from stubgen.linkplan.link_files import link_files
 from stubgen.linkplan.own_folders import own_folders
 from stubgen.linkplan.request import CapturedCommand
@@ -91,10 +99,12 @@ class PatchLink:
         """Judge each symbol; those with which the patch cannot work are refused.
 
         Raises:
-            StubgenError: as for :meth:`StubBuilder.judge`.
+            StubgenError: as for :meth:`StubBuilder.judge`; nothing could load a patch into what the command links.
         """
         judged = self.verdicts(aslr_reference)
         self.exports = _spelled_exports(judged, self.wanted.exports, self.further, self._full_link)
+        if judged.problems:  # where nothing can load a patch, no advice about a symbol helps
+            refuse_unloadable(self._full_link, self._system)
         refuse_problems(judged, allow_missing=True)
         self.judged = judged
         return judged

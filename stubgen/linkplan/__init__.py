@@ -39,6 +39,7 @@ __all__ = [
     "build_link_plan",
     "linker_os_for_host",
     "plan_link",
+    "refuse_unloadable",
     "wrapped_symbols",
 ]
 
@@ -132,6 +133,18 @@ def wrapped_symbols(captured: CapturedCommand, os: LinkerOs | None = None) -> tu
             value for item in tokens.items if item.option and item.option.role is wrap for value in item.values
         )
     )
+
+
+def refuse_unloadable(captured: CapturedCommand, os: LinkerOs | None = None) -> None:
+    """Refuse a command that links what no patch can be loaded into, before there is a plan.
+
+    Raises:
+        PlanRefusal, UsageError, InputError: as for :func:`plan_link`.
+    """
+    line = read_command(captured, os)
+    if line.toolchain.family is not Family.MSVC:
+        tokens = _tokens(line)
+        refuse_other_links(tokens, make_context(tokens, line, PatchRequest(objects=["patch.o"], output="patch", os=os)))
 
 
 def _tokens(line: CommandLine) -> Tokens:

@@ -60,6 +60,28 @@ def gone(pid: int) -> bool:
         return True
 
 
+@pytest.mark.parametrize(("option", "slide"), [("-static", "0"), ("-static-pie", "0x5500000000")])
+def test_a_static_host_is_refused_before_its_symbols_are(option: str, slide: str, project: Path) -> None:
+    """The advice for memcpy, which is an ifunc there, was to export it."""
+    (project / "host.c").write_text(
+        "static int one(void) { return 1; } static void *choose(void) { return one; }\n"
+        'int helper(void) __attribute__((ifunc("choose"))); int main(void) { return helper(); }\n'
+    )
+    compiler = str(need("aarch64-linux-gnu-gcc"))
+    run([compiler, option, "-fPIE", "-nostdlib", "-Wl,-emain", "host.c", "-o", "host"], cwd=project)
+    record([compiler, option, "host.o", "-o", "host"], project / "static", directory=str(project))
+    done = subprocess.run(
+        [slide if word == "0x5500000000" else word for word in link("static", "patch.so")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"{option}: the command links a static executable" in done.stderr
+    assert "-rdynamic" not in done.stderr
+
+
 def test_a_wrong_host_is_said_to_be_wrong(project: Path) -> None:
     """The record is looked up by the host's name: "no captured link wrote it" sends people to look there."""
     command = link("captured", "patch.so")
