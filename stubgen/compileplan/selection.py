@@ -138,8 +138,8 @@ class Selection:
             listed = ", ".join(sorted({_shown(unit) for unit in found}))
             raise UsageError(
                 f"{what}: is compiled into {listed}, which the link of {self._link.output} does not name: what that "
-                "makes reaches the host by another way; build and start the host anew, or, where it is new, add its "
-                "object with --extra"
+                "makes reaches the host by another way; build and start the host anew, or, where the build moved the "
+                "object, give link the one that recompile makes, or, where it is new, add it with --extra"
             )
         own = [unit for unit in named if path in unit.sources]
         taken = own or self._in_host(named)
