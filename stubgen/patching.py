@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from stubgen.build import StubBuilder
 from stubgen.capture.links import newest_capture
-from stubgen.capture.outputs import host_identity_of_file
+from stubgen.capture.outputs import identity_of_host
 from stubgen.common.arguments import StrPath, instance, optional, path
 from stubgen.common.files import Outputs
 from stubgen.compileplan.recompile import Recompiled, recompiled, refuse_old_members, stage_objects
@@ -74,7 +74,7 @@ def patch(
     instance(StubBuilder, "StubBuilder(host)", "builder", builder)
     folder, kept = path("captured", captured), optional(path, "objects_dir", objects_dir)
     wrote = optional(path, "output_name", output_name) or Path(builder.host.path).name
-    link = newest_capture(folder, wrote, host_identity_of_file(builder.host.path))
+    link = newest_capture(folder, wrote, identity_of_host(builder.host.path))
     state = bool(options.get("keep_state", False))
     with (
         Outputs() as outputs,

@@ -27,13 +27,13 @@ class Bench:
         self.host = put(folder, "host", elf_host([Sym("main", BASE)]))
         self.builder = StubBuilder(self.host, cache=False)
         self.asked: list[tuple[Any, ...]] = []
-        self.made = SimpleNamespace(objects=["a.o"])
+        self.made = SimpleNamespace(objects=["a.o"], as_built={"a.o": "host/a.o"})
         self.kept = SimpleNamespace(objects=["kept/a.o"])
         self.refusal: Exception | None = None
         needed = SimpleNamespace(borrowed=[SimpleNamespace(name="libx.a(m.o)")])
         self.linked = SimpleNamespace(built=SimpleNamespace(resolution=SimpleNamespace(needed=needed)))
         monkeypatch.setattr(patching, "newest_capture", self._newest_capture)
-        monkeypatch.setattr(patching, "host_identity_of_file", lambda path: ("identity", path))
+        monkeypatch.setattr(patching, "identity_of_host", lambda path: ("identity", path))
         monkeypatch.setattr(patching, "recompiled", self._recompiled)
         monkeypatch.setattr(patching, "stage_patch", self._stage_patch)
         monkeypatch.setattr(patching, "refuse_old_members", self._refuse_old_members)
@@ -95,7 +95,7 @@ def test_a_patch_of_changed_files(bench: Bench) -> None:
             "compile",
             "captured",
             ["a.c"],
-            {"link": "record", "compile_commands": (), "keep_state": False},
+            {"link": "record", "compile_commands": (), "keep_state": False, "as_built": False},
             bench.builder.host,
             [],
         ),
@@ -129,11 +129,12 @@ def test_what_is_asked_for_is_handed_on(bench: Bench) -> None:
     )
     assert bench.asked[0] == ("capture", "captured", "build/shop", ("identity", bench.host))
     assert bench.asked[1][3:] == (
-        {"link": "record", "compile_commands": ["compile_commands.json"], "keep_state": True},
+        {"link": "record", "compile_commands": ["compile_commands.json"], "keep_state": True, "as_built": True},
         bench.builder.host,
         ["p.so"],
     )
-    assert bench.asked[2] == ("link", bench.builder, "record", ["a.o"], "patch.so", 0x55, {**wishes, **more})
+    handed = {**wishes, **more, "jump_table": table._replace(as_built=bench.made.as_built)}
+    assert bench.asked[2] == ("link", bench.builder, "record", ["a.o"], "patch.so", 0x55, handed)
     assert bench.asked[4] == ("keep", bench.made, "kept", Outputs)
     assert done == (bench.linked, bench.kept)
 

@@ -34,6 +34,8 @@ from stubgen.capture.records import (
 )
 from stubgen.capture.words import copy_response_files, links, output_of
 
+NOTHING_CAPTURED = "none was captured: build with STUBGEN_CAPTURE_DIR set to that folder's absolute path"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -263,7 +265,7 @@ def newest_capture(directory: str | Path, output_name: str, identity: HostIdenti
     known = ", ".join(sorted({os.path.basename(capture.output) for capture in captures if capture.output}))
     raise UnreadableInput(
         f"{directory}: no captured link wrote {output_name}; "
-        + (f"those that were captured wrote {known}" if known else refused or "none was captured")
+        + (f"those that were captured wrote {known}" if known else refused or NOTHING_CAPTURED)
     )
 
 

@@ -34,6 +34,20 @@ def host_identity_of_file(path: str | os.PathLike[str]) -> HostIdentity | None:
     return None if found is None else named_identity(found[0], bytes.fromhex(found[1]))
 
 
+def identity_of_host(path: str | os.PathLike[str]) -> HostIdentity | None:
+    """The same of a host, by whose name its link is looked for.
+
+    Raises:
+        UnreadableInput: there is no such file.
+    """
+    found = host_identity_of_file(path)
+    if found is None and not os.path.lexists(path):
+        from stubgen.errors import UnreadableInput
+
+        raise UnreadableInput(f"{os.fspath(path)}: no such file")
+    return found
+
+
 def _identity(file: int) -> tuple[str, str] | None:
     size = os.fstat(file).st_size
 

@@ -45,4 +45,5 @@ def execute(arguments: argparse.Namespace) -> Outcome:
         f"{capture.output or '(no output)'}  {capture.path}{'  (failed)' if capture.status else ''}"
         for capture in captures
     ]
-    return Outcome({"captures": documents}, "\n".join(lines), complaint="" if lines else "no link is recorded there")
+    complaint = "" if lines else f"{arguments.directory}: no link is recorded there"
+    return Outcome({"captures": documents}, "\n".join(lines), complaint=complaint)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture, newest_capture
-from stubgen.capture.outputs import host_identity_of_file
+from stubgen.capture.outputs import identity_of_host
 from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import account_document, check_document, check_table, write_map
 from stubgen.commands.jumptable import (
@@ -345,7 +345,7 @@ def captured_link(arguments: argparse.Namespace, identity: HostIdentity | None =
     """The record of the host's link, of this very build if there is one of it."""
     path = Path(arguments.captured)
     if path.is_dir() or not (path.exists() or path.suffix == ".json"):
-        identity = identity or host_identity_of_file(arguments.host)
+        identity = identity or identity_of_host(arguments.host)
         return newest_capture(path, arguments.output_name or Path(arguments.host).name, identity)
     return Capture.load(path)
 

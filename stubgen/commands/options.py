@@ -448,7 +448,10 @@ def changed_value_notes(variables: Iterable[SharedVariable]) -> list[str]:
     ]
 
 
-COMPARED = "the patch compares the address, or has it compared, and its own is not the one that the process has"
+COMPARED = (
+    "the patch compares its address, or hands it to a function that does: it is another one than the host's, so what "
+    "the host registered by it is not found"
+)
 
 
 def compared_notes(names: Sequence[str]) -> list[str]:

@@ -102,8 +102,8 @@ class Selection:
             raise UsageError(elsewhere[0])
         if not found:
             raise UsageError(
-                f"nothing that {self._link.output} was compiled from has changed since; name what did, if its time is "
-                "old"
+                f"nothing that {self._link.output} was compiled from has changed since; name what did with "
+                "--changed, if its time is old"
             )
         return self._noting(self._complete(_told_apart(found, "what changed", self._link)))
 

@@ -219,9 +219,14 @@ class Unit:
         printed = as_text(bytes(done.stdout)) if not errors else done.stdout.decode("utf-8", "replace")
         if done.returncode:
             status = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
-            message = f"{command[0]}: ended with {status} over {self.name}\n{printed.strip()}".rstrip()
+            said = printed.strip() or "\n".join(f"{path}: no such file" for path in sorted(self._gone()))
+            message = f"{command[0]}: ended with {status} over {self.name}\n{said}".rstrip()
             raise CompilerFailed(message, command=command, status=done.returncode, output=printed)
         return printed
+
+    def _gone(self) -> list[str]:
+        """What the command names and is not there: with ``-M -MG`` GCC ends with an error and says nothing of it."""
+        return [path for path in self.sources if not os.path.exists(path)]
 
 
 def modified(path: str) -> float:

@@ -67,6 +67,10 @@ def slide_from_anchor(host: Host, aslr_reference: int, anchor: str | None = None
         )
     what = f"anchor {name} at {runtime:#x} gives slide {runtime - candidate.address:#x}"
     value = _checked(host, runtime - candidate.address, what, anchored=True)
+    if host.image.position_independent and value + host.image.first_address < host.image.page_size:
+        raise AnchorRefusal(
+            f"{host.path}: anchor {name} is at {runtime:#x} in the file; give where the process has it, as it reports"
+        )
     return Slide(value, name, candidate.address, runtime)
 
 
@@ -142,6 +146,8 @@ def _hint(host: Host, anchor: str | None, prefix: str) -> str:
 
         close = close_names(as_bytes(anchor), host.image.names())
         hint = f"; close names: {', '.join(close)}" if close else ""
+    elif host.image.has_full_symbols:
+        hint = "; name with --anchor the symbol whose address the process reports"
     if not host.image.has_full_symbols:
         hint += f"; its full symbol table is stripped: {HINT}"
     return hint

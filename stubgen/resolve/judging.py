@@ -278,5 +278,6 @@ def described(candidate: Candidate) -> str:
     """One line about a symbol of the host's, for a person who has to choose."""
     version = f"@{candidate.version}" if candidate.version else ""
     scope = "local" if candidate.local else "global"
-    what = f"{scope} {candidate.kind.value}, {candidate.section}"
+    file = f", {as_text(candidate.file)}" if candidate.file else ""
+    what = f"{scope} {candidate.kind.value}, {candidate.section}{file}"
     return f"{as_text(candidate.name)}{version} at {candidate.address:#x} ({what})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import synthetic
 from synthetic import BASE, Sym, elf_host, macho_host, put
 
 from stubgen.elf import constants as e
@@ -150,6 +151,22 @@ def test_no_slide_is_a_slide(host: Host) -> None:
     assert slide_from_anchor(host, MAIN).value == 0
 
 
+@pytest.mark.parametrize("e_type", [e.ET_DYN, e.ET_EXEC])
+def test_the_files_own_address_of_the_anchor_is_no_processs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, e_type: int
+) -> None:
+    """Who gives what ``nm`` shows had slide 0: a sound patch, each trampoline of which leads to the first page."""
+    monkeypatch.setattr(synthetic, "BASE", 0)
+    host = open_host(put(tmp_path, "host", elf_host([Sym("main", 0x100)], e_type=e_type)))
+    if e_type == e.ET_EXEC:
+        assert slide_from_anchor(host, 0x100).value == 0
+        return
+    with pytest.raises(AnchorRefusal, match="main is at 0x100 in the file; give where the process has it"):
+        slide_from_anchor(host, 0x100)
+    assert slide_from_anchor(host, 0x1100).value == 0x1000
+    assert slide_from_value(host, 0).value == 0
+
+
 @pytest.mark.parametrize("anchor", [None, "main"])
 def test_the_anchors_name_is_told(host: Host, anchor: str | None) -> None:
     """The link exports it, so that the next patch's slide is known."""
@@ -186,9 +203,14 @@ def test_a_missing_anchor_is_blamed_on_nothing_else(tmp_path: Path) -> None:
     """A host with all its symbols is not stripped, and a name that has its underscore needs no other."""
     elf = open_host(put(tmp_path, "elf", elf_host([Sym("other", MAIN)])))
     macho = open_host(put(tmp_path, "macho", macho_host({"_start": 0x100})))
-    with pytest.raises(AnchorRefusal, match=r"no anchor called whisker_aslr_anchor or main$"):
+    with pytest.raises(
+        AnchorRefusal,
+        match=r"no anchor called whisker_aslr_anchor or main; name with --anchor the symbol.* reports$",
+    ):
         anchor_name(elf)
-    with pytest.raises(AnchorRefusal, match=r"no anchor called _whisker_aslr_anchor or _main$"):
+    with pytest.raises(
+        AnchorRefusal, match=r"no anchor called _whisker_aslr_anchor or _main; name with --anchor the symbol"
+    ):
         anchor_name(macho)
     with pytest.raises(AnchorRefusal, match=r"no anchor called qqqqqqqq$"):
         anchor_name(elf, "qqqqqqqq")

@@ -363,6 +363,15 @@ def test_a_file_that_does_not_compile_shows_the_compilers_words(tmp_path: Path) 
     assert not (tmp_path / "one.json").exists()
 
 
+def test_a_source_that_is_gone_is_named(tmp_path: Path) -> None:
+    """GCC, asked what a file reads, says nothing of one that is not there, and ends with an error."""
+    project = with_make(tmp_path, "-O1 -g -fpie")
+    (tmp_path / "price.c").unlink()
+    document = project.patch(0x5500000000, "one")
+    assert document["status"] == 4
+    assert str(document["error"]["message"]).endswith(f"\n{tmp_path / 'price.c'}: no such file")  # type: ignore[index]
+
+
 def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
     """Its functions are none of the host's: a patch of them links, and nothing in the process changes."""
     project = with_make(tmp_path)

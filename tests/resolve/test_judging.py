@@ -266,6 +266,10 @@ def test_a_weak_default_that_gives_way(tmp_path: Path) -> None:
             Candidate(b"f", 0x40, Kind.FUNCTION, local=True, size=8, section=".text"),
             "f at 0x40 (local function, .text)",
         ),
+        (
+            Candidate(b"f", 0x40, Kind.FUNCTION, local=True, size=8, section=".text", file=b"a.c"),
+            "f at 0x40 (local function, .text, a.c)",
+        ),
         (Candidate(b"v", 0x40, Kind.DATA, local=False, size=8, section=".bss"), "v at 0x40 (global data, .bss)"),
         (
             Candidate(b"f", 0x40, Kind.FUNCTION, local=False, size=8, section=".text", version="V1"),

@@ -231,7 +231,9 @@ def test_namesakes_are_all_listed(elf: Judged) -> None:
     listed = elf.decisions["two_statics"].candidates
     assert {int(text.split(" at ")[1].split()[0], 16) for text in listed} == elf_addresses(elf.host, "two_statics")
     assert len(listed) == 2
-    assert all("(local function, .text)" in text for text in listed)
+    assert sorted(text.split(" (")[1] for text in listed) == [
+        f"local function, .text, {file})" for file in ("kinds.c", "kinds_other.c")
+    ]
 
 
 def test_a_typing_error_gets_a_hint(elf: Judged) -> None:
