@@ -99,7 +99,7 @@ def test_a_patch_of_changed_files(bench: Bench) -> None:
             bench.builder.host,
             [],
         ),
-        ("link", bench.builder, "record", ["a.o"], "patch.so", None, USUAL),
+        ("link", bench.builder, "record", ["a.o"], "patch.so", None, {**USUAL, "as_built": bench.made.as_built}),
         ("members", bench.made, ["libx.a(m.o)"]),
         ("objects are gone", True),
     ]
@@ -133,7 +133,8 @@ def test_what_is_asked_for_is_handed_on(bench: Bench) -> None:
         bench.builder.host,
         ["p.so"],
     )
-    handed = {**wishes, **more, "jump_table": table._replace(as_built=bench.made.as_built)}
+    made = bench.made.as_built
+    handed = {**wishes, **more, "jump_table": table._replace(as_built=made), "as_built": made}
     assert bench.asked[2] == ("link", bench.builder, "record", ["a.o"], "patch.so", 0x55, handed)
     assert bench.asked[4] == ("keep", bench.made, "kept", Outputs)
     assert done == (bench.linked, bench.kept)
