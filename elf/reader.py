@@ -63,6 +63,12 @@ class Section(Row):
         """Whether it can be written to, and not only until the loader has relocated it."""
         return bool(self.header.sh_flags & c.SHF_WRITE) and not self.name.startswith(".data.rel.ro")
 
+    @property
+    def holds_plain_constants(self) -> bool:
+        """Whether it has constants that the linker neither merges nor relocates, as GCC's strings at ``-O0``."""
+        other = c.SHF_WRITE | c.SHF_EXECINSTR | c.SHF_TLS | c.SHF_MERGE
+        return self.header.sh_flags & (c.SHF_ALLOC | other) == c.SHF_ALLOC
+
 
 class Note(Row):
     """One entry of a note section or segment (gABI chapter 5, "Note Section")."""

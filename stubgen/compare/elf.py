@@ -216,7 +216,7 @@ class ElfParts(ObjectParts):
         None: it is no such one, and code may reach whatever lies behind *offset*.
         """
         section = self.file.sections[shndx]
-        if offset % LITERAL_ALIGNMENT or not _is_plain(section.header.sh_flags):
+        if offset % LITERAL_ALIGNMENT or not section.holds_plain_constants:
             return None
         starts = self._referred_to.get(shndx, [])
         place = bisect_left(starts, offset)
@@ -236,7 +236,7 @@ class ElfParts(ObjectParts):
     @cached_property
     def _referred_to(self) -> dict[int, list[int]]:
         """Section of plain constants -> where in it something is referred to by its place, ascending."""
-        plain = [_is_plain(section.header.sh_flags) for section in self.file.sections]
+        plain = [section.holds_plain_constants for section in self.file.sections]
         symbols, found = self.symbols, dict[int, set[int]]()
         homes = {
             index: shndx
@@ -272,11 +272,6 @@ class ElfParts(ObjectParts):
     def _exception_tables(self) -> dict[tuple[int, int], list[tuple[int, int, int]]]:
         """Function (section, offset) -> its language-specific data: (section, offset, bytes)."""
         return exception_tables(self.file, self.symbols, {s: t for s, (_, _, t) in self._relocations.items()})
-
-
-def _is_plain(flags: int) -> bool:
-    """Whether a section with *flags* has constants that the linker neither merges nor relocates."""
-    return flags & (c.SHF_ALLOC | c.SHF_WRITE | c.SHF_EXECINSTR | c.SHF_TLS | c.SHF_MERGE) == c.SHF_ALLOC
 
 
 def _sort(section: Section) -> Sort:

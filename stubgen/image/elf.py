@@ -735,14 +735,15 @@ class ElfImage(Image):
             return None
         section, at = self.file.sections[symbol.st_shndx], symbol.st_value + addend
         strings = c.SHF_MERGE | c.SHF_STRINGS
-        if section.header.sh_flags & strings == strings and section.header.sh_entsize == 1:
-            content = bytes(self.file.content(section))
-            return Pointed(b"", 0, content[at : content.find(b"\0", at) + 1]) if 0 <= at < len(content) else None
-        for index, shndx in enumerate(table.st_shndx):
+        merged = section.header.sh_flags & strings == strings and section.header.sh_entsize == 1
+        for index, shndx in enumerate(() if merged else table.st_shndx):
             start, size = table.st_value[index], table.st_size[index]
             if shndx == symbol.st_shndx and start <= at < start + size:
                 return Pointed(table.name(index), at - start, b"")
-        return None
+        if not merged and not section.holds_plain_constants:
+            return None
+        content = bytes(self.file.content(section))
+        return Pointed(b"", 0, content[at : content.find(b"\0", at) + 1]) if 0 <= at < len(content) else None
 
     def _unrelocated(self, section: Section) -> list[int | None]:
         """The bytes of an object's *section*; None where a relocation changes one, by 8 at most."""

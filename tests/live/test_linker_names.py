@@ -80,11 +80,11 @@ def test_the_patched_file_may_have_entries_of_the_hosts(tmp_path: Path, linker: 
     assert "of the host's section commands, not of the patch's" in decision(linked, "__start_commands").reason
 
 
-def compile_walk(folder: Path) -> None:
+def compile_walk(folder: Path, flags: str = "-O1 -fPIC") -> None:
     """Compile ``walk.c`` as the host's was."""
     from tools import need, run
 
-    run([need("aarch64-linux-gnu-gcc"), "-c", "-O1", "-fPIC", "walk.c"], cwd=folder)
+    run([need("aarch64-linux-gnu-gcc"), "-c", *flags.split(), "walk.c"], cwd=folder)
 
 
 NEW_ENTRIES = {
@@ -147,20 +147,26 @@ EDITED = {
 
 
 @every_linker
-@pytest.mark.parametrize("pie", ["", " -no-pie"], ids=["pie", "no pie"])
+@pytest.mark.parametrize(
+    ("pie", "flags"),
+    [("", "-O1 -fPIC"), (" -no-pie", "-O1 -fPIC"), ("", "-O0 -fPIC -fdata-sections")],
+    ids=["pie", "no pie", "strings that nobody merges"],
+)
 @pytest.mark.parametrize("case", EDITED)
-def test_an_entry_that_points_elsewhere_is_refused(tmp_path: Path, linker: str, case: str, pie: str) -> None:
+def test_an_entry_that_points_elsewhere_is_refused(
+    tmp_path: Path, linker: str, case: str, pie: str, flags: str
+) -> None:
     """The host's entry counts, and has the old pointer: the edit had no effect, without a word."""
     text = POINTERS.replace("EXTRA", "").replace("BY", "1")
     sources = {"walk.c": f"{text} WALK(host_entry)"}
-    program = make(tmp_path, sources, {}, f"walk.o -Wl,-u,twice{pie}", linker=linker)
+    program = make(tmp_path, sources, {}, f"walk.o -Wl,-u,twice{pie}", linker=linker, flags=flags)
     before, after, named = EDITED[case]
     extra = "long fresh(long x) { return x; } static long more = 7; long labs_of(const char *x) { return *x; }"
     head, tail = POINTERS.replace("BY", "2").replace("EXTRA", "").replace(before, after).split("#define STEP")
     (tmp_path / "walk.c").write_text(
         f"{head} {extra}\n#define STEP{tail} WALK(walk) long patch_main(void) {{ return walk(1) + more; }}"
     )
-    compile_walk(tmp_path)
+    compile_walk(tmp_path, flags)
     with LiveHost(program.path) as live:
         if named:
             with pytest.raises(SymbolRefusal, match=rf"the host has not, or has otherwise \({named} in "):
