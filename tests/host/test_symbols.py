@@ -17,6 +17,7 @@ from stubgen.errors import BuildIdRefusal, InputError, SymbolRefusal
 from stubgen.host import open_host, symbols
 from stubgen.link import link_patch
 from stubgen.resolve.resolution import Resolution
+from stubgen.resolve.verdicts import Verdict
 
 SLIDE = 0x5500000000
 
@@ -163,10 +164,11 @@ def test_a_dsym_is_found_and_told_from_another(tmp_path: Path) -> None:
         "patch",
         "extern volatile int count; int helper(int), visible(int); int p(void) { return helper(count); }",
     )
-    expected = places(judged(host, patch))
+    bundle = tmp_path / "host.dSYM"
+    expected = places(judged(host, patch, symbols=bundle))  # it is looked for where the host is stripped
+    assert [verdict for _, verdict, _, _ in expected] == [Verdict.TRAMPOLINE, Verdict.SLOT]
     whole = Path(shutil.copy(host, tmp_path / "whole"))
     run([need("llvm-strip-19"), "--discard-all", "--strip-debug", host])
-    bundle = tmp_path / "host.dSYM"
     hidden = bundle.rename(tmp_path / "kept.dSYM")
     if places(judged(host, patch)) == expected:
         run([need("llvm-strip-19"), "--strip-all", host])
