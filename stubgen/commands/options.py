@@ -413,6 +413,8 @@ def shared_variable_notes(variables: Iterable[SharedVariable]) -> list[str]:
     causes: dict[str, list[SharedVariable]] = {}
     older = []
     for variable in variables:
+        if variable.name in STATELESS:
+            continue
         if variable.lost:
             whose = variable.patch or "the host"
             older.append(f"note: {variable.name}: goes on as {whose} has it, as it was before: {variable.lost}")
@@ -433,6 +435,10 @@ def shared_variable_notes(variables: Iterable[SharedVariable]) -> list[str]:
     return notes + older
 
 
+STATELESS = ("_ZStL8__ioinit", "__ZStL8__ioinit")
+"""Writable and without a value: ``<iostream>`` gives each file an ``std::ios_base::Init`` ([ios::Init]), an empty class
+of which the library counts the objects. A note on it with each patch of each such file would hide the others."""
+
 KEPT_VALUE = (
     "begins with another value in the patch, which the running process does not get: it keeps the one that it has"
 )
@@ -449,8 +455,8 @@ def changed_value_notes(variables: Iterable[SharedVariable]) -> list[str]:
 
 
 COMPARED = (
-    "the patch compares its address, or hands it to a function that does: it is another one than the host's, so what "
-    "the host registered by it is not found"
+    "the patch compares its address, or hands it to a function that does; the address is not the host's, so what the "
+    "host registered by its own is not found"
 )
 
 

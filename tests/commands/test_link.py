@@ -16,6 +16,7 @@ from tools import need, run
 
 from stubgen.capture import record
 from stubgen.commands.link import kept_lines
+from stubgen.commands.options import shared_variable_notes
 from stubgen.resolve.verdicts import SharedVariable
 
 ROOT = Path(__file__).parent.parent.parent
@@ -301,3 +302,15 @@ def test_state_is_told_by_name_and_constants_by_number(
     """Of one C++ file 36 names were told, all of them type information: who looks for a lost counter reads nothing."""
     kept = [SharedVariable(name, 4, name in writable, forwarded=True) for name in (*constant, *writable)]
     assert kept_lines(kept) == lines
+
+
+@pytest.mark.parametrize("prefix", ["", "_"], ids=["elf", "macho"])
+def test_what_iostream_puts_into_each_file_starts_nothing_afresh(prefix: str) -> None:
+    """``std::ios_base::Init`` is an empty class: a line about it in each patch hid the lines about state."""
+    reason = "_GLOBAL__sub_I_a.cpp, which runs when the patch is loaded, may set it again"
+    rows = [
+        SharedVariable(f"{prefix}{name}", 8, writable=True, forwarded=False, reason_not_kept=reason)
+        for name in ("_ZStL8__ioinit", "_ZStL8__ioinits", "_ZL4seen")
+    ]
+    told = [note.split(": ")[1] for note in shared_variable_notes(rows)]
+    assert told == [f"{prefix}_ZStL8__ioinits", f"{prefix}_ZL4seen"]
