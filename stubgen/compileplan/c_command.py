@@ -25,6 +25,12 @@ STATE_OPTIONS = ("-g", "-fdata-sections", "-ffunction-sections")
 """What ``--keep-state`` tells variables apart by: files by debug information, variables by sections of their own."""
 
 
+APART = "-mno-global-merge"
+"""Likewise: with ``-O3`` and ``-Oz`` clang makes one variable of several, which keep nothing of their own."""
+
+CLANG_NAMES = r"(.*-)?clang(\+\+)?(-[0-9.]+)?"
+"""How clang is called where it is sure to be that."""
+
 FOR_LIBRARIES = ("-fPIC", "-fpic")
 """Options of host code that any library's may take the place of; the last of its kind counts (``Fate.PIC``)."""
 
@@ -84,6 +90,7 @@ def patch_command(
     kept = _without_compiled_headers(kept, directory)
     kept = _with_first(kept, first)
     added = ["-fPIC", *([BOUND] if _is_bound(argv) and not apple else ()), *(STATE_OPTIONS if keep_state else ())]
+    added += [APART] if keep_state and not apple and _is_called(argv, CLANG_NAMES) else []
     if keep_state and any(word.startswith("-g") and word != "-g0" for word in kept):
         added.remove("-g")
     return [*kept, *added, "-c", "-o", output]
@@ -162,11 +169,16 @@ def _kept(word: Word, source: str, directory: str, *, apple: bool) -> Sequence[s
 
 def _is_bound(argv: Sequence[str]) -> bool:
     """Whether GCC compiled for a program, whose functions nothing takes the place of."""
-    named = itertools.takewhile(lambda argument: not is_option(argument), argv)
-    if not any(re.fullmatch(GCC_NAMES, os.path.basename(name)) for name in named):
+    if not _is_called(argv, GCC_NAMES):
         return False
     addressing = [word.name for word in words_of(argv[1:]) if fates().get(word.name) is Fate.PIC]
     return not addressing or addressing[-1] not in FOR_LIBRARIES
+
+
+def _is_called(argv: Sequence[str], names: str) -> bool:
+    """Whether the compiler, or what a launcher launches, is called by the expression *names*."""
+    named = itertools.takewhile(lambda argument: not is_option(argument), argv)
+    return any(re.fullmatch(names, os.path.basename(name)) for name in named)
 
 
 def _is_input(path: str, directory: str) -> bool:

@@ -47,6 +47,9 @@ BUILDS = {
     "clang++ O2": ("clang++-19", "-O2"),
 }
 
+MERGING = {"clang++ O3": ("clang++-19", "-O3")}
+"""Where the compiler makes one variable of several."""
+
 
 class Program:
     """A program of C++ with its compiles and its link recorded."""
@@ -54,7 +57,7 @@ class Program:
     def __init__(self, folder: Path, build: str, source: str = SOURCE) -> None:
         """Build it in *folder*."""
         self.folder = folder
-        compiler, options = BUILDS[build]
+        compiler, options = {**BUILDS, **MERGING}[build]
         driver = [str(need(compiler)), *(["--target=aarch64-linux-gnu"] if "clang" in compiler else [])]
         environment = {**os.environ, "STUBGEN_CAPTURE_DIR": str(folder / "captured")}
         shutil.copy(PROGRAMS / "table_runtime.c", folder)
@@ -182,6 +185,29 @@ def test_a_kept_table_leads_to_what_was_edited_alone(tmp_path: Path, build: str)
     told = [line for line in done.stdout.splitlines() if "leads to the host's" in line]
     assert len(told) == 1, done.stdout
     assert "taking" in told[0]
+
+
+SEVERAL = """
+static long hits, misses, places[8];
+extern "C" long step(long n) {
+  if (n < 8) { hits += 1; places[n] += n; return places[n] + hits; }
+  return hits * 1000 + ++misses;
+}
+"""
+
+
+def test_variables_of_which_the_compiler_makes_one_are_kept(tmp_path: Path) -> None:
+    """What clang merges with -O3 was refused, with the advice to compile otherwise what `patch` itself compiles."""
+    program = Program(tmp_path, "clang++ O3", SEVERAL)
+    clang = [str(need("clang++-19")), "--target=aarch64-linux-gnu", "-O3", "-S", "-o", "-", "shapes.cc"]
+    assert "_MergedGlobals" in run(clang, cwd=tmp_path), "clang has merged nothing"
+    with LiveHost(tmp_path / "host") as live:
+        assert [live.tell("call 3") for _ in range(2)] == ["4", "8"]
+        document = program.patch(live.anchor, SEVERAL.replace("* 1000", "* 2000"))
+        assert changed(document) == {"step"}
+        assert live.tell(f"apply {tmp_path / 'table.json'}") == "applied"
+        assert live.tell("call 9") == "4001"
+        live.end()
 
 
 def counting(folder: Path, log: Path) -> Path:
