@@ -230,7 +230,9 @@ def _of_another_convention(
         addresses = {copy.static_address for copy in item.copies}
         found = known.get(as_bytes(item.name), ())
         reasons = (
-            reason_not_to_call(one, host.image, allow_static=allow_static) for one in found if one.address in addresses
+            reason_not_to_call(one, host.image, allow_static=allow_static, static=item.local)
+            for one in found
+            if one.address in addresses
         )
         reason = next(filter(None, reasons), "")
         if reason:

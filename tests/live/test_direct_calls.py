@@ -94,6 +94,7 @@ HOSTS = {
     "gcc patchable": ("gcc", "-O2 -fpatchable-function-entry=4", ""),
     "clang O2": ("clang", "-O2", ""),
     "clang O0": ("clang", "-O0 -g", ""),
+    "clang mold": ("clang", "-O2", "-fuse-ld=mold"),
 }
 """Compiler, how everything is compiled, how the host is besides."""
 
@@ -134,9 +135,15 @@ def test_direct_calls_are_not_led_to_them(tmp_path: Path, name: str) -> None:
     assert any(line.startswith("  left out: ") and "while it calls it" in line for line in table_lines(table))
 
 
-@pytest.mark.parametrize(("name", "allow_static"), [("clang O2", False), ("clang O2", True), ("clang O0", False)])
+@pytest.mark.parametrize(
+    ("name", "allow_static"),
+    [("clang O2", False), ("clang mold", False), ("clang mold", True), ("clang O2", True), ("clang O0", False)],
+)
 def test_static_functions_of_llvm_may_take_something_else(tmp_path: Path, name: str, allow_static: bool) -> None:
-    """Clang -O3 passed what a pointer led to, in the host and not in the patch, where an edit wrote something first."""
+    """Clang -O3 passed what a pointer led to, in the host and not in the patch, where an edit wrote something first.
+
+    In mold's hosts what was global is local too: there the object tells which functions are static.
+    """
     built = Built(tmp_path, *HOSTS[name])
     with LiveHost(built.host) as live:
         linked = built.linked(live, TableOptions(direct_calls=True), allow_static=allow_static)
