@@ -292,10 +292,12 @@ def test_a_thunk_goes_with_its_function(bench: Bench) -> None:
 def test_static_functions_of_llvm(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """LLVM drops arguments of static functions, which callers then do not pass."""
     allowed: list[bool] = []
+    known: list[bool] = []
 
-    def reason(one: Candidate, host: object, *, allow_static: bool) -> str:
+    def reason(one: Candidate, host: object, *, allow_static: bool, static: bool) -> str:
         assert host is bench.host_image
         allowed.append(allow_static)
+        known.append(static)
         return "it drops arguments" if one.address == 0x110 else ""
 
     monkeypatch.setattr("stubgen.resolve.convention.reason_not_to_call", reason)
@@ -312,6 +314,10 @@ def test_static_functions_of_llvm(bench: Bench, monkeypatch: pytest.MonkeyPatch)
     assert allowed == [False, False]
     bench.replaced = Replaced((replacement("f", 0x210, 0x999), H), ())
     assert bench.entries(direct_calls=True) == ["h", "f"]
+    known.clear()
+    bench.replaced = Replaced((F._replace(local=True), H._replace(local=False)), ())
+    assert bench.entries(direct_calls=True) == ["h"]
+    assert known == [True, False], "the patch's object says which are static"
     bench.host_image = image("host", *symbols)
     bench.replaced = Replaced((F, G, H), ())
     assert bench.entries(direct_calls=True) == ["f", "h"]
@@ -382,7 +388,7 @@ def test_who_relies_where_no_table_is_made(bench: Bench) -> None:
     assert bench.relied[0][0] is bench.host_image
     assert bench.asked[0][:2] == ([*bench.objects.items()], bench.host_image)
     assert callable(bench.asked[0][2])
-    assert bench.asked[0][3:] == ({b"kept"}, {b"elsewhere"})
+    assert bench.asked[0][3:] == ({b"kept"}, {b"elsewhere"}, {})
     bench.relying, bench.asked = [], []
     assert relying_without_table(*arguments) == ()
     assert bench.asked == []
