@@ -133,6 +133,10 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     return Outcome({"output": arguments.output, **table_document(table)}, text, outputs=outputs)
 
 
+EMPTY = ": the table is empty and leads no call to the patch"
+"""A touched file, an edited comment: the patch is sound, and who sees exit status 0 would wait for its effect."""
+
+
 def table_document(table: JumpTable) -> dict[str, object]:
     """A jump table and what changed, for ``--json``."""
     return {
@@ -165,7 +169,7 @@ def table_lines(table: JumpTable) -> list[str]:
     told = {change: f"{count} {change}" for change, count in sorted(counts.items())}
     if Change.CHANGED.value in told:
         told[Change.CHANGED.value] += f" ({_first([row.names[0] for row in table.changed(Change.CHANGED)])})"
-    lines = [f"  functions: {', '.join(told.values())}"]
+    lines = [f"  functions: {', '.join(told.values()) or 'none'}{'' if table.entries else EMPTY}"]
     gone = [f"{', '.join(row.names)} ({row.object})" for row in table.changes if row.change is Change.REMOVED]
     lines += [f"  removed: {', '.join(gone)}"] if gone else []
     lines += led_by_kept_lines(row for row in table.changes if row.pointed_to_by)

@@ -6,7 +6,7 @@ import pytest
 
 from stubgen.commands.jumptable import MOST_NAMES, table_lines
 from stubgen.compare.changes import Change, FunctionChange
-from stubgen.jumptable import JumpTable
+from stubgen.jumptable import Entry, JumpTable
 from stubgen.replaced import Replacement
 
 
@@ -17,13 +17,14 @@ def table(changed: int) -> JumpTable:
         for number in range(changed)
     ]
     same = FunctionChange(("same",), "a.o", Change.UNCHANGED, "", leads_to_change=False)
-    return JumpTable("p.so", "main", 0, 0, (), (*rows, same), ())
+    entries = tuple(Entry(row.names[0], "a.o", 0x10, 0x20) for row in rows)
+    return JumpTable("p.so", "main", 0, 0, entries, (*rows, same), ())
 
 
 @pytest.mark.parametrize(
     ("changed", "line"),
     [
-        (0, "  functions: 1 unchanged"),
+        (0, "  functions: 1 unchanged: the table is empty and leads no call to the patch"),
         (2, "  functions: 2 changed (f0, f1), 1 unchanged"),
         (MOST_NAMES + 2, "  functions: 8 changed (f0, f1, f2, f3, f4, f5 and 2 more), 1 unchanged"),
     ],
