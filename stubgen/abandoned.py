@@ -40,6 +40,12 @@ ABANDONED = (
     "first value into the code, and what the process has in it is lost (compile with -g: it is told then from one that "
     "the edit deleted)"
 )
+UNPLACED = (
+    "the old code uses it, and the patch has none: it may be another file's, if the host was linked with -flto; else, "
+    "if no code writes it any more, the compiler put its first value into the code, and what the process has in it is "
+    "lost (compile with -g: it is told then)"
+)
+"""The same where the host does not say the variable's file: its functions may have code of others in them."""
 
 _PAGES = re.compile(rb"[\x10\x30\x50\x70\x90\xb0\xd0\xf0]")
 """The top byte of ``adr`` and ``adrp``."""
@@ -94,7 +100,8 @@ def _told(candidate: Candidate, users: Iterable[Image]) -> SharedVariable | None
     described = [_is_described(candidate, user) for user in users]
     if not any(described) and None not in described:
         return None
-    reason, there = (FOLDED, False) if any(described) else (ABANDONED, True)
+    without = ABANDONED if candidate.file else UNPLACED
+    reason, there = (FOLDED, False) if any(described) else (without, True)
     name = as_text(candidate.name)
     return SharedVariable(name, 0, writable=True, forwarded=False, reason_not_kept=reason, only_in_host=there)
 

@@ -122,6 +122,23 @@ def test_what_other_files_have_is_not_gone(linker: str, tmp_path: Path) -> None:
     assert [note for note in notes_of(linked) if DOUBT in note or FOLDED in note] == []
 
 
+SEVERAL = "static long seen; long bump(long by) { return seen += by; } long twice(long by) { return seen *= by; }"
+USER = "long bump(long); long a_next(long by) { return bump(by) + %d; }"
+
+
+@pytest.mark.parametrize("debug", ["-g", "-g0"])
+def test_another_files_that_the_link_put_there(debug: str, tmp_path: Path) -> None:
+    """Link-time optimisation had inlined who uses it: the note said that it is the edited file's."""
+    sources = {"a.c": USER % 1, "b.c": HOST, "c.c": SEVERAL}
+    flags = f"-O2 -fPIC -flto {debug}"
+    program = make(tmp_path, sources, {}, f"{flags} -rdynamic a.o b.o c.o", flags=flags)
+    patch = recompiled(tmp_path, "a.c", USER % 2, "gcc", f"-O2 -fPIC {debug}")
+    with LiveHost(program.path) as live:
+        linked = link_patch(StubBuilder(program.path), program.captured, [patch], tmp_path / "patch.so", live.anchor)
+    told = [note for note in notes_of(linked) if "seen: " in note]
+    assert ["it may be another file's" in note for note in told] == ([] if debug == "-g" else [True]), told
+
+
 @pytest.mark.parametrize("debug", ["-g", "-g0"])
 @pytest.mark.parametrize("name", ["lld", "zig"])
 @pytest.mark.parametrize("storage", ["static", "static _Thread_local"])
