@@ -7,7 +7,7 @@ stub object brought along replaces nothing. A name alone does not make two funct
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from stubgen.common.phases import phase
@@ -93,6 +93,8 @@ class _Own:
         self.files = files
         self.addresses: set[int] = set()
         """Where it is in the patch; several places where its object has several of that name."""
+        self.inlined_into: Sequence[str] = ()
+        """The host's functions that have it inlined and are none of the patch's, where nothing else is left of it."""
         self.has_siblings = False
         """Whether patch or host have another one of its family."""
         placed = [files.host.in_its_file(c) if c.local and not c.hidden else c for c in candidates]
@@ -222,11 +224,34 @@ def _own_functions(account: Account, files: Files, find: Callable[[bytes], Seque
         new.pop(key, None)
     yield from found.values()
     relinked = _with_another_linkage({name for _, name in new}, objects.values(), host)
+    seen = [name for (_, name), (symbol, _) in new.items() if not symbol.static and not symbol.weak]
+    inlined = _inlined_elsewhere(seen, host, {name for named in symbols.values() for name in named})
     for (origin, name), (symbol, addresses) in new.items():
-        if name in relinked or (nameless and (globals_too or not symbol.exported)):
+        if name in relinked or name in inlined or (nameless and (globals_too or not symbol.exported)):
             own = _Own(objects[origin], symbol, relinked.get(name, ()), files, relinked=name in relinked)
             own.addresses |= addresses
+            own.inlined_into = inlined.get(name, ())
             yield own
+
+
+def _inlined_elsewhere(names: Sequence[bytes], host: Image, own: Collection[bytes]) -> dict[bytes, list[str]]:
+    """Those of *names*, which the host lacks, of which its functions have copies, and which functions these are.
+
+    Link-time optimisation leaves nothing else, nor does collection. Only what debug information says counts, and where
+    all those functions are the patch's *own*, they are replaced with it.
+    """
+    if not names:
+        return {}
+    from stubgen.image.inlined import inlined_copies
+
+    found = {}
+    for name, copies in inlined_copies(host, dict.fromkeys(names, ())).items():
+        others = dict.fromkeys(into.function for into in copies)
+        prefix = b"_" if host.format == "macho" else b""
+        strangers = [as_text(other) for other in others if prefix + other not in own]
+        if strangers:
+            found[name] = strangers
+    return found
 
 
 def _renamed_by_the_link(
@@ -306,6 +331,13 @@ def _why_another_file(own: _Own) -> str:
 
 
 RULES = (
+    _Rule(
+        lambda own: bool(own.inlined_into) and not own.candidates,
+        lambda own: (
+            f"the host has it inlined alone, in {', '.join(own.inlined_into)}, which goes on with what it has: let the "
+            "patch have the files of these as well"
+        ),
+    ),
     _Rule(
         lambda own: not own.candidates,
         _says(

@@ -22,8 +22,6 @@ from stubgen.image.dwarf import occurrences
 from stubgen.reach.code import Accesses, Hit, branches
 from stubgen.reach.labels import Labels, Place
 from stubgen.replaced import Replaced
-from stubgen.symbols.cxx import is_external_cxx_name
-from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import is_part
 
 _FUNCTIONS = (Kind.FUNCTION, Kind.IFUNC)
@@ -259,16 +257,13 @@ class _Scan:
 
 def _inlined(image: Image, sought: Sequence[_Sought]) -> dict[bytes, list[Inlined]]:
     """Where each of *sought* is inlined, as far as debug information says."""
-    from stubgen.image.inlined import InlinedCopies
+    from stubgen.image.inlined import inlined_copies
 
-    prefix = b"_" if image.format == "macho" else b""
-    wanted = {one.name.removeprefix(prefix): set(one.addresses) for one in sought}
-    copies = InlinedCopies(image.debug_section, image.debug_info.units)
-    found = copies.find(wanted, lambda name: is_rust_name(name) or is_external_cxx_name(name))
+    found = inlined_copies(image, {one.name: set(one.addresses) for one in sought})
     return {
         one.name: [
             Inlined(as_text(into.function), into.address, into.copies, as_text(into.file))
-            for into in found.get(one.name.removeprefix(prefix), ())
+            for into in found.get(one.name, ())
         ]
         for one in sought
     }

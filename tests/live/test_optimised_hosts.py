@@ -282,3 +282,18 @@ def test_what_an_earlier_patch_kept_is_the_hosts_for_the_next(tmp_path: Path, wa
         second = program.link(live, program.recompiled("b.c", LATER), previous=[earlier._replace(variables=began)])
         assert live.patch(second.output) == "5"
         assert live.tell("call") == "8008"
+
+
+@pytest.mark.parametrize("way", [way for way in OPTIMISED if way != "clang thin"])  # which leaves it, as a static one
+def test_an_edited_function_that_the_link_inlined_everywhere_is_named(tmp_path: Path, way: str) -> None:
+    """Nothing is left of it by its name: it counted as added, and its edit did nothing, without a word."""
+    hidden = '__attribute__((visibility("hidden")))'  # else the host exports it
+    price = f"static volatile int rate = 7; {hidden} long price(long by) {{ return by * rate + 40; }}"
+    user = f"{hidden} long price(long); {NOINLINE} long total(long by) {{ return price(by) * 2; }}"
+    user += "long host_entry(long by) { return total(by) + 1; }"
+    program = make(tmp_path, OPTIMISED[way], "-g", files={"a.c": price, "b.c": user})
+    assert " price" not in run([str(need("llvm-nm-19")), tmp_path / "host"])
+    table = table_of(program, price.replace("40", "50") + "long is_new(long by) { return by; }")
+    (told,) = table.undecided
+    assert told.name == "price"
+    assert "inlined alone, in " in told.reason
