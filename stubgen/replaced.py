@@ -242,10 +242,8 @@ def _inlined_elsewhere(names: Sequence[bytes], host: Image, own: Collection[byte
     """
     if not names:
         return {}
-    from stubgen.image.inlined import inlined_copies
-
     found = {}
-    for name, copies in inlined_copies(host, dict.fromkeys(names, ())).items():
+    for name, copies in host.inlined_copies(dict.fromkeys(names, ())).items():
         others = dict.fromkeys(into.function for into in copies)
         prefix = b"_" if host.format == "macho" else b""
         strangers = [as_text(other) for other in others if prefix + other not in own]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from stubgen.common.strings import NameTable
     from stubgen.image.dwarf import DebugInfo
+    from stubgen.image.inlined import InlinedInto
     from stubgen.image.sole import SoleFunctions
     from stubgen.macho.reader import BuildVersion
 
@@ -586,6 +587,22 @@ class Image(ABC):
         from stubgen.image.dwarf import DebugInfo
 
         return DebugInfo(self.debug_section, lambda: [image.debug_info for image in self.companions])
+
+    def inlined_copies(self, wanted: Mapping[bytes, Collection[int]]) -> dict[bytes, list[InlinedInto]]:
+        """Where a linked image has functions inlined, of which its debug information says so.
+
+        Args:
+            wanted: name of a symbol -> the virtual addresses where the function begins; none, where all is inlined.
+        """
+        from stubgen.image.inlined import InlinedCopies
+        from stubgen.symbols.cxx import is_external_cxx_name
+        from stubgen.symbols.rust import is_rust_name
+
+        prefix = b"_" if self.format == "macho" else b""
+        plain = {name.removeprefix(prefix): places for name, places in wanted.items()}
+        copies = InlinedCopies(self.debug_section, self.debug_info.units)
+        found = copies.find(plain, lambda name: is_rust_name(name) or is_external_cxx_name(name))
+        return {name: found[name.removeprefix(prefix)] for name in wanted if found.get(name.removeprefix(prefix))}
 
     @abstractmethod
     def debug_section(self, name: str) -> bytes:

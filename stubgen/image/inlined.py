@@ -10,12 +10,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 
 from stubgen.common.row import Row
-from stubgen.image import Image
 from stubgen.image.dwarf import Sections, Unit, beginnings, occurrences, read_text
 from stubgen.image.dwarf_entries import FAULTS, REF_ADDR, EntryTable, abbreviations_at
 from stubgen.image.dwarf_units import owners, units_naming
-from stubgen.symbols.cxx import is_external_cxx_name
-from stubgen.symbols.rust import is_rust_name
 
 _INLINED, _SUBPROGRAM = 0x1D, 0x2E  # DWARF 5, 7.5.3, DW_TAG_inlined_subroutine, DW_TAG_subprogram
 _NAME, _LOW_PC, _ORIGIN, _EXTERNAL, _SPECIFICATION, _RANGES, _LINKAGE = 0x03, 0x11, 0x31, 0x3F, 0x47, 0x55, 0x6E
@@ -229,15 +226,6 @@ class InlinedCopies:
             at = unit.addresses + 8 * value
             return int.from_bytes(self._section("debug_addr")[at : at + 8], "little")
         return value if form == _ADDRESS else None
-
-
-def inlined_copies(image: Image, wanted: Mapping[bytes, Collection[int]]) -> dict[bytes, list[InlinedInto]]:
-    """:meth:`InlinedCopies.find`, by symbols of *image*, of those of which its debug information knows copies."""
-    prefix = b"_" if image.format == "macho" else b""
-    copies = InlinedCopies(image.debug_section, image.debug_info.units)
-    plain = {name.removeprefix(prefix): places for name, places in wanted.items()}
-    found = copies.find(plain, lambda name: is_rust_name(name) or is_external_cxx_name(name))
-    return {name: found[name.removeprefix(prefix)] for name in wanted if found.get(name.removeprefix(prefix))}
 
 
 def _reference(unit: Unit, said: tuple[int, bytes] | None) -> int:

@@ -257,9 +257,7 @@ class _Scan:
 
 def _inlined(image: Image, sought: Sequence[_Sought]) -> dict[bytes, list[Inlined]]:
     """Where each of *sought* is inlined, as far as debug information says."""
-    from stubgen.image.inlined import inlined_copies
-
-    found = inlined_copies(image, {one.name: set(one.addresses) for one in sought})
+    found = image.inlined_copies({one.name: set(one.addresses) for one in sought})
     return {
         one.name: [
             Inlined(as_text(into.function), into.address, into.copies, as_text(into.file))
