@@ -162,7 +162,13 @@ def _ours(bench: Bench, given: Host, out: Path) -> Contender:
 
 
 def _params(given: Host, out: Path) -> dict[str, object]:
-    return {"host": str(given.path), "objects": [str(given.patch)], "output": str(out)}
+    allow_static = given.format == "macho"  # as in whole_path.build_command
+    return {
+        "host": str(given.path),
+        "objects": [str(given.patch)],
+        "output": str(out),
+        "allow_static": allow_static,
+    }
 
 
 def _memory(bench: Bench, given: Host, out: Path) -> Contender:

@@ -90,7 +90,8 @@ class Judging(LinkerPlaces, SharedVariables, ABC):
         from stubgen.resolve.plain import plain_functions
 
         ruled = {*self.rulings, *self.overrides, *(variable.name for variable in self.needed.variables)}
-        return plain_functions(self.needed, self.host, self.slide, ruled)
+        allow_static = self.answers.allow_static
+        return plain_functions(self.needed, self.host, self.slide, ruled, allow_static=allow_static)
 
     @property
     def _is_found(self) -> bool:

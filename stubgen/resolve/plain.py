@@ -17,10 +17,13 @@ from stubgen.resolve.needed import Needed
 from stubgen.resolve.unanswered import MANGLED
 
 
-def plain_functions(needed: Needed, host: Host, slide: Slide, ruled: Collection[bytes]) -> Mapping[int, int]:
+def plain_functions(
+    needed: Needed, host: Host, slide: Slide, ruled: Collection[bytes], *, allow_static: bool = False
+) -> Mapping[int, int]:
     """Index in the references -> runtime address, of those that are a call of the host's one function of that name.
 
-    *ruled* are names of which something else than the host's symbols decides.
+    *ruled* are names of which something else than the host's symbols decides; with *allow_static* static functions of
+    LLVM's are called unless debug information speaks against it.
     """
     image, spellings = host.image, needed.references.spellings
     if needed.previous or image.branch_targets_guarded:
@@ -32,7 +35,8 @@ def plain_functions(needed: Needed, host: Host, slide: Slide, ruled: Collection[
     found = image.sole_functions(wanted)
     distance, ranges = slide.value, image.executable_ranges()
     plain = _placed(found.seen, distance, ranges)
-    if found.local and not image.compiled_by_llvm:
+    unmarked = allow_static and not image.debug_section("debug_info")
+    if found.local and (unmarked or not image.compiled_by_llvm):
         mangled = MANGLED[needed.format]
         local = {index: address for index, address in found.local.items() if spellings[index].startswith(mangled)}
         plain.update(_placed(local, distance, ranges))

@@ -157,7 +157,7 @@ MAY_GO = re.compile(
     r"--strip-(all|debug)|-soname|-install_name|-dylib_install_name|-(compatibility|current)_version|-Map|"
     r"--dependency-file|--out-implib|-object_path_lto|-dependency_info|-filelist|-force_load|-e$|-T|-lcrt1|-Xlinker$|"
     r"--?dynamic-linker|-alias$|-no_adhoc_codesign|-u$|--trace$|"
-    r"-Bstatic|--?(no-)?whole-archive|-static-lib|-ObjC$|-all_load|-l"
+    r"-Bstatic|--?(no-)?whole-archive|-static-lib|-ObjC$|-all_load|-l|--icf="
 )
 
 

@@ -105,8 +105,8 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
     names: set[bytes] = set()
     original = plain.plain_functions
 
-    def spied(needed: Needed, *question: object) -> object:
-        answer = original(needed, *question)  # type: ignore[arg-type]
+    def spied(needed: Needed, *question: object, allow_static: bool) -> object:
+        answer = original(needed, *question, allow_static=allow_static)  # type: ignore[arg-type]
         names.update(map(needed.references.spellings.__getitem__, answer))
         return answer
 
@@ -203,6 +203,9 @@ def test_functions_of_a_host_that_llvm_compiled_are_left_to_the_rules(
     one, other = both(elf_host(host), elf_object([undefined("_Z1f"), undefined("_Z1g")]))
     assert outcome(one) == outcome(other)
     assert (answered, len(other.others)) == ({b"_Z1g"}, 1)
+    one, other = both(elf_host(host), elf_object([undefined("_Z1f"), undefined("_Z1g")]), allow_static=True)
+    assert outcome(one) == outcome(other)
+    assert (answered, len(other.others)) == ({b"_Z1f", b"_Z1g"}, 0), "no debug information speaks against it"
 
 
 def test_a_function_without_a_landing_pad_is_refused_both_ways(
