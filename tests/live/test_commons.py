@@ -37,7 +37,7 @@ def linked_elf(folder: Path, edited: str) -> Linked:
     run(link, cwd=folder)
     (folder / "unit.c").write_text(edited)
     run([*gcc, "-fPIC", "-c", "unit.c"], cwd=folder)
-    anchor = open_image(folder / "host").find({b"main"})[b"main"][0].address
+    anchor = open_image(folder / "host").find({b"main"})[b"main"][0].address + SLIDE
     captured = Capture(link, folder, {}, output="host")
     return link_patch(
         StubBuilder(folder / "host"), captured, [folder / "unit.o"], folder / "p", anchor, keep_state=True
