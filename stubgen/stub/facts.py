@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from _thread import allocate_lock
 from binascii import crc32
 from struct import Struct
 
@@ -36,6 +37,11 @@ BITMAP_SIZE = -(-WORD_NUMBERS // 8)  # bytes
 SIZE = HEADER.size + BITMAP_SIZE + CHECKSUM.size
 
 _NOBODY = bytes(IDENTITY.size)
+_CHANGING = allocate_lock()
+"""Held from the reading of the file to its writing: what one thread adds, another one's writing does not lose.
+
+Two processes may: what is lost is learned anew.
+"""
 
 
 class LibraryFacts:
@@ -72,15 +78,17 @@ class LibraryFacts:
         """Keep that the installed Keystone assembles the recorded instructions."""
         known = self._unchanged(KEYSTONE)
         if known is not None:
-            _, capstone, bitmap = self._anew()
-            self._write(known, capstone, bitmap)
+            with _CHANGING:
+                _, capstone, bitmap = self._anew()
+                self._write(known, capstone, bitmap)
 
     def words_were_read(self, words: bytes) -> None:
         """Keep that the installed Capstone reads *words*, a bitmap, as they must be read."""
         known = self._unchanged(CAPSTONE)
         if known is not None:
-            keystone, capstone, bitmap = self._anew()
-            self._write(keystone, known, either(words, bitmap) if capstone == known else words)
+            with _CHANGING:
+                keystone, capstone, bitmap = self._anew()
+                self._write(keystone, known, either(words, bitmap) if capstone == known else words)
 
     def summary(self) -> tuple[bool, int]:
         """Whether the installed Keystone is known to agree, and how many words the installed Capstone has read."""

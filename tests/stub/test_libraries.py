@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 import capstone
 import pytest
@@ -129,6 +130,30 @@ def test_what_killed_writers_left_of_the_facts_goes(tmp_path: Path) -> None:
         os.utime(path, (1, 1))
     LibraryFacts(tmp_path).words_were_read(bytes(facts.BITMAP_SIZE))
     assert {path.name for path in tmp_path.iterdir()} == {facts.NAME, fresh.name, foreign.name}
+
+
+def test_what_two_threads_learn_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that writes while the other does would write without the other's words, or without its Keystone."""
+    need_module("keystone", "keystone-engine")
+    words = [bytes([bit]) + bytes(facts.BITMAP_SIZE - 1) for bit in (1, 2)]
+    others = [
+        Thread(target=LibraryFacts(tmp_path).words_were_read, args=[words[1]]),
+        Thread(target=LibraryFacts(tmp_path).keystone_agreed),
+    ]
+    write_private = facts.write_private
+
+    def slow(path: str, content: bytes) -> None:
+        monkeypatch.setattr(facts, "write_private", write_private)
+        for each in others:
+            each.start()
+            each.join(0.1)  # as long as it needs where it does not wait for this one
+        write_private(path, content)
+
+    monkeypatch.setattr(facts, "write_private", slow)
+    LibraryFacts(tmp_path).words_were_read(words[0])
+    for each in others:
+        each.join()
+    assert LibraryFacts(tmp_path).summary() == (True, 2)
 
 
 def test_a_new_word_is_read(there: Installation) -> None:
