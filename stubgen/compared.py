@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from stubgen.common.aarch64 import (
     ADD,
@@ -62,7 +62,9 @@ _RET = 0xD65F0000
 _BY_REGISTER = (0xD63F0000, 0xD61F0000, _RET)  # blr, br, ret
 
 
-def names_compared(patch: Image, host: Image, replaced: Replaced, judged: Resolution) -> tuple[str, ...]:
+def names_compared(
+    patch: Image, host: Image, replaced: Replaced, judged: Resolution, idle: Callable[[], Mapping[bytes, int]] = dict
+) -> tuple[str, ...]:
     """The functions and constants of both whose address the linked *patch* compares with another value.
 
     What is kept in memory meanwhile, or handed to a library's function or by a pointer, is not seen. Virtual functions
@@ -74,6 +76,7 @@ def names_compared(patch: Image, host: Image, replaced: Replaced, judged: Resolu
         host: as its symbols are read.
         replaced: the functions of both.
         judged: the verdicts: the variables and constants of both, the earlier patches, and where the process has all.
+        idle: tells the patch's functions that never run, and how many bytes each has.
     """
     names = {item.address: item.name for item in (*replaced.functions, *replaced.undecided)}
     constants = {as_bytes(each.name) for each in judged.shared_variables if not (each.writable or each.forwarded)}
@@ -83,7 +86,8 @@ def names_compared(patch: Image, host: Image, replaced: Replaced, judged: Resolu
         return ()
     held = dict(_pointers(patch, names.keys(), {as_bytes(name): address for address, name in names.items()}))
     callees = _Callees(patch, host, judged)
-    compared = {address for section in patch.code() for address in _operands(section, names.keys(), held, callees)}
+    found = {pair for section in patch.code() for pair in _operands(section, names.keys(), held, callees)}
+    compared = _without_idle(found, patch, idle()) if found else set[int]()
     compared -= _virtual(patch, compared)
     copies = {
         item.address: {copy.static_address for copy in item.copies}
@@ -93,6 +97,20 @@ def names_compared(patch: Image, host: Image, replaced: Replaced, judged: Resolu
     virtual = _virtual(host, set().union(*copies.values()))
     compared -= {address for address, found in copies.items() if found <= virtual}
     return tuple(sorted({names[address] for address in compared}))
+
+
+def _without_idle(found: Iterable[tuple[int, int]], patch: Image, idle: Mapping[bytes, int]) -> set[int]:
+    """The addresses *found* whose places are not all in functions that are *idle*.
+
+    A Mach-O symbol does not say how far its function goes.
+    """
+    if not idle:
+        return {address for address, _ in found}
+    from stubgen.reach.labels import Labels
+
+    labels = Labels(patch)
+    places = ((address, labels.at(place)) for address, place in found)
+    return {address for address, place in places if place.offset >= idle.get(place.symbol, 0)}
 
 
 def _virtual(image: Image, functions: Collection[int]) -> set[int]:
@@ -125,8 +143,13 @@ def _pointers(image: Image, addresses: Collection[int], bound: Mapping[bytes, in
         yield place, bound[held] if isinstance(held, bytes) else held
 
 
-def _operands(code: Code, sought: Collection[int], held: Mapping[int, int], callees: _Callees) -> Iterator[int]:
-    """Those of the addresses *sought* that *code* makes, or loads from where they are *held*, and that are compared."""
+def _operands(
+    code: Code, sought: Collection[int], held: Mapping[int, int], callees: _Callees
+) -> Iterator[tuple[int, int]]:
+    """Those of the addresses *sought* that *code* makes, or loads from where they are *held*, and that are compared.
+
+    With each, where that instruction is.
+    """
     content = bytes(code.content[: len(code.content) & ~3])
     words = column("I", content)
     pages = {place & -PAGE_SIZE for place in (*sought, *held)}
@@ -137,13 +160,13 @@ def _operands(code: Code, sought: Collection[int], held: Mapping[int, int], call
             count = (word >> 5 & 0x7FFFF) << 2 | word >> 29 & 3
             address = place + count - (count >> 20 << 21)
             if address in sought and callees.compare(code.address, words, index, register):
-                yield address
+                yield address, place
             continue
         page = page_of(word, place)
         for user, kind, immediate in _uses(words, index, register) if page in pages else ():
             address = page + immediate if kind == ADD else held.get(page + 8 * immediate, -1)
             if address in sought and callees.compare(code.address, words, user, words[user] & 0x1F):
-                yield address
+                yield address, place
 
 
 def _uses(words: Sequence[int], index: int, register: int) -> Iterator[tuple[int, int, int]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -219,7 +220,8 @@ def stage_patch(
             allow_static = link.wanted.allow_static
             table = _jump_table(linked, target, built, replaced, jump_table, named, allow_static=allow_static)
             relying, relying_in_previous, led_by_kept = table.relying, [() for _ in earlier], ()
-        compared = _compared(linked, built.host.image, replaced, judged)
+        idle = dict if table is None or extra else partial(_idle, built, table, replaced, earlier, link.exports)
+        compared = _compared(linked, built.host.image, replaced, judged, idle)
         built = _with_abandoned(built, replaced)
         command, plan = tuple(map(folder.told, link.command)), _told(link.plan, folder)
         tell_finished(link.wanted.policies, FinishedPatch(str(linked), written, link.exports, judged, command))
@@ -381,11 +383,35 @@ def _kept_as_hosts(resolution: Resolution) -> set[bytes]:
     return {as_bytes(row.name) for row in resolution.shared_variables if row.forwarded and not row.patch}
 
 
-def _compared(linked: Path, host: Image, replaced: Replaced, judged: Resolution) -> tuple[str, ...]:
+def _idle(
+    built: Built,
+    table: JumpTable,
+    replaced: Replaced,
+    earlier: Sequence[tuple[str, Replaced]],
+    exports: Collection[str],
+) -> dict[bytes, int]:
+    """The patch's functions that never run, and how many bytes each has.
+
+    The anchor is looked up for its address alone. Of what an earlier patch has and the host has not, the newest runs.
+    """
+    from stubgen.compare.led import never_led_to
+
+    judged = built.resolution
+    known = {(item.object, item.name) for item in replaced.functions}
+    led = {(entry.object, entry.name) for entry in table.entries}
+    led |= {(item.object, item.name) for _, found in earlier for item in found.functions} - known
+    own = _own_objects(judged)
+    exported = {as_bytes(name) for name in exports if name != judged.slide.anchor}
+    return never_led_to(own, judged.needed.images[len(own) :], led, exported)
+
+
+def _compared(
+    linked: Path, host: Image, replaced: Replaced, judged: Resolution, idle: Callable[[], dict[bytes, int]]
+) -> tuple[str, ...]:
     """What of host and patch the patch at *linked* compares the addresses of."""
     from stubgen.compared import names_compared
 
-    return names_compared(open_image(read_input(linked), str(linked)), host, replaced, judged)
+    return names_compared(open_image(read_input(linked), str(linked)), host, replaced, judged, idle)
 
 
 def _with_abandoned(built: Built, replaced: Replaced) -> Built:

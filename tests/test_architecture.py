@@ -43,7 +43,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         )
     },
     {"borrow": "object unwind places elf_places elf atoms presence macho_object macho_unwind macho homes defaults ."},
-    {"compare": "fields near parts unwind equality elf macho . alike removed changes values"},
+    {"compare": "fields near parts unwind equality elf macho . alike removed changes values led"},
     {
         "stub": (
             "trampoline libraries facts assembler disassembler decoding slots sections_elf sections_macho contents_elf "

@@ -63,6 +63,12 @@ FORMS = {
 """Relocation -> the field that it fills. A part with another one counts as changed."""
 
 
+_REFERRED_TO = (
+    *(".data", ".bss", ".rodata", ".tdata", ".tbss", ".lbss", ".ldata", ".lrodata", ".gnu.linkonce."),
+    *(".eh_frame", ".gcc_except_table", ".note", ".comment", ".debug"),
+)
+"""How the names of sections begin in which nothing counts that no code refers to; what unwinds is code's own."""
+
 LITERAL_ALIGNMENT = 8
 """Bytes to which GCC aligns strings on this processor (``aarch64_constant_alignment``), ``-Os`` aside."""
 
@@ -258,6 +264,12 @@ class ElfParts(ObjectParts):
         while end + unit <= len(content) and any(content[end : end + unit]):
             end += unit
         return end + unit - start
+
+    def unreferenced(self) -> Iterable[Part]:
+        for index, section in enumerate(self.file.sections):
+            flags = section.header.sh_flags
+            if flags & c.SHF_ALLOC and not flags & c.SHF_EXECINSTR and not section.name.startswith(_REFERRED_TO):
+                yield Part(self.number, index, 0, section.header.sh_size, _sort(section), (), True)
 
     def neighbours(self, part: Part) -> Sequence[Part]:
         return self._covered.get(part.section, ())

@@ -37,6 +37,11 @@ _UNITS = {0x2: 1, 0x3: 4, 0x4: 8, 0xE: 16}
 _S_CSTRING_LITERALS = 0x2
 _LABELS = (b"ltmp", b"l_", b"L", b"GCC_except_table", b"lCPI")
 """What assembler and compiler call what has no name in the source."""
+_REFERRED_TO = (
+    *("__const", "__data", "__bss", "__common", "__cstring", "__literal", "__ustring", "__thread_"),
+    *("__eh_frame", "__gcc_except_tab"),
+)
+"""How the names of sections begin in which nothing counts that no code refers to; what unwinds is code's own."""
 _COMPACT_UNWIND = "__LD,__compact_unwind"
 _ENTRY = 32  # bytes of a compact unwind entry
 
@@ -201,6 +206,13 @@ class MachOParts(ObjectParts):
         if place >= 0 and offset < parts[place].start + parts[place].size:
             return parts[place]
         return Part(self.number, ordinal, 0, section.header.size, _sort(section), (), True)
+
+    def unreferenced(self) -> Iterable[Part]:
+        for section in self.file.sections:
+            segment, _, name = section.name.partition(",")
+            named = name.startswith(_REFERRED_TO) or segment in ("__DWARF", "__LD")
+            if not named and _sort(section) is not Sort.FUNCTION:
+                yield Part(self.number, section.ordinal, 0, section.header.size, _sort(section), (), True)
 
     def neighbours(self, part: Part) -> Sequence[Part]:
         return ()  # each symbol's atom is moved on its own

@@ -94,6 +94,13 @@ class ObjectParts(ABC):
         return None
 
     @abstractmethod
+    def unreferenced(self) -> Iterable[Part]:
+        """What counts without being referred to: sections of pointers to constructors, entries of linker sets.
+
+        Those are all sections of data but the ones into which compilers put what code refers to.
+        """
+
+    @abstractmethod
     def neighbours(self, part: Part) -> Sequence[Part]:
         """Variables that code may reach from *part* by their distance alone: those of its section."""
 
