@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
 from stubgen.common.arguments import StrPath
@@ -407,33 +407,73 @@ def shared_variable_documents(variables: Iterable[SharedVariable]) -> list[dict[
 
 
 def shared_variable_notes(variables: Iterable[SharedVariable]) -> list[str]:
-    """A line about each variable that starts afresh in the patch; many for one reason are one line."""
+    """A line about the variables that start afresh in the patch, or go on as they were before, for each reason."""
     from stubgen.resolve.verdicts import OWN_CONSTANT  # whoever has variables has loaded it
 
-    causes: dict[str, list[SharedVariable]] = {}
-    older = []
-    for variable in variables:
-        if variable.name in STATELESS:
-            continue
-        if variable.lost:
-            whose = variable.patch or "the host"
-            older.append(f"note: {variable.name}: goes on as {whose} has it, as it was before: {variable.lost}")
-        if not variable.forwarded and (variable.writable or variable.reason_not_kept not in ("", OWN_CONSTANT)):
-            causes.setdefault(variable.reason_not_kept or "--keep-state may use the host's", []).append(variable)
-    notes = []
-    for cause, alike in causes.items():
-        if len(alike) > _ALIKE:
-            named = _few([variable.name for variable in alike])
-            notes.append(f"note: {len(alike)} variables of the patch's own start afresh: {cause}: {named}")
-            continue
-        for variable in alike:
-            if variable.only_in_host:
-                notes.append(f"note: {variable.name}: {cause}")
-                continue
-            size = f" of {counted(variable.size, 'byte')}" if variable.size else ""
-            notes.append(f"note: {variable.name}: the patch has its own copy{size}, which starts afresh: {cause}")
-    return notes + older
+    told = [variable for variable in variables if variable.name not in STATELESS]
+    own = [
+        variable
+        for variable in told
+        if not variable.forwarded and (variable.writable or variable.reason_not_kept not in ("", OWN_CONSTANT))
+    ]
+    older = [
+        (f"goes on as {variable.patch or 'the host'} has it, as it was before: {variable.lost}", variable.name)
+        for variable in told
+        if variable.lost
+    ]
+    causes: dict[tuple[str, bool], list[SharedVariable]] = {}
+    names = {variable.name for variable in own}
+    for variable in own:
+        if not _is_told_with_another(variable.name, names):
+            cause = variable.reason_not_kept or "--keep-state may use the host's"
+            causes.setdefault((cause, variable.only_in_host), []).append(variable)
+    return [*(_own_note(cause, alike) for (cause, _), alike in causes.items()), *_joined_notes(older)]
 
+
+def _own_note(cause: str, alike: Sequence[SharedVariable]) -> str:
+    """The line about variables of which the patch has its own, or none."""
+    names = [variable.name for variable in alike]
+    if alike[0].only_in_host:
+        return f"note: {each_of(names)}: {cause}"
+    if len(alike) > _ALIKE:
+        return f"note: {len(alike)} variables of the patch's own start afresh: {cause}: {_few(names)}"
+    size = alike[0].size if len(alike) == 1 else 0
+    of = f" of {counted(size, 'byte')}" if size else ""
+    return f"note: {each_of(names)}: the patch has its own copy{of}, which starts afresh: {cause}"
+
+
+def _joined_notes(told: Iterable[tuple[str, str]]) -> list[str]:
+    """A line for each text of *told*, which has also the name of what it is about."""
+    by_text: dict[str, list[str]] = {}
+    for text, name in told:
+        by_text.setdefault(text, []).append(name)
+    return [f"note: {each_of(names)}: {text}" for text, names in by_text.items()]
+
+
+def each_of(names: Sequence[str]) -> str:
+    """The subject of a sentence that is true of each of *names*."""
+    return f"each of {', '.join(names)}" if len(names) > 1 else names[0]
+
+
+def _is_told_with_another(name: str, names: Collection[str]) -> bool:
+    """Whether the variable *name* is nothing but a part of another C++ variable, which is among *names*.
+
+    That is what says whether it is initialised, or what its reference is bound to (Itanium C++ ABI 5.1.4.3, 5.1.4.6).
+    """
+    if name.lstrip("_") == TLS_GUARD:
+        return len(names) > 1
+    start, found, rest = name.partition("_ZG")
+    if not found or start not in ("", "_") or rest[:1] not in ("V", "R"):
+        return False
+    kind, rest = rest[0], rest[1:]
+    spellings = [rest] if kind == "V" else [rest[:end] for end in range(1, len(rest))]
+    plain = [spelling.lstrip("0123456789") for spelling in spellings if spelling[:1].isdigit()]
+    wanted = {*(f"{start}_Z{spelling}" for spelling in spellings), *(f"{start}{each}" for each in plain)}
+    return not wanted.isdisjoint(names)
+
+
+TLS_GUARD = "tls_guard"
+"""What GCC and clang call the flag by which a thread initialises all thread-locals of a file, less underscores."""
 
 STATELESS = ("_ZStL8__ioinit", "__ZStL8__ioinit")
 """Writable and without a value: ``<iostream>`` gives each file an ``std::ios_base::Init`` ([ios::Init]), an empty class
@@ -446,12 +486,12 @@ OWN_VALUE = "is another value in the patch; code outside the patch reads the hos
 
 
 def changed_value_notes(variables: Iterable[SharedVariable]) -> list[str]:
-    """A line about each variable and constant whose edited value has no effect, or not everywhere."""
-    return [
-        f"note: {variable.name}: {KEPT_VALUE if variable.writable else OWN_VALUE}"
+    """A line about the variables, and one about the constants, whose edited value has no effect, or not everywhere."""
+    return _joined_notes(
+        (KEPT_VALUE if variable.writable else OWN_VALUE, variable.name)
         for variable in variables
         if variable.initial_value_changed
-    ]
+    )
 
 
 COMPARED = (
@@ -464,7 +504,7 @@ def compared_notes(names: Sequence[str]) -> list[str]:
     """A line about those whose addresses the patch's code compares, or hands to a function that does."""
     if not names:
         return []
-    return [f"note: {_few(names)}: {COMPARED}"]
+    return [f"note: {'each of ' if len(names) > 1 else ''}{_few(names)}: {COMPARED}"]
 
 
 _ALIKE = 3

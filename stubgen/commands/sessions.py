@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stubgen.commands.options import address
+from stubgen.commands.options import address, each_of
 from stubgen.common.placeholders import DIGEST, DIGITS, GENERATION, expand
 from stubgen.common.text import counted
 from stubgen.errors import UsageError
@@ -111,7 +111,8 @@ def generation_lines(generation: LinkedGeneration) -> list[str]:
 
 def generation_notes(generation: LinkedGeneration) -> list[str]:
     """What of a patch may surprise."""
-    notes = [f"note: {name}: an earlier patch had it, and it starts afresh" for name in generation.afresh]
+    afresh = generation.afresh
+    notes = [f"note: {each_of(afresh)}: an earlier patch had it, and it starts afresh"] if afresh else []
     fixed = not generation.linked.built.host.image.position_independent
     if fixed and generation.session.pid is None:
         notes.append(
