@@ -124,8 +124,9 @@ class Cancellation:
 
     def kill(self) -> None:
         """End a running program now."""
-        if self._program is not None:
-            self._kill(self._program)
+        program = self._program
+        if program is not None:  # it may end meanwhile
+            self._kill(program)
 
     def _kill(self, program: subprocess.Popen[bytes]) -> None:
         import signal

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+from _thread import allocate_lock
 
 from stubgen.common.cache import cache_folder, make_folder
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from weakref import WeakSet
 
 _mapped: list[WeakSet[mmap.mmap]] = []  # of one, made when there is anything to be in it
+_CHANGING = allocate_lock()  # held while one is added, or all are listed
 
 
 def copy_on_disk(source: int, size: int) -> mmap.mmap | None:
@@ -50,9 +52,10 @@ def copy_on_disk(source: int, size: int) -> mmap.mmap | None:
 def _noted(mapping: mmap.mmap) -> mmap.mmap:
     from weakref import WeakSet
 
-    if not _mapped:
-        _mapped.append(WeakSet())
-    _mapped[0].add(mapping)
+    with _CHANGING:
+        if not _mapped:
+            _mapped.append(WeakSet())
+        _mapped[0].add(mapping)
     return mapping
 
 
@@ -61,7 +64,9 @@ def let_go_of_pages() -> None:
 
     Linux maps sixteen pages for each that is read: a thousand names of a host bring in most of its string table.
     """
-    for mapping in list(_mapped[0]) if _mapped else ():
+    with _CHANGING:
+        mapped = list(_mapped[0]) if _mapped else []
+    for mapping in mapped:
         with contextlib.suppress(OSError, ValueError):  # locked in memory; closed by now
             mapping.madvise(mmap.MADV_DONTNEED)
 

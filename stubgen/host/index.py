@@ -440,13 +440,15 @@ def build_missing() -> None:
         return
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     search = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH", ""), home)))
-    pairs = [path for pair in _missing.items() for path in pair]
+    missing = list(_missing.items())  # others' threads may add to it from here on
+    for path, _ in missing:
+        del _missing[path]
+    pairs = [path for pair in missing for path in pair]
     command = [sys.executable, "-P", "-m", "stubgen.host.index", *pairs]  # -P: nothing from the working directory
     nowhere = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
     with contextlib.suppress(OSError, NotImplementedError):
         environment = {**os.environ, "PYTHONPATH": search}
         _children.append(os.posix_spawn(command[0], command, environment, file_actions=nowhere, setsid=True))
-    _missing.clear()
 
 
 _children: list[int] = []

@@ -92,7 +92,10 @@ class Subprogram(NamedTuple):
 
 
 class DebugInfo:
-    """One file's DWARF, read as far as somebody asks."""
+    """One file's DWARF, read as far as somebody asks.
+
+    Several threads of a server may ask: what is kept here is whole.
+    """
 
     def __init__(self, sections: Sections, companions: Callable[[], Iterable[DebugInfo]] = tuple) -> None:
         self._companions = companions
@@ -149,11 +152,11 @@ class DebugInfo:
         """Address -> how the variable of *unit* there is stored."""
         known = self._variables.get(unit.start)
         if known is None:
-            known = self._variables[unit.start] = {}
             try:
-                known.update(Entries(self, unit).variables())
+                known = dict(Entries(self, unit).variables())
             except FAULTS:
-                known.clear()
+                known = {}
+            self._variables[unit.start] = known
         return known
 
     def functions(self, unit: Unit) -> frozenset[int]:
@@ -177,11 +180,11 @@ class DebugInfo:
         """Address -> what is said of the function of *unit* there; read once, as a crate's unit may take a second."""
         known = self._subprograms.get(unit.start)
         if known is None:
-            known = self._subprograms[unit.start] = {}
             try:
-                known.update(Entries(self, unit).subprograms())
+                known = dict(Entries(self, unit).subprograms())
             except FAULTS:
-                known.clear()
+                known = {}
+            self._subprograms[unit.start] = known
         return known
 
     def entries_around(self, offset: int) -> EntryTable | None:

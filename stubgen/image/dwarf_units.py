@@ -122,18 +122,19 @@ class _Units:
             self._by_table.setdefault(unit.addresses, []).append(number)
         self._tables = sorted(self._by_table)
         self._searches = 0
-        self._placing: dict[int, list[int]] = {}
+        self._placing: dict[int, list[int]] | None = None  # until all are read
         producers = {unit.producer for unit in debug.units}
         self._skipped = sorted({-place for each in producers for place in beginnings(each, 0) if place})
 
     def with_address(self, debug: DebugInfo, address: int) -> list[int]:
         """Those that may place something at *address*."""
-        self._searches += 1
-        if self._searches <= SEARCHES:
-            return sorted(self._holding(debug, address))
-        if self._searches == SEARCHES + 1:
-            self._read_all(debug)
-        return self._placing.get(address, [])
+        placing = self._placing
+        if placing is None:
+            self._searches += 1  # threads may count one for two
+            if self._searches <= SEARCHES:
+                return sorted(self._holding(debug, address))
+            placing = self._placing = self._read_all(debug)
+        return placing.get(address, [])
 
     def _holding(self, debug: DebugInfo, address: int) -> set[int]:
         """Those whose entries, or whose addresses apart from them, have the bytes of *address* in them.
@@ -157,10 +158,13 @@ class _Units:
                 found.update(self._by_table[self._tables[table]])
         return found
 
-    def _read_all(self, debug: DebugInfo) -> None:
+    def _read_all(self, debug: DebugInfo) -> dict[int, list[int]]:
+        """Address -> those that place something there."""
+        found: dict[int, list[int]] = {}
         for number, unit in enumerate(debug.units):
             try:
                 for address in Entries(debug, unit).addresses():
-                    self._placing.setdefault(address, []).append(number)
+                    found.setdefault(address, []).append(number)
             except FAULTS:
                 continue
+        return found

@@ -131,7 +131,7 @@ class ElfReach(Reach):
         """What the pieces of section *number* refer to."""
         found = self._read.get(number)
         if found is None:
-            found = self._read[number] = {}
+            found = {}
             for table in self._tables.get(number, ()):
                 for offset, symbol, kind, addend in zip(
                     table.r_offset, table.symbol, table.kind, table.r_addend, strict=True
@@ -139,6 +139,7 @@ class ElfReach(Reach):
                     if symbol < len(self.symbols):
                         meant = self._meant(symbol, kind, addend)
                         found.setdefault(self._piece(number, offset), set()).update(meant)
+            self._read[number] = found  # whole: another thread may ask
         return found
 
     @cached_property

@@ -101,10 +101,11 @@ class MachOReach(Reach):
         """What the pieces of section *ordinal* refer to."""
         found = self._read.get(ordinal)
         if found is None:
-            found = self._read[ordinal] = {}
+            found = {}
             table, start = self._tables.get(ordinal), self.file.sections[ordinal - 1].header.addr
             for address, word in zip(table.r_address, table.r_word, strict=True) if table is not None else ():
                 found.setdefault(self.piece_at(start + address), set()).update(self._meant(word))
+            self._read[ordinal] = found  # whole: another thread may ask
         return found
 
     @cached_property

@@ -96,10 +96,11 @@ class LibraryFacts:
 
     def forget(self) -> None:
         """Remove the file: a library does not do what it says."""
-        self._content = None
-        if self._path is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(self._path)
+        with _CHANGING:
+            self._content = None
+            if self._path is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._path)
 
     def _identity(self, library: Library) -> bytes | None:
         """Found once, before the library is loaded; None without a file, and where it cannot be told."""

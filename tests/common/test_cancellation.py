@@ -218,3 +218,22 @@ def test_whoever_waits_for_what_runs_beside_can_be_called_off(tmp_path: Path) ->
     assert ends(pid)
     with beside(["sh", "-c", "exit 3"], tmp_path, os.environ) as status:
         assert status() == 3
+
+
+def test_a_program_that_ends_while_it_is_killed() -> None:
+    """A server that ended at that moment said its farewell with a traceback."""
+
+    class Ending(Cancellation):
+        looks: Iterator[object] = iter(["a program"])  # that runs at the first look, and at no later one
+
+        @property
+        def _program(self) -> Any:
+            return next(self.looks, None)
+
+        @_program.setter
+        def _program(self, _: object) -> None:
+            pass
+
+    call_off = Ending()
+    call_off.kill()
+    assert next(call_off.looks, None) is None

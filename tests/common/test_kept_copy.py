@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
+from typing import Any
+from weakref import WeakSet
 
 import pytest
 
-from stubgen.common import files
+from stubgen.common import files, kept_copy
 from stubgen.common.cache import FOLDER_VARIABLE
 from stubgen.common.files import read_input
 from stubgen.common.kept_copy import let_go_of_pages
@@ -68,3 +72,22 @@ def test_a_full_disk_is_no_failure(large: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(os, "copy_file_range", full)
     assert read_input(large, copied=True) == large.read_bytes()
+
+
+def test_a_thread_copies_a_file_while_another_lets_go(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose two requests met there answered one of them with a bug: the set of copies had changed."""
+    held, others = [read_input(large, copied=True)], []
+    copying = Thread(target=lambda: others.append(read_input(large, copied=True)))
+
+    class Slow(WeakSet[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            for mapping in super().__iter__():
+                yield mapping
+                if not copying.ident:
+                    copying.start()
+                    copying.join(0.1)  # as long as it needs where it does not wait for this one
+
+    monkeypatch.setattr(kept_copy, "_mapped", [Slow(held)])
+    let_go_of_pages()
+    copying.join()
+    assert [content[:] for content in (*held, *others)] == [large.read_bytes()] * 2

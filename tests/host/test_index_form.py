@@ -516,6 +516,24 @@ def test_a_process_in_the_background_gets_the_hosts_without_an_index(
     assert spawned[1].environment["PYTHONPATH"] == home
 
 
+def test_a_host_that_is_met_meanwhile_is_the_next_ones(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server's threads open hosts at any moment: one that was met while the process began never got an index."""
+    started: list[list[str]] = []
+
+    def spawn(_path: str, words: list[str], _environment: object, **_: object) -> int:
+        started.append(words[-2:])
+        if len(started) == 1:
+            index._miss("/other", "/symbols")
+        return 0
+
+    monkeypatch.setattr(os, "posix_spawn", spawn)
+    monkeypatch.setattr(index, "_children", [])
+    monkeypatch.setattr(index, "_missing", {"/host": ""})
+    for _ in range(3):
+        index.build_missing()
+    assert started == [["/host", ""], ["/other", "/symbols"]]
+
+
 @pytest.mark.parametrize("why", ["no interpreter", "frozen"])
 def test_nothing_is_started_where_there_is_no_python(
     why: str, spawned: list[Spawned], monkeypatch: pytest.MonkeyPatch

@@ -156,6 +156,25 @@ def test_what_two_threads_learn_is_kept(tmp_path: Path, monkeypatch: pytest.Monk
     assert LibraryFacts(tmp_path).summary() == (True, 2)
 
 
+def test_what_is_forgotten_while_another_thread_writes_stays_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer had read what is forgotten, and would put it back: a library that lies would be believed again."""
+    LibraryFacts(tmp_path).words_were_read(bytes([1]) + bytes(facts.BITMAP_SIZE - 1))
+    forgetting = Thread(target=LibraryFacts(tmp_path).forget)
+    write_private = facts.write_private
+
+    def slow(path: str, content: bytes) -> None:
+        forgetting.start()
+        forgetting.join(0.1)  # as long as it needs where it does not wait for this one
+        write_private(path, content)
+
+    monkeypatch.setattr(facts, "write_private", slow)
+    LibraryFacts(tmp_path).words_were_read(bytes([2]) + bytes(facts.BITMAP_SIZE - 1))
+    forgetting.join()
+    assert LibraryFacts(tmp_path).summary() == (False, 0)
+
+
 def test_a_new_word_is_read(there: Installation) -> None:
     """An instruction that nobody has read yet is read, and then known beside the others."""
     there.install("keystone", "capstone")
