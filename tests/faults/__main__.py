@@ -1,6 +1,7 @@
 """Disturbs every command that writes, until the time is over or all has been tried.
 
     make faults TIME=600 SEED=0
+    make faults FAULTS="--repeatable --count 60"
     make faults FAULTS="--only 'link:ENOSPC:op:14'"
 
 The seed chooses the order, and the moments of the signals. Exit status 1: there is a finding.
@@ -9,6 +10,7 @@ The seed chooses the order, and the moments of the signals. Exit status 1: there
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -18,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
 from faults import engine, scenarios
@@ -25,6 +28,8 @@ from faults.engine import Bench, Trial, parse
 
 AT_ONCE = 4
 """Faults at operations that a command gets in its turn, before one signal anywhere and one while its linker runs."""
+THREADED = frozenset({"serve"})
+"""Commands whose operations come in another order each time."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
         bench = Bench(Path(folder))
         stack.callback(bench.end)
         only = [parse(each) for each in arguments.only]
-        for trial in only or _order(bench, arguments.scenario or list(scenarios.SCENARIOS), arguments.seed):
+        names = [name for name in scenarios.SCENARIOS if name not in THREADED or not arguments.repeatable]
+        order = _order(bench, arguments.scenario or names, arguments.seed, by_clock=not arguments.repeatable)
+        for trial in only or islice(order, arguments.count):
             if time.monotonic() > ends and not only:
                 break
             kinds[f"{trial.scenario} {trial.fault}"] += 1
@@ -51,13 +58,16 @@ def main(argv: list[str] | None = None) -> int:
     return int(bool(findings))
 
 
-def _order(bench: Bench, names: list[str], seed: int) -> Iterator[Trial]:
-    """Every error and signal at every operation, in the seed's order, and signals at other moments without an end."""
-    chance = random.Random(seed)
-    names = chance.sample(names, len(names))
+def _order(bench: Bench, names: list[str], seed: int, *, by_clock: bool = True) -> Iterator[Trial]:
+    """Every error and signal at every operation, in the seed's order, and signals at other moments without an end.
+
+    No choice depends on the ones before it, some of which are among as many as a linker takes microseconds. *by_clock*
+    has signals come so many microseconds after it was started, too.
+    """
     waiting: dict[str, list[Trial]] = {}
-    while True:
-        for name in names:
+    for turn in itertools.count():
+        for name in random.Random(seed).sample(names, len(names)):
+            chance = random.Random(f"{seed} {name} {turn}")
             if name not in waiting:  # what it does undisturbed is looked at when it is its turn
                 found = engine.trials(bench, [name])
                 waiting[name] = chance.sample(found, len(found))
@@ -67,7 +77,7 @@ def _order(bench: Bench, names: list[str], seed: int) -> Iterator[Trial]:
                     yield waiting[name].pop()
             if calls:
                 yield Trial(name, chance.choice(engine.SIGNALS), chance.randint(1, calls), "call")
-            if linking:
+            if linking and by_clock:
                 yield Trial(name, chance.choice(engine.SIGNALS), chance.randint(0, 2 * linking), "wall")
 
 
@@ -77,6 +87,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--time", type=float, default=60, metavar="SECONDS", help="for all commands together")
     parser.add_argument("--seed", type=int, default=0, help="another one takes another order")
+    parser.add_argument("--count", type=int, metavar="N", help="at most so many")
+    parser.add_argument(
+        "--repeatable", action="store_true", help="those alone that are the same each time, on every machine"
+    )
     parser.add_argument("--scenario", action="append", metavar="NAME", help="this one alone, repeatable")
     parser.add_argument("--only", action="append", default=[], metavar="FAULT", help="this one, as a finding names it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the figures")

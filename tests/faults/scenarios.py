@@ -90,6 +90,7 @@ def environment(folder: Path) -> dict[str, str]:
         **kept,
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",  # the nth operation, and the nth call, is the same one each time
         "TMPDIR": str(folder / "tmp"),
         "HOME": str(folder / "home"),
         "STUBGEN_CACHE_DIR": str(folder / "cache"),

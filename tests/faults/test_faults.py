@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -10,11 +11,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from faults import engine, scenarios
-from faults.__main__ import main
+from faults.__main__ import THREADED, main
+from faults.__main__ import _order as order
 from faults.engine import Bench, Trial, parse
 from faults.linkers import IGNORED, LINKERS, ignoring, misbehave
 from tools import need
@@ -272,7 +275,12 @@ def test_two_at_once(name: str, bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     "rude",
-    [b"Content-Length: 100\r\n\r\n{", b"Content-Length: 99999999999999\r\n\r\n", os.urandom(5000), b"Content-Le"],
+    [
+        b"Content-Length: 100\r\n\r\n{",
+        b"Content-Length: 99999999999999\r\n\r\n",
+        random.Random(5000).randbytes(5000),
+        b"Content-Le",
+    ],
     ids=["half a request", "a huge request", "garbage", "half a header"],
 )
 def test_rude_clients(rude: bytes, bench: Bench) -> None:
@@ -390,3 +398,38 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     """Its figures are what the evidence is written from."""
     assert main(["--only", "check:EIO:op:6", "--json", str(tmp_path / "figures")]) == 0
     assert "1 faults, 0 findings" in capsys.readouterr().out
+
+
+def test_repeatable_ones_are_the_same_however_fast_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CI tries what was tried before it: how long a linker takes changes no choice, nor does how many there are."""
+
+    class Fast:
+        linking, calls = 9_000, 1000
+
+        def undisturbed(self, name: str) -> tuple[int, int]:
+            return self.calls + len(name), self.linking
+
+    class Slow(Fast):
+        linking = 5_123_456
+
+    class Other(Fast):
+        calls = 1010
+
+    monkeypatch.setattr(engine, "trials", lambda _, names: [Trial(names[0], "EIO", number) for number in range(9)])
+    names = list(scenarios.SCENARIOS)
+    fast, slow, other = (list(islice(order(kind(), names, 0, by_clock=False), 200)) for kind in (Fast, Slow, Other))  # type: ignore[arg-type]  # as far as it is asked
+    assert fast == slow
+    assert len(set(fast)) == 200
+    assert {trial.unit for trial in fast} == {"op", "call"}
+    assert [trial for trial in other if trial.unit == "op"] == [trial for trial in fast if trial.unit == "op"]
+    seen = [list(islice(order(kind(), names, 0), 200)) for kind in (Fast, Slow)]  # type: ignore[arg-type]  # likewise
+    timeless = [[trial for trial in each if trial.unit != "wall"] for each in seen]
+    assert timeless[0] == timeless[1] == fast[: len(timeless[0])]
+    assert {trial.unit for trial in seen[0]} == {"op", "call", "wall"}
+
+
+def test_so_many_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of a server's threads, which come in another order each time, are not among the repeatable ones."""
+    assert main(["--repeatable", "--count", "2", "--scenario", "session loaded"]) == 0
+    assert "2 faults, 0 findings" in capsys.readouterr().out
+    assert set(scenarios.SCENARIOS) >= THREADED == {"serve"}

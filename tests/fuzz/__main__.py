@@ -63,8 +63,9 @@ def _target(name: str, run: Callable[[bytes], object], until: float, arguments: 
     sequence: dict[int, str] = {}
     if engine.atheris is not None:
         shutil.rmtree(corpus, ignore_errors=True)  # of another run, which would lead to other inputs
-    while (left := until - time.monotonic()) > 1 or not inputs:  # libFuzzer ends where an input takes too long
-        done = engine.fuzz(run, seeds.of_target(name), corpus, max(1, int(left)), seed)
+    # libFuzzer ends where an input takes too long
+    while ((left := until - time.monotonic()) > 1 and inputs < arguments.inputs) or not inputs:
+        done = engine.fuzz(run, seeds.of_target(name), corpus, max(1, int(left)), seed, most=arguments.inputs - inputs)
         sequence = sequence or done.sequence
         inputs, seed = inputs + done.inputs, seed + 1
         if not done.inputs:
@@ -114,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="make fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--time", type=float, default=60, metavar="SECONDS", help="for all targets together")
+    parser.add_argument("--inputs", type=int, default=1 << 30, metavar="N", help="at most so many for each target")
     parser.add_argument("--seed", type=int, default=0, help="another one tries other inputs")
     parser.add_argument(
         "--unguided", action="store_true", help="change at random what the last run kept: many times the inputs"

@@ -88,8 +88,16 @@ def failure_of(run: Callable[[bytes], object], content: bytes) -> str:
     return ""
 
 
-def fuzz(run: Callable[[bytes], object], seeds: Sequence[bytes], corpus: Path, seconds: int, seed: int) -> Round:
-    """Run a target in a process of its own for *seconds*, or until an input goes wrong.
+def fuzz(
+    run: Callable[[bytes], object],
+    seeds: Sequence[bytes],
+    corpus: Path,
+    seconds: int,
+    seed: int,
+    *,
+    most: int = 1 << 30,
+) -> Round:
+    """Run a target in a process of its own for *seconds*, for *most* inputs, or until an input goes wrong.
 
     *corpus* is a folder that keeps what reached new code. What it has at first is tried first, so that the same run is
     one from an empty folder.
@@ -109,7 +117,7 @@ def fuzz(run: Callable[[bytes], object], seeds: Sequence[bytes], corpus: Path, s
                 bounded()
                 _keep_nothing()
                 watch = Watch(run, str(failed))
-                (_guided if atheris else _at_random)(watch, corpus, new, seconds, seed)
+                (_guided if atheris else _at_random)(watch, corpus, new, seconds, seed, most)
             except BaseException:
                 traceback.print_exc()
             finally:
@@ -161,7 +169,7 @@ class Watch:
                 Path(self.failed + quote(fault, safe="")).write_bytes(content)
 
 
-def _guided(watch: Watch, corpus: Path, new: Path, seconds: int, seed: int) -> None:
+def _guided(watch: Watch, corpus: Path, new: Path, seconds: int, seed: int, most: int) -> None:
     """By libFuzzer. Nothing that it does depends on the time, or on the order in which a folder is read."""
     names = sorted(path.name for path in corpus.iterdir())
     pool = [(corpus / name).read_bytes() for name in names]
@@ -173,6 +181,7 @@ def _guided(watch: Watch, corpus: Path, new: Path, seconds: int, seed: int) -> N
 
     options = {
         "max_total_time": seconds,
+        "runs": most,
         "seed": seed + 1,  # 0: any
         "reload": 0,  # else the corpus is read again every second
         "seed_inputs": f"@{new.parent / 'seeds'}",
@@ -189,10 +198,10 @@ def _guided(watch: Watch, corpus: Path, new: Path, seconds: int, seed: int) -> N
     atheris.Fuzz()
 
 
-def _at_random(watch: Watch, corpus: Path, _new: Path, seconds: int, seed: int) -> None:
+def _at_random(watch: Watch, corpus: Path, _new: Path, seconds: int, seed: int, most: int) -> None:
     pool = [path.read_bytes() for path in sorted(corpus.iterdir())]
     rng, end, count = random.Random(seed), time.monotonic() + seconds, 0
-    while time.monotonic() < end:
+    while time.monotonic() < end and count < most:
         content = mutate(rng.choice(pool), rng.getrandbits(64), rng.choice(pool), largest=LARGEST)
         count += 1
         watch.one(content)

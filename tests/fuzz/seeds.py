@@ -18,14 +18,14 @@ UNIONS = {
     "elf-object": ("elf-object", "debug"),
 }
 """Kind -> the folders whose files are of it, where it has not one of its own name."""
-MADE: dict[str, Callable[[], Path]] = {"index": targets.index_file, "facts": targets.facts_file}
-"""Kind -> what makes its seed, which is good for one machine alone."""
+MADE: dict[str, Callable[[], tuple[Path, bytes]]] = {"index": targets.index_made, "facts": targets.facts_made}
+"""Kind -> what makes its seed, which is good for one machine alone; the file is the inputs', the seed stays."""
 
 
 def of_kind(kind: str) -> list[bytes]:
     """The seeds of *kind*."""
     if kind in MADE:
-        return [MADE[kind]().read_bytes()]
+        return [MADE[kind]()[1]]
     folders = [SEEDS / name for name in UNIONS.get(kind, (kind,))]
     return [path.read_bytes() for folder in folders for path in sorted(folder.iterdir())]
 

@@ -244,33 +244,35 @@ def verify(content: bytes) -> None:
 def index(content: bytes) -> None:
     """A name index in the cache folder: whatever is in it, the host's names are found as they are without it."""
     with cache_of_its_own():
-        index_file().write_bytes(content)
+        index_made()[0].write_bytes(content)
         found = StubBuilder(fixture("sound-elf-large-host")).host.image.find([b"f1", b"f4000", b"f"])
     counts = {name: len(candidates) for name, candidates in found.items() if candidates}
     assert counts == {b"f1": 1, b"f4000": 1}  # an oracle
 
 
 @cache
-def index_file() -> Path:
-    """Where the large host's index is."""
+def index_made() -> tuple[Path, bytes]:
+    """Where the large host's index is, and what was in it at first."""
     with cache_of_its_own():
-        return Path(build_index(fixture("sound-elf-large-host")) or "")
+        path = Path(build_index(fixture("sound-elf-large-host")) or "")
+        return path, path.read_bytes()
 
 
 def facts(content: bytes) -> None:
     """What the cache folder says of Capstone."""
     with cache_of_its_own():
-        facts_file().write_bytes(content)
+        facts_made()[0].write_bytes(content)
         LibraryFacts.of_user().read_words()
 
 
 @cache
-def facts_file() -> Path:
-    """Where those facts are."""
+def facts_made() -> tuple[Path, bytes]:
+    """Where those facts are, and which they were at first."""
     with cache_of_its_own():
         known = LibraryFacts.of_user()
         known.words_were_read(known.read_words())
-        return Path(cache_folder() or "", FACTS)
+        path = Path(cache_folder() or "", FACTS)
+        return path, path.read_bytes()
 
 
 @contextmanager
