@@ -84,6 +84,6 @@ def x0_after(code: bytes, count: int, slots: Mapping[bytes, Slot], host: bytes =
         content = value.to_bytes(8, "little") if size == 8 else RESOLVER.to_bytes(8, "little")
         cpu.mem_write(place, content + value.to_bytes(16, "little")[: size - 8] if size > 8 else content)
     cpu.reg_write(reg.UC_ARM64_REG_SP, STACK - 0x1000)
-    cpu.emu_start(CODE, CODE + 4 * count, timeout=1_000_000, count=200)
+    cpu.emu_start(CODE, CODE + 4 * count, count=200)
     assert cpu.reg_read(reg.UC_ARM64_REG_PC) == CODE + 4 * count
     return int(cpu.reg_read(reg.UC_ARM64_REG_X0))

@@ -173,8 +173,8 @@ def _prepare_macho(folder: Path) -> None:
 
 def _write_stand_ins(folder: Path, gcc: str) -> None:
     """A linker and a compiler that do at once what takes the real ones long, and are whole in what they write."""
-    (folder / "ld").write_text("#!/bin/sh\ncp host .l && mv .l linked\n")
-    (folder / "gcc").write_text("#!/bin/sh\ncp patch.o .l && mv .l linked\n")
+    for name, made in (("ld", "host"), ("gcc", "patch.o")):  # two at once have a file each until it is whole
+        (folder / name).write_text(f"#!/bin/sh\ncp {made} .l$$ && mv .l$$ linked\n")
     for name in ("ld", "gcc"):
         (folder / name).chmod(0o755)
     (folder / "words").write_text("patch.o part.o\n")

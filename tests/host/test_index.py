@@ -59,7 +59,7 @@ class Whole:
         self.index = opened
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(defined=st.lists(NAMES, min_size=1, max_size=12), wanted=st.lists(NAMES, min_size=1, max_size=6))
 def test_an_index_finds_what_a_search_finds(tmp_path: Path, defined: list[str], wanted: list[str]) -> None:
     """A verdict must not depend on whether somebody has been here before: versions, suffixes and doubles included."""
