@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -113,6 +114,48 @@ def test_a_compile_is_recorded_and_done(launcher: Path, cc: Path, tmp_path: Path
     assert found.environment["CPATH"] == "/inc"
     assert "SECRET" not in found.environment
     assert found.time > 1_500_000_000
+
+
+WRITES = """#!/bin/sh
+echo object > x.o
+printf 'x.o: x.c \\\n a\\ b.h /usr/include/stdio.h new.h gone.h\n' > "$DEPFILE"
+touch new.h
+"""
+DEPFILES = {
+    "-MD": "x.d",
+    "-MMD -MF deps/one.d": "deps/one.d",
+    "-MD -MFdeps/one.d": "deps/one.d",
+    "-Wp,-MMD,two.d": "two.d",
+}
+"""What a compile is told -> the dependency file that it writes."""
+
+
+@pytest.mark.parametrize("options", DEPFILES)
+def test_a_compile_that_ended_has_what_it_made_and_read(options: str, launcher: Path, tmp_path: Path) -> None:
+    """A build may move the object; a file may be written anew and be as it was."""
+    folder = launcher.parents[1]
+    (folder / "deps").mkdir()
+    for name in ("x.c", "a b.h", "new.h"):
+        (folder / name).write_text(name)
+        os.utime(folder / name, (1, 1))
+    compiler = folder / "writes"
+    compiler.write_text(WRITES)
+    compiler.chmod(0o755)
+    done = launch(launcher, tmp_path / "records", compiler, *options.split(), "-c", "x.c", DEPFILE=DEPFILES[options])
+    assert done.returncode == 0, done.stderr
+    (found,) = read_compiles(tmp_path / "records")
+    status = (folder / "x.o").stat()
+    assert found.made == (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    digests = {name: hashlib.blake2b(name.encode(), digest_size=16).hexdigest() for name in ("x.c", "a b.h")}
+    assert found.read == digests, "what was written since, system headers and what is gone are left out"
+
+
+def test_a_compile_that_failed_has_made_nothing(launcher: Path, cc: Path, tmp_path: Path) -> None:
+    """What lies there is an earlier compile's."""
+    (launcher.parents[1] / "x.o").write_text("old")
+    launch(launcher, tmp_path / "records", cc, "-c", "x.c", FAKE_STATUS="1")
+    (found,) = read_compiles(tmp_path / "records")
+    assert (found.made, found.read) == (None, {})
 
 
 def test_the_newest_compile_of_an_output_stays(launcher: Path, cc: Path, tmp_path: Path) -> None:
@@ -235,8 +278,11 @@ SOUND: dict[str, object] = {
 
 @pytest.mark.parametrize(
     "change",
-    [{"time": 1e300}, {"argv": ["c\0c"]}, {"environment": {"A=B": ""}}, {"source": 1}, {"schema": None}],
-    ids=["time", "argument", "variable", "source", "schema"],
+    [
+        *({"time": 1e300}, {"argv": ["c\0c"]}, {"environment": {"A=B": ""}}, {"source": 1}, {"schema": None}),
+        *({"made": [1, 2, 3]}, {"made": ["1", 2, 3, 4]}, {"read": {"x.c": 1}}, {"read": ["x.c"]}),
+    ],
+    ids=["time", "argument", "variable", "source", "schema", "few numbers", "no number", "no digest", "no digests"],
 )
 def test_a_record_that_cannot_be_run_is_malformed(tmp_path: Path, change: dict[str, object]) -> None:
     """What no process takes is one sentence now, not a traceback when the compiler starts."""

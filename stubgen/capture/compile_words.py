@@ -68,6 +68,22 @@ def compiled(argv: Sequence[str], directory: str) -> Compiled | None:
     return None if found is None or tries(os.path.join(directory, found.source)) else found
 
 
+def depfile_of(found: Compiled) -> str:
+    """The file into which a C or C++ compile writes what it reads; ``""`` where it writes none."""
+    named, wanted = "", False
+    for before, word in zip(("", *found.argv), found.argv, strict=False):
+        if before == "-MF":
+            named = word
+        elif word.startswith("-MF") and len(word) > 3:
+            named = word[3:]
+        elif word in ("-MD", "-MMD"):
+            wanted = True
+        elif word.startswith("-Wp,-M"):
+            wanted = True
+            named = (*word.split(","), "", named)[2] or named
+    return (named or f"{os.path.splitext(found.output)[0]}.d") if wanted else ""
+
+
 def is_rustc(argv: Sequence[str]) -> bool:
     """Whether *argv* runs rustc, by itself or behind wrappers."""
     for word in argv[:4]:

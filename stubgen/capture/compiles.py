@@ -2,9 +2,12 @@
 
 ``hotpatch-stubgen-compiler COMPILER ARG...`` is a launcher, which is what cargo's ``RUSTC_WORKSPACE_WRAPPER``, CMake's
 ``CMAKE_<LANG>_COMPILER_LAUNCHER``, make's ``CC`` and Meson's ``c`` take. It writes one JSON file a compile into
-``STUBGEN_CAPTURE_DIR``, beside the records of links, and then becomes the compiler. Where the compiler is called to
-link, as make and Meson do, it records that link. Nothing that goes wrong with recording stops the build: it warns and
-compiles.
+``STUBGEN_CAPTURE_DIR``, beside the records of links, runs the compiler and ends as that did. Where the compiler is
+called to link, as make and Meson do, it records that link. Nothing that goes wrong with recording stops the build: it
+warns and compiles.
+
+Once a C or C++ compile has ended, its record has what tells the object from other files, as a build may move it, and
+what was in the files that it read, as one may be written anew and be as it was.
 """
 
 from __future__ import annotations
@@ -12,10 +15,22 @@ from __future__ import annotations
 import os
 import sys
 
-from stubgen.capture.compile_words import compiled, is_rustc, tries
+from stubgen.capture.compile_words import Compiled, compiled, depfile_of, is_rustc, tries
 from stubgen.capture.links import ENVIRONMENT, run_link
 from stubgen.capture.process import Wrapper
-from stubgen.capture.records import Kind, add_record, read_folder, read_record, text, timestamp, variable
+from stubgen.capture.records import (
+    Kind,
+    Recorded,
+    add_record,
+    file_identity,
+    identity_of,
+    read_folder,
+    read_record,
+    text,
+    timestamp,
+    variable,
+    write_record,
+)
 from stubgen.capture.words import links
 
 TYPE_CHECKING = False
@@ -23,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Any, NoReturn
+
+    from stubgen.capture.records import FileIdentity
 
 COMPILE = Kind("compile", ".compile.json", 1, "hotpatch-stubgen-compiler")
 
@@ -50,7 +67,7 @@ PREFIXES = ("CARGO_PKG_", "CARGO_BIN_EXE_", "CARGO_FEATURE_")
 class Compile:
     """One recorded compile."""
 
-    __slots__ = ("argv", "directory", "environment", "output", "path", "source", "time")
+    __slots__ = ("argv", "directory", "environment", "made", "output", "path", "read", "source", "time")
 
     argv: list[str]
     """The compiler's command, program first, without response files."""
@@ -66,6 +83,10 @@ class Compile:
     """What it reads first, as the command has it."""
     path: Path | None
     """The record's own file."""
+    made: FileIdentity | None
+    """What tells the output from other files, wherever it is moved; None where that is not known."""
+    read: dict[str, str]
+    """Path of a file that it reads -> digest of what was in it; of others that is not known."""
 
     def __init__(
         self,
@@ -76,6 +97,8 @@ class Compile:
         output: str = "",
         source: str = "",
         path: Path | None = None,
+        made: FileIdentity | None = None,
+        read: Mapping[str, str] | None = None,
     ) -> None:
         """Keep what is given.
 
@@ -93,6 +116,8 @@ class Compile:
         self.output = check.word("output", output)
         self.source = check.word("source", source)
         self.path = None if path is None else PathType(check.path("path", path))
+        self.made = made
+        self.read = check.mapping("read", {} if read is None else read, "texts", check.word)
 
     @classmethod
     def load(cls, path: str | Path) -> Compile:
@@ -116,6 +141,8 @@ class Compile:
             output=text(record["output"]),
             source=text(record["source"]),
             path=file,
+            made=file_identity(record.get("made")),
+            read={text(name): text(digest) for name, digest in (record.get("read") or {}).items()},
         )
 
 
@@ -151,8 +178,13 @@ def record_compile(
     """
     here = directory or os.getcwd()
     found = compiled(argv, here)
-    if found is None:
-        return None
+    return None if found is None else _begin_record(found, capture_directory, here, environment).path
+
+
+def _begin_record(
+    found: Compiled, capture_directory: str | Path, here: str, environment: Mapping[str, str] | None = None
+) -> Recorded:
+    """:func:`record_compile`, for :func:`_complete` once the compile has ended."""
     variables = os.environ if environment is None else environment
     document: dict[str, object] = {
         "argv": found.argv,
@@ -162,7 +194,79 @@ def record_compile(
         "source": found.source,
     }
     output = os.path.join(here, found.output)
-    return add_record(os.fspath(capture_directory), COMPILE, output, document, kept=1).path
+    return add_record(os.fspath(capture_directory), COMPILE, output, document, kept=1)
+
+
+def _complete(recorded: Recorded, found: Compiled) -> None:
+    """Add to the record what the compile made, and what was in what it read."""
+    try:
+        document = recorded.document
+        here, began = str(document["directory"]), document["time"]
+        made = identity_of(os.path.join(here, found.output))
+        read = contents_read(found, here, began) if isinstance(began, float) else {}
+        os.stat(recorded.path)  # a later compile of that output may have taken its place
+        write_record(recorded.path, {**document, "made": made, "read": read})
+    except Exception as error:  # recording must never break the user's build, whatever fails
+        WRAPPER.print_error(f"warning: what this compile made is not recorded: {error}")
+
+
+def contents_read(found: Compiled, directory: str, began: float) -> dict[str, str]:
+    """Path of each file that the compile has read -> digest of what is in it; it began at *began*.
+
+    That is the source, and what the dependency file lists. What may have been written since is left out.
+    """
+    names = [found.source]
+    depfile = depfile_of(found)
+    if depfile:
+        try:
+            with open(os.path.join(directory, depfile), encoding="utf-8", errors="surrogateescape") as file:
+                names += _prerequisites(file.read())
+        except OSError:  # the compiler wrote none
+            pass
+    digests = {}
+    for name in dict.fromkeys(names):
+        digest = "" if name.startswith(SYSTEM) else content_digest(os.path.join(directory, name), began - TICK)
+        if digest:
+            digests[name] = digest
+    return digests
+
+
+SYSTEM = "/usr/"
+"""Where headers are that nobody edits."""
+TICK = 0.02
+"""Seconds by which a file system's clock may be behind, at least."""
+
+
+def content_digest(path: str, before: float | None = None) -> str:
+    """Digest of what is in the file *path*, in hex; ``""`` where it is no file, or was written after *before*.
+
+    ``hashlib`` loads OpenSSL, which takes as long as the rest of a launcher.
+    """
+    from _blake2 import blake2b
+
+    try:
+        with open(path, "rb") as file:
+            if before is not None and os.fstat(file.fileno()).st_mtime > before:
+                return ""
+            return blake2b(file.read(), digest_size=DIGEST_SIZE).hexdigest()
+    except OSError:
+        return ""
+
+
+DIGEST_SIZE = 16
+"""Bytes of the BLAKE2b digest of a file that a compile reads."""
+
+
+def _prerequisites(text: str) -> list[str]:
+    """The files that the dependency file *text* lists."""
+    plain = text.replace("\\\n", " ")
+    if "\\" not in plain and "$" not in plain:
+        return [name for line in plain.split("\n") for name in line.partition(": ")[2].split()]
+    import re  # as compileplan.depfile reads them, with its characters
+
+    lists = [line.partition(": ")[2] for line in plain.split("\n")]
+    names = [name for listed in lists for name in re.findall(r"(?:\\[ \t#:]|\S)+", listed)]
+    return [re.sub(r"\\([ \t#:])", r"\1", name).replace("$$", "$") for name in names]
 
 
 def compiler_main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -177,16 +281,23 @@ def _record_and_become(argv: Sequence[str] | None) -> NoReturn:
     if not command:
         WRAPPER.exit_with_error("give the compiler and its arguments, as a launcher is given them")
     folder = os.environ.get("STUBGEN_CAPTURE_DIR", "")
+    found = recorded = None
     try:
-        if folder:
-            record_compile(command, folder)
-        elif compiled(command, os.getcwd()) is not None:
+        found = compiled(command, os.getcwd())
+        if found is not None and folder:
+            recorded = _begin_record(found, folder, os.getcwd())
+        elif found is not None:
             WRAPPER.print_error("warning: STUBGEN_CAPTURE_DIR is not set, so this compile is not recorded")
     except Exception as error:  # recording must never break the user's build, whatever fails
         WRAPPER.print_error(f"warning: this compile is not recorded: {error}")
     if folder and _links(command):
         run_link(WRAPPER, command, folder)
-    WRAPPER.become(command)
+    if recorded is None or found is None or found.rust or os.name != "posix":
+        WRAPPER.become(command)
+    status = WRAPPER.attend(command)
+    if not status:
+        _complete(recorded, found)
+    WRAPPER.end_like(status)
 
 
 def _links(command: Sequence[str]) -> bool:

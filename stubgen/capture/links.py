@@ -24,6 +24,8 @@ from stubgen.capture.records import (
     Kind,
     Recorded,
     add_record,
+    file_identity,
+    identity_of,
     number,
     read_folder,
     read_record,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, NoReturn
 
+    from stubgen.capture.records import FileIdentity
     from stubgen.image.identity import HostIdentity
     from stubgen.linkplan import CapturedCommand
     from stubgen.linkplan.anchor import Exporting
@@ -89,6 +92,7 @@ class Capture:
         "directory",
         "environment",
         "identity",
+        "inputs",
         "output",
         "path",
         "response_files",
@@ -116,6 +120,8 @@ class Capture:
     """Which build it wrote; None where that is not known."""
     added: tuple[str, ...]
     """What was appended to the command for the host's sake."""
+    inputs: dict[str, FileIdentity]
+    """A word that names a file -> what told that from others when the link began; an older version has none."""
 
     def __init__(
         self,
@@ -129,6 +135,7 @@ class Capture:
         status: int | None = None,
         identity: HostIdentity | None = None,
         added: Sequence[str] = (),
+        inputs: Mapping[str, FileIdentity] | None = None,
     ) -> None:
         """Keep what is given.
 
@@ -151,6 +158,7 @@ class Capture:
         self.status = check.optional(check.number, "status", status)
         self.identity = identity
         self.added = check.listed("added", added, "word", check.word)
+        self.inputs = {} if inputs is None else dict(inputs)
 
     def files(self) -> list[Path]:
         """The files that it consists of."""
@@ -191,6 +199,11 @@ class Capture:
             status=_status(record.get("status")),
             identity=_identity(record.get("identity")),
             added=[text(word) for word in record.get("added", ())],
+            inputs={
+                text(word): found
+                for word, value in (record.get("inputs") or {}).items()
+                if (found := file_identity(value))
+            },
         )
 
 
@@ -356,6 +369,7 @@ def begin_record(
         "directory": here,
         "environment": {key: variables[key] for key in ENVIRONMENT if key in variables},
         "output": output,
+        "inputs": _inputs(argv, here),
         **({"added": exporting.words, "not_exported": exporting.reason or None} if exporting else {}),
     }
 
@@ -363,6 +377,17 @@ def begin_record(
         return {"response_files": copy_response_files(argv, here, folder, stem)}
 
     return add_record(folder, LINK, os.path.join(here, output), document, kept=KEPT, copy=copies)
+
+
+def _inputs(argv: Sequence[str], here: str) -> dict[str, FileIdentity]:
+    """Each word of *argv* that is called like an object that a build may have moved, and what tells it from others."""
+    words = (word for word in argv[1:] if word[:1] not in ("-", "@") and not word.endswith(NEVER_MOVED))
+    named = {word: identity_of(os.path.join(here, word)) for word in words if "." in os.path.basename(word)}
+    return {word: found for word, found in named.items() if found}
+
+
+NEVER_MOVED = (".rcgu.o", ".rlib", ".a", ".so", ".dylib", ".tbd")
+"""Endings of what no compile of C or C++ has made, or cargo alone."""
 
 
 def linker_main(argv: Sequence[str] | None = None) -> NoReturn:

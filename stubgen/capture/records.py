@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     T = TypeVar("T")
+    FileIdentity = tuple[int, int, int, int]
     import signal
 else:
     import _signal as signal  # as in stubgen.capture.process
@@ -138,6 +139,27 @@ def number(value: object) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(value)
     return value
+
+
+def identity_of(path: str) -> FileIdentity | None:
+    """What tells the regular file *path* from others, and stays when it is renamed; None where there is none.
+
+    Device, inode, bytes and time of its last change in nanoseconds.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    regular = found.st_mode & 0o170000 == 0o100000  # S_IFREG
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if regular else None
+
+
+def file_identity(value: Any) -> FileIdentity | None:
+    """The same, as a record has it."""
+    if value is None:
+        return None
+    device, inode, size, modified = map(int, map(number, value))
+    return device, inode, size, modified
 
 
 def timestamp(value: object) -> float:

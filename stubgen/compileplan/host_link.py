@@ -16,6 +16,10 @@ from stubgen.image.archive import Member, is_archive, members
 from stubgen.linkplan.link_files import link_files
 from stubgen.linkplan.toolchain import read_command
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stubgen.capture.records import FileIdentity
+
 
 class HostLink(Row):
     """What the host's link names, as far as it tells whose a compile is."""
@@ -30,6 +34,8 @@ class HostLink(Row):
     """Name of a member of its archives -> digests of those of that name."""
     archives: Mapping[str, frozenset[str]]
     """Path of each of its archives -> names of its members."""
+    identities: Mapping[FileIdentity, str]
+    """What told a file among its words from others -> its real path."""
     time: float
     """When it began, in seconds since 1970: what was compiled later is not in the host."""
 
@@ -79,6 +85,7 @@ def host_link(captured: Capture) -> HostLink:
         pairs,
         {name: frozenset(digests) for name, digests in archived.items()},
         {path: names for path, names in archives.items() if names},
+        {found: os.path.realpath(os.path.join(directory, word)) for word, found in captured.inputs.items()},
         captured.time,
     )
 
@@ -114,6 +121,22 @@ def content_digest(path: str) -> bytes:
         return digest_of(read_input(path))
     except InputError:
         return b""
+
+
+def follow_moves(units: Sequence[Unit], link: HostLink) -> None:
+    """Let those of *units* whose objects the build moved before the *link* have their outputs where that found them.
+
+    A rename keeps what tells a file from others; a copy does not, and nothing is guessed by names.
+    """
+    outputs = {unit.output for unit in units}
+    found: dict[str, list[Unit]] = {}
+    for unit in units:
+        path = link.identities.get(unit.compile.made) if unit.compile.made else None
+        if path is not None and unit.output not in link.files and path not in outputs:
+            found.setdefault(path, []).append(unit)
+    for path, moved in found.items():
+        if len(moved) == 1:
+            moved[0].output = path
 
 
 def units_of_host(units: Sequence[Unit], link: HostLink) -> list[Unit]:

@@ -108,7 +108,7 @@ def left_behind(chosen: Sequence[Unit], others: Sequence[Unit], taken: Callable[
         read = _asked(unit) if old else unit.reads(ask=False)
         if read is None and taken(unit):
             silent.append(unit)
-        newer = [path for path in (read or frozenset()) & shared.keys() if shared[path] > unit.built]
+        newer = [path for path in (read or frozenset()) & shared.keys() if unit.is_edited(path)]
         for path in newer if newer and taken(unit) else ():
             readers.setdefault(path, []).append(unit)
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from stubgen.compileplan.host_link import HostLink, content_digest, units_of_host
+from stubgen.compileplan.host_link import HostLink, content_digest, follow_moves, units_of_host
 from stubgen.compileplan.members import TakenMembers
 from stubgen.compileplan.notes import edited_elsewhere, left_behind, not_of_host, not_taken, unrecorded_note
 from stubgen.compileplan.units import Unit
@@ -40,6 +40,8 @@ class Selection:
         self._taken = TakenMembers(link, host, earlier)
         self.left_out = []
         self.notes = []
+        if link is not None:
+            follow_moves(units, link)
         self._host = list(units) if link is None else units_of_host(units, link)
         if link is not None:
             for unit in units:  # what a build that failed compiled again, the host does not have
@@ -138,7 +140,7 @@ class Selection:
             listed = ", ".join(sorted({_shown(unit) for unit in found}))
             raise UsageError(
                 f"{what}: is compiled into {listed}, which the link of {self._link.output} does not name: what that "
-                "makes reaches the host by another way; build and start the host anew, or, where the build moved the "
+                "makes reaches the host by another way; build and start the host anew, or, where the build copied the "
                 "object, give link the one that recompile makes, or, where it is new, add it with --extra"
             )
         own = [unit for unit in named if path in unit.sources]

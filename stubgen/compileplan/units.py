@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from stubgen.capture.compile_words import is_rustc
-from stubgen.capture.compiles import Compile, keeps, read_compiles
+from stubgen.capture.compiles import Compile, content_digest, keeps, read_compiles
 from stubgen.common.cancellation import beside, run
 from stubgen.common.files import system_failure
 from stubgen.common.scratch import scratch_folder
@@ -32,7 +32,7 @@ class Unit:
         self.argv = compile_.argv
         self.rust = is_rustc(compile_.argv)
         self.output = os.path.realpath(os.path.join(self.directory, compile_.output))
-        """Real path of what the build made; of a crate, without an ending."""
+        """Real path of what the build made, where the host's link has it; of a crate, without an ending."""
         self.among_compiled_headers = False
         """The build compiled headers by themselves, and any first ``#include`` may mean one."""
         self.built = compile_.time
@@ -165,7 +165,25 @@ class Unit:
 
     def edited(self, *, ask: bool) -> bool:
         """Whether a file that it is compiled from is newer than what the host has of it; *ask* as for :meth:`reads`."""
-        return any(modified(path) > self.built for path in self.reads(ask=ask))
+        return any(self.is_edited(path) for path in self.reads(ask=ask))
+
+    def is_edited(self, path: str) -> bool:
+        """Whether the file is newer than what the host has of it, and not known to hold what it held then."""
+        if modified(path) <= self.built:
+            return False
+        digest = self._digests.get(path)
+        return digest is None or content_digest(path) != digest
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        """Real path -> digest of what was in the file when the host's object was made of it.
+
+        Nothing where that is another compile: it may have been of an edit.
+        """
+        if self.built < self.compile.time:
+            return {}
+        named = self.compile.read.items()
+        return {next(iter(real_paths([name], self.directory))): digest for name, digest in named}
 
     def environment(self) -> dict[str, str]:
         """The variables to compile it with: those of the record over the present ones, and those that ``env!`` read."""

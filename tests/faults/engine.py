@@ -402,6 +402,7 @@ def _plain(path: Path, content: bytes) -> bytes:
     """*content* with nothing of the time and of chance in it."""
     if path.suffix in (".json", ".host", "") or path.name == "session":
         content = re.sub(rb'("time": ?)[0-9.]+', rb"\1 0", content)
+        content = re.sub(rb": \[(\s*\d+,){3}\s*\d+\s*\]", b": []", content)  # what tells a file from others
         content = re.sub(rb'("[^"]+\.[0-9a-f]{8})\.[0-9a-f]{12,18}\.[0-9a-f]+\.', rb"\1.", content)
     if path.suffix == ".host":
         return b""

@@ -172,6 +172,110 @@ def test_what_was_compiled_again_and_not_linked_is_no_less_edited(
         live.end()
 
 
+def put_back(path: Path) -> None:
+    """Save *path* with an edit, and once more without."""
+    before = path.read_bytes()
+    path.write_bytes(before + b"\n#define FOR_A_MOMENT 1\n")
+    path.write_bytes(before)
+
+
+def test_a_file_that_was_put_back_did_not_change(tmp_path: Path) -> None:
+    """An edit that was undone, and another branch looked at: all files that include the header were in the patch."""
+    project = with_make(tmp_path)
+    with LiveHost(project.host) as live:
+        put_back(tmp_path / "rates.h")
+        document = project.patch(live.anchor, "none")
+        assert "nothing that host was compiled from has changed since" in document["error"]["message"]  # type: ignore[index]
+        source = project.edit("price.c", "+ 100", "+ 200")
+        for changed in ((), (source,)):
+            document = project.patch(live.anchor, "one", *changed)
+            assert [unit["name"] for unit in document["recompiled"]] == ["price.c"]  # type: ignore[attr-defined]
+            assert document["notes"] == []
+        named = project.patch(live.anchor, "two", tmp_path / "rates.h")
+        assert len(named["recompiled"]) == 2, "who names it has it compiled"  # type: ignore[arg-type]
+        project.edit("rates.h", "? 2 : 3", "? 20 : 3")
+        assert sorted(project.apply(live, "three")) == ["price.c", "step.c"]
+        live.end()
+
+
+def test_what_was_in_a_header_of_which_the_build_left_no_list_is_not_known(tmp_path: Path) -> None:
+    """Then its time counts; of the source itself it is known."""
+    project = with_make(tmp_path, FLAGS.replace(" -MMD", ""))
+    with LiveHost(project.host) as live:
+        put_back(tmp_path / "price.c")
+        document = project.patch(live.anchor, "one")
+        assert "has changed since" in document["error"]["message"]  # type: ignore[index]
+        put_back(tmp_path / "rates.h")
+        assert sorted(project.apply(live, "two")) == ["price.c", "step.c"]
+        live.end()
+
+
+def test_a_later_compile_tells_nothing_of_what_the_host_was_made_of(tmp_path: Path) -> None:
+    """A build compiled the edit, and then failed: its record has the digest of what the host lacks."""
+    project = with_make(tmp_path)
+    with LiveHost(project.host) as live:
+        project.edit("price.c", "+ 100", "+ 200")
+        rebuild(project, "price.c")
+        put_back(tmp_path / "price.c")
+        assert project.apply(live, "one") == ["price.c"]
+        live.end()
+
+
+def moved(folder: Path, way: str) -> Project:
+    """The program, its ``step.o`` made in another folder and brought from there to ``step.lo`` in some *way*."""
+    project = Project(folder, "patched_c")
+    compiler = [*compiling(folder).split(), str(need(GCC))]
+    (folder / "objs").mkdir()
+    for name, output in (("table_runtime", "table_runtime.o"), ("price", "price.o"), ("step", "objs/step.o")):
+        project.run(*compiler, *FLAGS.split(), "-c", f"{name}.c", "-o", output)
+    project.run(*way.split(), "objs/step.o", "step.lo")
+    options = ["-pie", "-Wl,--export-dynamic-symbol=main"]
+    project.run(*compiler, *options, "table_runtime.o", "step.lo", "price.o", "-o", "host")
+    return project
+
+
+def test_an_object_that_the_build_moved_is_found(tmp_path: Path) -> None:
+    """Of zlib's shared library each file's patch was refused: its link names none of the compiles' outputs."""
+    project = moved(tmp_path, "mv")
+    with LiveHost(project.host) as live:
+        assert live.tell("call 1") == "1102"
+        edited = project.edit("step.c", "1000 * taken", "5000 * taken")
+        for changed in ((edited,), ()):
+            assert project.apply(live, f"patch{len(changed)}", *changed) == ["step.c"]
+        assert live.tell("call 1") == "10102"
+        project.edit("rates.h", "? 2 : 3", "? 20 : 3")
+        document = project.patch(live.anchor, "header")
+        assert {name for unit in document["recompiled"] for name in unit["objects"]} == {"price.o", "step.o"}  # type: ignore[attr-defined]
+        assert document["notes"] == []
+        live.end()
+
+
+def test_a_copy_is_another_file(tmp_path: Path) -> None:
+    """Nothing is guessed: another file's object may lie there."""
+    project = moved(tmp_path, "cp")
+    edited = project.edit("step.c", "1000 * taken", "5000 * taken")
+    document = project.patch(0x5500000000, "one", edited)
+    assert "objs/step.o, which the link of host does not name" in document["error"]["message"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("record", ["*.compile.json", "*.link.json"])
+def test_records_of_earlier_versions_are_read(record: str, tmp_path: Path) -> None:
+    """They have nothing that tells a file from others, nor what was in it: times and names count, as ever."""
+    project = moved(tmp_path, "mv")
+    for path in project.captured.glob(record):
+        document = {key: value for key, value in json.loads(path.read_text()).items() if key not in NEW_IN_RECORDS}
+        path.write_text(json.dumps(document))
+    edited = project.edit("step.c", "1000 * taken", "5000 * taken")
+    document = project.patch(0x5500000000, "one", edited)
+    assert "objs/step.o, which the link of host does not name" in document["error"]["message"]  # type: ignore[index]
+    with LiveHost(project.host) as live:
+        assert project.apply(live, "two", project.edit("price.c", "+ 100", "+ 200")) == ["price.c"]
+        live.end()
+
+
+NEW_IN_RECORDS = ("made", "read", "inputs")
+
+
 def test_a_member_that_the_host_did_not_take_is_left_out(tmp_path: Path) -> None:
     """Nothing calls it, and it calls what this program has not: every edit of a header that it includes was refused."""
     need("make")
