@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from stubgen.common.row import Row
 from stubgen.common.text import as_text
-from stubgen.compare.fields import PAGE, SIZES, Field, Form, Says, read_field
+from stubgen.compare.fields import PAGE, SIZES, Field, Form, Says, is_back, read_field, veneer_of
 from stubgen.compare.parts import HostPlaces, Imported, ObjectParts, Part, Sort, Target, Use
 from stubgen.symbols.numbering import numbering
 from stubgen.symbols.versions import is_part
@@ -124,7 +124,7 @@ class Equality:
                 return None
             meant = self._without_neighbours(use.target) if self.by_name else use.target
             evidence.setdefault(meant._replace(offset=0), []).append(Evidence(meant.offset, field))
-        return evidence
+        return {target: [_pages_told_apart(one, told) for one in told] for target, told in evidence.items()}
 
     def _without_neighbours(self, target: Target) -> Target:
         """*target*; a string of a section in which nothing is named by itself, as GCC's at ``-O0``."""
@@ -141,6 +141,12 @@ class Equality:
         if use.form is Form.WORD64:
             return _pointer_field(self.host.pointer(place))
         before, after = (_integer(raw, use.at, SIZES.get(use.form, 4)) for raw in (content, there))
+        veneer = veneer_of(use.form, after, place)
+        if veneer is not None:
+            moved = self.host.read(veneer, 8)
+            if moved is None or not is_back(_integer(moved, 4, 4), veneer + 4, place):
+                return None
+            return read_field(use.form, before, _integer(moved, 0, 4), veneer)
         return read_field(use.form, before, after, place + use.base)
 
     def _judge(self, place: Place, target: Target, told: Sequence[Evidence], needs: list[Place]) -> str:
@@ -271,6 +277,14 @@ class _Meant(Row):
         if isinstance(found, Imported):
             return found.name in self.names and found.offset == self.offset
         return found is not None and found == self.address
+
+
+def _pages_told_apart(one: Evidence, told: Sequence[Evidence]) -> Evidence:
+    """*one*; what may be a page or a whole address is the latter where no field of its place tells the rest."""
+    lows = (other for other in told if other.offset == one.offset and other.field.says in (Says.LOW, Says.GOT_LOW))
+    if not one.field.or_whole or any(lows):
+        return one
+    return one._replace(field=Field(Says.ADDRESS, one.field.value))
 
 
 def _pointer_field(pointer: int | Imported | None) -> Field | None:

@@ -63,6 +63,7 @@ BRANCH_MASKS = {
 }
 """Form -> the instruction's other bits, the immediate's first bit and its width."""
 
+_BRANCH = 0x14000000
 _ADRP_MASK, _ADRP = 0x9F000000, 0x90000000
 _ADR = 0x10000000
 _ADD_MASK, _ADD = 0xFFC00000, 0x91000000
@@ -80,6 +81,7 @@ class Field(Row):
     value: int  # bytes
     mask: int = 0  # THREAD: the bits of the distance that it tells
     name: bytes = b""  # IMPORT
+    or_whole: bool = False  # PAGE, GOT_PAGE: or ADDRESS, where no other field tells the low bits
 
 
 def read_field(form: Form, before: int, after: int, place: int) -> Field | None:
@@ -115,7 +117,10 @@ def _read_page(says: Says, before: int, after: int, place: int) -> Field | None:
         return None
     if after & _ADRP_MASK == _ADRP:
         return Field(says, (place & -PAGE) + PAGE * _adr_immediate(after))
-    return _read_adr(before, after, place)
+    field = _read_adr(before, after, place)
+    if field is not None and not field.value % PAGE:  # GNU ld's way around erratum 843419 of the Cortex-A53
+        return Field(says, field.value, or_whole=True)
+    return field
 
 
 def _read_adr(before: int, after: int, place: int) -> Field | None:
@@ -223,6 +228,24 @@ _READERS = {
     Form.RELATIVE32: _read_relative32,
     Form.GOT_RELATIVE32: _read_got_relative32,
 }
+
+
+def veneer_of(form: Form, after: int, place: int) -> int | None:
+    """Where the instruction is that linkers moved from *place* to get around erratum 843419; None if *after* is none.
+
+    A branch stands in its place, and behind it there is one back (``is_back``). It is the load or the store behind an
+    ``adrp`` that ends a page. Measured: GNU ld 2.40, gold, lld 19.
+    """
+    others, first, width = BRANCH_MASKS[Form.BRANCH26]
+    if form not in (Form.LOW12, Form.GOT_LOW12, Form.THREAD_GOT_LOW12) or after & others != _BRANCH:
+        return None
+    return place + 4 * signed(after >> first, width)
+
+
+def is_back(word: int, at: int, place: int) -> bool:
+    """Whether *word* at virtual address *at* is the branch from a veneer to what is behind *place*."""
+    others, first, width = BRANCH_MASKS[Form.BRANCH26]
+    return word & others == _BRANCH and at + 4 * signed(word >> first, width) == place + 4
 
 
 def signed(value: int, bits: int) -> int:

@@ -101,6 +101,7 @@ ROWS: tuple[OptionRow, ...] = (
         "--print-map-discarded --no-print-map-discarded",
     ),
     (Role.REPORT, JOINED_OR_SEPARATE, "-y"),
+    (Role.REPORT, EQUALS, "--verbose"),
     (Role.REPORT, SEPARATE_OR_EQUALS, "--trace-symbol --debug"),
     (Role.EXECUTABLE, JOINED_OR_SEPARATE, "-e -I"),
     (Role.EXECUTABLE, SEPARATE_OR_EQUALS, "--entry --image-base -Ttext -Tdata -Tbss -Ttext-segment"),
@@ -153,7 +154,7 @@ ROWS: tuple[OptionRow, ...] = (
         Role.PLAIN,
         EQUALS,
         "--package-metadata --unique --threads --push-state --color-diagnostics --sort-common --max-cache-size "
-        "--split-by-file --split-by-reloc --demangle --verbose --ctf-share-types --fix-cortex-a53-843419 "
+        "--split-by-file --split-by-reloc --demangle --ctf-share-types --fix-cortex-a53-843419 "
         "--call-graph-profile-sort --power10-stubs --plt-align --save-temps --relax-gp "
         "--bp-startup-sort --irpgo-profile --randomize-section-padding -flto",
     ),

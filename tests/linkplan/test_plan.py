@@ -47,6 +47,10 @@ def kept(command: str, **options: object) -> str:
         # Outputs in every form.
         ("-o out -oout2 -Wl,-o,out3 --output=out4 --output out5", ""),
         ("-MF deps.d -MJ db.json -Wl,-Map,x.map -Wl,--dependency-file=x.d", ""),
+        (
+            "-Wl,-Map,x.map -Wl,--verbose -Wl,--trace -Wl,--verbose=99",
+            "",
+        ),  # busybox: its whole linker script, each time
         # Kinds of output.
         ("-shared -pie -no-pie -r -rdynamic", "-rdynamic"),
         ("-Wl,-shared -Wl,-pie", ""),

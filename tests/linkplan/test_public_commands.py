@@ -156,7 +156,7 @@ MAY_GO = re.compile(
     r"--error-unresolved-symbols|--version-script|--dynamic-list|-exported_symbols_list|--gc-sections|-dead_strip$|"
     r"--strip-(all|debug)|-soname|-install_name|-dylib_install_name|-(compatibility|current)_version|-Map|"
     r"--dependency-file|--out-implib|-object_path_lto|-dependency_info|-filelist|-force_load|-e$|-T|-lcrt1|-Xlinker$|"
-    r"--?dynamic-linker|-alias$|-no_adhoc_codesign|-u$|--trace$|"
+    r"--?dynamic-linker|-alias$|-no_adhoc_codesign|-u$|--(trace|verbose)$|"
     r"-Bstatic|--?(no-)?whole-archive|-static-lib|-ObjC$|-all_load|-l|--icf="
 )
 
