@@ -157,7 +157,7 @@ def _wait_for_index(given: Host, folder: Path) -> None:
     """The command writes the index of a large host in the background; nothing is measured beside that."""
     if given.symbols < _INDEXED:
         return
-    deadline = time.monotonic() + max(60, given.symbols / 25_000)
+    deadline = time.monotonic() + max(600, given.symbols / 25_000)  # it gives way to all else
     while True:
         before = _listing(folder)
         time.sleep(0.05)

@@ -1,7 +1,7 @@
 """Disturbs every command that writes, until the time is over or all has been tried.
 
     make faults TIME=600 SEED=0
-    make faults FAULTS="--repeatable --count 60"
+    make faults FAULTS="--repeatable --count 68"
     make faults FAULTS="--only 'link:ENOSPC:op:14'"
 
 The seed chooses the order, and the moments of the signals. Exit status 1: there is a finding.
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         stack.callback(bench.end)
         only = [parse(each) for each in arguments.only]
         names = [name for name in scenarios.SCENARIOS if name not in THREADED or not arguments.repeatable]
-        order = _order(bench, arguments.scenario or names, arguments.seed, by_clock=not arguments.repeatable)
+        order = _order(bench, arguments.scenario or names, arguments.seed, moments=not arguments.repeatable)
         for trial in only or islice(order, arguments.count):
             if time.monotonic() > ends and not only:
                 break
@@ -58,26 +58,28 @@ def main(argv: list[str] | None = None) -> int:
     return int(bool(findings))
 
 
-def _order(bench: Bench, names: list[str], seed: int, *, by_clock: bool = True) -> Iterator[Trial]:
-    """Every error and signal at every operation, in the seed's order, and signals at other moments without an end.
+def _order(bench: Bench, names: list[str], seed: int, *, moments: bool = True) -> Iterator[Trial]:
+    """Every error and signal at every operation, in the seed's order, and signals at other *moments* without an end.
 
-    No choice depends on the ones before it, some of which are among as many as a linker takes microseconds. *by_clock*
-    has signals come so many microseconds after it was started, too.
+    No choice depends on the ones before it. A moment is one of as many as a linker takes microseconds, or as there are
+    calls while it runs, and no other run has the same.
     """
     waiting: dict[str, list[Trial]] = {}
     for turn in itertools.count():
+        if turn and not moments and not any(waiting.values()):
+            return
         for name in random.Random(seed).sample(names, len(names)):
             chance = random.Random(f"{seed} {name} {turn}")
             if name not in waiting:  # what it does undisturbed is looked at when it is its turn
                 found = engine.trials(bench, [name])
                 waiting[name] = chance.sample(found, len(found))
-            calls, linking = bench.undisturbed(name)[-2:]
             for _ in range(AT_ONCE):
                 if waiting[name]:
                     yield waiting[name].pop()
+            calls, linking = bench.undisturbed(name)[-2:] if moments else (0, 0)
             if calls:
                 yield Trial(name, chance.choice(engine.SIGNALS), chance.randint(1, calls), "call")
-            if linking and by_clock:
+            if linking:
                 yield Trial(name, chance.choice(engine.SIGNALS), chance.randint(0, 2 * linking), "wall")
 
 
