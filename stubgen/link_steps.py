@@ -44,6 +44,7 @@ from stubgen.resolve.objects import open_objects
 from stubgen.resolve.resolution import Resolution
 from stubgen.resolve.rulings import PolicyChange
 from stubgen.resolve.verdicts import Verdict
+from stubgen.without_code import HostsLink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -201,7 +202,8 @@ class PatchLink:
         account = checked.account
         assert account is not None  # noqa: S101  # check_linked() makes one of every patch
         earlier = tuple((patch.path, replaced_in(account, patch)) for patch in self.judged.needed.previous.patches)
-        return replaced_by(account, self.builder.host, self.judged.slide.value, self.objects_of_host), earlier
+        link = HostsLink(self.objects_of_host, lambda: link_files(self._full_link, self._system))
+        return replaced_by(account, self.builder.host, self.judged.slide.value, link), earlier
 
 
 def _planned(

@@ -7,7 +7,7 @@ stub object brought along replaces nothing. A name alone does not make two funct
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from stubgen.common.phases import phase
@@ -25,6 +25,7 @@ from stubgen.symbols.numbering import function_numbering, with_siblings
 from stubgen.symbols.placed import LITERAL_PREFIX
 from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import GCC_RENAMED, LLVM_RENAMED, base_name, is_part, unrenamed
+from stubgen.without_code import HostsLink, without_code
 
 _FUNCTIONS = (Kind.FUNCTION, Kind.IFUNC)
 
@@ -93,8 +94,8 @@ class _Own:
         self.files = files
         self.addresses: set[int] = set()
         """Where it is in the patch; several places where its object has several of that name."""
-        self.inlined_into: Sequence[str] = ()
-        """The host's functions that have it inlined and are none of the patch's, where nothing else is left of it."""
+        self.why_without_code = ""
+        """Why nothing leads its users in the host to the patch, where that has no code of it; empty if it has."""
         self.has_siblings = False
         """Whether patch or host have another one of its family."""
         placed = [files.host.in_its_file(c) if c.local and not c.hidden else c for c in candidates]
@@ -165,26 +166,29 @@ class _Rule(Row):
     reason: Callable[[_Own], str]
 
 
-def replaced_by(account: Account, host: Host, slide: int, linked: Sequence[str] = ()) -> Replaced:
+def replaced_by(account: Account, host: Host, slide: int, link: HostsLink | None = None) -> Replaced:
     """What the patch of *account* replaces in *host*, which lies *slide* bytes above the addresses in its file.
 
-    Nothing is the patch's own where the account knows no inputs (``Inputs.files``). *linked*: the paths of the objects
-    that the host's link named.
+    Nothing is the patch's own where the account knows no inputs (``Inputs.files``). *link*: what is known of the
+    host's.
     """
     phase("holds its functions against the host's")
     in_host = {definition.symbol.name: definition.host for definition in account.definitions}
-    return _replaced(account, Files(host.image, linked), slide, in_host.__getitem__)
+    link = link or HostsLink()
+    return _replaced(account, Files(host.image, link.objects), slide, in_host.__getitem__, link)
 
 
 def replaced_in(account: Account, patch: EarlierPatch) -> Replaced:
     """Likewise, what it replaces in an earlier patch."""
     patch.learn({definition.symbol.name for definition in account.definitions})
-    return _replaced(account, Files(patch.image), patch.slide, patch.find)
+    return _replaced(account, Files(patch.image), patch.slide, patch.find, HostsLink())
 
 
-def _replaced(account: Account, files: Files, slide: int, find: Callable[[bytes], Sequence[Candidate]]) -> Replaced:
+def _replaced(
+    account: Account, files: Files, slide: int, find: Callable[[bytes], Sequence[Candidate]], link: HostsLink
+) -> Replaced:
     host = files.host
-    functions = list(_own_functions(account, files, find))
+    functions = list(_own_functions(account, files, find, link))
     tables = [table for item in account.inputs.files for table in item.image.symbol_tables]
     siblings = with_siblings({own.symbol.name for own in functions}, [*tables, *host.symbol_tables[:1]])
     names = host.names_at({c.address for own in functions for c in own.candidates})
@@ -198,7 +202,9 @@ def _replaced(account: Account, files: Files, slide: int, find: Callable[[bytes]
     return Replaced(tuple(sure), tuple(undecided))
 
 
-def _own_functions(account: Account, files: Files, find: Callable[[bytes], Sequence[Candidate]]) -> Iterator[_Own]:
+def _own_functions(
+    account: Account, files: Files, find: Callable[[bytes], Sequence[Candidate]], link: HostsLink
+) -> Iterator[_Own]:
     """The functions of the patch's objects whose name the host has too, or may have had."""
     host = files.host
     objects = {item.origin: item for item in account.inputs.files if item.source is Source.OBJECT}
@@ -225,31 +231,15 @@ def _own_functions(account: Account, files: Files, find: Callable[[bytes], Seque
     yield from found.values()
     relinked = _with_another_linkage({name for _, name in new}, objects.values(), host)
     seen = [name for (_, name), (symbol, _) in new.items() if not symbol.static and not symbol.weak]
-    inlined = _inlined_elsewhere(seen, host, {name for named in symbols.values() for name in named})
+    functions = {name for named in symbols.values() for name in named}
+    defined = {name for item in objects.values() for name in item.image.definitions()} if seen else set()
+    gone = without_code(seen, host, link, functions, defined)
     for (origin, name), (symbol, addresses) in new.items():
-        if name in relinked or name in inlined or (nameless and (globals_too or not symbol.exported)):
+        if name in relinked or name in gone or (nameless and (globals_too or not symbol.exported)):
             own = _Own(objects[origin], symbol, relinked.get(name, ()), files, relinked=name in relinked)
             own.addresses |= addresses
-            own.inlined_into = inlined.get(name, ())
+            own.why_without_code = gone.get(name, "")
             yield own
-
-
-def _inlined_elsewhere(names: Sequence[bytes], host: Image, own: Collection[bytes]) -> dict[bytes, list[str]]:
-    """Those of *names*, which the host lacks, of which its functions have copies, and which functions these are.
-
-    Link-time optimisation leaves nothing else, nor does collection. Only what debug information says counts, and where
-    all those functions are the patch's *own*, they are replaced with it.
-    """
-    if not names:
-        return {}
-    found = {}
-    for name, copies in host.inlined_copies(dict.fromkeys(names, ())).items():
-        others = dict.fromkeys(into.function for into in copies)
-        prefix = b"_" if host.format == "macho" else b""
-        strangers = [as_text(other) for other in others if prefix + other not in own]
-        if strangers:
-            found[name] = strangers
-    return found
 
 
 def _renamed_by_the_link(
@@ -329,13 +319,7 @@ def _why_another_file(own: _Own) -> str:
 
 
 RULES = (
-    _Rule(
-        lambda own: bool(own.inlined_into) and not own.candidates,
-        lambda own: (
-            f"the host has it inlined alone, in {', '.join(own.inlined_into)}, which goes on with what it has: let the "
-            "patch have the files of these as well"
-        ),
-    ),
+    _Rule(lambda own: bool(own.why_without_code) and not own.candidates, lambda own: own.why_without_code),
     _Rule(
         lambda own: not own.candidates,
         _says(

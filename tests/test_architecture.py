@@ -67,6 +67,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         "origin": "symbols sources link_map elf macho account findings content exports",
         "loading": "elf macho .",
     },
+    {"without_code": ""},
     {"check": "", "replaced": "", "listing": "symbols elf macho uses_elf uses_macho patch files selection"},
     {
         "reach": "labels code .",

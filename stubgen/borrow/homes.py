@@ -12,7 +12,7 @@ from stubgen.common.row import Row
 from stubgen.errors import InputError, MalformedInput, UnsupportedInput
 from stubgen.image import FileType, Image
 from stubgen.image.archive import is_archive, members, members_at, symbol_index
-from stubgen.image.intermediate import IntermediateNames, intermediate_names
+from stubgen.image.intermediate import IntermediateNames, intermediate_names, names_in_members
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
 from stubgen.image.text_stub import is_text_stub, text_stub_exports
 
@@ -136,16 +136,7 @@ class Homes:
     @cached_property
     def members_compiled_at_link(self) -> Mapping[str, IntermediateNames]:
         """Title -> the names of each archive's member that the linker compiled, if it took the member."""
-        found: dict[str, IntermediateNames] = {}
-        for path in self._libraries:
-            data = arm64_slice(read_input(path), path)
-            if is_archive(data) and (data.find(_FOR_GCC) >= 0 or data.find(_BITCODE) >= 0):
-                for member in members(data, path):
-                    title = f"{os.path.basename(path)}({member.name})"
-                    names = intermediate_names(member.content, title)
-                    if names is not None:
-                        found[title] = names
-        return found
+        return names_in_members(self._libraries)
 
     @property
     def compiled_at_link(self) -> bool:

@@ -604,6 +604,15 @@ class Image(ABC):
         found = copies.find(plain, lambda name: is_rust_name(name) or is_external_cxx_name(name))
         return {name: found[name.removeprefix(prefix)] for name in wanted if found.get(name.removeprefix(prefix))}
 
+    def functions_without_code(self, names: Iterable[bytes]) -> set[bytes]:
+        """Those of *names* that other files saw in the source of a linked image, by debug information, without code."""
+        from stubgen.image.inlined import InlinedCopies
+
+        prefix = b"_" if self.format == "macho" else b""
+        plain = {name.removeprefix(prefix): name for name in names}
+        copies = InlinedCopies(self.debug_section, self.debug_info.units)
+        return {plain[name] for name in copies.without_code(plain)}
+
     @abstractmethod
     def debug_section(self, name: str) -> bytes:
         """The section that DWARF calls *name*, without ``.`` or ``__``, relocated; empty if there is none.

@@ -100,6 +100,24 @@ class InlinedCopies:
                     counts[key] = counts.get(key, 0) + 1
         return {name: [InlinedInto(*key[:2], n, key[2]) for key, n in counts.items()] for name, counts in found.items()}
 
+    def without_code(self, names: Collection[bytes]) -> set[bytes]:
+        """Those of *names* that a unit has as functions for other files to see, and says nowhere to have code.
+
+        What ``--gc-sections`` took has an address still, in the unit of its file. GCC places what it optimises at link
+        in units of its own.
+        """
+        found = set()
+        for unit in self._naming(names, ()):
+            functions = self._read(unit)
+            placed = {entry.offset for each in functions.values() if each.has_code for entry in self._chain(each)}
+            for function in functions.values():
+                chain = list(self._chain(function))
+                linkage, name = self._names(function)
+                told = not function.is_declaration and any(entry.external for entry in chain)
+                if told and placed.isdisjoint(entry.offset for entry in chain):
+                    found.add(linkage or name)
+        return found.intersection(names)
+
     def named(self) -> Iterator[tuple[bytes, bytes]]:
         """Linkage name and source's name, empty where it is not said, of each function that is more than declared."""
         for unit in self.units:

@@ -4,27 +4,43 @@ GCC's ``.gnu.lto_.symtab`` is what its linker plugin reads (gcc/lto-streamer-out
 group, each up to a zero byte, kind, visibility, 8 bytes of size and 4 of a slot. Each function's code has a section
 that is called for it. LLVM's bitcode (LLVM Bitcode File Format) has a table for linkers in SYMTAB_BLOCK, and its names
 in STRTAB_BLOCK; what is in the table says llvm/Object/IRSymtab.h. For Apple's systems a header stands in front of all
-(Bitcode Wrapper Format).
+(Bitcode Wrapper Format); with ``-ffat-lto-objects`` it is in a section, ``.llvm.lto``, of an object that has code too.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from stubgen.common.files import read_input
 from stubgen.common.row import Row
 from stubgen.common.view import View
+from stubgen.elf.constants import SHN_XINDEX
 from stubgen.elf.reader import ElfFile
-from stubgen.errors import MalformedInput
+from stubgen.elf.records import EHDR, SHDR
+from stubgen.errors import InputError, MalformedInput
+from stubgen.image.archive import is_archive, members
+from stubgen.image.opening import arm64_slice
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _BITCODE = b"BC\xc0\xde"
 _WRAPPER = b"\xde\xc0\x17\x0b"
 _WRAPPED_AT = 8  # behind it and a version: offset and size in bytes of the bitcode
 _ELF = b"\x7fELF"
+_E_SHOFF, _E_SHSTRNDX = 40, 62  # byte offsets in Elf64_Ehdr
+_SH_OFFSET, _SH_SIZE, _SH_LINK = 24, 32, 40  # byte offsets in Elf64_Shdr
+_FOR_GCC = b".gnu.lto_"
+"""How the sections begin in which GCC leaves what the linker has it compile."""
+_FOR_LLVM = ".llvm.lto"
 _SYMTAB = ".gnu.lto_.symtab."
 _FUNCTION = r"\.gnu\.lto_(?!\.)(.+)\.\d+\.[0-9a-f]+"
 _GCC_DEFINED = frozenset({0, 1, 4})  # plugin-api.h, enum ld_plugin_symbol_kind: LDPK_DEF, LDPK_WEAKDEF, LDPK_COMMON
 _GCC_WEAK = 1  # LDPK_WEAKDEF
+_GCC_UNDEFINED = frozenset({2, 3})  # LDPK_UNDEF, LDPK_WEAKUNDEF
 _GCC_BEHIND_NAMES = 14  # bytes
 
 _WRAPPER_WIDTH, _ENTER, _DEFINE = 2, 1, 2  # bits of an abbreviation at the top; ENTER_SUBBLOCK, DEFINE_ABBREV
@@ -48,6 +64,8 @@ class IntermediateNames(Row):
     """What is its own; of GCC's functions alone."""
     source: bytes
     """What it was compiled from, as the compiler was told; empty where the object does not say."""
+    used: frozenset[bytes]
+    """What it refers to and does not define."""
 
 
 def intermediate_names(content: memoryview, name: str) -> IntermediateNames | None:
@@ -64,17 +82,72 @@ def intermediate_names(content: memoryview, name: str) -> IntermediateNames | No
     return _of_gcc(content, name) if content[:4] == _ELF else None
 
 
+def is_compiled_at_link(data: Any) -> bool:
+    """Whether the object in *data* holds code that the linker compiles: of ELF the names of its sections say so.
+
+    Hosts are linked from thousands of objects, so this reads no more than it has to.
+    """
+    magic = bytes(data[:4])
+    if magic != _ELF:
+        return magic in (_BITCODE, _WRAPPER)
+    if len(data) < EHDR.size:
+        return False
+    headers = int.from_bytes(data[_E_SHOFF : _E_SHOFF + 8], "little")
+    number = int.from_bytes(data[_E_SHSTRNDX : _E_SHSTRNDX + 2], "little")
+    if number == SHN_XINDEX:
+        number = int.from_bytes(data[headers + _SH_LINK : headers + _SH_LINK + 4], "little")
+    header = headers + SHDR.size * number
+    start, size = (int.from_bytes(data[header + at : header + at + 8], "little") for at in (_SH_OFFSET, _SH_SIZE))
+    names = bytes(data[start : start + size])
+    return _FOR_GCC in names or _FOR_LLVM.encode() in names
+
+
+def names_in_objects(paths: Iterable[str]) -> dict[str, IntermediateNames | None]:
+    """Path -> the names in each object that the linker compiled; None: the object is gone, or of no use."""
+    found: dict[str, IntermediateNames | None] = {}
+    for path in paths:
+        try:
+            data = read_input(path)
+            names = intermediate_names(memoryview(data), path) if is_compiled_at_link(data) else None
+        except InputError:
+            found[path] = None
+            continue
+        if names is not None:
+            found[path] = names
+    return found
+
+
+def names_in_members(paths: Iterable[str]) -> dict[str, IntermediateNames]:
+    """Title -> the names in each member of the archives at *paths* that the linker compiled, if it took the member.
+
+    Raises:
+        InputError: an archive cannot be read.
+    """
+    found: dict[str, IntermediateNames] = {}
+    for path in paths:
+        data = arm64_slice(read_input(path), path)
+        if is_archive(data) and (data.find(_FOR_GCC) >= 0 or data.find(_BITCODE) >= 0):
+            for member in members(data, path):
+                title = f"{os.path.basename(path)}({member.name})"
+                names = intermediate_names(member.content, title)
+                if names is not None:
+                    found[title] = names
+    return found
+
+
 def _of_gcc(content: memoryview, name: str) -> IntermediateNames | None:
     file = ElfFile(content, name)
     tables = [section for section in file.sections if section.name.startswith(_SYMTAB)]
     if not tables:
-        return None
+        section = file.section(_FOR_LLVM)
+        return None if section is None else _of_bitcode(file.content(section), name)
     kinds = {name: kind for section in tables for name, kind in _gcc_symbols(bytes(file.content(section)))}
     seen = frozenset(name for name, kind in kinds.items() if kind in _GCC_DEFINED)
     weak = frozenset(name for name, kind in kinds.items() if kind == _GCC_WEAK)
     named = (re.fullmatch(_FUNCTION, section.name) for section in file.sections)
     functions = {match[1].encode("utf-8", "surrogateescape") for match in named if match}
-    return IntermediateNames(seen, weak, frozenset(functions - seen), b"")
+    used = frozenset(name for name, kind in kinds.items() if kind in _GCC_UNDEFINED)
+    return IntermediateNames(seen, weak, frozenset(functions - seen), b"", used)
 
 
 def _gcc_symbols(table: bytes) -> Iterator[tuple[bytes, int]]:
@@ -98,15 +171,20 @@ def _of_bitcode(content: memoryview, name: str) -> IntermediateNames | None:
         return None
     first, count = _number(table, _SYMBOLS_AT), _number(table, _SYMBOLS_AT + 4)
     table.bytes(first, count * _SYMBOL, "its symbols")
-    seen, weak, static = set[bytes](), set[bytes](), set[bytes]()
+    seen, weak, static, used = set[bytes](), set[bytes](), set[bytes](), set[bytes]()
     for at in range(first, first + count * _SYMBOL, _SYMBOL):
         flags = _number(table, at + _SYMBOL - 4)
-        if not flags & (_UNDEFINED | _NOT_FOR_LINKERS):
-            text = _text(table, at, strings)
-            (seen if flags & _GLOBAL else static).add(text)
-            if flags & _WEAK:
-                weak.add(text)
-    return IntermediateNames(frozenset(seen), frozenset(weak), frozenset(static), _text(table, _SOURCE_AT, strings))
+        if flags & _NOT_FOR_LINKERS:
+            continue
+        text = _text(table, at, strings)
+        if flags & _UNDEFINED:
+            used.add(text)
+            continue
+        (seen if flags & _GLOBAL else static).add(text)
+        if flags & _WEAK:
+            weak.add(text)
+    source = _text(table, _SOURCE_AT, strings)
+    return IntermediateNames(frozenset(seen), frozenset(weak), frozenset(static), source, frozenset(used))
 
 
 def _number(table: View, at: int) -> int:

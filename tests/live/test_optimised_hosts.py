@@ -297,3 +297,133 @@ def test_an_edited_function_that_the_link_inlined_everywhere_is_named(tmp_path: 
     (told,) = table.undecided
     assert told.name == "price"
     assert "inlined alone, in " in told.reason
+
+
+HIDDEN = '__attribute__((visibility("hidden")))'  # else the host exports it
+WORKED_OUT = f"""
+static volatile int rate = 7;
+{HIDDEN} long scale(long by) {{ return by * 3; }}
+{HIDDEN} long dead(long by) {{ return by * rate; }}
+{NOINLINE} {HIDDEN} long stays(long by) {{ return by - rate; }}
+"""
+USER = f"""
+{HIDDEN} long scale(long);
+{HIDDEN} long stays(long);
+{NOINLINE} {HIDDEN} long total(long by) {{ return scale(2) + by; }}
+long host_entry(long by) {{ return total(by) + stays(by); }}
+"""
+SCALED = WORKED_OUT.replace("by * 3", "by * 4") + "long is_new(long by) { return by; }"
+NOT_THIN = [way for way in OPTIMISED if way != "clang thin"]  # which leaves it, as a static one
+
+
+@pytest.mark.parametrize("debug", ["-g", "-g0"])
+@pytest.mark.parametrize("way", NOT_THIN)
+def test_an_edited_function_that_the_link_worked_out_is_named(tmp_path: Path, way: str, debug: str) -> None:
+    """``scale(2)`` became 6, and nothing has a copy of it: it counted as added, and its edit did nothing."""
+    program = make(tmp_path, OPTIMISED[way], debug, files={"a.c": WORKED_OUT, "b.c": USER})
+    told = {each.name: each.reason for each in table_of(program, SCALED).undecided}
+    assert "nothing of that name, and b.o, which used it, goes on with" in told["scale"]
+    assert "dead" not in told, "no other file used it"
+    assert "is_new" not in told
+    if "gcc" in way:  # stays.constprop.0 is all that is left
+        assert "stays" in told
+
+
+@pytest.mark.parametrize("way", NOT_THIN)
+def test_an_edited_function_has_its_effect_with_the_files_that_used_it(tmp_path: Path, way: str) -> None:
+    """What the reason says helps does: the patch has the new value, where the process goes on with the old one."""
+    program = make(tmp_path, OPTIMISED[way], "-g0", files={"a.c": WORKED_OUT, "b.c": USER})
+    with LiveHost(tmp_path / "host") as live:
+        before = int(live.tell("call"))
+        both = SCALED + USER.replace("host_entry", "patch_entry") + "long patch_main(void) { return patch_entry(4); }"
+        linked = program.link(live, program.recompiled("a.c", both))
+        assert int(live.patch(linked.output)) == 8 + 4 + 4 - 7
+        assert int(live.tell("call")) == before
+        assert not {each.name for each in linked.replaced.undecided}.intersection(["scale", "total"])
+
+
+def test_debug_information_tells_of_what_is_left_out_where_the_objects_are_gone(tmp_path: Path) -> None:
+    """GCC describes what the source has before the link: nobody needs the objects for it. LLVM forgets it."""
+    program = make(tmp_path, OPTIMISED["gcc bfd"], "-g", files={"a.c": WORKED_OUT, "b.c": USER})
+    for name in ("a.o", "b.o", "runner.o"):
+        (tmp_path / name).unlink()
+    told = {each.name: each.reason for each in table_of(program, SCALED).undecided}
+    assert "debug information says that the host had it" in told["scale"]
+    assert "debug information says that the host had it" in told["stays"]
+    assert "is_new" not in told
+
+
+@pytest.mark.parametrize("way", ["gcc bfd", "clang full"])
+def test_a_function_worked_out_of_an_archive_is_named(tmp_path: Path, way: str) -> None:
+    """Libraries of the build's own are linked so."""
+    program = make(tmp_path, OPTIMISED[way], "-g0", files={"a.c": WORKED_OUT, "b.c": USER})
+    tool = "aarch64-linux-gnu-gcc-ar" if "gcc" in way else "llvm-ar-19"
+    run([need(tool), "rc", "libboth.a", "a.o", "b.o"], cwd=tmp_path)
+    command = [word for word in map(str, program.captured.argv) if Path(word).name != "a.o"]
+    command[command.index("b.o")] = "libboth.a"
+    run(command, cwd=tmp_path)
+    program = program._replace(captured=Capture(command, tmp_path, {}, output="host"))
+    told = {each.name: each.reason for each in table_of(program, SCALED).undecided}
+    assert "libboth.a(b.o), which used it" in told["scale"]
+    assert "dead" not in told
+
+
+FAT = {
+    "gcc": ("gcc bfd", "-ffat-lto-objects", ""),
+    "clang": ("clang full", "-ffat-lto-objects", "-Wl,--fat-lto-objects"),
+}
+
+
+@pytest.mark.parametrize("case", FAT)
+def test_a_function_worked_out_of_an_object_with_code_is_named(tmp_path: Path, case: str) -> None:
+    """``-ffat-lto-objects``: what the linker compiles is in sections of an ordinary object."""
+    way, fat, linking = FAT[case]
+    program = make(tmp_path, OPTIMISED[way], f"-g0 {fat}", files={"a.c": WORKED_OUT, "b.c": USER})
+    command = [*map(str, program.captured.argv), *linking.split()]
+    run(command, cwd=tmp_path)
+    assert " scale" not in run([str(need("llvm-nm-19")), tmp_path / "host"])
+    program = program._replace(captured=Capture(command, tmp_path, {}, output="host"))
+    told = {each.name: each.reason for each in table_of(program, SCALED).undecided}
+    assert "b.o, which used it" in told["scale"]
+
+
+def test_what_collection_took_from_a_host_that_was_not_optimised_at_link_is_new(tmp_path: Path) -> None:
+    """Nobody called ``dead``, so nothing goes on with it: a line about it would be noise. Its old unit has it at 0."""
+    debug = "-g -ffunction-sections -Wl,--gc-sections"
+    program = make(tmp_path, ("gcc", "-fno-lto", "bfd"), debug, files={"a.c": WORKED_OUT, "b.c": USER})
+    assert " dead" not in run([str(need("llvm-nm-19")), tmp_path / "host"])
+    program = program._replace(compile=tuple(word for word in program.compile if word != "-Wl,--gc-sections"))
+    table = table_of(program, SCALED.replace("by * rate", "by + rate"))
+    assert "scale" in {each.name for each in table.entries}
+    assert not table.undecided
+
+
+def test_a_function_worked_out_of_a_cxx_host_is_named_and_inline_ones_are_not(tmp_path: Path) -> None:
+    """Other files have what a header defines inline, and templates, anew: of those no line is due."""
+    header = "inline long twice(long by) { return by * 2; } template <class T> T thrice(T by) { return by * 3; }"
+    texts = {
+        "a.cc": f"{header} {HIDDEN} long scale(long by) {{ return thrice(by) + twice(by); }}",
+        "b.cc": (
+            f"{header} {HIDDEN} long scale(long); "
+            'extern "C" long host_entry(long by) { return scale(2) + by + twice(4) + thrice(4); }'
+        ),
+    }
+    program = make(
+        tmp_path, OPTIMISED["gcc bfd"], "-g", files={"a.c": "", "b.c": "long host_entry(long by) { return by; }"}
+    )
+    driver = str(need("aarch64-linux-gnu-g++"))
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        run([driver, "-O2", "-g", "-fPIC", "-flto", "-c", name, "-o", f"{name[0]}.o"], cwd=tmp_path)
+    command = [driver, *map(str, program.captured.argv[1:])]
+    run(command, cwd=tmp_path)
+    (tmp_path / "a.cc").write_text(texts["a.cc"].replace("by * 2", "by * 5"))
+    run([driver, "-O0", "-g", "-fPIC", "-c", "a.cc", "-o", "patch.o"], cwd=tmp_path)
+    builder, captured = StubBuilder(tmp_path / "host", cache=False), Capture(command, tmp_path, {}, output="host")
+    with LiveHost(tmp_path / "host") as live:
+        options = TableOptions()
+        linked = link_patch(
+            builder, captured, [tmp_path / "patch.o"], tmp_path / "patch.so", live.anchor, jump_table=options
+        )
+    assert linked.jump_table is not None
+    assert [each.name for each in linked.jump_table.undecided] == ["_Z5scalel"]

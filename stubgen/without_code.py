@@ -1,0 +1,118 @@
+"""Functions that the host had and has no code of: link-time optimisation left nothing of them by their names.
+
+What a link inlined wherever it is called, or worked out (``scale(2)`` became 6), is replaced by nothing: whatever used
+it goes on with what it has. The objects of the link tell who that is, if they are there: the tables that GCC's and
+LLVM's linker plugins read name what each defines and refers to. Debug information tells of inlined copies, and what
+the host's sources had. A function that no other file used counts as new: all that knew the old one is in the patch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from stubgen.common.row import Row
+from stubgen.common.text import as_text
+from stubgen.errors import StubgenError
+from stubgen.image import Image
+from stubgen.image.intermediate import IntermediateNames, names_in_members, names_in_objects
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stubgen.borrow.homes import LinkFiles
+
+MOST_NAMES = 3
+"""Functions or objects that a reason names; of more it says how many there are."""
+_AS_WELL = "let the patch have"
+
+
+class HostsLink(Row):
+    """What is known of the host's link."""
+
+    objects: Sequence[str] = ()
+    """The paths of the objects that it named."""
+    files: Callable[[], LinkFiles] | None = None
+    """Finds its archives."""
+
+
+def without_code(
+    names: Collection[bytes], host: Image, link: HostsLink, functions: Collection[bytes], defined: Collection[bytes]
+) -> dict[bytes, str]:
+    """Those of *names* that the host had, and that something goes on without, and why nothing leads that to the patch.
+
+    Args:
+        names: functions of the patch that other files see, and that the host has under no name.
+        host: its image.
+        link: what it was linked from.
+        functions: the patch's functions, which are replaced with them.
+        defined: what the patch's objects define for other files. An object of the host's that has one of those is an
+            old self of theirs.
+    """
+    if not names:
+        return {}
+    found = _inlined(names, host, functions)
+    rest = [name for name in names if name not in found]
+    objects, complete = _compiled_at_link(link) if rest else ({}, False)
+    homes = {name for said in objects.values() for name in said.seen.intersection(rest)}
+    users = _users(homes, objects, defined)
+    found |= {name: _used_by(paths) for name, paths in users.items()}
+    unknown = [name for name in rest if name not in users and not (complete and name in homes)]
+    described = host.functions_without_code(unknown) if unknown else ()
+    return found | {name: DESCRIBED for name in unknown if name in described}
+
+
+def _inlined(names: Iterable[bytes], host: Image, functions: Collection[bytes]) -> dict[bytes, str]:
+    """Of which debug information says where they are inlined; not where all those are in the patch as well."""
+    prefix = b"_" if host.format == "macho" else b""
+    found = {}
+    for name, copies in host.inlined_copies(dict.fromkeys(names, ())).items():
+        others = dict.fromkeys(into.function for into in copies)
+        strangers = [as_text(other) for other in others if prefix + other not in functions]
+        if strangers:
+            found[name] = (
+                f"the host has it inlined alone, in {', '.join(strangers)}, which goes on with what it has: {_AS_WELL} "
+                f"the files of these as well"
+            )
+    return found
+
+
+def _compiled_at_link(link: HostsLink) -> tuple[dict[str, IntermediateNames], bool]:
+    """What of *link* the linker compiled, archives' members too where objects were; and whether nothing is unknown."""
+    objects = names_in_objects(link.objects)
+    found = {path: said for path, said in objects.items() if said is not None}
+    if not found or link.files is None:
+        return found, False
+    try:
+        files = link.files()
+        found |= names_in_members(files.libraries)
+    except StubgenError:  # whatever needs the archives says it
+        return found, False
+    return found, not files.gone and None not in objects.values()
+
+
+def _users(
+    names: Collection[bytes], objects: dict[str, IntermediateNames], defined: Collection[bytes]
+) -> dict[bytes, list[str]]:
+    """Which of *objects* that are not the patch's use each of *names*."""
+    found: dict[bytes, list[str]] = {}
+    for path, said in objects.items():
+        if (said.seen - said.weak).isdisjoint(defined):
+            for name in said.used.intersection(names):
+                found.setdefault(name, []).append(path)
+    return found
+
+
+def _used_by(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - MOST_NAMES} more" if paths[MOST_NAMES:] else ""
+    files = ", ".join(path.rpartition("/")[2] for path in paths[:MOST_NAMES]) + more
+    goes, these = ("goes", "that file") if len(paths) == 1 else ("go", "those files")
+    return (
+        f"link-time optimisation left the host nothing of that name, and {files}, which used it, {goes} on with what "
+        f"was made of it there: {_AS_WELL} {these} as well"
+    )
+
+
+DESCRIBED = (
+    "debug information says that the host had it, and link-time optimisation left nothing of that name: what used it "
+    f"goes on with what was made of it there, so {_AS_WELL} the files that did as well"
+)
+"""Why a function is left out of whose users nothing is known."""
