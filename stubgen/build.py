@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from stubgen.common.arguments import StrPath, choice, flag, instance, number, optional, path_list
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from stubgen.keywords import Options
     from stubgen.policies import Policy
     from stubgen.resolve.needed import Needed
+
+
+MOST_NAMES = 3
+"""Symbols that one line about many of them names; the decisions have all."""
 
 
 class Built(Row):
@@ -307,21 +311,54 @@ def create_undefined_symbol_stub(
     return bytes(built.stub.content)
 
 
-def refuse_problems(resolution: Resolution, *, allow_missing: bool = False) -> None:
+def refuse_problems(
+    resolution: Resolution, *, allow_missing: bool = False, left_out: Collection[bytes] = frozenset()
+) -> None:
     """Raise for the symbols with which the patch cannot work.
 
+    *allow_missing* leaves those that are missing to the linker, but for *left_out*: names of which link-time
+    optimisation left the host nothing, and that no library has as the host had them.
+
     Raises:
-        SymbolRefusal: there are any; its message has a line for each, and it holds them as ``decisions``.
+        SymbolRefusal: there are any; its message has a line for each, one for all that is left out, and it holds them
+            as ``decisions``.
     """
+    gone = _left_out(resolution)
     problems = [
-        decision for decision in resolution.problems if not (allow_missing and decision.verdict is Verdict.MISSING)
+        decision
+        for decision in resolution.problems
+        if not (allow_missing and decision.verdict is Verdict.MISSING and gone.get(decision.name) not in left_out)
     ]
     if problems:
         lines = [f"{counted(len(problems), 'needed symbol')} cannot be stubbed"]
-        lines += [f"  {describe(decision)}" for decision in problems]
-        if any(decision.verdict is Verdict.MISSING for decision in problems):
+        lines += [f"  {describe(decision)}" for decision in problems if decision.name not in gone]
+        untold = {decision.name: gone[decision.name] for decision in problems if decision.name in gone}
+        lines += [f"  {_describe_left_out(untold, resolution.needed)}"] if untold else []
+        if any(decision.verdict is Verdict.MISSING for decision in problems if decision.name not in gone):
             lines.append("  a library on the patch's own link line may supply what is missing: name it with --library")
         raise SymbolRefusal("\n".join(lines), problems)
+
+
+def _left_out(resolution: Resolution) -> dict[str, bytes]:
+    """The missing symbols of which link-time optimisation left the host nothing -> what the linker knew them by."""
+    needed = resolution.needed
+    if not needed.left_out:
+        return {}
+    names = {as_text(reference.spelling): reference.name for reference in needed.references}
+    missing = (decision.name for decision in resolution.problems if decision.verdict is Verdict.MISSING)
+    return {name: names[name] for name in missing if names.get(name) in needed.left_out}
+
+
+def _describe_left_out(names: Mapping[str, bytes], needed: Needed) -> str:
+    """One line about what :func:`_left_out` gives, however many they are."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    files = list(dict.fromkeys(needed.left_out[name] for name in names.values()))
+    text = (
+        f"{', '.join(list(names)[:MOST_NAMES])}{more}: missing: link-time optimisation left the host nothing called "
+        f"so; let the patch have what defines it, compiled again: {', '.join(files)}"
+    )
+    further = [title for title in needed.left_out_with if title not in files]
+    return text + (f"; and what that needs likewise: {', '.join(further)}" if further else "")
 
 
 def describe(decision: Decision) -> str:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 
 from stubgen import __version__
-from stubgen.commands import COMMANDS, SCHEMA, Outcome
+from stubgen.commands import COMMANDS, SCHEMA, Outcome, failure_document
 from stubgen.common.row import Row
 from stubgen.common.text import harmless
 from stubgen.errors import OutputFailure, StubgenError, UsageError
@@ -70,7 +70,7 @@ def _answered(command: str, arguments: Sequence[str], form: _Form) -> int:
         outcome = _executed(command, namespace)
     except StubgenError as error:
         outcome = Outcome(
-            document={"error": {"kind": type(error).__name__, "message": str(error)}},
+            document=failure_document(error),
             text="",
             status=error.exit_status,
             complaint=f"error: {error}",

@@ -106,9 +106,16 @@ class PatchLink:
         self.exports = _spelled_exports(judged, self.wanted.exports, self.further, self._full_link)
         if judged.problems:  # where nothing can load a patch, no advice about a symbol helps
             refuse_unloadable(self._full_link, self._system)
-        refuse_problems(judged, allow_missing=True)
+        refuse_problems(judged, allow_missing=True, left_out=self._left_out(judged))
         self.judged = judged
         return judged
+
+    def _left_out(self, judged: Resolution) -> set[bytes]:
+        """The names of which link-time optimisation left the host nothing, and that no further input has."""
+        names = set(judged.needed.left_out)
+        for extra in self.further if names else ():
+            names.difference_update(*(image.definitions() for image in _objects_in(extra)))
+        return names
 
     def verdicts(self, aslr_reference: int | None) -> Resolution:
         """The verdict on each symbol, whatever it is.

@@ -63,9 +63,11 @@ def borrow(
     given = needed
     needed = give_way(needed, host, homes)
     names = names if names is not None and needed is given else unanswered(needed, host, supplied)
-    if not (names.lacking or names.local) or not host.image.has_full_symbols:  # stripped: all seems to be lacking
+    if not any(names) or not host.image.has_full_symbols:  # stripped: all seems to be lacking
         return needed
     homes.learn((*names.lacking, *names.local))
+    needed = _with_left_out(needed, host, homes, names)
+    names = names._replace(lacking=tuple(name for name in names.lacking if name not in needed.left_out))
     static, suppliers, doubts = _static_names(host, names.local, homes, supplied)
     needed = needed._replace(suppliers=suppliers, doubts=doubts, statics=_surely_static(needed, host, names, homes))
     if names.local and homes.compiled_at_link:
@@ -75,6 +77,23 @@ def borrow(
         return needed
     borrowing = _ElfBorrowing if needed.format == "elf" else _MachOBorrowing
     return borrowing(needed, host, homes, supplied).run(wanted)
+
+
+def _with_left_out(needed: Needed, host: Host, homes: Homes, names: Unanswered) -> Needed:
+    """*needed*, which knows what of *names* link-time optimisation left nothing of, and what has that."""
+    left_out = homes.left_out(names.lacking, names.dispensable)
+    if not left_out:
+        return needed
+
+    own = {name for image in needed.images for name in image.definitions()}
+
+    def lacks(asked: Collection[bytes]) -> list[bytes]:
+        needed.previous.learn(asked)
+        found = host.find(asked)
+        return [name for name in asked if not (name in own or found.get(name) or needed.previous.has(name))]
+
+    further = homes.needed_with(set(left_out.values()), lacks)
+    return needed._replace(left_out=left_out, left_out_with=tuple(further))
 
 
 def _static_names(
@@ -90,6 +109,8 @@ def _static_names(
     symbols = HostSymbols(host) if isinstance(host.image, ElfImage) else None
     for name in names:
         home = homes.find(name)
+        if home is not None and home.compiled_at_link:
+            continue
         if home is not None and home.member is not None:
             if symbols is None or not _has_it_from(symbols, name, home.member, homes):
                 taken.append(name)
@@ -169,6 +190,7 @@ class _Borrowing(ABC):
         self.members: dict[int, _Member] = {}  # by the identity of its image
         self.suppliers = dict(needed.suppliers)
         self.doubts = dict(needed.doubts)
+        self.left_out: dict[bytes, str] = {}
 
     @property
     @abstractmethod
@@ -188,6 +210,8 @@ class _Borrowing(ABC):
                 continue
             asked.add(name)
             home = self.homes.find(name)
+            if home is not None and home.compiled_at_link:
+                self.left_out[name] = home.title
             if home is None or home.member is None or home.member.format != self.needed.format:
                 continue
             checkpoint()
@@ -283,6 +307,8 @@ class _Borrowing(ABC):
             gave_way=self.needed.gave_way,
             untold=self.needed.untold,
             compiled_at_link=self.needed.compiled_at_link,
+            left_out={**self.needed.left_out, **self.left_out},
+            left_out_with=self.needed.left_out_with,
         )
 
 

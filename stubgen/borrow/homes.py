@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from stubgen.common.files import read_input
 from stubgen.common.row import Row
+from stubgen.common.text import told_apart
 from stubgen.errors import InputError, MalformedInput, UnsupportedInput
 from stubgen.image import FileType, Image
 from stubgen.image.archive import is_archive, members, members_at, symbol_index
@@ -40,8 +41,9 @@ class LinkFiles(Row):
 class Home(Row):
     """Where a name is defined."""
 
-    member: Image | None  # None: in a shared library
+    member: Image | None  # None: in a shared library, or the linker compiled it
     title: str  # libfoo.a(foo.o)
+    compiled_at_link: bool = False
 
 
 def _stem(path: str) -> str:
@@ -141,7 +143,45 @@ class Homes:
     @property
     def compiled_at_link(self) -> bool:
         """Whether an object that was looked at holds what the linker has compiled."""
-        return bool(self._uncompiled)
+        return bool(self._uncompiled) or any(home.compiled_at_link for home in self._opened.values())
+
+    def left_out(self, names: Collection[bytes], dispensable: Collection[bytes]) -> dict[bytes, str]:
+        """Those of *names* that the linker compiled, and of what; of *dispensable* ones not what archives have.
+
+        No linker takes an archive's member for those.
+        """
+        self.learn((*names, *dispensable))
+        titles = told_apart(list(self._uncompiled))
+        of_objects = {name: titles[path] for path, said in self._uncompiled.items() for name in said.seen}
+        found = {name: of_objects[name] for name in dispensable if name in of_objects}
+        for name in names:
+            if name in of_objects and name not in self._in_objects:
+                found[name] = of_objects[name]
+            elif (home := self.find(name)) is not None and home.compiled_at_link:
+                found[name] = home.title
+        return found
+
+    def needed_with(
+        self, titles: Collection[str], lacks: Callable[[Collection[bytes]], Collection[bytes]]
+    ) -> list[str]:
+        """What else the linker compiled that is needed with what is called *titles*, however indirectly.
+
+        *lacks* says which names the host does not have.
+        """
+        known = told_apart(list(self._uncompiled))
+        compiled = {known[path]: said for path, said in self._uncompiled.items()}
+        compiled.update(self.members_compiled_at_link)
+        homes: dict[bytes, str] = {}
+        for title, said in compiled.items():
+            for name in said.seen:
+                homes.setdefault(name, title)
+        found, waiting = dict.fromkeys(titles), list(titles)
+        while waiting:
+            used = compiled[waiting.pop()].used.intersection(homes)
+            new = dict.fromkeys(homes[name] for name in sorted(lacks(used)))
+            waiting += [title for title in new if title not in found]
+            found |= new
+        return [title for title in found if title not in titles]
 
     def is_in_objects(self, name: bytes) -> bool:
         """Whether an object of the link defines *name* for other files."""
@@ -213,8 +253,11 @@ class Homes:
             if member is None:
                 raise MalformedInput(f"{path}: its index of symbols names a member that is not there")
             title = f"{os.path.basename(path)}({member.name})"
-            image = open_image(member.content, f"{path}({member.name})")
-            known = self._opened[path, position] = Home(image, title)
+            if intermediate_names(member.content, title) is not None:
+                known = Home(None, title, compiled_at_link=True)
+            else:
+                known = Home(open_image(member.content, f"{path}({member.name})"), title)
+            self._opened[path, position] = known
         return known
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture, newest_capture
 from stubgen.capture.outputs import identity_of_host
-from stubgen.commands import SCHEMA, Outcome
+from stubgen.commands import SCHEMA, Outcome, failure_document
 from stubgen.commands.check import account_document, check_document, check_table, write_map
 from stubgen.commands.jumptable import (
     add_table_options,
@@ -147,8 +147,9 @@ def execute(
             if not explained:
                 raise
             outputs.discard()
-            refusal = {"error": {"kind": type(error).__name__, "message": str(error)}}
-            return Outcome(refusal, explained, error.exit_status, f"error: {error}", type(error).__name__)
+            return Outcome(
+                failure_document(error), explained, error.exit_status, f"error: {error}", type(error).__name__
+            )
         number = None if generation is None else str(generation.number)
         arguments = with_names(arguments, number, linked.digest[:DIGITS])
         _keep_apart(arguments, captured.files())

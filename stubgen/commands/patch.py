@@ -11,7 +11,7 @@ from stubgen.commands.options import previous_patches
 from stubgen.commands.recompile import add_compile_options, note_lines, recompiled_documents, recompiled_lines
 from stubgen.commands.sessions import session_options, with_names
 from stubgen.common.cancellation import tidy_at_signals
-from stubgen.errors import StubgenError
+from stubgen.errors import StubgenError, SymbolRefusal
 from stubgen.terminal.sheet import Retold, Sheet, Text, blocks_of
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
             outcome = link.execute(arguments, session, made.told)
         except StubgenError as error:
             error.args = tuple(made.told(part) for part in error.args)
+            if isinstance(error, SymbolRefusal):
+                error.decisions = tuple(
+                    one._replace(used_by=tuple(map(made.told, one.used_by))) for one in error.decisions
+                )
             raise
         kept = made
         if outcome.outputs is not None:

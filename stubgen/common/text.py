@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 def as_text(name: bytes) -> str:
@@ -33,6 +33,12 @@ def text_lines(text: str) -> list[str]:
 def counted(number: int, noun: str) -> str:
     """*number* and *noun*, in the plural where that is due."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def told_apart(paths: Collection[str]) -> dict[str, str]:
+    """Each of *paths* -> the file's name alone; all of it, where several files are called so."""
+    names = [path.rpartition("/")[2] for path in paths]
+    return {path: name if names.count(name) == 1 else path for path, name in zip(paths, names, strict=True)}
 
 
 def harmless(text: str) -> str:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from stubgen.resolve.left_out import LeftOut
 
 GAVE_WAY = "the patch's own is a weak default, which gives way to the host's definition"
+LEFT_OUT = (
+    "the host has no such symbol: link-time optimisation left nothing called so; {title} has it: compile that file "
+    "again too, for the patch to have it"
+)
 CLOSE_NAMES_FOR = 20  # missing symbols for which close names are sought
 FEW_NEEDED = 20_000
 """Names below which, without an index, an object for each symbol of a name costs less than columns of all of them."""
@@ -141,7 +145,7 @@ class Judging(LinkerPlaces, SharedVariables, ABC):
         if self._is_settled(reference, candidates):
             return
         pool, remark = meaning(reference, candidates)
-        if self._is_an_earlier_patchs(reference, pool) or self._is_a_librarys(reference, pool):
+        if self._is_an_earlier_patchs(reference, pool) or self._is_anothers(reference, pool):
             return
         if not pool:
             if reference.weak:
@@ -229,10 +233,12 @@ class Judging(LinkerPlaces, SharedVariables, ABC):
             return self._is_linkers(reference, candidates)
         return True
 
-    def _is_a_librarys(self, reference: Reference, pool: Sequence[Candidate]) -> bool:
-        """Whether a shared library has what *reference* means, or may have it: then that is the verdict."""
+    def _is_anothers(self, reference: Reference, pool: Sequence[Candidate]) -> bool:
+        """Whether something else of the host's link has, or may have, what *reference* means: that is the verdict."""
         name = reference.name
-        if not pool and reference.spelling in self.supplied:
+        if not pool and name in self.needed.left_out:
+            self._other(reference, Verdict.MISSING, LEFT_OUT.format(title=self.needed.left_out[name]))
+        elif not pool and reference.spelling in self.supplied:
             self._other(reference, Verdict.LOADER, f"{self.supplied[reference.spelling]} supplies it")
         elif pool and name in self.needed.suppliers:
             library = self.needed.suppliers[name]

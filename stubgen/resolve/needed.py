@@ -62,6 +62,10 @@ class Needed(Row):
     """Weak defaults of the patch's own files that are the host's: undefined in ``images``."""
     compiled_at_link: Mapping[str, IntermediateNames] = {}
     """Members of the link's archives that the linker compiled, where a name may be one of theirs: by their titles."""
+    left_out: Mapping[bytes, str] = {}
+    """Name of which link-time optimisation left the host nothing -> the object or member that defines it."""
+    left_out_with: tuple[str, ...] = ()
+    """What defines what those refer to in their turn, and the host lacks."""
     untold: Mapping[bytes, Sequence[int]] = {}
     """Weak default of several files of the patch -> indexes into ``images``, where nothing says whose counts."""
     meanings: Mapping[bytes, bytes] = {}

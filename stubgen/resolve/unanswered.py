@@ -27,6 +27,8 @@ class Unanswered(Row):
     """The host has nothing of that name."""
     local: tuple[bytes, ...]
     """It has local symbols alone, which may be static ones of other files."""
+    dispensable: tuple[bytes, ...] = ()
+    """It has nothing of that name, but a shared library has, or the reference is weak."""
 
 
 def unanswered(needed: Needed, host: Host, supplied: Collection[bytes] = ()) -> Unanswered:
@@ -36,16 +38,16 @@ def unanswered(needed: Needed, host: Host, supplied: Collection[bytes] = ()) -> 
     """
     found = host.find({*needed.references.names, *(variable.name for variable in needed.variables)})
     needed.previous.learn(set(needed.references.names))
-    lacking, local = [], []
+    lacking, local, others = list[bytes](), list[bytes](), list[bytes]()
     for reference in needed.references:
         name = reference.name
         if not is_linkers_own(needed.format, name) and not needed.previous.has(name):
             pool = meaning(reference, found.get(name, ())).candidates
-            if not pool and not reference.weak and name not in supplied:
-                lacking.append(name)
+            if not pool:
+                (others if reference.weak or name in supplied else lacking).append(name)
             elif may_be_static(pool) and (name in supplied or not name.startswith(MANGLED[needed.format])):
                 local.append(name)
-    return Unanswered(tuple(lacking), tuple(local))
+    return Unanswered(tuple(lacking), tuple(local), tuple(others))
 
 
 def weak_defaults(needed: Needed) -> frozenset[bytes]:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from stubgen.commands import COMMANDS, SCHEMA, Outcome
+from stubgen.commands import COMMANDS, SCHEMA, Outcome, failure_document
 from stubgen.commands.options import address
 from stubgen.common.cancellation import checkpoint
 from stubgen.common.files import system_failure
@@ -179,8 +179,12 @@ class Method:
 
     def _failure(self, error: StubgenError) -> RpcError:
         name, message = type(error).__name__, str(error)
-        told = {"error": {"kind": name, "message": message}}
-        document = {"schema": SCHEMA, "command": self.name, "status": error.exit_status, **told}
+        document = {
+            "schema": SCHEMA,
+            "command": self.name,
+            "status": error.exit_status,
+            **failure_document(error),
+        }
         return _answer(name, error.exit_status, message, document)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from live.live import LiveHost
 from live.test_renamed_variables import NOINLINE, Program, make, shared
+from live.test_undefined import RUNNER
 from tools import need, run
 
 from stubgen import StubBuilder, SymbolRefusal, link_patch
-from stubgen.capture import Capture
+from stubgen.capture import Capture, record
+from stubgen.cli import main
 from stubgen.errors import StubgenError
 from stubgen.host.previous import PreviousPatch
 from stubgen.jumptable import JumpTable, TableOptions
@@ -427,3 +430,94 @@ def test_a_function_worked_out_of_a_cxx_host_is_named_and_inline_ones_are_not(tm
         )
     assert linked.jump_table is not None
     assert [each.name for each in linked.jump_table.undecided] == ["_Z5scalel"]
+
+
+OWN_RANDOM = f"{HIDDEN} long lrand48(void) {{ return 4; }}"
+RANDOM_USER = f"long lrand48(void); {NOINLINE} long a_next(long by) {{ return lrand48() + by; }}"
+
+
+@pytest.mark.parametrize("option", [{}, {"libraries": ["libc.so.6"]}], ids=["", "--library"])
+@pytest.mark.parametrize("way", NOT_THIN)
+def test_what_the_link_inlined_is_no_librarys(tmp_path: Path, way: str, option: dict[str, list[str]]) -> None:
+    """The program has a function that the C library has too, inlined: the patch called the library's, 0 for 4."""
+    program = make(tmp_path, OPTIMISED[way], "-g0", files={"a.c": RANDOM_USER, "b.c": OWN_RANDOM + OTHER})
+    where = {key: [libc(program)] for key in option}
+    edited = RANDOM_USER + "long patch_main(void) { return a_next(0); }"
+    builder, patch = StubBuilder(tmp_path / "host", cache=False), program.recompiled("a.c", edited)
+    with LiveHost(tmp_path / "host") as live:
+        assert live.tell("call") == "7"
+        options = {"exports": ["patch_main"], **where}
+        with pytest.raises(SymbolRefusal, match=r"lrand48: missing: .*\n?.*compiled again: b\.o"):
+            link_patch(builder, program.captured, [patch], tmp_path / "patch.so", live.anchor, **options)  # type: ignore[arg-type]
+        (tmp_path / "b.c").write_text(OWN_RANDOM)
+        run([*program.compile, "b.c", "-o", "b2.o"], cwd=tmp_path)
+        objects = [patch, tmp_path / "b2.o"]
+        linked = link_patch(builder, program.captured, objects, tmp_path / "patch.so", live.anchor, **options)  # type: ignore[arg-type]
+        assert live.patch(linked.output) == "4"
+
+
+def libc(program: Program) -> str:
+    """The C library that the program's compiler links."""
+    driver = need("aarch64-linux-gnu-gcc")
+    return str(Path(run([driver, "-print-file-name=libc.so.6"], cwd=program.folder).strip()).resolve())
+
+
+def test_a_weak_reference_to_what_the_link_inlined_is_not_null(tmp_path: Path) -> None:
+    """``if (hook)`` holds in the process, and did not in the patch."""
+    user = (
+        f"__attribute__((weak)) long hook(void); {NOINLINE} long a_next(long by) {{ return hook ? hook() + by : -1; }}"
+    )
+    files = {"a.c": user, "b.c": f"{HIDDEN} long hook(void) {{ return 4; }}" + OTHER}
+    program = make(tmp_path, OPTIMISED["gcc bfd"], "-g0", files=files)
+    with LiveHost(tmp_path / "host") as live:
+        assert live.tell("call") == "7"
+        with pytest.raises(SymbolRefusal, match="hook: missing: link-time optimisation left the host nothing"):
+            program.link(live, program.recompiled("a.c", user + PLACE))
+
+
+MANY = range(6)
+OF_B = f"{HIDDEN} long deep(long); " + " ".join(
+    f"{HIDDEN} long h{n}(long x) {{ return x * {n} + deep(x); }}" for n in MANY
+)
+OF_C = f"{HIDDEN} long deep(long x) {{ return x + 1; }} {HIDDEN} long rate = 3;"
+OF_A = (
+    f"{HIDDEN} extern long rate; "
+    + " ".join(f"{HIDDEN} long h{n}(long);" for n in MANY)
+    + f"{NOINLINE} long host_entry(long by) {{ return rate + {' + '.join(f'h{n}(by)' for n in MANY)}; }}"
+)
+
+
+@pytest.mark.parametrize("archive", [False, True], ids=["", "archive"])
+@pytest.mark.parametrize("way", NOT_THIN)
+def test_all_that_the_link_left_out_is_one_line_with_the_files_that_help(
+    tmp_path: Path, way: str, capsys: pytest.CaptureFixture[str], *, archive: bool
+) -> None:
+    """One edited file of Lua's gave 75 lines and no file's name; and what that file needs came to light later."""
+    texts = {"a.c": OF_A, "b.c": OF_B, "runner.c": RUNNER + OF_C}
+    program = make(tmp_path, OPTIMISED[way], "-g0", files=texts)
+    b_file = "b.o"
+    if archive:
+        tool = "aarch64-linux-gnu-gcc-ar" if "gcc" in way else "llvm-ar-19"
+        run([need(tool), "rc", "libb.a", "b.o"], cwd=tmp_path)
+        command = ["libb.a" if word == "b.o" else word for word in map(str, program.captured.argv)]
+        run(command, cwd=tmp_path)
+        program, b_file = program._replace(captured=Capture(command, tmp_path, {}, output="host")), "libb.a(b.o)"
+    builder, patch = StubBuilder(tmp_path / "host", cache=False), program.recompiled("a.c", OF_A)
+    with LiveHost(tmp_path / "host") as live:
+        with pytest.raises(SymbolRefusal) as refused:
+            link_patch(builder, program.captured, [patch], tmp_path / "patch.so", live.anchor)
+        head, told = str(refused.value).splitlines()
+        missing = {decision.name: decision.reason for decision in refused.value.decisions}
+        assert head == f"{len(missing)} needed symbols cannot be stubbed"
+        assert {"h0", "h5"} <= set(missing)
+        assert f"{b_file} has it" in missing["h5"]
+        assert " more: missing: link-time optimisation left the host nothing called so" in told
+        assert b_file in told
+        assert "runner.o" in told, "what is needed with it is told at once"
+        assert "a.o" not in told.replace(".a(", "").split("compiled again")[1]
+        record([str(word) for word in program.captured.argv], tmp_path / "captured", directory=str(tmp_path))
+        options = ["--captured", tmp_path / "captured", "--allow-rebuilt", "--no-cache", "-o", tmp_path / "patch.so"]
+        words = ["link", "--json", "--host", tmp_path / "host", "--aslr-reference", hex(live.anchor), *options, patch]
+        assert main([str(word) for word in words]) == 1
+        document = json.loads(capsys.readouterr().out)
+        assert {each["name"] for each in document["decisions"]} == set(missing)
