@@ -76,17 +76,17 @@ def _inlined(names: Iterable[bytes], host: Image, functions: Collection[bytes]) 
 
 
 def _compiled_at_link(link: HostsLink) -> tuple[dict[str, IntermediateNames], bool]:
-    """What of *link* the linker compiled, archives' members too where objects were; and whether nothing is unknown."""
-    objects = names_in_objects(link.objects)
-    found = {path: said for path, said in objects.items() if said is not None}
-    if not found or link.files is None:
-        return found, False
+    """The objects and archives' members of *link* that the linker compiled; and whether nothing is unknown."""
+    known = names_in_objects(link.objects)
+    complete = link.files is not None
     try:
-        files = link.files()
-        found |= names_in_members(files.libraries)
+        files = link.files() if link.files is not None else None
     except StubgenError:  # whatever needs the archives says it
-        return found, False
-    return found, not files.gone and None not in objects.values()
+        files, complete = None, False
+    if files is not None:
+        known |= names_in_members(files.libraries)
+        complete = not files.gone
+    return {title: said for title, said in known.items() if said is not None}, complete and None not in known.values()
 
 
 def _users(

@@ -13,7 +13,7 @@ from stubgen.common.text import told_apart
 from stubgen.errors import InputError, MalformedInput, UnsupportedInput
 from stubgen.image import FileType, Image
 from stubgen.image.archive import is_archive, members, members_at, symbol_index
-from stubgen.image.intermediate import IntermediateNames, intermediate_names, names_in_members
+from stubgen.image.intermediate import IntermediateNames, intermediate_names, is_compiled_at_link, names_in_members
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
 from stubgen.image.text_stub import is_text_stub, text_stub_exports
 
@@ -138,7 +138,7 @@ class Homes:
     @cached_property
     def members_compiled_at_link(self) -> Mapping[str, IntermediateNames]:
         """Title -> the names of each archive's member that the linker compiled, if it took the member."""
-        return names_in_members(self._libraries)
+        return {title: names for title, names in names_in_members(self._libraries).items() if names is not None}
 
     @property
     def compiled_at_link(self) -> bool:
@@ -253,7 +253,7 @@ class Homes:
             if member is None:
                 raise MalformedInput(f"{path}: its index of symbols names a member that is not there")
             title = f"{os.path.basename(path)}({member.name})"
-            if intermediate_names(member.content, title) is not None:
+            if is_compiled_at_link(member.content) and intermediate_names(member.content, title) is not None:
                 known = Home(None, title, compiled_at_link=True)
             else:
                 known = Home(open_image(member.content, f"{path}({member.name})"), title)

@@ -117,21 +117,22 @@ def names_in_objects(paths: Iterable[str]) -> dict[str, IntermediateNames | None
     return found
 
 
-def names_in_members(paths: Iterable[str]) -> dict[str, IntermediateNames]:
+def names_in_members(paths: Iterable[str]) -> dict[str, IntermediateNames | None]:
     """Title -> the names in each member of the archives at *paths* that the linker compiled, if it took the member.
 
-    Raises:
-        InputError: an archive cannot be read.
+    Path -> None for an archive that is gone, or of no use.
     """
-    found: dict[str, IntermediateNames] = {}
+    found: dict[str, IntermediateNames | None] = {}
     for path in paths:
-        data = arm64_slice(read_input(path), path)
-        if is_archive(data) and (data.find(_FOR_GCC) >= 0 or data.find(_BITCODE) >= 0):
-            for member in members(data, path):
+        try:
+            data = arm64_slice(read_input(path), path)
+            for member in members(data, path) if is_archive(data) else ():
                 title = f"{os.path.basename(path)}({member.name})"
-                names = intermediate_names(member.content, title)
+                names = intermediate_names(member.content, title) if is_compiled_at_link(member.content) else None
                 if names is not None:
                     found[title] = names
+        except InputError:
+            found[path] = None
     return found
 
 
