@@ -34,7 +34,7 @@ from stubgen.image.dwarf_differences import difference
 from stubgen.image.dwarf_types import signature_of, type_of_variable
 from stubgen.image.dwarf_units import subprogram
 from stubgen.image.identity import identity_in
-from stubgen.image.intermediate import intermediate_names
+from stubgen.image.intermediate import intermediate_names, is_compiled_at_link
 from stubgen.image.opening import arm64_slice, open_image
 from stubgen.image.text_stub import is_text_stub, text_stub_exports
 from stubgen.linkplan import CapturedCommand, plan_link
@@ -384,7 +384,9 @@ def rust_names(content: bytes) -> None:
 
 def intermediate(content: bytes) -> object:
     """The names in an object whose code the linker makes."""
-    return intermediate_names(memoryview(content), "fuzzed")
+    names = intermediate_names(memoryview(content), "fuzzed")
+    assert names is None or is_compiled_at_link(content), "a look at the names of sections passes over it"
+    return names
 
 
 TARGETS: dict[str, Target] = {

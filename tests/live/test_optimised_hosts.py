@@ -12,11 +12,13 @@ from live.test_undefined import RUNNER
 from tools import need, run
 
 from stubgen import StubBuilder, SymbolRefusal, link_patch
+from stubgen.borrow.homes import LinkFiles
 from stubgen.capture import Capture, record
 from stubgen.cli import main
 from stubgen.errors import StubgenError
 from stubgen.host.previous import PreviousPatch
 from stubgen.jumptable import JumpTable, TableOptions
+from stubgen.without_code import HostsLink, without_code
 
 OPTIMISED = {
     "gcc bfd": ("gcc", "-flto", "bfd"),
@@ -520,3 +522,31 @@ def test_all_that_the_link_left_out_is_one_line_with_the_files_that_help(
         assert main([str(word) for word in words]) == 1
         document = json.loads(capsys.readouterr().out)
         assert {each["name"] for each in document["decisions"]} == set(missing)
+
+
+@pytest.mark.parametrize("option", ["-flto", "-flto=thin"])
+def test_what_the_link_left_nothing_of_in_a_macho_file(tmp_path: Path, option: str) -> None:
+    """Likewise there: what calls it is refused before the link, and an edit of it is named as left out."""
+    apple = [need("clang-19"), "--target=arm64-apple-macos13", "-O2", "-c"]
+    texts = {
+        "a.c": f"{HIDDEN} long scale(long by) {{ return by * 3; }} {HIDDEN} long dead(long by) {{ return by; }}",
+        "b.c": f"{HIDDEN} long scale(long); int main(void) {{ return (int)scale(2); }}",
+        "p.c": f"{HIDDEN} long scale(long); long other(long by) {{ return scale(by); }}",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    run([*apple, option, "a.c", "b.c"], cwd=tmp_path)
+    run([*apple, "p.c"], cwd=tmp_path)
+    linking = [need("ld64.lld-19"), "-arch", "arm64", "-platform_version", "macos", "13.0", "13.0", "-dead_strip"]
+    run([*linking, "a.o", "b.o", "-o", "host"], cwd=tmp_path)
+    assert "_scale" not in run([need("llvm-nm-19"), "host"], cwd=tmp_path)
+    files = LinkFiles(objects=(str(tmp_path / "a.o"), str(tmp_path / "b.o")))
+    builder = StubBuilder(tmp_path / "host", cache=False)
+    judged = builder.judge([tmp_path / "p.o"], slide=0x4000, bind=True, link=lambda: files)
+    assert [decision.name for decision in judged.problems] == ["_scale"]
+    assert "link-time optimisation left nothing called so; a.o has it" in judged.problems[0].reason
+    link = HostsLink(files.objects, lambda: files)
+    own = [b"_scale", b"_dead"]
+    told = without_code(own, builder.host.image, link, own, own)
+    assert list(told) == [b"_scale"]
+    assert "b.o, which used it" in told[b"_scale"]
