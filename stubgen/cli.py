@@ -13,10 +13,10 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 
 from stubgen import __version__
-from stubgen.commands import COMMANDS, SCHEMA, Outcome, failure_document
+from stubgen.commands import COMMANDS, SCHEMA, Outcome
 from stubgen.common.row import Row
 from stubgen.common.text import harmless
-from stubgen.errors import OutputFailure, StubgenError, UsageError
+from stubgen.errors import OutputFailure, StubgenError, SymbolRefusal, UsageError
 from stubgen.plain_parsing import PlainParser
 from stubgen.terminal.screen import Screen, screen_of
 
@@ -69,8 +69,13 @@ def _answered(command: str, arguments: Sequence[str], form: _Form) -> int:
         command = namespace.command
         outcome = _executed(command, namespace)
     except StubgenError as error:
+        document: dict[str, object] = {"error": {"kind": type(error).__name__, "message": str(error)}}
+        if isinstance(error, SymbolRefusal):
+            from stubgen.commands.options import failure_document
+
+            document = failure_document(error)
         outcome = Outcome(
-            document=failure_document(error),
+            document=document,
             text="",
             status=error.exit_status,
             complaint=f"error: {error}",

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stubgen.common.row import Row
-from stubgen.errors import StubgenError, SymbolRefusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,16 +56,3 @@ class Outcome(Row):
     """``text`` is for another program: file names that are not UTF-8 keep their bytes."""
     outputs: Outputs | None = None
     """The files that appear once the answer is out."""
-
-
-def failure_document(error: StubgenError) -> dict[str, object]:
-    """The document of a command that *error* ended; where verdicts on symbols speak against a patch, with each of them.
-
-    The message has one line for many.
-    """
-    document: dict[str, object] = {"error": {"kind": type(error).__name__, "message": str(error)}}
-    if isinstance(error, SymbolRefusal) and error.decisions:
-        from stubgen.commands.options import decision_documents
-
-        document["decisions"] = decision_documents(error.decisions)
-    return document

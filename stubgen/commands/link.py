@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stubgen.build import StubBuilder
 from stubgen.capture import Capture, newest_capture
 from stubgen.capture.outputs import identity_of_host
-from stubgen.commands import SCHEMA, Outcome, failure_document
+from stubgen.commands import SCHEMA, Outcome
 from stubgen.commands.check import account_document, check_document, check_table, write_map
 from stubgen.commands.jumptable import (
     add_table_options,
@@ -28,6 +28,7 @@ from stubgen.commands.options import (
     changed_value_notes,
     compared_notes,
     decision_documents,
+    failure_document,
     identity_document,
     is_page,
     judge_options,

@@ -8,7 +8,7 @@ from stubgen.common.aarch64 import ADDRESS_LIMIT, UNTAGGED
 from stubgen.common.arguments import StrPath
 from stubgen.common.files import keep_apart, read_input
 from stubgen.common.text import as_bytes, as_text, counted
-from stubgen.errors import MalformedInput, UsageError
+from stubgen.errors import MalformedInput, StubgenError, SymbolRefusal, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -559,6 +559,17 @@ def decision_documents(decisions: Iterable[Decision]) -> list[dict[str, object]]
         }
         for decision in decisions
     ]
+
+
+def failure_document(error: StubgenError) -> dict[str, object]:
+    """The document of a command that *error* ended, with the verdicts that speak against a patch.
+
+    The message has one line for many of them.
+    """
+    document: dict[str, object] = {"error": {"kind": type(error).__name__, "message": str(error)}}
+    if isinstance(error, SymbolRefusal) and error.decisions:
+        document["decisions"] = decision_documents(error.decisions)
+    return document
 
 
 def listed_decisions(resolution: Resolution, listed: str) -> list[dict[str, object]]:

@@ -8,8 +8,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from stubgen.commands import COMMANDS, SCHEMA, Outcome, failure_document
-from stubgen.commands.options import address
+from stubgen.commands import COMMANDS, SCHEMA, Outcome
+from stubgen.commands.options import address, failure_document
 from stubgen.common.cancellation import checkpoint
 from stubgen.common.files import system_failure
 from stubgen.errors import Cancelled, StubgenError, UsageError
