@@ -18,7 +18,15 @@ from stubgen.listing.symbols import Listed, Use
 from stubgen.resolve.candidates import counterparts_of, first_choice, meaning, not_meant
 from stubgen.resolve.needed import Needed
 from stubgen.resolve.resolution import Resolution
-from stubgen.resolve.verdicts import CONSEQUENCES, SHARED_CONSEQUENCES, Consequence, Decision, SharedVariable, Verdict
+from stubgen.resolve.verdicts import (
+    CONSEQUENCES,
+    LEFT_OUT,
+    SHARED_CONSEQUENCES,
+    Consequence,
+    Decision,
+    SharedVariable,
+    Verdict,
+)
 from stubgen.symbols.versions import base_name
 
 
@@ -136,6 +144,7 @@ def _explained(
     against: tuple[str, ...] = ()
     if decision is not None and reference is not None:
         verdict, reason, consequence = decision.verdict.value, decision.reason, CONSEQUENCES[decision.verdict]
+        consequence = LEFT_OUT if decision.verdict is Verdict.MISSING and plain in needed.left_out else consequence
         considered = _of_reference(reference, found, decision)
     elif shared is not None:
         verdict = "the host's variable" if shared.forwarded else "the patch's own variable"

@@ -17,13 +17,6 @@ from stubgen.image.intermediate import IntermediateNames, intermediate_names, is
 from stubgen.image.opening import arm64_slice, has_object_magic, open_image
 from stubgen.image.text_stub import is_text_stub, text_stub_exports
 
-_FOR_GCC = b".gnu.lto_"
-"""How the sections begin in which GCC leaves what the linker has it compile."""
-_BITCODE = b"BC\xc0\xde"
-"""How an object begins that LLVM compiles at link."""
-_WRAPPER = 64
-"""Bytes in which that is; clang for Apple's systems writes a header of 20 in front."""
-
 
 class LinkFiles(Row):
     """The files of the host's link in which a name may be defined."""
@@ -101,7 +94,7 @@ class Homes:
 
     def _is_compiled_at_link(self, path: str, data: Any) -> bool:
         """Whether the linker compiled what is in *data*, the object at *path*; its names are known then."""
-        if path not in self._uncompiled and (data.find(_FOR_GCC) >= 0 or data.find(_BITCODE, 0, _WRAPPER) >= 0):
+        if path not in self._uncompiled and is_compiled_at_link(data):
             names = intermediate_names(memoryview(data), path)
             if names is not None:
                 self._uncompiled[path] = names
@@ -155,11 +148,16 @@ class Homes:
         of_objects = {name: titles[path] for path, said in self._uncompiled.items() for name in said.seen}
         found = {name: of_objects[name] for name in dispensable if name in of_objects}
         for name in names:
-            if name in of_objects and name not in self._in_objects:
+            has_code = self._in_objects.get(name)
+            if name in of_objects and (has_code is None or self._has_code_too(has_code)):
                 found[name] = of_objects[name]
             elif (home := self.find(name)) is not None and home.compiled_at_link:
                 found[name] = home.title
         return found
+
+    def _has_code_too(self, home: Home) -> bool:
+        """Whether the linker compiled the object *home*, which has code all the same (``-ffat-lto-objects``)."""
+        return home.member is not None and home.member.name in self._uncompiled
 
     def needed_with(
         self, titles: Collection[str], lacks: Callable[[Collection[bytes]], Collection[bytes]]

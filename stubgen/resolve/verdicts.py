@@ -97,6 +97,16 @@ CONSEQUENCES = {
 }
 """Verdict -> what it comes to."""
 
+LEFT_OUT = Consequence(
+    "nothing: the host's users of it have it inlined, and a library's of that name would be another one",
+    (_OWN,),
+    (
+        "give the patch the file that defines it, compiled again without -flto: the reason names the object",
+        "or link the host without -flto",
+    ),
+)
+"""What is missing because link-time optimisation left nothing of it."""
+
 SHARED_CONSEQUENCES = {
     True: Consequence("the host's variable: what patch and host write is seen by both"),
     False: Consequence(

@@ -16,8 +16,10 @@ from stubgen.borrow.homes import LinkFiles
 from stubgen.capture import Capture, record
 from stubgen.cli import main
 from stubgen.errors import StubgenError
+from stubgen.explain import explain_symbols
 from stubgen.host.previous import PreviousPatch
 from stubgen.jumptable import JumpTable, TableOptions
+from stubgen.linkplan.link_files import link_files
 from stubgen.without_code import HostsLink, without_code
 
 OPTIMISED = {
@@ -389,6 +391,12 @@ def test_a_function_worked_out_of_an_object_with_code_is_named(tmp_path: Path, c
     program = program._replace(captured=Capture(command, tmp_path, {}, output="host"))
     told = {each.name: each.reason for each in table_of(program, SCALED).undecided}
     assert "b.o, which used it" in told["scale"]
+    patch = program.recompiled("b.c", USER + "long patch_main(void) { return (long)patch_main; }")
+    with (
+        LiveHost(tmp_path / "host") as live,
+        pytest.raises(SymbolRefusal, match=r"scale.*: missing: link-time optimisation left .* compiled again: a\.o"),
+    ):
+        program.link(live, patch)
 
 
 def test_what_collection_took_from_a_host_that_was_not_optimised_at_link_is_new(tmp_path: Path) -> None:
@@ -522,6 +530,9 @@ def test_all_that_the_link_left_out_is_one_line_with_the_files_that_help(
         assert main([str(word) for word in words]) == 1
         document = json.loads(capsys.readouterr().out)
         assert {each["name"] for each in document["decisions"]} == set(missing)
+        judged = builder.judge([patch], live.anchor, link=lambda: link_files(program.captured.command()))
+        (explained,) = explain_symbols(judged, builder.host, ["h5"])
+        assert "compiled again without -flto" in explained.consequence.advice[0]
 
 
 @pytest.mark.parametrize("option", ["-flto", "-flto=thin"])
