@@ -32,6 +32,7 @@ from stubgen.stub.find import find_stubs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from stubgen.host import Host
     from stubgen.replaced import Replaced
     from stubgen.resolve.resolution import Resolution
 
@@ -97,6 +98,31 @@ def names_compared(
     virtual = _virtual(host, set().union(*copies.values()))
     compared -= {address for address, found in copies.items() if found <= virtual}
     return tuple(sorted({names[address] for address in compared}))
+
+
+def runs_no_more(host: Host, name: str) -> bool:
+    """Whether *name* is the program's ``main``, which only start-up code has called, and nobody else can call.
+
+    That it has its own address itself, to report it, leads nowhere.
+
+    Raises:
+        MalformedInput: the host is broken.
+    """
+    if name not in _MAIN:
+        return False
+    from stubgen.reach import find_reach
+
+    (found,) = find_reach(host, [name]).functions
+    own = {*_START_UP, as_bytes(name)}
+    places = [*(caller.place for caller in found.callers), *(taken.place for taken in found.taken)]
+    loaded = {taken.slot for taken in found.taken}
+    pointers = [place for place in found.pointers if place.address not in loaded]
+    return not pointers and not found.inlined and all(place.symbol in own for place in places)
+
+
+_MAIN = ("main", "_main")
+_START_UP = (b"_start", b"__wrap_main")
+"""Who has the address of ``main`` in each program: of glibc's and musl's start-up objects."""
 
 
 def _without_idle(found: Iterable[tuple[int, int]], patch: Image, idle: Mapping[bytes, int]) -> set[int]:

@@ -392,14 +392,17 @@ def _idle(
 ) -> dict[bytes, int]:
     """The patch's functions that never run, and how many bytes each has.
 
-    The anchor is looked up for its address alone. Of what an earlier patch has and the host has not, the newest runs.
+    The anchor is looked up for its address alone, and ``main`` runs already. Of what an earlier patch has and the host
+    has not, the newest runs.
     """
     from stubgen.compare.led import never_led_to
+    from stubgen.compared import runs_no_more
 
     judged = built.resolution
     known = {(item.object, item.name) for item in replaced.functions}
     led = {(entry.object, entry.name) for entry in table.entries}
     led |= {(item.object, item.name) for _, found in earlier for item in found.functions} - known
+    led = {(title, name) for title, name in led if not runs_no_more(built.host, name)}
     own = _own_objects(judged)
     exported = {as_bytes(name) for name in exports if name != judged.slide.anchor}
     return never_led_to(own, judged.needed.images[len(own) :], led, exported)

@@ -69,10 +69,17 @@ def compiled(name: str, folder: Path, source: str, output: str, *more: str) -> P
 
 def patched(name: str, folder: Path, way: Way, *, everything: bool = False) -> Linked:
     """A patch of the file in which ``step`` was edited."""
+    return linked_again(name, folder, OTHERS, ASKING + way.text, everything=everything, exports=way.exports)
+
+
+def linked_again(
+    name: str, folder: Path, others: str, text: str, *, everything: bool = False, exports: tuple[str, ...] = ()
+) -> Linked:
+    """A patch of the file *text*, in which ``EDIT`` is another number than in the program; *others* is the rest."""
     kit = tools(COMPILERS[name][1], folder)
-    compiled(name, folder, OTHERS, "others.o")
-    compiled(name, folder, ASKING + way.text, "host.o", "-DEDIT=2")
-    patch = compiled(name, folder, ASKING + way.text, "patch.o", "-DEDIT=3")
+    compiled(name, folder, others, "others.o")
+    compiled(name, folder, text, "host.o", "-DEDIT=2")
+    patch = compiled(name, folder, text, "patch.o", "-DEDIT=3")
     command = [
         *kit.executable,
         *(["-rdynamic"] if COMPILERS[name][1] == "gnu" else []),
@@ -87,7 +94,7 @@ def patched(name: str, folder: Path, way: Way, *, everything: bool = False) -> L
     anchor = builder.host.find({main})[main][0].address + SLIDE
     captured = Capture(command, folder, {}, output="host")
     wanted = TableOptions(everything=everything)
-    return link_patch(builder, captured, [patch], folder / "p.out", anchor, jump_table=wanted, exports=way.exports)
+    return link_patch(builder, captured, [patch], folder / "p.out", anchor, jump_table=wanted, exports=exports)
 
 
 @pytest.mark.parametrize("name", COMPILERS)
@@ -102,6 +109,40 @@ def test_what_never_runs_compares_nothing(way: str, name: str, tmp_path: Path) -
 def test_where_all_functions_are_led_to_all_count(name: str, tmp_path: Path) -> None:
     """``--all`` leads to those that did not change, too."""
     assert patched(name, tmp_path, WAYS["none"], everything=True).compared
+
+
+REGISTERING = """
+void subscribe(long (*)(long)); long step(long); long other(long);
+static long on_click(long n) { return n; }
+int main(void) { subscribe(on_click); HERE return (int)step(1); }
+__attribute__((noinline)) long step(long n) { return n * EDIT; }
+MORE
+"""
+BUS = """
+static long (*all[4])(long); static int count; int main(void); const void *volatile anchor;
+void subscribe(long (*f)(long)) { for (int i = 0; i < count; i++) if (all[i] == f) return; all[count++] = f; }
+THERE
+"""
+MAINS = {  # in main, behind it, in the other file -> whether main may run again
+    "start-up code calls it": ("", "", "", False),
+    "it reports its address": ("extern const void *volatile anchor; anchor = (void *)main;", "", "", False),
+    "another function calls it": ("", "", "long other(long n) { return main() + n; }", True),
+    "another function has its address": ("", "", "long other(long n) { anchor = (void *)main; return n; }", True),
+    "a table has it": ("", "int (*const mains[])(void) = {main};", "", True),
+}
+
+
+@pytest.mark.parametrize("name", COMPILERS)
+@pytest.mark.parametrize("way", MAINS)
+def test_main_runs_once(way: str, name: str, tmp_path: Path) -> None:
+    """It registers what the program calls back, and calls what was edited: each such patch had the note."""
+    here, more, there, told = MAINS[way]
+    linked = linked_again(
+        name, tmp_path, BUS.replace("THERE", there), REGISTERING.replace("HERE", here).replace("MORE", more)
+    )
+    assert linked.jump_table is not None
+    assert "main" in {entry.name.lstrip("_") for entry in linked.jump_table.entries}
+    assert [each.lstrip("_") for each in linked.compared] == (["on_click"] if told else [])
 
 
 def image(name: str, folder: Path, source: str, output: str = "one.o", *more: str) -> Image:
