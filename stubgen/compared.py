@@ -43,6 +43,9 @@ _COMPARISONS = ((0xFFE0FC00, 0xEB000000), (0xFFE00C10, 0xFA400000))
 _ADR = 0x10000000
 _TABLES = (b"_ZTV", b"_ZTC", b"__ZTV", b"__ZTC")
 """How names of virtual tables begin (Itanium C++ ABI 5.1.4.1), in ELF and in Mach-O."""
+_OF_LIBRARY = re.compile(r"_?_ZN[VKRO]*S[tabsiod]")
+"""How the names of member functions of C++'s library begin (Itanium C++ ABI 5.1.4.1): nobody may take the address of
+one ([namespace.std]), and GCC compares those of virtual ones, such as the one that ``std::endl`` calls."""
 _AHEAD = 24
 """Words behind ``adrp`` in which what uses its page is looked for."""
 _FOLLOWED = 256
@@ -79,7 +82,8 @@ def names_compared(
         judged: the verdicts: the variables and constants of both, the earlier patches, and where the process has all.
         idle: tells the patch's functions that never run, and how many bytes each has.
     """
-    names = {item.address: item.name for item in (*replaced.functions, *replaced.undecided)}
+    known = (*replaced.functions, *replaced.undecided)
+    names = {item.address: item.name for item in known if not _OF_LIBRARY.match(item.name)}
     constants = {as_bytes(each.name) for each in judged.shared_variables if not (each.writable or each.forwarded)}
     for pool in patch.find(constants).values() if constants else ():
         names.update({each.address: as_text(each.name) for each in pool if each.kind is Kind.DATA})

@@ -133,6 +133,10 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     return Outcome({"output": arguments.output, **table_document(table)}, text, outputs=outputs)
 
 
+INITIALISERS = ("_GLOBAL__sub_I_", "__GLOBAL__sub_I_", "_GLOBAL__sub_D_")
+"""How names of functions begin that set up a C++ file's variables. Nobody wrote them, the loader alone calls them, and
+GCC names them by another function of the file with ``-fPIC``: one of each file would count as added."""
+
 EMPTY = ": the table is empty and leads no call to the patch"
 """A touched file, an edited comment: the patch is sound, and who sees exit status 0 would wait for its effect."""
 
@@ -165,7 +169,8 @@ def table_lines(table: JumpTable) -> list[str]:
     """The same for a person."""
     from stubgen.compare.changes import Change
 
-    counts = Counter(row.change.value for row in table.changes)
+    made = [row for row in table.changed(Change.ADDED) if row.names[0].startswith(INITIALISERS)]
+    counts = Counter(row.change.value for row in table.changes if row not in made)
     told = {change: f"{count} {change}" for change, count in sorted(counts.items())}
     if Change.CHANGED.value in told:
         told[Change.CHANGED.value] += f" ({_first([row.names[0] for row in table.changed(Change.CHANGED)])})"

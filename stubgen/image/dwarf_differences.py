@@ -248,8 +248,9 @@ class _Comparison:
                 counterparts = [each for _, at, each in others if at == place and each.tag == part.tag]
             if len(counterparts) == 1:
                 told = self.types(self.mine.target(part), self.theirs.target(counterparts[0]), depth + 1)
-                if told:
-                    return told if part.tag == _INHERITANCE or not name else f"{title}.{name}: {told}"
+                if told:  # what is within what, down to what differs, is most often a library's own
+                    within = told.rpartition(": ")[2]
+                    return told if part.tag == _INHERITANCE or not name else f"{title}.{name}: {within}"
         return ""
 
 

@@ -50,6 +50,13 @@ def test_types_that_are_alike_are_not_compared_again(tmp_path: Path) -> None:
     assert len(entries.alike[other] - known) <= LENGTH - 20 + 1  # the pointers that the other variables are
 
 
+def test_what_differs_far_within_is_told_with_the_first_step(tmp_path: Path) -> None:
+    """A vector's element was told by six members of the library's, each with its type's whole name."""
+    mine, theirs = (types_of(tmp_path / last, "gcc", last) for last in ("int", "long"))
+    told = difference(mine[b"v%d" % (LENGTH - 3)], theirs[b"v%d" % (LENGTH - 3)])
+    assert told == f"s{LENGTH - 3}.next: s{LENGTH} has 4 bytes, and in the host 8"
+
+
 DESTROYED = """
 struct base { long held; virtual ~base(); };
 struct all : virtual base { all(long by); ~all() override; };

@@ -34,6 +34,19 @@ def test_what_changed_is_named(changed: int, line: str) -> None:
     assert table_lines(table(changed))[0] == line
 
 
+@pytest.mark.parametrize("name", ["_GLOBAL__sub_I_a.cpp", "__GLOBAL__sub_I_a.cpp", "_GLOBAL__sub_D_a.cpp"])
+def test_what_sets_up_a_cxx_files_variables_is_not_counted_as_added(name: str) -> None:
+    """Nobody wrote it, and GCC calls it otherwise in a patch: "1 added" of each file with ``<iostream>``."""
+    made = FunctionChange((name,), "a.o", Change.ADDED, "", leads_to_change=False)
+    written = made._replace(names=("setup",))
+    one = table(1)
+    assert table_lines(one._replace(changes=(*one.changes, made)))[0] == "  functions: 1 changed (f0), 1 unchanged"
+    both = one._replace(changes=(*one.changes, made, written))
+    assert table_lines(both)[0] == "  functions: 1 added, 1 changed (f0), 1 unchanged"
+    edited = one._replace(changes=(made._replace(change=Change.CHANGED),))
+    assert table_lines(edited)[0] == f"  functions: 1 changed ({name})"
+
+
 def test_of_functions_that_are_left_out_for_one_reason_there_is_one_line() -> None:
     """Edited structures of Lua's had hundreds of lines; what was edited is named first."""
     reasons = [("same", "its layout"), *((f"f{number}", "its layout") for number in range(7)), ("g", "two of them")]

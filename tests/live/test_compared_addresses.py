@@ -194,6 +194,21 @@ def test_virtual_calls_of_gcc_are_told_nothing(table: str, level: str, tmp_path:
         assert live.patch(linked.output) == "patch 19"
 
 
+def test_virtual_functions_of_the_library_are_told_nothing(tmp_path: Path) -> None:
+    """Its tables are in no file that is looked at: each patch of a file with ``std::endl`` had a note."""
+    text = (
+        '#include <iostream>\nstatic long sum; extern "C" long a_next(long by) '
+        "{ sum += by; std::cerr << sum << std::endl; return sum; }"
+    )
+    flags = "-O2 -g -fPIC -fdata-sections"
+    program = make(tmp_path, {"a.cc": text, "b.c": HOST}, {}, "a.o b.o", flags=flags)
+    patch = recompiled(tmp_path, "a.cc", text + PATCH_MAIN, "gcc", flags)
+    with LiveHost(program.path) as live:
+        linked = link(program, live, patch)
+    assert linked.compared == ()
+    assert "_ZNKSt5ctypeIcE8do_widenEc" in {item.name for item in linked.replaced.functions}
+
+
 TABLE = (
     '{weak}long area(long n) __asm__("{mark}area"); long area(long n) {{ return n; }}'
     'void *const table[] __asm__("{mark}{name}") = {{0, 0, (void *)area}}; void *const *slot;'
