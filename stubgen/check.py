@@ -553,6 +553,8 @@ def _slots(question: _Question) -> Iterator[Finding]:
         if value not in expected:
             expected |= _values_of_renamed(question.host.image, slide, name, addend)
         if value not in expected:
+            expected |= _values_by_debug_info(question, slide, name, addend)
+        if value not in expected:
             sound = False
             title = as_text(name)
             wanted = ", ".join(map(_place, sorted(expected))) or "nowhere: the host has no such symbol"
@@ -586,6 +588,21 @@ def _values_of_renamed(host: Image, slide: int, name: bytes, addend: int) -> set
     others = other_linkages(name)
     pool = [candidate for found in host.find({*named, *others}).values() for candidate in found]
     own = [each for each in pool if each.kind is Kind.DATA and (each.local or each.name in others)]
+    return {value for candidate in own for value in _values_for(host, slide, candidate, addend)}
+
+
+def _values_by_debug_info(question: _Question, slide: int, name: bytes, addend: int) -> set[int]:
+    """Likewise, of what the host's debug information calls so in a source of the patch: its symbol had a label."""
+    from stubgen.image.dwarf_places import places_of
+    from stubgen.resolve.renamed import name_in_source
+
+    host = question.host.image
+    if host.format != "elf" or not host.debug_info.units:
+        return set()
+    images = [item.image for item in question.inputs.files]
+    paths = {image.debug_info.source_file for image in images if image.format == "elf"}
+    places = (places_of(host.debug_info, path).get(name_in_source(name), ()) for path in paths if path[:1] == b"/")
+    own = host.variables_at([place for found in places for place in found])
     return {value for candidate in own for value in _values_for(host, slide, candidate, addend)}
 
 

@@ -201,8 +201,13 @@ def left_out_lines(table: JumpTable) -> list[str]:
     unchanged = {(name, row.object) for row in table.changes if row.change is Change.UNCHANGED for name in row.names}
     names: dict[str, list[str]] = {}
     for item in sorted(table.undecided, key=lambda item: (item.name, item.object) in unchanged):
-        names.setdefault(item.reason, []).append(f"{item.name} ({item.object})")
+        of = "" if item.object.endswith(CODEGEN_UNIT) else f" ({item.object})"
+        names.setdefault(item.reason, []).append(f"{item.name}{of}")
     return [f"  left out: {_first(listed)}: {reason}" for reason, listed in names.items()]
+
+
+CODEGEN_UNIT = ".rcgu.o"
+"""How rustc's objects are called behind 50 letters that say nothing: the name of a function has its crate."""
 
 
 def _first(names: Sequence[str]) -> str:

@@ -56,7 +56,7 @@ def told_by_debug_info(
     for path, own in _by_file(each for each in variables if _may_be_renamed(each, found.get(each.name, ()))).items():
         places = places_of(host.debug_info, path)
         for variable in own:
-            addresses = places.get(_name_in_source(variable.name), set())
+            addresses = places.get(name_in_source(variable.name), set())
             if len(addresses) == 1:
                 placed.setdefault(min(addresses), []).append(variable)
     there = host.variables_at(placed) if placed else []
@@ -90,7 +90,8 @@ def _by_file(variables: Iterable[Variable]) -> dict[bytes, list[Variable]]:
     return found
 
 
-def _name_in_source(name: bytes) -> bytes:
+def name_in_source(name: bytes) -> bytes:
+    """What the source calls a variable outside of functions and classes; another one's symbol."""
     parts = cxx_name(name)
     return name if parts is None or parts.scopes or parts.parameters else parts.identifier
 
@@ -107,7 +108,7 @@ def reasons_afresh(host: Image, new: Sequence[Variable], known: Collection[bytes
     by_gcc = _renamed_by_gcc(host) if any(each.local and not is_rust_name(each.name) for each in new) else {}
     for variable in new:
         if is_rust_name(variable.name):
-            reason = _hashed_otherwise(host, variable) or _renamed_item(host, variable, known)
+            reason = _hashed_otherwise(host, variable, known) or _renamed_item(host, variable, known)
         else:
             key = variable.file, variable.defined_in.image.debug_info.source_file
             if key not in gone:
@@ -127,13 +128,13 @@ def called_otherwise(image: Image, variable: Variable, known: Collection[bytes])
         known: the names that the patch's objects define or use.
     """
     if is_rust_name(variable.name):
-        return _with_another_hash(image, variable)
+        return _with_another_hash(image, variable, known)
     path = variable.defined_in.image.debug_info.source_file
     return [each.name for each in image.variables_of(variable.file, path) if _is_gone(each, known)]
 
 
-def _hashed_otherwise(host: Image, variable: Variable) -> str:
-    if _with_another_hash(host, variable):
+def _hashed_otherwise(host: Image, variable: Variable, known: Collection[bytes]) -> str:
+    if _with_another_hash(host, variable, known):
         return "the host's has another hash at the end of its name, as where its type was another one"
     return ""
 
@@ -163,13 +164,18 @@ def _differs_once(parts: Sequence[bytes], name: bytes) -> bool:
     return len(others) == len(parts) and sum(map(ne, others, parts)) == 1
 
 
-def _with_another_hash(image: Image, variable: Variable) -> list[bytes]:
+def _with_another_hash(image: Image, variable: Variable, known: Collection[bytes]) -> list[bytes]:
+    """What *image* calls as *variable* but for the hash, less what the patch has by that very name.
+
+    ``thread_local!`` with ``const`` makes two statics of one name and of other types, of which links leave one out.
+    """
     digest = legacy_hash(variable.name)
     if digest is None:
         return []
     head, rest = variable.name[: digest[0]], variable.name[digest[1] :]
     alike = (name for name in image.names_with([head]) if name.startswith(head) and legacy_hash(name) == digest)
-    return [name for name in alike if name[digest[1] :] == rest and name != variable.name]
+    others = (name for name in alike if name[digest[1] :] == rest and name != variable.name)
+    return [name for name in others if name not in known]
 
 
 _MADE = (b"$", b"DW.ref.")

@@ -54,3 +54,5 @@ def test_of_functions_that_are_left_out_for_one_reason_there_is_one_line() -> No
     lines = table_lines(table(7)._replace(undecided=undecided))
     first = ", ".join(f"f{number} (a.o)" for number in range(MOST_NAMES))
     assert lines[1:] == [f"  left out: {first} and 2 more: its layout", "  left out: g (a.o): two of them"]
+    of_rust = undecided[0]._replace(object="till-b4255d67b854d41e.8v9q9ae0ic9y6noobw9dn6hv0.1tmtpjv.rcgu.o")
+    assert table_lines(table(7)._replace(undecided=(of_rust,)))[1:] == ["  left out: same: its layout"]

@@ -168,3 +168,47 @@ def test_a_table_of_labels_is_the_functions_own(tmp_path: Path, linker: str, com
     assert kept["total"]
     assert kept["handler"]
     assert not any(forwarded for name, forwarded in kept.items() if "table" in name)
+
+
+LABELLED = """
+static int count HIDDEN = 5; int total SEEN = 50;
+__attribute__((noinline)) long a_next(long by) { count += by; total += by; return count * 1000 + total; }
+"""
+LABELS = {"HIDDEN": '__asm__("own_count")', "SEEN": '__asm__("own_total")'}
+ENTRY = "long a_next(long); long host_entry(long by) { return a_next(by); }"
+
+
+def labelled(*labels: str) -> str:
+    """The file, its variables with these of the labels."""
+    return "".join(f"#define {name} {LABELS[name] if name in labels else ''}\n" for name in LABELS) + LABELLED
+
+
+@every_linker
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_a_label_that_was_removed_renames_no_variable(compiler: str, tmp_path: Path, linker: str) -> None:
+    """Debug information has the name in the source. The patch was linked with the host's, and then refused."""
+    flags = f"{FLAGS} -g"
+    program = make(tmp_path, {"a.c": labelled(*LABELS), "b.c": ENTRY}, {}, "a.o b.o", linker=linker, flags=flags)
+    patch = recompiled(
+        tmp_path, "a.c", labelled() + PATCH_MAIN, compiler, f"{flags} -fdebug-prefix-map={tmp_path}/again={tmp_path}"
+    )
+    with LiveHost(program.path) as live:
+        assert live.tell("call 1") == "call 6051"
+        linked = link(program, live, patch)
+        assert live.patch(linked.output) == f"patch {1006 * 1000 + 1051}"
+        assert live.tell("call 1") == f"call {1007 * 1000 + 1052}"
+    rows = {variable.name: variable.forwarded for variable in linked.built.resolution.shared_variables}
+    assert rows == {"count": True, "total": True}
+
+
+def test_a_label_that_was_added_is_told(tmp_path: Path) -> None:
+    """The patch's object has the label alone as the variable's name in its symbols."""
+    flags = f"{FLAGS} -g"
+    program = make(tmp_path, {"a.c": labelled(), "b.c": ENTRY}, {}, "a.o b.o", flags=flags)
+    options = f"{flags} -fdebug-prefix-map={tmp_path}/again={tmp_path}"
+    patch = recompiled(tmp_path, "a.c", labelled(*LABELS) + PATCH_MAIN, "gcc", options)
+    with LiveHost(program.path) as live:
+        linked = link(program, live, patch)
+    said = {row.name: row.reason_not_kept for row in linked.built.resolution.shared_variables}
+    for name in ("own_count", "own_total"):
+        assert "it is new in a.c, and gone from there is " in said[name]

@@ -295,6 +295,12 @@ OF_CRATE = "it is new in its crate, and gone from there is {}: if it was called 
 RUST: dict[str, tuple[Variable, Sequence[Sym], Sequence[str], str]] = {
     # what -> (the patch's, the host's symbols, what the patch has besides, what is said)
     "another hash": (own(rust("count").encode()), [lto(rust("count", OTHER_HASH))], [], TYPE_CHANGED),
+    "another hash, which the patch has too": (
+        own(rust("count").encode()),
+        [lto(rust("count", OTHER_HASH))],
+        [rust("count", OTHER_HASH)],
+        "",
+    ),
     "another hash and suffix": (own(rust("count").encode()), [lto(rust("count", OTHER_HASH) + ".0")], [], ""),
     "another item": (own(rust("count").encode()), [lto(rust("calls"))], [], OF_CRATE.format(rust("calls"))),
     "an item in the crate's middle": (
