@@ -94,8 +94,17 @@ class EarlierPatch:
         return self._found[name]
 
     def uses_anothers(self, name: bytes) -> bool:
-        """Whether its code uses another's variable called *name*, whatever it defines itself."""
-        return base_name(name) in self._opened.slots
+        """Whether its code uses another's variable called *name*, whatever it defines itself.
+
+        What a borrowed member uses of its file's has that name too, unless the patch has one itself, of another file.
+        """
+        base = base_name(name)
+        return base in self._opened.slots or (base in self._placed and not self.find(name))
+
+    @cached_property
+    def _placed(self) -> frozenset[bytes]:
+        """What borrowed members call the variables that their code reads from constants: ``foo.o:count#0x2007c``."""
+        return frozenset(name.rpartition(b"#")[0].rpartition(b":")[2] for name in self._opened.slots if placed(name))
 
     def may_have_begun(self, name: bytes) -> bool:
         """Whether nothing says that its code uses another's variable called *name*.

@@ -272,3 +272,23 @@ def test_each_patchs_symbols_are_gone_through_once() -> None:
     asked: list[set[bytes]] = []
     Previous([Learning(), Learning()]).learn([b"a", b"b"])
     assert asked == [{b"a", b"b"}] * 2
+
+
+MEMBERS = b"foo.o:count#0x2007c"
+USERS = {  # what -> the patch, whether it uses another's count
+    "its code reads the address": (Patch(uses=[b"count"]), True),
+    "a borrowed member reads it": (Patch(uses=[MEMBERS]), True),
+    "a borrowed member reads a thread's": (Patch(uses=[b"libfoo.a(foo.o):count#tls0x10"]), True),
+    "a borrowed member reads it, and the patch has another one": (Patch(STATIC, uses=[MEMBERS]), False),
+    "its code reads it, and it has one": (Patch(STATIC, uses=[b"count"]), True),
+    "a borrowed member reads another one": (Patch(uses=[b"foo.o:discount#0x2007c"]), False),
+    "nothing reads it": (Patch(), False),
+}
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_who_uses_anothers(name: str) -> None:
+    """A patch that borrowed functions of a file's, and then one of that file: "an earlier patch is without it"."""
+    patch, uses = USERS[name]
+    assert patch.uses_anothers(b"count") is uses
+    assert patch.may_have_begun(b"count") is not uses
