@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from stubgen.common.text import as_text, counted
 from stubgen.finding import Finding
 from stubgen.image import Candidate, Kind
-from stubgen.origin.account import Account, Definition
+from stubgen.origin.account import Account, Definition, Initializer
 from stubgen.origin.sources import Origin, Source
 from stubgen.stub.find import Stub
 
@@ -64,10 +64,48 @@ def constructor_findings(account: Account) -> Iterator[Finding]:
         elif source in UNKNOWN:
             message = f"{name} would run when the patch is {when}, and has no known origin"
             yield Finding("constructors", False, message, names)
-        elif source in OWN and not item.constructor.at_end:
+        elif source in OWN and not item.constructor.at_end and not _sets_up_streams_alone(account, item):
             of = "" if source is Source.UNTOLD else f" of {item.origin}"
             message = f"{name}{of} runs when the patch is loaded"
             yield Finding("constructors", True, message, names, note=True)
+
+
+def _sets_up_streams_alone(account: Account, item: Initializer) -> bool:
+    """Whether a C++ file's initialiser does nothing but what ``<iostream>`` has each file do first."""
+    found = [each for each in account.inputs.files if each.origin == item.origin]
+    if len(found) != 1 or not item.name.startswith(_OF_FILE):
+        return False
+    from stubgen.compare import object_parts
+
+    image = found[0].original or found[0].image
+    (parts,) = object_parts([image])
+    known = {b"_" + name if image.format == "macho" else name for name in _OF_STREAMS}
+    waiting = [part for part in parts.functions() if item.name in part.names]
+    seen, names = set(waiting), set[bytes]()
+    while waiting:
+        part = waiting.pop()
+        uses = parts.uses(part)
+        if uses is None:
+            return False
+        for use in uses:
+            target = use.target.part
+            if target is not None and target.sort is part.sort:
+                waiting += {target} - seen
+                seen.add(target)
+            else:
+                names.update((target.names or (b"",)) if target is not None else (use.target.name,))
+    return bool(names) and names <= known
+
+
+_OF_FILE = (b"_GLOBAL__sub_I_", b"__GLOBAL__sub_I_")
+"""How compilers call what sets up a file's variables."""
+_OF_STREAMS = frozenset(
+    {
+        *(b"_ZStL8__ioinit", b"_ZNSt8ios_base4InitC1Ev", b"_ZNSt8ios_base4InitD1Ev"),
+        *(b"__cxa_atexit", b"__dso_handle"),
+    }
+)
+"""What that refers to where the file has streams alone to set up ([ios::Init])."""
 
 
 def _overridden(account: Account) -> Iterator[Finding]:

@@ -1,0 +1,46 @@
+"""What ``<iostream>`` has each C++ file do when it is loaded is nothing that anybody need be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from live.live import LiveHost
+from live.test_archives import every_linker, make
+from live.test_other_forms import HOST
+from live.test_state_names import link, recompiled
+
+TEXT = """
+#include <iostream>
+BEFORE
+static long sum;
+extern "C" long a_next(long by) { sum += by; std::cerr << sum << std::endl; return sum; }
+"""
+PATCH_MAIN = 'extern "C" long patch_main() { return a_next(9); }'
+WAYS = {  # what stands in the file besides -> what is said of constructors
+    "nothing": ("", False),
+    "a constructor of its own": (
+        "volatile int begun; __attribute__((constructor)) static void begin() { begun++; }",
+        True,
+    ),
+    "a variable that is computed": ("extern long start; long compute(); long start = compute();", True),
+    "an object": ("#include <string>\nstd::string title = std::string(30, 'x');", True),
+}
+
+
+@every_linker
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
+@pytest.mark.parametrize("way", WAYS)
+def test_only_what_somebody_wrote_is_told(way: str, level: str, linker: str, tmp_path: Path) -> None:
+    """Each patch of each file with streams had a note that its initialiser runs."""
+    before, told = WAYS[way]
+    flags = f"{level} -g -fPIC -fdata-sections"
+    text = TEXT.replace("BEFORE", before)
+    sources = {"a.cc": text, "b.c": HOST, "c.cc": "long compute(); long compute() { return 3; }"}
+    program = make(tmp_path, sources, {}, "a.o b.o c.o", linker=linker, flags=flags)
+    patch = recompiled(tmp_path, "a.cc", text + PATCH_MAIN, "gcc", flags)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 3"
+        linked = link(program, live, patch)
+        assert [finding.ok for finding in linked.checked.findings if finding.check == "constructors"] == [True] * told
+        assert live.patch(linked.output).startswith("patch ")
