@@ -43,9 +43,10 @@ _COMPARISONS = ((0xFFE0FC00, 0xEB000000), (0xFFE00C10, 0xFA400000))
 _ADR = 0x10000000
 _TABLES = (b"_ZTV", b"_ZTC", b"__ZTV", b"__ZTC")
 """How names of virtual tables begin (Itanium C++ ABI 5.1.4.1), in ELF and in Mach-O."""
-_OF_LIBRARY = re.compile(r"_?_ZN[VKRO]*S[tabsiod]")
+_OF_LIBRARY = re.compile(r"_?_ZN[VKRO]*S[tabsiod](?!.*_S_)")
 """How the names of member functions of C++'s library begin (Itanium C++ ABI 5.1.4.1): nobody may take the address of
-one ([namespace.std]), and GCC compares those of virtual ones, such as the one that ``std::endl`` calls."""
+one ([namespace.std]), and GCC compares those of virtual ones, such as the one that ``std::endl`` calls. GCC's library
+itself compares static ones, which it calls ``_S_...``: ``std::any_cast``, with ``-fno-rtti`` by that alone."""
 _AHEAD = 24
 """Words behind ``adrp`` in which what uses its page is looked for."""
 _FOLLOWED = 256

@@ -209,6 +209,23 @@ def test_virtual_functions_of_the_library_are_told_nothing(tmp_path: Path) -> No
     assert "_ZNKSt5ctypeIcE8do_widenEc" in {item.name for item in linked.replaced.functions}
 
 
+def test_what_the_library_itself_compares_is_told(tmp_path: Path) -> None:
+    """``std::any_cast`` asks which function manages the value: what the host put in is of no type that it knows."""
+    text = (
+        '#include <any>\nstatic long sum; extern std::any held; extern "C" long a_next(long by) '
+        "{ sum += by; if (!held.has_value()) held = by; return std::any_cast<long>(&held) ? sum : -1; }"
+    )
+    flags = "-O2 -g -fPIC -fdata-sections -std=c++17 -fno-rtti"
+    sources = {"a.cc": text, "b.c": HOST, "c.cc": "#include <any>\nextern std::any held; std::any held;"}
+    program = make(tmp_path, sources, {}, "a.o b.o c.o", flags=flags)
+    patch = recompiled(tmp_path, "a.cc", text + PATCH_MAIN, "gcc", flags)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 3"
+        linked = link(program, live, patch)
+        assert any("_S_manage" in name for name in linked.compared)
+        assert live.patch(linked.output) == "patch -1", "which the note is about"
+
+
 TABLE = (
     '{weak}long area(long n) __asm__("{mark}area"); long area(long n) {{ return n; }}'
     'void *const table[] __asm__("{mark}{name}") = {{0, 0, (void *)area}}; void *const *slot;'
