@@ -12,7 +12,7 @@ from stubgen.capture.links import newest_capture
 from stubgen.capture.outputs import identity_of_host
 from stubgen.common.arguments import StrPath, instance, optional, path
 from stubgen.common.files import Outputs
-from stubgen.compileplan.recompile import Recompiled, recompiled, refuse_old_members, stage_objects
+from stubgen.compileplan.recompile import Recompiled, old_members, recompiled, stage_objects
 from stubgen.link import Linked, stage_patch
 from stubgen.options import BtiPolicy
 
@@ -76,38 +76,42 @@ def patch(
     wrote = optional(path, "output_name", output_name) or Path(builder.host.path).name
     link = newest_capture(folder, wrote, identity_of_host(builder.host.path))
     state = bool(options.get("keep_state", False))
-    with (
-        Outputs() as outputs,
-        recompiled(
-            folder,
-            changed,
-            link=link,
-            compile_commands=compile_commands,
-            keep_state=state,
-            host=lambda: builder.host,
-            earlier=lambda: [os.fspath(each[0]) for each in options.get("previous", ())],
-            as_built=state if jump_table is None else not jump_table.everything,
-        ) as made,
-    ):
-        if jump_table is not None:
-            jump_table = jump_table._replace(as_built=made.as_built)
-        linked = stage_patch(
-            outputs,
-            builder,
-            link,
-            made.objects,
-            output,
-            aslr_reference,
-            bti=bti,
-            extra=extra,
-            stub=stub,
-            bound_dir=bound_dir,
-            keep_temps=keep_temps,
-            jump_table=jump_table,
-            as_built=made.as_built,
-            **options,
-        )
-        refuse_old_members(made, [member.name for member in linked.built.resolution.needed.borrowed])
-        objects = made if kept is None else stage_objects(made, kept, outputs)
-        outputs.commit()
-    return Patched(linked, objects)
+    also: frozenset[str] = frozenset()
+    while True:
+        with (
+            Outputs() as outputs,
+            recompiled(
+                folder,
+                changed,
+                link=link,
+                compile_commands=compile_commands,
+                keep_state=state,
+                host=lambda: builder.host,
+                earlier=lambda: [os.fspath(each[0]) for each in options.get("previous", ())],
+                as_built=state if jump_table is None else not jump_table.everything,
+                also=also,
+            ) as made,
+        ):
+            linked = stage_patch(
+                outputs,
+                builder,
+                link,
+                made.objects,
+                output,
+                aslr_reference,
+                bti=bti,
+                extra=extra,
+                stub=stub,
+                bound_dir=bound_dir,
+                keep_temps=keep_temps,
+                jump_table=None if jump_table is None else jump_table._replace(as_built=made.as_built),
+                as_built=made.as_built,
+                **options,
+            )
+            old = old_members(made, [member.name for member in linked.built.resolution.needed.borrowed])
+            if not old:
+                objects = made if kept is None else stage_objects(made, kept, outputs)
+                outputs.commit()
+                return Patched(linked, objects)
+            outputs.discard()
+            also |= old  # there are fewer of them each time

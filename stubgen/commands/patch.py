@@ -37,24 +37,37 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, session: Session | None = None) -> Outcome:
-    """Recompile and link; nothing appears but a sound patch."""
-    from stubgen.compileplan.recompile import recompiled, refuse_old_members, stage_objects
+    """Recompile and link; nothing appears but a sound patch.
+
+    Members of archives that the patch turns out to need, and that read what changed, are compiled in a second round.
+    """
     from stubgen.session import Session
 
     session = session or Session(mapped=True)
-    with (
-        tidy_at_signals(),
-        recompiled(
-            arguments.captured,
-            arguments.changed,
-            link=link.captured_link(arguments),
-            compile_commands=arguments.compile_commands,
-            keep_state=arguments.keep_state,
-            host=partial(session.host, arguments.host, symbols=arguments.symbols, cache=arguments.cache),
-            earlier=partial(_earlier_patches, arguments),
-            as_built=not arguments.all and bool(arguments.keep_state or arguments.jump_table or arguments.session),
-        ) as made,
-    ):
+    also: frozenset[str] = frozenset()
+    with tidy_at_signals():
+        while True:
+            outcome, old = _attempt(arguments, session, also)
+            if not old:
+                return outcome
+            also |= old  # there are fewer of them each time
+
+
+def _attempt(arguments: argparse.Namespace, session: Session, also: frozenset[str]) -> tuple[Outcome, frozenset[str]]:
+    """The patch, with the members *also*; and those without which it is none, as they are as before an edit."""
+    from stubgen.compileplan.recompile import old_members, recompiled, stage_objects
+
+    with recompiled(
+        arguments.captured,
+        arguments.changed,
+        link=link.captured_link(arguments),
+        compile_commands=arguments.compile_commands,
+        keep_state=arguments.keep_state,
+        host=partial(session.host, arguments.host, symbols=arguments.symbols, cache=arguments.cache),
+        earlier=partial(_earlier_patches, arguments),
+        as_built=not arguments.all and bool(arguments.keep_state or arguments.jump_table or arguments.session),
+        also=also,
+    ) as made:
         arguments.objects, arguments.as_built = made.objects, made.as_built
         arguments.kept_objects = _kept_objects(made, arguments.objects_dir)
         try:
@@ -70,7 +83,10 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
         if outcome.outputs is not None:
             with outcome.outputs:
                 borrowed: Any = outcome.document["borrowed"]
-                refuse_old_members(made, [each["member"] for each in borrowed])
+                old = old_members(made, [each["member"] for each in borrowed])
+                if old:
+                    outcome.outputs.discard()
+                    return outcome, old
         if arguments.objects_dir is not None and outcome.outputs is not None:
             with outcome.outputs:
                 folder = with_names(arguments, str(outcome.document.get("generation", ""))).objects_dir
@@ -80,7 +96,7 @@ def execute(arguments: argparse.Namespace, session: Session | None = None) -> Ou
     text: Sheet = [Text("\n".join(recompiled_lines(kept))), *told]
     said = (kept.messages.strip(), *note_lines(kept), outcome.complaint)
     complaint = made.told("\n".join(part for part in said if part))
-    return outcome._replace(document=document, text=text, complaint=complaint)
+    return outcome._replace(document=document, text=text, complaint=complaint), frozenset()
 
 
 def _earlier_patches(arguments: argparse.Namespace) -> list[str]:

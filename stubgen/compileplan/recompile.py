@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from stubgen.compileplan import c_command, rust_command
 from stubgen.compileplan.host_link import host_link
 from stubgen.compileplan.selection import Selection
 from stubgen.compileplan.units import Unit, read_units
-from stubgen.errors import CompilerFailed, PatchRefusal
+from stubgen.errors import CompilerFailed
 from stubgen.host import Host, open_host
 
 INCREMENTAL = "incremental"
@@ -160,15 +160,18 @@ def recompiled(
     host: Callable[[], Host] | None = None,
     earlier: Callable[[], Sequence[str]] = tuple,
     as_built: bool = False,
+    also: Collection[str] = (),
 ) -> Iterator[Recompiled]:
     """As :func:`recompile`, into a folder that is there as long as this is entered.
 
     *host* opens the host, *earlier* tells the files of the patches that the process has. *as_built*: let the host's own
-    options make objects of C and C++ files as well.
+    options make objects of C and C++ files as well. *also*: members of archives to compile although the process has
+    nothing of them, where they read what changed (:func:`old_members`).
     """
     names, databases = path_list("changed", changed), path_list("compile_commands", compile_commands)
     phase("looks up how the host was compiled")
-    selection = Selection(read_units(captured, databases), None if link is None else host_link(link), host, earlier)
+    captured_link = None if link is None else host_link(link)
+    selection = Selection(read_units(captured, databases), captured_link, host, earlier, also)
     chosen = selection.changed(names, crates) if names or crates else selection.edited()
     with scratch_folder("stubgen-objects.") as folder:
         run = _Run(os.path.realpath(folder), _incremental(captured), keep_state=keep_state, as_built=as_built)
@@ -176,20 +179,17 @@ def recompiled(
         yield Recompiled(tuple([run.compile(unit, chosen) for unit in chosen]), tuple(selection.notes), left_out)
 
 
-def refuse_old_members(made: Recompiled, borrowed: Iterable[str]) -> None:
-    """Refuse a patch with members of archives, *borrowed*, as they were before the edits that *made* has.
+def old_members(made: Recompiled, borrowed: Iterable[str]) -> frozenset[str]:
+    """Those of *borrowed*, members of archives, that are as they were before the edits that *made* has.
 
-    Raises:
-        PatchRefusal: one of them is such a member: ``libfoo.a(foo.o)``.
+    The patch has to be made again with them (``also`` of :func:`recompiled`).
+
+    Args:
+        made: what was compiled.
+        borrowed: what the link took: ``libfoo.a(foo.o)``.
     """
-    sources = dict(made.left_out)
-    for member in borrowed:
-        source = sources.get(member.rpartition("(")[2].removesuffix(")"))
-        if source is not None:
-            raise PatchRefusal(
-                f"{member}: the patch needs it, and has it as it was compiled before the edit: name all that changed "
-                f"with --changed, and {source} too"
-            )
+    members = {member.rpartition("(")[2].removesuffix(")") for member in borrowed}
+    return frozenset(members & {output for output, _ in made.left_out})
 
 
 def stage_objects(made: Recompiled, output: StrPath, outputs: Outputs) -> Recompiled:

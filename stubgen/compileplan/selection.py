@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from stubgen.compileplan.host_link import HostLink, content_digest, follow_moves, units_of_host
 from stubgen.compileplan.members import TakenMembers
@@ -21,6 +21,7 @@ class Selection:
         link: the host's link; None: every unit may be the host's.
         host: opens the host, which tells what its link took from archives; None: all of them.
         earlier: the files of the patches that the process has, which may have taken others.
+        also: objects, by their files' names, that are taken although the process has nothing of them.
     """
 
     left_out: list[Unit]
@@ -34,8 +35,10 @@ class Selection:
         link: HostLink | None,
         host: Callable[[], Host] | None = None,
         earlier: Callable[[], Sequence[str]] = tuple,
+        also: Collection[str] = (),
     ) -> None:
         self._units = units
+        self._also = also
         self._link = link
         self._taken = TakenMembers(link, host, earlier)
         self.left_out = []
@@ -60,7 +63,9 @@ class Selection:
             kept = {id(unit) for unit in (*chosen, *self.left_out)}
             others = [unit for unit in self._host if id(unit) not in kept]
             self.notes += left_behind(chosen, others, self._taken.has)
-            self.notes += not_of_host([unit for unit in chosen if not self._taken.host_has(unit)])
+            self.notes += not_of_host(
+                [unit for unit in chosen if not self._is_also(unit) and not self._taken.host_has(unit)]
+            )
             self.notes += edited_elsewhere(self._host, self._link)
             sources = {path for unit in self._units for path in unit.sources}
             if any(os.path.realpath(name) not in sources for name in files):
@@ -74,8 +79,12 @@ class Selection:
 
     def _in_host(self, found: list[Unit]) -> list[Unit]:
         """Those of *found* of which the process has something."""
-        self.left_out += [unit for unit in found if unit not in self.left_out and not self._taken.has(unit)]
+        out = [unit for unit in found if unit not in self.left_out and not self._is_also(unit)]
+        self.left_out += [unit for unit in out if not self._taken.has(unit)]
         return [unit for unit in found if unit not in self.left_out]
+
+    def _is_also(self, unit: Unit) -> bool:
+        return os.path.basename(unit.output) in self._also
 
     def _of_crates(self, names: Sequence[str]) -> list[Unit]:
         chosen = []
