@@ -69,6 +69,17 @@ _REFERRED_TO = (
 )
 """How the names of sections begin in which nothing counts that no code refers to; what unwinds is code's own."""
 
+_PAGE = r.R_AARCH64_ADR_PREL_PG_HI21
+_LOADED = {
+    _PAGE: 1,  # the page alone: the rest is in the load
+    r.R_AARCH64_LDST8_ABS_LO12_NC: 1,
+    r.R_AARCH64_LDST16_ABS_LO12_NC: 2,
+    r.R_AARCH64_LDST32_ABS_LO12_NC: 4,
+    r.R_AARCH64_LDST64_ABS_LO12_NC: 8,
+    r.R_AARCH64_LDST128_ABS_LO12_NC: 16,
+}
+"""Relocations of the instructions of a load that names what it reads -> bytes."""
+
 LITERAL_ALIGNMENT = 8
 """Bytes to which GCC aligns strings on this processor (``aarch64_constant_alignment``), ``-Os`` aside."""
 
@@ -212,8 +223,34 @@ class ElfParts(ObjectParts):
             start = offset // unit * unit
             size = self._string_size(section, start, unit) if flags & c.SHF_STRINGS else unit
         elif 0 <= offset < size:
-            start, size = self._literal(shndx, offset) or (start, size)
+            start, size = self._number(shndx, offset) or self._literal(shndx, offset) or (start, size)
         return Part(self.number, shndx, start, size, _sort(section), (), True)
+
+    def _number(self, shndx: int, offset: int) -> tuple[int, int] | None:
+        """Start and bytes of the constant at byte *offset*, of those that nobody merges: GCC's numbers at ``-O0``.
+
+        Code has its address nowhere, and reads it by the instructions that name it: these tell how many bytes it has.
+        """
+        size = self._read_there.get((shndx, offset), 0)
+        offsets = self._relocations.get(shndx, ([], [], None))[0]
+        has_fields = bisect_left(offsets, offset) != bisect_left(offsets, offset + size)
+        return (offset, size) if size and not has_fields else None
+
+    @cached_property
+    def _read_there(self) -> dict[tuple[int, int], int]:
+        """Section of plain constants and place -> most bytes of it that a load reads; 0: its address is formed too.
+
+        Nothing of a section in which a load has its page from another place's ``adrp``.
+        """
+        kinds: dict[tuple[int, int], set[int]] = {}
+        for shndx, place, kind in self._named_places():
+            kinds.setdefault((shndx, place), set()).add(kind)
+        shared = {shndx for (shndx, _), own in kinds.items() if own & _LOADED.keys() and _PAGE not in own}
+        return {
+            (shndx, place): max(_LOADED[kind] for kind in own) if own <= _LOADED.keys() else 0
+            for (shndx, place), own in kinds.items()
+            if shndx not in shared
+        }
 
     def _literal(self, shndx: int, offset: int) -> tuple[int, int] | None:
         """Start and bytes of the string at byte *offset* of constants that nobody merges: GCC's at ``-O0``.
@@ -242,8 +279,15 @@ class ElfParts(ObjectParts):
     @cached_property
     def _referred_to(self) -> dict[int, list[int]]:
         """Section of plain constants -> where in it something is referred to by its place, ascending."""
+        found = dict[int, set[int]]()
+        for shndx, place, _ in self._named_places():
+            found.setdefault(shndx, set()).add(place)
+        return {shndx: sorted(places) for shndx, places in found.items()}
+
+    def _named_places(self) -> Iterator[tuple[int, int, int]]:
+        """Section of plain constants, place in it and relocation, for each reference to one by its place."""
         plain = [section.holds_plain_constants for section in self.file.sections]
-        symbols, found = self.symbols, dict[int, set[int]]()
+        symbols = self.symbols
         homes = {
             index: shndx
             for index, shndx in enumerate(symbols.st_shndx)
@@ -255,9 +299,7 @@ class ElfParts(ObjectParts):
             for index in order:
                 shndx = homes.get(table.symbol[index])
                 if shndx is not None:
-                    place = symbols.st_value[table.symbol[index]] + table.r_addend[index]
-                    found.setdefault(shndx, set()).add(place)
-        return {shndx: sorted(places) for shndx, places in found.items()}
+                    yield shndx, symbols.st_value[table.symbol[index]] + table.r_addend[index], table.kind[index]
 
     def _string_size(self, section: Section, start: int, unit: int) -> int:
         content, end = self.file.content(section), start
