@@ -466,7 +466,7 @@ def test_several_processes_at_once(cache: Path, tmp_path: Path) -> None:
         [sys.executable, "-m", "stubgen", "cache", "--json"],
     )
     running = [subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) for command in commands]
-    outputs = [process.communicate(timeout=60)[0] for process in running]
+    outputs = [process.communicate(timeout=PATIENCE)[0] for process in running]
     assert [process.returncode for process in running] == [0] * len(commands)
     json.loads(outputs[-1])
     image = open_host(program).image
