@@ -29,14 +29,11 @@ UNSEEN = [
 ]
 
 
-def test_the_runner_finds_what_no_test_sees(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_runner_finds_what_no_test_sees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One that calls everything killed would vouch for tests that see nothing; a second run asks for what is left.
 
     A row of a table whose test goes with it is no row that a test holds.
     """
-    monkeypatch.setattr(engine, "GRACE", 0.3)
     assert main(["sample", "--show", "--keep", str(tmp_path)], {"sample": SAMPLE}) == 1
     _, row, *left = capsys.readouterr().out.splitlines()
     assert [line.partition("price.py:")[2] for line in left] == UNSEEN
@@ -49,7 +46,6 @@ def test_a_run_that_is_cut_off_loses_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A part takes an hour; killed after half of it, the next run begins where that one was."""
-    monkeypatch.setattr(engine, "GRACE", 0.3)
     tried = engine._tried
     calls = 0
 
