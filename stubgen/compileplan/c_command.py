@@ -26,10 +26,16 @@ STATE_OPTIONS = ("-g", "-fdata-sections", "-ffunction-sections")
 
 
 APART = "-mno-global-merge"
-"""Likewise: with ``-O3`` and ``-Oz`` clang makes one variable of several, which keep nothing of their own."""
+"""Likewise: with ``-O3`` and ``-Oz`` clang makes one variable of several. On Mach-O those lose their names."""
 
 CLANG_NAMES = r"(.*-)?clang(\+\+)?(-[0-9.]+)?"
 """How clang is called where it is sure to be that."""
+
+APPLE = r"(?<![a-z])(apple|darwin|macos|ios|tvos|watchos|visionos|xros)"
+"""What a target of Apple's has in it, also as zig calls it (``aarch64-macos``)."""
+
+SYSTEMS = APPLE + r"|-linux-|-linux\b"
+"""What a compiler's name has in it that says for which system it compiles (``arm64-apple-darwin23-clang``)."""
 
 FOR_LIBRARIES = ("-fPIC", "-fpic")
 """Options of host code that any library's may take the place of; the last of its kind counts (``Fate.PIC``)."""
@@ -90,7 +96,7 @@ def patch_command(
     kept = _without_compiled_headers(kept, directory)
     kept = _with_first(kept, first)
     added = ["-fPIC", *([BOUND] if _is_bound(argv) and not apple else ()), *(STATE_OPTIONS if keep_state else ())]
-    added += [APART] if keep_state and not apple and _is_called(argv, CLANG_NAMES) else []
+    added += [APART] if keep_state and _is_called(argv, CLANG_NAMES) else []
     if keep_state and any(word.startswith("-g") and word != "-g0" for word in kept):
         added.remove("-g")
     return [*kept, *added, "-c", "-o", output]
@@ -235,5 +241,12 @@ def _without_compiled_headers(words: Sequence[str], directory: str) -> list[str]
 
 
 def _for_apple(argv: Sequence[str]) -> bool:
-    named = [word for word in argv if "apple" in word or word in ("-arch", "-isysroot")]
-    return bool(named) or (sys.platform == "darwin" and not any("linux" in word for word in argv))
+    """Whether *argv* compiles for one of Apple's systems: by its target, the compiler's name or Apple's own options."""
+    words = list(words_of(argv[1:]))
+    targets = [word.value for word in words if word.value and word.name.rstrip("=") in ("-target", "--target")]
+    if not targets:
+        named = itertools.takewhile(lambda word: not is_option(word) and not word.endswith(SOURCES), argv)
+        targets = [name for name in map(os.path.basename, named) if re.search(SYSTEMS, name)]
+    if targets:
+        return re.search(APPLE, targets[-1]) is not None
+    return sys.platform == "darwin" or any(word.name in ("-arch", "-isysroot") for word in words)

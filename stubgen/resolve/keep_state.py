@@ -8,7 +8,6 @@ again when the patch is loaded. The readers of object files say what is so; the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from stubgen.common.row import Row
 from stubgen.common.text import as_text
 from stubgen.image import Candidate, Image, Variable
 from stubgen.resolve.same_file import GUARD, THREAD_GUARD, Files, guards_of
-from stubgen.symbols.numbering import SEVERAL, Siblings, numbering
+from stubgen.symbols.numbering import SEVERAL, Siblings, is_merged, numbering
 from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import base_name
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 _TYPE = (b"_ZTS", b"_ZTI")  # Itanium C++ ABI 5.1.4.1: a type's name and information
 _SIBLINGS: WeakKeyDictionary[Files, Siblings] = WeakKeyDictionary()
-_MERGED = rb"_MergedGlobals(\.|\Z)"
 
 
 class Pair:
@@ -190,10 +188,6 @@ def _says(text: str) -> Callable[[Pair], str]:
     return lambda _: text
 
 
-def _is_merged(pair: Pair) -> bool:
-    return re.match(_MERGED, pair.compiler_name) is not None
-
-
 def _was_renamed(pair: Pair) -> bool:
     """Whether ThinLTO took one of them out of its file, or both by other numbers: the new name tells no file."""
     names = pair.variable.name, pair.candidate.name
@@ -276,7 +270,10 @@ SYMBOL_RULES = (
         lambda pair: pair.variable.local and pair.variable.name in pair.files.left_to_host,
         _says("another object of the patch uses one of that name that is not this file's"),
     ),
-    Rule(_is_merged, _says("it is several variables under one name; compile with -mno-global-merge")),
+    Rule(
+        lambda pair: is_merged(pair.compiler_name),
+        _says("it is several variables under one name; compile with -mno-global-merge"),
+    ),
     Rule(
         _was_renamed,
         lambda pair: (

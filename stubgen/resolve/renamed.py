@@ -18,12 +18,13 @@ from stubgen.image import THREAD_LOCAL_START, Candidate, Image, Kind, Variable
 from stubgen.image.dwarf import occurrences
 from stubgen.image.dwarf_places import places_of
 from stubgen.symbols.cxx import cxx_name, is_external_cxx_name, other_linkages
-from stubgen.symbols.numbering import numbering
+from stubgen.symbols.numbering import is_merged, numbering
 from stubgen.symbols.rust import crate_of, is_rust_name, legacy_hash, rust_parts
 from stubgen.symbols.versions import base_name
 
 _GCC_SUFFIX = b".lto_priv."
 """What GCC's link-time optimisation puts between a static's name and a number."""
+_MERGED, _UNDERSCORE = b"_MergedGlobals", b"_"
 _NUMBER = rb"(?:\.lto_priv)?\.\d+\Z"
 """What that, GCC (``count.0``) and LLVM (``calls.1``) put behind the names of static variables."""
 LOST = "what the process has is lost"
@@ -106,7 +107,11 @@ def reasons_afresh(host: Image, new: Sequence[Variable], known: Collection[bytes
     """
     gone: dict[tuple[bytes, bytes], list[bytes]] = {}
     by_gcc = _renamed_by_gcc(host) if any(each.local and not is_rust_name(each.name) for each in new) else {}
+    merged = _merged(host) if any(each.local for each in new) else []
     for variable in new:
+        if reason := _reason_merged(variable, merged):
+            yield variable, reason
+            continue
         if is_rust_name(variable.name):
             reason = _hashed_otherwise(host, variable, known) or _renamed_item(host, variable, known)
         else:
@@ -131,6 +136,23 @@ def called_otherwise(image: Image, variable: Variable, known: Collection[bytes])
         return _with_another_hash(image, variable, known)
     path = variable.defined_in.image.debug_info.source_file
     return [each.name for each in image.variables_of(variable.file, path) if _is_gone(each, known)]
+
+
+def _merged(host: Image) -> list[Candidate]:
+    """What LLVM made of several of *host*'s static variables, where those have no names beside it, as on Mach-O."""
+    if host.format != "macho":
+        return []
+    names = {name for name in host.names_with([_MERGED]) if is_merged(name.removeprefix(_UNDERSCORE))}
+    return [host.in_its_file(each) for pool in host.find(names).values() for each in pool] if names else []
+
+
+def _reason_merged(variable: Variable, merged: Sequence[Candidate]) -> str:
+    """Why one of *merged* may hold a static *variable* that the host has not by its name; empty for none of them."""
+    near = {each.name for each in merged if not variable.file or each.file in (variable.file, b"")}
+    if not near or not variable.local or variable.thread_local:
+        return ""
+    told = _listed(sorted(near))
+    return f"the host may have it in {told}, several variables under one name; compile the host with -mno-global-merge"
 
 
 def _hashed_otherwise(host: Image, variable: Variable, known: Collection[bytes]) -> str:

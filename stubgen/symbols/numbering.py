@@ -43,6 +43,7 @@ _TYPE_INFO = rb"\A_ZT[IS](?!Z)"
 _DISCRIMINATOR = rb"_\d|__\d+_"
 _LAST_OF_A_NUMBER = frozenset(b"%d" % digit for digit in range(10)) | {b"_"}
 """The last bytes of discriminators and suffixes."""
+_MERGED = rb"_MergedGlobals(?:\.|\Z)"
 _V0_CLOSURE = b"NC"
 _LEGACY_HASH = rb"17h[0-9a-f]{16}E"
 _THREAD_LOCAL = b"__RUST_STD_INTERNAL_VAL"
@@ -54,6 +55,11 @@ class _Parts(Row):
 
     skeleton: bytes  # the name with # for each identifier
     identifiers: list[bytes]
+
+
+def is_merged(name: bytes) -> bool:
+    """Whether *name*, as LLVM spells it, is of several variables that it made one (``-mglobal-merge``)."""
+    return re.match(_MERGED, name) is not None
 
 
 def numbering(name: bytes) -> str:

@@ -9,6 +9,7 @@ import pytest
 from tools import SYSROOT, need, run
 
 from stubgen.capture import record_compile
+from stubgen.compileplan.c_command import as_built_command
 from stubgen.compileplan.recompile import recompile, recompiled
 
 COMPILERS = {
@@ -136,6 +137,47 @@ def test_what_gcc_inlines_in_a_program_it_inlines_in_the_patch(tmp_path: Path, g
     recompile(tmp_path / "captured", tmp_path / "patch", [tmp_path / "x.c"])
     listing = run([str(need("llvm-readobj-19")), "--relocations", tmp_path / "patch" / "x.o"])
     assert ("CALL26 half" in listing) is not bound
+
+
+MERGED = "static int count, other; int f(void) { return ++count + ++other; }"
+
+
+@pytest.mark.parametrize("compiler", ["clang", "apple"])
+def test_clang_leaves_the_variables_of_a_patch_apart(tmp_path: Path, compiler: str) -> None:
+    """An edit that adds a second static made one variable of both, in which what the first had counted is lost."""
+    name, *target = COMPILERS[compiler]
+    (tmp_path / "x.c").write_text(MERGED)
+    command = [str(need(name)), *target, "-O3", "-fdata-sections", "-c", "x.c", "-o", "x.o"]
+    run(command, cwd=tmp_path)
+    listing = [str(need("llvm-objdump-19")), "--section-headers", "--syms"]
+    assert "MergedGlobals" in run([*listing, tmp_path / "x.o"])
+    record_compile(command, tmp_path / "captured", directory=str(tmp_path), environment=dict(os.environ))
+    made = recompile(tmp_path / "captured", tmp_path / "patch", [tmp_path / "x.c"], keep_state=True)
+    assert "MergedGlobals" not in run([*listing, *made.objects])
+
+
+SYSTEMS = {
+    "gcc -I/home/apple/include": False,
+    "gcc -DVENDOR=apple -c apple.c": False,
+    "ccache gcc apple.c": False,
+    "/opt/apple/bin/aarch64-linux-gnu-gcc": False,
+    "aarch64-linux-gnu-gcc -isysroot /sdk": False,
+    "clang --target=aarch64-linux-gnu -isysroot /sdk": False,
+    "clang -target arm64-apple-macos11": True,
+    "clang --target=arm64-apple-ios17": True,
+    "zig cc -target aarch64-macos": True,
+    "zig cc -target aarch64-linux-gnu": False,
+    "ccache arm64-apple-darwin23-clang": True,
+    "clang -arch arm64": True,
+    "clang -isysroot /sdk": True,
+}
+
+
+@pytest.mark.parametrize(("command", "is_apple"), SYSTEMS.items(), ids=list(SYSTEMS))
+def test_a_systems_name_in_a_path_says_nothing(command: str, is_apple: bool) -> None:
+    """Of a project in ``/home/apple`` nothing was compiled as built, and unedited functions were told as changed."""
+    as_built = as_built_command([*command.split(), "-fPIE", "-c", "x.c"], "x.c", "/o", "/", "", keep_state=True)
+    assert (as_built is None) == is_apple
 
 
 AS_BUILT = {

@@ -694,6 +694,35 @@ def test_merged_variables_are_told(tmp_path: Path) -> None:
     assert merged.reason_not_kept == "it is several variables under one name; compile with -mno-global-merge"
 
 
+OTHER_STATE = "static volatile int three = 1, four = 2; int g(void) { return ++three + ++four; }"
+
+
+@pytest.mark.parametrize("debug", ["-g", "-g0"])
+def test_a_variable_that_the_host_has_in_a_merged_one_is_told(tmp_path: Path, debug: str) -> None:
+    """Compiled with ``-mno-global-merge``, as the note says, the patch counted as new what the host has under no name.
+
+    Of a file whose own variables the host's compiler left alone nothing is said, where files are known.
+    """
+    tools = toolchain("lld")
+    source = "static volatile int one, two; int f(void) { static volatile int own; return ++one + ++two + ++own; }"
+    main = source + "int g(void); int main(void) { return f() + g(); }"
+    host = compile_patch(tmp_path, tools, main, "-O3", debug).rename(tmp_path / "host.o")
+    other = compile_patch(tmp_path, tools, OTHER_STATE, "-O1", debug, suffix="m").rename(tmp_path / "other.o")
+    run([*tools.link, "-o", "host", host, other], cwd=tmp_path)
+    builder = StubBuilder(tmp_path / "host")
+
+    def told(suffix: str, source: str) -> dict[str, str]:
+        patch = compile_patch(tmp_path, tools, source, "-O3", debug, "-mno-global-merge", suffix=suffix)
+        judged = builder.judge([patch], slide=SLIDE, bind=True, keep_state=True)
+        return {each.name: each.reason_not_kept for each in judged.shared_variables}
+
+    merged = "the host may have it in __MergedGlobals, several variables under one name; "
+    merged += "compile the host with -mno-global-merge"
+    assert told("c", source) == dict.fromkeys(("_one", "_two", "_f.own"), merged)
+    added = told("m", OTHER_STATE.replace("four = 2;", "four = 2, five;").replace("return", "five++; return"))
+    assert added.get("_five") == (merged if debug == "-g0" else None)
+
+
 CXX = """
 namespace { int hidden = 3; } struct K { static int member; static inline int inlined = 5; }; int K::member = 4;
 template <class T> struct V { static T value; }; template <class T> T V<T>::value = 9;
