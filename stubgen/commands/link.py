@@ -29,6 +29,7 @@ from stubgen.commands.options import (
     compared_notes,
     decision_documents,
     failure_document,
+    few,
     identity_document,
     is_page,
     judge_options,
@@ -374,7 +375,11 @@ def kept_lines(kept: Sequence[SharedVariable]) -> list[str]:
     told = [variable.name for variable in kept if variable.writable]
     constants = len(kept) - len(told)
     told += [counted(constants, "constant")] if constants else []
-    return [f"  kept as the host's: {', '.join(told)}"] if told else []
+    unseen = [variable.name for variable in kept if not variable.type_compared]
+    lines = [f"  kept as the host's: {', '.join(told)}"] if told else []
+    if unseen:
+        lines.append(f"  of these no debug information (-g) says whether the type is still the host's: {few(unseen)}")
+    return lines
 
 
 def _relying_lines(linked: Linked) -> list[str]:

@@ -350,15 +350,16 @@ def borrowed_lines(needed: Needed) -> list[str]:
     lines = []
     for archive, members in of_archive.items():
         if len(members) > _ALIKE:
-            named = _few([member.name.partition("(")[2].rstrip(")") for member in members])
+            named = few([member.name.partition("(")[2].rstrip(")") for member in members])
             lines.append(f"  borrowed {len(members)} members of {archive}: {named}")
         else:
-            lines += [f"  borrowed {member.name} for {_few(member.wanted)}" for member in members]
+            lines += [f"  borrowed {member.name} for {few(member.wanted)}" for member in members]
     gave_way = sorted(map(as_text, needed.gave_way))
-    return [*lines, f"  the host's, not the patch's weak default: {_few(gave_way)}"] if gave_way else lines
+    return [*lines, f"  the host's, not the patch's weak default: {few(gave_way)}"] if gave_way else lines
 
 
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str]) -> str:
+    """The first of *names*, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
@@ -401,6 +402,7 @@ def shared_variable_documents(variables: Iterable[SharedVariable]) -> list[dict[
             "lost": variable.lost or None,
             "patch": variable.patch or None,
             "initial_value_changed": variable.initial_value_changed,
+            "type_compared": variable.type_compared,
         }
         for variable in variables
     ]
@@ -436,7 +438,7 @@ def _own_note(cause: str, alike: Sequence[SharedVariable]) -> str:
     if alike[0].only_in_host:
         return f"note: {each_of(names)}: {cause}"
     if len(alike) > _ALIKE:
-        return f"note: {len(alike)} variables of the patch's own start afresh: {cause}: {_few(names)}"
+        return f"note: {len(alike)} variables of the patch's own start afresh: {cause}: {few(names)}"
     size = alike[0].size if len(alike) == 1 else 0
     of = f" of {counted(size, 'byte')}" if size else ""
     return f"note: {each_of(names)}: the patch has its own copy{of}, which starts afresh: {cause}"
@@ -504,7 +506,7 @@ def compared_notes(names: Sequence[str]) -> list[str]:
     """A line about those whose addresses the patch's code compares, or hands to a function that does."""
     if not names:
         return []
-    return [f"note: {'each of ' if len(names) > 1 else ''}{_few(names)}: {COMPARED}"]
+    return [f"note: {'each of ' if len(names) > 1 else ''}{few(names)}: {COMPARED}"]
 
 
 _ALIKE = 3

@@ -196,7 +196,8 @@ def type_of_thread_local(debug: DebugInfo, symbol: bytes, path: bytes) -> Variab
     found = []
     for unit in debug.called(posixpath.basename(path)):
         entries = entries_of(debug, unit) if unit.path == path else None
-        found += [(entries, each) for each in entries.types_of_unplaced(symbol)] if entries else []
+        types = entries.types_of_unplaced(symbol) if entries else ()
+        found += [(entries, each) for each in types if entries and each >= 0]  # GCC's -g1 tells names and no types
     return found[0] if len(found) == 1 else None
 
 

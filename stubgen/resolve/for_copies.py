@@ -153,11 +153,12 @@ class BoundResolver(Judging):
             return self._start_afresh(variables, candidates)
         from stubgen.resolve.keep_state import Pair, reason_not_kept
 
-        reason = reason_not_kept(Pair(variables, candidates, self.files))
+        pair = Pair(variables, candidates, self.files)
+        reason = reason_not_kept(pair)
         if not reason:
             self.targets[first.name] = target._replace(kept=True)
-        at = candidates[0].address
-        return SharedVariable(as_text(first.name), first.size, first.writable, not reason, reason, static_address=at)
+        shared = SharedVariable(as_text(first.name), first.size, first.writable, not reason, reason)
+        return shared._replace(static_address=candidates[0].address, type_compared=bool(reason) or pair.has_types)
 
     def _kept_target(self, candidates: Sequence[Candidate]) -> Target | None:
         """The host's variable; None if another image may have the one that the process uses, and none says where."""

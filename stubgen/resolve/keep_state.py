@@ -102,10 +102,16 @@ class Pair:
         """How debug information says that the patch reads something else where the host wrote; empty for not at all."""
         from stubgen.image.dwarf_differences import difference
 
-        own, theirs = self._types()
+        own, theirs = self._types
         place = "the host" if self.files.earlier is None else "the earlier patch"
         return "" if own is None or theirs is None else difference(own, theirs, place)
 
+    @property
+    def has_types(self) -> bool:
+        """Whether debug information of both sides says the variable's type, so that an edit of that is seen."""
+        return None not in self._types
+
+    @cached_property
     def _types(self) -> tuple[VariableType | None, VariableType | None]:
         """The patch's type and the host's, where debug information has both."""
         from stubgen.image.dwarf_types import type_of_thread_local, type_of_variable

@@ -238,6 +238,7 @@ class SharedVariable(Row):
     lost: str = ""  # whose state is not used any more, although the patch goes on with an older one
     initial_value_changed: bool = False  # the patch's object begins with another value than that file
     only_in_host: bool = False  # the patch has none of that name
+    type_compared: bool = True  # debug information of both sides says the type of one that is forwarded
 
 
 class Decision(Row):

@@ -304,6 +304,15 @@ def test_state_is_told_by_name_and_constants_by_number(
     assert kept_lines(kept) == lines
 
 
+def test_kept_variables_whose_type_nothing_tells_are_named() -> None:
+    """Without ``-g`` fields that changed places were read as they lay, and nothing in these lines spoke of it."""
+    kept = [SharedVariable(name, 4, True, forwarded=True, type_compared=name == "a") for name in "abcde"]
+    assert kept_lines(kept) == [
+        "  kept as the host's: a, b, c, d, e",
+        "  of these no debug information (-g) says whether the type is still the host's: b, c, d and 1 more",
+    ]
+
+
 @pytest.mark.parametrize("prefix", ["", "_"], ids=["elf", "macho"])
 def test_what_iostream_puts_into_each_file_starts_nothing_afresh(prefix: str) -> None:
     """``std::ios_base::Init`` is an empty class: a line about it in each patch hid the lines about state."""

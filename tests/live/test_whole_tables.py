@@ -161,6 +161,36 @@ def test_a_kept_variable_has_the_type_that_the_host_wrote(
     assert (variable["forwarded"], "its type is another one" in variable["obstacle"]) == (is_kept, not is_kept)
 
 
+DESCRIBED = {
+    "gcc": {"-g": True, "-g0": False, "-g1": False, "-g -gz": True, "-g -gsplit-dwarf": False, "-g -gdwarf64": False},
+    "zig": {"-g": False, "-g dSYM": True, "-g0": False},
+}
+
+
+@pytest.mark.parametrize(("compiler", "debug"), [(each, debug) for each in DESCRIBED for debug in DESCRIBED[each]])
+@pytest.mark.parametrize("storage", ["", "static", "__thread"])
+def test_whether_debug_information_tells_the_type_is_said(
+    compiler: str, debug: str, storage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fields changed places, nobody described them, and the patch read one for the other: nothing spoke of it."""
+    options = (*debug.removesuffix(" dSYM").split(), "-O1", "-fdata-sections")
+    project = Project(tmp_path, COMPILERS[compiler](), options)
+    text = storage + " struct {{ {} }} value = {{ 1, 2 }}; void *look(void) {{ value.a += value.b; return &value; }}\n"
+    project.build(text.format("int a, b;"))
+    symbols = ["--symbols", str(tmp_path / "app.dSYM")] if debug.endswith("dSYM") else []
+    if symbols:
+        run([str(need("dsymutil-19")), "app"], cwd=tmp_path)
+    for fields, same in (("int a, b;", True), ("int b, a;", False)):
+        document = project.patch(text.format(fields), capsys, "--keep-state", *symbols)
+        (row,) = document["duplicates"]
+        if row["forwarded"]:
+            assert row["type_compared"] == DESCRIBED[compiler][debug]
+        else:
+            assert row["type_compared"], row
+        if DESCRIBED[compiler][debug]:
+            assert row["forwarded"] == same
+
+
 THREAD = {
     "of a file": "static __thread struct s value; struct s *look(void) { return &value; }",
     "that others see": "__thread struct s value; struct s *look(void) { return &value; }",
