@@ -63,6 +63,13 @@ _RELOAD = 1 << 22  # which makes a load of a store
 _FRAME = (29, 31)  # x29 and sp
 _BRANCH, _CALL = 0x14000000, 0x94000000  # b and bl
 _BRANCH_MASK = 0xFC000000
+_JUMPS = (
+    (_BRANCH_MASK, _BRANCH, 0, 26),
+    (0xFF000000, 0x54000000, 5, 19),  # b.cond
+    (0x7E000000, 0x34000000, 5, 19),  # cbz, cbnz
+    (0x7E000000, 0x36000000, 5, 14),  # tbz, tbnz
+)
+"""Mask, word, where the distance in words is, and how many bits it has."""
 _RET = 0xD65F0000
 _BY_REGISTER = (0xD63F0000, 0xD61F0000, _RET)  # blr, br, ret
 
@@ -224,14 +231,24 @@ class _Fate(Row):
 def _fate(start: int, words: Sequence[int], index: int, register: int) -> _Fate:
     """What the code at virtual address *start* does behind the word at *index* with what that leaves in *register*.
 
-    It is followed in the order of the words, through other registers and through the stack.
+    It is followed in the order of the words, and to where they jump ahead, through other registers and through the
+    stack.
     """
     registers, slots, handed = {register}, set[tuple[int, int]](), list[tuple[int, int]]()
+    ahead: dict[int, tuple[set[int], set[tuple[int, int]]]] = {}
     for at in range(index + 1, min(index + 1 + _FOLLOWED, len(words))):
         word = words[at]
+        if at in ahead:
+            more, places = ahead.pop(at)
+            registers |= more
+            slots |= places
         first, second = word >> 5 & 0x1F, word >> 16 & 0x1F
         if not registers.isdisjoint((first, second)) and any(word & mask == wanted for mask, wanted in _COMPARISONS):
             return _Fate(True)
+        if (registers or slots) and (target := _ahead(word, at)) > at:
+            there = ahead.setdefault(target, (set(), set()))
+            there[0].update(registers)
+            there[1].update(slots)
         branch = word & _BRANCH_MASK
         if branch in (_BRANCH, _CALL):
             distance = (word & 0x3FFFFFF) - ((word & 0x2000000) << 1)
@@ -244,9 +261,18 @@ def _fate(start: int, words: Sequence[int], index: int, register: int) -> _Fate:
             registers.add(word & 0x1F)
         else:
             _through_stack(word, registers, slots)
-        if not registers and not slots:
+        if not registers and not slots and not ahead:
             break
     return _Fate(False, tuple(handed))
+
+
+def _ahead(word: int, at: int) -> int:
+    """Where the *word* at index *at* jumps to, as an index; *at* itself where it does not jump ahead."""
+    for mask, jump, first, bits in _JUMPS:
+        if word & mask == jump:
+            distance = word >> first & (1 << bits) - 1
+            return at + distance if distance < 1 << bits - 1 else at
+    return at
 
 
 def _through_stack(word: int, registers: set[int], slots: set[tuple[int, int]]) -> None:
@@ -276,7 +302,8 @@ class _Callees:
         self._patch = patch
         others = [(each.image, each.slide) for each in judged.needed.previous.patches]
         self._others = [(host, judged.slide.value), *others]
-        self._known: dict[tuple[int, int, int], bool] = {}
+        self._fates: dict[tuple[int, int, int], _Fate] = {}
+        self._known: dict[tuple[int, int, int, int], bool] = {}
         self._stubs: dict[int, dict[int, int]] = {}
         self._code: dict[int, list[Code]] = {}
 
@@ -301,13 +328,18 @@ class _Callees:
         if target is not None:
             found = [(other, target - slide) for other, slide in self._others if self._words(other, target - slide)]
             return any(self._compares(other, at, register, deepest) for other, at in found if other is not image)
-        key = id(image), place, register
+        key = id(image), place, register, deepest  # what is not found in so many calls may be in more
         if key not in self._known:
-            self._known[key] = False  # what calls itself is not followed
-            words = self._words(image, place)
-            fate = _fate(place, words, -1, register) if words else _Fate(False)
-            self._known[key] = self._is_compared(image, fate, deepest)
+            self._known[key] = self._is_compared(image, self._fate_in(image, place, register), deepest)
         return self._known[key]
+
+    def _fate_in(self, image: Image, place: int, register: int) -> _Fate:
+        """What the function at virtual *place* does with what it gets in *register*."""
+        key = id(image), place, register
+        if key not in self._fates:
+            words = self._words(image, place)
+            self._fates[key] = _fate(place, words, -1, register) if words else _Fate(False)
+        return self._fates[key]
 
     def _stubs_of(self, image: Image) -> dict[int, int]:
         """Virtual address of each stub of a patch -> where it leads in the process."""

@@ -134,6 +134,44 @@ def test_what_is_compared_elsewhere(way: str, compiler: str, level: str, tmp_pat
         assert live.patch(linked.output) == "patch -1", "which the note is about"
 
 
+ASKED_BEFORE = {
+    "by those that call each other": (
+        "int is_last(handler *, long), is_even(handler *, long);",
+        "int is_even(handler *f, long n) {{ return n ? is_last(f, n - 1) + 1 : 7; }}"
+        "int is_last(handler *f, long n) {{ return is_even(f, n & 1) + (slot == f); }}",
+        "is_last(first, by) + is_even(second, by)",
+    ),
+    "from further away": (
+        "int is_far(handler *), is_near(handler *);",
+        "{0}int a(handler *f) {{ return slot == f; }} {0}int b(handler *f) {{ return a(f) * 3 + taken; }}"
+        "{0}int c(handler *f) {{ return b(f) * 5 + taken; }} int is_near(handler *f) {{ return c(f) * 3 + taken; }}"
+        "{0}int d(handler *f) {{ return is_near(f) * 7 + taken; }} int is_far(handler *f) {{ return d(f) + taken; }}",
+        "is_far(first) + is_near(second)",
+    ),
+}
+"""Who hands two callbacks on -> declarations, what compares, the file's expression."""
+
+
+@pytest.mark.parametrize("level", ["-O0", "-O1"])
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("way", ASKED_BEFORE)
+def test_what_was_found_of_one_callback_is_not_taken_for_another(
+    way: str, compiler: str, level: str, tmp_path: Path
+) -> None:
+    """The functions were looked into for the first one, not as far as for the second, of which no note spoke then."""
+    declared, defined, asked = ASKED_BEFORE[way]
+    text = f"typedef long handler(long); {declared} static long first(long n) {{ return n; }}"
+    text += f"static long second(long n) {{ return n + 1; }} long a_next(long by) {{ return {asked}; }}"
+    other = "typedef long handler(long); handler *volatile slot; volatile int taken;"
+    other += defined.format("static __attribute__((noinline)) ")
+    flags = f"{level} -g -fPIC -fno-inline"
+    program = make(tmp_path, {"a.c": text, "b.c": HOST, "c.c": other}, {}, "a.o b.o c.o", flags=flags)
+    patch = recompiled(tmp_path, "a.c", text + "long patch_main(void) { return a_next(1); }", compiler, flags)
+    with LiveHost(program.path) as live:
+        live.tell("call 3")
+        assert "second" in link(program, live, patch).compared
+
+
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_a_callback_that_nobody_compares_is_told_nothing(compiler: str, tmp_path: Path) -> None:
     """Most functions call what they are given, and a library's are not looked into."""
