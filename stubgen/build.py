@@ -355,10 +355,10 @@ def _describe_left_out(names: Mapping[str, bytes], needed: Needed) -> str:
     files = list(dict.fromkeys(needed.left_out[name] for name in names.values()))
     text = (
         f"{', '.join(list(names)[:MOST_NAMES])}{more}: missing: link-time optimisation left the host nothing called "
-        f"so; let the patch have what defines it, compiled again: {', '.join(files)}"
+        f"so; let the patch have the files that define that, compiled again: {', '.join(files)}"
     )
     further = [title for title in needed.left_out_with if title not in files]
-    return text + (f"; and what that needs likewise: {', '.join(further)}" if further else "")
+    return text + (f"; and those that these need: {', '.join(further)}" if further else "")
 
 
 def describe(decision: Decision) -> str:

@@ -25,7 +25,7 @@ from stubgen.symbols.numbering import function_numbering, with_siblings
 from stubgen.symbols.placed import LITERAL_PREFIX
 from stubgen.symbols.rust import is_rust_name
 from stubgen.symbols.versions import GCC_RENAMED, LLVM_RENAMED, base_name, is_part, unrenamed
-from stubgen.without_code import HostsLink, without_code
+from stubgen.without_code import HostsLink, WithoutCode, without_code
 
 _FUNCTIONS = (Kind.FUNCTION, Kind.IFUNC)
 
@@ -58,6 +58,8 @@ class Replacement(Row):
     """Whether new code that calls the name means this one, also where the host's address leaves it undecided."""
     reason: str = ""
     """Why it is undecided; empty if it is not."""
+    users: tuple[str, ...] = ()
+    """The objects of the host's link that go on with what they have of it, where it has no code there."""
 
 
 class Replaced(Row):
@@ -94,8 +96,8 @@ class _Own:
         self.files = files
         self.addresses: set[int] = set()
         """Where it is in the patch; several places where its object has several of that name."""
-        self.why_without_code = ""
-        """Why nothing leads its users in the host to the patch, where that has no code of it; empty if it has."""
+        self.without_code: WithoutCode | None = None
+        """Why nothing leads its users in the host to the patch, where that has no code of it."""
         self.has_siblings = False
         """Whether patch or host have another one of its family."""
         placed = [files.host.in_its_file(c) if c.local and not c.hidden else c for c in candidates]
@@ -238,7 +240,7 @@ def _own_functions(
         if name in relinked or name in gone or (nameless and (globals_too or not symbol.exported)):
             own = _Own(objects[origin], symbol, relinked.get(name, ()), files, relinked=name in relinked)
             own.addresses |= addresses
-            own.why_without_code = gone.get(name, "")
+            own.without_code = gone.get(name)
             yield own
 
 
@@ -319,7 +321,10 @@ def _why_another_file(own: _Own) -> str:
 
 
 RULES = (
-    _Rule(lambda own: bool(own.why_without_code) and not own.candidates, lambda own: own.why_without_code),
+    _Rule(
+        lambda own: own.without_code is not None and not own.candidates,
+        lambda own: own.without_code.reason if own.without_code is not None else "",
+    ),
     _Rule(
         lambda own: not own.candidates,
         _says(
@@ -367,6 +372,7 @@ def _row(own: _Own, reason: str, names: Mapping[int, Iterable[bytes]], slide: in
         tuple(copies),
         own.is_called_by_name,
         reason,
+        own.without_code.users if own.without_code is not None and not own.candidates else (),
     )
 
 

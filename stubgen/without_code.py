@@ -8,10 +8,10 @@ the host's sources had. A function that no other file used counts as new: all th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from stubgen.common.row import Row
-from stubgen.common.text import as_text
+from stubgen.common.text import as_text, told_apart
 from stubgen.errors import StubgenError
 from stubgen.image import Image
 from stubgen.image.intermediate import IntermediateNames, names_in_members, names_in_objects
@@ -20,8 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from stubgen.borrow.homes import LinkFiles
 
-MOST_NAMES = 3
-"""Functions or objects that a reason names; of more it says how many there are."""
 _AS_WELL = "let the patch have"
 
 
@@ -34,9 +32,17 @@ class HostsLink(Row):
     """Finds its archives."""
 
 
+class WithoutCode(Row):
+    """Why nothing leads what used a function in the host to the patch."""
+
+    reason: str
+    users: tuple[str, ...] = ()
+    """The objects of the host's link that did, and that the patch has nothing of; none where they are not known."""
+
+
 def without_code(
     names: Collection[bytes], host: Image, link: HostsLink, functions: Collection[bytes], defined: Collection[bytes]
-) -> dict[bytes, str]:
+) -> dict[bytes, WithoutCode]:
     """Those of *names* that the host had, and that something goes on without, and why nothing leads that to the patch.
 
     Args:
@@ -49,21 +55,25 @@ def without_code(
     """
     if not names:
         return {}
-    found = _inlined(names, host, functions)
-    rest = [name for name in names if name not in found]
-    objects, complete = _compiled_at_link(link) if rest else ({}, False)
-    homes = {name for said in objects.values() for name in said.seen.intersection(rest)}
-    users = _users(homes, objects, defined)
-    found |= {name: _used_by(paths) for name, paths in users.items()}
-    unknown = [name for name in rest if name not in users and not (complete and name in homes)]
+    objects, complete = _compiled_at_link(link)
+    homes = {name for said in objects.values() for name in said.seen.intersection(names)}
+    called, found = told_apart(list(objects)), {}
+    for name, paths in _users(homes, objects, defined).items():
+        titles = tuple(called[path] for path in paths)
+        found[name] = WithoutCode(went_on_without(titles), titles)
+    inlined = _inlined([name for name in names if name not in found], host, functions)
+    found |= {name: WithoutCode(reason) for name, reason in inlined.items()}
+    unknown = [name for name in names if name not in found and not (complete and name in homes)]
     described = host.functions_without_code(unknown) if unknown else ()
-    return found | {name: DESCRIBED for name in unknown if name in described}
+    return found | {name: WithoutCode(DESCRIBED) for name in unknown if name in described}
 
 
-def _inlined(names: Iterable[bytes], host: Image, functions: Collection[bytes]) -> dict[bytes, str]:
+def _inlined(names: Sequence[bytes], host: Image, functions: Collection[bytes]) -> dict[bytes, str]:
     """Of which debug information says where they are inlined; not where all those are in the patch as well."""
     prefix = b"_" if host.format == "macho" else b""
-    found = {}
+    found: dict[bytes, str] = {}
+    if not names:
+        return found
     for name, copies in host.inlined_copies(dict.fromkeys(names, ())).items():
         others = dict.fromkeys(into.function for into in copies)
         strangers = [as_text(other) for other in others if prefix + other not in functions]
@@ -101,13 +111,13 @@ def _users(
     return found
 
 
-def _used_by(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - MOST_NAMES} more" if paths[MOST_NAMES:] else ""
-    files = ", ".join(path.rpartition("/")[2] for path in paths[:MOST_NAMES]) + more
-    goes, these = ("goes", "that file") if len(paths) == 1 else ("go", "those files")
+def went_on_without(users: Sequence[str], *, several: bool = False) -> str:
+    """Why a function is left out, or *several* are, that *users* used, which are objects of the host's link."""
+    name, it = ("those names", "them") if several else ("that name", "it")
+    goes, these = ("goes", "that file") if len(users) == 1 else ("go", "those files")
     return (
-        f"link-time optimisation left the host nothing of that name, and {files}, which used it, {goes} on with what "
-        f"was made of it there: {_AS_WELL} {these} as well"
+        f"link-time optimisation left the host nothing of {name}, and {', '.join(users)}, which used {it}, {goes} on "
+        f"with what was made of {it} there: {_AS_WELL} {these} as well"
     )
 
 

@@ -145,7 +145,8 @@ class Homes:
         """
         self.learn((*names, *dispensable))
         titles = told_apart(list(self._uncompiled))
-        of_objects = {name: titles[path] for path, said in self._uncompiled.items() for name in said.seen}
+        last_first = reversed(self._uncompiled.items())
+        of_objects = {name: titles[path] for path, said in last_first for name in said.seen}
         found = {name: of_objects[name] for name in dispensable if name in of_objects}
         for name in names:
             has_code = self._in_objects.get(name)
@@ -162,7 +163,7 @@ class Homes:
     def needed_with(
         self, titles: Collection[str], lacks: Callable[[Collection[bytes]], Collection[bytes]]
     ) -> list[str]:
-        """What else the linker compiled that is needed with what is called *titles*, however indirectly.
+        """What else the linker compiled that is needed with what is called *titles*, however indirectly; in order.
 
         *lacks* says which names the host does not have.
         """
@@ -179,7 +180,7 @@ class Homes:
             new = dict.fromkeys(homes[name] for name in sorted(lacks(used)))
             waiting += [title for title in new if title not in found]
             found |= new
-        return [title for title in found if title not in titles]
+        return [title for title in compiled if title in found and title not in titles]
 
     def is_in_objects(self, name: bytes) -> bool:
         """Whether an object of the link defines *name* for other files."""

@@ -19,6 +19,7 @@ from stubgen.origin.sources import Source
 from stubgen.replaced import replaced_by
 from stubgen.session import Session
 from stubgen.stub.slots import parse_symbol, slots_of
+from stubgen.without_code import went_on_without
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -200,9 +201,12 @@ def left_out_lines(table: JumpTable) -> list[str]:
 
     unchanged = {(name, row.object) for row in table.changes if row.change is Change.UNCHANGED for name in row.names}
     names: dict[str, list[str]] = {}
+    used = [item for item in table.undecided if item.users]
+    users = sorted({user for item in used for user in item.users})
     for item in sorted(table.undecided, key=lambda item: (item.name, item.object) in unchanged):
         of = "" if item.object.endswith(CODEGEN_UNIT) else f" ({item.object})"
-        names.setdefault(item.reason, []).append(f"{item.name}{of}")
+        reason = went_on_without(users, several=True) if item.users and len(used) > 1 else item.reason
+        names.setdefault(reason, []).append(f"{item.name}{of}")
     return [f"  left out: {_first(listed)}: {reason}" for reason, listed in names.items()]
 
 

@@ -37,8 +37,10 @@ def counted(number: int, noun: str) -> str:
 
 def told_apart(paths: Collection[str]) -> dict[str, str]:
     """Each of *paths* -> the file's name alone; all of it, where several files are called so."""
-    names = [path.rpartition("/")[2] for path in paths]
-    return {path: name if names.count(name) == 1 else path for path, name in zip(paths, names, strict=True)}
+    names = {path: path.rpartition("/")[2] for path in paths}
+    first: dict[str, str] = {}
+    several = {name for path, name in names.items() if first.setdefault(name, path) != path}
+    return {path: path if name in several else name for path, name in names.items()}
 
 
 def harmless(text: str) -> str:

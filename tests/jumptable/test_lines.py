@@ -8,6 +8,7 @@ from stubgen.commands.jumptable import MOST_NAMES, table_lines
 from stubgen.compare.changes import Change, FunctionChange
 from stubgen.jumptable import Entry, JumpTable
 from stubgen.replaced import Replacement
+from stubgen.without_code import went_on_without
 
 
 def table(changed: int) -> JumpTable:
@@ -56,3 +57,20 @@ def test_of_functions_that_are_left_out_for_one_reason_there_is_one_line() -> No
     assert lines[1:] == [f"  left out: {first} and 2 more: its layout", "  left out: g (a.o): two of them"]
     of_rust = undecided[0]._replace(object="till-b4255d67b854d41e.8v9q9ae0ic9y6noobw9dn6hv0.1tmtpjv.rcgu.o")
     assert table_lines(table(7)._replace(undecided=(of_rust,)))[1:] == ["  left out: same: its layout"]
+
+
+def test_what_link_time_optimisation_left_nothing_of_is_one_line_with_all_the_files() -> None:
+    """20 files of Lua's had 60 lines, one for each set of files that used the same functions."""
+    rows = [("f", ("b.o",)), ("g", ("c.o", "b.o")), ("h", ())]
+    undecided = tuple(
+        Replacement(name, "a.o", False, 0, (), False, went_on_without(users) if users else "two of them", users)
+        for name, users in rows
+    )
+    lines = table_lines(table(0)._replace(undecided=undecided))[1:]
+    assert [line.partition(": link-time")[0] for line in lines] == [
+        "  left out: f (a.o), g (a.o)",
+        "  left out: h (a.o): two of them",
+    ]
+    assert "of those names, and b.o, c.o, which used them, go on with what was made of them there" in lines[0]
+    (line,) = table_lines(table(0)._replace(undecided=undecided[:1]))[1:]
+    assert "of that name, and b.o, which used it, goes on with what was made of it there" in line
