@@ -28,9 +28,9 @@ LEVELS: tuple[dict[str, str], ...] = (
     {
         "image": (
             "dwarf_entries dwarf dwarf_units dwarf_members dwarf_types dwarf_files dwarf_definitions dwarf_differences "
-            "dwarf_declarations dwarf_places inlined unit_ranges sole . archive reach_elf reach_macho "
+            "dwarf_declarations dwarf_places inlined unit_ranges sole static_code . archive reach_elf reach_macho "
             "variables_elf variables_macho "
-            "elf macho opening text_stub identity intermediate"
+            "elf macho opening text_stub identity intermediate static_arguments"
         )
     },
     {"host": "symbols index . slide mappings previous"},
@@ -42,7 +42,11 @@ LEVELS: tuple[dict[str, str], ...] = (
             "judging for_objects for_copies resolver"
         )
     },
-    {"borrow": "object unwind places elf_places elf atoms presence macho_object macho_unwind macho homes defaults ."},
+    {
+        "borrow": (
+            "object unwind places elf_places elf atoms presence macho_object macho_unwind macho homes told defaults ."
+        )
+    },
     {"compare": "fields near parts unwind equality elf macho . alike removed changes values led"},
     {
         "stub": (

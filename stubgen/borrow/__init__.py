@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from stubgen.borrow.defaults import give_way
 from stubgen.borrow.elf import HostSymbols, Member, file_names
 from stubgen.borrow.homes import Homes, LinkFiles
+from stubgen.borrow.told import told_by_link
 from stubgen.common.cancellation import checkpoint
 from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import SymbolRefusal
@@ -69,7 +70,9 @@ def borrow(
     needed = _with_left_out(needed, host, homes, names)
     names = names._replace(lacking=tuple(name for name in names.lacking if name not in needed.left_out))
     static, suppliers, doubts = _static_names(host, names.local, homes, supplied)
-    needed = needed._replace(suppliers=suppliers, doubts=doubts, statics=_surely_static(needed, host, names, homes))
+    statics = _surely_static(needed, host, names, homes)
+    told = told_by_link(host, statics if host.image.hides_globals else (*names.local, *names.static), homes)
+    needed = needed._replace(suppliers=suppliers, doubts=doubts, statics=statics, told=told)
     if names.local and homes.compiled_at_link:
         needed = needed._replace(compiled_at_link=homes.members_compiled_at_link)
     wanted = [*names.lacking, *static]

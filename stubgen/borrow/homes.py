@@ -92,6 +92,19 @@ class Homes:
             except InputError:  # a file that somebody else has written since
                 self.sees_all_objects = False
 
+    def mentioning(self, names: Collection[bytes]) -> Iterator[Image]:
+        """The objects, and archives' members, whose bytes have one of *names* in them, and perhaps others.
+
+        Not those of which the linker compiled what is in them.
+        """
+        self.learn(names)
+        yield from self._opened_objects.values()
+        texts = [name + b"\0" for name in names]
+        for path in self._libraries:
+            data = arm64_slice(read_input(path), path)
+            if is_archive(data) and any(data.find(text) >= 0 for text in texts):
+                yield from (image for image, _ in objects_in(path) if image.file_type is FileType.OBJECT)
+
     def _is_compiled_at_link(self, path: str, data: Any) -> bool:
         """Whether the linker compiled what is in *data*, the object at *path*; its names are known then."""
         if path not in self._uncompiled and is_compiled_at_link(data):

@@ -68,7 +68,7 @@ def open_host(
     Args:
         path: an executable, shared library or bundle.
         symbols: the file that has its symbols, where it is stripped: a debug file or a dSYM of the same build. By
-            default it is looked for where debuggers do.
+            default it is looked for where debuggers do, as is debug information that the host lacks.
         build_id: the build id (ELF) or UUID (Mach-O) that the running process reports, in hex; dashes and
             case do not matter.
         cache: use the host's name index from the user's cache folder, if it is there.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from zlib import crc32
 
 from stubgen.common.files import open_input, read_input
-from stubgen.errors import BuildIdRefusal, InputError, UnsupportedInput, UsageError
+from stubgen.errors import BuildIdRefusal, InputError, UsageError
 from stubgen.image import FileType, Image
 from stubgen.image.opening import open_image
 
@@ -51,12 +51,14 @@ class OpenedHost:
             use_symbols(self.image, self.symbols, copied=copied)
         elif self.image.lost_local_symbols:
             self.symbols = _found(self.image, path, copied=copied)
+        elif not self.image.has_debug_info:
+            _found(self.image, path, names=False, copied=copied)
         if self.symbols is not None:
             self.status = os.stat(self.symbols)  # which file has most of what is looked up
 
 
-def use_symbols(image: Image, path: str, *, copied: bool = False) -> None:
-    """Have *image* look its names up in the file at *path*.
+def use_symbols(image: Image, path: str, *, names: bool = True, copied: bool = False) -> None:
+    """Have *image* look its *names* up in the file at *path*, and what debug information says.
 
     Raises:
         InputError: that is no file with symbols.
@@ -80,7 +82,7 @@ def use_symbols(image: Image, path: str, *, copied: bool = False) -> None:
         raise BuildIdRefusal(
             f"{path}: is of build {other.build_id.hex()}, and {image.name} is build {image.build_id.hex()}"
         )
-    image.use_symbols(other)
+    image.use_symbols(other, names=names)
 
 
 def _file_in(path: str, host: str) -> str:
@@ -95,13 +97,14 @@ def _file_in(path: str, host: str) -> str:
     return os.path.join(folder, own[0])
 
 
-def _found(image: Image, path: str, *, copied: bool) -> str | None:
-    """The debug file that lies where debuggers look for it; *image* uses it then."""
+def _found(image: Image, path: str, *, names: bool = True, copied: bool) -> str | None:
+    """The debug file that lies where debuggers look for it; *image* uses it then, its *names* or debug info alone."""
     for place in _places(image, path):
         if os.path.isfile(place):
             try:
-                use_symbols(image, place, copied=copied)
-            except (InputError, UnsupportedInput, BuildIdRefusal):  # another build's, which somebody left there
+                use_symbols(image, place, names=names, copied=copied)
+            except (InputError, BuildIdRefusal) as error:  # another build's, which somebody left there
+                image.passed_over = image.passed_over or str(error)
                 continue
             return place
     return None

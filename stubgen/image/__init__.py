@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stubgen.image.dwarf import DebugInfo
     from stubgen.image.inlined import InlinedInto
     from stubgen.image.sole import SoleFunctions
+    from stubgen.image.static_code import StaticCode
     from stubgen.macho.reader import BuildVersion
 
 
@@ -61,6 +62,13 @@ class Candidate(Row):
     hidden: bool = False  # ELF: a global symbol that the linker made local; one file's own symbols are not
     replaceable: bool = False  # a library exports it and lets another image's definition take its place
     tag: int = 0  # the top byte of every pointer to it, in place: HWASan tags variables
+
+
+class NamedObject(Row):
+    """An object that a linked image names for debuggers."""
+
+    path: str  # ``libfoo.a(foo.o)`` of an archive's member
+    modified: int  # when it was last changed, in seconds since 1970; 0 where the linker does not say
 
 
 class Code(Row):
@@ -398,6 +406,9 @@ class Image(ABC):
     index: NameIndex | None = None
     """Where names are, if somebody looked before."""
 
+    passed_over = ""
+    """Why what lies where debuggers look for its debug information is not used; empty where nothing lies there."""
+
     @property
     @abstractmethod
     def symbol_tables(self) -> Sequence[NameTable]:
@@ -564,12 +575,27 @@ class Image(ABC):
         """ELF: what ``.gnu_debuglink`` says of the file that has the symbols: its name, and its content's CRC-32."""
 
     @abstractmethod
-    def use_symbols(self, other: Image) -> None:
-        """Look names up, and read debug information, in *other*, a file of the same build.
+    def use_symbols(self, other: Image, *, names: bool = True) -> None:
+        """Look *names* up, and read debug information, in *other*, a file of the same build.
 
         Raises:
             InputError: its sections are other ones.
         """
+
+    @property
+    @abstractmethod
+    def has_debug_info(self) -> bool:
+        """Whether it holds DWARF, or uses a file that does."""
+
+    @property
+    def names_objects(self) -> bool:
+        """Mach-O: whether a linked image names objects that it was linked from."""
+        return False
+
+    def objects_of(self, candidate: Candidate) -> Sequence[NamedObject]:
+        """The objects from which a linked image says that it has a function; nothing where it does not say."""
+        del candidate
+        return ()
 
     @property
     @abstractmethod
@@ -722,6 +748,10 @@ class Image(ABC):
         """Where debug information has *function*: its address, in an ELF object as a variable's ``place``."""
         in_section = self.format == "elf" and self.file_type is FileType.OBJECT
         return function.address + (function.section << PLACE_SHIFT if in_section else 0)
+
+    @abstractmethod
+    def static_code(self) -> Iterator[StaticCode]:
+        """The static functions of an object."""
 
     @abstractmethod
     def names_at(self, addresses: Collection[int]) -> dict[int, set[bytes]]:

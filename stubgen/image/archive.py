@@ -27,6 +27,7 @@ class Member(Row):
 
     name: str
     content: Any  # a buffer
+    modified: int = 0  # when it was last changed, in seconds since 1970; 0 where the archive does not say
 
 
 def is_archive(data: Any) -> bool:
@@ -57,6 +58,7 @@ class _Entry(Row):
     title: str
     start: int  # of its content; in a thin archive it is in a file of its own
     size: int  # bytes
+    modified: int = 0
     nested: int = 0
     """Thin: the position in the archive of that name, from which it was added (GNU ar, ``/NAME:POSITION``)."""
 
@@ -80,20 +82,22 @@ def _entries(view: View) -> Iterator[_Entry]:
             if title not in _INDEXES:
                 nested = raw_name.partition(":")[2] if thin else ""
                 where = int(nested) if nested.isdecimal() else 0
-                yield _Entry(position, title, start + skipped, size - skipped, where)
+                date = header[16:28].strip()
+                modified = int(date) if date.isdigit() else 0
+                yield _Entry(position, title, start + skipped, size - skipped, modified, where)
         stored = size if not thin or raw_name in _INDEXES or raw_name == "//" else 0
         position = start + stored + (stored & 1)
 
 
 def _read(view: View, entry: _Entry) -> Member:
     if not is_thin(view.data):
-        return Member(entry.title, view.bytes(entry.start, entry.size, f"member {entry.title}"))
+        return Member(entry.title, view.bytes(entry.start, entry.size, f"member {entry.title}"), entry.modified)
     if "\0" in entry.title:
         raise MalformedInput(f"{view.name}: a member's name has a NUL byte in it: the archive is corrupt")
     path = os.path.join(os.path.dirname(view.name), entry.title)
     content = read_input(path)
     if not entry.nested:
-        return Member(entry.title, content)
+        return Member(entry.title, content, entry.modified)
     inner = View(content, path)
     for candidate in _entries(inner):
         if candidate.position == entry.nested:

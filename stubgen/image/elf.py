@@ -28,6 +28,7 @@ from stubgen.elf.relocations import (
     R_AARCH64_ABS64,
     R_AARCH64_GLOB_DAT,
     R_AARCH64_JUMP_SLOT,
+    R_AARCH64_PREL64,
     R_AARCH64_RELATIVE,
     R_AARCH64_TLSDESC,
     Relocations,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from stubgen.image.sole import SoleFunctions
+    from stubgen.image.static_code import StaticCode
     from stubgen.image.variables_elf import ElfVariables
 
 _DEBUG_SECTIONS = {"debug_str_offs": ".debug_str_offsets"}
@@ -70,6 +72,8 @@ _GLOBAL_FUNCTIONS, _LOCAL_FUNCTIONS = (
     for binds in ((c.STB_GLOBAL, c.STB_WEAK), (c.STB_LOCAL,))
 )
 """st_info -> whether it is such a symbol's."""
+_STATIC_CODE = frozenset({c.STB_LOCAL << 4 | c.STT_FUNC})
+"""The st_info of a function that one file alone sees."""
 _STATIC_DATA = bytes(info == c.STB_LOCAL << 4 | c.STT_OBJECT for info in range(256))
 """Likewise, of a datum that one file alone sees."""
 _FILES = bytes(info & 0xF == c.STT_FILE for info in range(256))
@@ -487,7 +491,7 @@ class ElfImage(Image):
         raw = bytes(self.file.content(section))[-4:]
         return (os.fsdecode(name), int.from_bytes(raw, "little")) if end and len(raw) == 4 else None
 
-    def use_symbols(self, other: Image) -> None:
+    def use_symbols(self, other: Image, *, names: bool = True) -> None:
         """Likewise; symbols name sections by number, and those in memory have the same one in both files."""
         assert isinstance(other, ElfImage)  # noqa: S101  # whoever asks has held the formats against each other
         own = self.file.sections
@@ -497,8 +501,14 @@ class ElfImage(Image):
                 header = own[number].header if number < len(own) else None
                 if header is None or (own[number].name, header.sh_addr, header.sh_size) != place:
                     raise InputError(f"{other.name}: its section {section.name} is not where {self.name} has it")
-        self.file.symbols = other.file.symbols
+        if names:
+            self.file.symbols = other.file.symbols
         self._debug_file = other
+
+    @property
+    def has_debug_info(self) -> bool:
+        holder = self if self._debug_file is None else self._debug_file
+        return holder.file.section(".debug_info") is not None
 
     @cached_property
     def compiled_by_llvm(self) -> bool:
@@ -884,6 +894,27 @@ class ElfImage(Image):
                 section = table.st_shndx[index] if self.file.sections else 0
                 weak, hidden = info >> 4 == c.STB_WEAK, table.st_other[index] & 3 == c.STV_HIDDEN
                 yield FunctionSymbol(table.name(index), section, table.st_value[index], weak, hidden)
+
+    def static_code(self) -> Iterator[StaticCode]:
+        from stubgen.image.static_code import Span, code_at
+
+        table, words = self.file.symbols, (R_AARCH64_ABS64, R_AARCH64_PREL64)
+        if table is None:
+            return
+        spans: dict[int, list[Span]] = {}
+        for index in table.indexes_of(_STATIC_CODE):
+            number, start, size = table.st_shndx[index], table.st_value[index], table.st_size[index]
+            if size:
+                span = Span(start, start + size, table.name(index), start + (number << PLACE_SHIFT))
+                spans.setdefault(number, []).append(span)
+        parts: dict[int, list[tuple[int, int]]] = {}
+        for section, relocations in self.file.relocations() if spans else ():
+            sizes = (8 if kind in words else 4 for kind in relocations.kind)
+            parts.setdefault(section.header.sh_info, []).extend(zip(relocations.r_offset, sizes, strict=True))
+        for number, own in spans.items():
+            if 0 < number < len(self.file.sections):
+                content = self.file.content(self.file.sections[number])
+                yield from code_at(content, parts.get(number, ()), own)
 
     def functions_of(self, path: bytes) -> list[Candidate]:
         import posixpath

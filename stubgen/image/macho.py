@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import compress, count
 from operator import and_
 
 from stubgen.common.code_digest import code_digest
+from stubgen.common.text import as_text
 from stubgen.errors import InputError, UnsupportedInput
 from stubgen.image import (
     COMMONS,
@@ -22,6 +23,7 @@ from stubgen.image import (
     Image,
     Import,
     Kind,
+    NamedObject,
     Reach,
     References,
     Variable,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from stubgen.image.sole import SoleFunctions
+    from stubgen.image.static_code import StaticCode
     from stubgen.image.variables_macho import MachOVariables
     from stubgen.macho.fixups import Fixups
 
@@ -48,6 +51,8 @@ _SYMBOLS = bytes(not n_type & c.N_STAB for n_type in range(256))
 """n_type -> whether it is a symbol's, and not a debugger's entry's."""
 _UNDEFINED = bytes(not n_type & c.N_STAB and n_type & c.N_TYPE == c.N_UNDF for n_type in range(256))
 """n_type -> whether it is that of an undefined symbol, or of a common, external or not."""
+_DEFINED_HERE = frozenset(n_type for n_type in range(256) if IN_SECTION[n_type])
+"""The n_type of what lies in a section."""
 _STATIC = frozenset(n_type for n_type in range(256) if IN_SECTION[n_type] and not n_type & (c.N_EXT | c.N_PEXT))
 """The n_type of what lies in a section and one file alone sees."""
 _DEFINED = bytes(
@@ -81,6 +86,7 @@ class MachOImage(Image):
 
         self.file: MachOFile = MachOFile(data, name)
         self._debug_file: MachOImage | None = None
+        self._symbol_file: MachOImage | None = None
         self.build_version = self.file.build_version
         self._file_types = {
             c.MH_OBJECT: FileType.OBJECT,
@@ -267,9 +273,37 @@ class MachOImage(Image):
                 found[name, table.n_value[index]] = file
         return found, files
 
+    @cached_property
+    def names_objects(self) -> bool:
+        table = self.file.symbols
+        return table is not None and next(table.indexes_of((c.N_OSO,)), None) is not None
+
+    def objects_of(self, candidate: Candidate) -> Sequence[NamedObject]:
+        return self._named_objects.get((candidate.name, candidate.address), ())
+
+    @cached_property
+    def _named_objects(self) -> dict[tuple[bytes, int], list[NamedObject]]:
+        """Name and address of each function of a linked image that debuggers are told of -> the objects with it.
+
+        N_OSO stands in front of its object's entries, behind N_SO (Apple, "DWARF with Mach-O").
+        """
+        found: dict[tuple[bytes, int], list[NamedObject]] = {}
+        table, home = self.file.symbols, None
+        if table is None:
+            return found
+        for index in table.indexes_of((c.N_SO, c.N_OSO, c.N_FUN)):
+            n_type, name = table.n_type[index], table.name(index)
+            if n_type == c.N_OSO:
+                home = NamedObject(as_text(name), table.n_value[index])
+            elif n_type == c.N_SO:
+                home = None
+            elif name and home is not None:
+                found.setdefault((name, table.n_value[index]), []).append(home)
+        return found
+
     @property
     def source_file(self) -> bytes:
-        return self.debug_info.source_file if self._has_debug_information else b""
+        return self.debug_info.source_file if self.has_debug_info else b""
 
     @property
     def lost_local_symbols(self) -> bool:
@@ -317,7 +351,7 @@ class MachOImage(Image):
     def debug_link(self) -> tuple[str, int] | None:
         return None
 
-    def use_symbols(self, other: Image) -> None:
+    def use_symbols(self, other: Image, *, names: bool = True) -> None:
         """Likewise; a dSYM has the host's sections first, and no imports, for which the host's own table stays."""
         assert isinstance(other, MachOImage)  # noqa: S101  # whoever asks has held the formats against each other
         for section, own in zip(other.file.sections, self.file.sections, strict=False):
@@ -326,26 +360,27 @@ class MachOImage(Image):
         if len(other.file.sections) < len(self.file.sections):
             raise InputError(f"{other.name}: lacks sections that {self.name} has")
         self._debug_file = other
+        self._symbol_file = other if names else None
 
     @property
     def _symbols(self) -> Symbols | None:
         """The table that has most names."""
         own = self.file.symbols
-        return own if self._debug_file is None else self._debug_file.file.symbols or own
+        return own if self._symbol_file is None else self._symbol_file.file.symbols or own
 
     @cached_property
     def compiled_by_llvm(self) -> bool:
         """By its debug information; a linked image without does not say, and Apple's compilers are LLVM's."""
-        return not self._has_debug_information or any(names_llvm(unit.producer) for unit in self.debug_info.units)
+        return not self.has_debug_info or any(names_llvm(unit.producer) for unit in self.debug_info.units)
 
     @cached_property
     def compiled_by_gcc(self) -> bool:
         """By its debug information; one without may be GCC's too."""
-        units = self.debug_info.units if self._has_debug_information else ()
+        units = self.debug_info.units if self.has_debug_info else ()
         return not units or not all(names_llvm(unit.producer) for unit in units)
 
     @property
-    def _has_debug_information(self) -> bool:
+    def has_debug_info(self) -> bool:
         """Most linked images have it elsewhere: then nothing that reads DWARF needs to be loaded."""
         holder = self if self._debug_file is None else self._debug_file
         return holder.file.section("__DWARF,__debug_info") is not None
@@ -581,6 +616,38 @@ class MachOImage(Image):
                 weak = bool(table.n_desc[index] & c.N_WEAK_DEF)
                 hidden = bool(n_type & c.N_PEXT)
                 yield FunctionSymbol(table.name(index), table.n_sect[index], table.n_value[index], weak, hidden)
+
+    def static_code(self) -> Iterator[StaticCode]:
+        """A function ends where the next symbol is; hints name instructions that a linker may write anew."""
+        from stubgen.image.static_code import Span, code_at
+
+        table = self.file.symbols
+        if table is None:
+            return
+        starts: dict[int, set[int]] = {}
+        for index in table.indexes_of(_DEFINED_HERE):
+            starts.setdefault(table.n_sect[index], set()).add(table.n_value[index])
+        own: dict[int, list[int]] = {}
+        for index in table.indexes_of(_STATIC):
+            own.setdefault(table.n_sect[index], []).append(index)
+        tables = {section.ordinal: relocations for section, relocations in self.file.relocations()}
+        hinted = [address for _, addresses in self.file.hints() for address in addresses] if own else []
+        for section in self.file.sections:
+            number, first = section.ordinal, section.header.addr
+            if number not in own or self.kind_in(number) is not Kind.FUNCTION:
+                continue
+            ends = sorted({first + section.header.size, *starts[number]})
+            spans = []
+            for index in own[number]:
+                start = table.n_value[index]
+                following = bisect_right(ends, start)
+                if start >= first and following < len(ends):
+                    spans.append(Span(start - first, ends[following] - first, table.name(index), start))
+            relocations = tables.get(number)
+            words = () if relocations is None else zip(relocations.r_address, relocations.r_word, strict=True)
+            parts = [(at, 1 << (word >> 25 & 3)) for at, word in words]
+            parts += [(address - first, 4) for address in hinted]
+            yield from code_at(self.file.content(section), parts, spans)
 
     def functions_of(self, path: bytes) -> list[Candidate]:
         if self.files_called(path) != 1:

@@ -82,7 +82,9 @@ class ByKind(Answering):
         from stubgen.resolve.convention import reason_not_to_call
 
         static = self.patch is None and reference.name in self.needed.statics
-        return reason_not_to_call(candidate, self._image, allow_static=self.answers.allow_static, static=static)
+        told = self.needed.told.get(candidate.address) if self.patch is None else None
+        allow_static = self.answers.allow_static
+        return reason_not_to_call(candidate, self._image, allow_static=allow_static, static=static, told=told)
 
     def _datum(self, reference: Reference, candidate: Candidate) -> None:
         if self._is_code(reference, candidate):

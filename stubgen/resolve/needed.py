@@ -15,6 +15,7 @@ from stubgen.symbols.wrapped import wrapped_meanings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from stubgen.image.dwarf import Subprogram
     from stubgen.image.intermediate import IntermediateNames
     from stubgen.macho.reader import BuildVersion
 
@@ -54,6 +55,8 @@ class Needed(Row):
     """Name -> the shared library that has it, where nobody can tell whether the host's own is a static one."""
     statics: frozenset[bytes] = frozenset()
     """Names that the host has as static symbols for sure: no other file of its link has them."""
+    told: Mapping[int, Subprogram] = {}
+    """Virtual address of a static function of the host -> what the objects of its link say of its arguments."""
     roots: frozenset[bytes] = frozenset()
     """Names that count as referred to: what the patch must export."""
     previous: Previous = NO_PATCHES

@@ -35,7 +35,7 @@ def plain_functions(
     found = image.sole_functions(wanted)
     distance, ranges = slide.value, image.executable_ranges()
     plain = _placed(found.seen, distance, ranges)
-    unmarked = allow_static and not image.debug_section("debug_info")
+    unmarked = allow_static and not (needed.told or image.debug_section("debug_info") or image.names_objects)
     if found.local and (unmarked or not image.compiled_by_llvm):
         mangled = MANGLED[needed.format]
         local = {index: address for index, address in found.local.items() if spellings[index].startswith(mangled)}

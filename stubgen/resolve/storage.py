@@ -18,7 +18,7 @@ from stubgen.image.dwarf import Stored
 SHRUNK = "clang has made a byte of it that stands for one of two numbers, and in the host it may stand for others"
 UNSURE = (
     "in the host clang may have made a byte of it that stands for one of two numbers; compile host and patch with -g "
-    "(Mach-O: and give the host's dSYM with --symbols)"
+    "(Mach-O: and make the host's dSYM)"
 )
 
 _LONGEST_FUNCTION = 1 << 16  # bytes that are looked at

@@ -29,6 +29,8 @@ class Unanswered(Row):
     """It has local symbols alone, which may be static ones of other files."""
     dispensable: tuple[bytes, ...] = ()
     """It has nothing of that name, but a shared library has, or the reference is weak."""
+    static: tuple[bytes, ...] = ()
+    """It has local symbols alone, of LLVM's, and static by their names: objects may say what arguments they take."""
 
 
 def unanswered(needed: Needed, host: Host, supplied: Collection[bytes] = ()) -> Unanswered:
@@ -38,7 +40,9 @@ def unanswered(needed: Needed, host: Host, supplied: Collection[bytes] = ()) -> 
     """
     found = host.find({*needed.references.names, *(variable.name for variable in needed.variables)})
     needed.previous.learn(set(needed.references.names))
-    lacking, local, others = list[bytes](), list[bytes](), list[bytes]()
+    lacking, local, others, static = list[bytes](), list[bytes](), list[bytes](), list[bytes]()
+    image = host.image
+    may_say = image.compiled_by_llvm and not (image.hides_globals or image.has_debug_info or image.names_objects)
     for reference in needed.references:
         name = reference.name
         if not is_linkers_own(needed.format, name) and not needed.previous.has(name):
@@ -47,7 +51,9 @@ def unanswered(needed: Needed, host: Host, supplied: Collection[bytes] = ()) -> 
                 (others if reference.weak or name in supplied else lacking).append(name)
             elif may_be_static(pool) and (name in supplied or not name.startswith(MANGLED[needed.format])):
                 local.append(name)
-    return Unanswered(tuple(lacking), tuple(local), tuple(others))
+            elif may_say and may_be_static(pool):
+                static.append(name)
+    return Unanswered(tuple(lacking), tuple(local), tuple(others), tuple(static))
 
 
 def weak_defaults(needed: Needed) -> frozenset[bytes]:

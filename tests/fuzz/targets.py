@@ -151,6 +151,8 @@ QUESTIONS: tuple[Callable[[Any], object], ...] = (
     lambda image: image.entries_of(".init_array"),
     lambda image: [image.thread_offset(value) for value in (0, 8, 1 << 62)],
     lambda image: [image.word_at(address) for address in range(0, 256, 8)],
+    lambda image: image.static_code(),
+    lambda image: [image.objects_of(each) for found in image.find(_names(image)).values() for each in found],
     identity_in,
     _variables,
     _reach,

@@ -150,14 +150,17 @@ def test_macho_hosts(tmp_path: Path, options: str, *, bind: bool) -> None:
     linking = [need("ld64.lld-19"), "-arch", "arm64", "-platform_version", "macos", "13.0", "13.0"]
     run([*linking, host_object, "-o", tmp_path / "host"])
     patch = compiled(tmp_path, apple, "patch", PATCH, "-O1")
+    if "-g" in options:
+        run([need("dsymutil-19"), "host", "-o", "apart.dSYM"], cwd=tmp_path)
+        host_object.unlink()
     builder = StubBuilder(tmp_path / "host")
     reasons = refused(list(builder.judge([patch], slide=0x4000, bind=bind).decisions()))
-    assert reasons == {f"_{name}": UNKNOWN_WITHOUT_DSYM for name in STATIC}
+    why = f"{host_object} is gone" if "-g" in options else "the host names no object that it was linked from"
+    assert reasons == {f"_{name}": f"{UNKNOWN_WITHOUT_DSYM}; {why}" for name in STATIC}
     allowed = builder.judge([patch], slide=0x4000, bind=bind, allow_static=True)
     assert not refused(list(allowed.decisions()))
     if "-g" in options:
-        run([need("dsymutil-19"), "host"], cwd=tmp_path)
-        builder = StubBuilder(tmp_path / "host", symbols=tmp_path / "host.dSYM")
+        builder = StubBuilder(tmp_path / "host", symbols=tmp_path / "apart.dSYM")
         told = refused(list(builder.judge([patch], slide=0x4000, bind=bind).decisions()))
         dropped = {"_dropped": DROPPED, "_result": DROPPED, "_promoted": UNKNOWN, "_plain": UNKNOWN}
         assert told == (dropped if options == "-O3 -g" else {})
