@@ -120,7 +120,6 @@ class Shop:
             anchor,
             exports=[self._spelled("checkout")],
             stub=self.folder / "stub.o",
-            allow_static=True,  # add_tax() uses its only argument: LLVM has none to drop
         )
         names, size = linked.built.resolution.stubs.spellings, len(linked.built.stub.content)
         stubs = ", ".join(self._plain(name) for name in names)

@@ -37,7 +37,7 @@ LINUX = Target(
     title="aarch64 Linux",
     triple="aarch64-linux-gnu",
     patch_name="patch.so",
-    compile_options=("-fPIC", "-O0", "-g", "-fno-sanitize=all"),  # says of each static function what it takes
+    compile_options=("-fPIC",),
     link_options=("-pie",),
     libraries=("-ldl",),
     host_slides=range(0xAAAA_0000_0000, 0xAAAB_0000_0000, 0x1000),
@@ -58,7 +58,8 @@ MACOS = Target(
 def compile_c(target: Target, source: str, folder: Path) -> Path:
     """Compile program *source* into *folder*; the object."""
     output = folder / source.replace(".c", ".o")
-    options = ("-target", target.triple, "-O1", *target.compile_options)
+    told = ("-O0", "-g", "-fno-sanitize=all")  # it says of each static function what it takes
+    options = ("-target", target.triple, *told, *target.compile_options)
     done = subprocess.run(
         [*COMPILER, *options, "-c", PROGRAMS / source, "-o", output], capture_output=True, text=True, check=False
     )
