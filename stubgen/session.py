@@ -245,7 +245,7 @@ class Session:
         if not archives and not supplied and link is None and not weak:
             return needed
         names = unanswered(needed, host, supplied)
-        if not any(names) and not weak:
+        if not names.need_link and not weak:
             return needed
         from stubgen.borrow import borrow
         from stubgen.borrow.homes import LinkFiles

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from stubgen.borrow.defaults import give_way
 from stubgen.borrow.elf import HostSymbols, Member, file_names
 from stubgen.borrow.homes import Homes, LinkFiles
-from stubgen.borrow.told import told_by_link
 from stubgen.common.cancellation import checkpoint
 from stubgen.common.text import as_bytes, as_text, counted
 from stubgen.errors import SymbolRefusal
@@ -33,6 +32,7 @@ from stubgen.resolve.unanswered import Unanswered, is_linkers_own, unanswered
 
 if TYPE_CHECKING:
     from stubgen.borrow.presence import HostSymbols as MachOSymbols
+    from stubgen.image.dwarf import Subprogram
 
 
 def borrow(
@@ -64,14 +64,14 @@ def borrow(
     given = needed
     needed = give_way(needed, host, homes)
     names = names if names is not None and needed is given else unanswered(needed, host, supplied)
-    if not any(names) or not host.image.has_full_symbols:  # stripped: all seems to be lacking
+    if not names.need_link or not host.image.has_full_symbols:  # stripped: all seems to be lacking
         return needed
     homes.learn((*names.lacking, *names.local))
     needed = _with_left_out(needed, host, homes, names)
     names = names._replace(lacking=tuple(name for name in names.lacking if name not in needed.left_out))
     static, suppliers, doubts = _static_names(host, names.local, homes, supplied)
     statics = _surely_static(needed, host, names, homes)
-    told = told_by_link(host, statics if host.image.hides_globals else (*names.local, *names.static), homes)
+    told = _told(host, statics if host.image.hides_globals else (*names.local, *names.static), homes)
     needed = needed._replace(suppliers=suppliers, doubts=doubts, statics=statics, told=told)
     if names.local and homes.compiled_at_link:
         needed = needed._replace(compiled_at_link=homes.members_compiled_at_link)
@@ -141,6 +141,19 @@ def _surely_static(needed: Needed, host: Host, names: Unanswered, homes: Homes) 
         and not homes.is_in_objects(name)
         and files.isdisjoint(candidate.file for candidate in found.get(name, ()))
     )
+
+
+def _told(host: Host, names: Collection[bytes], homes: Homes) -> Mapping[int, Subprogram]:
+    """Virtual address -> what the link's objects say of the static function there, for *names*.
+
+    Nothing where the host has debug information, which is that of its objects, or names them itself.
+    """
+    image = host.image
+    if not names or not image.compiled_by_llvm or image.has_debug_info or image.names_objects:
+        return {}
+    from stubgen.borrow.told import told_by_link
+
+    return told_by_link(host, names, homes)
 
 
 def _has_it_from(symbols: HostSymbols, name: bytes, first: Image, homes: Homes) -> bool:

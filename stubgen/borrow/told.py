@@ -16,17 +16,11 @@ from stubgen.image.static_arguments import Functions, described, said_by
 
 
 def told_by_link(host: Host, names: Collection[bytes], homes: Homes) -> dict[int, Subprogram]:
-    """Virtual address -> what is told of the host's static function there, for those of *names* that it has.
-
-    Nothing where the host has debug information, which is that of its objects, or names them itself.
-    """
-    image = host.image
-    if not image.compiled_by_llvm or image.has_debug_info or image.names_objects or not names:
-        return {}
+    """Virtual address -> what is told of the host's static function there, for those of *names* that it has."""
     static = [each for pool in host.find(names).values() for each in pool if _is_static(each)]
     wanted = {each.name for each in static}
     objects = list(_described(homes, wanted)) if wanted else []
-    told = ((each.address, said_by(objects, image, each.name, each.address)) for each in static)
+    told = ((each.address, said_by(objects, host.image, each.name, each.address)) for each in static)
     return {address: said for address, said in told if said is not None}
 
 

@@ -32,6 +32,11 @@ class Unanswered(Row):
     static: tuple[bytes, ...] = ()
     """It has local symbols alone, of LLVM's, and static by their names: objects may say what arguments they take."""
 
+    @property
+    def need_link(self) -> bool:
+        """Whether the other files have anything to say."""
+        return bool(self.lacking or self.local or self.static)
+
 
 def unanswered(needed: Needed, host: Host, supplied: Collection[bytes] = ()) -> Unanswered:
     """The names of that kind that no earlier patch has.
