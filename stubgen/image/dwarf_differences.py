@@ -44,10 +44,15 @@ _MEMBER_PLACE, _BIT_SIZE, _BIT_OFFSET, _OLD_BIT_OFFSET, _VALUE, _EXTERNAL, _VIRT
 )  # 7.5.4, DW_AT_*
 
 
-def signature_difference(mine: VariableType, theirs: VariableType, whose: str = "the host") -> str:
-    """How a function of the patch's takes or returns something else than the host's, in words; likewise."""
+def signature_difference(
+    mine: VariableType, theirs: VariableType, whose: str = "the host", run: Run | None = None
+) -> str:
+    """How a function of the patch's takes or returns something else than the host's, in words; likewise.
+
+    *run* spares what a comparison before, with the same files, has found alike.
+    """
     try:
-        return _Comparison(mine[0], theirs[0], whose).told(_Comparison.signatures, mine[1], theirs[1])
+        return _Comparison(mine[0], theirs[0], whose, run).told(_Comparison.signatures, mine[1], theirs[1])
     except (Unknown, IndexError, RecursionError, ValueError):
         return ""
 
@@ -67,25 +72,39 @@ def _differ(first: VariableType, second: VariableType) -> bool:
     return bool(comparison.types(first[1], second[1], 0))
 
 
+Run = dict[tuple[TypeEntries, TypeEntries], set[tuple[int, int]]]
+"""Two units -> which types of theirs are alike as far as the files of this patch and the host say.
+
+With types that are only declared that is not so for ever: the next patch may have other files.
+"""
+
+
 class _Comparison:
-    def __init__(self, mine: TypeEntries, theirs: TypeEntries, whose: str) -> None:
+    def __init__(self, mine: TypeEntries, theirs: TypeEntries, whose: str, run: Run | None = None) -> None:
         self.mine = mine
         self.theirs = theirs
         self.whose = whose  # which file *theirs* is, in words
         self._alike = mine.alike.setdefault(theirs, set())
+        self._run = run
+        self._alike_here: set[tuple[int, int]] = set() if run is None else run.setdefault((mine, theirs), set())
         self._met: set[tuple[int, int]] = set()
         self._elsewhere: dict[tuple[VariableType, VariableType], str] = {}
         """Two types of other units -> what is told of them; nothing yet while they are compared."""
         self._looks_elsewhere = True
+        self._told = ""
         self._of_other_units: list[_Comparison] = []
         self._is_sure = True
         """Whether all that was met is alike if nothing is told: nothing was too deep, or one of several alone alike."""
+        self._is_whole = True
+        """Whether nothing was too deep."""
 
     def told(self, compare: Callable[[_Comparison, int, int, int], str], first: int, second: int) -> str:
         """What *compare* says; which types are alike is known from then on."""
         difference = compare(self, first, second, 0)
         if not difference and self._is_sure:
             self._remember()
+        elif not difference and self._is_whole:
+            self._remember_here()
         return difference
 
     def _remember(self) -> None:
@@ -93,11 +112,20 @@ class _Comparison:
         for other in self._of_other_units:
             other._remember()
 
+    def _remember_here(self) -> None:
+        """For the run; of comparisons with other units those that found no difference."""
+        self._alike_here |= self._met
+        for other in self._of_other_units:
+            if not other._told:
+                other._remember_here()
+
     def types(self, first: int, second: int, depth: int) -> str:
         """How the type at *first* differs from the host's at *second*."""
         first, second = self.mine.stripped(first), self.theirs.stripped(second)
-        is_known = (first, second) in self._alike or (first, second) in self._met
+        pair = first, second
+        is_known = pair in self._alike or pair in self._met or pair in self._alike_here
         self._is_sure = self._is_sure and depth <= DEEPEST
+        self._is_whole = self._is_whole and depth <= DEEPEST
         if first < 0 or second < 0 or is_known or depth > DEEPEST:
             return ""
         self._met.add((first, second))
@@ -145,11 +173,12 @@ class _Comparison:
         if (mine, theirs) in self._elsewhere:
             return ""
         self._elsewhere[mine, theirs] = ""
-        other = _Comparison(mine[0], theirs[0], self.whose)
+        other = _Comparison(mine[0], theirs[0], self.whose, self._run)
         other._elsewhere = self._elsewhere
         self._of_other_units.append(other)
-        told = self._elsewhere[mine, theirs] = other.types(mine[1], theirs[1], depth + 1)
+        told = other._told = self._elsewhere[mine, theirs] = other.types(mine[1], theirs[1], depth + 1)
         self._is_sure = self._is_sure and other._is_sure
+        self._is_whole = self._is_whole and other._is_whole
         return told
 
     def _is_ambiguous(self, first: int) -> bool:

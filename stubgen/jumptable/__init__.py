@@ -21,6 +21,7 @@ from stubgen.symbols.rust import is_rust_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from stubgen.image.dwarf_differences import Run
     from stubgen.registers import Reliance
     from stubgen.stub.find import Stub
 
@@ -183,13 +184,14 @@ def _called_otherwise(
     named = {title: _by_name(image) for title, image in objects.items()}
     found: dict[bytes, Replacement] = {}
     thunks: list[tuple[Replacement, bytes]] = []
+    run: Run = {}
     for item in replaced.functions:
         function = function_of_thunk(as_bytes(item.name))
         if function:
             thunks.append((item, function))
         elif (item.object, item.name) in changed:
             own = named[item.object].get(as_bytes(item.name), ())
-            reason = _other_signature(item, objects[item.object], own, host)
+            reason = _other_signature(item, objects[item.object], own, host, run)
             if reason:
                 found[as_bytes(item.name)] = item._replace(reason=f"{_OLD_ONE}: {reason}")
     led = [item._replace(reason=found[function].reason) for item, function in thunks if function in found]
@@ -203,7 +205,7 @@ def _by_name(image: Image) -> dict[bytes, list[FunctionSymbol]]:
     return found
 
 
-def _other_signature(item: Replacement, image: Image, functions: Iterable[FunctionSymbol], host: Host) -> str:
+def _other_signature(item: Replacement, image: Image, functions: Iterable[FunctionSymbol], host: Host, run: Run) -> str:
     from stubgen.image.dwarf_differences import signature_difference
     from stubgen.image.dwarf_types import signature_of
 
@@ -211,7 +213,7 @@ def _other_signature(item: Replacement, image: Image, functions: Iterable[Functi
     own = next(filter(None, (signature_of(image.debug_info, place) for place in places)), None)
     debug = host.image.debug_info
     told = (signature_of(debug, copy.static_address) for copy in item.copies) if own else ()
-    return next(filter(None, (signature_difference(own, each) for each in told if own and each)), "")
+    return next(filter(None, (signature_difference(own, each, run=run) for each in told if own and each)), "")
 
 
 def _of_another_convention(

@@ -6,10 +6,16 @@ calls. Where one side says nothing, nothing speaks against it, as with C's ``f()
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from stubgen.image import Image, Kind, Reference
 from stubgen.resolve.described import described
 from stubgen.resolve.needed import Needed
 from stubgen.resolve.previous import Earlier
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stubgen.image.dwarf_types import VariableType
 
 
 def why_declared_otherwise(needed: Needed, reference: Reference, earlier: Earlier) -> str:
@@ -35,6 +41,7 @@ def _difference(user: Image, name: bytes, earlier: Earlier) -> str:
     symbol = name[1:] if user.format == "macho" else name
     image, address = described(earlier.patch, earlier.candidate)
     debug, other = user.debug_info, image.debug_info
+    compare: Callable[[VariableType, VariableType, str], str]
     if earlier.candidate.kind is Kind.FUNCTION:
         own, theirs, compare = declared_function(debug, symbol), signature_of(other, address), signature_difference
     else:

@@ -120,7 +120,7 @@ class Bench:
         )
         self.monkeypatch.setattr(
             "stubgen.image.dwarf_differences.signature_difference",
-            lambda mine, theirs: "" if mine == theirs else f"it takes {mine} where the host's takes {theirs}",
+            lambda mine, theirs, run: "" if mine == theirs else f"it takes {mine} where the host's takes {theirs}",
         )
 
 
