@@ -90,9 +90,10 @@ def test_parts_of_a_structure(way: str, tmp_path: Path) -> None:
     structure = "static struct { int a, b; } s;"
     value = "(s.a += by, s.b += by + 1, s.a * s.b)"
     edit = Edit(f"{structure} int *address(void) {{ return &s.a; }}", structure, value, value, "a.c")
-    said = notes(tmp_path, way, edit)
-    assert sorted(note[: len("note: s.0")] for note in said) == ["note: s.0", "note: s.1"]
-    assert all(note.endswith((f"{NUMBER}s", f"{NUMBER}_s")) for note in said), said
+    (note,) = notes(tmp_path, way, edit)
+    subject = note.removeprefix("note: each of ").partition(":")[0]
+    assert sorted(name.lstrip("_") for name in subject.split(", ")) == ["s.0", "s.1"]
+    assert note.endswith((f"{NUMBER}s", f"{NUMBER}_s"))
 
 
 QUIET = {
