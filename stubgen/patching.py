@@ -12,6 +12,7 @@ from stubgen.capture.links import newest_capture
 from stubgen.capture.outputs import identity_of_host
 from stubgen.common.arguments import StrPath, instance, optional, path
 from stubgen.common.files import Outputs
+from stubgen.compileplan.members import patches_at
 from stubgen.compileplan.recompile import Recompiled, old_members, recompiled, stage_objects
 from stubgen.link import Linked, stage_patch
 from stubgen.options import BtiPolicy
@@ -87,7 +88,7 @@ def patch(
                 compile_commands=compile_commands,
                 keep_state=state,
                 host=lambda: builder.host,
-                earlier=lambda: [os.fspath(each[0]) for each in options.get("previous", ())],
+                earlier=lambda: patches_at([os.fspath(each[0]) for each in options.get("previous", ())]),
                 as_built=state if jump_table is None else not jump_table.everything,
                 also=also,
             ) as made,

@@ -17,6 +17,7 @@ from stubgen.terminal.sheet import Retold, Sheet, Text, blocks_of
 if TYPE_CHECKING:
     import argparse
 
+    from stubgen.compileplan.members import EarlierPatches
     from stubgen.compileplan.recompile import Recompiled
     from stubgen.generations.relinking import KeptObject
     from stubgen.session import Session
@@ -99,25 +100,28 @@ def _attempt(arguments: argparse.Namespace, session: Session, also: frozenset[st
     return outcome._replace(document=document, text=text, complaint=complaint), frozenset()
 
 
-def _earlier_patches(arguments: argparse.Namespace) -> list[str]:
-    """The files of the patches that the process has, by the options or by the session."""
+def _earlier_patches(arguments: argparse.Namespace) -> EarlierPatches:
+    """The patches that the process has, by the options or by the session."""
+    from stubgen.compileplan.members import EarlierPatches, patches_at
+
     wanted = session_options(arguments)
     given = [os.fspath(each.path) for each in previous_patches(arguments.previous)]
     if wanted is None:
-        return given
+        return patches_at(given)
     from stubgen.generations.opening import patches_in_process
 
-    return patches_in_process(wanted)
+    return EarlierPatches(*patches_in_process(wanted))
 
 
 def _kept_objects(made: Recompiled, folder: str | None) -> dict[str, KeptObject]:
     """Object -> where it will be, and what it was compiled from, for patches that link it again."""
     from stubgen.compileplan.recompile import kept_objects
+    from stubgen.compileplan.units import title_of
     from stubgen.generations.relinking import KeptObject
 
     after = made if folder is None else kept_objects(made, folder)
     return {
-        path: KeptObject("" if folder is None else place, f"{unit.name} in {unit.directory}")
+        path: KeptObject("" if folder is None else place, title_of(unit.name, unit.directory))
         for unit, there in zip(made.units, after.units, strict=True)
         for path, place in zip(unit.objects, there.objects, strict=True)
     }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 
 from stubgen.common.files import read_input
+from stubgen.common.row import Row
 from stubgen.compileplan.host_link import HostLink, archive_members, content_digest, digest_of
 from stubgen.compileplan.units import Unit
 from stubgen.errors import InputError, StubgenError
@@ -16,17 +17,33 @@ from stubgen.image.elf import ElfImage
 from stubgen.image.opening import open_image
 
 
+class EarlierPatches(Row):
+    """The patches that the process has."""
+
+    files: Sequence[str] = ()
+    units: Collection[str] | None = frozenset()
+    """What they were compiled from, as :attr:`Unit.title` or the path of an object; None: nobody knows."""
+
+
+def patches_at(files: Sequence[str]) -> EarlierPatches:
+    """Those of a process without a session."""
+    return EarlierPatches(files, None if files else frozenset())
+
+
 class TakenMembers:
     """Tells them by their definitions: a linker takes a member for one of them, and leaves it in the symbol table.
 
     Args:
         link: the host's link; None: every unit may be the host's.
         host: opens the host; None: nothing is known of it.
-        earlier: the files of the patches that the process has.
+        earlier: tells the patches that the process has.
     """
 
     def __init__(
-        self, link: HostLink | None, host: Callable[[], Host] | None, earlier: Callable[[], Sequence[str]] = tuple
+        self,
+        link: HostLink | None,
+        host: Callable[[], Host] | None,
+        earlier: Callable[[], EarlierPatches] = EarlierPatches,
     ) -> None:
         self._link = link
         self._host = host
@@ -51,7 +68,7 @@ class TakenMembers:
     @cached_property
     def _patches(self) -> list[Image]:
         found = []
-        for path in self._earlier():
+        for path in self._earlier().files:
             try:
                 found.append(open_image(read_input(path), path))
             except InputError:  # the link says it better, where it needs that

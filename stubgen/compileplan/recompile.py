@@ -18,6 +18,7 @@ from stubgen.common.phases import phase
 from stubgen.common.scratch import scratch_folder
 from stubgen.compileplan import c_command, rust_command
 from stubgen.compileplan.host_link import host_link
+from stubgen.compileplan.members import EarlierPatches
 from stubgen.compileplan.selection import Selection
 from stubgen.compileplan.units import Unit, read_units
 from stubgen.errors import CompilerFailed
@@ -158,13 +159,13 @@ def recompiled(
     compile_commands: Sequence[StrPath] = (),
     keep_state: bool = False,
     host: Callable[[], Host] | None = None,
-    earlier: Callable[[], Sequence[str]] = tuple,
+    earlier: Callable[[], EarlierPatches] = EarlierPatches,
     as_built: bool = False,
     also: Collection[str] = (),
 ) -> Iterator[Recompiled]:
     """As :func:`recompile`, into a folder that is there as long as this is entered.
 
-    *host* opens the host, *earlier* tells the files of the patches that the process has. *as_built*: let the host's own
+    *host* opens the host, *earlier* tells the patches that the process has. *as_built*: let the host's own
     options make objects of C and C++ files as well. *also*: members of archives to compile although the process has
     nothing of them, where they read what changed (:func:`old_members`).
     """

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 
 from stubgen.compileplan.host_link import HostLink, content_digest, follow_moves, units_of_host
-from stubgen.compileplan.members import TakenMembers
+from stubgen.compileplan.members import EarlierPatches, TakenMembers
 from stubgen.compileplan.notes import edited_elsewhere, left_behind, not_of_host, not_taken, unrecorded_note
 from stubgen.compileplan.units import Unit
 from stubgen.errors import UsageError
@@ -20,7 +21,7 @@ class Selection:
         units: all that was compiled.
         link: the host's link; None: every unit may be the host's.
         host: opens the host, which tells what its link took from archives; None: all of them.
-        earlier: the files of the patches that the process has, which may have taken others.
+        earlier: tells the patches that the process has: what they have may have been edited and put back since.
         also: objects, by their files' names, that are taken although the process has nothing of them.
     """
 
@@ -34,9 +35,10 @@ class Selection:
         units: Sequence[Unit],
         link: HostLink | None,
         host: Callable[[], Host] | None = None,
-        earlier: Callable[[], Sequence[str]] = tuple,
+        earlier: Callable[[], EarlierPatches] = EarlierPatches,
         also: Collection[str] = (),
     ) -> None:
+        earlier = cache(earlier)
         self._units = units
         self._also = also
         self._link = link
@@ -49,6 +51,16 @@ class Selection:
         if link is not None:
             for unit in units:  # what a build that failed compiled again, the host does not have
                 unit.built = min(unit.built, link.time)
+        self._patched = self._mark_patched(earlier())
+
+    def _mark_patched(self, earlier: EarlierPatches) -> list[Unit]:
+        """The host's units that the patches have for sure; those that they may have are marked."""
+        known = earlier.units or ()
+        found = [unit for unit in self._host if unit.title in known or unit.output in known]
+        sure = earlier.units is not None and {*known} <= {text for unit in found for text in (unit.title, unit.output)}
+        for unit in found if sure else self._units:
+            unit.may_be_patched = True
+        return found
 
     def changed(self, files: Sequence[str], crates: Sequence[str] = ()) -> list[Unit]:
         """The units that read *files*, those of *crates*, and the crates that use them: dependencies before users.
@@ -100,6 +112,8 @@ class Selection:
     def edited(self) -> list[Unit]:
         """The host's units that read a file which is newer than what the host has of them, dependencies before users.
 
+        And those that earlier patches have: a file that was put back since may have its old time again.
+
         Raises:
             UsageError: there is none, or the host's link is not known.
             CompilerFailed: the compiler does not say what a unit reads.
@@ -108,7 +122,7 @@ class Selection:
             raise UsageError("name what changed: source files, or crates")
         elsewhere = edited_elsewhere(self._host, self._link)
         self.notes += [*unrecorded_note(self._units, self._link), *elsewhere]
-        found = self._in_host([unit for unit in self._host if unit.edited(ask=True)])
+        found = self._in_host([unit for unit in self._host if unit in self._patched or unit.edited(ask=True)])
         if not found and elsewhere:
             raise UsageError(elsewhere[0])
         if not found:

@@ -23,6 +23,11 @@ LOADER_VARIABLES = ("LD_", "DYLD_")
 """Beginnings of variables that choose what a loader loads: not believed of a dependency file."""
 
 
+def title_of(name: str, directory: str) -> str:
+    """What tells a unit from others in a session: :attr:`Unit.name`, and where it is compiled."""
+    return f"{name} in {directory}"
+
+
 class Unit:
     """One compile of the build's."""
 
@@ -35,6 +40,8 @@ class Unit:
         """Real path of what the build made, where the host's link has it; of a crate, without an ending."""
         self.among_compiled_headers = False
         """The build compiled headers by themselves, and any first ``#include`` may mean one."""
+        self.may_be_patched = False
+        """An earlier patch of the process may have been made of it, with an edit that is undone by now."""
         self.built = compile_.time
         """Sources that were written later are not in what the host has of it; seconds since 1970."""
 
@@ -84,6 +91,11 @@ class Unit:
     def name(self) -> str:
         """The crate, or the source, for people."""
         return f"crate {self.crate.name}" if self.rust else self.compile.source
+
+    @property
+    def title(self) -> str:
+        """What tells it from others in a session."""
+        return title_of(self.name, self.directory)
 
     @cached_property
     def sources(self) -> frozenset[str]:
@@ -178,9 +190,10 @@ class Unit:
     def _digests(self) -> dict[str, str]:
         """Real path -> digest of what was in the file when the host's object was made of it.
 
-        Nothing where that is another compile: it may have been of an edit.
+        Nothing where that is another compile: it may have been of an edit. Nor where the process may have more than
+        the host: what is as the host was made of it takes the place of a patch's.
         """
-        if self.built < self.compile.time:
+        if self.built < self.compile.time or self.may_be_patched:
             return {}
         named = self.compile.read.items()
         return {next(iter(real_paths([name], self.directory))): digest for name, digest in named}

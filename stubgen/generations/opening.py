@@ -13,7 +13,7 @@ from stubgen.common.row import Row
 from stubgen.errors import AnchorRefusal, BuildIdRefusal, InputError, PatchRefusal, UsageError
 from stubgen.generations.lock import lock_session
 from stubgen.generations.redirections import Targets, holding, in_process, runtime_address, targets_after
-from stubgen.generations.relinking import KeptObject, digest_of, relinked_units, units_of
+from stubgen.generations.relinking import KeptObject, digest_of, relinked_units, units_after, units_of
 from stubgen.generations.state import (
     Fate,
     Generation,
@@ -145,20 +145,23 @@ def begin(
     return Begun(path, session, number, targets, earlier, tuple(previous), units_of(objects, kept, number), ())
 
 
-def patches_in_process(wanted: SessionOptions) -> list[str]:
-    """The files of the patches that the process of the session *wanted* has; none of a session that is about to begin.
+def patches_in_process(wanted: SessionOptions) -> tuple[list[str], frozenset[str]]:
+    """The files of the patches that the process of the session *wanted* has, and the names of their units.
+
+    A session that is about to begin has none.
 
     Raises:
         StubgenError: as :func:`begin` does, of the session file and of ``loaded``.
     """
     path = os.fspath(wanted.path)
     if wanted.new or not os.path.exists(path):
-        return []
+        return [], frozenset()
     session = read_session(path)
     if wanted.loaded is not None:
         session = mark_loaded(path, session, wanted.loaded)
     session = session._replace(relink_earlier=session.relink_earlier or wanted.relink_earlier)
-    return [generation.patch for generation in in_process(session)]
+    files = [generation.patch for generation in in_process(session)]
+    return files, frozenset(units_after(session, len(session.generations)))
 
 
 def stage_session(outputs: Outputs, path: str, session: PatchSession) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,50 @@ def test_a_file_at_a_time(relinked: bool, tmp_path: Path) -> None:
         again = more or ["--loaded", hex(place)]
         process.apply(process.patch(project.edit("price.c", "+ 200", "+ 300"), *again))
         assert live.tell("call 1") == "20302"
+        live.end()
+
+
+@pytest.mark.parametrize("old_time", [False, True], ids=["saved", "with its old time"])
+@pytest.mark.parametrize("relinked", [False, True], ids=["loaded", "relinked"])
+@pytest.mark.parametrize(
+    "edit", [("price.c", "+ 100", "+ 200"), ("rates.h", "? 2 : 3", "? 20 : 3")], ids=["file", "header"]
+)
+def test_what_was_put_back_after_a_patch_had_it(
+    *, edit: tuple[str, str, str], relinked: bool, old_time: bool, tmp_path: Path
+) -> None:
+    """It is as the host was made of it, and the process has the edit: that would have stayed, without a word."""
+    project = with_make(tmp_path)
+    source = tmp_path / edit[0]
+    content, status = source.read_bytes(), source.stat()
+    more = ["--relink-earlier", "--objects", tmp_path / "objects-{generation}"] if relinked else []
+    with LiveHost(project.host) as live:
+        process = Process(project, live)
+        project.edit(*edit)
+        place = process.apply(process.patch(None, *more))
+        assert live.tell("call 1") in ("1202", "1120")
+        source.write_bytes(content)
+        if old_time:
+            os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+        project.edit("step.c", "1000", "5000")
+        process.apply(process.patch(None, *(more or ["--loaded", hex(place)])))
+        assert live.tell("call 1") == "10102", "100 as in the host, and the counter went on"
+        live.end()
+
+
+def test_what_was_put_back_after_a_patch_given_with_previous(tmp_path: Path) -> None:
+    """Nothing says what that patch was made of: what is newer than the host's counts as changed."""
+    project = with_make(tmp_path)
+    source = tmp_path / "price.c"
+    content = source.read_bytes()
+    with LiveHost(project.host) as live:
+        process = Process(project, live)
+        place = process.apply(process.patch(project.edit("price.c", "+ 100", "+ 200")))
+        (first,) = read_session(str(tmp_path / "session")).generations
+        source.write_bytes(content)
+        project.edit("step.c", "1000", "5000")
+        base = place - first.anchor + first.first_address
+        document = project.patch(live.anchor, "two", options=["--previous", f"{first.patch}@{base:#x}"])
+        assert {unit["name"] for unit in document["recompiled"]} == {"price.c", "step.c"}  # type: ignore[attr-defined]
         live.end()
 
 
