@@ -8,7 +8,6 @@ functions, templates) is no default: there the patch's is the newer one.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stubgen.borrow.elf import file_names
@@ -26,9 +25,6 @@ from stubgen.resolve.unanswered import weak_defaults
 
 if TYPE_CHECKING:
     from stubgen.elf.editor import ObjectEditor as ElfEditor
-
-_GIMPLE = b"GNU GIMPLE"
-"""How the producer begins, in debug information, of what GCC compiled at link."""
 
 
 def give_way(needed: Needed, host: Host, homes: Homes) -> Needed:
@@ -179,7 +175,9 @@ class _Judge:
 
     def is_made_global(self, name: bytes) -> bool:
         """Whether the host's strong *name* is the default, which GCC's link-time optimisation makes global."""
-        if self.homes.is_strongly_in_objects(name) or not (self._optimised_by_gcc or self.homes.compiled_at_link):
+        if self.homes.is_strongly_in_objects(name) or not (
+            self.host.image.optimised_by_gcc or self.homes.compiled_at_link
+        ):
             return False
         if any(self.homes.strongly_in_libraries(name)) or self._may_have_come_along(name):
             return False
@@ -190,14 +188,6 @@ class _Judge:
                 f"link, with its objects still there"
             )
         return True
-
-    @cached_property
-    def _optimised_by_gcc(self) -> bool:
-        image = self.host.image
-        if not isinstance(image, ElfImage):
-            return False
-        producers = (unit.producer for unit in image.debug_info.units)
-        return image.files_called(b"<artificial>") > 0 or any(each.startswith(_GIMPLE) for each in producers)
 
     def refuse_left_out(self, name: bytes) -> None:
         """Refuse a default of which the host has nothing, if its link had a definition that wins over it."""

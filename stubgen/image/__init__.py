@@ -630,8 +630,19 @@ class Image(ABC):
         found = copies.find(plain, lambda name: is_rust_name(name) or is_external_cxx_name(name))
         return {name: found[name.removeprefix(prefix)] for name in wanted if found.get(name.removeprefix(prefix))}
 
+    @property
+    def optimised_by_gcc(self) -> bool:
+        """Whether GCC optimised a linked ELF image at its link, as far as that tells."""
+        return False
+
     def functions_without_code(self, names: Iterable[bytes]) -> set[bytes]:
-        """Those of *names* that other files saw in the source of a linked image, by debug information, without code."""
+        """Those of *names* that other files saw in the source of a linked image, by debug information, without code.
+
+        Of an image that GCC optimised at its link: else it folds a function with another one of its file
+        (``-fipa-icf``), whose code both have, and ``--gc-sections`` takes that.
+        """
+        if not self.optimised_by_gcc:
+            return set()
         from stubgen.image.inlined import InlinedCopies
 
         prefix = b"_" if self.format == "macho" else b""

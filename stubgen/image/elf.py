@@ -84,6 +84,8 @@ _WEAK = bytes(info >> 4 == c.STB_WEAK for info in range(256))
 OF_LTO = (b"", b"<artificial>", b"ld-temp.o")
 """What GNU ld, GCC and LLVM call the file that link-time optimisation makes of several: static there is also what was
 global before, and none of them is a symbol's source file."""
+_GIMPLE = b"GNU GIMPLE"
+"""How the producer begins, in debug information, of what GCC compiled at link."""
 _MAPPING = (b"$x", b"$d")
 """How mapping symbols begin, and a few besides."""
 MANY = 64
@@ -473,6 +475,11 @@ class ElfImage(Image):
 
     def files_called(self, name: bytes) -> int:
         return 0 if self.file.symbols is None else self.file.symbols.files.get(name, 0)
+
+    @cached_property
+    def optimised_by_gcc(self) -> bool:
+        producers = (unit.producer for unit in self.debug_info.units)
+        return self.files_called(b"<artificial>") > 0 or any(each.startswith(_GIMPLE) for each in producers)
 
     @cached_property
     def is_debug_file(self) -> bool:

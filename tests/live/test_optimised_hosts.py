@@ -15,6 +15,7 @@ from stubgen import StubBuilder, SymbolRefusal, link_patch
 from stubgen.borrow.homes import LinkFiles
 from stubgen.capture import Capture, record
 from stubgen.cli import main
+from stubgen.compare.changes import Change
 from stubgen.errors import StubgenError
 from stubgen.explain import explain_symbols
 from stubgen.host.previous import PreviousPatch
@@ -409,6 +410,22 @@ def test_what_collection_took_from_a_host_that_was_not_optimised_at_link_is_new(
     program = program._replace(compile=tuple(word for word in program.compile if word != "-Wl,--gc-sections"))
     table = table_of(program, SCALED.replace("by * rate", "by + rate"))
     assert "scale" in {each.name for each in table.entries}
+    assert not table.undecided
+
+
+def test_what_was_folded_and_collected_is_new(tmp_path: Path) -> None:
+    """GCC gives ``also_dead`` the code of ``dead``, and its entry in debug information none, ``-flto`` or not."""
+    debug = "-g -ffunction-sections -Wl,--gc-sections"
+    alike = "".join(
+        f"{HIDDEN} long {name}(long by) {{ return by * rate + by / rate; }}\n" for name in ("dead", "also_dead")
+    )
+    text = f"static volatile int rate = 7;\n{alike}long a_next(long by) {{ return by * rate; }}\n"
+    program = make(tmp_path, ("gcc", "-fno-lto", "bfd"), debug, files={"a.c": text, "b.c": ALONE})
+    assert "dead" not in run([str(need("llvm-nm-19")), tmp_path / "host"])
+    (tmp_path / "a.o").unlink()
+    program = program._replace(compile=tuple(word for word in program.compile if word != "-Wl,--gc-sections"))
+    table = table_of(program, text.replace("by / rate", "by - rate"))
+    assert "also_dead" in {row.names[0] for row in table.changed(Change.ADDED)}
     assert not table.undecided
 
 
