@@ -35,7 +35,7 @@ class Unanswered(Row):
     @property
     def need_link(self) -> bool:
         """Whether the other files have anything to say."""
-        return bool(self.lacking or self.local or self.static)
+        return any(self)
 
 
 def unanswered(needed: Needed, host: Host, supplied: Collection[bytes] = ()) -> Unanswered:
