@@ -43,10 +43,11 @@ _COMPARISONS = ((0xFFE0FC00, 0xEB000000), (0xFFE00C10, 0xFA400000))
 _ADR = 0x10000000
 _TABLES = (b"_ZTV", b"_ZTC", b"__ZTV", b"__ZTC")
 """How names of virtual tables begin (Itanium C++ ABI 5.1.4.1), in ELF and in Mach-O."""
-_OF_LIBRARY = re.compile(r"_?_ZN[VKRO]*S[tabsiod](?!.*_S_)")
+_OF_LIBRARY = re.compile(r"_?_ZN[VKRO]*S[tabsiod](?!.*(?:_S_|_M_manager))")
 """How the names of member functions of C++'s library begin (Itanium C++ ABI 5.1.4.1): nobody may take the address of
 one ([namespace.std]), and GCC compares those of virtual ones, such as the one that ``std::endl`` calls. GCC's library
-itself compares static ones, which it calls ``_S_...``: ``std::any_cast``, with ``-fno-rtti`` by that alone."""
+itself compares static ones, which it calls ``_S_...`` (``std::any_cast``) and ``_M_manager``
+(``std::function::target``), with ``-fno-rtti`` by that alone."""
 _AHEAD = 24
 """Words behind ``adrp`` in which what uses its page is looked for."""
 _FOLLOWED = 256
@@ -115,7 +116,7 @@ def names_compared(
 def runs_no_more(host: Host, name: str) -> bool:
     """Whether *name* is the program's ``main``, which only start-up code has called, and nobody else can call.
 
-    That it has its own address itself, to report it, leads nowhere.
+    That it has its own address itself, to report it, leads nowhere; that it calls itself does.
 
     Raises:
         MalformedInput: the host is broken.
@@ -125,16 +126,21 @@ def runs_no_more(host: Host, name: str) -> bool:
     from stubgen.reach import find_reach
 
     (found,) = find_reach(host, [name]).functions
-    own = {*_START_UP, as_bytes(name)}
-    places = [*(caller.place for caller in found.callers), *(taken.place for taken in found.taken)]
+    own = as_bytes(name)
     loaded = {taken.slot for taken in found.taken}
-    pointers = [place for place in found.pointers if place.address not in loaded]
-    return not pointers and not found.inlined and all(place.symbol in own for place in places)
+    if found.inlined or any(place.address not in loaded for place in found.pointers):
+        return False
+    callers = {caller.place.symbol for caller in found.callers}
+    takers = {taken.place.symbol for taken in found.taken}
+    wrapped = host.find({_WRAPPED_MAIN})[_WRAPPED_MAIN] if _WRAPPED_MAIN in callers | takers else ()
+    start_up = {_START, *(() if any(each.size for each in wrapped) else (_WRAPPED_MAIN,))}
+    return callers <= start_up and takers <= {*start_up, own}
 
 
 _MAIN = ("main", "_main")
-_START_UP = (b"_start", b"__wrap_main")
-"""Who has the address of ``main`` in each program: of glibc's and musl's start-up objects."""
+_START, _WRAPPED_MAIN = b"_start", b"__wrap_main"
+"""Who has the address of ``main`` in each program, of glibc's and musl's start-up objects. The second is a label of no
+size there; a function of that name stands for ``main`` by ``--wrap=main``, and may call the program's many times."""
 
 
 def _without_idle(found: Iterable[tuple[int, int]], patch: Image, idle: Mapping[bytes, int]) -> set[int]:

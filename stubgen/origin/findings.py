@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from stubgen.common.aarch64 import IMMEDIATE_AT, IMMEDIATE_LIMIT, LOAD, REGISTERS
+from stubgen.common.columns import column
 from stubgen.common.text import as_text, counted
 from stubgen.finding import Finding
 from stubgen.image import Candidate, Kind
@@ -85,7 +87,7 @@ def _sets_up_streams_alone(account: Account, item: Initializer) -> bool:
     while waiting:
         part = waiting.pop()
         uses = parts.uses(part)
-        if uses is None:
+        if uses is None or _stores(parts.content(part)):
             return False
         for use in uses:
             target = use.target.part
@@ -97,6 +99,15 @@ def _sets_up_streams_alone(account: Account, item: Initializer) -> bool:
     return bool(names) and names <= known
 
 
+def _stores(code: memoryview) -> bool:
+    """Whether *code* may change more than its frame: clang reaches variables from another one's address (``-O3``)."""
+    accesses = (word for word in column("I", code[: len(code) & ~3]) if word & _ACCESS_MASK == _ACCESS)
+    return any(word >> 5 & 0x1F not in _FRAME and word & ~_ADDRESSED != LOAD for word in accesses)
+
+
+_ACCESS, _ACCESS_MASK = 0x08000000, 0x0A000000  # loads and stores (Arm ARM C4.1)
+_ADDRESSED = REGISTERS | IMMEDIATE_LIMIT - 1 << IMMEDIATE_AT
+_FRAME = (29, 31)  # x29 and sp
 _OF_FILE = (b"_GLOBAL__sub_I_", b"__GLOBAL__sub_I_")
 """How compilers call what sets up a file's variables."""
 _OF_STREAMS = frozenset(

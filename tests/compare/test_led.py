@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,9 +74,19 @@ def patched(name: str, folder: Path, way: Way, *, everything: bool = False) -> L
 
 
 def linked_again(
-    name: str, folder: Path, others: str, text: str, *, everything: bool = False, exports: tuple[str, ...] = ()
+    name: str,
+    folder: Path,
+    others: str,
+    text: str,
+    *,
+    everything: bool = False,
+    exports: tuple[str, ...] = (),
+    options: Sequence[str] = (),
 ) -> Linked:
-    """A patch of the file *text*, in which ``EDIT`` is another number than in the program; *others* is the rest."""
+    """A patch of the file *text*, in which ``EDIT`` is another number than in the program; *others* is the rest.
+
+    *options* are the program's link's.
+    """
     kit = tools(COMPILERS[name][1], folder)
     compiled(name, folder, others, "others.o")
     compiled(name, folder, text, "host.o", "-DEDIT=2")
@@ -83,6 +94,7 @@ def linked_again(
     command = [
         *kit.executable,
         *(["-rdynamic"] if COMPILERS[name][1] == "gnu" else []),
+        *options,
         "others.o",
         "host.o",
         "-o",
@@ -126,6 +138,7 @@ THERE
 MAINS = {  # in main, behind it, in the other file -> whether main may run again
     "start-up code calls it": ("", "", "", False),
     "it reports its address": ("extern const void *volatile anchor; anchor = (void *)main;", "", "", False),
+    "it calls itself": ("static volatile int depth; if (depth++ < 3) step(main());", "", "", True),
     "another function calls it": ("", "", "long other(long n) { return main() + n; }", True),
     "another function has its address": ("", "", "long other(long n) { anchor = (void *)main; return n; }", True),
     "a table has it": ("", "int (*const mains[])(void) = {main};", "", True),
@@ -143,6 +156,21 @@ def test_main_runs_once(way: str, name: str, tmp_path: Path) -> None:
     assert linked.jump_table is not None
     assert "main" in {entry.name.lstrip("_") for entry in linked.jump_table.entries}
     assert [each.lstrip("_") for each in linked.compared] == (["on_click"] if told else [])
+
+
+WRAPPING = "int __real_main(void); int __wrap_main(void) { return __real_main() + __real_main(); }"
+
+
+def test_main_that_another_one_stands_for_runs_again(tmp_path: Path) -> None:
+    """Start-up code has a label ``__wrap_main``; what ``--wrap=main`` begins the program with is called so, too."""
+    linked = linked_again(
+        "gcc",
+        tmp_path,
+        BUS.replace("THERE", WRAPPING),
+        REGISTERING.replace("HERE", "").replace("MORE", ""),
+        options=["-Wl,--wrap=main"],
+    )
+    assert linked.compared == ("on_click",)
 
 
 def image(name: str, folder: Path, source: str, output: str = "one.o", *more: str) -> Image:

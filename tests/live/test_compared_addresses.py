@@ -247,20 +247,34 @@ def test_virtual_functions_of_the_library_are_told_nothing(tmp_path: Path) -> No
     assert "_ZNKSt5ctypeIcE8do_widenEc" in {item.name for item in linked.replaced.functions}
 
 
-def test_what_the_library_itself_compares_is_told(tmp_path: Path) -> None:
-    """``std::any_cast`` asks which function manages the value: what the host put in is of no type that it knows."""
+OF_LIBRARY = {  # header -> a variable, what puts something in, what asks for it, part of the name of what is compared
+    "any": ("std::any held", "if (!held.has_value()) held = by;", "std::any_cast<long>(&held)", "_S_manage"),
+    "functional": (
+        "std::function<long(long)> held",
+        "auto next = Next(); if (!held) held = next;",
+        "held.target<Next>()",
+        "_M_manager",
+    ),
+}
+
+
+@pytest.mark.parametrize("header", OF_LIBRARY)
+def test_what_the_library_itself_compares_is_told(header: str, tmp_path: Path) -> None:
+    """It asks which function manages the value: what the host put in is of no type that it knows."""
+    variable, put, ask, compared = OF_LIBRARY[header]
     text = (
-        '#include <any>\nstatic long sum; extern std::any held; extern "C" long a_next(long by) '
-        "{ sum += by; if (!held.has_value()) held = by; return std::any_cast<long>(&held) ? sum : -1; }"
+        f"#include <{header}>\nstatic long sum; extern {variable}; struct Next {{ long operator()(long n) const "
+        '{ return n + 1; } }; extern "C" long a_next(long by) '
+        f"{{ sum += by; {put} return {ask} ? sum : -1; }}"
     )
     flags = "-O2 -g -fPIC -fdata-sections -std=c++17 -fno-rtti"
-    sources = {"a.cc": text, "b.c": HOST, "c.cc": "#include <any>\nextern std::any held; std::any held;"}
-    program = make(tmp_path, sources, {}, "a.o b.o c.o", flags=flags)
+    declared = f"#include <{header}>\nextern {variable}; {variable};"
+    program = make(tmp_path, {"a.cc": text, "b.c": HOST, "c.cc": declared}, {}, "a.o b.o c.o", flags=flags)
     patch = recompiled(tmp_path, "a.cc", text + PATCH_MAIN, "gcc", flags)
     with LiveHost(program.path) as live:
         assert live.tell("call 3") == "call 3"
         linked = link(program, live, patch)
-        assert any("_S_manage" in name for name in linked.compared)
+        assert any(compared in name for name in linked.compared)
         assert live.patch(linked.output) == "patch -1", "which the note is about"
 
 

@@ -44,3 +44,26 @@ def test_only_what_somebody_wrote_is_told(way: str, level: str, linker: str, tmp
         linked = link(program, live, patch)
         assert [finding.ok for finding in linked.checked.findings if finding.check == "constructors"] == [True] * told
         assert live.patch(linked.output).startswith("patch ")
+
+
+TICKS = """
+static inline unsigned long ticks() { unsigned long t; __asm__ volatile("mrs %0, cntvct_el0" : "=r"(t)); return t; }
+static unsigned long begun = ticks();
+extern "C" void restart() { begun = ticks(); }
+extern "C" unsigned long since() { return ticks() - begun; }
+"""
+
+
+@pytest.mark.parametrize("before", [TICKS, TICKS.replace("= ticks();", ";", 1)], ids=["set", "not set"])
+def test_what_is_reached_from_the_streams_own_address_is_told(before: str, tmp_path: Path) -> None:
+    """With ``-O3`` clang merges a file's variables: its initialiser stores to one, and has the address of another."""
+    flags = "-O3 -g -fPIC -fdata-sections"
+    text = TEXT.replace("BEFORE", before)
+    program = make(tmp_path, {"a.cc": text, "b.c": HOST}, {}, "a.o b.o", flags=flags)
+    patch = recompiled(tmp_path, "a.cc", text + PATCH_MAIN, "clang", flags)
+    with LiveHost(program.path) as live:
+        assert live.tell("call 3") == "call 3"
+        linked = link(program, live, patch)
+        told = [finding.ok for finding in linked.checked.findings if finding.check == "constructors"]
+        assert told == [True] * (before == TICKS)
+        assert live.patch(linked.output).startswith("patch ")
