@@ -76,9 +76,15 @@ _BY_REGISTER = (0xD63F0000, 0xD61F0000, _RET)  # blr, br, ret
 
 
 def names_compared(
-    patch: Image, host: Image, replaced: Replaced, judged: Resolution, idle: Callable[[], Mapping[bytes, int]] = dict
+    patch: Image,
+    host: Image,
+    replaced: Sequence[Replaced],
+    judged: Resolution,
+    idle: Callable[[], Mapping[bytes, int]] = dict,
 ) -> tuple[str, ...]:
     """The functions and constants of both whose address the linked *patch* compares with another value.
+
+    So are told the functions that an earlier patch has, and the host has not.
 
     What is kept in memory meanwhile, or handed to a library's function or by a pointer, is not seen. Virtual functions
     are left out: C++ compares none by its address, and GCC does (``-fdevirtualize-speculatively``) to call or inline
@@ -87,11 +93,11 @@ def names_compared(
     Args:
         patch: the linked patch.
         host: as its symbols are read.
-        replaced: the functions of both.
+        replaced: the functions of both, and of each earlier patch and this one.
         judged: the verdicts: the variables and constants of both, the earlier patches, and where the process has all.
         idle: tells the patch's functions that never run, and how many bytes each has.
     """
-    known = (*replaced.functions, *replaced.undecided)
+    known = [item for each in replaced for item in (*each.functions, *each.undecided)]
     names = {item.address: item.name for item in known if not _OF_LIBRARY.match(item.name)}
     constants = {as_bytes(each.name) for each in judged.shared_variables if not (each.writable or each.forwarded)}
     for pool in patch.find(constants).values() if constants else ():
@@ -105,7 +111,7 @@ def names_compared(
     compared -= _virtual(patch, compared)
     copies = {
         item.address: {copy.static_address for copy in item.copies}
-        for item in (*replaced.functions, *replaced.undecided)
+        for item in (*replaced[0].functions, *replaced[0].undecided)
         if item.address in compared and item.copies
     }
     virtual = _virtual(host, set().union(*copies.values()))

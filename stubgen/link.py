@@ -221,7 +221,7 @@ def stage_patch(
             table = _jump_table(linked, target, built, replaced, jump_table, named, allow_static=allow_static)
             relying, relying_in_previous, led_by_kept = table.relying, [() for _ in earlier], ()
         idle = dict if table is None or extra else partial(_idle, built, table, replaced, earlier, link.exports)
-        compared = _compared(linked, built.host.image, replaced, judged, idle)
+        compared = _compared(linked, built.host.image, [replaced, *(found for _, found in earlier)], judged, idle)
         built = _with_abandoned(built, replaced)
         command, plan = tuple(map(folder.told, link.command)), _told(link.plan, folder)
         tell_finished(link.wanted.policies, FinishedPatch(str(linked), written, link.exports, judged, command))
@@ -409,9 +409,9 @@ def _idle(
 
 
 def _compared(
-    linked: Path, host: Image, replaced: Replaced, judged: Resolution, idle: Callable[[], dict[bytes, int]]
+    linked: Path, host: Image, replaced: Sequence[Replaced], judged: Resolution, idle: Callable[[], dict[bytes, int]]
 ) -> tuple[str, ...]:
-    """What of host and patch the patch at *linked* compares the addresses of."""
+    """What of host, earlier patches and patch the patch at *linked* compares the addresses of."""
     from stubgen.compared import names_compared
 
     return names_compared(open_image(read_input(linked), str(linked)), host, replaced, judged, idle)

@@ -497,8 +497,8 @@ def changed_value_notes(variables: Iterable[SharedVariable]) -> list[str]:
 
 
 COMPARED = (
-    "the patch compares its address, or hands it to a function that does; the address is not the host's, so what the "
-    "host registered by its own is not found"
+    "the patch compares its address, or hands it to a function that does; the address is not the host's or an earlier "
+    "patch's, so what those registered by their own is not found"
 )
 
 

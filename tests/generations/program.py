@@ -28,6 +28,7 @@ void *hot(void *); long price(long); long level(void);
 long other(long n) { return ((long (*)(long))hot((void *)price))(n) * 100 + level() * 100000 + Q; }
 """
 SOURCES = {"a": A, "b": B}
+OPTIONS = ["-O1", "-g", "-fPIC", "-ffunction-sections", "-fdata-sections"]
 
 
 class Program(NamedTuple):
@@ -76,10 +77,9 @@ class Program(NamedTuple):
 def compiled(folder: Path, name: str, more: str = "", **numbers: int) -> Path:
     """The object of one of the sources."""
     (folder / f"{name}.c").write_text(SOURCES[name] + more)
-    options = ["-O1", "-g", "-fPIC", "-ffunction-sections", "-fdata-sections"]
     macros = [f"-D{macro}={value}" for macro, value in numbers.items()]
     output = folder / f"{name}.o"
-    run([str(need("aarch64-linux-gnu-gcc")), "-c", *options, *macros, f"{name}.c", "-o", output], cwd=folder)
+    run([str(need("aarch64-linux-gnu-gcc")), "-c", *OPTIONS, *macros, f"{name}.c", "-o", output], cwd=folder)
     return output
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from generations.program import A, Program, started
+from generations.program import OPTIONS, A, Program, started
 from live.live import LiveHost
 from live.test_elf import LINKERS
 from tools import need, run
@@ -185,3 +185,26 @@ def test_a_path_twice_is_the_library_before(program: Program, live: LiveHost) ->
     assert int(live.tell("where"), 16) == first, "the loader returned what it had"
     assert program.apply(live, 2) != first
     assert live.tell("call 1") == answer(12, 2)
+
+
+ADDED = """
+static long on_click(long n) { return n; }
+long (*slot)(long);
+__attribute__((noinline)) long ask(long n) { if (!slot) slot = on_click; return slot == on_click ? n : -n; }
+"""
+
+
+@ONE_LINKER
+def test_what_an_earlier_patch_registered_is_told(program: Program, live: LiveHost) -> None:
+    """The host has nothing of what the first patch added; the second one has its own of it, and its variables."""
+    compared, answers, words = [], [], list[str]()
+    for generation in (1, 2):
+        (program.folder / "a.c").write_text(ADDED + A.replace("+ P; }", f"+ ask({generation}); }}"))
+        run([need("aarch64-linux-gnu-gcc"), *OPTIONS, "-DP=0", "-c", "a.c", "-o", "a.o"], cwd=program.folder)
+        document = program.link(live, *words, program.folder / "a.o")
+        assert document["status"] == 0, document
+        compared.append("on_click" in document["compared"])  # type: ignore[operator]
+        words = ["--loaded", hex(program.apply(live, generation))]
+        answers.append(live.tell("call 1"))
+    assert answers == [answer(11, 2), answer(8, 3)], "what the note is about"
+    assert compared == [False, True]
