@@ -87,7 +87,7 @@ def _sets_up_streams_alone(account: Account, item: Initializer) -> bool:
     while waiting:
         part = waiting.pop()
         uses = parts.uses(part)
-        if uses is None or _stores(parts.content(part)):
+        if uses is None or _acts(parts.content(part)):
             return False
         for use in uses:
             target = use.target.part
@@ -99,15 +99,26 @@ def _sets_up_streams_alone(account: Account, item: Initializer) -> bool:
     return bool(names) and names <= known
 
 
-def _stores(code: memoryview) -> bool:
-    """Whether *code* may change more than its frame: clang reaches variables from another one's address (``-O3``)."""
-    accesses = (word for word in column("I", code[: len(code) & ~3]) if word & _ACCESS_MASK == _ACCESS)
-    return any(word >> 5 & 0x1F not in _FRAME and word & ~_ADDRESSED != LOAD for word in accesses)
+def _acts(code: memoryview) -> bool:
+    """Whether *code* does more than change its frame and call: stores elsewhere, or has the system do something.
+
+    With ``-O3`` clang reaches a file's variables from another one's address.
+    """
+    for word in column("I", code[: len(code) & ~3]):
+        is_access = word & _ACCESS_MASK == _ACCESS
+        if is_access and word >> 5 & 0x1F not in _FRAME and word & ~_ADDRESSED != LOAD:
+            return True
+        if word >> 24 == _EXCEPTION or (word & _SYSTEM_MASK == _SYSTEM and word & ~_HINTS != _NOP):
+            return True
+    return False
 
 
 _ACCESS, _ACCESS_MASK = 0x08000000, 0x0A000000  # loads and stores (Arm ARM C4.1)
 _ADDRESSED = REGISTERS | IMMEDIATE_LIMIT - 1 << IMMEDIATE_AT
 _FRAME = (29, 31)  # x29 and sp
+_EXCEPTION = 0xD4  # svc and its kin
+_SYSTEM, _SYSTEM_MASK = 0xD5000000, 0xFF200000  # msr, barriers, maintenance, hints; mrs, which reads alone, is none
+_NOP, _HINTS = 0xD503201F, 0xFE0  # of which bti, paciasp and autiasp are
 _OF_FILE = (b"_GLOBAL__sub_I_", b"__GLOBAL__sub_I_")
 """How compilers call what sets up a file's variables."""
 _OF_STREAMS = frozenset(
