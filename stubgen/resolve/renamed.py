@@ -106,6 +106,7 @@ def reasons_afresh(host: Image, new: Sequence[Variable], known: Collection[bytes
         known: the names that the patch's objects define or use.
     """
     gone: dict[tuple[bytes, bytes], list[bytes]] = {}
+    files: dict[tuple[bytes, bytes], list[Candidate]] = {}
     by_gcc = _renamed_by_gcc(host) if any(each.local and not is_rust_name(each.name) for each in new) else {}
     merged = _merged(host) if any(each.local for each in new) else []
     for variable in new:
@@ -117,9 +118,10 @@ def reasons_afresh(host: Image, new: Sequence[Variable], known: Collection[bytes
         else:
             key = variable.file, variable.defined_in.image.debug_info.source_file
             if key not in gone:
-                there = (each.name for each in host.variables_of(*key) if _is_gone(each, known))
+                files[key] = host.variables_of(*key)
+                there = (each.name for each in files[key] if _is_gone(each, known))
                 gone[key] = list(dict.fromkeys(there))  # a dSYM has the host's symbols once more
-            reason = _renamed(variable, gone[key], by_gcc)
+            reason = _renamed(variable, gone[key], by_gcc) or _renamed_numbered(variable, files[key], known)
         if reason:
             yield variable, reason
 
@@ -230,6 +232,35 @@ def _renamed(variable: Variable, gone: Sequence[bytes], by_gcc: Mapping[bytes, S
         return f"link-time optimisation renamed the host's, {listed}; compile host and patch with -g"
     if not gone or numbering(variable.name):
         return ""
+    return _new_beside(variable, gone)
+
+
+def _renamed_numbered(variable: Variable, there: Sequence[Candidate], known: Collection[bytes]) -> str:
+    """Likewise of one with a number, such as each static of a C function of GCC's, less the numbers.
+
+    Args:
+        variable: the patch's.
+        there: what the host has of its file.
+        known: as for :func:`reasons_afresh`.
+    """
+    plain = _less_number(variable.name)
+    if not plain or any(_less_number(each.name) == plain for each in there):
+        return ""
+    kept = {_less_number(name) for name in known}
+    gone = dict.fromkeys(
+        each.name for each in there if each.writable and _less_number(each.name) and _less_number(each.name) not in kept
+    )
+    return _new_beside(variable, [*gone]) if gone else ""
+
+
+def _less_number(name: bytes) -> bytes:
+    """What is in front of the number of a static variable's *name*; empty where a number is not all that was added."""
+    plain = re.sub(rb"\.\d+\Z", b"", name)
+    made = plain.startswith(_MADE) or plain.endswith((b".llvm", b".lto_priv")) or is_rust_name(name)
+    return b"" if plain == name or made or numbering(plain) or is_external_cxx_name(plain) else plain
+
+
+def _new_beside(variable: Variable, gone: Sequence[bytes]) -> str:
     file = as_text(posixpath.basename(variable.file)) or "its file"
     return f"it is new in {file}, and gone from there is {_listed(gone)}: if it was called so, {LOST}"
 

@@ -235,6 +235,17 @@ GONE: dict[str, tuple[Variable, list[Candidate], Sequence[bytes], str]] = {
     "Rust's": (own(), there(b"_ZN4shop5count17h0123456789abcdefE"), [], "_ZN4shop5count17h0123456789abcdefE"),
     "where a thread's begins": (own(), there(b"_calls" + THREAD_LOCAL_START), [b"_calls"], ""),
     "a numbered new one": (own(b"count.1"), there(b"calls"), [], ""),
+    "a numbered one, and a new one": (own(b"count.1"), there(b"calls.4"), [], "calls.4"),
+    "a numbered one that the patch has by another number": (own(b"count.1"), there(b"calls.4"), [b"calls.0"], ""),
+    "a numbered one beside another number of the new one's": (
+        own(b"count.1"),
+        there(b"count.0", b"calls.4"),
+        [],
+        "",
+    ),
+    "a numbered constant, and a new one": (own(b"count.1"), there(b"calls.4", writable=False), [], ""),
+    "ThinLTO's number, and a new one": (own(b"count.1"), there(b"calls.llvm.4", b"calls.lto_priv.4"), [], ""),
+    "C++'s that all files share, with a number": (own(b"count.1"), there(b"_ZZ4shopvE5count.4"), [], ""),
     "of another file": (own(file=b"b.c"), there(b"calls"), [], ""),
     "of another path": (own(path=b"/other/a.c"), there(b"calls"), [], ""),
 }
