@@ -87,6 +87,28 @@ def described_in(debug: DebugInfo, *, functions: bool, path: bytes = b"") -> set
     return found
 
 
+def function_statics(debug: DebugInfo, path: bytes = b"") -> dict[tuple[bytes, bytes], int]:
+    """Function and name -> address of its static variable of that name, in C.
+
+    Of *path* those alone that the units of that source file describe. Nothing is said of a function with two variables
+    of a name, static or not, or of two functions with one.
+    """
+    found: dict[tuple[bytes, bytes], set[int | None]] = {}
+    for unit in debug.units:
+        entries = entries_of(debug, unit) if not path or unit.path == path else None
+        if entries is None:
+            continue
+        try:
+            placed = {offset: address for offset, address, _ in entries.placed()}
+            for function, offset in entries.functions_variables():
+                key = as_bytes(function), as_bytes(entries.text(entries.entries[offset]))
+                others = found.setdefault(key, set())
+                others.add(None if others else placed.get(offset))
+        except FAULTS:
+            continue
+    return {key: one for key, places in found.items() for one in places if one is not None and len(places) == 1}
+
+
 def function_of_optimised(debug: DebugInfo, address: int) -> tuple[Unit, bool] | None:
     """The source file's unit of the function at *address*, where GCC's link-time optimisation placed it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
@@ -27,8 +27,9 @@ from stubgen.image.dwarf_units import units_with
 CLASS, STRUCTURE, UNION = 0x02, 0x13, 0x17  # DWARF 5, 7.5.3, DW_TAG_*
 TYPES_AROUND = (CLASS, STRUCTURE, UNION, 0x39)
 """What has a name and may have types in it; the last is a namespace."""
-_CODE = frozenset((0x2E, 0x0B, 0x1D))
-"""DW_TAG_subprogram, lexical_block, inlined_subroutine."""
+_FUNCTION, _BLOCK = 0x2E, 0x0B  # DW_TAG_subprogram, lexical_block
+_CODE = frozenset((_FUNCTION, _BLOCK, 0x1D))
+"""With DW_TAG_inlined_subroutine."""
 DECLARATION, LINKAGE = 0x3C, 0x6E  # 7.5.4, DW_AT_*
 _STATIC_CXX = re.compile(rb"_ZL(\d+)(.*)")  # Itanium C++ ABI 5.1.2: outside of namespaces
 DEEPEST = 64  # types in types that are followed
@@ -145,6 +146,21 @@ class TypeEntries(Entries):
         """Whether the variable at *offset* is a function's, static or not."""
         around = self.entries.get(self._around.get(offset, -1))
         return around is not None and around.tag in _CODE
+
+    @cached_property
+    def _around_blocks(self) -> dict[int, int]:
+        """The same, of a block within a function."""
+        return self.entries.parents(_BLOCK)
+
+    def functions_variables(self) -> Iterator[tuple[str, int]]:
+        """The function that has the variable at an offset, and that offset; of what was inlined where its source is."""
+        for offset in self.entries.tagged(VARIABLE, having=NAME):
+            around = self._around.get(offset, -1)
+            while around in self._around_blocks:
+                around = self._around_blocks[around]
+            function = self.entries.get(around)
+            if function is not None and function.tag == _FUNCTION:
+                yield self.text(function), offset
 
     def parts(self, offset: int, tags: Sequence[int]) -> list[Entry]:
         """What the type at *offset* is made of."""

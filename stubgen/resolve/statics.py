@@ -1,7 +1,8 @@
-"""Statics of C functions that GCC numbers (``count.0``): the functions that use them tell which is which.
+"""Statics of C functions that GCC numbers (``count.0``): debug information, or what uses them, tells which is which.
 
-GCC counts through a file, so one more in front gives ``count.0`` another meaning. But a function that uses one
-``count`` in patch and host uses the same one. Where a function uses several of a name, where its uses do not agree with
+GCC counts through a file, so one more in front gives ``count.0`` another meaning. Debug information names the function
+that has it, and its name there; what it says of both sides counts. Else a function that uses one ``count`` in patch and
+host uses the same one. Where a function uses several of a name, where its uses do not agree with
 another function's, or where one that uses any is not in the host under its name (it may be inlined there), nothing is
 told. LLVM calls the parts alike that it makes of a file's array or structure: there ``table.1`` is the second part that
 is still used, another one after an edit, and a function that uses one of them in patch and host may use two.
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from stubgen.image import Candidate, Image, Kind, Variable
+from stubgen.image.dwarf_places import function_statics
 from stubgen.resolve.storage import moves
 
 _FEW = 8
@@ -67,6 +69,26 @@ class _Uses:
 
     def agreed(self) -> dict[bytes, Candidate]:
         """Those that are told, by name."""
+        described = self._described()
+        taken = {each.address for each in described.values()}
+        return {name: each for name, each in self._used().items() if each.address not in taken} | described
+
+    def _described(self) -> dict[bytes, Candidate]:
+        """Those that debug information tells, of the patch's object and of the host's units of its source."""
+        own = {variable.place: variable.name for variable in self.own}
+        debug, theirs = self.image.debug_info, {each.address: each for each in self.theirs}
+        found: dict[bytes, Candidate] = {}
+        for path in {unit.path for unit in debug.units} if theirs else ():
+            known = self.host.debug_info
+            there = function_statics(known, path) if any(unit.path == path for unit in known.units) else {}
+            for key, place in function_statics(debug, path).items() if there else ():
+                name, counterpart = own.get(place, b""), theirs.get(there.get(key, -1))
+                if counterpart is not None and base_of(name) == base_of(counterpart.name) == key[1]:
+                    found[name] = counterpart
+        return found
+
+    def _used(self) -> dict[bytes, Candidate]:
+        """Those that the functions tell which use them."""
         users = self._own_users()
         known = self._their_users({function for functions in users.values() for function in functions})
         found: dict[bytes, Candidate] = {}

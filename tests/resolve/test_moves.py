@@ -10,7 +10,7 @@ from synthetic import BASE, DATA, SIZE, Sym, elf_host
 
 from stubgen.elf import constants as e
 from stubgen.image import Candidate, DefiningObject, FunctionSymbol, Image, Reach, Variable
-from stubgen.image.dwarf import Stored
+from stubgen.image.dwarf import DebugInfo, Stored
 from stubgen.image.elf import ElfImage
 from stubgen.resolve.statics import base_of, counterparts
 from stubgen.resolve.storage import SHRUNK, UNSURE, Storage, moves
@@ -42,7 +42,7 @@ class Host(ElfImage):
     """A host with code at its functions, one slot in its GOT, and what debug information says of its variables."""
 
     code: Mapping[int, Sequence[int]] = {}
-    debug: object = None
+    debug: object = DebugInfo(lambda name: b"")
     by_llvm = False
     zero_filled = True
     asked: list[int]

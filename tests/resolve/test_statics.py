@@ -93,6 +93,83 @@ def test_which_static_is_which(tmp_path: Path, case: str, level: str) -> None:
         assert found == expected
 
 
+ADDRESSES = """
+int *f(int x) { static int count = 5; return &count + x; }
+int *g(int x) { static int count = 100; return &count + x; }
+int enter(void) { return *f(0) + *g(0); }
+"""
+DESCRIBED = {
+    **{case: TOLD[case] for case in ("the same", "in another order", "one of them", "it was a file's own")},
+    **{case: TOLD[case] for case in ("a function has two", "the host's function had two")},
+    "a new function has one": (*TOLD["a new function has one"][:2], {5: 5, 100: 100, 9: None}),
+    "inlined in the host": (*TOLD["inlined in the host"][:2], {7: 7, 8: None}),
+    "its address alone": (
+        ADDRESSES,
+        "int *k(void) { static int count = 3; return &count; }\n" + ADDRESSES.replace("count + x", "count + 2 * x"),
+        {5: 5, 100: 100, 3: None},
+    ),
+    "a local variable of that name as well": (
+        ADDRESSES,
+        ADDRESSES.replace(
+            "{ static int count = 5;", "{ if (x) { volatile int count = x; x = count; } static int count = 5;"
+        ),
+        {5: None, 100: 100},
+    ),
+    "within a block": (
+        ADDRESSES,
+        ADDRESSES.replace("{ static int count = 5;", "{ if (x) { static int count = 5; return &count; }").replace(
+            "&count + x; }", "0; }", 1
+        ),
+        {5: 5, 100: 100},
+    ),
+    "of another function": (ADDRESSES, ADDRESSES.replace("*f(", "*h("), {5: None, 100: 100}),
+}
+"""The same, where debug information describes both."""
+
+
+@pytest.mark.parametrize("case", DESCRIBED)
+@pytest.mark.parametrize("level", ["-O0", "-O1", "-O2"])
+def test_debug_information_says_which_static_is_which(tmp_path: Path, case: str, level: str) -> None:
+    """A lock that a function hands out was another one in the patch: two threads were in what it guards."""
+    host, patch, expected = DESCRIBED[case]
+    assert expected is not None
+    shop = Workshop(tmp_path)
+    program = shop.link(shop.compile("a.c", host, level, "-g"))
+    assert values(shop, program, shop.compile("a.c", patch, level, "-g")) == expected
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+def test_files_of_one_name_with_debug_information(tmp_path: Path, linker: str) -> None:
+    """Each has a function ``f`` with a ``count``."""
+    shop = Workshop(tmp_path, linker=linker)
+    text = (
+        "static __attribute__((noinline)) int *f(void) {{ static int count = {}; return &count; }}"
+        "int {}(void) {{ return *f(); }}"
+    )
+    objects = [
+        shop.compile(f"{folder}/a.c", text.format(count, name), "-g")
+        for folder, count, name in (("one", 5, "enter"), ("two", 50, "second"), ("three", 500, "third"))
+    ]
+    program = shop.link(*objects)
+    assert values(shop, program, shop.compile("two/a.c", text.format(50, "second") + "int more;", "-g")) == {
+        50: 50,
+        0: None,
+    }
+
+
+@pytest.mark.parametrize("options", ["", "-DTWO"], ids=["once", "twice"])
+def test_a_source_that_was_compiled_twice(tmp_path: Path, options: str) -> None:
+    """Which of the two the patch's is nobody says."""
+    shop = Workshop(tmp_path)
+    text = (
+        "#ifdef TWO\n#define enter second\n#endif\n"
+        "static int *f(void) { static int count = 5; return &count; } int enter(void) { return *f(); }"
+    )
+    objects = [shop.compile("a.c", text, "-g", *word.split(), output=f"a{word}.o") for word in {"", options}]
+    program = shop.link(*objects)
+    assert values(shop, program, shop.compile("a.c", text, "-g")) == {5: None if options else 5}
+
+
 @pytest.mark.parametrize("linker", LINKERS)
 @pytest.mark.parametrize("anchors", ["-fsection-anchors", "-fno-section-anchors"])
 def test_whichever_way_the_host_reaches_them(tmp_path: Path, linker: str, anchors: str) -> None:
