@@ -14,6 +14,7 @@ from synthetic import BASE, Sym, elf_host, put
 from stubgen import patching
 from stubgen.build import StubBuilder
 from stubgen.common.files import Outputs
+from stubgen.compileplan.members import EarlierPatches
 from stubgen.errors import UsageError
 from stubgen.jumptable import TableOptions
 from stubgen.options import BtiPolicy
@@ -96,7 +97,7 @@ def test_a_patch_of_changed_files(bench: Bench) -> None:
             ["a.c"],
             {"link": "record", "compile_commands": (), "keep_state": False, "as_built": False, "also": frozenset()},
             bench.builder.host,
-            [],
+            EarlierPatches([]),
         ),
         ("link", bench.builder, "record", ["a.o"], "patch.so", None, {**USUAL, "as_built": bench.made.as_built}),
         ("members", bench.made, ["libx.a(m.o)"]),
@@ -136,7 +137,7 @@ def test_what_is_asked_for_is_handed_on(bench: Bench) -> None:
             "also": frozenset(),
         },
         bench.builder.host,
-        ["p.so"],
+        EarlierPatches(["p.so"], None),
     )
     made = bench.made.as_built
     handed = {**wishes, **more, "jump_table": table._replace(as_built=made), "as_built": made}
