@@ -67,7 +67,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         ),
     },
     {
-        "capture": "process json_text records words outputs links compile_words compiles . __main__",
+        "capture": "process json_text records words outputs links depfile compile_words compiles . __main__",
         "origin": "symbols sources link_map elf macho account findings content exports",
         "loading": "elf macho .",
     },
@@ -77,7 +77,7 @@ LEVELS: tuple[dict[str, str], ...] = (
         "reach": "labels code .",
         "explain": "",
         "compileplan": (
-            "c_options rust_options depfile ninja_deps c_command rust_command compile_commands units host_link "
+            "c_options rust_options ninja_deps c_command rust_command compile_commands units host_link "
             "members notes selection recompile"
         ),
     },

@@ -68,10 +68,10 @@ def compiled(argv: Sequence[str], directory: str) -> Compiled | None:
     return None if found is None or tries(os.path.join(directory, found.source)) else found
 
 
-def depfile_of(found: Compiled) -> str:
-    """The file into which a C or C++ compile writes what it reads; ``""`` where it writes none."""
+def depfile_of(argv: Sequence[str], output: str) -> str | None:
+    """The file into which a C or C++ compile writes what it reads, relative to its folder; None: it writes none."""
     named, wanted = "", False
-    for before, word in zip(("", *found.argv), found.argv, strict=False):
+    for before, word in pairwise(argv):
         if before == "-MF":
             named = word
         elif word.startswith("-MF") and len(word) > 3:
@@ -81,7 +81,7 @@ def depfile_of(found: Compiled) -> str:
         elif word.startswith("-Wp,-M"):
             wanted = True
             named = (*word.split(","), "", named)[2] or named
-    return (named or f"{os.path.splitext(found.output)[0]}.d") if wanted else ""
+    return (named or f"{os.path.splitext(output)[0]}.d") if wanted else None
 
 
 def is_rustc(argv: Sequence[str]) -> bool:

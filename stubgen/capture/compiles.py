@@ -216,11 +216,13 @@ def contents_read(found: Compiled, directory: str, began: float) -> dict[str, st
     That is the source, and what the dependency file lists. What may have been written since is left out.
     """
     names = [found.source]
-    depfile = depfile_of(found)
-    if depfile:
+    depfile = depfile_of(found.argv, found.output)
+    if depfile is not None:
+        from stubgen.capture.depfile import prerequisites
+
         try:
             with open(os.path.join(directory, depfile), encoding="utf-8", errors="surrogateescape") as file:
-                names += _prerequisites(file.read())
+                names += prerequisites(file.read())
         except OSError:  # the compiler wrote none
             pass
     digests = {}
@@ -255,18 +257,6 @@ def content_digest(path: str, before: float | None = None) -> str:
 
 DIGEST_SIZE = 16
 """Bytes of the BLAKE2b digest of a file that a compile reads."""
-
-
-def _prerequisites(text: str) -> list[str]:
-    """The files that the dependency file *text* lists."""
-    plain = text.replace("\\\n", " ")
-    if "\\" not in plain and "$" not in plain:
-        return [name for line in plain.split("\n") for name in line.partition(": ")[2].split()]
-    import re  # as compileplan.depfile reads them, with its characters
-
-    lists = [line.partition(": ")[2] for line in plain.split("\n")]
-    names = [name for listed in lists for name in re.findall(r"(?:\\[ \t#:]|\S)+", listed)]
-    return [re.sub(r"\\([ \t#:])", r"\1", name).replace("$$", "$") for name in names]
 
 
 def compiler_main(argv: Sequence[str] | None = None) -> NoReturn:

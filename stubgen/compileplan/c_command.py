@@ -140,21 +140,6 @@ def takes_compiled_header(argv: Sequence[str], directory: str) -> bool:
     return any(os.path.exists(os.path.join(directory, f"{name}.gch")) for name in included)
 
 
-def depfile_of(argv: Sequence[str], output: str) -> str | None:
-    """The file into which *argv* writes what it reads, relative to its folder; None where it writes none."""
-    named, wanted = "", False
-    for word in words_of(argv[1:]):
-        if word.name == "-MF":
-            named = word.value
-        elif word.name in ("-MD", "-MMD"):
-            wanted = True
-        elif word.name.startswith("-Wp,-M"):
-            pieces = word.name.split(",")
-            wanted = True
-            named = pieces[2] if len(pieces) > 2 else named
-    return (named or f"{os.path.splitext(output)[0]}.d") if wanted else None
-
-
 def inputs_of(argv: Sequence[str]) -> list[str]:
     """The sources that *argv* compiles."""
     return [word.value for word in words_of(argv[1:]) if not word.name and word.value.endswith(SOURCES)]

@@ -6,9 +6,9 @@ import os
 import re
 from collections.abc import Callable, Sequence
 
+from stubgen.capture.depfile import prerequisites
 from stubgen.common.files import read_input
 from stubgen.common.text import as_text
-from stubgen.compileplan.depfile import prerequisites
 from stubgen.compileplan.host_link import HostLink, content_digest
 from stubgen.compileplan.units import Unit, modified
 from stubgen.errors import CompilerFailed, InputError

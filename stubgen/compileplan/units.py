@@ -8,14 +8,14 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from stubgen.capture.compile_words import is_rustc
+from stubgen.capture.compile_words import depfile_of, is_rustc
 from stubgen.capture.compiles import Compile, content_digest, keeps, read_compiles
+from stubgen.capture.depfile import forget_paths, prerequisites, real_paths, rule, variables
 from stubgen.common.cancellation import beside, run
 from stubgen.common.files import system_failure
 from stubgen.common.scratch import scratch_folder
 from stubgen.common.text import as_text
 from stubgen.compileplan import c_command, rust_command
-from stubgen.compileplan.depfile import forget_paths, prerequisites, real_paths, rule, variables
 from stubgen.compileplan.ninja_deps import dependencies_of
 from stubgen.errors import CompilerFailed, MalformedInput, UnreadableInput
 
@@ -106,7 +106,7 @@ class Unit:
     @cached_property
     def dependencies(self) -> str | None:
         """The text of the dependency file that the build's compiler wrote; None where there is none (any more)."""
-        path = rust_command.depfile_of(self.argv) if self.rust else c_command.depfile_of(self.argv, self.compile.output)
+        path = rust_command.depfile_of(self.argv) if self.rust else depfile_of(self.argv, self.compile.output)
         try:
             return None if path is None else as_text(Path(self.directory, path).read_bytes())
         except OSError:

@@ -87,15 +87,15 @@ def described_in(debug: DebugInfo, *, functions: bool, path: bytes = b"") -> set
     return found
 
 
-def function_statics(debug: DebugInfo, path: bytes = b"") -> dict[tuple[bytes, bytes], int]:
-    """Function and name -> address of its static variable of that name, in C.
+def function_statics(debug: DebugInfo, path: bytes) -> dict[tuple[bytes, bytes], int]:
+    """Function and name -> address of its static variable of that name, as the units of the C source *path* say.
 
-    Of *path* those alone that the units of that source file describe. Nothing is said of a function with two variables
+    Nothing is said of a function with two variables
     of a name, static or not, or of two functions with one.
     """
     found: dict[tuple[bytes, bytes], set[int | None]] = {}
     for unit in debug.units:
-        entries = entries_of(debug, unit) if not path or unit.path == path else None
+        entries = entries_of(debug, unit) if unit.path == path else None
         if entries is None:
             continue
         try:

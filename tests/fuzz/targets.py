@@ -17,11 +17,12 @@ from fuzz import phases
 from fuzz.inputs import builder, file, fixture, folder
 
 from stubgen.build import StubBuilder
+from stubgen.capture import depfile
 from stubgen.capture.compiles import Compile
 from stubgen.capture.links import Capture
 from stubgen.check import check_patch
 from stubgen.common.cache import cache_folder
-from stubgen.compileplan import depfile, ninja_deps
+from stubgen.compileplan import ninja_deps
 from stubgen.compileplan.compile_commands import read_compile_commands
 from stubgen.elf.reader import ElfFile
 from stubgen.errors import StubgenError

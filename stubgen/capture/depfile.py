@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from functools import cache
 
 from stubgen.common.text import BLANK, text_lines
 from stubgen.errors import MalformedInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ENVIRONMENT_LINE = "# env-dep:"
 """rustc's note of a variable that ``env!`` or ``option_env!`` read: ``NAME=VALUE``; ``NAME``: it was not set."""
@@ -79,6 +82,11 @@ def _split_rule(line: str) -> tuple[str, str, str]:
 
 def _names(text: str) -> Iterator[str]:
     r"""File names between white space; ``\ `` and ``\#`` are themselves, ``$$`` is a dollar sign."""
+    if "\\" not in text:
+        for blank in BLANK:
+            text = text.replace(blank, " ")
+        yield from (name.replace("$$", "$") for name in text.split(" ") if name)
+        return
     name = ""
     characters = iter(text)
     for character in characters:

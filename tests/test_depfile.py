@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tools import need, run
 
-from stubgen.compileplan.depfile import prerequisites, variables
+from stubgen.capture.depfile import prerequisites, variables
 from stubgen.errors import MalformedInput
 
 RUSTC = r"""/t/app.d: src/main.rs src/a\ b.rs /t/out/gen.rs
