@@ -110,7 +110,7 @@ class Selection:
         return chosen
 
     def edited(self) -> list[Unit]:
-        """The host's units that read a file which is newer than what the host has of them, dependencies before users.
+        """The host's units that read a file which was edited since the host was made of it, dependencies before users.
 
         And those that earlier patches have: a file that was put back since may have its old time again.
 

@@ -198,6 +198,34 @@ def test_a_file_that_was_put_back_did_not_change(tmp_path: Path) -> None:
         live.end()
 
 
+def bring(path: Path, content: bytes, way: str) -> None:
+    """Have *content* at *path*, with the time that the file there has."""
+    status = path.stat()
+    other = path.with_name(f"{path.name}.other")
+    other.write_bytes(content)
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    if way == "mv":
+        other.replace(path)
+    else:
+        shutil.copy2(other, path)
+
+
+@pytest.mark.parametrize("file", ["price.c", "rates.h"])
+@pytest.mark.parametrize("way", ["mv", "cp -p"])
+def test_an_edit_with_an_old_time_is_one(tmp_path: Path, way: str, file: str) -> None:
+    """What ``tar`` and ``rsync -t`` bring has the time of its writing: a patch of other files was without it."""
+    project = with_make(tmp_path)
+    edits = {"price.c": (b"+ 100", b"+ 200", "10202"), "rates.h": (b"? 2 : 3", b"? 20 : 3", "10120")}
+    before, after, answer = edits[file]
+    with LiveHost(project.host) as live:
+        assert live.tell("call 1") == "1102"
+        bring(tmp_path / file, (tmp_path / file).read_bytes().replace(before, after), way)
+        project.edit("step.c", "1000 * taken", "5000 * taken")
+        assert sorted(project.apply(live, "one")) == ["price.c", "step.c"]
+        assert live.tell("call 1") == answer
+        live.end()
+
+
 def test_what_was_in_a_header_of_which_the_build_left_no_list_is_not_known(tmp_path: Path) -> None:
     """Then its time counts; of the source itself it is known."""
     project = with_make(tmp_path, FLAGS.replace(" -MMD", ""))
